@@ -1,0 +1,45 @@
+# bitloom_library(NAME
+#   SOURCES a.cc ...        translation units; none makes a header-only library
+#   HEADERS a.h ...         listed so that the folder's contents are declared in one place
+#   DEPS bitloom::base ...  what the headers or sources use, ours or foreign
+#   TESTS a_test.cc ...     one GoogleTest program for the folder, NAME_test
+#   TEST_DEPS ...           what only the tests use
+#   BENCHES a_bench.cc ...  one Google Benchmark program, NAME_bench, built on request (target "benches"))
+#
+# Declares the library bitloom_NAME with the alias bitloom::NAME. Includes are written from src/.
+add_custom_target(benches)
+
+function(bitloom_library NAME)
+  cmake_parse_arguments(ARG "" "" "SOURCES;HEADERS;DEPS;TESTS;TEST_DEPS;BENCHES" ${ARGN})
+  set(target bitloom_${NAME})
+  if(ARG_SOURCES)
+    add_library(${target} STATIC ${ARG_SOURCES} ${ARG_HEADERS})
+    target_link_libraries(${target} PUBLIC ${ARG_DEPS} PRIVATE bitloom_options)
+    target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  else()
+    add_library(${target} INTERFACE ${ARG_HEADERS})
+    target_link_libraries(${target} INTERFACE ${ARG_DEPS})
+    target_include_directories(${target} INTERFACE ${CMAKE_SOURCE_DIR}/src)
+  endif()
+  add_library(bitloom::${NAME} ALIAS ${target})
+  if(ARG_TESTS)
+    bitloom_test(${NAME}_test SOURCES ${ARG_TESTS} DEPS bitloom::${NAME} ${ARG_TEST_DEPS})
+  endif()
+  if(ARG_BENCHES)
+    add_executable(${NAME}_bench EXCLUDE_FROM_ALL ${ARG_BENCHES})
+    target_link_libraries(${NAME}_bench PRIVATE bitloom::${NAME} bitloom_options benchmark::benchmark_main)
+    add_dependencies(benches ${NAME}_bench)
+  endif()
+endfunction()
+
+# A GoogleTest program whose cases become one ctest entry each. Tests run in the source tree's root, so that
+# assets/, recipes/ and tests/golden/ are found by relative paths.
+function(bitloom_test NAME)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${NAME} ${ARG_SOURCES})
+  target_link_libraries(${NAME} PRIVATE ${ARG_DEPS} bitloom_options GTest::gmock_main)
+  gtest_discover_tests(${NAME}
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+    DISCOVERY_TIMEOUT 60
+    PROPERTIES TIMEOUT 600)
+endfunction()

@@ -1,0 +1,48 @@
+#pragma once
+// Element types as safetensors spells them, and their exact conversion to fp32.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace bitloom {
+
+enum class DType : uint8_t {
+  kBool, kU8, kI8, kU16, kI16, kU32, kI32, kU64, kI64,
+  kF16, kBF16, kF32, kF64, kC64,
+  kF8E4M3, kF8E5M2, kF8E4M3Fnuz, kF8E5M2Fnuz, kF8E8M0,
+  kF6E2M3, kF6E3M2, kF4,
+};
+
+struct DTypeInfo {
+  DType dtype;
+  std::string_view name;  // safetensors spelling, e.g. "BF16"
+  int bits;               // per element; F4 and F6 tensors are packed densely
+  bool is_float;          // true when to_f32 is defined for model weights
+};
+
+/// All element types, in the order of the enum.
+std::span<const DTypeInfo> dtype_table();
+const DTypeInfo& info(DType dtype);
+std::optional<DType> dtype_from_name(std::string_view name);
+
+/// Bytes of `count` elements. `count * bits` must be a whole number of bytes (callers check with dtype_fits).
+constexpr int64_t bytes_of(int bits, int64_t count) { return (count * bits + 7) / 8; }
+inline int64_t bytes_of(DType dtype, int64_t count) { return bytes_of(info(dtype).bits, count); }
+
+/// IEEE half and bfloat16, exact widening; narrowing rounds to nearest even and keeps NaN a NaN.
+float f16_to_f32(uint16_t h);
+uint16_t f32_to_f16(float x);
+float bf16_to_f32(uint16_t b);
+uint16_t f32_to_bf16(float x);
+
+/// Widens `count` elements, starting at element `first`, of a little-endian buffer of `dtype` to fp32.
+/// Defined for every real type (complex: Error). 64-bit integers and F64 round to nearest.
+void decode_to_f32(DType dtype, const std::byte* data, int64_t first, int64_t count, float* out);
+
+/// Narrows fp32 to `dtype` (F32, F16 or BF16), nearest even. `out` has bytes_of(dtype, count) bytes.
+void encode_from_f32(DType dtype, const float* in, int64_t count, std::byte* out);
+
+}  // namespace bitloom

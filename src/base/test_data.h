@@ -1,0 +1,54 @@
+#pragma once
+// For tests only: where their data lies. Tests run in the source tree's root.
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+namespace bitloom::testing {
+
+/// Committed golden files: tests/golden/<name>.
+inline std::string golden(const std::string& name) { return "tests/golden/" + name; }
+
+/// Data beside a developer's checkout; "" when absent (users have none).
+inline std::string shared_path(const std::string& name) {
+  const std::filesystem::path path = std::filesystem::path("../shared") / name;
+  return std::filesystem::exists(path) ? path.string() : "";
+}
+
+/// The real 135M model, where tools/get_smollm2.sh puts it; "" when absent.
+inline std::string smollm2_path() {
+  const std::filesystem::path path = "build/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+  return std::filesystem::exists(path) ? path.string() : "";
+}
+
+/// A fresh directory that is removed at the end of the test.
+class TempDir {
+ public:
+  TempDir() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "bitloom-test-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace bitloom::testing
+
+/// Skips the test, saying why, when the data beside the checkout is absent.
+#define BITLOOM_REQUIRE_SHARED(name)                                                           \
+  if (::bitloom::testing::shared_path(name).empty()) GTEST_SKIP() << "needs ../shared/" << name
+
+/// Skips the test when the real model has not been fetched.
+#define BITLOOM_REQUIRE_SMOLLM2() \
+  if (::bitloom::testing::smollm2_path().empty()) GTEST_SKIP() << "needs SmolLM2: run tools/get_smollm2.sh"

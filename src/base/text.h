@@ -1,0 +1,33 @@
+#pragma once
+// Small text helpers shared by parsers and messages.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitloom {
+
+/// The candidate closest to `word` by edit distance, or "" when none is near (more than a third of it wrong).
+std::string nearest_spelling(std::string_view word, std::span<const std::string> candidates);
+
+/// " (did you mean 'x'?)" or "", to end a message about an unknown word.
+std::string did_you_mean(std::string_view word, std::span<const std::string> candidates);
+
+/// Shell-style match of a whole name: '*' any run of characters, '?' one character.
+bool glob_match(std::string_view pattern, std::string_view text);
+
+/// "1.5 MiB", "135 B".
+std::string human_bytes(int64_t bytes);
+
+/// "5G", "300M", "1.5G", "4096" to bytes (powers of 1024). Error(kUsage) naming `flag` otherwise.
+int64_t parse_bytes(std::string_view text, std::string_view flag);
+
+std::vector<std::string> split(std::string_view text, char separator);
+
+/// Offset of the first byte that is not well-formed UTF-8 (RFC 3629: no overlong forms, surrogates or > U+10FFFF),
+/// or text.size().
+size_t first_invalid_utf8(std::string_view text);
+
+}  // namespace bitloom

@@ -1,0 +1,69 @@
+#pragma once
+// Executes a Graph: whole sequences (evaluation, calibration) and single steps with a KV cache (generation).
+// fp32 activations and accumulation; weights in any storage, decoded tile by tile by linalg/. A plain, correct decoder:
+// fast quantized kernels are another folder's business.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "model/checkpoint.h"
+#include "model/graph.h"
+
+namespace bitloom {
+
+/// What a tap sees at a linear site of a whole-sequence pass. x [rows, in] is the site's input, y [rows, out] its output
+/// (bias included); valid during the call. Rows are batch-major: row = sequence * length + position.
+struct TapEvent {
+  const Site& site;
+  std::span<const float> x, y;
+  int64_t rows;
+};
+using Tap = std::function<void(const TapEvent&)>;
+
+/// Keys and values of the tokens seen so far, one sequence.
+class KvCache {
+ public:
+  KvCache(const Graph& graph, int64_t capacity);
+  int64_t size() const { return size_; }
+  int64_t capacity() const { return capacity_; }
+  void clear() { size_ = 0; }
+
+ private:
+  friend class Decoder;
+  int64_t capacity_, size_ = 0;
+  std::vector<std::vector<float>> keys_, values_;  // per block [capacity, kv_heads * head_dim]
+};
+
+class Decoder {
+ public:
+  Decoder(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads);
+  ~Decoder();
+
+  const Graph& graph() const;
+
+  /// Final hidden states (after the last norm and project_out) of `batch` sequences of `length` tokens each, tokens
+  /// [batch, length] -> hidden [batch * length, width]. The result is valid until the next call. Peak memory is one
+  /// block's activations: O(batch * length * (hidden + mlp width)) fp32 plus one head's scores per thread.
+  /// Error(kRefused) for a token id outside the vocabulary or a length beyond learned positions.
+  std::span<const float> forward(std::span<const int32_t> tokens, int64_t batch, int64_t length, const Tap* tap = nullptr);
+
+  /// Appends `tokens` (one or many) to the cache and returns the hidden states of those tokens [tokens, width].
+  std::span<const float> step(std::span<const int32_t> tokens, KvCache& cache);
+
+  /// Width of the rows that forward() and step() return.
+  int64_t hidden_width() const;
+
+  /// logits [rows, vocab] of hidden states [rows, width] (soft-capped where the model does so).
+  void logits(std::span<const float> hidden, int64_t rows, float* out) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace bitloom

@@ -1,0 +1,25 @@
+#pragma once
+// JSON files of foreign origin: size-checked, duplicate keys refused, errors with file and position; and typed look-ups
+// whose messages name the file and the key.
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace bitloom {
+
+using Json = nlohmann::json;
+
+/// Parses text that came from `origin` (a path, for messages). Error(kRefused) with byte offset; nesting deeper than 100
+/// and duplicate keys are refused.
+Json parse_json(std::string_view text, const std::string& origin);
+Json read_json(const std::string& path);
+
+/// Keys keep sorted order, two-space indent, final newline: the same value gives the same bytes.
+std::string dump_json(const Json& value);
+
+/// Whole file as bytes; Error(kRefused) naming the path.
+std::string read_text(const std::string& path);
+
+}  // namespace bitloom

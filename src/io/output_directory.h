@@ -1,0 +1,36 @@
+#pragma once
+// A result directory that appears complete or not at all: it is filled under a temporary name beside its final one and
+// renamed at the end.
+
+#include <cstdint>
+#include <string>
+
+namespace bitloom {
+
+class OutputDirectory {
+ public:
+  /// Creates PATH.partial (discarding an earlier one). Error(kUsage) when PATH exists and `force` is false;
+  /// Error(kFailed) naming path and reason when it cannot be made, or when the file system has less than `needs` bytes free
+  /// (both figures in the message). PATH itself is untouched until commit().
+  OutputDirectory(std::string path, bool force, int64_t needs);
+  /// Removes the temporary directory unless committed.
+  ~OutputDirectory();
+  OutputDirectory(const OutputDirectory&) = delete;
+  OutputDirectory& operator=(const OutputDirectory&) = delete;
+
+  /// Where to write.
+  const std::string& staging() const { return staging_; }
+  void write_text(const std::string& file, const std::string& text) const;
+  void copy_file(const std::string& from, const std::string& file) const;
+  /// Replaces PATH by the finished directory (an old one is removed only after the new one is in place).
+  void commit();
+
+ private:
+  std::string path_, staging_;
+  bool committed_ = false;
+};
+
+/// Free bytes on the file system that holds `path` or its nearest existing parent.
+int64_t free_disk_bytes(const std::string& path);
+
+}  // namespace bitloom

@@ -1,0 +1,58 @@
+#pragma once
+// safetensors: one file, or shards with an index (model.safetensors.index.json).
+//
+// Layout: u64 LE n | n bytes of JSON | data. Every offset is checked against the file before it is used: no overlap,
+// no hole, length = dtype size x shape, no duplicate key, header <= 100 MB. Messages name file, tensor and value.
+
+#include <functional>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "io/mapped_file.h"
+#include "io/tensor_view.h"
+
+namespace bitloom {
+
+/// One parsed file. Tensors in the order of their data offsets.
+struct SafetensorsFile {
+  std::string path;
+  std::vector<TensorView> tensors;
+  std::map<std::string, std::string> metadata;  // "__metadata__"
+};
+
+SafetensorsFile open_safetensors(const std::string& path);
+
+/// All tensors of a model directory: model.safetensors, or the shards that the index's weight_map names (never a glob:
+/// stale extra shards are common). Refuses a missing shard, and a tensor that the index promises and the shard lacks.
+std::vector<TensorView> open_safetensors_directory(const std::string& directory);
+
+/// What the writer needs to know of a tensor before its bytes exist.
+struct TensorSpec {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+  int64_t bytes() const;
+};
+
+/// Streams tensors to `directory`: model.safetensors, or model-0000i-of-0000n.safetensors + index when the specs
+/// exceed `shard_bytes` (a tensor is never split). All specs are known first, so headers are written once and data is
+/// streamed in the given order: memory is what `write` buffers of one tensor.
+class SafetensorsWriter {
+ public:
+  SafetensorsWriter(std::string directory, std::vector<TensorSpec> specs, int64_t shard_bytes);
+  ~SafetensorsWriter();
+  /// Appends bytes to the tensor whose turn it is (specs order); may be called several times per tensor.
+  void write(const std::string& name, std::span<const std::byte> bytes);
+  /// All tensors complete: headers, index, fsync. Error(kFailed) names a tensor that lacks bytes.
+  void finish();
+  /// File names (without directory) that this writer makes, in order.
+  std::vector<std::string> files() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace bitloom

@@ -1,0 +1,126 @@
+#pragma once
+// A decoder-only transformer as data: which tensors there are, how they connect, who shares an input. Every supported
+// architecture is a value of these types; forward/ executes it, pipeline/ walks it. It knows nothing of quantization.
+//
+// Tensors are named as in the Hugging Face checkpoint. An empty name means "absent".
+//
+// What one block computes, h [tokens, hidden]:
+//   sequential:  a = post_attention_norm(attention(attention_norm(h)));  h = attention_residual_norm(h + a)
+//                m = post_mlp_norm(mlp(mlp_norm(h)));                    h = mlp_residual_norm(h + m)
+//   parallel:    h = h + attention(attention_norm(h)) + mlp(mlp_norm(h))
+// where an absent norm is the identity.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace bitloom {
+
+enum class NormKind {
+  kRms,         // x / sqrt(mean x^2 + eps) * w
+  kRmsPlusOne,  // x / sqrt(mean x^2 + eps) * (1 + w)   (gemma)
+  kLayer,       // (x - mean) / sqrt(var + eps) * w + b
+};
+
+struct Norm {
+  std::string weight, bias;
+  bool present() const { return !weight.empty(); }
+};
+
+enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
+
+/// y [tokens, out] = x [tokens, in] W^T + b.
+struct Linear {
+  std::string weight, bias;
+  int64_t out = 0, in = 0;
+  bool stored_in_out = false;  // the file holds W^T as [in, out] (GPT-2's Conv1D)
+  bool present() const { return !weight.empty(); }
+};
+
+/// How the rows of a fused projection are arranged.
+enum class QkvLayout {
+  kSeparate,      // three matrices
+  kConcatenated,  // one matrix: all q rows, all k rows, all v rows
+  kPerHead,       // one matrix: for each head its q, k, v rows (gpt_neox)
+};
+
+/// Rotary embedding on the first 2 * inv_freq.size() channels of each head, pairs (i, i + n) ("rotate half").
+///   angle(p, i) = p * inv_freq[i]; cos and sin are multiplied by `attention_factor` (yarn; else 1).
+struct Rope {
+  std::vector<double> inv_freq;
+  double attention_factor = 1.0;
+};
+
+struct Attention {
+  QkvLayout layout = QkvLayout::kSeparate;
+  Linear q, k, v;  // a fused layout uses q alone, with out = all rows
+  Linear output;
+  Norm q_norm, k_norm;  // RMS over each head's channels, before rope (qwen3, gemma3); kind = Graph::norm
+  int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  float scale = 1.0f;    // scores = scale * q k^T
+  float softcap = 0.0f;  // scores = cap * tanh(scores / cap); 0: off
+  int64_t window = 0;    // key j is seen by query i when i - window < j <= i; 0: all j <= i
+  int rope = -1;         // index into Graph::ropes; -1: none
+};
+
+struct Mlp {
+  // gated: down(act(gate(x)) * up(x)); otherwise down(act(up(x))).
+  // fused_gate_up: `gate` alone is present, its rows are gate's then up's.
+  bool gated = false, fused_gate_up = false;
+  Activation activation = Activation::kSilu;
+  Linear gate, up, down;
+  int64_t width = 0;  // columns of `down`
+};
+
+struct Block {
+  Norm attention_norm, post_attention_norm, attention_residual_norm;
+  Norm mlp_norm, post_mlp_norm, mlp_residual_norm;
+  Attention attention;
+  Mlp mlp;
+  bool parallel = false;
+};
+
+struct Graph {
+  std::string architecture;  // model_type: "llama"
+  int64_t vocab_size = 0, hidden = 0, max_positions = 0;
+  std::string embedding;          // [vocab, embedding_width]
+  float embedding_scale = 1.0f;   // gemma: sqrt(hidden), rounded to the checkpoint's dtype
+  std::string position_embedding;  // learned positions [rows, hidden]; absent: rotary or none
+  int64_t position_offset = 0;     // row = position + offset (opt: 2)
+  Linear project_in, project_out;  // opt-350m: embedding_width != hidden
+  NormKind norm = NormKind::kRms;
+  float norm_eps = 1e-5f;
+  std::vector<Rope> ropes;
+  std::vector<Block> blocks;
+  Norm final_norm;
+  Linear head;  // logits; its weight is `embedding` when tied
+  bool tied_head = false;
+  float logit_softcap = 0.0f;
+  std::vector<int32_t> bos_ids, eos_ids;
+};
+
+/// A linear layer's place: which input it reads. Sites of one block with equal `input` read the same activations.
+enum class SiteInput { kAttention, kAttentionOutput, kMlp, kMlpDown };
+
+struct Site {
+  int block = 0;
+  SiteInput input = SiteInput::kAttention;
+  const Linear* linear = nullptr;  // into the graph, which must outlive this
+};
+
+/// Every linear site of the blocks, in the order of execution (q, k, v, output, gate, up, down).
+std::vector<Site> linear_sites(const Graph& graph);
+std::vector<Site> linear_sites(const Graph& graph, int block);
+
+/// Short name of the input, for patterns and tables: "attention", "attention_output", "mlp", "mlp_down".
+std::string to_string(SiteInput input);
+
+/// Parameters of the model, a tied head counted once. Needs no weights.
+struct ExpectedTensor {
+  std::string name;
+  std::vector<int64_t> shape;  // as stored in the checkpoint
+};
+/// Every tensor that the graph names, with the shape it must have, each once.
+std::vector<ExpectedTensor> expected_tensors(const Graph& graph);
+
+}  // namespace bitloom

@@ -1,0 +1,80 @@
+#pragma once
+// Text to token ids and back, identical to the PyPI "tokenizers" package for every tokenizer.json bitloom accepts.
+//
+// Goals: one in-memory form for all sources. tokenizer.json is the native one; GGUF keys and llama2.c's tokenizer.bin are
+// turned into a tokenizer.json document first (gguf_tokenizer.h, llama2c_tokenizer.h), so there is one engine to trust;
+// tokenizer.model goes through the SentencePiece library.
+// Non-goals: training, offsets, truncation and padding.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/gguf.h"
+#include "io/json.h"
+
+namespace bitloom {
+
+class Tokenizer {
+ public:
+  /// From a model directory: tokenizer.json, else tokenizer.model, else tokenizer.bin; bos/eos from tokenizer_config.json,
+  /// config.json. Error(kRefused) names the file and the unsupported part.
+  static Tokenizer load(const std::string& directory);
+  static Tokenizer from_gguf(const GgufFile& file);
+  /// From a tokenizer.json document; `origin` is for messages.
+  static Tokenizer from_json(const Json& document, const std::string& origin);
+
+  /// Ids of `text` (valid UTF-8, else Error(kRefused) with the offset). `add_special` applies the post-processor
+  /// (BOS and the like); special tokens written in the text are recognised either way.
+  std::vector<int32_t> encode(std::string_view text, bool add_special = true) const;
+  std::string decode(std::span<const int32_t> ids, bool skip_special = true) const;
+
+  /// Number of ids, added tokens included (largest id + 1).
+  int64_t vocab_size() const;
+  std::optional<int32_t> token_to_id(std::string_view token) const;
+  /// The token as the vocabulary spells it. Error(kUsage) for an id out of range.
+  std::string id_to_token(int32_t id) const;
+  std::optional<int32_t> bos_id() const;
+  std::optional<int32_t> eos_id() const;
+  /// Whether encode(..., true) puts BOS first.
+  bool adds_bos() const;
+  /// SHA-256 of the tokenizer's definition; kept with every result and file.
+  const std::string& hash() const;
+  /// "tokenizer.json byte-level BPE, 49152 tokens": for `info`.
+  std::string describe() const;
+
+  /// Decodes one id at a time and never gives out part of a UTF-8 character.
+  class Stream {
+   public:
+    explicit Stream(const Tokenizer& tokenizer, bool skip_special = true);
+    /// Text that became final with this id; may be empty.
+    std::string push(int32_t id);
+    /// The rest; incomplete characters as U+FFFD.
+    std::string finish();
+
+   private:
+    const Tokenizer* tokenizer_;
+    bool skip_special_;
+    std::vector<int32_t> ids_;
+    size_t prefix_ = 0, given_ = 0;
+  };
+
+  struct Engine;  // the loaded form; see engine.h
+
+ private:
+  explicit Tokenizer(std::shared_ptr<const Engine> engine);
+  std::shared_ptr<const Engine> engine_;
+};
+
+/// A tokenizer.json document equal in effect to a GGUF file's tokenizer.* keys ("llama" and "gpt2" models).
+/// Error(kRefused) names the file, the key and the supported values of tokenizer.ggml.model and .pre.
+Json tokenizer_json_from_gguf(const GgufFile& file);
+
+/// The same for llama2.c's tokenizer.bin.
+Json tokenizer_json_from_llama2c(const std::string& path);
+
+}  // namespace bitloom
