@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Tiny checkpoints of every architecture and variant, with the logits that transformers computes for them.
+
+Writes OUT/<name>/: config.json (as transformers writes it), where rope settings have an older spelling config_v4.json
+(the same model as transformers 4 wrote it), model.safetensors, golden.safetensors (tokens i32 [batch, T], logits f32
+[batch, T, vocab]). The prompt is longer than every sliding window. And OUT/stories260K.safetensors for
+../shared/models/stories260K, where that is present.
+
+Weights are multiples of 2^-12, so they do not depend on the machine's math library. The script fails if transformers'
+own key-value cache, or the older config, gives other logits than the whole sequence.
+
+usage: forward_tiny.py [--out DIR]        (transformers 5.23, torch 2.8; CPU, fp32, eager attention)
+"""
+
+import argparse
+import json
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+BATCH, LENGTH, VOCAB, HIDDEN = 2, 40, 64, 32
+
+COMMON = dict(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+              num_key_value_heads=2, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+NEOX = dict(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+            max_position_embeddings=64, bos_token_id=1, eos_token_id=2, tie_word_embeddings=False)
+OPT = dict(vocab_size=VOCAB, hidden_size=HIDDEN, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4,
+           max_position_embeddings=64, bos_token_id=2, eos_token_id=2, pad_token_id=1)
+GPT2 = dict(vocab_size=VOCAB, n_embd=HIDDEN, n_layer=2, n_head=4, n_positions=64, n_inner=None, bos_token_id=1,
+            eos_token_id=2)
+
+
+def rope(kind, theta=10000.0, **more):
+    return dict(rope_type=kind, rope_theta=theta, **more)
+
+
+def gemma_ropes(**full):
+    return {"sliding_attention": rope("default", 100.0), "full_attention": {**rope("default", 10000.0), **full}}
+
+
+# name -> (model_type, settings)
+MODELS = {
+    "llama": ("llama", dict(COMMON, num_hidden_layers=3, tie_word_embeddings=True)),
+    "llama_bf16": ("llama", dict(COMMON, tie_word_embeddings=False)),
+    "llama_llama3": ("llama", dict(
+        COMMON, tie_word_embeddings=False, attention_bias=True, mlp_bias=True, head_dim=16,
+        rope_parameters=rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                             original_max_position_embeddings=32))),
+    "llama_linear": ("llama", dict(COMMON, tie_word_embeddings=False, num_key_value_heads=4,
+                                   rope_parameters=rope("linear", factor=4.0))),
+    "llama_yarn": ("llama", dict(
+        COMMON, tie_word_embeddings=False, head_dim=16,
+        rope_parameters=rope("yarn", 500.0, factor=2.0, original_max_position_embeddings=32))),
+    "mistral": ("mistral", dict(COMMON, tie_word_embeddings=False, sliding_window=11, num_key_value_heads=1)),
+    "qwen2": ("qwen2", dict(COMMON, num_hidden_layers=3, tie_word_embeddings=True, use_sliding_window=True,
+                            sliding_window=9, max_window_layers=1)),
+    "qwen3": ("qwen3", dict(COMMON, tie_word_embeddings=True, head_dim=12, rope_parameters=rope("default", 1e6))),
+    "gemma": ("gemma", dict(COMMON, num_key_value_heads=1, head_dim=16, hidden_act="gelu_pytorch_tanh")),
+    "gemma2": ("gemma2", dict(COMMON, num_hidden_layers=3, head_dim=8, sliding_window=10, query_pre_attn_scalar=20,
+                              attn_logit_softcapping=3.0, final_logit_softcapping=4.0)),
+    "gemma3_text": ("gemma3_text", dict(COMMON, num_hidden_layers=3, head_dim=8, sliding_window=8,
+                                        query_pre_attn_scalar=12, sliding_window_pattern=3,
+                                        rope_parameters=gemma_ropes(rope_type="linear", factor=2.0))),
+    "phi3": ("phi3", dict(COMMON, tie_word_embeddings=False, sliding_window=13, original_max_position_embeddings=64)),
+    "phi3_partial": ("phi3", dict(COMMON, tie_word_embeddings=False, num_attention_heads=2, num_key_value_heads=1,
+                                  original_max_position_embeddings=64,
+                                  rope_parameters=rope("default", partial_rotary_factor=0.75))),
+    "opt": ("opt", dict(OPT)),
+    "opt_350m": ("opt", dict(OPT, word_embed_proj_dim=24, do_layer_norm_before=False)),
+    "gpt2": ("gpt2", dict(GPT2)),
+    "gpt2_bare": ("gpt2", dict(GPT2, n_inner=48)),  # tensor names without "transformer.", as the published GPT-2 has them
+    "gpt_neo": ("gpt_neo", dict(vocab_size=VOCAB, hidden_size=HIDDEN, num_layers=3, num_heads=4, intermediate_size=48,
+                                attention_types=[[["global", "local"], 1], [["local"], 1]], window_size=9,
+                                max_position_embeddings=64, bos_token_id=1, eos_token_id=2)),
+    "gpt_neox": ("gpt_neox", dict(NEOX, rope_parameters=rope("default", partial_rotary_factor=0.5))),
+    "gpt_neox_sequential": ("gpt_neox", dict(NEOX, use_parallel_residual=False,
+                                             rope_parameters=rope("default", partial_rotary_factor=1.0))),
+}
+
+
+def older_spelling(config):
+    """config.json as transformers 4 wrote it, or None where nothing is spelled differently."""
+    if "rope_parameters" not in config:
+        return None
+    old = {k: v for k, v in config.items() if k not in ("rope_parameters", "layer_types", "dtype")}
+    old["torch_dtype"] = config["dtype"]
+    old["transformers_version"] = "4.49.0"
+    ropes = config["rope_parameters"]
+    if "full_attention" in ropes:
+        old["rope_theta"] = ropes["full_attention"]["rope_theta"]
+        old["rope_local_base_freq"] = ropes["sliding_attention"]["rope_theta"]
+        old["sliding_window_pattern"] = 3
+        old["rope_scaling"] = {k: v for k, v in ropes["full_attention"].items() if k != "rope_theta"}
+        return old
+    scaling = {k: v for k, v in ropes.items() if k not in ("rope_theta", "partial_rotary_factor")}
+    if scaling["rope_type"] == "linear":
+        scaling = dict(type="linear", factor=scaling["factor"])  # the spelling before 4.43
+    old["rope_scaling"] = None if scaling.get("rope_type") == "default" else scaling
+    if config["model_type"] == "gpt_neox":
+        old["rotary_emb_base"] = int(ropes["rope_theta"])
+        old["rotary_pct"] = ropes["partial_rotary_factor"]
+    else:
+        old["rope_theta"] = ropes["rope_theta"]
+        if "partial_rotary_factor" in ropes:
+            old["partial_rotary_factor"] = ropes["partial_rotary_factor"]
+    return old
+
+
+def fill(model, seed):
+    """Weights with enough spread that attention is sharp and logits differ: every value a multiple of 2^-12."""
+    rng = np.random.default_rng(seed)
+    gemma = model.config.model_type.startswith("gemma")
+    for name, p in sorted(model.named_parameters()):
+        x = rng.standard_normal(tuple(p.shape))
+        if name.endswith("bias"):
+            x *= 0.2
+        elif p.dim() == 1:
+            x = 0.3 * x + (0.0 if gemma else 1.0)
+        elif "emb" in name or "wte" in name or "wpe" in name:
+            x *= 0.5
+        else:
+            fan_in = p.shape[0] if "Conv1D" in type(dict(model.named_modules())[name.rsplit(".", 1)[0]]).__name__ \
+                else p.shape[1]
+            x *= 1.5 / np.sqrt(fan_in)
+        with torch.no_grad():
+            p.copy_(torch.from_numpy(np.round(x * 4096) / 4096))
+
+
+@torch.no_grad()
+def whole(model, tokens):
+    return model(tokens.long(), use_cache=False).logits
+
+
+@torch.no_grad()
+def stepped(model, tokens, first):
+    """Logits with transformers' own key-value cache: `first` tokens at once, then one by one."""
+    out = model(tokens[:, :first].long(), use_cache=True)
+    parts = [out.logits]
+    for i in range(first, tokens.shape[1]):
+        out = model(tokens[:, i:i + 1].long(), past_key_values=out.past_key_values, use_cache=True)
+        parts.append(out.logits)
+    return torch.cat(parts, 1)
+
+
+def load(directory):
+    return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def check_cache(name, model, tokens, logits):
+    spread = (logits.max() - logits.min()).item()
+    difference = (stepped(model, tokens, 7) - logits).abs().max().item()
+    assert difference <= 1e-5 * spread, f"{name}: cache differs by {difference} of {spread}"
+    print(f"{name:22} range {spread:7.2f}   cache differs by {difference / spread:.1e} of it")
+
+
+def check_older(name, directory, old, tokens, logits):
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copy(directory / "model.safetensors", scratch)
+        pathlib.Path(scratch, "config.json").write_text(json.dumps(old))
+        assert torch.equal(whole(load(scratch), tokens), logits), f"{name}: the older spelling means something else"
+
+
+def make(name, model_type, settings, seed, directory):
+    config = AutoConfig.for_model(model_type, **settings)
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    fill(model, seed)
+    if name.endswith("bf16"):
+        model = model.to(torch.bfloat16)
+    (model.transformer if name.endswith("_bare") else model).save_pretrained(directory)
+    (directory / "generation_config.json").unlink(missing_ok=True)
+
+    model = load(directory)
+    tokens = torch.from_numpy(np.random.default_rng(seed + 1000).integers(0, VOCAB, (BATCH, LENGTH), dtype=np.int32))
+    logits = whole(model, tokens)
+    check_cache(name, model, tokens, logits)
+    save_file({"tokens": tokens, "logits": logits}, directory / "golden.safetensors")
+    old = older_spelling(json.loads((directory / "config.json").read_text()))
+    if old is not None:
+        check_older(name, directory, old, tokens, logits)
+        (directory / "config_v4.json").write_text(json.dumps(old, indent=2, sort_keys=True) + "\n")
+
+
+def make_stories(out):
+    source = pathlib.Path(__file__).parents[2] / "../shared/models/stories260K"
+    if not source.exists():
+        return
+    model = load(source)
+    tokens = torch.from_numpy(np.random.default_rng(260).integers(3, 512, (1, 64), dtype=np.int32))
+    tokens[:, 0] = 1
+    logits = whole(model, tokens)
+    check_cache("stories260K", model, tokens, logits)
+    save_file({"tokens": tokens, "logits": logits}, out / "stories260K.safetensors")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parents[1] / "golden/forward")
+    out = parser.parse_args().out
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    for seed, (name, (model_type, settings)) in enumerate(MODELS.items()):
+        directory = out / name
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        make(name, model_type, settings, seed, directory)
+    make_stories(out)
+
+
+if __name__ == "__main__":
+    main()
