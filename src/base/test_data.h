@@ -46,7 +46,7 @@ class TempDir {
 }  // namespace bitloom::testing
 
 /// Skips the test, saying why, when the data beside the checkout is absent.
-#define BITLOOM_REQUIRE_SHARED(name)                                                           \
+#define BITLOOM_REQUIRE_SHARED(name) \
   if (::bitloom::testing::shared_path(name).empty()) GTEST_SKIP() << "needs ../shared/" << name
 
 /// Skips the test when the real model has not been fetched.

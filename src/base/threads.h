@@ -25,7 +25,8 @@ class ThreadPool {
   /// rethrown here after the others have stopped.
   void parallel_for(int64_t n, const std::function<void(int64_t)>& body);
 
-  /// Like parallel_for, with the index of the running thread in [0, thread_count()) for scratch buffers.
+  /// Like parallel_for, with the index of the running thread in [0, thread_count()) for scratch buffers. A nested loop
+  /// runs with index 0: its scratch must be its own.
   void parallel_for_thread(int64_t n, const std::function<void(int64_t i, int thread)>& body);
 
  private:

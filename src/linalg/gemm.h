@@ -30,9 +30,10 @@ void linear(const float* x, int64_t x_stride, int64_t tokens, const RowSource& w
 void linear_dense(const float* x, int64_t x_stride, int64_t tokens, const float* w, int64_t rows, int64_t cols,
                   const float* bias, float* y, int64_t y_stride, ThreadPool& threads);
 
-inline constexpr int64_t kLinearTileRows = 128;
+inline constexpr int64_t kLinearTileRows = 64;
 
-/// GFLOP/s of sgemm on square matrices of this size on all threads at once: the roof that other rates are compared with.
+/// GFLOP/s of sgemm on square matrices of this size on all threads at once: the roof that other rates are compared
+/// with.
 double measure_sgemm_gflops(int64_t size, double seconds, ThreadPool& threads);
 
 }  // namespace bitloom

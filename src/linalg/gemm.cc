@@ -1,0 +1,124 @@
+#include "linalg/gemm.h"
+
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <memory>
+#include <vector>
+
+namespace bitloom {
+namespace {
+
+/// Rows of X in one tile. Each tile decodes its rows of W anew: at this size that is under a tenth of the product's
+/// time even for slow decoders, and short enough that two threads finish together.
+constexpr int64_t kTokenTile = 1024;
+
+/// oneDNN must not start threads of its own: our loops are already parallel, and its split would change results.
+void pin_to_calling_thread() {
+  thread_local const bool pinned = [] {
+    omp_set_num_threads(1);
+    return true;
+  }();
+  (void)pinned;
+}
+
+}  // namespace
+
+void sgemm(Transpose trans_a, Transpose trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
+           int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
+  if (m == 0 || n == 0) return;
+  pin_to_calling_thread();
+  const char letter_a = trans_a == Transpose::kYes ? 'T' : 'N', letter_b = trans_b == Transpose::kYes ? 'T' : 'N';
+  [[maybe_unused]] const dnnl_status_t status =
+      dnnl_sgemm(letter_a, letter_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  assert(status == dnnl_success);
+}
+
+namespace {
+
+/// Y tile = X tile W tile^T (+ bias): tokens [t0, t1), rows [r0, r1) of W, which `w` holds as [r1 - r0, cols].
+struct LinearCall {
+  const float* x;
+  int64_t x_stride, tokens, rows, cols;
+  const float* bias;
+  float* y;
+  int64_t y_stride;
+
+  void tile(int64_t t0, int64_t t1, int64_t r0, int64_t r1, const float* w) const {
+    float* out = y + t0 * y_stride + r0;
+    if (bias != nullptr) {
+      for (int64_t t = 0; t < t1 - t0; ++t) std::copy(bias + r0, bias + r1, out + t * y_stride);
+    }
+    sgemm(Transpose::kNo, Transpose::kYes, t1 - t0, r1 - r0, cols, 1.0f, x + t0 * x_stride, x_stride, w, cols,
+          bias == nullptr ? 0.0f : 1.0f, out, y_stride);
+  }
+
+  /// Runs body(t0, t1, r0, r1, thread) over all tiles; their sizes do not depend on the number of threads.
+  template <typename Body>
+  void for_each_tile(ThreadPool& threads, const Body& body) const {
+    const int64_t token_tiles = (tokens + kTokenTile - 1) / kTokenTile;
+    const int64_t row_tiles = (rows + kLinearTileRows - 1) / kLinearTileRows;
+    threads.parallel_for_thread(token_tiles * row_tiles, [&](int64_t i, int thread) {
+      const int64_t t0 = i % token_tiles * kTokenTile, r0 = i / token_tiles * kLinearTileRows;
+      body(t0, std::min(t0 + kTokenTile, tokens), r0, std::min(r0 + kLinearTileRows, rows), thread);
+    });
+  }
+};
+
+}  // namespace
+
+void linear(const float* x, int64_t x_stride, int64_t tokens, const RowSource& w, const float* bias, float* y,
+            int64_t y_stride, ThreadPool& threads) {
+  const LinearCall call{x, x_stride, tokens, w.rows(), w.cols(), bias, y, y_stride};
+  const auto scratch_size = static_cast<size_t>(kLinearTileRows * w.cols());
+  std::vector<std::unique_ptr<float[]>> scratch(static_cast<size_t>(threads.thread_count()));
+  call.for_each_tile(threads, [&](int64_t t0, int64_t t1, int64_t r0, int64_t r1, int thread) {
+    std::unique_ptr<float[]>& buffer = scratch[static_cast<size_t>(thread)];
+    if (!buffer) buffer.reset(new float[scratch_size]);
+    w.decode_rows(r0, r1, buffer.get());
+    call.tile(t0, t1, r0, r1, buffer.get());
+  });
+}
+
+void linear_dense(const float* x, int64_t x_stride, int64_t tokens, const float* w, int64_t rows, int64_t cols,
+                  const float* bias, float* y, int64_t y_stride, ThreadPool& threads) {
+  const LinearCall call{x, x_stride, tokens, rows, cols, bias, y, y_stride};
+  call.for_each_tile(
+      threads, [&](int64_t t0, int64_t t1, int64_t r0, int64_t r1, int) { call.tile(t0, t1, r0, r1, w + r0 * cols); });
+}
+
+double measure_sgemm_gflops(int64_t size, double seconds, ThreadPool& threads) {
+  using Clock = std::chrono::steady_clock;
+  const auto area = static_cast<size_t>(size * size);
+  const int64_t count = threads.thread_count();
+  // Each thread multiplies matrices of its own, so the rate is what independent tiles can reach together.
+  std::vector<std::vector<float>> a(static_cast<size_t>(count)), b(a), c(a);
+  std::vector<double> rates(static_cast<size_t>(count));
+  threads.parallel_for(count, [&](int64_t i) {
+    const auto slot = static_cast<size_t>(i);
+    a[slot].assign(area, 1.0f), b[slot].assign(area, 0.5f), c[slot].assign(area, 0.0f);
+    const auto multiply = [&] {
+      sgemm(Transpose::kNo, Transpose::kYes, size, size, size, 1.0f, a[slot].data(), size, b[slot].data(), size, 0.0f,
+            c[slot].data(), size);
+    };
+    multiply();
+    const auto begin = Clock::now();
+    double elapsed = 0;
+    int64_t products = 0;
+    while (elapsed < seconds) {
+      multiply();
+      ++products;
+      elapsed = std::chrono::duration<double>(Clock::now() - begin).count();
+    }
+    const auto edge = static_cast<double>(size);
+    rates[slot] = 2.0 * edge * edge * edge * static_cast<double>(products) / elapsed * 1e-9;
+  });
+  double total = 0;
+  for (const double rate : rates) total += rate;
+  return total;
+}
+
+}  // namespace bitloom
