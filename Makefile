@@ -1,0 +1,44 @@
+# Two commands: "make demo" and "make test". The rest is for people who work on bitloom.
+RELEASE := build/release
+BITLOOM := $(RELEASE)/bitloom
+
+# make demo MODEL=smollm2 uses the real 135M model.
+MODEL ?= demo
+
+.PHONY: demo test build packages smollm2 check tidy format oracle clean
+
+demo: build $(if $(filter smollm2,$(MODEL)),smollm2)
+	@$(BITLOOM) demo --model $(MODEL)
+
+test: packages
+	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build $(RELEASE)
+	@tools/get_smollm2.sh || echo "SmolLM2 could not be fetched: the tests that need it will be skipped"
+	@ctest --preset release
+
+build: packages
+	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build $(RELEASE) --target bitloom
+
+packages:
+	@mkdir -p build
+	@tools/install_packages.sh
+
+smollm2:
+	@tools/get_smollm2.sh
+
+check:
+	@python3 tools/check_layers.py
+	@python3 tools/check_budgets.py
+
+tidy: build
+	@find src -name '*.cc' | xargs -n 4 -P "$$(nproc)" clang-tidy --quiet -p $(RELEASE)
+
+format:
+	@find src -name '*.cc' -o -name '*.h' | xargs clang-format -i
+
+oracle:
+	@tools/run_oracles.sh
+
+clean:
+	@rm -rf build

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Derives every golden file again from the foreign implementations of tests/requirements.txt and compares it with the
+# committed one. tests/oracle/FOLDER_*.py (or FOLDER.py) writes what belongs in tests/golden/FOLDER.
+set -eu
+cd "$(dirname "$0")/.."
+venv=build/oracle/venv
+if [ ! -f "$venv/ready" ] || [ tests/requirements.txt -nt "$venv/ready" ]; then
+  python3 -m venv "$venv"
+  "$venv/bin/pip" --quiet --disable-pip-version-check install -r tests/requirements.txt
+  touch "$venv/ready"
+fi
+rm -rf build/oracle/golden
+failed=0
+for script in tests/oracle/*.py; do
+  folder=$(basename "$script" .py | sed 's/_.*//')
+  echo "$script"
+  "$venv/bin/python" "$script" --out "build/oracle/golden/$folder"
+done
+diff -rq tests/golden build/oracle/golden || failed=1
+[ "$failed" = 0 ] && echo "oracle: every golden file is reproduced"
+exit "$failed"
