@@ -1,0 +1,43 @@
+#include "format/quant_spec.h"
+
+#include <algorithm>
+
+namespace bitloom {
+
+ScaleType default_scale(const Format& format) {
+  // A weight matrix has |w| around 0.1: beyond 512 the scale 0.1 / v_max would approach F16's subnormals (6e-5).
+  return limits_of(format).max > 512 ? ScaleType::kBF16 : ScaleType::kF16;
+}
+
+ScaleShape scale_shape(const QuantSpec& spec, int64_t rows, int64_t cols) {
+  const Granularity& g = spec.granularity;
+  ScaleShape shape;
+  shape.group_rows = 1;
+  shape.group_cols = std::max<int64_t>(cols, 1);
+  switch (g.kind) {
+    case Granularity::Kind::kTensor:
+      shape.group_rows = std::max<int64_t>(rows, 1);
+      break;
+    case Granularity::Kind::kRow:
+      break;
+    case Granularity::Kind::kGroup:
+      shape.group_cols = std::min(g.group, shape.group_cols);
+      break;
+    case Granularity::Kind::kBlock:
+      shape.group_cols = std::min(g.group, shape.group_cols);
+      shape.group_rows = std::min(g.block_rows, std::max<int64_t>(rows, 1));
+      break;
+  }
+  shape.rows = g.kind == Granularity::Kind::kTensor ? 1 : (rows + shape.group_rows - 1) / shape.group_rows;
+  shape.cols = g.kind == Granularity::Kind::kTensor ? 1 : (cols + shape.group_cols - 1) / shape.group_cols;
+  return shape;
+}
+
+double nominal_bits(const QuantSpec& spec, int64_t rows, int64_t cols) {
+  const int bits = bits_of(spec.format);
+  const ScaleShape shape = scale_shape(spec, rows, cols);
+  const int per_group = scale_bits(spec.scale) + (spec.asymmetric ? bits : 0);
+  return bits + static_cast<double>(per_group) / static_cast<double>(shape.group_rows * shape.group_cols);
+}
+
+}  // namespace bitloom

@@ -1,0 +1,58 @@
+// Whether the values of a quantized tensor are ones its format can mean.
+#include <cmath>
+
+#include "base/error.h"
+#include "format/quantized_tensor.h"
+#include "packing/bitstream.h"
+
+namespace bitloom {
+
+void QuantizedTensor::check_values(const std::string& name) const {
+  check_scales(name);
+  check_codes(name);
+}
+
+void QuantizedTensor::check_scales(const std::string& name) const {
+  if (!std::isfinite(tensor_scale_) || tensor_scale_ <= 0) {
+    fail(ErrorKind::kUnverified, "{}.tensor_scale: is {}, must be finite and positive", name, tensor_scale_);
+  }
+  const float reach = spec_.asymmetric ? static_cast<float>((1 << bits_) - 1) : grid_of(spec_.format).max_abs;
+  std::vector<float> scales(static_cast<size_t>(shape_.cols));
+  std::vector<uint8_t> zeros(scales.size());
+  for (int64_t r = 0; r < shape_.rows; ++r) {
+    scales_of_row(r, scales.data(), zeros.data());
+    for (int64_t c = 0; c < shape_.cols; ++c) {
+      const float scale = scales[static_cast<size_t>(c)];
+      if (!std::isfinite(scale) || std::signbit(scale)) {
+        fail(ErrorKind::kUnverified, "{}.scales: [{}, {}] is {}, must be finite and not negative", name, r, c, scale);
+      }
+      if (!std::isfinite(scale * reach)) {
+        fail(ErrorKind::kUnverified, "{}.scales: [{}, {}] is {}, its largest value {} * {} overflows", name, r, c,
+             scale, scale, reach);
+      }
+    }
+    if (spec_.asymmetric &&
+        !padding_is_zero(parts_[2].bytes.data() + r * bitstream_bytes(bits_, shape_.cols), shape_.cols, bits_)) {
+      fail(ErrorKind::kUnverified, "{}.zeros: padding bits of row {} are not zero", name, r);
+    }
+  }
+}
+
+void QuantizedTensor::check_codes(const std::string& name) const {
+  std::vector<uint8_t> codes(static_cast<size_t>(cols_));
+  for (int64_t r = 0; r < rows_; ++r) {
+    codes_of_row(r, codes.data());
+    for (int64_t c = 0; c < cols_ && !spec_.asymmetric; ++c) {
+      const uint8_t code = codes[static_cast<size_t>(c)];
+      if (!std::isfinite(decode_table_[code])) {
+        fail(ErrorKind::kUnverified, "{}.codes: [{}, {}] is 0x{:02X}, no number of {}", name, r, c, code,
+             name_of(spec_.format));
+      }
+    }
+    if (!padding_is_zero(bytes_of_part(0) + r * bitstream_bytes(bits_, cols_), cols_, bits_)) {
+      fail(ErrorKind::kUnverified, "{}.codes: padding bits of row {} are not zero", name, r);
+    }
+  }
+}
+
+}  // namespace bitloom
