@@ -1,9 +1,7 @@
 #pragma once
-// JSON files of foreign origin: size-checked, duplicate keys refused, errors with file and position; and typed look-ups
-// whose messages name the file and the key.
+// JSON files of foreign origin: size-checked, duplicate keys refused, errors with file and byte offset.
 
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,12 +9,14 @@ namespace bitloom {
 
 using Json = nlohmann::json;
 
-/// Parses text that came from `origin` (a path, for messages). Error(kRefused) with byte offset; nesting deeper than 100
-/// and duplicate keys are refused.
+/// Parses text that came from `origin` (a path, for messages). Error(kRefused) with byte offset; nesting deeper than
+/// 100 and duplicate keys are refused.
 Json parse_json(std::string_view text, const std::string& origin);
+/// A file of at most 512 MiB.
 Json read_json(const std::string& path);
 
-/// Keys keep sorted order, two-space indent, final newline: the same value gives the same bytes.
+/// Keys keep sorted order, two-space indent, final newline: the same value gives the same bytes. Error(kFailed) when a
+/// string in it is no valid UTF-8.
 std::string dump_json(const Json& value);
 
 /// Whole file as bytes; Error(kRefused) naming the path.

@@ -9,9 +9,10 @@ namespace bitloom {
 
 class OutputDirectory {
  public:
-  /// Creates PATH.partial (discarding an earlier one). Error(kUsage) when PATH exists and `force` is false;
-  /// Error(kFailed) naming path and reason when it cannot be made, or when the file system has less than `needs` bytes free
-  /// (both figures in the message). PATH itself is untouched until commit().
+  /// Creates PATH.partial (discarding an earlier one), with PATH's parents. Error(kUsage) when PATH exists and `force`
+  /// is false, or when PATH is, or holds, the working directory; Error(kFailed) naming path and reason when it cannot
+  /// be made, or when the file system has less than `needs` bytes free (both figures in the message). PATH itself is
+  /// untouched until commit().
   OutputDirectory(std::string path, bool force, int64_t needs);
   /// Removes the temporary directory unless committed.
   ~OutputDirectory();
@@ -22,11 +23,13 @@ class OutputDirectory {
   const std::string& staging() const { return staging_; }
   void write_text(const std::string& file, const std::string& text) const;
   void copy_file(const std::string& from, const std::string& file) const;
-  /// Replaces PATH by the finished directory (an old one is removed only after the new one is in place).
+  /// Replaces PATH by the finished directory (an old one is removed only after the new one is in place). Error(kFailed)
+  /// when PATH has appeared since, unless forced.
   void commit();
 
  private:
   std::string path_, staging_;
+  bool force_ = false;
   bool committed_ = false;
 };
 

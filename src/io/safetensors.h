@@ -4,9 +4,11 @@
 // Layout: u64 LE n | n bytes of JSON | data. Every offset is checked against the file before it is used: no overlap,
 // no hole, length = dtype size x shape, no duplicate key, header <= 100 MB. Messages name file, tensor and value.
 
-#include <functional>
+#include <cstddef>
+#include <cstdint>
 #include <map>
-#include <nlohmann/json_fwd.hpp>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,8 @@ SafetensorsFile open_safetensors(const std::string& path);
 
 /// All tensors of a model directory: model.safetensors, or the shards that the index's weight_map names (never a glob:
 /// stale extra shards are common). Refuses a missing shard, and a tensor that the index promises and the shard lacks.
+/// Where both exist the single file wins, as in transformers. Tensors of a shard that the index does not assign to it
+/// are left out.
 std::vector<TensorView> open_safetensors_directory(const std::string& directory);
 
 /// What the writer needs to know of a tensor before its bytes exist.
@@ -39,11 +43,16 @@ struct TensorSpec {
 /// Streams tensors to `directory`: model.safetensors, or model-0000i-of-0000n.safetensors + index when the specs
 /// exceed `shard_bytes` (a tensor is never split). All specs are known first, so headers are written once and data is
 /// streamed in the given order: memory is what `write` buffers of one tensor.
+/// Within a file wider element types lie first, so that every tensor is aligned to its elements whatever the order.
 class SafetensorsWriter {
  public:
+  /// Error(kFailed) for a spec that cannot be stored: a name twice, a shape that is no whole number of bytes.
   SafetensorsWriter(std::string directory, std::vector<TensorSpec> specs, int64_t shard_bytes);
   ~SafetensorsWriter();
-  /// Appends bytes to the tensor whose turn it is (specs order); may be called several times per tensor.
+  SafetensorsWriter(const SafetensorsWriter&) = delete;
+  SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
+  /// Appends bytes to the tensor whose turn it is (specs order); may be called several times per tensor. A tensor of no
+  /// elements needs no call. Error(kFailed) with path and reason when the disk does not take them.
   void write(const std::string& name, std::span<const std::byte> bytes);
   /// All tensors complete: headers, index, fsync. Error(kFailed) names a tensor that lacks bytes.
   void finish();

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,8 +28,19 @@ struct TensorView {
 /// "[576, 1536]".
 std::string shape_text(std::span<const int64_t> shape);
 
-/// The tensor as a matrix: 2-D as it is; 1-D [n] as [1, n]; more dimensions as [shape[0], the rest].
-/// Error(kRefused) naming file and tensor for complex dtypes.
+/// Product of the dimensions; nullopt when one is negative, or when the product of those that are not 0 does not fit
+/// (so that any partial product of an accepted shape fits too).
+std::optional<int64_t> checked_elements(std::span<const int64_t> shape);
+
+/// A tensor's shape as a matrix: 2-D as it is; 1-D [n] as [1, n]; more dimensions as [shape[0], the rest]; a scalar as
+/// [1, 1].
+struct MatrixShape {
+  int64_t rows = 1;
+  int64_t cols = 1;
+};
+MatrixShape matrix_shape(std::span<const int64_t> shape);
+
+/// The tensor as a matrix (matrix_shape). Error(kRefused) naming file and tensor for complex dtypes.
 RowSourcePtr dense_rows(const TensorView& tensor);
 
 }  // namespace bitloom

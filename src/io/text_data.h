@@ -8,9 +8,10 @@ namespace bitloom {
 
 /// How a file becomes one text.
 ///   plain         the bytes as they are
-///   hf-rows       each line is a dataset row with its newline, a blank line an empty row; rows joined by "\n\n", as the
+///   hf-rows       each line is a dataset row with its newline, a blank line an empty row; rows joined by "\n\n", as
+///   the
 ///                 papers join the rows of wikitext-2-raw
-///   jsonl:FIELD   each line a JSON object; the strings of FIELD joined by "\n\n"
+///   jsonl:FIELD   each line a JSON object (blank lines are skipped); the strings of FIELD joined by "\n\n"
 struct TextFormat {
   enum class Kind { kPlain, kHfRows, kJsonl } kind = Kind::kPlain;
   std::string field;
