@@ -1,0 +1,123 @@
+#include "observe/second_moment.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "base/error.h"
+#include "linalg/gemm.h"
+
+namespace bitloom {
+namespace {
+
+constexpr int64_t kTile = SecondMoment::kTile;
+
+int64_t edge_tiles(int64_t channels) { return (channels + kTile - 1) / kTile; }
+
+/// Number of tile (i, j), i <= j.
+int64_t tile_index(int64_t i, int64_t j) { return j * (j + 1) / 2 + i; }
+
+/// The pair (i, j) of tile number `index`.
+std::pair<int64_t, int64_t> tile_position(int64_t index) {
+  int64_t j = 0;
+  while ((j + 1) * (j + 2) / 2 <= index) ++j;
+  return {index - j * (j + 1) / 2, j};
+}
+
+bool is_finite(const float* x, int64_t n) {
+  // 0 * x is 0 for finite x and NaN otherwise; a sum vectorises where an early exit would not.
+  float sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += 0.0f * x[i];
+  return sum == 0.0f;
+}
+
+}  // namespace
+
+SecondMoment::SecondMoment(int64_t channels) : channels_(channels) {
+  tiles_.resize(static_cast<size_t>(tile_count() * kTile * kTile));
+}
+
+int64_t SecondMoment::tile_count() const {
+  const int64_t edge = edge_tiles(channels_);
+  return edge * (edge + 1) / 2;
+}
+
+void SecondMoment::add(const float* x, int64_t tokens, int64_t stride, ThreadPool& threads) {
+  std::vector<char> finite(static_cast<size_t>(tokens));
+  threads.parallel_for((tokens + 63) / 64, [&](int64_t block) {
+    for (int64_t t = block * 64; t < std::min(tokens, block * 64 + 64); ++t) {
+      finite[static_cast<size_t>(t)] = is_finite(x + t * stride, channels_);
+    }
+  });
+  // Runs of finite tokens, so that nothing is copied.
+  for (int64_t begin = 0; begin < tokens;) {
+    if (!finite[static_cast<size_t>(begin)]) {
+      ++dropped_, ++begin;
+      continue;
+    }
+    int64_t end = begin;
+    while (end < tokens && end - begin < kPanelTokens && finite[static_cast<size_t>(end)]) ++end;
+    add_finite(x + begin * stride, end - begin, stride, threads);
+    begin = end;
+  }
+}
+
+// tile(i, j) += X_i^T X_j, X_i [tokens, kTile] the columns of tile row i.
+void SecondMoment::add_finite(const float* x, int64_t tokens, int64_t stride, ThreadPool& threads) {
+  std::vector<std::unique_ptr<float[]>> scratch(static_cast<size_t>(threads.thread_count()));
+  threads.parallel_for_thread(tile_count(), [&](int64_t index, int thread) {
+    const auto [i, j] = tile_position(index);
+    const int64_t rows = std::min(kTile, channels_ - i * kTile), cols = std::min(kTile, channels_ - j * kTile);
+    std::unique_ptr<float[]>& product = scratch[static_cast<size_t>(thread)];
+    if (!product) product.reset(new float[kTile * kTile]);
+    sgemm(Transpose::kYes, Transpose::kNo, rows, cols, tokens, 1.0f, x + i * kTile, stride, x + j * kTile, stride, 0.0f,
+          product.get(), kTile);
+    double* tile = tiles_.data() + index * kTile * kTile;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < cols; ++c) tile[r * kTile + c] += static_cast<double>(product[r * kTile + c]);
+    }
+  });
+  tokens_ += tokens;
+}
+
+void SecondMoment::merge(const SecondMoment& other) {
+  if (other.channels_ != channels_) {
+    fail(ErrorKind::kFailed, "second moments of {} and {} channels cannot be merged", channels_, other.channels_);
+  }
+  for (size_t i = 0; i < tiles_.size(); ++i) tiles_[i] += other.tiles_[i];
+  tokens_ += other.tokens_;
+  dropped_ += other.dropped_;
+}
+
+double SecondMoment::mean(int64_t i, int64_t j) const {
+  if (tokens_ == 0) return 0;
+  if (i > j) std::swap(i, j);
+  const int64_t tile = tile_index(i / kTile, j / kTile);
+  const int64_t at = (tile * kTile + i % kTile) * kTile + j % kTile;
+  return tiles_[static_cast<size_t>(at)] / static_cast<double>(tokens_);
+}
+
+std::vector<double> SecondMoment::mean_squares() const {
+  std::vector<double> squares(static_cast<size_t>(channels_));
+  for (int64_t i = 0; i < channels_; ++i) squares[static_cast<size_t>(i)] = mean(i, i);
+  return squares;
+}
+
+void SecondMoment::copy_to(float* out, ThreadPool& threads) const {
+  threads.parallel_for(channels_, [&](int64_t i) {
+    for (int64_t j = 0; j < channels_; ++j) out[i * channels_ + j] = static_cast<float>(mean(i, j));
+  });
+}
+
+SecondMoment SecondMoment::restore(int64_t channels, int64_t tokens, int64_t dropped, std::vector<double> tiles) {
+  SecondMoment moment(channels);
+  if (tiles.size() != moment.tiles_.size()) {
+    refuse("second moment of {} channels: {} values, expected {}", channels, tiles.size(), moment.tiles_.size());
+  }
+  moment.tokens_ = tokens;
+  moment.dropped_ = dropped;
+  moment.tiles_ = std::move(tiles);
+  return moment;
+}
+
+}  // namespace bitloom
