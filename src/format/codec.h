@@ -8,11 +8,12 @@ namespace bitloom {
 
 /// The numbers of a format that choosing a scale needs.
 struct FormatLimits {
-  // A real scale is r / divisor for a range [-r, r]. The largest level, except for full-range integers, where it is
-  // GPTQ's (2^b - 1) / 2: +r then lies half a step beyond the top level, so that no weight errs by more than half a
-  // step although the step is smaller.
-  float divisor = 1;
-  float max = 1;         // largest level: v_max of OCP MX scale selection
+  // What a range [lo, hi] is divided by on each side: scale = max(hi / positive, -lo / negative). The outermost levels
+  // (0 where a table has none on that side), except for full-range integers, where both are GPTQ's (2^b - 1) / 2: the
+  // range then ends half a step beyond the top level, so that no weight errs by more than half a step although steps
+  // are smaller.
+  float positive = 1, negative = 1;
+  float max = 1;         // largest magnitude that both signs have (tables: of either): v_max of OCP MX scale selection
   int max_exponent = 0;  // floor(log2 max): emax of OCP MX
   int mantissa = 0;      // significand bits after the first at the top of the range: M of MxMode::kEven
 };

@@ -16,7 +16,6 @@ namespace {
 constexpr float kMaxFloat = std::numeric_limits<float>::max();
 constexpr float kMinNormal = std::numeric_limits<float>::min();
 constexpr float kMaxF16 = 65504.0f, kMinNormalF16 = 0x1p-14f, kMinF16 = 0x1p-24f;
-constexpr float kMaxE4M3 = 448.0f;
 
 float round_f16(float x) {
   x = std::clamp(x, kMinF16, kMaxF16);
@@ -30,7 +29,7 @@ float round_bf16(float x) {
 }
 
 float round_e4m3(float x, BlockScaleFloor floor) {
-  x = std::clamp(x, floor == BlockScaleFloor::kNormal ? 0x1p-6f : 0x1p-9f, kMaxE4M3);
+  x = std::clamp(x, floor == BlockScaleFloor::kNormal ? 0x1p-6f : 0x1p-9f, kMaxBlockScale);
   return decode_minifloat(kE4M3Fn, cast_minifloat(kE4M3Fn, x));
 }
 
@@ -119,11 +118,10 @@ float round_scale(ScaleType type, float wanted, float max_abs, BlockScaleFloor f
   return type == ScaleType::kE8M0 ? rounded / 2 : round_to_type(type, rounded * 0.99f, floor);
 }
 
-float two_level_tensor_scale(float amax, const FormatLimits& limits) {
-  if (amax == 0) return 1;
-  const float reach = limits.divisor * kMaxE4M3;
-  const float largest = reach > 1 ? kMaxFloat / reach : kMaxFloat;
-  return std::clamp(amax / reach, kMinNormal, std::nextafter(largest, 0.0f));
+float round_tensor_scale(float wanted, float max_abs) {
+  if (wanted == 0) return 1;
+  const float reach = std::max(max_abs * kMaxBlockScale, 1.0f);
+  return std::clamp(wanted, kMinNormal, std::nextafter(kMaxFloat / reach, 0.0f));
 }
 
 void store_scale(ScaleType type, float value, std::byte* data, int64_t index) {

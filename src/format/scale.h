@@ -47,9 +47,11 @@ int ceil_log2(float x);
 /// kE8M0: the nearest power of two above (mx_exponent chooses better when amax is known).
 float round_scale(ScaleType type, float wanted, float max_abs, BlockScaleFloor floor = BlockScaleFloor::kSubnormal);
 
-/// The fp32 scale of a tensor with two-level scales: amax / (divisor * 448), so that the largest group scale is 448; 1
-/// for amax = 0. Kept normal, and small enough that decoded values are finite.
-float two_level_tensor_scale(float amax, const FormatLimits& limits);
+/// The largest two-level group scale: E4M3FN's maximum.
+inline constexpr float kMaxBlockScale = 448.0f;
+/// The fp32 scale of a tensor with two-level scales, from the one computed, amax / (6 * 448) for NVFP4: 1 for an
+/// all-zero tensor, never subnormal, and small enough that levels up to max_abs stay finite.
+float round_tensor_scale(float wanted, float max_abs);
 
 /// Writes and reads scale number `index` of an array in stored form. `value` must be exactly representable (assert).
 /// A zero E8M0 scale (all-zero group) is stored as byte 0, 2^-127.

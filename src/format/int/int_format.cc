@@ -95,7 +95,7 @@ FormatLimits IntCodec::limits(const IntFormat& f) {
   const float unit = std::ldexp(1.0f, -f.fraction);
   FormatLimits limits;
   limits.max = static_cast<float>(highest(f)) * unit;
-  limits.divisor = f.narrow ? limits.max : static_cast<float>((1 << f.bits) - 1) / 2 * unit;
+  limits.positive = limits.negative = f.narrow ? limits.max : static_cast<float>((1 << f.bits) - 1) / 2 * unit;
   limits.max_exponent = std::ilogb(limits.max);
   limits.mantissa = f.bits - 2;
   return limits;

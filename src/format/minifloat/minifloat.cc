@@ -151,7 +151,7 @@ Grid MinifloatCodec::grid(const MinifloatFormat& f) {
 
 FormatLimits MinifloatCodec::limits(const MinifloatFormat& f) {
   const float max = max_value(f);
-  return {max, max, std::ilogb(max), f.mantissa};
+  return {max, max, max, std::ilogb(max), f.mantissa};
 }
 
 }  // namespace bitloom

@@ -108,8 +108,9 @@ Grid TableCodec::grid(const TableFormat& format) {
 }
 
 FormatLimits TableCodec::limits(const TableFormat& format) {
-  const float max = std::max(std::abs(format.levels.front()), std::abs(format.levels.back()));
-  return {max, max, std::ilogb(max), 0};
+  const float positive = std::max(format.levels.back(), 0.0f), negative = std::max(-format.levels.front(), 0.0f);
+  const float max = std::max(positive, negative);
+  return {positive, negative, max, std::ilogb(max), 0};
 }
 
 std::unique_ptr<const ArrayEncoder> TableCodec::arithmetic(const TableFormat&) { return nullptr; }

@@ -1,0 +1,95 @@
+#pragma once
+// The weights that share one scale: their range, their scale as stored, their codes. What every rounding method that
+// works on scaled grids needs.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "format/quant_spec.h"
+
+namespace bitloom {
+
+/// A [rows, cols] piece of a matrix, `stride` floats from row to row. `importance` is null or [cols], >= 0.
+struct WeightGroup {
+  const float* data = nullptr;
+  int64_t rows = 1, cols = 0, stride = 0;
+  const float* importance = nullptr;
+};
+
+/// Least and greatest weight that the levels must cover.
+struct WeightRange {
+  float low = 0, high = 0;
+  bool is_zero() const { return low == 0 && high == 0; }
+};
+
+/// The range of the group's weights and zero: low <= 0 <= high.
+WeightRange full_range(const WeightGroup& group);
+
+/// A group's scale: as stored, as it multiplies (stored * tensor scale), the zero point, and the range it was made for.
+struct GroupScale {
+  float stored = 0, scale = 0;
+  uint8_t zero = 0;
+  WeightRange range;
+};
+
+/// Sums over encoded weights.
+struct EncodeStats {
+  double error = 0;       // sum (w - q)^2
+  double norm = 0;        // sum w^2
+  double max_error = 0;   // max |w - q|
+  int64_t saturated = 0;  // beyond the outermost level by more than half a step
+  void add(const EncodeStats& other);
+};
+
+class GroupQuantizer {
+ public:
+  /// `tensor_scale` matters for two-level scales only.
+  explicit GroupQuantizer(const QuantSpec& spec, float tensor_scale = 1.0f);
+
+  const QuantSpec& spec() const { return spec_; }
+  /// The tensor scale of two-level scales for a whole matrix of this range.
+  float tensor_scale_for(const WeightRange& whole) const;
+
+  /// Range by the spec's rule; for kMse, the full range. An all-zero group has the range {0, 0}.
+  WeightRange find_range(const WeightGroup& group) const;
+  /// The scale that covers the range, rounded to its type. A zero range: a zero scale (E8M0: byte 0; two-level: the
+  /// smallest block scale).
+  GroupScale scale_for(const WeightRange& range) const;
+  /// The scales that the clip search of kMse tries for this full range, widest first: GPTQ's range * (1 - i/100), i =
+  /// 0..79, rounded to the type, repetitions left out; for E8M0 the exponent without clipping (or the mode's) and three
+  /// below.
+  std::vector<GroupScale> candidates(const WeightRange& range) const;
+  /// find_range and scale_for; for kMse the candidate with the smallest error, the widest among equals. No constraint.
+  GroupScale choose(const WeightGroup& group) const;
+  /// A scale > 0 rounded to the spec's type (see round_scale).
+  float round_to_stored(float scale) const {
+    return round_scale(spec_.scale, scale, max_abs_, spec_.block_scale_floor);
+  }
+  /// The zero point, if any, that goes with an imposed stored scale.
+  GroupScale with_scale(const WeightRange& range, float stored) const;
+
+  /// sum importance |w - q|^exponent, in units of `unit`^exponent (pass the largest magnitude in the group).
+  double error(const WeightGroup& group, const GroupScale& scale, double exponent, float unit) const;
+
+  /// Codes of the group, `code_stride` from row to row. `stats` may be null.
+  void encode(const WeightGroup& group, const GroupScale& scale, uint8_t* codes, int64_t code_stride,
+              EncodeStats* stats) const;
+
+ private:
+  float wanted_scale(const WeightRange& range, float divisor) const;
+  float stored_scale(const WeightRange& range, MxMode mode) const;
+  void encode_run(const float* y, int64_t n, uint8_t zero, uint8_t* codes) const;
+  void snap_run(const float* y, int64_t n, uint8_t zero, float* levels) const;
+
+  QuantSpec spec_;
+  float tensor_scale_;
+  FormatLimits limits_;
+  float max_abs_;  // largest magnitude of a level
+  float max_code_;
+  float low_limit_, high_limit_;  // y beyond these is saturated
+  std::vector<float> decode_;
+  std::unique_ptr<const ArrayEncoder> encoder_;
+};
+
+}  // namespace bitloom

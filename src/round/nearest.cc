@@ -1,0 +1,167 @@
+#include "round/nearest.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+
+#include "base/error.h"
+#include "packing/bitstream.h"
+#include "round/group_quantizer.h"
+#include "round/scale_constraint.h"
+#include "round/whole_matrix.h"
+
+namespace bitloom {
+namespace {
+
+/// The bytes of a quantized tensor while they are made, in the order of QuantizedTensor::layout().
+struct Storage {
+  std::vector<TensorPart> parts;
+  std::vector<std::vector<std::byte>> bytes;
+
+  Storage(const QuantSpec& spec, int64_t rows, int64_t cols) : parts(QuantizedTensor::layout(spec, rows, cols)) {
+    for (TensorPart& part : parts) {
+      int64_t count = 1;
+      for (const int64_t n : part.shape) count *= n;
+      bytes.emplace_back(static_cast<size_t>(bytes_of(part.dtype, count)));
+      part.bytes = bytes.back();
+    }
+  }
+  std::byte* codes() { return bytes[0].data(); }
+  std::byte* scales() { return bytes[1].data(); }
+  std::byte* extra() { return bytes[2].data(); }  // zeros, or the tensor scale
+};
+
+/// What one tile reports; merged in the order of tiles.
+struct TileReport {
+  EncodeStats stats;
+  int64_t zero_groups = 0;
+};
+
+class NearestRounding {
+ public:
+  NearestRounding(const std::string& name, const RowSource& w, const QuantSpec& spec, ThreadPool& threads,
+                  const float* importance)
+      : name_(name),
+        w_(w),
+        spec_(spec),
+        importance_(importance),
+        shape_(scale_shape(spec, w.rows(), w.cols())),
+        per_tensor_(spec.granularity.kind == Granularity::Kind::kTensor),
+        bits_(bits_of(spec.format)),
+        // A tensor's one scale is chosen beforehand, so its tiles need not hold the whole group.
+        tiles_(name, w, per_tensor_ ? 1 : shape_.group_rows, threads),
+        storage_(std::make_shared<Storage>(spec, w.rows(), w.cols())),
+        reports_(static_cast<size_t>(tiles_.tiles())) {}
+
+  std::shared_ptr<const QuantizedTensor> run() {
+    float tensor_scale = 1;
+    if (spec_.scale == ScaleType::kE4M3TwoLevel) {
+      tensor_scale = GroupQuantizer(spec_).tensor_scale_for(range_of_matrix(tiles_));
+      std::memcpy(storage_->extra(), &tensor_scale, sizeof tensor_scale);
+    }
+    quantizer_.emplace(spec_, tensor_scale);
+    if (per_tensor_) {
+      whole_ = choose_for_matrix(tiles_, *quantizer_, importance_);
+      store_row_of_scales(0, {whole_});
+    }
+    tiles_.for_each([&](int64_t tile, int64_t first, int64_t rows, const float* w) {
+      round_tile(first, rows, w, reports_[static_cast<size_t>(tile)]);
+    });
+    return QuantizedTensor::from_parts(name_, spec_, w_.rows(), w_.cols(), storage_->parts, storage_);
+  }
+
+  RoundingReport report() const {
+    TileReport sum;
+    for (const TileReport& tile : reports_) {
+      sum.stats.add(tile.stats);
+      sum.zero_groups += tile.zero_groups;
+    }
+    if (per_tensor_ && sum.stats.norm == 0) sum.zero_groups = 1;
+    return {sum.stats.norm > 0 ? sum.stats.error / sum.stats.norm : 0, sum.stats.saturated, sum.zero_groups,
+            sum.stats.max_error};
+  }
+
+ private:
+  void round_tile(int64_t first, int64_t rows, const float* w, TileReport& report) {
+    const int64_t cols = w_.cols(), band = per_tensor_ ? 1 : shape_.group_rows;
+    std::vector<uint8_t> codes(static_cast<size_t>(band * cols));
+    for (int64_t at = 0; at < rows; at += band) {
+      const int64_t count = std::min(band, rows - at);
+      round_band(first + at, count, w + at * cols, codes.data(), report);
+      for (int64_t r = 0; r < count; ++r) {
+        pack_bits(codes.data() + r * cols, cols, bits_,
+                  storage_->codes() + (first + at + r) * bitstream_bytes(bits_, cols));
+      }
+    }
+  }
+
+  /// The rows that share one row of scales: [rows, cols] -> codes [rows, cols].
+  void round_band(int64_t first, int64_t rows, const float* w, uint8_t* codes, TileReport& report) {
+    const int64_t cols = w_.cols();
+    std::vector<WeightGroup> groups;
+    for (int64_t c = 0; c < cols; c += shape_.group_cols) {
+      groups.push_back({w + c, rows, std::min(shape_.group_cols, cols - c), cols,
+                        importance_ == nullptr ? nullptr : importance_ + c});
+    }
+    std::vector<GroupScale> scales(groups.size(), whole_);
+    if (!per_tensor_) {
+      choose_scales(groups, scales, report);
+      store_row_of_scales(first / shape_.group_rows, scales);
+    }
+    for (size_t g = 0; g < groups.size(); ++g) {
+      quantizer_->encode(groups[g], scales[g], codes + (groups[g].data - w), cols, &report.stats);
+    }
+  }
+
+  void choose_scales(const std::vector<WeightGroup>& groups, std::vector<GroupScale>& scales,
+                     TileReport& report) const {
+    for (size_t g = 0; g < groups.size(); ++g) {
+      scales[g] = quantizer_->choose(groups[g]);
+      report.zero_groups += scales[g].range.is_zero() ? 1 : 0;
+    }
+    constrain_row(*quantizer_, groups, scales);
+  }
+
+  void store_row_of_scales(int64_t row, const std::vector<GroupScale>& scales) {
+    std::vector<uint8_t> zeros;
+    for (size_t i = 0; i < scales.size(); ++i) {
+      store_scale(spec_.scale, scales[i].stored, storage_->scales(), row * shape_.cols + static_cast<int64_t>(i));
+      zeros.push_back(scales[i].zero);
+    }
+    if (!spec_.asymmetric) return;
+    pack_bits(zeros.data(), shape_.cols, bits_, storage_->extra() + row * bitstream_bytes(bits_, shape_.cols));
+  }
+
+  const std::string& name_;
+  const RowSource& w_;
+  const QuantSpec& spec_;
+  const float* importance_;
+  ScaleShape shape_;
+  bool per_tensor_;
+  int bits_;
+  TileReader tiles_;
+  std::shared_ptr<Storage> storage_;
+  std::vector<TileReport> reports_;
+  std::optional<GroupQuantizer> quantizer_;
+  GroupScale whole_;  // granularity tensor
+};
+
+}  // namespace
+
+std::shared_ptr<const QuantizedTensor> quantize_nearest(const std::string& name, const RowSource& w,
+                                                        const QuantSpec& spec, ThreadPool& threads,
+                                                        RoundingReport* report, const float* importance) {
+  check_spec(spec, to_string(spec));
+  for (int64_t c = 0; importance != nullptr && c < w.cols(); ++c) {
+    if (!(importance[c] >= 0) || !std::isfinite(importance[c])) {
+      refuse("{}: importance of column {} is {}, must be finite and not negative", name, c, importance[c]);
+    }
+  }
+  NearestRounding rounding(name, w, spec, threads, importance);
+  auto tensor = rounding.run();
+  if (report != nullptr) *report = rounding.report();
+  return tensor;
+}
+
+}  // namespace bitloom
