@@ -1,0 +1,87 @@
+// Recipes by name: the folder that comes with bitloom, files, and short names.
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "recipe/recipe.h"
+
+namespace bitloom {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_yaml(const fs::path& path) { return path.extension() == ".yaml" || path.extension() == ".yml"; }
+
+/// The recipe files by stem; of equal stems the first directory's.
+std::map<std::string, std::string> recipe_files() {
+  std::map<std::string, std::string> result;
+  for (const std::string& directory : recipe_directories()) {
+    std::error_code unreadable;
+    for (const auto& entry : fs::directory_iterator(directory, unreadable)) {
+      if (is_yaml(entry.path())) result.emplace(entry.path().stem().string(), entry.path().string());
+    }
+  }
+  return result;
+}
+
+Recipe read_recipe_file(const std::string& path) {
+  if (!fs::is_regular_file(path)) misuse("{}: no such recipe file", path);
+  return parse_recipe(read_text(path), path);
+}
+
+/// A short name: one step over all sites of the blocks.
+Recipe short_recipe(const std::string& text, const std::map<std::string, std::string>& files) {
+  Recipe recipe;
+  RecipeStep step;
+  try {
+    step.quantize = parse_spec(text);
+  } catch (const Error& error) {
+    std::vector<std::string> names;
+    for (const auto& file : files) names.push_back(file.first);
+    const std::string where = fmt::format("{}", fmt::join(recipe_directories(), ", "));
+    misuse("'{}' is neither a recipe of {}{} nor a short name: {}", text, where.empty() ? "recipes/" : where,
+           did_you_mean(text, names), error.what());
+  }
+  recipe.name = to_string(*step.quantize);
+  recipe.description = fmt::format("{} for every linear layer of the blocks, rounded to nearest", recipe.name);
+  recipe.steps.push_back(std::move(step));
+  return recipe;
+}
+
+}  // namespace
+
+std::vector<std::string> recipe_directories() {
+  std::vector<fs::path> places;
+  std::error_code none;
+  const fs::path program = fs::read_symlink("/proc/self/exe", none);
+  if (!none) {
+    const fs::path bin = program.parent_path();
+    places = {bin / "../../recipes", bin / "../share/bitloom/recipes"};
+  }
+  places.emplace_back("recipes");
+  std::vector<std::string> result;
+  for (const fs::path& place : places) {
+    const fs::path real = fs::canonical(place, none);
+    if (none || !fs::is_directory(real)) continue;
+    if (std::find(result.begin(), result.end(), real.string()) == result.end()) result.push_back(real.string());
+  }
+  return result;
+}
+
+std::vector<RecipeEntry> list_recipes() {
+  std::vector<RecipeEntry> result;
+  for (const auto& [name, path] : recipe_files()) result.push_back({name, path, read_recipe_file(path).description});
+  return result;
+}
+
+Recipe load_recipe(const std::string& text) {
+  if (is_yaml(text) || text.find('/') != std::string::npos) return read_recipe_file(text);
+  const auto files = recipe_files();
+  if (const auto file = files.find(text); file != files.end()) return read_recipe_file(file->second);
+  return short_recipe(text, files);
+}
+
+}  // namespace bitloom

@@ -1,0 +1,80 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/test_data.h"
+#include "base/text.h"
+#include "model/checkpoint.h"
+#include "recipe/recipe.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+std::string refusal(const std::string& name) {
+  try {
+    load_recipe(name);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "accepted: " << name;
+  return "";
+}
+
+TEST(LoadRecipe, TakesShortNames) {
+  const Recipe recipe = load_recipe("int4-g128");
+  EXPECT_EQ(recipe.name, to_string(parse_spec("int4-g128")));
+  ASSERT_EQ(recipe.steps.size(), 1u);
+  EXPECT_EQ(recipe.steps[0].quantize, parse_spec("int4-g128"));
+  EXPECT_TRUE(recipe.steps[0].targets.empty());
+}
+
+TEST(LoadRecipe, TakesFiles) {
+  testing::TempDir dir;
+  std::ofstream(dir.file("mine.yaml")) << "steps: [{quantize: nf4-g64}]\n";
+  EXPECT_EQ(load_recipe(dir.file("mine.yaml")).name, "mine");
+  EXPECT_EQ(refusal(dir.file("yours.yaml")), dir.file("yours.yaml") + ": no such recipe file");
+  EXPECT_THAT(refusal(dir.path() + "/"), HasSubstr("no such recipe file"));
+}
+
+TEST(LoadRecipe, SaysWhatANameCouldHaveMeant) {
+  EXPECT_THAT(refusal("int8-al"),
+              AllOf(HasSubstr("'int8-al' is neither a recipe of "), HasSubstr("did you mean 'int8-all'?")));
+  EXPECT_THAT(refusal("intt4-g128"), HasSubstr("nor a short name: "));
+  refusal("");
+}
+
+TEST(RecipeLibrary, IsFoundFromTheProgramAndTheSourceTree) {
+  const auto directories = recipe_directories();
+  const std::string here = std::filesystem::canonical("recipes").string();
+  EXPECT_EQ(std::count(directories.begin(), directories.end(), here), 1);
+}
+
+TEST(RecipeLibrary, EveryRecipeKeepsTheRulesAndFitsTheDemoModel) {
+  const auto demo = Checkpoint::open("assets/demo");
+  const auto recipes = list_recipes();
+  EXPECT_GE(recipes.size(), 5u);
+  for (const RecipeEntry& entry : recipes) {
+    SCOPED_TRACE(entry.path);
+    const std::string yaml = read_text(entry.path);
+    EXPECT_LE(std::count(yaml.begin(), yaml.end(), '\n'), 40);
+    const Recipe recipe = load_recipe(entry.name);
+    EXPECT_EQ(recipe.name, entry.name) << "the name is the file's stem";
+    EXPECT_EQ(recipe.description, entry.description);
+    EXPECT_FALSE(recipe.description.empty());
+    EXPECT_EQ(parse_recipe(to_yaml(recipe), entry.path), recipe);
+    // A file must not shadow a short name.
+    EXPECT_THROW(parse_spec(entry.name), Error);
+    EXPECT_FALSE(resolve(recipe, demo->graph()).empty());
+  }
+}
+
+}  // namespace
+}  // namespace bitloom

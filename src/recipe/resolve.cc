@@ -1,0 +1,163 @@
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "recipe/recipe.h"
+
+namespace bitloom {
+namespace {
+
+/// A matrix under one of its roles. A tied head is a second candidate with the embedding's tensor.
+struct Candidate {
+  std::string tensor, role;
+  std::string input;  // empty outside the blocks, like the next two
+  std::string place, place_from_end;
+  std::optional<size_t> step;  // the last one that matched
+
+  bool in_blocks() const { return !place.empty(); }
+  bool goes_by(std::string_view pattern) const {
+    const auto matches = [pattern](const std::string& name) { return glob_match(pattern, name); };
+    if (matches(tensor) || matches(role)) return true;
+    return in_blocks() && (matches(input) || matches(place) || matches(place_from_end));
+  }
+};
+
+struct RoleOf {
+  const Linear* linear;
+  const char* role;
+  SiteInput input;
+};
+
+std::array<RoleOf, 7> roles_of(const Block& block) {
+  const Attention& a = block.attention;
+  const Mlp& m = block.mlp;
+  return {{{&a.q, a.layout == QkvLayout::kSeparate ? "q" : "qkv", SiteInput::kAttention},
+           {&a.k, "k", SiteInput::kAttention},
+           {&a.v, "v", SiteInput::kAttention},
+           {&a.output, "output", SiteInput::kAttentionOutput},
+           {&m.gate, m.fused_gate_up ? "gate_up" : "gate", SiteInput::kMlp},
+           {&m.up, "up", SiteInput::kMlp},
+           {&m.down, "down", SiteInput::kMlpDown}}};
+}
+
+std::vector<Candidate> candidates_of(const Graph& graph) {
+  std::vector<Candidate> result;
+  const auto count = static_cast<int64_t>(graph.blocks.size());
+  for (int64_t b = 0; b < count; ++b) {
+    for (const RoleOf& site : roles_of(graph.blocks[static_cast<size_t>(b)])) {
+      if (!site.linear->present()) continue;
+      result.push_back({site.linear->weight,
+                        site.role,
+                        to_string(site.input),
+                        fmt::format("blocks.{}.{}", b, site.role),
+                        fmt::format("blocks.{}.{}", b - count, site.role),
+                        {}});
+    }
+  }
+  const auto outside = [&result](const std::string& tensor, const char* role) {
+    if (!tensor.empty()) result.push_back({tensor, role, "", "", "", {}});
+  };
+  outside(graph.embedding, "embedding");
+  outside(graph.tied_head ? graph.embedding : graph.head.weight, "head");
+  outside(graph.project_in.weight, "project_in");
+  outside(graph.project_out.weight, "project_out");
+  return result;
+}
+
+/// Gives `step` to what the pattern matches; false when that is nothing. Sites of the blocks come first: a pattern that
+/// matches one of them says nothing about the embedding.
+bool apply(std::string_view pattern, size_t step, std::vector<Candidate>& candidates) {
+  for (const bool in_blocks : {true, false}) {
+    bool hit = false;
+    for (Candidate& c : candidates) {
+      if (c.in_blocks() != in_blocks || !c.goes_by(pattern)) continue;
+      c.step = step;
+      hit = true;
+    }
+    if (hit) return true;
+  }
+  return false;
+}
+
+/// "*.down_proj.weight" of "model.layers.0.mlp.down_proj.weight": how a pattern for all blocks is usually written.
+std::string tail_pattern(const std::string& tensor) {
+  const std::vector<std::string> parts = split(tensor, '.');
+  if (parts.size() < 3) return tensor;
+  return fmt::format("*.{}.{}", parts[parts.size() - 2], parts.back());
+}
+
+[[noreturn]] void reject_pattern(const std::string& pattern, size_t step, const Recipe& recipe, const Graph& graph,
+                                 const std::vector<Candidate>& candidates) {
+  for (const ExpectedTensor& tensor : expected_tensors(graph)) {
+    if (!glob_match(pattern, tensor.name)) continue;
+    misuse("recipe '{}', step {}: the pattern '{}' matches only tensors that are never quantized, such as '{}'",
+           recipe.name, step + 1, pattern, tensor.name);
+  }
+  std::vector<std::string> roles, names;
+  for (const Candidate& c : candidates) {
+    if (std::find(roles.begin(), roles.end(), c.role) == roles.end()) {
+      roles.push_back(c.role);
+      names.push_back(c.role);
+      names.push_back(c.in_blocks() ? tail_pattern(c.tensor) : c.tensor);
+    }
+    names.insert(names.end(), {c.tensor, c.input, c.place, c.place_from_end});
+  }
+  misuse(
+      "recipe '{}', step {}: the pattern '{}' matches no matrix of this {} model{}; it has the roles {} and tensors "
+      "such as "
+      "'{}'",
+      recipe.name, step + 1, pattern, graph.architecture, did_you_mean(pattern, names), fmt::join(roles, ", "),
+      candidates.front().tensor);
+}
+
+std::string wish_of(const RecipeStep& step) { return step.quantize ? to_string(*step.quantize) : "keep"; }
+
+/// The shared matrix of a tied head takes the one step that either role was given. Two different ones are a
+/// contradiction, not an override: who wrote them had two matrices in mind.
+void join_tied_head(const Recipe& recipe, std::vector<Candidate>& candidates) {
+  const auto by_role = [&candidates](const char* role) {
+    return std::find_if(candidates.begin(), candidates.end(), [role](const Candidate& c) { return c.role == role; });
+  };
+  const auto embedding = by_role("embedding"), head = by_role("head");
+  if (embedding->step && head->step) {
+    const std::string first = wish_of(recipe.steps[*embedding->step]), second = wish_of(recipe.steps[*head->step]);
+    if (first != second) {
+      misuse(
+          "recipe '{}' asks {} of the embedding (step {}) and {} of the head (step {}), but the head of this model is "
+          "tied: "
+          "both are the one matrix '{}'",
+          recipe.name, first, *embedding->step + 1, second, *head->step + 1, embedding->tensor);
+    }
+  }
+  if (!embedding->step) embedding->step = head->step;
+  candidates.erase(head);
+}
+
+}  // namespace
+
+std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& graph) {
+  std::vector<Candidate> candidates = candidates_of(graph);
+  if (candidates.empty()) misuse("recipe '{}': this model has no matrix to quantize", recipe.name);
+  for (size_t s = 0; s < recipe.steps.size(); ++s) {
+    const RecipeStep& step = recipe.steps[s];
+    if (step.targets.empty()) {
+      for (Candidate& c : candidates) {
+        if (c.in_blocks()) c.step = s;
+      }
+    }
+    for (const std::string& pattern : step.targets) {
+      if (!apply(pattern, s, candidates)) reject_pattern(pattern, s, recipe, graph, candidates);
+    }
+  }
+  if (graph.tied_head) join_tied_head(recipe, candidates);
+
+  std::map<std::string, RecipeStep> result;
+  for (const Candidate& c : candidates) {
+    if (c.step && recipe.steps[*c.step].quantize) result.emplace(c.tensor, recipe.steps[*c.step]);
+  }
+  return result;
+}
+
+}  // namespace bitloom

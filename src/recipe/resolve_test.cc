@@ -1,0 +1,170 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "recipe/recipe.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+/// A llama of three blocks.
+Graph llama(bool tied) {
+  Graph graph;
+  graph.architecture = "llama";
+  graph.vocab_size = 64;
+  graph.hidden = 8;
+  graph.embedding = "model.embed_tokens.weight";
+  graph.final_norm.weight = "model.norm.weight";
+  graph.tied_head = tied;
+  graph.head = {tied ? graph.embedding : "lm_head.weight", "", 64, 8, false};
+  for (int b = 0; b < 3; ++b) {
+    const auto linear = [b](const char* name) {
+      return Linear{fmt::format("model.layers.{}.{}.weight", b, name), "", 8, 8, false};
+    };
+    Block block;
+    block.attention_norm.weight = fmt::format("model.layers.{}.input_layernorm.weight", b);
+    block.attention.q = linear("self_attn.q_proj");
+    block.attention.k = linear("self_attn.k_proj");
+    block.attention.v = linear("self_attn.v_proj");
+    block.attention.output = linear("self_attn.o_proj");
+    block.mlp.gated = true;
+    block.mlp.gate = linear("mlp.gate_proj");
+    block.mlp.up = linear("mlp.up_proj");
+    block.mlp.down = linear("mlp.down_proj");
+    graph.blocks.push_back(block);
+  }
+  return graph;
+}
+
+/// The same with fused projections.
+Graph fused() {
+  Graph graph = llama(true);
+  for (Block& block : graph.blocks) {
+    block.attention.layout = QkvLayout::kConcatenated;
+    block.attention.k = block.attention.v = block.mlp.up = Linear{};
+    block.mlp.fused_gate_up = true;
+  }
+  return graph;
+}
+
+/// Tensor names and their specs.
+std::map<std::string, std::string> plan(const std::string& steps, const Graph& graph) {
+  std::map<std::string, std::string> result;
+  for (const auto& [name, step] : resolve(parse_recipe("steps: [" + steps + "]", "test.yaml"), graph)) {
+    result[name] = to_string(*step.quantize);
+  }
+  return result;
+}
+
+std::vector<std::string> names(const std::string& steps, const Graph& graph) {
+  std::vector<std::string> result;
+  for (const auto& entry : plan(steps, graph)) result.push_back(entry.first);
+  return result;
+}
+
+std::string refusal(const std::string& steps, const Graph& graph) {
+  try {
+    plan(steps, graph);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "accepted: " << steps;
+  return "";
+}
+
+TEST(ResolveRecipe, MeansTheBlocksByDefault) {
+  const Graph graph = llama(false);
+  EXPECT_EQ(names("{quantize: int4-g128}", graph).size(), 21u);
+  // A pattern that matches sites of the blocks never reaches further.
+  for (const char* wide : {"'*'", "'*.weight'", "'*e*'", "'model.*'"}) {
+    const auto found = names(fmt::format("{{quantize: int4-g128, targets: [{}]}}", wide), graph);
+    EXPECT_EQ(found.size(), 21u) << wide;
+  }
+}
+
+TEST(ResolveRecipe, MatchesTensorRoleAndPlace) {
+  const Graph graph = llama(false);
+  EXPECT_THAT(names("{quantize: int4-row, targets: q}", graph),
+              UnorderedElementsAre("model.layers.0.self_attn.q_proj.weight", "model.layers.1.self_attn.q_proj.weight",
+                                   "model.layers.2.self_attn.q_proj.weight"));
+  EXPECT_THAT(names("{quantize: int4-row, targets: '*.1.mlp.down_proj.weight'}", graph),
+              UnorderedElementsAre("model.layers.1.mlp.down_proj.weight"));
+  EXPECT_THAT(names("{quantize: int4-row, targets: ['blocks.0.down', 'blocks.-1.g*']}", graph),
+              UnorderedElementsAre("model.layers.0.mlp.down_proj.weight", "model.layers.2.mlp.gate_proj.weight"));
+  EXPECT_THAT(names("{quantize: int4-row, targets: head}", graph), UnorderedElementsAre("lm_head.weight"));
+  EXPECT_THAT(names("{quantize: int4-row, targets: '*embed*'}", graph),
+              UnorderedElementsAre("model.embed_tokens.weight"));
+  EXPECT_THAT(names("{quantize: int4-row, targets: [qkv, gate_up]}", fused()),
+              UnorderedElementsAre("model.layers.0.self_attn.q_proj.weight", "model.layers.1.self_attn.q_proj.weight",
+                                   "model.layers.2.self_attn.q_proj.weight", "model.layers.0.mlp.gate_proj.weight",
+                                   "model.layers.1.mlp.gate_proj.weight", "model.layers.2.mlp.gate_proj.weight"));
+}
+
+TEST(ResolveRecipe, MatchesWhatASiteReadsWhetherFusedOrNot) {
+  EXPECT_EQ(names("{quantize: int4-row, targets: [attention]}", llama(false)).size(), 9u);
+  EXPECT_EQ(names("{quantize: int4-row, targets: [attention]}", fused()).size(), 3u);
+  EXPECT_EQ(names("{quantize: int4-row, targets: [attention_output, mlp, mlp_down]}", fused()).size(), 9u);
+}
+
+TEST(ResolveRecipe, LetsLaterStepsOverride) {
+  const auto found = plan(
+      "{quantize: int4-g128}, {quantize: int8-row, targets: [down, head]}, {keep: ['blocks.0.*']}, {quantize: mxfp4, "
+      "targets: "
+      "blocks.0.q}",
+      llama(false));
+  EXPECT_EQ(found.at("model.layers.1.mlp.up_proj.weight"), to_string(parse_spec("int4-g128")));
+  EXPECT_EQ(found.at("model.layers.1.mlp.down_proj.weight"), to_string(parse_spec("int8-row")));
+  EXPECT_EQ(found.at("lm_head.weight"), to_string(parse_spec("int8-row")));
+  EXPECT_EQ(found.at("model.layers.0.self_attn.q_proj.weight"), "mxfp4");
+  EXPECT_FALSE(found.contains("model.layers.0.mlp.down_proj.weight"));
+  EXPECT_FALSE(found.contains("model.embed_tokens.weight"));
+  EXPECT_EQ(found.size(), 16u);
+  EXPECT_THAT(plan("{quantize: int4-g128}, {keep: '*'}", llama(false)), IsEmpty());
+}
+
+TEST(ResolveRecipe, TreatsATiedHeadAsTheEmbedding) {
+  const Graph graph = llama(true);
+  for (const char* targets : {"head", "embedding", "[embedding, head]", "'*embed_tokens*'"}) {
+    EXPECT_THAT(names(fmt::format("{{quantize: int8-row, targets: {}}}", targets), graph),
+                UnorderedElementsAre("model.embed_tokens.weight"))
+        << targets;
+  }
+  // Repeating the same wish is no contradiction.
+  EXPECT_EQ(names("{quantize: int8-row, targets: head}, {quantize: int8-row, targets: embedding}", graph).size(), 1u);
+}
+
+TEST(ResolveRecipe, RefusesTwoWishesForATiedHead) {
+  const std::string steps = "{quantize: int8-row, targets: embedding}, {quantize: int4-g32, targets: head}";
+  EXPECT_EQ(plan(steps, llama(false)).size(), 2u);
+  EXPECT_THAT(refusal(steps, llama(true)),
+              AllOf(HasSubstr("of the embedding (step 1)"), HasSubstr("of the head (step 2)"), HasSubstr("tied"),
+                    HasSubstr("model.embed_tokens.weight")));
+  EXPECT_THAT(refusal("{quantize: int8-row, targets: embedding}, {keep: head}", llama(true)),
+              HasSubstr("keep of the head"));
+}
+
+TEST(ResolveRecipe, RefusesAPatternThatMatchesNothing) {
+  const std::string message = refusal("{quantize: int4-g128}, {keep: '*.down_prj.weight'}", llama(true));
+  EXPECT_THAT(message, AllOf(HasSubstr("step 2"),
+                             HasSubstr("the pattern '*.down_prj.weight' matches no matrix of this llama model"),
+                             HasSubstr("did you mean '*.down_proj.weight'?"),
+                             HasSubstr("roles q, k, v, output, gate, up, down, embedding, head"),
+                             HasSubstr("'model.layers.0.self_attn.q_proj.weight'")));
+  EXPECT_THAT(refusal("{quantize: int4-g128, targets: dow}", llama(true)), HasSubstr("did you mean 'down'?"));
+  EXPECT_THAT(refusal("{quantize: int4-g128, targets: v}", fused()), HasSubstr("roles qkv, output, gate_up, down"));
+  EXPECT_THAT(refusal("{quantize: int4-g128, targets: lm_head.weight}", llama(true)), HasSubstr("matches no matrix"));
+  EXPECT_THAT(refusal("{quantize: int4-g128, targets: blocks.3.q}", llama(true)), HasSubstr("did you mean 'blocks."));
+  // One good pattern does not excuse another.
+  EXPECT_THAT(refusal("{quantize: int4-g128, targets: [q, nothing]}", llama(true)), HasSubstr("'nothing'"));
+  EXPECT_THAT(refusal("{keep: 'model.norm.weight'}", llama(true)),
+              HasSubstr("never quantized, such as 'model.norm.weight'"));
+}
+
+}  // namespace
+}  // namespace bitloom
