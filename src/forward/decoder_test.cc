@@ -1,0 +1,363 @@
+// The decoder against transformers' logits, and against itself. tests/oracle/forward_tiny.py makes the models.
+
+#include "forward/decoder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/test_data.h"
+#include "io/safetensors.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Every architecture and variant; docs/architectures.md tells what is peculiar to each.
+const char* const kModels[] = {
+    "llama",       "llama_bf16", "llama_llama3", "llama_linear", "llama_yarn",
+    "mistral",     "qwen2",      "qwen3",        "gemma",        "gemma2",
+    "gemma3_text", "phi3",       "phi3_partial", "opt",          "opt_350m",
+    "gpt2",        "gpt2_bare",  "gpt_neo",      "gpt_neox",     "gpt_neox_sequential",
+};
+
+// Those whose rope settings transformers 4 spelled differently: config_v4.json lies beside config.json.
+const char* const kTwoSpellings[] = {
+    "llama",       "llama_bf16", "llama_llama3", "llama_linear", "llama_yarn",
+    "mistral",     "qwen2",      "qwen3",        "gemma",        "gemma2",
+    "gemma3_text", "phi3",       "phi3_partial", "gpt_neox",     "gpt_neox_sequential",
+};
+
+std::string directory(const std::string& model) { return testing::golden("forward/" + model); }
+
+struct Golden {
+  int64_t batch = 0, length = 0, vocab = 0;
+  std::vector<int32_t> tokens;  // [batch, length]
+  std::vector<float> logits;    // [batch, length, vocab]
+
+  // The logits' range, the unit of all differences here.
+  float range() const {
+    const auto [low, high] = std::minmax_element(logits.begin(), logits.end());
+    return *high - *low;
+  }
+  std::span<const int32_t> sequence(int64_t b) const {
+    return std::span(tokens).subspan(static_cast<size_t>(b * length), static_cast<size_t>(length));
+  }
+  std::span<const float> rows(int64_t b) const {
+    return std::span(logits).subspan(static_cast<size_t>(b * length * vocab), static_cast<size_t>(length * vocab));
+  }
+};
+
+Golden read_golden(const std::string& path) {
+  const SafetensorsFile file = open_safetensors(path);
+  Golden golden;
+  for (const TensorView& tensor : file.tensors) {
+    std::vector<float> values(static_cast<size_t>(tensor.elements()));
+    decode_to_f32(tensor.dtype, tensor.bytes.data(), 0, tensor.elements(), values.data());
+    if (tensor.name == "tokens") golden.tokens.assign(values.begin(), values.end());
+    if (tensor.name != "logits") continue;
+    golden.logits = values;
+    golden.batch = tensor.shape.at(0), golden.length = tensor.shape.at(1), golden.vocab = tensor.shape.at(2);
+  }
+  return golden;
+}
+
+Golden golden_of(const std::string& model) { return read_golden(directory(model) + "/golden.safetensors"); }
+
+std::vector<float> logits_of(const Decoder& decoder, std::span<const float> hidden) {
+  const int64_t rows = static_cast<int64_t>(hidden.size()) / decoder.hidden_width();
+  std::vector<float> out(static_cast<size_t>(rows * decoder.graph().vocab_size));
+  decoder.logits(hidden, rows, out.data());
+  return out;
+}
+
+std::vector<float> whole(Decoder& decoder, const Golden& golden, const Tap* tap = nullptr) {
+  return logits_of(decoder, decoder.forward(golden.tokens, golden.batch, golden.length, tap));
+}
+
+// One sequence with a cache, in pieces of the given sizes; the last size repeats.
+std::vector<float> in_pieces(Decoder& decoder, std::span<const int32_t> tokens, std::vector<size_t> sizes) {
+  KvCache cache(decoder.graph(), static_cast<int64_t>(tokens.size()));
+  std::vector<float> all;
+  for (size_t at = 0, piece = 0; at < tokens.size(); ++piece) {
+    const size_t size = std::min(sizes[std::min(piece, sizes.size() - 1)], tokens.size() - at);
+    const std::vector<float> part = logits_of(decoder, decoder.step(tokens.subspan(at, size), cache));
+    all.insert(all.end(), part.begin(), part.end());
+    at += size;
+  }
+  EXPECT_EQ(cache.size(), static_cast<int64_t>(tokens.size()));
+  return all;
+}
+
+float max_difference(std::span<const float> a, std::span<const float> b) {
+  EXPECT_EQ(a.size(), b.size());
+  float worst = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    const float difference = std::abs(a[i] - b[i]);
+    if (!(difference <= worst)) worst = difference;  // NaN is the worst
+  }
+  return worst;
+}
+
+// What the project promises against transformers, as a share of the logits' range.
+constexpr float kPromise = 1e-4f;
+// Two orders of the same fp32 sums. A sum of at most 96 products differs by 96 * 2^-24 = 6e-6 of its terms at the very
+// worst and by a tenth of that typically; a dozen sums follow each other.
+constexpr float kReordered = 1e-5f;
+
+class GoldenModel : public ::testing::TestWithParam<const char*> {
+ protected:
+  std::string model() const { return GetParam(); }
+  ThreadPool threads_{2};
+};
+
+TEST_P(GoldenModel, LogitsEqualTransformers) {
+  const Golden golden = golden_of(model());
+  ASSERT_GT(golden.range(), 5.0f);
+  Decoder decoder(Checkpoint::open(directory(model())), threads_);
+  const float whole_error = max_difference(whole(decoder, golden), golden.logits) / golden.range();
+  EXPECT_LE(whole_error, kPromise);
+  float cache_error = 0;
+  for (int64_t b = 0; b < golden.batch; ++b) {
+    for (const std::vector<size_t>& sizes : {std::vector<size_t>{1}, {7, 1}, {7, 100}, {3, 5}}) {
+      const std::vector<float> logits = in_pieces(decoder, golden.sequence(b), sizes);
+      cache_error = std::max(cache_error, max_difference(logits, golden.rows(b)) / golden.range());
+    }
+  }
+  EXPECT_LE(cache_error, kPromise);
+  std::printf("| %-20s | %.1e | %.1e |\n", model().c_str(), whole_error, cache_error);
+}
+
+class TwoSpellings : public GoldenModel {};
+
+TEST_P(TwoSpellings, OlderConfigIsTheSameModel) {
+  const testing::TempDir copy;
+  std::filesystem::copy(directory(model()) + "/model.safetensors", copy.file("model.safetensors"));
+  std::filesystem::copy(directory(model()) + "/config_v4.json", copy.file("config.json"));
+  const Golden golden = golden_of(model());
+  Decoder old(Checkpoint::open(copy.path()), threads_), current(Checkpoint::open(directory(model())), threads_);
+  EXPECT_EQ(whole(old, golden), whole(current, golden));
+}
+
+TEST_P(GoldenModel, WholeSequenceEqualsSteps) {
+  const Golden golden = golden_of(model());
+  Decoder decoder(Checkpoint::open(directory(model())), threads_);
+  const std::vector<float> all = logits_of(decoder, decoder.forward(golden.sequence(0), 1, golden.length));
+  EXPECT_LE(max_difference(in_pieces(decoder, golden.sequence(0), {1}), all), kReordered * golden.range());
+  EXPECT_LE(max_difference(in_pieces(decoder, golden.sequence(0), {11}), all), kReordered * golden.range());
+}
+
+TEST_P(GoldenModel, BatchEqualsSingleRuns) {
+  const Golden golden = golden_of(model());
+  Decoder decoder(Checkpoint::open(directory(model())), threads_);
+  const std::vector<float> both = whole(decoder, golden);
+  const size_t half = both.size() / 2;
+  for (int64_t b = 0; b < 2; ++b) {
+    const std::vector<float> one = logits_of(decoder, decoder.forward(golden.sequence(b), 1, golden.length));
+    const auto of_both = std::span<const float>(both).subspan(static_cast<size_t>(b) * half, half);
+    EXPECT_LE(max_difference(one, of_both), kReordered * golden.range());
+  }
+}
+
+TEST_P(GoldenModel, AnyNumberOfThreadsGivesTheSameBytes) {
+  const Golden golden = golden_of(model());
+  std::vector<std::vector<float>> results;
+  for (const int count : {1, 2, 3}) {
+    ThreadPool threads(count);
+    Decoder decoder(Checkpoint::open(directory(model())), threads);
+    results.push_back(whole(decoder, golden));
+    const std::vector<float> steps = in_pieces(decoder, golden.sequence(1), {5, 1});
+    results.back().insert(results.back().end(), steps.begin(), steps.end());
+  }
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+}
+
+// y == x W^T + b, recomputed in fp64 from what the tap saw.
+void expect_linear(const Checkpoint& checkpoint, const TapEvent& event) {
+  const Linear& linear = *event.site.linear;
+  ASSERT_EQ(static_cast<int64_t>(event.x.size()), event.rows * linear.in);
+  ASSERT_EQ(static_cast<int64_t>(event.y.size()), event.rows * linear.out);
+  const std::vector<float> w = checkpoint.matrix(linear)->decode_all();
+  std::vector<float> bias(static_cast<size_t>(linear.out));
+  if (!linear.bias.empty()) bias = checkpoint.vector(linear.bias);
+  for (int64_t row = 0; row < event.rows; ++row) {
+    for (int64_t o = 0; o < linear.out; ++o) {
+      double sum = bias[static_cast<size_t>(o)], size = std::abs(sum);
+      for (int64_t i = 0; i < linear.in; ++i) {
+        const double term = static_cast<double>(event.x[static_cast<size_t>(row * linear.in + i)]) *
+                            w[static_cast<size_t>(o * linear.in + i)];
+        sum += term, size += std::abs(term);
+      }
+      // Each of the in + 1 additions and products rounds once: in the worst case all of them the same way.
+      const double bound = 0x1p-24 * static_cast<double>(linear.in + 2) * size;
+      ASSERT_NEAR(event.y[static_cast<size_t>(row * linear.out + o)], sum, bound) << linear.weight;
+    }
+  }
+}
+
+TEST_P(GoldenModel, TapsSeeEverySiteInOrder) {
+  const Golden golden = golden_of(model());
+  const auto checkpoint = Checkpoint::open(directory(model()));
+  Decoder decoder(checkpoint, threads_);
+  const std::vector<float> untapped = whole(decoder, golden);
+  std::vector<const Linear*> seen;
+  std::vector<float> last_x;
+  const Site* last = nullptr;
+  const Tap tap = [&](const TapEvent& event) {
+    EXPECT_EQ(event.rows, golden.batch * golden.length);
+    seen.push_back(event.site.linear);
+    expect_linear(*checkpoint, event);
+    const std::vector<float> x(event.x.begin(), event.x.end());
+    if (last != nullptr && last->block == event.site.block && last->input == event.site.input) {
+      EXPECT_EQ(x, last_x);
+    }
+    last_x = x, last = &event.site;
+  };
+  EXPECT_EQ(whole(decoder, golden, &tap), untapped);
+  std::vector<const Linear*> expected;
+  for (const Site& site : linear_sites(checkpoint->graph())) expected.push_back(site.linear);
+  EXPECT_EQ(seen, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, GoldenModel, ::testing::ValuesIn(kModels),
+                         [](const auto& test) { return std::string(test.param); });
+
+INSTANTIATE_TEST_SUITE_P(Tiny, TwoSpellings, ::testing::ValuesIn(kTwoSpellings),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST(Golden, EveryModelDirectoryIsTested) {
+  for (const auto& entry : std::filesystem::directory_iterator(testing::golden("forward"))) {
+    if (!entry.is_directory()) continue;
+    const std::string model = entry.path().filename().string();
+    EXPECT_THAT(kModels, ::testing::Contains(::testing::StrEq(model)));
+    if (std::filesystem::exists(entry.path() / "config_v4.json")) {
+      EXPECT_THAT(kTwoSpellings, ::testing::Contains(::testing::StrEq(model)));
+    }
+  }
+}
+
+TEST(Golden, Stories260K) {
+  BITLOOM_REQUIRE_SHARED("models/stories260K");
+  const Golden golden = read_golden(testing::golden("forward/stories260K.safetensors"));
+  ThreadPool threads(2);
+  Decoder decoder(Checkpoint::open(testing::shared_path("models/stories260K")), threads);
+  const float whole_error = max_difference(whole(decoder, golden), golden.logits) / golden.range();
+  const float cache_error =
+      max_difference(in_pieces(decoder, golden.sequence(0), {9, 1}), golden.logits) / golden.range();
+  EXPECT_LE(whole_error, kPromise);
+  EXPECT_LE(cache_error, kPromise);
+  std::printf("| %-20s | %.1e | %.1e |\n", "stories260K", whole_error, cache_error);
+}
+
+class DecoderTest : public ::testing::Test {
+ protected:
+  template <typename Body>
+  static void expect_refused(const Body& body, const std::vector<std::string>& parts) {
+    try {
+      body();
+      ADD_FAILURE() << "nothing was refused";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kRefused);
+      for (const std::string& part : parts) EXPECT_THAT(error.what(), HasSubstr(part));
+    }
+  }
+  ThreadPool threads_{2};
+};
+
+TEST_F(DecoderTest, RefusesTokensOutsideTheVocabulary) {
+  Decoder decoder(Checkpoint::open(directory("llama")), threads_);
+  const std::vector<int32_t> high = {1, 2, 64}, low = {-1};
+  expect_refused([&] { decoder.forward(high, 1, 3); },
+                 {directory("llama"), "token id 64 (number 2 of the input)", "vocabulary, 0 to 63"});
+  KvCache cache(decoder.graph(), 4);
+  expect_refused([&] { decoder.step(low, cache); }, {"token id -1 (number 0 of the input)"});
+  EXPECT_EQ(cache.size(), 0);
+}
+
+TEST_F(DecoderTest, RefusesMoreThanTheLearnedPositions) {
+  for (const std::string model : {"opt", "gpt2"}) {
+    Decoder decoder(Checkpoint::open(directory(model)), threads_);
+    const std::vector<int32_t> tokens(65, 3);
+    expect_refused([&] { decoder.forward(tokens, 1, 65); },
+                   {directory(model), "65 tokens is too long", "learned positions for 64"});
+    EXPECT_EQ(decoder.forward(std::span(tokens).first(64), 1, 64).size(), 64u * 32);
+    KvCache cache(decoder.graph(), 100);
+    decoder.step(std::span(tokens).first(60), cache);
+    expect_refused([&] { decoder.step(std::span(tokens).first(5), cache); }, {"65 tokens is too long"});
+    EXPECT_EQ(cache.size(), 60);
+  }
+}
+
+TEST_F(DecoderTest, RefusesMoreThanTheCacheHolds) {
+  Decoder decoder(Checkpoint::open(directory("llama")), threads_);
+  KvCache cache(decoder.graph(), 6);
+  const std::vector<int32_t> tokens = {1, 2, 3, 4};
+  decoder.step(tokens, cache);
+  expect_refused([&] { decoder.step(tokens, cache); }, {"4 tokens do not fit the cache, which holds 4 of 6"});
+  EXPECT_EQ(cache.size(), 4);
+  EXPECT_EQ(cache.capacity(), 6);
+}
+
+TEST_F(DecoderTest, AClearedCacheStartsAnew) {
+  Decoder decoder(Checkpoint::open(directory("gemma3_text")), threads_);
+  const std::vector<int32_t> first = {9, 8, 7, 6, 5, 4, 3}, second = {1, 2, 3};
+  KvCache used(decoder.graph(), 10), fresh(decoder.graph(), 10);
+  decoder.step(first, used);
+  used.clear();
+  const auto of_used = decoder.step(second, used);
+  const std::vector<float> expected(of_used.begin(), of_used.end());
+  const auto of_fresh = decoder.step(second, fresh);
+  EXPECT_TRUE(std::equal(of_fresh.begin(), of_fresh.end(), expected.begin(), expected.end()));
+}
+
+TEST_F(DecoderTest, TwoCachesAreTwoConversations) {
+  Decoder decoder(Checkpoint::open(directory("llama")), threads_);
+  const std::vector<int32_t> a = {1, 2, 3}, b = {4, 5, 6, 7}, next = {8};
+  const auto last = [&](std::span<const int32_t> prompt, std::span<const int32_t> between) {
+    KvCache cache(decoder.graph(), 16), other(decoder.graph(), 16);
+    decoder.step(prompt, cache);
+    if (!between.empty()) decoder.step(between, other);
+    const auto hidden = decoder.step(next, cache);
+    return std::vector<float>(hidden.begin(), hidden.end());
+  };
+  EXPECT_EQ(last(a, b), last(a, {}));
+  EXPECT_NE(last(a, {}), last(b, {}));
+}
+
+// A window hides the tokens before it, however many blocks there are between: with one block of window 11 the last
+// position of a text depends on its last 11 tokens alone.
+TEST_F(DecoderTest, OldTokensLeaveTheWindow) {
+  Decoder decoder(Checkpoint::open(directory("mistral")), threads_);
+  ASSERT_EQ(decoder.graph().blocks.size(), 2u);
+  ASSERT_EQ(decoder.graph().blocks[0].attention.window, 11);
+  std::vector<int32_t> tokens(40);
+  for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<int32_t>(i * 7 % 64);
+  const auto last_row = [&] {
+    const auto hidden = decoder.forward(tokens, 1, 40);
+    return std::vector<float>(hidden.end() - 32, hidden.end());
+  };
+  const std::vector<float> before = last_row();
+  tokens[39 - 2 * 10 - 1] = 63;  // two blocks reach back 10 tokens each
+  EXPECT_EQ(last_row(), before);
+  tokens[39 - 2 * 10] = 63;
+  EXPECT_NE(last_row(), before);
+}
+
+TEST_F(DecoderTest, NoTokensNoRows) {
+  Decoder decoder(Checkpoint::open(directory("llama")), threads_);
+  EXPECT_TRUE(decoder.forward({}, 1, 0).empty());
+  KvCache cache(decoder.graph(), 1);
+  EXPECT_TRUE(decoder.step({}, cache).empty());
+}
+
+}  // namespace
+}  // namespace bitloom

@@ -1,0 +1,24 @@
+#include "forward/heads.h"
+
+namespace bitloom {
+
+int64_t qkv_width(const Attention& attention) {
+  return (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
+}
+
+QkvViews qkv_views(const Attention& attention, float* buffer, int64_t rows) {
+  const int64_t dim = attention.head_dim;
+  const int64_t q_width = attention.heads * dim, kv_width = attention.kv_heads * dim, all = q_width + 2 * kv_width;
+  switch (attention.layout) {
+    case QkvLayout::kSeparate:
+      break;
+    case QkvLayout::kConcatenated:
+      return {{buffer, all, dim}, {buffer + q_width, all, dim}, {buffer + q_width + kv_width, all, dim}};
+    case QkvLayout::kPerHead:
+      return {{buffer, all, 3 * dim}, {buffer + dim, all, 3 * dim}, {buffer + 2 * dim, all, 3 * dim}};
+  }
+  float* k = buffer + rows * q_width;
+  return {{buffer, q_width, dim}, {k, kv_width, dim}, {k + rows * kv_width, kv_width, dim}};
+}
+
+}  // namespace bitloom

@@ -1,0 +1,29 @@
+#pragma once
+// One view for every arrangement of queries, keys and values.
+
+#include <cstdint>
+
+#include "model/graph.h"
+
+namespace bitloom {
+
+/// Channels of head h at row r: data + r * row_stride + h * head_stride, head_dim of them. Separate projections, fused
+/// ones ([q | k | v] or per head [q, k, v]) and a cache differ only in the strides.
+struct HeadView {
+  float* data = nullptr;
+  int64_t row_stride = 0, head_stride = 0;
+  float* at(int64_t row, int64_t head) const { return data + row * row_stride + head * head_stride; }
+};
+
+struct QkvViews {
+  HeadView q, k, v;
+};
+
+/// Views of a projection's output for `rows` rows. Separate layout: the buffer holds q [rows, heads * head_dim], then
+/// k and v [rows, kv_heads * head_dim] each. Fused: one matrix [rows, (heads + 2 kv_heads) * head_dim].
+QkvViews qkv_views(const Attention& attention, float* buffer, int64_t rows);
+
+/// fp32 values that such a buffer takes per row.
+int64_t qkv_width(const Attention& attention);
+
+}  // namespace bitloom

@@ -1,0 +1,67 @@
+#include "forward/norms.h"
+
+#include <cassert>
+#include <cmath>
+
+#include "forward/row_loop.h"
+
+namespace bitloom {
+namespace {
+
+// Sums run in eight interleaved lanes of fp64: vector code, and an order that never changes.
+constexpr int64_t kLanes = 8;
+
+template <typename Term>
+double sum_terms(int64_t width, const Term& term) {
+  double lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= width; i += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
+  }
+  for (; i < width; ++i) lanes[i % kLanes] += term(i);
+  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+}
+
+// y_i = x_i / sqrt(mean x^2 + eps) * (w_i + plus)
+void rms_row(const NormWeights& norm, float plus, const float* x, float* out) {
+  const int64_t width = static_cast<int64_t>(norm.weight.size());
+  const double squares = sum_terms(width, [x](int64_t i) { return static_cast<double>(x[i]) * x[i]; });
+  const float inverse = static_cast<float>(1.0 / std::sqrt(squares / static_cast<double>(width) + norm.eps));
+  const float* w = norm.weight.data();
+  for (int64_t i = 0; i < width; ++i) out[i] = x[i] * inverse * (w[i] + plus);
+}
+
+// y_i = (x_i - mean) / sqrt(var + eps) * w_i + b_i, var = mean (x - mean)^2
+void layer_row(const NormWeights& norm, const float* x, float* out) {
+  const int64_t width = static_cast<int64_t>(norm.weight.size());
+  const double count = static_cast<double>(width);
+  const double mean = sum_terms(width, [x](int64_t i) { return static_cast<double>(x[i]); }) / count;
+  const double squares = sum_terms(width, [x, mean](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
+  const float inverse = static_cast<float>(1.0 / std::sqrt(squares / count + norm.eps));
+  const float center = static_cast<float>(mean);
+  const float* w = norm.weight.data();
+  for (int64_t i = 0; i < width; ++i) out[i] = (x[i] - center) * inverse * w[i];
+  const float* b = norm.bias.data();
+  for (int64_t i = 0; i < static_cast<int64_t>(norm.bias.size()); ++i) out[i] += b[i];
+}
+
+}  // namespace
+
+void norm_row(const NormWeights& norm, const float* x, float* out) {
+  assert(norm.present() && (norm.bias.empty() || norm.bias.size() == norm.weight.size()));
+  switch (norm.kind) {
+    case NormKind::kRms:
+      return rms_row(norm, 0.0f, x, out);
+    case NormKind::kRmsPlusOne:
+      return rms_row(norm, 1.0f, x, out);
+    case NormKind::kLayer:
+      return layer_row(norm, x, out);
+  }
+}
+
+void norm_rows(const NormWeights& norm, const float* x, int64_t rows, float* out, ThreadPool& threads) {
+  const int64_t width = static_cast<int64_t>(norm.weight.size());
+  for_rows(threads, rows, [&](int64_t row) { norm_row(norm, x + row * width, out + row * width); });
+}
+
+}  // namespace bitloom

@@ -1,0 +1,27 @@
+#pragma once
+// Normalisation of rows.
+
+#include <cstdint>
+#include <vector>
+
+#include "base/threads.h"
+#include "model/graph.h"
+
+namespace bitloom {
+
+/// A norm's values, decoded once. Empty weight: the identity.
+struct NormWeights {
+  NormKind kind = NormKind::kRms;
+  float eps = 1e-5f;
+  std::vector<float> weight, bias;  // [width]; bias may be empty
+  bool present() const { return !weight.empty(); }
+};
+
+/// out [rows, width] = norm(x [rows, width]), see NormKind. In place when out == x. Mean and variance are accumulated
+/// in fp64 and rounded once.
+void norm_rows(const NormWeights& norm, const float* x, int64_t rows, float* out, ThreadPool& threads);
+
+/// The same for one row, in place.
+void norm_row(const NormWeights& norm, const float* x, float* out);
+
+}  // namespace bitloom

@@ -1,0 +1,74 @@
+#include "forward/rope.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <complex>
+#include <vector>
+
+#include "base/rng.h"
+
+namespace bitloom {
+namespace {
+
+const Rope kPartial{{1.0, 0.3, 0.01}, 1.25};  // 6 of the head's channels turn
+
+std::vector<float> random_head(uint64_t stream) {
+  Rng rng(11, stream);
+  std::vector<float> x(8);
+  for (float& v : x) v = static_cast<float>(rng.normal());
+  return x;
+}
+
+// The definition: channel pairs (i, i + n) as complex numbers, times e^(i angle), times the attention factor.
+TEST(Rope, TurnsPairs) {
+  RopeTable table(kPartial);
+  table.reach(5000);
+  for (const int64_t position : {0, 1, 2, 100, 4999}) {
+    const std::vector<float> x = random_head(1);
+    std::vector<float> y = x;
+    table.rotate(position, y.data());
+    for (size_t i = 0; i < 3; ++i) {
+      const std::complex<double> pair(x[i], x[i + 3]);
+      const auto turned = pair * std::polar(1.25, static_cast<double>(position) * kPartial.inv_freq[i]);
+      // cos and sin are rounded once (2^-25 of 1.25), two products and a sum of numbers below 4.
+      EXPECT_NEAR(y[i], turned.real(), 8 * 0x1p-24 * 4) << position;
+      EXPECT_NEAR(y[i + 3], turned.imag(), 8 * 0x1p-24 * 4) << position;
+    }
+    EXPECT_EQ(y[6], x[6]);
+    EXPECT_EQ(y[7], x[7]);
+  }
+}
+
+// q . k after rotation depends on the distance of the positions alone.
+TEST(Rope, ScoresDependOnDistance) {
+  RopeTable table(kPartial);
+  table.reach(64);
+  const auto score = [&](int64_t i, int64_t j) {
+    std::vector<float> q = random_head(2), k = random_head(3);
+    table.rotate(i, q.data());
+    table.rotate(j, k.data());
+    double sum = 0;
+    for (size_t c = 0; c < 8; ++c) sum += static_cast<double>(q[c]) * k[c];
+    return sum;
+  };
+  // Eight products of numbers below 4, each factor with an error of some 2^-22.
+  EXPECT_NEAR(score(20, 13), score(57, 50), 8 * 4 * 2 * 0x1p-22);
+  EXPECT_GT(std::abs(score(20, 13) - score(20, 14)), 1e-3);
+}
+
+TEST(Rope, GrowingKeepsTheTable) {
+  RopeTable grown(kPartial), whole(kPartial);
+  for (int64_t length = 1; length <= 300; length += 7) grown.reach(length);
+  whole.reach(300);
+  EXPECT_GE(grown.length(), 295);
+  for (const int64_t position : {0, 7, 8, 131, 290}) {
+    std::vector<float> a = random_head(4), b = a;
+    grown.rotate(position, a.data());
+    whole.rotate(position, b.data());
+    EXPECT_EQ(a, b);
+  }
+}
+
+}  // namespace
+}  // namespace bitloom

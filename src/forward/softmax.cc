@@ -1,0 +1,52 @@
+#include "forward/softmax.h"
+
+#include "forward/simd_math.h"
+
+namespace bitloom {
+namespace {
+
+// Reductions run in sixteen interleaved lanes: vector code, and an order that never changes.
+constexpr int64_t kLanes = 16;
+
+float maximum(const float* x, int64_t count) {
+  float lanes[kLanes];
+  for (float& lane : lanes) lane = x[0];
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] = x[i + lane] > lanes[lane] ? x[i + lane] : lanes[lane];
+  }
+  for (; i < count; ++i) lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
+  float most = lanes[0];
+  for (const float lane : lanes) most = lane > most ? lane : most;
+  return most;
+}
+
+float sum(const float* x, int64_t count) {
+  float lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += x[i + lane];
+  }
+  for (int64_t lane = 0; i < count; ++i, ++lane) lanes[lane] += x[i];
+  for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+    for (int64_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+  }
+  return lanes[0];
+}
+
+}  // namespace
+
+void soft_cap(float cap, float* scores, int64_t count) {
+  const float inverse = 1.0f / cap;
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) scores[i] = cap * tanh_fp32(scores[i] * inverse);
+}
+
+float exp_shifted(float* scores, int64_t count) {
+  const float most = maximum(scores, count);
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) scores[i] = exp_fp32(scores[i] - most);
+  return sum(scores, count);
+}
+
+}  // namespace bitloom

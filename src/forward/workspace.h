@@ -1,0 +1,26 @@
+#pragma once
+// Activations of one block, sized once per shape of pass and used again from block to block.
+
+#include <cstdint>
+#include <vector>
+
+#include "forward/attention.h"
+#include "model/graph.h"
+
+namespace bitloom {
+
+struct Workspace {
+  std::vector<float> hidden;    // [rows, hidden]: the residual stream
+  std::vector<float> normed;    // [rows, hidden]: what a branch reads
+  std::vector<float> branch;    // [rows, hidden]: what a branch adds
+  std::vector<float> qkv;       // see qkv_views()
+  std::vector<float> attended;  // [rows, heads * head_dim]
+  std::vector<float> gate, up;  // [rows, width] each; a fused gate_up fills `gate` with [rows, 2 width]
+  std::vector<float> narrow;    // [rows, embedding width] around project_in and project_out
+  AttentionScratch scratch;
+
+  /// Buffers only grow.
+  void reserve(const Graph& graph, int64_t rows);
+};
+
+}  // namespace bitloom
