@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -18,14 +19,18 @@ enum class CheckpointKind { kHuggingFace, kBitloom, kGguf };
 
 struct CheckpointTensor {
   std::string name;
-  std::vector<int64_t> shape;  // as a Hugging Face checkpoint would store it
+  std::vector<int64_t> shape;  // as a Hugging Face checkpoint would store it; a quantized matrix is always [out, in]
   RowSourcePtr rows;           // see dense_rows() for how dimensions fold
 };
 
+/// What the loaders of the three kinds hand over; model/checkpoint_loader.h.
+struct CheckpointParts;
+
 class Checkpoint {
  public:
-  /// Opens and checks everything but the values: every tensor the graph needs is there with the right shape, and the
-  /// vocabulary fits. Maps files; reads no weights. Error(kRefused) names file, tensor or key, found and expected.
+  /// Opens and checks everything but the values: every tensor the graph needs is there with a real dtype and the right
+  /// shape. Maps files; decodes no weights. Error(kRefused) names file, tensor or key, found and expected. Whether the
+  /// tokenizer fits the vocabulary is checked where it is first used.
   static std::shared_ptr<const Checkpoint> open(const std::string& path);
 
   const std::string& path() const { return path_; }
@@ -35,7 +40,10 @@ class Checkpoint {
   /// Files that carry weights, in order, for hashing.
   const std::vector<std::string>& weight_files() const { return weight_files_; }
 
+  /// The graph's tensors, in the order of expected_tensors(graph()).
   const std::vector<CheckpointTensor>& tensors() const { return tensors_; }
+  /// Tensors of the files that the graph does not use (buffers, a vision tower), by their names there.
+  const std::vector<std::string>& unused_tensors() const { return unused_; }
   bool has(const std::string& name) const { return index_.contains(name); }
   const CheckpointTensor& tensor(const std::string& name) const;
   /// W [out, in] of a linear layer, transposed here when the file holds [in, out].
@@ -51,16 +59,18 @@ class Checkpoint {
 
  private:
   Checkpoint() = default;
-  friend struct CheckpointLoader;
   std::string path_;
   CheckpointKind kind_ = CheckpointKind::kHuggingFace;
   Json config_;
   Graph graph_;
   std::vector<std::string> weight_files_;
   std::vector<CheckpointTensor> tensors_;
+  std::vector<std::string> unused_;
   std::map<std::string, size_t> index_;
+  std::map<std::string, RowSourcePtr> out_in_;  // W [out, in] of the weights that `tensors_` holds as [in, out]
+  std::shared_ptr<const GgufFile> gguf_;        // GGUF only
+  mutable std::mutex tokenizer_lock_;
   mutable std::shared_ptr<const Tokenizer> tokenizer_;
-  std::shared_ptr<const GgufFile> gguf_;
 };
 
 }  // namespace bitloom

@@ -49,6 +49,7 @@ enum class QkvLayout {
 struct Rope {
   std::vector<double> inv_freq;
   double attention_factor = 1.0;
+  int64_t max_length = 0;  // longest sequence these frequencies serve (longrope has others beyond); 0: any
 };
 
 struct Attention {
@@ -83,8 +84,8 @@ struct Block {
 struct Graph {
   std::string architecture;  // model_type: "llama"
   int64_t vocab_size = 0, hidden = 0, max_positions = 0;
-  std::string embedding;          // [vocab, embedding_width]
-  float embedding_scale = 1.0f;   // gemma: sqrt(hidden), rounded to the checkpoint's dtype
+  std::string embedding;           // [vocab, embedding_width]
+  float embedding_scale = 1.0f;    // gemma: sqrt(hidden), rounded to the checkpoint's dtype
   std::string position_embedding;  // learned positions [rows, hidden]; absent: rotary or none
   int64_t position_offset = 0;     // row = position + offset (opt: 2)
   Linear project_in, project_out;  // opt-350m: embedding_width != hidden
@@ -115,12 +116,14 @@ std::vector<Site> linear_sites(const Graph& graph, int block);
 /// Short name of the input, for patterns and tables: "attention", "attention_output", "mlp", "mlp_down".
 std::string to_string(SiteInput input);
 
-/// Parameters of the model, a tied head counted once. Needs no weights.
 struct ExpectedTensor {
   std::string name;
   std::vector<int64_t> shape;  // as stored in the checkpoint
 };
 /// Every tensor that the graph names, with the shape it must have, each once.
 std::vector<ExpectedTensor> expected_tensors(const Graph& graph);
+
+/// Parameters of the model, a tied head counted once. Needs no weights.
+int64_t parameter_count(const Graph& graph);
 
 }  // namespace bitloom

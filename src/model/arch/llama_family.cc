@@ -1,0 +1,113 @@
+#include <cmath>
+
+#include "base/error.h"
+#include "model/arch/parts.h"
+
+namespace bitloom::arch {
+namespace {
+
+HeadShape read_heads(const ConfigReader& config, int64_t hidden, const LlamaFamily& family) {
+  HeadShape shape;
+  shape.heads = config.count("num_attention_heads");
+  const bool absent = !config.contains("num_key_value_heads");
+  const int64_t fallback = absent && family.default_kv_heads > 0 ? family.default_kv_heads : shape.heads;
+  shape.kv_heads = config.count("num_key_value_heads", fallback);
+  if (shape.heads % shape.kv_heads != 0) {
+    refuse("{}: num_attention_heads = {} is no multiple of num_key_value_heads = {}", config.origin(), shape.heads,
+           shape.kv_heads);
+  }
+  if (!config.has("head_dim") && family.default_head_dim == 0 && hidden % shape.heads != 0) {
+    refuse("{}: hidden_size = {} is no multiple of num_attention_heads = {}, and head_dim is missing", config.origin(),
+           hidden, shape.heads);
+  }
+  shape.head_dim =
+      config.count("head_dim", family.default_head_dim > 0 ? family.default_head_dim : hidden / shape.heads);
+  return shape;
+}
+
+Attention build_attention(const std::string& name, int64_t hidden, const HeadShape& shape, const LlamaFamily& family) {
+  Attention attention;
+  const int64_t q_rows = shape.heads * shape.head_dim, kv_rows = shape.kv_heads * shape.head_dim;
+  if (family.fused) {
+    attention.layout = QkvLayout::kConcatenated;
+    attention.q = make_linear(name + "qkv_proj", q_rows + 2 * kv_rows, hidden, family.qkv_bias);
+  } else {
+    attention.q = make_linear(name + "q_proj", q_rows, hidden, family.qkv_bias);
+    attention.k = make_linear(name + "k_proj", kv_rows, hidden, family.qkv_bias);
+    attention.v = make_linear(name + "v_proj", kv_rows, hidden, family.qkv_bias);
+  }
+  attention.output = make_linear(name + "o_proj", hidden, q_rows, family.output_bias);
+  if (family.qk_norm) {
+    attention.q_norm = weight_norm(name + "q_norm");
+    attention.k_norm = weight_norm(name + "k_norm");
+  }
+  attention.heads = shape.heads;
+  attention.kv_heads = shape.kv_heads;
+  attention.head_dim = shape.head_dim;
+  attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
+  return attention;
+}
+
+Mlp build_mlp(const std::string& name, int64_t hidden, int64_t width, const LlamaFamily& family) {
+  Mlp mlp;
+  mlp.gated = true;
+  mlp.activation = family.activation;
+  mlp.width = width;
+  if (family.fused) {
+    mlp.fused_gate_up = true;
+    mlp.gate = make_linear(name + "gate_up_proj", 2 * width, hidden, family.mlp_bias);
+  } else {
+    mlp.gate = make_linear(name + "gate_proj", width, hidden, family.mlp_bias);
+    mlp.up = make_linear(name + "up_proj", width, hidden, family.mlp_bias);
+  }
+  mlp.down = make_linear(name + "down_proj", hidden, width, family.mlp_bias);
+  return mlp;
+}
+
+void name_norms(Block& block, const std::string& name, const LlamaFamily& family) {
+  block.attention_norm = weight_norm(name + "input_layernorm");
+  if (!family.four_norms) {
+    block.mlp_norm = weight_norm(name + "post_attention_layernorm");
+    return;
+  }
+  block.post_attention_norm = weight_norm(name + "post_attention_layernorm");
+  block.mlp_norm = weight_norm(name + "pre_feedforward_layernorm");
+  block.post_mlp_norm = weight_norm(name + "post_feedforward_layernorm");
+}
+
+}  // namespace
+
+Graph build_llama_family(const ConfigReader& config, const TensorNames& names, const LlamaFamily& family) {
+  const std::string prefix = find_prefix(names, family.prefixes, "embed_tokens.weight");
+  Graph graph;
+  graph.vocab_size = config.count("vocab_size");
+  graph.hidden = config.count("hidden_size");
+  graph.max_positions = config.count("max_position_embeddings", family.default_positions);
+  graph.embedding = prefix + "embed_tokens.weight";
+  graph.norm = family.norm;
+  graph.norm_eps = static_cast<float>(config.positive("rms_norm_eps", family.default_eps));
+  const HeadShape shape = read_heads(config, graph.hidden, family);
+  const int64_t layers = read_layers(config, "num_hidden_layers"), width = config.count("intermediate_size");
+  for (int64_t i = 0; i < layers; ++i) {
+    const std::string name = fmt::format("{}layers.{}.", prefix, i);
+    Block block;
+    block.attention = build_attention(name + "self_attn.", graph.hidden, shape, family);
+    block.mlp = build_mlp(name + "mlp.", graph.hidden, width, family);
+    name_norms(block, name, family);
+    graph.blocks.push_back(std::move(block));
+  }
+  graph.final_norm = weight_norm(prefix + "norm");
+  set_head(graph, config, family.head, family.tied_by_default);
+  graph.bos_ids = config.ids("bos_token_id", family.default_bos);
+  graph.eos_ids = config.ids("eos_token_id", family.default_eos);
+  return graph;
+}
+
+void set_rope(Graph& graph, const ConfigReader& config, RopeRules rules) {
+  rules.head_dim = graph.blocks.front().attention.head_dim;
+  rules.max_positions = graph.max_positions;
+  graph.ropes = {rope_from_config(config, rules)};
+  for (Block& block : graph.blocks) block.attention.rope = 0;
+}
+
+}  // namespace bitloom::arch

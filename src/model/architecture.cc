@@ -1,0 +1,50 @@
+#include "model/architecture.h"
+
+#include <array>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "model/arch/parts.h"
+
+// One line per architecture: model_type, and the function build_NAME of arch/NAME.cc.
+#define BITLOOM_ARCHITECTURES(row)                                                                             \
+  row("llama", llama) row("mistral", mistral) row("qwen2", qwen2) row("qwen3", qwen3) row("gemma", gemma)      \
+      row("gemma2", gemma2) row("gemma3", gemma3) row("gemma3_text", gemma3) row("phi3", phi3) row("opt", opt) \
+          row("gpt2", gpt2) row("gpt_neo", gpt_neo) row("gpt_neox", gpt_neox)
+
+namespace bitloom {
+
+#define BITLOOM_DECLARE(model_type, name) \
+  Graph build_##name(const Json& document, const std::string& origin, const TensorNames& names);
+BITLOOM_ARCHITECTURES(BITLOOM_DECLARE)
+#undef BITLOOM_DECLARE
+
+namespace {
+
+#define BITLOOM_ROW(model_type, name) {model_type, build_##name},
+const std::vector<Architecture> kArchitectures = {BITLOOM_ARCHITECTURES(BITLOOM_ROW)};
+#undef BITLOOM_ROW
+
+}  // namespace
+
+std::span<const Architecture> architectures() { return kArchitectures; }
+
+Graph build_graph(const Json& config, const std::string& origin, const TensorNames& names) {
+  const ConfigReader reader(config, origin);
+  const std::string model_type = reader.text("model_type");
+  arch::refuse_unsupported(reader);
+  std::vector<std::string> known;
+  for (const Architecture& architecture : architectures()) {
+    if (architecture.model_type == model_type) {
+      Graph graph = architecture.build(config, origin, names);
+      graph.architecture = model_type;
+      return graph;
+    }
+    known.push_back(architecture.model_type);
+  }
+  std::string list;
+  for (const std::string& name : known) list += (list.empty() ? "" : ", ") + name;
+  refuse("{}: unknown architecture '{}'{}; known: {}", origin, model_type, did_you_mean(model_type, known), list);
+}
+
+}  // namespace bitloom

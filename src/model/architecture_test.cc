@@ -1,0 +1,231 @@
+#include "model/architecture.h"
+
+#include <map>
+
+#include "base/test_data.h"
+#include "model/graph_text.h"
+#include "model/test_names.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::llama_config;
+using testing::NameSet;
+using testing::refusal;
+using testing::with;
+using testing::without;
+
+using Shapes = std::map<std::string, std::vector<int64_t>>;
+
+Graph build(const Json& config, const std::set<std::string>& names = {}) {
+  return build_graph(config, "config.json", NameSet(names));
+}
+
+std::string refused(const Json& config) {
+  return refusal([&] { build(config); });
+}
+
+TEST(Architecture, GraphsAgreeWithTransformers) {
+  const Json cases = read_json(testing::golden("model/graphs.json"));
+  ASSERT_GE(cases.size(), 20u);
+  for (const Json& item : cases) {
+    SCOPED_TRACE(item["name"].get<std::string>());
+    const auto expected = item["tensors"].get<Shapes>();
+    std::set<std::string> names;
+    for (const auto& [name, shape] : expected) names.insert(name);
+    const Graph graph = build(item["config"], names);
+    Shapes found;
+    for (const ExpectedTensor& tensor : expected_tensors(graph)) found[tensor.name] = tensor.shape;
+    EXPECT_EQ(found, expected);
+    EXPECT_EQ(graph.tied_head, item["tied"].get<bool>());
+    ASSERT_EQ(graph.blocks.size(), item["scales"].size());
+    for (size_t i = 0; i < graph.blocks.size(); ++i) {
+      const Attention& attention = graph.blocks[i].attention;
+      EXPECT_FLOAT_EQ(attention.scale, item["scales"][i].get<float>()) << "layer " << i;
+      EXPECT_EQ(attention.window, item["windows"][i].get<int64_t>()) << "layer " << i;
+    }
+  }
+}
+
+TEST(Architecture, AbsentKeysTakeTransformersDefaults) {
+  const Json minimal =
+      without(without(without(llama_config(), "rms_norm_eps"), "max_position_embeddings"), "num_key_value_heads");
+  const Graph llama = build(minimal);
+  EXPECT_EQ(llama.norm_eps, 1e-6f);
+  EXPECT_EQ(llama.max_positions, 2048);
+  EXPECT_EQ(llama.blocks[0].attention.kv_heads, 4);
+  EXPECT_FALSE(llama.tied_head);
+  EXPECT_THAT(llama.bos_ids, ElementsAre(1));
+  EXPECT_THAT(llama.eos_ids, ElementsAre(2));
+
+  Json mistral = with(with(minimal, "model_type", "mistral"), "num_attention_heads", 16);
+  EXPECT_EQ(build(mistral).blocks[0].attention.kv_heads, 8);
+  EXPECT_EQ(build(mistral).blocks[0].attention.window, 4096);
+  mistral["num_key_value_heads"] = nullptr;
+  mistral["sliding_window"] = nullptr;
+  EXPECT_EQ(build(mistral).blocks[0].attention.kv_heads, 16);
+  EXPECT_EQ(build(mistral).blocks[0].attention.window, 0);
+
+  const Graph gemma2 = build(with(minimal, "model_type", "gemma2"));
+  EXPECT_TRUE(gemma2.tied_head);
+  EXPECT_EQ(gemma2.blocks[0].attention.head_dim, 256);
+  EXPECT_EQ(gemma2.blocks[0].attention.softcap, 50.0f);
+  EXPECT_EQ(gemma2.logit_softcap, 30.0f);
+  EXPECT_EQ(gemma2.blocks[0].attention.window, 4096);
+  EXPECT_EQ(gemma2.blocks[1].attention.window, 0);
+  const Json uncapped = with(with(minimal, "model_type", "gemma2"), "attn_logit_softcapping", nullptr);
+  EXPECT_EQ(build(uncapped).blocks[0].attention.softcap, 0.0f);
+}
+
+TEST(Architecture, TokenIdsAreOneOrMany) {
+  EXPECT_THAT(build(with(llama_config(), "eos_token_id", Json::array({5, 6}))).eos_ids, ElementsAre(5, 6));
+  EXPECT_THAT(build(with(llama_config(), "eos_token_id", 7)).eos_ids, ElementsAre(7));
+  EXPECT_TRUE(build(with(llama_config(), "eos_token_id", nullptr)).eos_ids.empty());
+  EXPECT_THAT(refused(with(llama_config(), "eos_token_id", "</s>")),
+              HasSubstr("'eos_token_id' is \"</s>\", expected a token id or a list of token ids"));
+}
+
+TEST(Architecture, EmbeddingScaleIsRoundedToTheDtype) {
+  const Json gemma = without(with(llama_config(), "model_type", "gemma"), "hidden_act");
+  const Json config = with(gemma, "hidden_size", 3072);
+  EXPECT_EQ(build(config).embedding_scale, 55.425625f);
+  EXPECT_EQ(build(with(config, "torch_dtype", "bfloat16")).embedding_scale, 55.5f);
+  EXPECT_EQ(build(with(config, "dtype", "bfloat16")).embedding_scale, 55.5f);
+  EXPECT_EQ(build(with(config, "dtype", "float16")).embedding_scale, 55.4375f);
+}
+
+TEST(Architecture, ActivationsHaveManyNames) {
+  const auto activation = [](const char* model_type, const char* key, const char* name) {
+    return build(with(with(llama_config(), "model_type", model_type), key, name)).blocks[0].mlp.activation;
+  };
+  EXPECT_EQ(activation("llama", "hidden_act", "swish"), Activation::kSilu);
+  EXPECT_EQ(activation("llama", "hidden_act", "gelu"), Activation::kGelu);
+  EXPECT_EQ(activation("llama", "hidden_act", "gelu_new"), Activation::kGeluTanh);
+  EXPECT_EQ(activation("llama", "hidden_act", "relu"), Activation::kRelu);
+  EXPECT_EQ(activation("gemma", "hidden_act", "gelu"), Activation::kGeluTanh);  // as transformers reads the first files
+  EXPECT_EQ(activation("gemma2", "hidden_activation", "gelu"), Activation::kGelu);
+}
+
+TEST(Architecture, PrefixesVary) {
+  const Json opt = {{"model_type", "opt"}, {"vocab_size", 40},       {"hidden_size", 32},
+                    {"ffn_dim", 48},       {"num_hidden_layers", 1}, {"num_attention_heads", 4}};
+  EXPECT_EQ(build(opt).embedding, "model.decoder.embed_tokens.weight");
+  EXPECT_EQ(build(opt, {"decoder.embed_tokens.weight"}).blocks[0].mlp.up.weight, "decoder.layers.0.fc1.weight");
+  const Json gpt2 = {{"model_type", "gpt2"}, {"vocab_size", 40}, {"n_embd", 32}, {"n_layer", 1}, {"n_head", 4}};
+  EXPECT_EQ(build(gpt2, {"wte.weight"}).blocks[0].attention.q.weight, "h.0.attn.c_attn.weight");
+  EXPECT_EQ(build(gpt2, {"transformer.wte.weight"}).final_norm.bias, "transformer.ln_f.bias");
+  EXPECT_EQ(build(gpt2).max_positions, 1024);
+  const Json neox = with(without(llama_config(), "num_key_value_heads"), "model_type", "gpt_neox");
+  EXPECT_EQ(build(neox, {"embed_out.weight"}).head.weight, "embed_out.weight");
+  EXPECT_EQ(build(neox).head.weight, "lm_head.weight");
+}
+
+Json gemma3_multimodal() {
+  Json text = without(llama_config(), "model_type");
+  text["model_type"] = "gemma3_text";
+  return {{"model_type", "gemma3"},
+          {"eos_token_id", {1, 106}},
+          {"torch_dtype", "bfloat16"},
+          {"text_config", text},
+          {"vision_config", {{"hidden_size", 1152}}}};
+}
+
+TEST(Architecture, Gemma3TextLiesInsideTheMultimodalModel) {
+  for (const char* prefix : {"model.language_model.", "language_model.model."}) {
+    const Graph graph = build(gemma3_multimodal(), {std::string(prefix) + "embed_tokens.weight"});
+    EXPECT_EQ(graph.architecture, "gemma3");
+    EXPECT_EQ(graph.hidden, 32);
+    EXPECT_EQ(graph.embedding, std::string(prefix) + "embed_tokens.weight");
+    EXPECT_EQ(graph.embedding_scale, 5.65625f);  // sqrt(32) in bfloat16
+    EXPECT_THAT(graph.eos_ids, ElementsAre(1, 106));
+  }
+  Json config = gemma3_multimodal();
+  config["text_config"]["use_bidirectional_attention"] = true;
+  EXPECT_THAT(refused(config),
+              HasSubstr("'text_config.use_bidirectional_attention' is true, only causal attention is supported"));
+}
+
+TEST(Architecture, RefusesUnknownOnes) {
+  const std::string message = refused(with(llama_config(), "model_type", "qwen4"));
+  EXPECT_THAT(message, HasSubstr("config.json: unknown architecture 'qwen4' (did you mean 'qwen2'?); known: llama, "
+                                 "mistral, qwen2, qwen3, gemma, gemma2, gemma3, gemma3_text, phi3, opt, gpt2, gpt_neo, "
+                                 "gpt_neox"));
+  EXPECT_THAT(refused(without(llama_config(), "model_type")), HasSubstr("key 'model_type' is missing"));
+  EXPECT_THAT(refused(Json::array()), HasSubstr("config.json: the document is [], expected an object"));
+}
+
+TEST(Architecture, RefusesMissingAndMistypedKeys) {
+  for (const char* key :
+       {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}) {
+    EXPECT_EQ(refused(without(llama_config(), key)), fmt::format("config.json: key '{}' is missing", key));
+    EXPECT_EQ(refused(with(llama_config(), key, "four")),
+              fmt::format("config.json: '{}' is \"four\", expected an integer from 1 to 1073741824", key));
+  }
+  EXPECT_THAT(refused(with(llama_config(), "hidden_size", 32.5)), HasSubstr("'hidden_size' is 32.5, expected"));
+  EXPECT_THAT(refused(with(llama_config(), "hidden_size", 0)), HasSubstr("'hidden_size' is 0, expected"));
+  EXPECT_THAT(refused(with(llama_config(), "num_hidden_layers", 1000000)),
+              HasSubstr("'num_hidden_layers' is 1000000, expected at most 10000"));
+  EXPECT_THAT(refused(with(llama_config(), "attention_bias", 1)),
+              HasSubstr("'attention_bias' is 1, expected true or false"));
+  EXPECT_THAT(refused(with(llama_config(), "num_key_value_heads", 3)),
+              HasSubstr("num_attention_heads = 4 is no multiple of num_key_value_heads = 3"));
+  EXPECT_THAT(refused(with(llama_config(), "hidden_size", 33)),
+              HasSubstr("hidden_size = 33 is no multiple of num_attention_heads = 4"));
+}
+
+TEST(Architecture, RefusesKeysThatWouldChangeResults) {
+  const auto message = [](const std::string& key, const Json& value) {
+    return refused(with(llama_config(), key, value));
+  };
+  EXPECT_THAT(message("hidden_act", "quick_gelu"),
+              HasSubstr("'hidden_act' is \"quick_gelu\", supported: silu, swish, gelu, gelu_python, gelu_new"));
+  EXPECT_THAT(message("num_experts", 8), HasSubstr("'num_experts' is 8, mixtures of experts are not supported"));
+  EXPECT_THAT(message("num_local_experts", 8), HasSubstr("mixtures of experts"));
+  EXPECT_THAT(message("clip_qkv", 8.0), HasSubstr("'clip_qkv' is 8.0, clipping"));
+  EXPECT_THAT(message("is_causal", false), HasSubstr("'is_causal' is false, only causal attention"));
+  EXPECT_THAT(message("layer_types", {"full_attention", "sliding_attention"}),
+              HasSubstr("but all layers of this architecture are full_attention here"));
+  EXPECT_THAT(message("layer_types", {"full_attention", "chunked_attention"}),
+              HasSubstr("'layer_types' has \"chunked_attention\", supported: full_attention, sliding_attention"));
+  EXPECT_THAT(message("layer_types", Json::array({"full_attention"})), HasSubstr("expected 2 entries, one per layer"));
+  EXPECT_THAT(message("quantization_config", {{"quant_method", "gptq"}, {"bits", 4}}),
+              HasSubstr("quantization_config.quant_method is \"gptq\"; bitloom reads unquantized checkpoints"));
+  EXPECT_EQ(build(with(llama_config(), "quantization_config", nullptr)).hidden, 32);
+  EXPECT_EQ(build(with(llama_config(), "num_experts", 0)).hidden, 32);
+}
+
+TEST(Architecture, RefusesWindowsWithoutAWindow) {
+  Json config = with(llama_config(), "model_type", "qwen3");
+  config["layer_types"] = {"full_attention", "sliding_attention"};
+  config["sliding_window"] = 8;  // without use_sliding_window it is off
+  EXPECT_THAT(refused(config), HasSubstr("'sliding_window' is 8, but layer 1 is sliding_attention"));
+}
+
+TEST(Architecture, RefusesGptNeoPatternsThatDoNotFit) {
+  Json config = {
+      {"model_type", "gpt_neo"}, {"vocab_size", 40}, {"hidden_size", 32}, {"num_layers", 3}, {"num_heads", 4}};
+  config["attention_types"] = Json::parse(R"([[["global", "local"], 2]])");
+  EXPECT_THAT(refused(config), HasSubstr("which gives 4 layers where num_layers = 3"));
+  config["attention_types"] = Json::parse(R"([[["global", "lokal", "local"], 1]])");
+  EXPECT_THAT(refused(config), HasSubstr("expected [[[\"global\" or \"local\", ...], repetitions], ...]"));
+  config["attention_types"] = "global";
+  EXPECT_THAT(refused(config), HasSubstr("expected [[["));
+  config["attention_types"] = Json::parse(R"([[["global"], 999999999999]])");
+  EXPECT_THAT(refused(config), HasSubstr("expected [[["));
+}
+
+TEST(Architecture, OptNormsNeedWeights) {
+  const Json opt = {{"model_type", "opt"},
+                    {"vocab_size", 40},
+                    {"hidden_size", 32},
+                    {"ffn_dim", 48},
+                    {"num_hidden_layers", 1},
+                    {"num_attention_heads", 4},
+                    {"layer_norm_elementwise_affine", false}};
+  EXPECT_THAT(refused(opt), HasSubstr("'layer_norm_elementwise_affine' is false, norms without weights"));
+}
+
+}  // namespace
+}  // namespace bitloom

@@ -1,0 +1,51 @@
+#pragma once
+// Inside of model/: how each kind of MODEL becomes the parts of a Checkpoint.
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "model/checkpoint.h"
+
+namespace bitloom {
+
+/// A tensor of the graph, found and checked.
+struct StoredTensor {
+  std::vector<int64_t> shape;
+  RowSourcePtr rows;
+  RowSourcePtr out_in;  // W [out, in] where `rows` is [in, out]; else null
+};
+
+struct CheckpointParts {
+  CheckpointKind kind = CheckpointKind::kHuggingFace;
+  Json config;
+  Graph graph;
+  std::vector<std::string> weight_files;
+  std::map<std::string, StoredTensor> tensors;  // every tensor of expected_tensors(graph)
+  std::vector<std::string> unused;
+  std::shared_ptr<const GgufFile> gguf;
+};
+
+/// A Hugging Face or bitloom directory.
+CheckpointParts load_directory(const std::string& path);
+CheckpointParts load_gguf(const std::string& path);
+
+/// Companion files of each (see Checkpoint::companion_files).
+std::map<std::string, std::string> directory_companions(const std::string& path);
+std::map<std::string, std::string> gguf_companions(const GgufFile& file);
+
+/// Weights of the graph that the checkpoint stores as [in, out].
+std::set<std::string> in_out_weights(const Graph& graph);
+
+/// Error(kRefused): "FILE: tensor 'NAME' has shape [..], expected [..]".
+void check_shape(const std::string& file, const std::string& name, const std::vector<int64_t>& found,
+                 const std::vector<int64_t>& expected);
+[[noreturn]] void refuse_missing(const std::string& file, const std::string& name,
+                                 const std::vector<int64_t>& expected);
+
+/// The end tokens of generation_config.json, which transformers lets replace config.json's.
+void apply_generation_config(Graph& graph, const Json& document, const std::string& origin);
+
+}  // namespace bitloom

@@ -1,0 +1,50 @@
+#pragma once
+// For tests only: a graph as text, one fact a line, so that two graphs are compared by their difference.
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <string>
+
+#include "model/graph.h"
+
+namespace bitloom::testing {
+
+inline std::string text_of(const Norm& norm) { return fmt::format("({}, {})", norm.weight, norm.bias); }
+
+inline std::string text_of(const Linear& linear) {
+  return fmt::format("({}, {}, {}x{}{})", linear.weight, linear.bias, linear.out, linear.in,
+                     linear.stored_in_out ? ", stored in x out" : "");
+}
+
+inline std::string text_of(const Attention& a) {
+  return fmt::format("layout {} q {} k {} v {} o {} qn {} kn {} heads {} {} {} scale {} cap {} window {} rope {}",
+                     static_cast<int>(a.layout), text_of(a.q), text_of(a.k), text_of(a.v), text_of(a.output),
+                     text_of(a.q_norm), text_of(a.k_norm), a.heads, a.kv_heads, a.head_dim, a.scale, a.softcap,
+                     a.window, a.rope);
+}
+
+inline std::string text_of(const Mlp& mlp) {
+  return fmt::format("gated {} fused {} act {} gate {} up {} down {} width {}", mlp.gated, mlp.fused_gate_up,
+                     static_cast<int>(mlp.activation), text_of(mlp.gate), text_of(mlp.up), text_of(mlp.down),
+                     mlp.width);
+}
+
+/// Everything but the rotary frequencies.
+inline std::string text_of(const Graph& g) {
+  std::string text = fmt::format(
+      "{} vocab {} hidden {} positions {}\nembedding {} scale {}\nlearned {} + {}\nprojections {} {}\nnorm {} eps {}\n",
+      g.architecture, g.vocab_size, g.hidden, g.max_positions, g.embedding, g.embedding_scale, g.position_embedding,
+      g.position_offset, text_of(g.project_in), text_of(g.project_out), static_cast<int>(g.norm), g.norm_eps);
+  text += fmt::format("final {} head {} tied {} cap {} bos {} eos {} ropes {}\n", text_of(g.final_norm),
+                      text_of(g.head), g.tied_head, g.logit_softcap, g.bos_ids, g.eos_ids, g.ropes.size());
+  for (const Block& b : g.blocks) {
+    text += fmt::format("norms {} {} {} {} {} {} parallel {}\n", text_of(b.attention_norm),
+                        text_of(b.post_attention_norm), text_of(b.attention_residual_norm), text_of(b.mlp_norm),
+                        text_of(b.post_mlp_norm), text_of(b.mlp_residual_norm), b.parallel);
+    text += text_of(b.attention) + "\n" + text_of(b.mlp) + "\n";
+  }
+  return text;
+}
+
+}  // namespace bitloom::testing

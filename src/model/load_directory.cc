@@ -1,0 +1,244 @@
+// Hugging Face directories, and bitloom's, which differ by matrices stored in parts.
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <filesystem>
+
+#include "base/error.h"
+#include "format/quantized_tensor.h"
+#include "io/safetensors.h"
+#include "model/architecture.h"
+#include "model/checkpoint_loader.h"
+#include "model/config_reader.h"
+#include "model/row_views.h"
+
+namespace bitloom {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A matrix of quantization_config.tensors.
+struct QuantizedEntry {
+  QuantSpec spec;
+  std::vector<int64_t> shape;  // [out, in]
+};
+
+/// The tensors of a directory under the names of the graph.
+class DirectoryTensors final : public TensorNames {
+ public:
+  DirectoryTensors(const std::string& path, const Json& config, const std::string& origin) : path_(path) {
+    for (TensorView& view : open_views(path)) views_.emplace(view.name, std::move(view));
+    read_quantized(config, origin);
+  }
+
+  bool has(const std::string& name) const override { return views_.contains(name) || quantized_.contains(name); }
+  bool any_quantized() const { return is_bitloom_; }
+  const TensorView* find(const std::string& name) const {
+    const auto at = views_.find(name);
+    return at == views_.end() ? nullptr : &at->second;
+  }
+
+  /// The tensor for the graph; marks what it uses.
+  StoredTensor take(const ExpectedTensor& expected, bool in_out);
+  /// Refuses quantized matrices that the graph did not take.
+  void check_all_taken(const std::string& origin) const;
+  std::vector<std::string> unused() const;
+  std::vector<std::string> files() const;
+
+ private:
+  static std::vector<TensorView> open_views(const std::string& path);
+  void read_quantized(const Json& config, const std::string& origin);
+  StoredTensor take_dense(const TensorView& view, const ExpectedTensor& expected, bool in_out);
+  StoredTensor take_quantized(const QuantizedEntry& entry, const ExpectedTensor& expected, bool in_out);
+
+  std::string path_;
+  std::map<std::string, TensorView> views_;
+  std::map<std::string, QuantizedEntry> quantized_;
+  std::set<std::string> taken_;
+  bool is_bitloom_ = false;
+};
+
+std::vector<TensorView> DirectoryTensors::open_views(const std::string& path) {
+  const bool any =
+      fs::exists(fs::path(path) / "model.safetensors") || fs::exists(fs::path(path) / "model.safetensors.index.json");
+  if (!any && (fs::exists(fs::path(path) / "pytorch_model.bin") ||
+               fs::exists(fs::path(path) / "pytorch_model.bin.index.json"))) {
+    refuse("{}: has pytorch_model.bin but no model.safetensors; bitloom reads safetensors only", path);
+  }
+  return open_safetensors_directory(path);
+}
+
+QuantSpec read_spec(const ConfigReader& entry) {
+  try {
+    return parse_spec(entry.text("spec"));
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kUsage) throw;
+    entry.refuse_value("spec", error.what());
+  }
+}
+
+QuantizedEntry read_entry(const ConfigReader& entry) {
+  QuantizedEntry out;
+  out.spec = read_spec(entry);
+  for (const double extent : entry.numbers("shape")) {
+    const bool whole = extent >= 1 && extent <= static_cast<double>(ConfigReader::kMaxCount) &&
+                       extent == static_cast<double>(static_cast<int64_t>(extent));
+    if (whole) out.shape.push_back(static_cast<int64_t>(extent));
+  }
+  if (out.shape.size() != 2 || out.shape.size() != entry.numbers("shape").size()) {
+    entry.refuse_value("shape", "expected [out, in]");
+  }
+  return out;
+}
+
+void DirectoryTensors::read_quantized(const Json& config, const std::string& origin) {
+  const Json section = ConfigReader(config, origin).object("quantization_config");
+  const ConfigReader reader(section, origin, "quantization_config.");
+  if (reader.text("quant_method", "none") != "bitloom") return;
+  is_bitloom_ = true;
+  if (reader.count("version") != 1) reader.refuse_value("version", "supported: 1");
+  const Json tensors = reader.object("tensors");
+  for (const auto& [name, value] : tensors.items()) {
+    quantized_[name] = read_entry(ConfigReader(value, origin, "quantization_config.tensors." + name + "."));
+  }
+}
+
+StoredTensor DirectoryTensors::take(const ExpectedTensor& expected, bool in_out) {
+  if (const auto at = quantized_.find(expected.name); at != quantized_.end()) {
+    return take_quantized(at->second, expected, in_out);
+  }
+  const TensorView* view = find(expected.name);
+  if (view == nullptr) refuse_missing(path_, expected.name, expected.shape);
+  taken_.insert(expected.name);
+  return take_dense(*view, expected, in_out);
+}
+
+StoredTensor DirectoryTensors::take_dense(const TensorView& view, const ExpectedTensor& expected, bool in_out) {
+  check_shape(view.file, view.name, view.shape, expected.shape);
+  if (!info(view.dtype).is_float) {
+    refuse("{}: tensor '{}' has dtype {}, expected a floating-point type", view.file, view.name, info(view.dtype).name);
+  }
+  return {view.shape, dense_rows(view), in_out ? transposed_rows(view) : nullptr};
+}
+
+StoredTensor DirectoryTensors::take_quantized(const QuantizedEntry& entry, const ExpectedTensor& expected,
+                                              bool in_out) {
+  std::vector<int64_t> shape = expected.shape;
+  if (in_out) std::reverse(shape.begin(), shape.end());
+  check_shape(path_ + "/config.json: quantization_config.tensors", expected.name, entry.shape, shape);
+  const int64_t rows = shape[0], cols = shape[1];
+  // Sizes of the parts must not overflow; no file holds this much.
+  if (rows > (int64_t{1} << 48) / cols) {
+    refuse("{}: tensor '{}' has shape {}, which is too large", path_, expected.name, shape_text(shape));
+  }
+  std::vector<TensorPart> parts;
+  std::vector<std::shared_ptr<const void>> owners;
+  for (const TensorPart& announced : QuantizedTensor::layout(entry.spec, rows, cols)) {
+    const TensorView* view = find(expected.name + announced.suffix);
+    if (view == nullptr) refuse_missing(path_, expected.name + announced.suffix, announced.shape);
+    parts.push_back({announced.suffix, view->dtype, view->shape, view->bytes});
+    owners.push_back(view->owner);
+    taken_.insert(view->name);
+  }
+  taken_.insert(expected.name);
+  auto owner = std::make_shared<const std::vector<std::shared_ptr<const void>>>(std::move(owners));
+  return {shape,
+          QuantizedTensor::from_parts(path_ + ": tensor '" + expected.name + "'", entry.spec, rows, cols, parts, owner),
+          nullptr};
+}
+
+void DirectoryTensors::check_all_taken(const std::string& origin) const {
+  for (const auto& [name, entry] : quantized_) {
+    if (taken_.contains(name)) continue;
+    refuse("{}: quantization_config.tensors has '{}', which is no matrix of this model", origin, name);
+  }
+}
+
+std::vector<std::string> DirectoryTensors::unused() const {
+  std::vector<std::string> names;
+  for (const auto& [name, view] : views_) {
+    if (!taken_.contains(name)) names.push_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> DirectoryTensors::files() const {
+  std::set<std::string> files;
+  for (const auto& [name, view] : views_) files.insert(view.file);
+  return {files.begin(), files.end()};
+}
+
+/// Some files carry the head beside the embedding it is tied to. A head of its own would be ignored silently, so its
+/// bytes are compared: a few pieces, since trained matrices differ everywhere.
+void check_tied_head(const DirectoryTensors& tensors, const Graph& graph) {
+  const TensorView* embedding = tensors.find(graph.embedding);
+  const TensorView* head = nullptr;
+  for (const char* name : {"lm_head.weight", "embed_out.weight"}) {
+    if (head == nullptr) head = tensors.find(name);
+  }
+  if (!graph.tied_head || embedding == nullptr || head == nullptr) return;
+  bool same = embedding->dtype == head->dtype && embedding->shape == head->shape;
+  constexpr size_t kPiece = 4096;
+  const size_t size = std::min(embedding->bytes.size(), head->bytes.size());
+  for (const size_t first : {size_t{0}, size / 2, size - std::min(size, kPiece)}) {
+    if (!same || size == 0) break;
+    same =
+        std::memcmp(embedding->bytes.data() + first, head->bytes.data() + first, std::min(kPiece, size - first)) == 0;
+  }
+  if (same) return;
+  refuse("{}: tensor '{}' differs from '{}', to which tie_word_embeddings ties it; set tie_word_embeddings to false",
+         head->file, head->name, graph.embedding);
+}
+
+constexpr std::array kCompanions = {"tokenizer.json",
+                                    "tokenizer_config.json",
+                                    "special_tokens_map.json",
+                                    "added_tokens.json",
+                                    "generation_config.json",
+                                    "tokenizer.model",
+                                    "tokenizer.bin",
+                                    "vocab.json",
+                                    "merges.txt",
+                                    "chat_template.jinja",
+                                    "chat_template.json",
+                                    "LICENSE",
+                                    "LICENSE.txt",
+                                    "NOTICE"};
+
+}  // namespace
+
+CheckpointParts load_directory(const std::string& path) {
+  const std::string origin = (fs::path(path) / "config.json").string();
+  if (!fs::exists(origin)) {
+    refuse("{}: no config.json; expected a model directory with config.json and model.safetensors", path);
+  }
+  CheckpointParts parts;
+  parts.config = read_json(origin);
+  ConfigReader(parts.config, origin).text("model_type");
+  DirectoryTensors tensors(path, parts.config, origin);
+  parts.graph = build_graph(parts.config, origin, tensors);
+  parts.kind = tensors.any_quantized() ? CheckpointKind::kBitloom : CheckpointKind::kHuggingFace;
+  const std::set<std::string> in_out = in_out_weights(parts.graph);
+  for (const ExpectedTensor& expected : expected_tensors(parts.graph)) {
+    parts.tensors[expected.name] = tensors.take(expected, in_out.contains(expected.name));
+  }
+  tensors.check_all_taken(origin);
+  check_tied_head(tensors, parts.graph);
+  parts.unused = tensors.unused();
+  parts.weight_files = tensors.files();
+  const std::string generation = (fs::path(path) / "generation_config.json").string();
+  if (fs::exists(generation)) apply_generation_config(parts.graph, read_json(generation), generation);
+  return parts;
+}
+
+std::map<std::string, std::string> directory_companions(const std::string& path) {
+  std::map<std::string, std::string> files;
+  for (const char* name : kCompanions) {
+    const fs::path file = fs::path(path) / name;
+    if (fs::is_regular_file(file)) files[name] = read_text(file.string());
+  }
+  return files;
+}
+
+}  // namespace bitloom

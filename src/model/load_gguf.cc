@@ -1,0 +1,132 @@
+// GGUF files as Hugging Face checkpoints.
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/architecture.h"
+#include "model/checkpoint_loader.h"
+#include "model/gguf_names.h"
+#include "model/row_views.h"
+
+namespace bitloom {
+namespace {
+
+/// The graph is built under the names a full checkpoint has, whatever the variants.
+class CanonicalNames final : public TensorNames {
+ public:
+  bool has(const std::string& name) const override {
+    // gemma3's multimodal prefix and gpt_neox' older head are variants; every other question is about the usual names.
+    return name.find("language_model") == std::string::npos;
+  }
+};
+
+/// The rows in the checkpoint's order.
+RowSourcePtr restore(const GgufTensor& tensor, const GgufPlace& place) {
+  RowSourcePtr rows = gguf_rows(tensor);
+  switch (place.layout) {
+    case GgufLayout::kPlain:
+      return rows;
+    case GgufLayout::kTransposed:
+      return transposed_rows(std::move(rows));
+    case GgufLayout::kPlusOne:
+      return affine_rows(std::move(rows), 1.0f, -1.0f);
+    case GgufLayout::kPairedRows:
+    case GgufLayout::kGroupedRows:
+      return tensor.shape.size() == 1 ? permuted_columns(std::move(rows), gguf_row_order(place))
+                                      : permuted_rows(std::move(rows), gguf_row_order(place));
+  }
+  return rows;
+}
+
+StoredTensor take(const GgufTensor& tensor, const GgufPlace& place, const ExpectedTensor& expected) {
+  const bool transposed = place.layout == GgufLayout::kTransposed;
+  std::vector<int64_t> shape = expected.shape;
+  if (transposed) std::reverse(shape.begin(), shape.end());
+  check_shape(tensor.file, tensor.name, tensor.shape, shape);
+  return {expected.shape, restore(tensor, place), transposed ? gguf_rows(tensor) : nullptr};
+}
+
+/// Tensors whose content went into the configuration.
+bool is_rope_factor(const std::string& name) {
+  return name == "rope_freqs.weight" || name == "rope_factors_short.weight" || name == "rope_factors_long.weight";
+}
+
+/// tokenizer.ggml.NAME_token_id, when it is a token of the file.
+std::optional<int64_t> token_id(const GgufFile& file, const std::string& name) {
+  const std::optional<int64_t> id = file.find_integer("tokenizer.ggml." + name + "_token_id");
+  const std::vector<std::string>* tokens = file.find_texts("tokenizer.ggml.tokens");
+  if (!id || tokens == nullptr || *id < 0 || *id >= static_cast<int64_t>(tokens->size())) return std::nullopt;
+  return id;
+}
+
+Json generation_config(const GgufFile& file) {
+  Json config = Json::object();
+  if (const auto bos = token_id(file, "bos")) config["bos_token_id"] = *bos;
+  if (const auto pad = token_id(file, "padding")) config["pad_token_id"] = *pad;
+  // Chat models end a turn (eot) and a text (eos) with different tokens.
+  Json ends = Json::array();
+  for (const char* name : {"eos", "eot"}) {
+    const auto id = token_id(file, name);
+    if (id && std::find(ends.begin(), ends.end(), Json(*id)) == ends.end()) ends.push_back(*id);
+  }
+  if (ends.size() == 1) config["eos_token_id"] = ends[0];
+  if (ends.size() > 1) config["eos_token_id"] = ends;
+  return config;
+}
+
+Json tokenizer_config(const GgufFile& file) {
+  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
+  const std::vector<std::string>* tokens = file.find_texts("tokenizer.ggml.tokens");
+  const std::pair<const char*, const char*> kinds[] = {
+      {"bos", "bos_token"}, {"eos", "eos_token"}, {"unknown", "unk_token"}, {"padding", "pad_token"}};
+  for (const auto& [kind, key] : kinds) {
+    if (const auto id = token_id(file, kind)) config[key] = tokens->at(static_cast<size_t>(*id));
+  }
+  for (const char* key : {"add_bos_token", "add_eos_token"}) {
+    if (const auto flag = file.find_flag(std::string("tokenizer.ggml.") + key)) config[key] = *flag;
+  }
+  if (const auto chat = file.find_text("tokenizer.chat_template")) config["chat_template"] = *chat;
+  return config;
+}
+
+}  // namespace
+
+CheckpointParts load_gguf(const std::string& path) {
+  auto file = std::make_shared<const GgufFile>(GgufFile::open(path));
+  CheckpointParts parts;
+  parts.kind = CheckpointKind::kGguf;
+  parts.config = config_from_gguf(*file);
+  parts.graph = build_graph(parts.config, path, CanonicalNames());
+  std::map<std::string, const GgufTensor*> tensors;
+  std::set<std::string> files;
+  for (const GgufTensor& tensor : file->tensors()) {
+    tensors[tensor.name] = &tensor;
+    files.insert(tensor.file);
+  }
+  const auto places = gguf_places(parts.graph, file->text("general.architecture"));
+  for (const ExpectedTensor& expected : expected_tensors(parts.graph)) {
+    const GgufPlace& place = places.at(expected.name);
+    const auto at = tensors.find(place.name);
+    if (at == tensors.end()) refuse_missing(path, place.name, expected.shape);
+    parts.tensors[expected.name] = take(*at->second, place, expected);
+    tensors.erase(at);
+  }
+  for (const auto& [name, tensor] : tensors) {
+    if (!is_rope_factor(name)) parts.unused.push_back(name);
+  }
+  parts.weight_files = {files.begin(), files.end()};
+  apply_generation_config(parts.graph, generation_config(*file), path);
+  parts.gguf = std::move(file);
+  return parts;
+}
+
+std::map<std::string, std::string> gguf_companions(const GgufFile& file) {
+  std::map<std::string, std::string> files;
+  files["generation_config.json"] = dump_json(generation_config(file));
+  if (!file.has("tokenizer.ggml.model")) return files;
+  files["tokenizer.json"] = dump_json(tokenizer_json_from_gguf(file));
+  files["tokenizer_config.json"] = dump_json(tokenizer_config(file));
+  return files;
+}
+
+}  // namespace bitloom

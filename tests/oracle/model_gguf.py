@@ -1,0 +1,211 @@
+"""Tiny checkpoints of every architecture that GGUF has, as a Hugging Face directory and as the GGUF file that the
+published converters make of it. The conversion rules are written out here from their documentation; transformers only
+names the tensors.
+
+Writes gguf/NAME/{config.json,model.safetensors} and gguf/NAME.gguf (fp32).
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import re
+
+import gguf
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+TINY = dict(vocab_size=24, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, max_position_embeddings=64, bos_token_id=3, eos_token_id=4, pad_token_id=0,
+            dtype="float32")
+NEOX = {key: value for key, value in TINY.items() if key != "num_key_value_heads"}
+
+CASES = {
+    "llama": dict(TINY, model_type="llama", head_dim=8, attention_bias=True, rope_theta=50000.0),
+    "llama3": dict(TINY, model_type="llama", head_dim=16, max_position_embeddings=4096, tie_word_embeddings=True,
+                   rope_scaling=dict(rope_type="llama3", rope_theta=500000.0, factor=8.0, low_freq_factor=1.0,
+                                     high_freq_factor=4.0, original_max_position_embeddings=512)),
+    "qwen2": dict(TINY, model_type="qwen2", rope_scaling=dict(rope_type="yarn", factor=4.0, rope_theta=1e6,
+                                                              original_max_position_embeddings=16)),
+    "qwen3": dict(TINY, model_type="qwen3", head_dim=8, tie_word_embeddings=True),
+    "gemma": dict(TINY, model_type="gemma", head_dim=8),
+    "gemma2": dict(TINY, model_type="gemma2", head_dim=8, query_pre_attn_scalar=8, sliding_window=16),
+    "gemma3": dict(TINY, model_type="gemma3_text", head_dim=8, num_hidden_layers=7, query_pre_attn_scalar=8,
+                   sliding_window=16, rope_scaling=dict(rope_type="linear", factor=8.0)),
+    "phi3": dict(TINY, model_type="phi3", hidden_size=32, original_max_position_embeddings=16, sliding_window=20,
+                 partial_rotary_factor=0.75,
+                 rope_scaling=dict(rope_type="longrope", short_factor=[1.0, 1.25, 1.5], long_factor=[2.0, 3.0, 4.0])),
+    "gpt2": dict(model_type="gpt2", vocab_size=24, n_embd=16, n_layer=2, n_head=4, n_positions=32, n_inner=40,
+                 bos_token_id=3, eos_token_id=4, dtype="float32"),
+    "gptneox": dict(NEOX, model_type="gpt_neox", rotary_pct=0.5),
+}
+GGUF_ARCHITECTURE = {"gemma3_text": "gemma3", "gpt_neox": "gptneox"}
+
+# Checkpoint name -> GGUF name. Order matters where one pattern is part of another.
+NAMES = [
+    (r"(?:model|transformer|gpt_neox)\.(?:embed_tokens|wte|embed_in)\.weight", "token_embd.weight"),
+    (r"transformer\.wpe\.weight", "position_embd.weight"),
+    (r"(?:model\.norm|transformer\.ln_f|gpt_neox\.final_layer_norm)\.(\w+)", r"output_norm.\1"),
+    (r"(?:lm_head|embed_out)\.weight", "output.weight"),
+    (r".*\.(\d+)\.(?:input_layernorm|ln_1)\.(\w+)", r"blk.\1.attn_norm.\2"),
+    (r".*\.(\d+)\.self_attn\.([qkv])_proj\.(\w+)", r"blk.\1.attn_\2.\3"),
+    (r".*\.(\d+)\.self_attn\.([qk])_norm\.(\w+)", r"blk.\1.attn_\2_norm.\3"),
+    (r".*\.(\d+)\.(?:self_attn\.qkv_proj|attn\.c_attn|attention\.query_key_value)\.(\w+)", r"blk.\1.attn_qkv.\2"),
+    (r".*\.(\d+)\.(?:self_attn\.o_proj|attn\.c_proj|attention\.dense)\.(\w+)", r"blk.\1.attn_output.\2"),
+    (r".*\.(\d+)\.mlp\.gate_proj\.(\w+)", r"blk.\1.ffn_gate.\2"),
+    (r".*\.(\d+)\.mlp\.(?:up_proj|gate_up_proj|c_fc|dense_h_to_4h)\.(\w+)", r"blk.\1.ffn_up.\2"),
+    (r".*\.(\d+)\.mlp\.(?:down_proj|c_proj|dense_4h_to_h)\.(\w+)", r"blk.\1.ffn_down.\2"),
+]
+TWO_NORMS = [(r".*\.(\d+)\.(?:post_attention_layernorm|ln_2)\.(\w+)", r"blk.\1.ffn_norm.\2")]
+FOUR_NORMS = [
+    (r".*\.(\d+)\.post_attention_layernorm\.(\w+)", r"blk.\1.post_attention_norm.\2"),
+    (r".*\.(\d+)\.pre_feedforward_layernorm\.(\w+)", r"blk.\1.ffn_norm.\2"),
+    (r".*\.(\d+)\.post_feedforward_layernorm\.(\w+)", r"blk.\1.post_ffw_norm.\2"),
+]
+
+
+def gguf_name(name, model_type):
+    for pattern, replacement in (FOUR_NORMS if model_type in ("gemma2", "gemma3_text") else TWO_NORMS) + NAMES:
+        match = re.fullmatch(pattern, name)
+        if match:
+            return match.expand(replacement)
+    raise KeyError(name)
+
+
+def permute(weight, heads):
+    """Interleaves the two halves of each head's rows."""
+    return weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2).reshape(
+        weight.shape)
+
+
+def convert(name, value, config):
+    model_type = config.model_type
+    if model_type == "llama" and ".q_proj." in name:
+        return permute(value, config.num_attention_heads)
+    if model_type == "llama" and ".k_proj." in name:
+        return permute(value, config.num_key_value_heads)
+    if model_type.startswith("gemma") and name.endswith("norm.weight"):
+        return value + np.float32(1)
+    if model_type == "gpt2" and value.ndim == 2 and (".attn." in name or ".mlp." in name):
+        return np.ascontiguousarray(value.T)
+    if "query_key_value" in name:
+        heads, dim = config.num_attention_heads, config.hidden_size // config.num_attention_heads
+        return value.reshape(heads, 3, dim, *value.shape[1:]).swapaxes(0, 1).reshape(value.shape)
+    return value
+
+
+def llama3_factors(config):
+    """What divides each frequency, as the converter computes the tensor rope_freqs.weight."""
+    rope = config.rope_parameters
+    dim = config.head_dim
+    freqs = 1.0 / (rope["rope_theta"] ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim))
+    low = rope["original_max_position_embeddings"] / rope["low_freq_factor"]
+    high = rope["original_max_position_embeddings"] / rope["high_freq_factor"]
+    factors = []
+    for freq in freqs:
+        wavelength = 2 * math.pi / freq
+        if wavelength < high:
+            factors.append(1)
+        elif wavelength > low:
+            factors.append(rope["factor"])
+        else:
+            smooth = (rope["original_max_position_embeddings"] / wavelength - rope["low_freq_factor"]) / (
+                rope["high_freq_factor"] - rope["low_freq_factor"])
+            factors.append(1 / ((1 - smooth) / rope["factor"] + smooth))
+    return np.array(factors, dtype=np.float32)
+
+
+def write_rope(writer, config):
+    if config.model_type == "gpt2":
+        return
+    heads = config.num_attention_heads
+    dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    rope = config.rope_parameters
+    if config.model_type == "gemma3_text":
+        rope = rope["full_attention"]
+    writer.add_rope_dimension_count(int(dim * rope.get("partial_rotary_factor", 1.0)))
+    if config.model_type != "gpt_neox":
+        writer.add_rope_freq_base(rope["rope_theta"])
+    kind = rope["rope_type"]
+    if kind == "linear":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(rope["factor"])
+    elif kind == "yarn":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(rope["factor"])
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    elif kind == "llama3":
+        writer.add_tensor("rope_freqs.weight", llama3_factors(config))
+    elif kind == "longrope":
+        original = rope["original_max_position_embeddings"]
+        ratio = config.max_position_embeddings / original
+        writer.add_rope_scaling_orig_ctx_len(original)
+        writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(ratio) / math.log(original)))
+        writer.add_tensor("rope_factors_long.weight", np.array(rope["long_factor"], dtype=np.float32))
+        writer.add_tensor("rope_factors_short.weight", np.array(rope["short_factor"], dtype=np.float32))
+
+
+def write_metadata(writer, config):
+    model_type = config.model_type
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(getattr(config, "intermediate_size", None) or config.n_inner)
+    writer.add_head_count(config.num_attention_heads)
+    if model_type in ("gpt2", "gpt_neox"):
+        writer.add_layer_norm_eps(getattr(config, "layer_norm_epsilon", None) or config.layer_norm_eps)
+    else:
+        writer.add_head_count_kv(config.num_key_value_heads)
+        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+        if getattr(config, "head_dim", None):
+            writer.add_key_length(config.head_dim)
+            writer.add_value_length(config.head_dim)
+    if model_type == "gpt_neox":
+        writer.add_parallel_residual(config.use_parallel_residual)
+    if model_type == "gemma2":
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
+    if model_type in ("gemma2", "gemma3_text", "phi3"):
+        writer.add_sliding_window(config.sliding_window)
+    writer.add_bos_token_id(config.bos_token_id)
+    writer.add_eos_token_id(config.eos_token_id)
+    write_rope(writer, config)
+
+
+def make(name, keys, out):
+    keys = dict(keys)
+    config = AutoConfig.for_model(keys.pop("model_type"), **keys)
+    with torch.device("meta"):
+        shapes = {key: tuple(value.shape) for key, value in AutoModelForCausalLM.from_config(config).state_dict().items()}
+    if config.tie_word_embeddings:
+        shapes.pop("lm_head.weight", None)
+    if config.model_type == "gpt_neox":
+        shapes["embed_out.weight"] = shapes.pop("lm_head.weight")  # as published checkpoints name it
+    rng = np.random.default_rng(7)
+    # Multiples of 2^-10 below 1/2: adding 1 and taking it away is exact.
+    tensors = {key: (rng.integers(-511, 512, shape) / 1024).astype(np.float32) for key, shape in shapes.items()}
+    (out / name).mkdir(parents=True, exist_ok=True)
+    (out / name / "config.json").write_text(config.to_json_string())
+    save_file(tensors, out / name / "model.safetensors", metadata={"format": "pt"})
+    writer = gguf.GGUFWriter(out / f"{name}.gguf", GGUF_ARCHITECTURE.get(config.model_type, config.model_type))
+    write_metadata(writer, config)
+    for key, value in tensors.items():
+        writer.add_tensor(gguf_name(key, config.model_type), convert(key, value, config))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("tests/golden/model"))
+    out = parser.parse_args().out / "gguf"
+    for name, keys in CASES.items():
+        make(name, keys, out)
+
+
+if __name__ == "__main__":
+    main()
