@@ -31,7 +31,7 @@ bool is_taken(const std::string& path) {
 /// --force must not be able to remove the ground under one's feet: "/", ".", "..".
 void check_replaceable(const std::string& path) {
   std::error_code error;
-  const fs::path target = fs::weakly_canonical(path, error);
+  const fs::path target = fs::weakly_canonical(fs::absolute(path, error), error);
   const fs::path here = fs::current_path(error);
   const fs::path relative = here.lexically_relative(target);
   const bool holds_here = !relative.empty() && *relative.begin() != "..";
@@ -50,11 +50,9 @@ void rename_or_fail(const std::string& from, const std::string& to) {
   }
 }
 
-/// Makes the rename itself durable; not every file system can, and then nothing is lost but time.
-void sync_parent(const std::string& path) {
-  std::error_code error;
-  const fs::path parent = fs::absolute(path, error).parent_path();
-  const int fd = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+/// Makes a directory's entries durable; not every file system can, and then nothing is lost but time.
+void sync_entries(const fs::path& directory) {
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return;
   ::fsync(fd);
   ::close(fd);
@@ -112,6 +110,7 @@ void OutputDirectory::copy_file(const std::string& from, const std::string& file
 }
 
 void OutputDirectory::commit() {
+  sync_entries(staging_);
   if (!is_taken(path_)) {
     rename_or_fail(staging_, path_);
     committed_ = true;
@@ -121,7 +120,8 @@ void OutputDirectory::commit() {
     committed_ = true;
     discard(old, "the replaced output");
   }
-  sync_parent(path_);
+  std::error_code error;
+  sync_entries(fs::absolute(path_, error).parent_path());
 }
 
 int64_t free_disk_bytes(const std::string& path) {
