@@ -120,7 +120,7 @@ float round_scale(ScaleType type, float wanted, float max_abs, BlockScaleFloor f
 
 float round_tensor_scale(float wanted, float max_abs) {
   if (wanted == 0) return 1;
-  const float reach = std::max(max_abs * kMaxBlockScale, 1.0f);
+  const float reach = std::max(max_abs, 1.0f) * kMaxBlockScale;  // scale and levels, each finite
   return std::clamp(wanted, kMinNormal, std::nextafter(kMaxFloat / reach, 0.0f));
 }
 

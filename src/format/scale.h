@@ -50,7 +50,7 @@ float round_scale(ScaleType type, float wanted, float max_abs, BlockScaleFloor f
 /// The largest two-level group scale: E4M3FN's maximum.
 inline constexpr float kMaxBlockScale = 448.0f;
 /// The fp32 scale of a tensor with two-level scales, from the one computed, amax / (6 * 448) for NVFP4: 1 for an
-/// all-zero tensor, never subnormal, and small enough that levels up to max_abs stay finite.
+/// all-zero tensor, never subnormal, and small enough that scales and levels up to max_abs stay finite.
 float round_tensor_scale(float wanted, float max_abs);
 
 /// Writes and reads scale number `index` of an array in stored form. `value` must be exactly representable (assert).

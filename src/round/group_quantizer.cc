@@ -8,6 +8,9 @@
 namespace bitloom {
 namespace {
 
+// Rounding a scale to bf16 may cost 2^-9 of the range, which for full-range integers already ends half a step beyond
+// the top level: that much is no saturation.
+constexpr float kScaleSlack = 0x1p-8f;
 constexpr int64_t kRun = 256;  // weights at a time, in stack buffers
 
 /// y = w / scale by division: a reciprocal flips exact ties. A zero scale belongs to an all-zero group.
@@ -88,8 +91,8 @@ GroupQuantizer::GroupQuantizer(const QuantSpec& spec, float tensor_scale)
   const auto& levels = grid.levels;
   const size_t n = levels.size();
   max_abs_ = spec.asymmetric ? max_code_ : grid.max_abs;
-  high_limit_ = levels[n - 1] + (levels[n - 1] - levels[n - 2]) / 2;
-  low_limit_ = levels[0] - (levels[1] - levels[0]) / 2;
+  high_limit_ = levels[n - 1] + (levels[n - 1] - levels[n - 2]) / 2 + kScaleSlack * grid.max_abs;
+  low_limit_ = levels[0] - (levels[1] - levels[0]) / 2 - kScaleSlack * grid.max_abs;
   decode_ = grid.decode;
 }
 
@@ -133,8 +136,9 @@ double GroupQuantizer::error(const WeightGroup& group, const GroupScale& scale, 
 void GroupQuantizer::encode(const WeightGroup& group, const GroupScale& scale, uint8_t* codes, int64_t code_stride,
                             EncodeStats* stats) const {
   float y[kRun], q[kRun];
-  const float high = spec_.asymmetric ? max_code_ - static_cast<float>(scale.zero) + 0.5f : high_limit_;
-  const float low = spec_.asymmetric ? -static_cast<float>(scale.zero) - 0.5f : low_limit_;
+  const float high =
+      spec_.asymmetric ? max_code_ - static_cast<float>(scale.zero) + 0.5f + kScaleSlack * max_code_ : high_limit_;
+  const float low = spec_.asymmetric ? -static_cast<float>(scale.zero) - 0.5f - kScaleSlack * max_code_ : low_limit_;
   for_each_run(group, [&](int64_t r, int64_t c, int64_t n) {
     const float* w = group.data + r * group.stride + c;
     uint8_t* out = codes + r * code_stride + c;

@@ -67,7 +67,7 @@ float GroupQuantizer::stored_scale(const WeightRange& range, MxMode mode) const 
   if (spec_.scale == ScaleType::kE8M0) {
     const bool lopsided = limits_.positive != limits_.negative;
     const float amax = lopsided ? wanted_scale(range, 1) * limits_.max : std::max(range.high, -range.low);
-    const float capped = std::min(amax, std::numeric_limits<float>::max());
+    const float capped = std::clamp(amax, std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::max());
     return round_to_stored(std::ldexp(1.0f, mx_exponent(capped, mode, limits_)));
   }
   return round_to_stored(wanted_scale(range, 1) / tensor_scale_);

@@ -51,15 +51,22 @@ class IntEncoder final : public ArrayEncoder {
 }  // namespace
 
 std::optional<IntFormat> IntCodec::find(std::string_view text) {
-  for (int bits = 2; bits <= 8; ++bits) {
-    for (int fraction = 0; fraction < bits; ++fraction) {
-      for (const bool narrow : {false, true}) {
-        const IntFormat format{bits, narrow, fraction};
-        if (name(format) == text) return format;
-      }
-    }
+  constexpr std::string_view kFront = "int", kNarrow = "-narrow";
+  if (!text.starts_with(kFront)) return std::nullopt;
+  text.remove_prefix(kFront.size());
+  IntFormat format;
+  format.narrow = text.ends_with(kNarrow);
+  if (format.narrow) text.remove_suffix(kNarrow.size());
+  const auto digit = [&](size_t at) { return text[at] - '0'; };
+  if (text.size() == 3 && text[1] == 'q') {
+    format.fraction = digit(2);
+    if (format.fraction < 1) return std::nullopt;
+  } else if (text.size() != 1) {
+    return std::nullopt;
   }
-  return std::nullopt;
+  format.bits = digit(0);
+  if (format.bits < 2 || format.bits > 8 || format.fraction >= format.bits) return std::nullopt;
+  return format;
 }
 
 std::string IntCodec::name(const IntFormat& f) {

@@ -1,0 +1,69 @@
+// The column loop, as GFLOP/s of its rows x columns^2 multiply-adds and as a share of this machine's sgemm rate.
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <vector>
+
+#include "base/rng.h"
+#include "linalg/gemm.h"
+#include "round/feedback.h"
+
+namespace bitloom {
+namespace {
+
+class RandomRows final : public RowSource {
+ public:
+  RandomRows(int64_t rows, int64_t cols) : rows_(rows), cols_(cols), row_(static_cast<size_t>(cols)) {
+    Rng rng(1, 1);
+    for (float& value : row_) value = static_cast<float>(rng.normal());
+  }
+  int64_t rows() const override { return rows_; }
+  int64_t cols() const override { return cols_; }
+  void decode_rows(int64_t begin, int64_t end, float* out) const override {
+    for (int64_t r = begin; r < end; ++r)
+      std::memcpy(out + (r - begin) * cols_, row_.data(), row_.size() * sizeof(float));
+  }
+  int64_t stored_bytes() const override { return 0; }
+  std::string storage() const override { return "random"; }
+
+ private:
+  int64_t rows_, cols_;
+  std::vector<float> row_;
+};
+
+void feedback_rate(benchmark::State& state, const char* spec_text) {
+  ThreadPool threads;
+  const int64_t rows = state.range(0), cols = state.range(1);
+  const RandomRows w(rows, cols);
+  FeedbackFactor factor;
+  factor.channels = cols;
+  factor.u.assign(static_cast<size_t>(cols * cols), 0.001f);
+  factor.diagonal.assign(static_cast<size_t>(cols), 1.0f);
+  for (int64_t c = 0; c < cols; ++c) {
+    factor.u[static_cast<size_t>(c * cols + c)] = 1.0f;
+    factor.order.push_back(c);
+  }
+  const QuantSpec spec = parse_spec(spec_text);
+  const double roof = measure_sgemm_gflops(1024, 0.2, threads);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(quantize_with_feedback("w", w, spec, factor, false, threads));
+  }
+  const double flops = static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(cols) *
+                       static_cast<double>(state.iterations());
+  state.counters["GFLOP/s"] = benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsRate);
+  state.counters["of_sgemm"] = benchmark::Counter(flops * 1e-9 / roof, benchmark::Counter::kIsRate);
+}
+BENCHMARK_CAPTURE(feedback_rate, int4_g128, "int4-g128")
+    ->Args({576, 576})
+    ->Args({4096, 4096})
+    ->Args({4096, 11008})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(feedback_rate, int4_row, "int4-row")
+    ->Args({4096, 4096})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(feedback_rate, mxfp4, "mxfp4")->Args({4096, 4096})->Unit(benchmark::kMillisecond)->UseRealTime();
+
+}  // namespace
+}  // namespace bitloom

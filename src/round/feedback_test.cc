@@ -1,0 +1,206 @@
+#include "round/feedback.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "base/error.h"
+#include "base/rng.h"
+
+namespace bitloom {
+namespace {
+
+class DenseRows final : public RowSource {
+ public:
+  DenseRows(std::vector<float> values, int64_t rows, int64_t cols)
+      : values_(std::move(values)), rows_(rows), cols_(cols) {}
+  int64_t rows() const override { return rows_; }
+  int64_t cols() const override { return cols_; }
+  void decode_rows(int64_t begin, int64_t end, float* out) const override {
+    std::memcpy(out, values_.data() + begin * cols_, static_cast<size_t>((end - begin) * cols_) * sizeof(float));
+  }
+  int64_t stored_bytes() const override { return rows_ * cols_ * 4; }
+  std::string storage() const override { return "F32"; }
+
+ private:
+  std::vector<float> values_;
+  int64_t rows_, cols_;
+};
+
+std::vector<float> random_values(int64_t count, uint64_t stream) {
+  Rng rng(23, stream);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = static_cast<float>(rng.normal());
+  return values;
+}
+
+constexpr int64_t kRows = 70, kCols = 192;
+
+DenseRows test_matrix() { return DenseRows(random_values(kRows * kCols, 1), kRows, kCols); }
+
+/// Correlated channels of unequal power.
+SecondMoment correlated(ThreadPool& threads, int64_t tokens = 600) {
+  auto x = random_values(tokens * kCols, 2);
+  for (int64_t t = 0; t < tokens; ++t) {
+    float* row = x.data() + t * kCols;
+    for (int64_t c = 1; c < kCols; ++c) row[c] = (row[c] + row[c - 1]) * (0.5f + static_cast<float>(c % 7) / 4);
+    for (int64_t c = 0; c < kCols; ++c) row[c] = std::tanh(row[c]);
+  }
+  SecondMoment moment(kCols);
+  moment.add(x.data(), tokens, kCols, threads);
+  return moment;
+}
+
+/// One token per channel, no two channels together: H is diagonal.
+SecondMoment diagonal(ThreadPool& threads) {
+  std::vector<float> x(kCols * kCols);
+  for (int64_t c = 0; c < kCols; ++c) x[static_cast<size_t>(c * kCols + c)] = 1.0f + static_cast<float>(c % 5);
+  SecondMoment moment(kCols);
+  moment.add(x.data(), kCols, kCols, threads);
+  return moment;
+}
+
+void expect_same_bytes(const QuantizedTensor& a, const QuantizedTensor& b, const std::string& what) {
+  ASSERT_EQ(a.parts().size(), b.parts().size());
+  for (size_t i = 0; i < a.parts().size(); ++i) {
+    const auto& x = a.parts()[i].bytes;
+    const auto& y = b.parts()[i].bytes;
+    ASSERT_EQ(x.size(), y.size()) << what;
+    EXPECT_EQ(std::memcmp(x.data(), y.data(), x.size()), 0) << what << a.parts()[i].suffix;
+  }
+}
+
+/// tr((W - Q) H (W - Q)^T) without damping.
+double output_error(const RowSource& w, const RowSource& q, const SecondMoment& moment) {
+  const auto a = w.decode_all(), b = q.decode_all();
+  double total = 0;
+  for (int64_t r = 0; r < w.rows(); ++r) {
+    for (int64_t i = 0; i < w.cols(); ++i) {
+      const auto at = static_cast<size_t>(r * w.cols());
+      const double ei = double{a[at + static_cast<size_t>(i)]} - double{b[at + static_cast<size_t>(i)]};
+      for (int64_t j = 0; j < w.cols(); ++j) {
+        total +=
+            ei * moment.mean(i, j) * (double{a[at + static_cast<size_t>(j)]} - double{b[at + static_cast<size_t>(j)]});
+      }
+    }
+  }
+  return total;
+}
+
+constexpr const char* kSpecs[] = {"int4-g32",    "int3-g64-asym",   "int2-g48",         "e2m1-g32",
+                                  "mxfp4",       "nvfp4",           "nf4-g64",          "int4-row",
+                                  "int4-tensor", "int4-block16x64", "e2m1-g32-m2floor", "int3-g32-mse"};
+
+// With a diagonal H nothing is fed forward, so error feedback must equal nearest rounding byte for byte.
+TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
+  ThreadPool threads(2);
+  const DenseRows w = test_matrix();
+  const FeedbackFactor factor = make_feedback_factor(diagonal(threads), {}, threads);
+  for (const char* text : kSpecs) {
+    const QuantSpec spec = parse_spec(text);
+    const auto nearest = quantize_nearest("w", w, spec, threads, nullptr,
+                                          spec.range.kind == RangeRule::Kind::kMse ? factor.diagonal.data() : nullptr);
+    for (const bool static_groups : {false, true}) {
+      expect_same_bytes(*quantize_with_feedback("w", w, spec, factor, static_groups, threads), *nearest, text);
+    }
+  }
+}
+
+TEST(Feedback, OutputErrorFallsBelowNearestForEverySpec) {
+  ThreadPool threads(2);
+  const DenseRows w = test_matrix();
+  const SecondMoment moment = correlated(threads);
+  for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation, ColumnOrder::kGroupAware}) {
+    for (const char* text : kSpecs) {
+      const QuantSpec spec = parse_spec(text);
+      FactorOptions options;
+      options.order = order;
+      options.group = spec.granularity.kind == Granularity::Kind::kGroup ? spec.granularity.group : 0;
+      const FeedbackFactor factor = make_feedback_factor(moment, options, threads);
+      FeedbackReport report;
+      const auto q = quantize_with_feedback("w", w, spec, factor, false, threads, &report);
+      const double fed = output_error(w, *q, moment),
+                   rounded = output_error(w, *quantize_nearest("w", w, spec, threads), moment);
+      EXPECT_LT(fed, 0.9 * rounded) << text << " order " << static_cast<int>(order);
+      // The report adds the damping's part, lambda |W - Q|^2 >= 0.
+      EXPECT_GE(report.output_error, fed * (1 - 1e-4)) << text;
+      EXPECT_LT(report.output_error, fed * 1.5) << text;
+      q->check_values("w");
+    }
+  }
+}
+
+// E1My is the narrow symmetric integer grid in another encoding (papers' floating-point page, 0.1).
+TEST(Feedback, E1MyEqualsNarrowIntegers) {
+  ThreadPool threads(2);
+  const DenseRows w = test_matrix();
+  const FeedbackFactor factor = make_feedback_factor(correlated(threads), {}, threads);
+  const auto integers =
+      quantize_with_feedback("w", w, parse_spec("int4-narrow-row-f32"), factor, false, threads)->decode_all();
+  const auto floats = quantize_with_feedback("w", w, parse_spec("e1m2-row-f32"), factor, false, threads)->decode_all();
+  // Scales differ by the power of two between the grids' units, so values agree exactly.
+  for (size_t i = 0; i < integers.size(); ++i) ASSERT_EQ(integers[i], floats[i]) << i;
+}
+
+TEST(Feedback, SameBytesForAnyNumberOfThreads) {
+  ThreadPool one(1), three(3);
+  const DenseRows w(random_values(600 * kCols, 7), 600, kCols);
+  const QuantSpec spec = parse_spec("int3-g32-asym");
+  const FeedbackFactor a = make_feedback_factor(correlated(one), {}, one),
+                       b = make_feedback_factor(correlated(three), {}, three);
+  EXPECT_EQ(a.u, b.u);
+  expect_same_bytes(*quantize_with_feedback("w", w, spec, a, false, one),
+                    *quantize_with_feedback("w", w, spec, b, false, three), "");
+}
+
+TEST(Feedback, DeadColumnsBecomeZeroAndAreNamed) {
+  ThreadPool threads(1);
+  auto x = random_values(400 * kCols, 5);
+  for (int64_t t = 0; t < 400; ++t) x[static_cast<size_t>(t * kCols + 7)] = x[static_cast<size_t>(t * kCols + 100)] = 0;
+  SecondMoment moment(kCols);
+  moment.add(x.data(), 400, kCols, threads);
+  const FeedbackFactor factor = make_feedback_factor(moment, {}, threads);
+  EXPECT_THAT(factor.dead_columns, testing::ElementsAre(7, 100));
+  const auto q =
+      quantize_with_feedback("w", test_matrix(), parse_spec("int4-g32"), factor, false, threads)->decode_all();
+  for (int64_t r = 0; r < kRows; ++r) {
+    EXPECT_EQ(q[static_cast<size_t>(r * kCols + 7)], 0.0f);
+    EXPECT_EQ(q[static_cast<size_t>(r * kCols + 100)], 0.0f);
+  }
+}
+
+TEST(Feedback, DampingIsRaisedUntilTheFactorExistsAndTheValueIsKept) {
+  ThreadPool threads(1);
+  std::vector<float> x(kCols, 1.0f);  // one token: rank one
+  SecondMoment moment(kCols);
+  moment.add(x.data(), 1, kCols, threads);
+  FactorOptions options;
+  options.damping = 0;
+  const FeedbackFactor factor = make_feedback_factor(moment, options, threads);
+  EXPECT_GT(factor.damping, 0);
+  EXPECT_LT(factor.damping, 1);
+  for (const float value : factor.u) EXPECT_TRUE(std::isfinite(value));
+}
+
+TEST(Feedback, WithoutTokensOrWithAnotherShapeItFails) {
+  ThreadPool threads(1);
+  EXPECT_THROW(make_feedback_factor(SecondMoment(8), {}, threads), Error);
+  const FeedbackFactor factor = make_feedback_factor(correlated(threads), {}, threads);
+  const DenseRows other(random_values(8 * 16, 1), 8, 16);
+  EXPECT_THROW(quantize_with_feedback("w", other, parse_spec("int4-row"), factor, false, threads), Error);
+}
+
+TEST(ColumnOrder, ByHand) {
+  using testing::ElementsAre;
+  const std::vector<float> diagonal = {1, 5, 3, 3, 9, 0, 7};
+  EXPECT_THAT(column_order(diagonal, ColumnOrder::kNatural, 2), ElementsAre(0, 1, 2, 3, 4, 5, 6));
+  EXPECT_THAT(column_order(diagonal, ColumnOrder::kActivation, 2), ElementsAre(4, 6, 1, 2, 3, 0, 5));
+  // Groups {0,1} {2,3} {4,5}, greatest 5, 3, 9; column 6 is beyond the last whole group.
+  EXPECT_THAT(column_order(diagonal, ColumnOrder::kGroupAware, 2), ElementsAre(4, 5, 1, 0, 2, 3, 6));
+}
+
+}  // namespace
+}  // namespace bitloom

@@ -1,0 +1,59 @@
+#pragma once
+// For tests only: matrices in memory and what rounding does to them.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/row_source.h"
+#include "base/threads.h"
+#include "round/nearest.h"
+
+namespace bitloom::testing {
+
+class DenseMatrix final : public RowSource {
+ public:
+  DenseMatrix(int64_t rows, int64_t cols, std::vector<float> w) : rows_(rows), cols_(cols), w_(std::move(w)) {}
+  int64_t rows() const override { return rows_; }
+  int64_t cols() const override { return cols_; }
+  void decode_rows(int64_t begin, int64_t end, float* out) const override {
+    std::copy(w_.begin() + begin * cols_, w_.begin() + end * cols_, out);
+  }
+  int64_t stored_bytes() const override { return 4 * rows_ * cols_; }
+  std::string storage() const override { return "F32"; }
+  std::vector<float>& values() { return w_; }
+  const std::vector<float>& values() const { return w_; }
+
+ private:
+  int64_t rows_, cols_;
+  std::vector<float> w_;
+};
+
+/// Normal weights whose rows differ in size.
+inline DenseMatrix normal_matrix(int64_t rows, int64_t cols, uint64_t seed, double mean = 0) {
+  Rng rng(seed, 77);
+  std::vector<float> w;
+  for (int64_t r = 0; r < rows; ++r) {
+    const double size = 0.02 * (1 + 3 * rng.uniform());
+    for (int64_t c = 0; c < cols; ++c) w.push_back(static_cast<float>(size * (rng.normal() + mean)));
+  }
+  return {rows, cols, std::move(w)};
+}
+
+inline std::shared_ptr<const QuantizedTensor> round_matrix(const RowSource& w, const std::string& spec,
+                                                           RoundingReport* report = nullptr,
+                                                           const float* importance = nullptr) {
+  ThreadPool threads(1);
+  return quantize_nearest("w", w, parse_spec(spec), threads, report, importance);
+}
+
+inline RoundingReport report_of(const RowSource& w, const std::string& spec) {
+  RoundingReport report;
+  round_matrix(w, spec, &report);
+  return report;
+}
+
+inline double error_of(const RowSource& w, const std::string& spec) { return report_of(w, spec).weight_error; }
+
+}  // namespace bitloom::testing
