@@ -1,10 +1,9 @@
 #pragma once
 // Text to token ids and back, identical to the PyPI "tokenizers" package for every tokenizer.json bitloom accepts.
 //
-// Goals: one in-memory form for all sources. tokenizer.json is the native one; GGUF keys and llama2.c's tokenizer.bin are
-// turned into a tokenizer.json document first (gguf_tokenizer.h, llama2c_tokenizer.h), so there is one engine to trust;
-// tokenizer.model goes through the SentencePiece library.
-// Non-goals: training, offsets, truncation and padding.
+// Goals: one in-memory form for all sources. tokenizer.json is the native one; GGUF keys and llama2.c's tokenizer.bin
+// are turned into a tokenizer.json document first (gguf_tokenizer.h, llama2c_tokenizer.h), so there is one engine to
+// trust; tokenizer.model goes through the SentencePiece library. Non-goals: training, offsets, truncation and padding.
 
 #include <cstdint>
 #include <memory>
@@ -21,8 +20,8 @@ namespace bitloom {
 
 class Tokenizer {
  public:
-  /// From a model directory: tokenizer.json, else tokenizer.model, else tokenizer.bin; bos/eos from tokenizer_config.json,
-  /// config.json. Error(kRefused) names the file and the unsupported part.
+  /// From a model directory: tokenizer.json, else tokenizer.model, else tokenizer.bin; bos/eos from
+  /// tokenizer_config.json, config.json. Error(kRefused) names the file and the unsupported part.
   static Tokenizer load(const std::string& directory);
   static Tokenizer from_gguf(const GgufFile& file);
   /// From a tokenizer.json document; `origin` is for messages.

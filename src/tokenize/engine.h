@@ -1,0 +1,45 @@
+#pragma once
+// What a Tokenizer is made of: one of two loaded forms, and the facts that belong to it.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenize/tokenizer.h"
+
+namespace bitloom {
+
+struct Tokenizer::Engine {
+  virtual ~Engine() = default;
+
+  /// `text` is valid UTF-8. Thread-safe, as everything const is here.
+  virtual std::vector<int32_t> encode(std::string_view text, bool add_special) const = 0;
+  virtual std::string decode(std::span<const int32_t> ids, bool skip_special) const = 0;
+  virtual std::optional<int32_t> token_to_id(const std::string& token) const = 0;
+  /// nullopt when no token has this id.
+  virtual std::optional<std::string> id_to_token(int32_t id) const = 0;
+  virtual int64_t vocab_size() const = 0;
+  /// Ids put before the sequence by encode(..., true).
+  virtual std::vector<int32_t> prefix() const = 0;
+  /// Puts these around every sequence instead of what the file says.
+  virtual void set_special(std::vector<int32_t> before, std::vector<int32_t> after) = 0;
+
+  std::optional<int32_t> bos;
+  std::optional<int32_t> eos;
+  std::string origin;  // file, for messages
+  std::string hash;
+  std::string description;
+};
+
+/// From a tokenizer.json document. `label` begins the description ("tokenizer.json").
+std::unique_ptr<Tokenizer::Engine> make_json_engine(const Json& document, const std::string& origin,
+                                                    const std::string& label);
+
+/// From a SentencePiece model.
+std::unique_ptr<Tokenizer::Engine> make_sentencepiece_engine(const std::string& path);
+
+}  // namespace bitloom

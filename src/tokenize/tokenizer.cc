@@ -1,0 +1,85 @@
+#include "tokenize/tokenizer.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "tokenize/engine.h"
+
+namespace bitloom {
+namespace {
+
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+// No character is longer than 4 bytes and every token has at least one, so more tokens than this that still end in
+// U+FFFD do not wait for anything. (Skipped special tokens may stand between.)
+constexpr size_t kMaxWaiting = 16;
+
+}  // namespace
+
+Tokenizer::Tokenizer(std::shared_ptr<const Engine> engine) : engine_(std::move(engine)) {}
+
+Tokenizer Tokenizer::from_json(const Json& document, const std::string& origin) {
+  return Tokenizer(make_json_engine(document, origin, std::filesystem::path(origin).filename().string()));
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special) const {
+  const size_t invalid = first_invalid_utf8(text);
+  if (invalid != text.size()) refuse("text to tokenize: byte {} is not valid UTF-8", invalid);
+  return engine_->encode(text, add_special);
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  return engine_->decode(ids, skip_special);
+}
+
+int64_t Tokenizer::vocab_size() const { return engine_->vocab_size(); }
+
+std::optional<int32_t> Tokenizer::token_to_id(std::string_view token) const {
+  return engine_->token_to_id(std::string(token));
+}
+
+std::string Tokenizer::id_to_token(int32_t id) const {
+  auto token = engine_->id_to_token(id);
+  if (!token) misuse("{}: no token has id {} (ids go from 0 to {})", engine_->origin, id, vocab_size() - 1);
+  return *std::move(token);
+}
+
+std::optional<int32_t> Tokenizer::bos_id() const { return engine_->bos; }
+std::optional<int32_t> Tokenizer::eos_id() const { return engine_->eos; }
+
+bool Tokenizer::adds_bos() const {
+  const std::vector<int32_t> prefix = engine_->prefix();
+  return engine_->bos && !prefix.empty() && prefix.front() == *engine_->bos;
+}
+
+const std::string& Tokenizer::hash() const { return engine_->hash; }
+std::string Tokenizer::describe() const { return engine_->description; }
+
+Tokenizer::Stream::Stream(const Tokenizer& tokenizer, bool skip_special)
+    : tokenizer_(&tokenizer), skip_special_(skip_special) {}
+
+// ids_ holds what was given out last (prefix_ ids, given_ bytes of text), for context, and what waits behind it: how a
+// token decodes may depend on its neighbours (a leading space, the bytes of one character).
+std::string Tokenizer::Stream::push(int32_t id) {
+  ids_.push_back(id);
+  const std::string text = tokenizer_->decode(ids_, skip_special_);
+  const bool waits = text.ends_with(kReplacement) && ids_.size() - prefix_ < kMaxWaiting;
+  return text.size() <= given_ || waits ? "" : finish();
+}
+
+std::string Tokenizer::Stream::finish() {
+  const std::string before = tokenizer_->decode(std::span(ids_).first(prefix_), skip_special_);
+  std::string text = tokenizer_->decode(ids_, skip_special_);
+  if (text.starts_with(before)) {
+    text.erase(0, before.size());
+  } else {  // new bytes spoiled what stood before them, which is out already
+    text = tokenizer_->decode(std::span(ids_).subspan(prefix_), skip_special_);
+  }
+  ids_.erase(ids_.begin(), ids_.begin() + static_cast<std::ptrdiff_t>(prefix_));
+  prefix_ = ids_.size();
+  given_ = tokenizer_->decode(ids_, skip_special_).size();
+  return text;
+}
+
+}  // namespace bitloom

@@ -1,0 +1,119 @@
+// A tokenizer from a model directory, with what the files beside it say of special tokens.
+#include <filesystem>
+
+#include "base/error.h"
+#include "tokenize/engine.h"
+#include "tokenize/json_node.h"
+
+namespace bitloom {
+namespace {
+
+namespace fs = std::filesystem;
+using EnginePtr = std::unique_ptr<Tokenizer::Engine>;
+
+EnginePtr from_tokenizer_json(const std::string& path) {
+  return make_json_engine(read_json(path), path, "tokenizer.json");
+}
+
+EnginePtr from_tokenizer_bin(const std::string& path) {
+  auto engine = make_json_engine(tokenizer_json_from_llama2c(path), path, "tokenizer.bin");
+  engine->eos = 2;
+  return engine;
+}
+
+struct Source {
+  const char* name;
+  EnginePtr (*load)(const std::string& path);
+};
+
+constexpr Source kSources[] = {{"tokenizer.json", from_tokenizer_json},
+                               {"tokenizer.model", make_sentencepiece_engine},
+                               {"tokenizer.bin", from_tokenizer_bin}};
+
+// A file of settings beside the tokenizer; absent ones are empty.
+struct Settings {
+  std::string path;
+  Json content = Json::object();
+};
+
+Settings read_settings(const std::string& directory, const char* name) {
+  Settings settings{(fs::path(directory) / name).string()};
+  if (fs::exists(settings.path)) settings.content = read_json(settings.path);
+  if (!settings.content.is_object()) refuse("{}: is no JSON object", settings.path);
+  return settings;
+}
+
+// "bos_token": "<s>" or {"content": "<s>", ...}. False when the file does not say; null says that there is none.
+bool id_by_token(const Settings& settings, const std::string& key, const Tokenizer::Engine& engine,
+                 std::optional<int32_t>& id) {
+  if (!settings.content.contains(key)) return false;
+  const JsonNode root(settings.content, "", settings.path);
+  const auto node = root.find(key);
+  id.reset();
+  if (!node) return true;
+  const JsonNode content = node->value().is_object() ? node->at("content") : *node;
+  id = engine.token_to_id(content.text());
+  if (!id) content.reject(fmt::format("is '{}', which is not in the vocabulary", content.text()));
+  return true;
+}
+
+// "eos_token_id": 2 or [2, 32007], of which the first counts here.
+bool id_by_number(const Settings& settings, const std::string& key, const Tokenizer::Engine& engine,
+                  std::optional<int32_t>& id) {
+  const JsonNode root(settings.content, "", settings.path);
+  auto node = root.find(key);
+  if (node && node->value().is_array()) {
+    const auto items = node->items();
+    node = items.empty() ? std::nullopt : std::optional<JsonNode>(items.front());
+  }
+  if (!node) return false;
+  id = node->id();
+  if (*id >= engine.vocab_size())
+    node->reject(fmt::format("is {}, but the tokenizer has only {} tokens", *id, engine.vocab_size()));
+  return true;
+}
+
+struct Neighbours {
+  Settings tokenizer_config, special_tokens_map, config, generation_config;
+};
+
+void resolve(const Neighbours& files, const std::string& name, const Tokenizer::Engine& engine,
+             std::optional<int32_t>& id) {
+  if (id_by_token(files.tokenizer_config, name, engine, id)) return;
+  if (id_by_token(files.special_tokens_map, name, engine, id)) return;
+  if (id_by_number(files.config, name + "_id", engine, id)) return;
+  id_by_number(files.generation_config, name + "_id", engine, id);
+}
+
+// As transformers 5 does: when tokenizer_config.json speaks of add_bos_token or add_eos_token, it decides.
+void apply_flags(const Settings& settings, Tokenizer::Engine& engine) {
+  const JsonNode root(settings.content, "", settings.path);
+  if (!root.find("add_bos_token") && !root.find("add_eos_token")) return;
+  const auto wanted = [&](const char* key, const std::optional<int32_t>& id) {
+    return id && root.flag_or(key, false) ? std::vector<int32_t>{*id} : std::vector<int32_t>{};
+  };
+  engine.set_special(wanted("add_bos_token", engine.bos), wanted("add_eos_token", engine.eos));
+}
+
+EnginePtr load_engine(const std::string& directory) {
+  for (const Source& source : kSources) {
+    const fs::path path = fs::path(directory) / source.name;
+    if (fs::exists(path)) return source.load(path.string());
+  }
+  refuse("{}: no tokenizer.json, tokenizer.model or tokenizer.bin", directory);
+}
+
+}  // namespace
+
+Tokenizer Tokenizer::load(const std::string& directory) {
+  auto engine = load_engine(directory);
+  const Neighbours files{read_settings(directory, "tokenizer_config.json"),
+                         read_settings(directory, "special_tokens_map.json"), read_settings(directory, "config.json"),
+                         read_settings(directory, "generation_config.json")};
+  resolve(files, "bos_token", *engine, engine->bos);
+  resolve(files, "eos_token", *engine, engine->eos);
+  apply_flags(files.tokenizer_config, *engine);
+  return Tokenizer(std::shared_ptr<const Engine>(std::move(engine)));
+}
+
+}  // namespace bitloom
