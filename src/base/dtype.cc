@@ -102,17 +102,6 @@ std::optional<DType> dtype_from_name(std::string_view name) {
   return std::nullopt;
 }
 
-float f16_to_f32(uint16_t h) {
-  const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16;
-  const uint32_t exponent = (h >> 10) & 0x1F, fraction = h & 0x3FF;
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | sign);
-  }
-  const uint32_t wide = exponent == 31 ? 255 : exponent + 112;
-  return std::bit_cast<float>(sign | (wide << 23) | (fraction << 13));
-}
-
 uint16_t f32_to_f16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x), magnitude = bits & 0x7FFFFFFF;
   const uint32_t sign = (bits >> 16) & 0x8000;
@@ -125,8 +114,6 @@ uint16_t f32_to_f16(float x) {
   const uint32_t even = (magnitude >> 13) & 1;
   return static_cast<uint16_t>(sign | ((magnitude - 0x38000000 + 0xFFF + even) >> 13));
 }
-
-float bf16_to_f32(uint16_t b) { return std::bit_cast<float>(static_cast<uint32_t>(b) << 16); }
 
 uint16_t f32_to_bf16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
@@ -156,6 +143,7 @@ void decode_to_f32(DType dtype, const std::byte* data, int64_t first, int64_t co
     case DType::kF64:
       return decode_numbers<double>(data, first, count, out);
     case DType::kF32:
+      if (count == 0) return;  // data may be null
       std::memcpy(out, data + first * 4, static_cast<size_t>(count) * 4);
       return;
     case DType::kF16:

@@ -1,6 +1,7 @@
 #pragma once
 // Element types as safetensors spells them, and their exact conversion to fp32.
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -51,9 +52,15 @@ constexpr int64_t bytes_of(int bits, int64_t count) { return (count * bits + 7) 
 inline int64_t bytes_of(DType dtype, int64_t count) { return bytes_of(info(dtype).bits, count); }
 
 /// IEEE half and bfloat16, exact widening; narrowing rounds to nearest even and keeps NaN a NaN.
-float f16_to_f32(uint16_t h);
+inline float f16_to_f32(uint16_t h) {
+  // Exponent and fraction moved into place are the value times 2^-112; the product restores it, subnormals included.
+  const uint32_t magnitude = static_cast<uint32_t>(h & 0x7FFF) << 13;
+  const float scaled = std::bit_cast<float>(magnitude) * 0x1p112f;
+  const uint32_t finite = std::bit_cast<uint32_t>(scaled), special = magnitude | 0x7F800000u;
+  return std::bit_cast<float>((magnitude >= 0x0F800000u ? special : finite) | static_cast<uint32_t>(h & 0x8000) << 16);
+}
+inline float bf16_to_f32(uint16_t b) { return std::bit_cast<float>(static_cast<uint32_t>(b) << 16); }
 uint16_t f32_to_f16(float x);
-float bf16_to_f32(uint16_t b);
 uint16_t f32_to_bf16(float x);
 
 /// Widens `count` elements, starting at element `first`, of a little-endian buffer of `dtype` to fp32.
