@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "io/tensor_view.h"
 #include "model/gguf_names.h"
 
 namespace bitloom {
@@ -64,8 +65,7 @@ class Metadata {
 Json factor_list(const Metadata& data, const GgufTensor& tensor) {
   const auto pairs = (data.rotated() + 1) / 2;
   if (tensor.shape != std::vector<int64_t>{pairs}) {
-    refuse("{}: tensor '{}' has {} dimensions of {} values in all, expected [{}]", tensor.file, tensor.name,
-           tensor.shape.size(), tensor.shape.empty() ? 1 : tensor.shape.front(), pairs);
+    refuse("{}: tensor '{}' has shape {}, expected [{}]", tensor.file, tensor.name, shape_text(tensor.shape), pairs);
   }
   Json list = Json::array();
   for (const float factor : gguf_rows(tensor)->decode_all()) list.push_back(shortest_decimal(factor));

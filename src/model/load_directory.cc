@@ -143,8 +143,7 @@ StoredTensor DirectoryTensors::take_quantized(const QuantizedEntry& entry, const
   }
   taken_.insert(expected.name);
   auto owner = std::make_shared<const std::vector<std::shared_ptr<const void>>>(std::move(owners));
-  return {shape,
-          QuantizedTensor::from_parts(path_ + ": tensor '" + expected.name + "'", entry.spec, rows, cols, parts, owner),
+  return {shape, QuantizedTensor::from_parts(path_ + ": " + expected.name, entry.spec, rows, cols, parts, owner),
           nullptr};
 }
 

@@ -2,7 +2,8 @@
 published converters make of it. The conversion rules are written out here from their documentation; transformers only
 names the tensors.
 
-Writes gguf/NAME/{config.json,model.safetensors} and gguf/NAME.gguf (fp32).
+Writes gguf/NAME/{config.json,model.safetensors} and gguf/NAME.gguf (fp32); and gguf/refused/NAME.gguf, files without
+weights whose metadata cannot be honoured.
 """
 
 import argparse
@@ -199,12 +200,49 @@ def make(name, keys, out):
     writer.close()
 
 
+def refused(name, architecture, out, *changes):
+    """A header alone; `changes` are calls on the writer."""
+    writer = gguf.GGUFWriter(out / f"{name}.gguf", architecture)
+    writer.add_context_length(64)
+    writer.add_embedding_length(16)
+    writer.add_block_count(2)
+    writer.add_feed_forward_length(24)
+    writer.add_head_count(4)
+    writer.add_layer_norm_rms_eps(1e-5)
+    for change in changes:
+        change(writer)
+    writer.add_tensor("token_embd.weight", np.zeros((24, 16), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def make_refused(out):
+    out.mkdir(parents=True, exist_ok=True)
+    refused("architecture", "mamba", out)
+    refused("experts", "llama", out, lambda w: w.add_expert_count(8))
+    refused("missing_tensor", "llama", out)
+    refused("value_length", "llama", out, lambda w: w.add_key_length(8), lambda w: w.add_value_length(4))
+    refused("partial", "llama", out, lambda w: w.add_rope_dimension_count(2))
+    refused("scaling", "qwen2", out, lambda w: w.add_string("qwen2.rope.scaling.type", "dynamic"))
+    refused("yarn", "qwen3", out, lambda w: w.add_rope_scaling_type(gguf.RopeScalingType.YARN),
+            lambda w: w.add_rope_scaling_attn_factors(0.5))
+    refused("both_scalings", "llama", out, lambda w: w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR),
+            lambda w: w.add_tensor("rope_freqs.weight", np.ones(2, dtype=np.float32)))
+    refused("factor_count", "llama", out,
+            lambda w: w.add_tensor("rope_freqs.weight", np.ones(3, dtype=np.float32)))
+    refused("no_key", "gpt2", out)
+    refused("heads", "llama", out, lambda w: w.kv_data[0]["llama.attention.head_count"].__setattr__("value", 32))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("tests/golden/model"))
     out = parser.parse_args().out / "gguf"
     for name, keys in CASES.items():
         make(name, keys, out)
+    make_refused(out / "refused")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,120 @@
+// Directories whose matrices are stored in quantized parts.
+
+#include "base/test_data.h"
+#include "format/quantized_tensor.h"
+#include "model/checkpoint.h"
+#include "model/test_checkpoint.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::ElementsAreArray;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using testing::llama_config;
+using testing::refusal;
+using testing::TempDir;
+using testing::TinyCheckpoint;
+
+const std::string kDown = "model.layers.0.mlp.down_proj.weight";  // [32, 48]
+
+/// Replaces a matrix by parts of varied bytes (scales are finite whatever they are), and says so in the configuration.
+/// Returns what the parts decode to.
+std::vector<float> quantize(TinyCheckpoint& tiny, const std::string& name, const std::string& spec_text, int64_t rows,
+                            int64_t cols) {
+  const QuantSpec spec = parse_spec(spec_text);
+  auto held = std::make_shared<std::vector<std::string>>();
+  std::vector<TensorPart> parts = QuantizedTensor::layout(spec, rows, cols);
+  for (TensorPart& part : parts) {
+    int64_t count = 1;
+    for (const int64_t extent : part.shape) count *= extent;
+    std::string bytes(static_cast<size_t>(bytes_of(part.dtype, count)), '\0');
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 37 % 59);
+    tiny.set_bytes(name + part.suffix, part.dtype, part.shape, bytes);
+    held->push_back(bytes);
+  }
+  for (size_t i = 0; i < parts.size(); ++i) parts[i].bytes = std::as_bytes(std::span<const char>((*held)[i]));
+  tiny.erase(name);
+  Json& section = tiny.config()["quantization_config"];
+  section["quant_method"] = "bitloom";
+  section["version"] = 1;
+  section["tensors"][name] = {{"spec", spec_text}, {"shape", {rows, cols}}};
+  return QuantizedTensor::from_parts(name, spec, rows, cols, parts, held)->decode_all();
+}
+
+std::string refused(const TinyCheckpoint& tiny) {
+  const TempDir dir;
+  tiny.write(dir.path());
+  return refusal([&] { Checkpoint::open(dir.path()); });
+}
+
+TEST(BitloomDirectory, DecodesItsParts) {
+  for (const char* spec : {"int4-g16", "int3-g16-asym", "nvfp4", "e3m2-row"}) {
+    SCOPED_TRACE(spec);
+    TinyCheckpoint tiny(llama_config());
+    const std::vector<float> down = quantize(tiny, kDown, spec, 32, 48);
+    const std::vector<float> embedding = quantize(tiny, "model.embed_tokens.weight", spec, 40, 32);
+    const TempDir dir;
+    tiny.write(dir.path(), 4096);
+    const auto checkpoint = Checkpoint::open(dir.path());
+    EXPECT_EQ(checkpoint->kind(), CheckpointKind::kBitloom);
+    EXPECT_THAT(checkpoint->matrix(checkpoint->graph().blocks[0].mlp.down)->decode_all(), ElementsAreArray(down));
+    EXPECT_THAT(checkpoint->tensor("model.embed_tokens.weight").rows->decode_all(), ElementsAreArray(embedding));
+    EXPECT_EQ(checkpoint->tensor(kDown).rows->storage(), to_string(parse_spec(spec)));
+    EXPECT_TRUE(checkpoint->unused_tensors().empty());
+  }
+}
+
+TEST(BitloomDirectory, QuantizedConv1DIsOutIn) {
+  TinyCheckpoint tiny({{"model_type", "gpt2"}, {"vocab_size", 40}, {"n_embd", 8}, {"n_layer", 1}, {"n_head", 2}});
+  const std::vector<float> up = quantize(tiny, "transformer.h.0.mlp.c_fc.weight", "int4-g8", 32, 8);
+  const TempDir dir;
+  tiny.write(dir.path());
+  const auto checkpoint = Checkpoint::open(dir.path());
+  const Linear& linear = checkpoint->graph().blocks[0].mlp.up;
+  EXPECT_THAT(checkpoint->matrix(linear)->decode_all(), ElementsAreArray(up));
+  EXPECT_THAT(checkpoint->tensor(linear.weight).shape, ::testing::ElementsAre(32, 8));
+}
+
+TEST(BitloomDirectory, RefusesWhatDoesNotFit) {
+  const auto broken = [](const std::function<void(TinyCheckpoint&)>& harm) {
+    TinyCheckpoint tiny(llama_config());
+    quantize(tiny, kDown, "int4-g16", 32, 48);
+    harm(tiny);
+    return refused(tiny);
+  };
+  const auto section = [](TinyCheckpoint& tiny) -> Json& { return tiny.config()["quantization_config"]; };
+  const std::string key = "config.json: 'quantization_config.tensors." + kDown;
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) { t.erase(kDown + ".scales"); }),
+              EndsWith("tensor '" + kDown + ".scales' is missing, expected with shape [32, 3]"));
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) {
+                t.set(kDown + ".codes", {32, 16}, DType::kU8);
+              }),
+              HasSubstr(kDown + ".codes: shape is [32, 16], int4-g16 needs [32, 24]"));
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) { section(t)["version"] = 2; }),
+              HasSubstr("'quantization_config.version' is 2, supported: 1"));
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) { section(t)["tensors"][kDown]["spec"] = "intt4"; }),
+              HasSubstr(key + ".spec' is \"intt4\", "));
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) {
+                section(t)["tensors"][kDown]["shape"] = {48, 32};
+              }),
+              EndsWith("tensor '" + kDown + "' has shape [48, 32], expected [32, 48]"));
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) {
+                section(t)["tensors"][kDown]["shape"] = {32, -48};
+              }),
+              HasSubstr(key + ".shape' is [32,-48], expected [out, in]"));
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) { section(t)["tensors"][kDown].erase("shape"); }),
+              HasSubstr(key + ".shape' is absent, expected [out, in]"));
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) {
+                section(t)["tensors"]["model.layers.9.q.weight"] = {{"spec", "int4-g16"}, {"shape", {32, 48}}};
+              }),
+              EndsWith("config.json: quantization_config.tensors has 'model.layers.9.q.weight', which is no matrix of "
+                       "this model"));
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) {
+                section(t)["tensors"]["model.norm.weight"] = {{"spec", "int4-g16"}, {"shape", {1, 32}}};
+              }),
+              HasSubstr("'model.norm.weight' has shape [1, 32], expected [32]"));
+}
+
+}  // namespace
+}  // namespace bitloom
