@@ -1,0 +1,132 @@
+#include "pipeline/manifest.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+
+#include "base/text.h"
+#include "io/hash.h"
+
+namespace bitloom {
+namespace {
+
+namespace fs = std::filesystem;
+
+const char* kind_name(CheckpointKind kind) {
+  switch (kind) {
+    case CheckpointKind::kHuggingFace:
+      return "huggingface";
+    case CheckpointKind::kBitloom:
+      return "bitloom";
+    case CheckpointKind::kGguf:
+      return "gguf";
+  }
+  return "";
+}
+
+int64_t weights_of(const RowSource& rows) { return rows.rows() * rows.cols(); }
+
+double per_weight(double total, int64_t weights) { return weights > 0 ? total / static_cast<double>(weights) : 0; }
+
+Json kept_json(const TensorSpec& part) {
+  return {{"dtype", info(part.dtype).name}, {"shape", part.shape}, {"bytes", part.bytes()}};
+}
+
+}  // namespace
+
+std::vector<Json> describe_files(const std::vector<std::string>& paths, Context& context) {
+  std::vector<int64_t> sizes;
+  for (const std::string& path : paths) sizes.push_back(static_cast<int64_t>(fs::file_size(path)));
+  std::vector<Json> result(paths.size());
+  // The largest first, so that no thread is left alone with it at the end.
+  std::vector<size_t> order(paths.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
+  context.progress.begin("hashing", std::accumulate(sizes.begin(), sizes.end(), int64_t{0}));
+  context.threads.parallel_for(static_cast<int64_t>(paths.size()), [&](int64_t i) {
+    const size_t file = order[static_cast<size_t>(i)];
+    result[file] = {{"sha256", sha256_file(paths[file])}, {"bytes", sizes[file]}};
+    context.progress.advance(sizes[file], fs::path(paths[file]).filename().string());
+  });
+  context.progress.end();
+  return result;
+}
+
+Json describe_text(const std::string& contents) {
+  return {{"sha256", sha256_hex(contents)}, {"bytes", contents.size()}};
+}
+
+Json source_of(const Checkpoint& source) {
+  Json files = Json::object();
+  for (const auto& [name, contents] : source.companion_files()) files[name] = describe_text(contents);
+  const fs::path config = fs::path(source.path()) / kConfigFile;
+  if (source.kind() != CheckpointKind::kGguf) files[kConfigFile] = describe_text(read_text(config.string()));
+  // The name alone: where the source lies on this machine must not change the bytes.
+  return {{"name", fs::canonical(source.path()).filename().string()},
+          {"kind", kind_name(source.kind())},
+          {"files", std::move(files)}};
+}
+
+Json tensors_of(const std::vector<PlannedTensor>& plan, const QuantizeResult& result) {
+  Json tensors = Json::object(), kept = Json::object();
+  int64_t weights = 0, tensor_bytes = 0;
+  for (const PlannedTensor& tensor : plan) {
+    weights += weights_of(*tensor.rows);
+    tensor_bytes += tensor.bytes();
+    if (!tensor.is_quantized()) kept[tensor.name] = kept_json(tensor.parts.front());
+  }
+  for (const SiteRecord& site : result.sites) tensors[site.name] = to_json(site);
+  return {{"tensors", std::move(tensors)},
+          {"kept", std::move(kept)},
+          {"totals",
+           {{"bits_nominal", result.bits_nominal},
+            {"bits_true", result.bits_true},
+            {"bits_true_model", result.bits_true_model},
+            {"weights", weights},
+            {"tensor_bytes", tensor_bytes}}}};
+}
+
+Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan) {
+  Json tensors = Json::object();
+  for (const PlannedTensor& tensor : plan) {
+    if (!tensor.is_quantized()) continue;
+    tensors[tensor.name] = {{"spec", to_string(tensor.spec())}, {"shape", {tensor.rows->rows(), tensor.rows->cols()}}};
+  }
+  Json config = source.config();
+  config["quantization_config"] = {{"quant_method", "bitloom"}, {"version", 1}, {"tensors", std::move(tensors)}};
+  return config;
+}
+
+void add_up(const std::vector<PlannedTensor>& plan, QuantizeResult& result) {
+  double nominal = 0, quantized_bytes = 0, all_bytes = 0;
+  int64_t quantized = 0, all = 0;
+  for (const PlannedTensor& tensor : plan) {
+    const int64_t rows = tensor.rows->rows(), cols = tensor.rows->cols();
+    const auto bytes = static_cast<double>(tensor.bytes());
+    all += rows * cols;
+    all_bytes += bytes;
+    if (!tensor.is_quantized()) continue;
+    quantized += rows * cols;
+    quantized_bytes += bytes;
+    nominal += nominal_bits(tensor.spec(), rows, cols) * static_cast<double>(rows * cols);
+  }
+  result.bits_nominal = per_weight(nominal, quantized);
+  result.bits_true = per_weight(8 * quantized_bytes, quantized);
+  result.bits_true_model = per_weight(8 * all_bytes, all);
+}
+
+Json to_json(const SiteRecord& site) {
+  Json json = {{"spec", site.spec},         {"shape", {site.rows, site.cols}},   {"bytes", site.bytes},
+               {"rounding", site.rounding}, {"bits_nominal", site.bits_nominal}, {"bits_true", site.bits_true}};
+  if (site.taken_over) {
+    json["taken_over"] = true;
+    return json;
+  }
+  json.update({{"weight_error", site.weight_error},
+               {"max_abs_error", site.max_abs_error},
+               {"saturated", site.saturated},
+               {"zero_groups", site.zero_groups}});
+  return json;
+}
+
+}  // namespace bitloom

@@ -1,0 +1,50 @@
+#pragma once
+// bitloom.json: where a quantized model comes from and what was done to it. Same inputs, same bytes: it holds no time,
+// no absolute path, nothing of the machine.
+//
+//   bitloom     version of the program          manifest   version of this format: 1
+//   source      name, kind, files {name: {sha256, bytes}}   the weights, config.json and tokenizer it was made from
+//   recipe      the recipe as a value; reads back as a recipe file
+//   tensors     {name: {spec, rounding, shape [out, in], bytes, bits_nominal, bits_true, weight_error, max_abs_error,
+//               saturated, zero_groups}}; one taken over from a quantized source says "taken_over" instead of errors
+//   kept        {name: {dtype, shape, bytes}}
+//   left_out    [name]: tensors of the source that its graph does not use (buffers, a vision tower)
+//   totals      bits_nominal, bits_true over the quantized matrices; bits_true_model, weights, tensor_bytes over all
+//   files       {name: {sha256, bytes}} of every other file of the directory
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "io/json.h"
+#include "model/checkpoint.h"
+#include "pipeline/plan.h"
+#include "pipeline/quantize_model.h"
+
+namespace bitloom {
+
+inline constexpr const char* kManifestFile = "bitloom.json";
+inline constexpr const char* kConfigFile = "config.json";
+inline constexpr int kManifestVersion = 1;
+
+/// {"sha256", "bytes"} of each file, in the order of `paths`; hashed on all threads, with progress.
+std::vector<Json> describe_files(const std::vector<std::string>& paths, Context& context);
+/// The same of a file's contents.
+Json describe_text(const std::string& contents);
+
+/// The manifest's "source", without the weight files' entries.
+Json source_of(const Checkpoint& source);
+/// "tensors", "kept" and "totals".
+Json tensors_of(const std::vector<PlannedTensor>& plan, const QuantizeResult& result);
+
+/// config.json of the output: the source's keys, and quantization_config
+///   {"quant_method": "bitloom", "version": 1, "tensors": {NAME: {"spec": "int4-g128", "shape": [out, in]}}}.
+Json to_json(const SiteRecord& site);
+
+Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan);
+
+/// Fills in the figures that follow from the plan and the sites: bits, per matrix and in all.
+void add_up(const std::vector<PlannedTensor>& plan, QuantizeResult& result);
+
+}  // namespace bitloom

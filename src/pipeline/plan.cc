@@ -1,0 +1,108 @@
+#include "pipeline/plan.h"
+
+#include <map>
+#include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "pipeline/dense_values.h"
+
+namespace bitloom {
+namespace {
+
+/// Linear layers by tensor name. A tied head is no layer of its own: the embedding's rows are its rows.
+std::map<std::string, const Linear*> linears_of(const Graph& graph) {
+  std::map<std::string, const Linear*> result;
+  for (const Site& site : linear_sites(graph)) result.emplace(site.linear->weight, site.linear);
+  if (!graph.tied_head) result.emplace(graph.head.weight, &graph.head);
+  for (const Linear* linear : {&graph.project_in, &graph.project_out}) {
+    if (linear->present()) result.emplace(linear->weight, linear);
+  }
+  return result;
+}
+
+/// The tensors as they lie in the source's files; empty for GGUF, whose blocks safetensors does not know.
+std::map<std::string, TensorView> stored_tensors(const Checkpoint& source) {
+  std::map<std::string, TensorView> result;
+  if (source.kind() == CheckpointKind::kGguf) return result;
+  for (TensorView& view : open_safetensors_directory(source.path())) {
+    std::string name = view.name;
+    result.emplace(std::move(name), std::move(view));
+  }
+  return result;
+}
+
+void add_quantized_parts(PlannedTensor& tensor) {
+  for (const TensorPart& part : QuantizedTensor::layout(tensor.spec(), tensor.rows->rows(), tensor.rows->cols())) {
+    tensor.parts.push_back({tensor.name + part.suffix, part.dtype, part.shape});
+  }
+}
+
+}  // namespace
+
+int64_t PlannedTensor::bytes() const {
+  int64_t total = 0;
+  for (const TensorSpec& part : parts) total += part.bytes();
+  return total;
+}
+
+std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map<std::string, RecipeStep>& steps,
+                                        ThreadPool& threads) {
+  const auto linears = linears_of(source.graph());
+  const auto stored = stored_tensors(source);
+  std::vector<PlannedTensor> plan;
+  for (const CheckpointTensor& tensor : source.tensors()) {
+    PlannedTensor& planned = plan.emplace_back();
+    planned.name = tensor.name;
+    const auto view = stored.find(tensor.name);
+    planned.file = view == stored.end() ? source.path() : view->second.file;
+    planned.rows = tensor.rows;
+    planned.source_bytes = tensor.rows->stored_bytes();
+    if (const auto step = steps.find(tensor.name); step != steps.end()) {
+      planned.step = step->second;
+      const auto linear = linears.find(tensor.name);
+      if (linear != linears.end()) planned.rows = source.matrix(*linear->second);
+    } else {
+      planned.taken = std::dynamic_pointer_cast<const QuantizedTensor>(tensor.rows);
+    }
+    if (planned.is_quantized()) {
+      add_quantized_parts(planned);
+      continue;
+    }
+    if (view != stored.end()) {
+      planned.stored = view->second;
+      planned.parts = {{tensor.name, view->second.dtype, view->second.shape}};
+    } else {
+      planned.kept_dtype = narrowest_exact_dtype(*tensor.rows, threads);
+      planned.parts = {{tensor.name, *planned.kept_dtype, tensor.shape}};
+    }
+  }
+  return plan;
+}
+
+std::vector<std::string> remarks_on(const Checkpoint& source, const std::vector<PlannedTensor>& plan) {
+  std::map<std::string, int> quantized_before;
+  std::vector<std::string> remarks;
+  for (const PlannedTensor& tensor : plan) {
+    const std::string storage = tensor.rows->storage();
+    if (tensor.step && !dtype_from_name(storage)) ++quantized_before[storage];
+    if (tensor.kept_dtype && tensor.bytes() > tensor.source_bytes) {
+      remarks.push_back(fmt::format(
+          "'{}' is kept: its {} values take {} as {} (from {}); a recipe step can quantize it", tensor.name, storage,
+          human_bytes(tensor.bytes()), info(*tensor.kept_dtype).name, human_bytes(tensor.source_bytes)));
+    }
+  }
+  for (const auto& [storage, count] : quantized_before) {
+    remarks.push_back(
+        fmt::format("{} matrices come quantized as {}: they are decoded and rounded again, and errors are "
+                    "measured against the decoded values",
+                    count, storage));
+  }
+  if (const auto& unused = source.unused_tensors(); !unused.empty()) {
+    remarks.push_back(fmt::format("{} tensors that the model does not use are left out, such as '{}'", unused.size(),
+                                  unused.front()));
+  }
+  return remarks;
+}
+
+}  // namespace bitloom

@@ -1,0 +1,44 @@
+#pragma once
+// What an output directory will hold, decided before a byte of it is written: every tensor with its treatment, dtype
+// and shape, and so every byte.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "format/quantized_tensor.h"
+#include "io/safetensors.h"
+#include "model/checkpoint.h"
+#include "recipe/recipe.h"
+
+namespace bitloom {
+
+/// A tensor of the source and what becomes of it; exactly one of `step`, `taken`, `stored` and `kept_dtype` is set.
+struct PlannedTensor {
+  std::string name;
+  std::string file;                              // that holds it in the source, for messages
+  RowSourcePtr rows;                             // [out, in] where it is rounded, else as stored
+  std::optional<RecipeStep> step;                // rounded
+  std::shared_ptr<const QuantizedTensor> taken;  // quantized already and kept: its parts are taken over
+  std::optional<TensorView> stored;              // kept: its bytes are copied
+  std::optional<DType> kept_dtype;               // kept, but from blocks that safetensors cannot hold: decoded to this
+  std::vector<TensorSpec> parts;                 // what the files will hold
+  int64_t source_bytes = 0;
+
+  bool is_quantized() const { return step.has_value() || taken != nullptr; }
+  int64_t bytes() const;
+  /// Of a quantized tensor: its own spec.
+  const QuantSpec& spec() const { return step ? *step->quantize : taken->spec(); }
+};
+
+/// Every tensor that the model's graph uses, in the order of `source`.
+std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map<std::string, RecipeStep>& steps,
+                                        ThreadPool& threads);
+
+/// What the user should know about the plan before it is carried out: weights that were quantized before, kept tensors
+/// that grow because their storage cannot be kept, tensors that are left out.
+std::vector<std::string> remarks_on(const Checkpoint& source, const std::vector<PlannedTensor>& plan);
+
+}  // namespace bitloom

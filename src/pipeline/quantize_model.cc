@@ -1,0 +1,186 @@
+#include "pipeline/quantize_model.h"
+
+#include <chrono>
+#include <filesystem>
+
+#include "base/error.h"
+#include "io/output_directory.h"
+#include "io/safetensors.h"
+#include "pipeline/dense_values.h"
+#include "pipeline/manifest.h"
+#include "pipeline/plan.h"
+#include "round/nearest.h"
+
+namespace bitloom {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Bounds for the free-space check; weights are counted exactly. A tensor's entry in a header, in the index, in
+// config.json and in the manifest, names aside; and everything of fixed size.
+constexpr int64_t kTextPerTensor = 1200;
+constexpr int64_t kFixedText = 1 << 16;
+
+int64_t bytes_needed(const std::vector<PlannedTensor>& plan, const std::map<std::string, std::string>& companions) {
+  int64_t total = kFixedText;
+  for (const PlannedTensor& tensor : plan) {
+    total += tensor.bytes() + kTextPerTensor;
+    for (const TensorSpec& part : tensor.parts) total += 4 * static_cast<int64_t>(part.name.size());
+  }
+  for (const auto& [name, contents] : companions) total += static_cast<int64_t>(contents.size());
+  return total;
+}
+
+std::vector<TensorSpec> specs_of(const std::vector<PlannedTensor>& plan) {
+  std::vector<TensorSpec> specs;
+  for (const PlannedTensor& tensor : plan) specs.insert(specs.end(), tensor.parts.begin(), tensor.parts.end());
+  return specs;
+}
+
+void check_not_the_source(const Checkpoint& source, const std::string& out) {
+  std::error_code absent;
+  if (fs::equivalent(source.path(), out, absent))
+    misuse("output '{}' is the model to quantize; name another directory", out);
+}
+
+void write_parts(const PlannedTensor& tensor, const QuantizedTensor& quantized, SafetensorsWriter& writer) {
+  for (const TensorPart& part : quantized.parts()) writer.write(tensor.name + part.suffix, part.bytes);
+}
+
+SiteRecord record_of(const PlannedTensor& tensor, const RoundingReport& report) {
+  SiteRecord site;
+  site.name = tensor.name;
+  site.spec = to_string(tensor.spec());
+  site.rows = tensor.rows->rows();
+  site.cols = tensor.rows->cols();
+  site.bits_nominal = nominal_bits(tensor.spec(), site.rows, site.cols);
+  site.bytes = tensor.bytes();
+  site.weight_error = report.weight_error;
+  site.max_abs_error = report.max_abs_error;
+  site.saturated = report.saturated;
+  site.zero_groups = report.zero_groups;
+  site.taken_over = !tensor.step;
+  if (tensor.step) site.rounding = tensor.step->rounding;
+  return site;
+}
+
+SiteRecord write_quantized(const PlannedTensor& tensor, SafetensorsWriter& writer, ThreadPool& threads) {
+  RoundingReport report;
+  std::shared_ptr<const QuantizedTensor> quantized = tensor.taken;
+  if (tensor.step) {
+    const std::string place = fmt::format("{}: tensor '{}'", tensor.file, tensor.name);
+    quantized = quantize_nearest(place, *tensor.rows, tensor.spec(), threads, &report);
+  }
+  write_parts(tensor, *quantized, writer);
+  SiteRecord site = record_of(tensor, report);
+  site.bits_true = quantized->true_bits();
+  return site;
+}
+
+void write_kept(const PlannedTensor& tensor, SafetensorsWriter& writer, ThreadPool& threads) {
+  require_finite(tensor.file, tensor.name, *tensor.rows, threads);
+  if (tensor.stored) {
+    writer.write(tensor.name, tensor.stored->bytes);
+    return;
+  }
+  encode_pieces(*tensor.rows, *tensor.kept_dtype, threads,
+                [&](std::span<const std::byte> bytes) { writer.write(tensor.name, bytes); });
+}
+
+/// The weight files' names.
+std::vector<std::string> write_weights(const std::vector<PlannedTensor>& plan, const std::string& directory,
+                                       int64_t shard_bytes, Context& context, std::vector<SiteRecord>& sites) {
+  SafetensorsWriter writer(directory, specs_of(plan), shard_bytes);
+  int64_t total = 0;
+  for (const PlannedTensor& tensor : plan) total += tensor.source_bytes;
+  context.progress.begin("quantizing", total);
+  for (const PlannedTensor& tensor : plan) {
+    if (tensor.is_quantized()) {
+      sites.push_back(write_quantized(tensor, writer, context.threads));
+    } else {
+      write_kept(tensor, writer, context.threads);
+    }
+    context.progress.advance(tensor.source_bytes, tensor.name);
+  }
+  context.progress.end();
+  writer.finish();
+  return writer.files();
+}
+
+/// Hashes source and output at once: they are of like size, so two threads share the work.
+Json complete_manifest(const Checkpoint& source, const Recipe& recipe, const std::vector<PlannedTensor>& plan,
+                       const std::string& directory, const std::vector<std::string>& files, Context& context,
+                       const QuantizeResult& result) {
+  std::vector<std::string> paths = source.weight_files();
+  for (const std::string& file : files) paths.push_back(directory + "/" + file);
+  const std::vector<Json> described = describe_files(paths, context);
+
+  Json manifest = tensors_of(plan, result);
+  manifest["bitloom"] = BITLOOM_VERSION;
+  manifest["manifest"] = kManifestVersion;
+  manifest["left_out"] = source.unused_tensors();
+  manifest["recipe"] = to_json(recipe);
+  manifest["source"] = source_of(source);
+  manifest["files"] = Json::object();
+  for (size_t i = 0; i < described.size(); ++i) {
+    const bool of_source = i < source.weight_files().size();
+    (of_source ? manifest["source"]["files"] : manifest["files"])[fs::path(paths[i]).filename().string()] =
+        described[i];
+  }
+  return manifest;
+}
+
+int64_t size_of(const std::vector<std::string>& files, const std::string& directory) {
+  int64_t total = 0;
+  for (const std::string& file : files) {
+    if (file.ends_with(".safetensors")) total += static_cast<int64_t>(fs::file_size(fs::path(directory) / file));
+  }
+  return total;
+}
+
+}  // namespace
+
+QuantizeResult quantize_model(const Checkpoint& source, const std::string& out, const Recipe& recipe,
+                              const QuantizeOptions& options, Context& context) {
+  const auto start = std::chrono::steady_clock::now();
+  check_not_the_source(source, out);
+  const auto steps = resolve(recipe, source.graph());
+  const std::vector<PlannedTensor> plan = plan_tensors(source, steps, context.threads);
+  const std::map<std::string, std::string> companions = source.companion_files();
+  OutputDirectory directory(out, options.force, bytes_needed(plan, companions));
+  for (const std::string& remark : remarks_on(source, plan)) context.progress.log(remark);
+
+  QuantizeResult result;
+  std::vector<std::string> files = write_weights(plan, directory.staging(), options.shard_bytes, context, result.sites);
+  add_up(plan, result);
+  result.bytes = size_of(files, directory.staging());
+  for (const std::string& file : source.weight_files())
+    result.bytes_before += static_cast<int64_t>(fs::file_size(file));
+
+  for (const auto& [name, contents] : companions) {
+    directory.write_text(name, contents);
+    files.push_back(name);
+  }
+  directory.write_text(kConfigFile, dump_json(config_of(source, plan)));
+  files.emplace_back(kConfigFile);
+  const Json manifest = complete_manifest(source, recipe, plan, directory.staging(), files, context, result);
+  directory.write_text(kManifestFile, dump_json(manifest));
+  directory.commit();
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+Json to_json(const QuantizeResult& result) {
+  Json sites = Json::array();
+  for (const SiteRecord& site : result.sites) {
+    Json entry = to_json(site);
+    entry["name"] = site.name;
+    sites.push_back(std::move(entry));
+  }
+  return {{"tensors", std::move(sites)},   {"bits_nominal", result.bits_nominal},
+          {"bits_true", result.bits_true}, {"bits_true_model", result.bits_true_model},
+          {"bytes", result.bytes},         {"bytes_before", result.bytes_before},
+          {"seconds", result.seconds}};
+}
+
+}  // namespace bitloom
