@@ -34,14 +34,16 @@ void abs_power(float* x, int64_t n, double p) {
     for (int64_t i = 0; i < n; ++i) x[i] = x[i] * x[i];
     return;
   }
+  constexpr int32_t kTiny = 0x00800000;  // 2^-126: keeps zero and subnormals out of the logarithm
   const float power = static_cast<float>(p);
   for (int64_t i = 0; i < n; ++i) {
-    const float a = std::bit_cast<float>(std::bit_cast<uint32_t>(x[i]) & 0x7FFFFFFFu);
-    // The smallest normal number stands in for smaller ones; its power is below 2^-120 unless p is tiny.
-    const float y = fast_log2(a > 0x1p-126f ? a : 0x1p-126f) * power;
-    const float up = y > -120.0f ? y : -120.0f;
-    const float z = fast_exp2(up < 120.0f ? up : 120.0f);
-    x[i] = y > -120.0f && a > 0x1p-126f ? z : 0.0f;
+    // Masks and minima rather than conditions, which GCC would merge into a branch.
+    const int32_t bits = std::bit_cast<int32_t>(x[i]) & 0x7FFFFFFF;
+    const int32_t normal = (kTiny - 1 - bits) >> 31;  // all ones for bits >= kTiny
+    const float y = fast_log2(std::bit_cast<float>(bits > kTiny ? bits : kTiny)) * power;
+    const float low = y > -120.0f ? y : -120.0f;
+    const float z = fast_exp2(low < 120.0f ? low : 120.0f);
+    x[i] = std::bit_cast<float>(std::bit_cast<int32_t>(z) & normal);
   }
 }
 

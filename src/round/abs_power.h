@@ -5,9 +5,9 @@
 
 namespace bitloom {
 
-/// x[i] = |x[i]|^p for finite x, p in [0.5, 8]. p = 2 is exact to rounding; else 2^(p log2 |x|) with a relative
-/// error below 1e-5 for p <= 8, which ranks candidates but is no substitute for pow. Magnitudes below 2^-(120 / p)
-/// count as 0. The same bits on every machine: no library function, no fused operation.
+/// x[i] = |x[i]|^p for finite x, p in [0.5, 8]. p = 2 is exact to rounding; else 2^(p log2 |x|) with a relative error
+/// below 1e-5, which ranks candidates but is no substitute for pow. Results are kept within 2^-120 .. 2^120, except
+/// that zero and subnormals give 0. The same bits on every machine: no library function, no fused operation.
 void abs_power(float* x, int64_t n, double p);
 
 }  // namespace bitloom

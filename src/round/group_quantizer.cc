@@ -157,4 +157,22 @@ void GroupQuantizer::encode(const WeightGroup& group, const GroupScale& scale, u
   });
 }
 
+int64_t GroupQuantizer::encode_scaled(const float* y, int64_t n, const GroupScale* scales, uint8_t* codes,
+                                      float* levels) const {
+  int64_t saturated = 0;
+  if (!spec_.asymmetric) {
+    encoder_->encode(y, n, codes);
+    for (int64_t i = 0; i < n; ++i) levels[i] = decode_[codes[i]];
+    for (int64_t i = 0; i < n; ++i) saturated += (y[i] > high_limit_ ? 1 : 0) + (y[i] < low_limit_ ? 1 : 0);
+    return saturated;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const float zero = scales[i].zero, low = -zero, high = max_code_ - zero;
+    saturated += y[i] > high + 0.5f || y[i] < low - 0.5f ? 1 : 0;
+    levels[i] = round_integer(std::clamp(y[i], low, high), spec_.ties);
+    codes[i] = static_cast<uint8_t>(static_cast<int>(levels[i] + zero));
+  }
+  return saturated;
+}
+
 }  // namespace bitloom

@@ -76,6 +76,10 @@ class GroupQuantizer {
   void encode(const WeightGroup& group, const GroupScale& scale, uint8_t* codes, int64_t code_stride,
               EncodeStats* stats) const;
 
+  /// y [n], already divided by its scale, each with the zero point of its own scale: codes [n] and the levels they
+  /// stand for (in units of the scale). Returns how many lie beyond the outermost level by more than half a step.
+  int64_t encode_scaled(const float* y, int64_t n, const GroupScale* scales, uint8_t* codes, float* levels) const;
+
  private:
   float wanted_scale(const WeightRange& range, float divisor) const;
   float stored_scale(const WeightRange& range, MxMode mode) const;

@@ -2,35 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <optional>
 
 #include "base/error.h"
-#include "packing/bitstream.h"
 #include "round/group_quantizer.h"
+#include "round/quantized_builder.h"
 #include "round/scale_constraint.h"
 #include "round/whole_matrix.h"
 
 namespace bitloom {
 namespace {
-
-/// The bytes of a quantized tensor while they are made, in the order of QuantizedTensor::layout().
-struct Storage {
-  std::vector<TensorPart> parts;
-  std::vector<std::vector<std::byte>> bytes;
-
-  Storage(const QuantSpec& spec, int64_t rows, int64_t cols) : parts(QuantizedTensor::layout(spec, rows, cols)) {
-    for (TensorPart& part : parts) {
-      int64_t count = 1;
-      for (const int64_t n : part.shape) count *= n;
-      bytes.emplace_back(static_cast<size_t>(bytes_of(part.dtype, count)));
-      part.bytes = bytes.back();
-    }
-  }
-  std::byte* codes() { return bytes[0].data(); }
-  std::byte* scales() { return bytes[1].data(); }
-  std::byte* extra() { return bytes[2].data(); }  // zeros, or the tensor scale
-};
 
 /// What one tile reports; merged in the order of tiles.
 struct TileReport {
@@ -48,27 +29,26 @@ class NearestRounding {
         importance_(importance),
         shape_(scale_shape(spec, w.rows(), w.cols())),
         per_tensor_(spec.granularity.kind == Granularity::Kind::kTensor),
-        bits_(bits_of(spec.format)),
         // A tensor's one scale is chosen beforehand, so its tiles need not hold the whole group.
         tiles_(name, w, per_tensor_ ? 1 : shape_.group_rows, threads),
-        storage_(std::make_shared<Storage>(spec, w.rows(), w.cols())),
+        builder_(spec, w.rows(), w.cols()),
         reports_(static_cast<size_t>(tiles_.tiles())) {}
 
   std::shared_ptr<const QuantizedTensor> run() {
     float tensor_scale = 1;
     if (spec_.scale == ScaleType::kE4M3TwoLevel) {
       tensor_scale = GroupQuantizer(spec_).tensor_scale_for(range_of_matrix(tiles_));
-      std::memcpy(storage_->extra(), &tensor_scale, sizeof tensor_scale);
+      builder_.store_tensor_scale(tensor_scale);
     }
     quantizer_.emplace(spec_, tensor_scale);
     if (per_tensor_) {
       whole_ = choose_for_matrix(tiles_, *quantizer_, importance_);
-      store_row_of_scales(0, {whole_});
+      builder_.store_scales(0, {whole_});
     }
     tiles_.for_each([&](int64_t tile, int64_t first, int64_t rows, const float* w) {
       round_tile(first, rows, w, reports_[static_cast<size_t>(tile)]);
     });
-    return QuantizedTensor::from_parts(name_, spec_, w_.rows(), w_.cols(), storage_->parts, storage_);
+    return builder_.finish(name_);
   }
 
   RoundingReport report() const {
@@ -90,8 +70,7 @@ class NearestRounding {
       const int64_t count = std::min(band, rows - at);
       round_band(first + at, count, w + at * cols, codes.data(), report);
       for (int64_t r = 0; r < count; ++r) {
-        pack_bits(codes.data() + r * cols, cols, bits_,
-                  storage_->codes() + (first + at + r) * bitstream_bytes(bits_, cols));
+        builder_.store_codes(first + at + r, codes.data() + r * cols);
       }
     }
   }
@@ -107,7 +86,7 @@ class NearestRounding {
     std::vector<GroupScale> scales(groups.size(), whole_);
     if (!per_tensor_) {
       choose_scales(groups, scales, report);
-      store_row_of_scales(first / shape_.group_rows, scales);
+      builder_.store_scales(first / shape_.group_rows, scales);
     }
     for (size_t g = 0; g < groups.size(); ++g) {
       quantizer_->encode(groups[g], scales[g], codes + (groups[g].data - w), cols, &report.stats);
@@ -123,25 +102,14 @@ class NearestRounding {
     constrain_row(*quantizer_, groups, scales);
   }
 
-  void store_row_of_scales(int64_t row, const std::vector<GroupScale>& scales) {
-    std::vector<uint8_t> zeros;
-    for (size_t i = 0; i < scales.size(); ++i) {
-      store_scale(spec_.scale, scales[i].stored, storage_->scales(), row * shape_.cols + static_cast<int64_t>(i));
-      zeros.push_back(scales[i].zero);
-    }
-    if (!spec_.asymmetric) return;
-    pack_bits(zeros.data(), shape_.cols, bits_, storage_->extra() + row * bitstream_bytes(bits_, shape_.cols));
-  }
-
   const std::string& name_;
   const RowSource& w_;
   const QuantSpec& spec_;
   const float* importance_;
   ScaleShape shape_;
   bool per_tensor_;
-  int bits_;
   TileReader tiles_;
-  std::shared_ptr<Storage> storage_;
+  QuantizedBuilder builder_;
   std::vector<TileReport> reports_;
   std::optional<GroupQuantizer> quantizer_;
   GroupScale whole_;  // granularity tensor
