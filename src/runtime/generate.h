@@ -1,5 +1,8 @@
 #pragma once
 // Prompt in, text out.
+//
+// Goals of this folder: from a decoder's logits to text, one sequence at a time; the same text for the same seed.
+// Non-goals: quantizing or loading (it is handed a decoder), chat templates, batching, serving.
 
 #include <functional>
 #include <string>
@@ -7,6 +10,7 @@
 
 #include "forward/decoder.h"
 #include "runtime/sampler.h"
+#include "tokenize/tokenizer.h"
 
 namespace bitloom {
 
@@ -16,15 +20,20 @@ struct GenerateOptions {
 };
 
 struct GenerateResult {
-  std::string text;  // without the prompt
+  std::string text;  // without the prompt, and without the token that ended it
   std::vector<int32_t> prompt_ids, ids;
-  double prompt_seconds = 0, decode_seconds = 0;
-  std::string stop;  // "length", "end of text", "context full"
+  double prompt_seconds = 0;  // until the first token's logits are there
+  double decode_seconds = 0;  // sampling and single steps after that; on_text not included
+  int64_t decode_steps = 0;   // single steps: one less than the tokens that were sampled
+  std::string stop;           // "length", "end of text", "context full"
   double prompt_tokens_per_second() const;
-  double tokens_per_second() const;
+  double tokens_per_second() const;  // decode_steps / decode_seconds; 0 when there was no step
 };
 
-/// Streams text to `on_text` as it becomes final. Error(kRefused) when the prompt does not fit the context.
+/// Streams text to `on_text` (may be empty) as it becomes final, never part of a UTF-8 character. The prompt is
+/// tokenized as the tokenizer does it, BOS included; an empty one becomes BOS, or EOS where there is no BOS. Ends at
+/// any of the graph's eos_ids or the tokenizer's, after max_tokens, or when the model's positions are used up.
+/// Error(kRefused) when the prompt does not fit the context or has no token; Error(kUsage) for a bad option.
 GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt,
                         const GenerateOptions& options, const std::function<void(const std::string&)>& on_text);
 

@@ -1,0 +1,90 @@
+#include "eval/divergence.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "base/error.h"
+#include "eval/interval.h"
+#include "eval/row_math.h"
+#include "eval/scoring.h"
+
+namespace bitloom {
+namespace {
+
+std::vector<RowDivergence> compare_rows(LogitsSource& reference, LogitsSource& model, const TextWindows& windows,
+                                        Context& context) {
+  const int64_t vocab = model.vocab_size();
+  std::vector<RowDivergence> out(static_cast<size_t>(windows.scored_tokens));
+  std::vector<float> ref_logits, logits;
+  walk_windows(
+      windows, vocab, "divergence", context,
+      [&](std::span<const int32_t> inputs) {
+        reference.run(inputs);
+        model.run(inputs);
+      },
+      [&](const ScoreBlock& block) {
+        read_logits(reference, "the reference", block, context, ref_logits);
+        read_logits(model, "the model", block, context, logits);
+        context.threads.parallel_for(block.rows(), [&](int64_t i) {
+          const std::span<const float> p(ref_logits.data() + i * vocab, static_cast<size_t>(vocab));
+          const std::span<const float> q(logits.data() + i * vocab, static_cast<size_t>(vocab));
+          out[static_cast<size_t>(block.scored_before + i)] =
+              row_divergence(p, q, block.targets[static_cast<size_t>(i)]);
+        });
+      });
+  return out;
+}
+
+/// Value at `share` of the sorted values: rank share * (n - 1), between two ranks linearly.
+double percentile(const std::vector<double>& sorted, double share) {
+  const double rank = share * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<size_t>(rank);
+  const size_t above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (rank - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
+
+void fill_percentiles(std::vector<double> kl, DivergenceResult& out) {
+  std::sort(kl.begin(), kl.end());
+  out.kl_median = percentile(kl, 0.5);
+  out.kl_p90 = percentile(kl, 0.9);
+  out.kl_p99 = percentile(kl, 0.99);
+  out.kl_p999 = percentile(kl, 0.999);
+  out.kl_max = kl.back();
+}
+
+}  // namespace
+
+DivergenceResult divergence(LogitsSource& reference, LogitsSource& model, const TextWindows& windows,
+                            Context& context) {
+  const Stopwatch watch;
+  if (reference.vocab_size() != model.vocab_size())
+    refuse("the reference has a vocabulary of {}, the model one of {}: they cannot be compared", reference.vocab_size(),
+           model.vocab_size());
+  const std::vector<RowDivergence> rows = compare_rows(reference, model, windows, context);
+  DivergenceResult out;
+  std::vector<double> kl;
+  int64_t same = 0;
+  for (const RowDivergence& row : rows) {
+    kl.push_back(row.kl);
+    out.nll_ref += row.nll_p;
+    out.nll += row.nll_q;
+    same += row.same_top ? 1 : 0;
+  }
+  const auto tokens = static_cast<double>(rows.size());
+  const MeanInterval mean = mean_interval(kl, scored_counts(windows));
+  out.kl_mean = mean.mean;
+  out.kl_low = std::max(0.0, mean.low);
+  out.kl_high = mean.high;
+  out.interval = mean.basis;
+  out.nll /= tokens;
+  out.nll_ref /= tokens;
+  out.top1 = static_cast<double>(same) / tokens;
+  fill_percentiles(std::move(kl), out);
+  out.tokens = windows.scored_tokens;
+  out.windows = static_cast<int64_t>(windows.windows.size());
+  out.seconds = watch.seconds();
+  return out;
+}
+
+}  // namespace bitloom

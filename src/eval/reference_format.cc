@@ -1,0 +1,171 @@
+#include "eval/reference_format.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "eval/row_math.h"
+#include "io/byte_reader.h"
+#include "io/hash.h"
+
+namespace bitloom {
+namespace {
+
+constexpr uint32_t kLongestString = 4096;
+constexpr uint64_t kLargestVocab = uint64_t{1} << 31;  // token ids are int32
+
+template <typename T>
+void put(std::vector<std::byte>& out, T value) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(&value);
+  out.insert(out.end(), bytes, bytes + sizeof value);
+}
+
+void put_string(std::vector<std::byte>& out, const std::string& text) {
+  const auto length = static_cast<uint32_t>(std::min<size_t>(text.size(), kLongestString));
+  put(out, length);
+  const auto* bytes = reinterpret_cast<const std::byte*>(text.data());
+  out.insert(out.end(), bytes, bytes + length);
+}
+
+std::string get_string(ByteReader& reader, const char* what) {
+  const auto length = reader.read<uint32_t>(what);
+  if (length > kLongestString)
+    refuse("{}: {} of {} bytes at byte {} (at most {})", reader.file(), what, length, reader.position() - 4,
+           kLongestString);
+  const std::span<const std::byte> bytes = reader.take(length, what);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::string hash_windows(const TextWindows& windows) {
+  std::string bytes;
+  const auto put_number = [&bytes](int64_t value) {
+    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+  };
+  for (const TextWindows::Window& window : windows.windows) {
+    put_number(static_cast<int64_t>(window.tokens.size()));
+    put_number(window.first_scored);
+    for (const int32_t token : window.tokens) put_number(token);
+  }
+  return sha256_hex(bytes);
+}
+
+void check_size(const ReferenceHeader& header, size_t file_bytes, const std::string& path) {
+  if (header.vocab == 0 || header.vocab > kLargestVocab || header.rows == 0 || header.windows == 0)
+    refuse("{}: header says vocabulary {}, {} windows, {} rows", path, header.vocab, header.windows, header.rows);
+  const uint64_t data = file_bytes - header.data_offset;
+  if (data % header.row_bytes() != 0 || data / header.row_bytes() != header.rows)
+    refuse("{}: truncated or overlong: {} rows of {} bytes should follow offset {}, the file has {} bytes", path,
+           header.rows, header.row_bytes(), header.data_offset, file_bytes);
+}
+
+struct RowScalars {
+  float top = 0, step = 0, target = 0;
+};
+
+/// Codes of the row, and log of the probability mass that they decode to when `top` is taken as 0.
+double encode_codes(std::span<const float> logits, const Top& top, double step, uint16_t* codes) {
+  double mass = 0;
+  for (size_t v = 0; v < logits.size(); ++v) {
+    const double distance = static_cast<double>(top.value) - logits[v];
+    uint16_t code = 0;
+    if (static_cast<int64_t>(v) != top.index && step > 0) {
+      const double steps = std::round(distance / step);
+      code = static_cast<uint16_t>(std::clamp(steps, 1.0, kReferenceLastCode + 1.0));
+    }
+    codes[v] = code;
+    if (code <= kReferenceLastCode) mass += std::exp(-step * code);
+  }
+  return std::log(mass);
+}
+
+}  // namespace
+
+ReferenceHeader reference_header(int64_t vocab, const TextWindows& windows, const std::string& tokenizer_hash,
+                                 const std::string& text_hash) {
+  ReferenceHeader out;
+  out.vocab = static_cast<uint64_t>(vocab);
+  out.windows = windows.windows.size();
+  out.rows = static_cast<uint64_t>(windows.scored_tokens);
+  out.tokenizer_hash = tokenizer_hash;
+  out.text_hash = text_hash;
+  out.windows_hash = hash_windows(windows);
+  out.description = windows.description;
+  return out;
+}
+
+std::vector<std::byte> encode_reference_header(const ReferenceHeader& header) {
+  std::vector<std::byte> out;
+  const auto* magic = reinterpret_cast<const std::byte*>(kReferenceMagic);
+  out.insert(out.end(), magic, magic + 8);
+  put(out, kReferenceVersion);
+  put(out, uint32_t{0});
+  put(out, header.vocab);
+  put(out, header.windows);
+  put(out, header.rows);
+  for (const std::string* text : {&header.tokenizer_hash, &header.text_hash, &header.windows_hash, &header.description})
+    put_string(out, *text);
+  out.resize((out.size() + 7) / 8 * 8);
+  const auto offset = static_cast<uint32_t>(out.size());
+  std::memcpy(out.data() + 12, &offset, sizeof offset);
+  return out;
+}
+
+ReferenceHeader decode_reference_header(std::span<const std::byte> file, const std::string& path) {
+  if (file.size() < 8 || std::memcmp(file.data(), kReferenceMagic, 8) != 0)
+    refuse("{}: no bitloom reference file (it does not begin with '{}')", path, kReferenceMagic);
+  ByteReader reader(file, path);
+  reader.take(8, "magic");
+  const auto version = reader.read<uint32_t>("version");
+  if (version != kReferenceVersion)
+    refuse("{}: reference file of version {} (this program reads {})", path, version, kReferenceVersion);
+  ReferenceHeader out;
+  out.data_offset = reader.read<uint32_t>("offset of the rows");
+  out.vocab = reader.read<uint64_t>("vocabulary");
+  out.windows = reader.read<uint64_t>("window count");
+  out.rows = reader.read<uint64_t>("row count");
+  out.tokenizer_hash = get_string(reader, "tokenizer hash");
+  out.text_hash = get_string(reader, "text hash");
+  out.windows_hash = get_string(reader, "windows hash");
+  out.description = get_string(reader, "description");
+  if (out.data_offset != (reader.position() + 7) / 8 * 8)
+    refuse("{}: rows at offset {}, after a header of {} bytes", path, out.data_offset, reader.position());
+  if (out.data_offset > file.size())
+    refuse("{}: truncated: rows at offset {} of {} bytes", path, out.data_offset, file.size());
+  check_size(out, file.size(), path);
+  return out;
+}
+
+void encode_reference_row(std::span<const float> logits, int64_t target, std::byte* out) {
+  const Top top = top_of(logits);
+  const double lowest = *std::min_element(logits.begin(), logits.end());
+  RowScalars scalars;
+  scalars.step = static_cast<float>(std::min(kReferenceRange, top.value - lowest) / kReferenceLastCode);
+  std::vector<uint16_t> codes(logits.size());
+  scalars.top = static_cast<float>(-encode_codes(logits, top, scalars.step, codes.data()));
+  scalars.target = static_cast<float>(-row_nll(logits, target));
+  std::memcpy(out, &scalars, sizeof scalars);
+  std::memcpy(out + sizeof scalars, codes.data(), 2 * codes.size());
+  if (codes.size() % 2 == 1) std::memset(out + sizeof scalars + 2 * codes.size(), 0, 2);
+}
+
+bool decode_reference_row(const std::byte* row, int64_t target, std::span<float> log_probs) {
+  RowScalars scalars;
+  std::memcpy(&scalars, row, sizeof scalars);
+  // 32 / 65534 rounded to fp32 may lie a little above; a top above 0 by more than rounding is no log-probability.
+  if (!(scalars.step >= 0 && scalars.step <= 5e-4f)) return false;
+  if (!(scalars.top <= 1e-5f && scalars.top >= -100.0f)) return false;
+  if (!(scalars.target <= 1e-5f && std::isfinite(scalars.target))) return false;
+  const std::byte* codes = row + sizeof scalars;
+  for (size_t v = 0; v < log_probs.size(); ++v) {
+    uint16_t code = 0;
+    std::memcpy(&code, codes + 2 * v, sizeof code);
+    const double below = code <= kReferenceLastCode ? static_cast<double>(scalars.step) * code : kReferenceBelow;
+    log_probs[v] = static_cast<float>(scalars.top - below);
+  }
+  const auto t = static_cast<size_t>(target);
+  if (log_probs[t] < scalars.top - kReferenceBelow / 2) log_probs[t] = scalars.target;
+  return true;
+}
+
+}  // namespace bitloom
