@@ -1,8 +1,10 @@
 #include "forward/activation.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "forward/simd_math.h"
+#include "forward/vector_clones.h"
 
 namespace bitloom {
 namespace {
@@ -17,34 +19,47 @@ float gelu_tanh(float x) { return x * sigmoid_fp32(2.0f * 0.797884561f * (x + 0.
 // Written so that NaN stays NaN.
 float relu(float x) { return x < 0.0f ? 0.0f : x; }
 
-template <typename Body>
-void dispatch(Activation activation, const Body& body) {
-  switch (activation) {
-    case Activation::kSilu:
-      return body([](float x) { return silu(x); });
-    case Activation::kGelu:
-      return body([](float x) { return gelu(x); });
-    case Activation::kGeluTanh:
-      return body([](float x) { return gelu_tanh(x); });
-    case Activation::kRelu:
-      return body([](float x) { return relu(x); });
-  }
+BITLOOM_VECTOR_CLONES void silu_all(const float* x, int64_t count, float* out) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) out[i] = silu(x[i]);
+}
+
+BITLOOM_VECTOR_CLONES void gelu_tanh_all(const float* x, int64_t count, float* out) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) out[i] = gelu_tanh(x[i]);
+}
+
+void gelu_all(const float* x, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = gelu(x[i]);
+}
+
+void relu_all(const float* x, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = relu(x[i]);
 }
 
 }  // namespace
 
 void activate(Activation activation, const float* x, int64_t count, float* out) {
-  dispatch(activation, [=](auto act) {
-#pragma omp simd
-    for (int64_t i = 0; i < count; ++i) out[i] = act(x[i]);
-  });
+  switch (activation) {
+    case Activation::kSilu:
+      return silu_all(x, count, out);
+    case Activation::kGelu:
+      return gelu_all(x, count, out);
+    case Activation::kGeluTanh:
+      return gelu_tanh_all(x, count, out);
+    case Activation::kRelu:
+      return relu_all(x, count, out);
+  }
 }
 
 void activate_gated(Activation activation, const float* gate, const float* up, int64_t count, float* out) {
-  dispatch(activation, [=](auto act) {
-#pragma omp simd
-    for (int64_t i = 0; i < count; ++i) out[i] = act(gate[i]) * up[i];
-  });
+  constexpr int64_t kPiece = 256;
+  float activated[kPiece];
+  for (int64_t begin = 0; begin < count; begin += kPiece) {
+    const int64_t size = std::min(kPiece, count - begin);
+    activate(activation, gate + begin, size, activated);
+    for (int64_t i = 0; i < size; ++i) out[begin + i] = activated[i] * up[begin + i];
+  }
 }
 
 }  // namespace bitloom

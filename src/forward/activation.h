@@ -14,7 +14,7 @@ namespace bitloom {
 ///   relu       max(x, 0)
 void activate(Activation activation, const float* x, int64_t count, float* out);
 
-/// out[i] = act(gate[i]) * up[i]. In place when out == gate.
+/// out[i] = act(gate[i]) * up[i]. In place when out == gate or out == up.
 void activate_gated(Activation activation, const float* gate, const float* up, int64_t count, float* out);
 
 }  // namespace bitloom

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -15,7 +16,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr double kUlp = 0x1p-23;  // of a number in [1, 2)
 
-// Every 997th float of the range, both signs: half a million points over all exponents.
+// Every 4099th float, both signs: a million points over all exponents.
 template <typename Body>
 void for_many_floats(const Body& body) {
   for (uint32_t bits = 0; bits < 0x7f800000u; bits += 4099) {
@@ -88,14 +89,30 @@ TEST_P(ActivationTest, EqualsItsDefinition) {
   }
 }
 
+// Whatever vector width the loop was compiled for, an element's bits are those of the scalar definition.
+TEST(Activation, VectorCodeEqualsScalarCode) {
+  std::vector<float> x, y;
+  for_many_floats([&x](float v) { x.push_back(v); });
+  y.resize(x.size());
+  activate(Activation::kSilu, x.data(), static_cast<int64_t>(x.size()), y.data());
+  for (size_t i = 0; i < x.size(); ++i) {
+    ASSERT_EQ(std::bit_cast<uint32_t>(y[i]), std::bit_cast<uint32_t>(x[i] * sigmoid_fp32(x[i]))) << x[i];
+  }
+}
+
 TEST_P(ActivationTest, GatedIsTheProduct) {
-  const std::vector<float> gate = {-3.0f, -0.5f, 0.0f, 0.25f, 2.0f}, up = {2.0f, -1.0f, 5.0f, 3.0f, -0.5f};
-  std::vector<float> plain(5), gated(5), in_place = gate, into_up = up;
-  activate(GetParam(), gate.data(), 5, plain.data());
-  activate_gated(GetParam(), gate.data(), up.data(), 5, gated.data());
-  activate_gated(GetParam(), in_place.data(), up.data(), 5, in_place.data());
-  activate_gated(GetParam(), gate.data(), into_up.data(), 5, into_up.data());
-  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(gated[i], plain[i] * up[i]);
+  constexpr int64_t kCount = 517;  // two whole pieces of the loop and a part
+  std::vector<float> gate(kCount), up(kCount), plain(kCount), gated(kCount);
+  for (size_t i = 0; i < gate.size(); ++i) {
+    gate[i] = static_cast<float>(i % 37) * 0.25f - 4.0f;
+    up[i] = static_cast<float>(i % 11) - 5.0f;
+  }
+  std::vector<float> in_place = gate, into_up = up;
+  activate(GetParam(), gate.data(), kCount, plain.data());
+  activate_gated(GetParam(), gate.data(), up.data(), kCount, gated.data());
+  activate_gated(GetParam(), in_place.data(), up.data(), kCount, in_place.data());
+  activate_gated(GetParam(), gate.data(), into_up.data(), kCount, into_up.data());
+  for (size_t i = 0; i < gate.size(); ++i) EXPECT_EQ(gated[i], plain[i] * up[i]);
   EXPECT_EQ(in_place, gated);
   EXPECT_EQ(into_up, gated);
 }

@@ -29,8 +29,11 @@ inline float exp_fp32(float x) {
   p = p * r + 1.0f;
   const uint32_t exponent = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kRound) + 127u;
   const float y = p * std::bit_cast<float>(exponent << 23);
-  const float low = x < -87.3f ? 0.0f : y;
-  return x > 88.3f ? std::bit_cast<float>(0x7f800000u) : low;
+  // Masks rather than a choice of results: a compiler that must preserve traps would branch.
+  const uint32_t keep = x < -87.3f ? 0u : 0xffffffffu;
+  const uint32_t keep_too = x > 88.3f ? 0u : 0xffffffffu;
+  const uint32_t infinite = ~keep_too & 0x7f800000u;
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(y) & keep & keep_too) | infinite);
 }
 
 /// 1 / (1 + e^-x), relative error a few ulp on both sides.

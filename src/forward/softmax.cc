@@ -1,6 +1,7 @@
 #include "forward/softmax.h"
 
 #include "forward/simd_math.h"
+#include "forward/vector_clones.h"
 
 namespace bitloom {
 namespace {
@@ -8,11 +9,12 @@ namespace {
 // Reductions run in sixteen interleaved lanes: vector code, and an order that never changes.
 constexpr int64_t kLanes = 16;
 
-float maximum(const float* x, int64_t count) {
+BITLOOM_VECTOR_CLONES float maximum(const float* x, int64_t count) {
   float lanes[kLanes];
   for (float& lane : lanes) lane = x[0];
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
+#pragma omp simd
     for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] = x[i + lane] > lanes[lane] ? x[i + lane] : lanes[lane];
   }
   for (; i < count; ++i) lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
@@ -21,10 +23,16 @@ float maximum(const float* x, int64_t count) {
   return most;
 }
 
-float sum(const float* x, int64_t count) {
+BITLOOM_VECTOR_CLONES void exp_minus(float shift, float* x, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) x[i] = exp_fp32(x[i] - shift);
+}
+
+BITLOOM_VECTOR_CLONES float sum(const float* x, int64_t count) {
   float lanes[kLanes] = {};
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
+#pragma omp simd
     for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += x[i + lane];
   }
   for (int64_t lane = 0; i < count; ++i, ++lane) lanes[lane] += x[i];
@@ -36,16 +44,14 @@ float sum(const float* x, int64_t count) {
 
 }  // namespace
 
-void soft_cap(float cap, float* scores, int64_t count) {
+BITLOOM_VECTOR_CLONES void soft_cap(float cap, float* scores, int64_t count) {
   const float inverse = 1.0f / cap;
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) scores[i] = cap * tanh_fp32(scores[i] * inverse);
 }
 
 float exp_shifted(float* scores, int64_t count) {
-  const float most = maximum(scores, count);
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) scores[i] = exp_fp32(scores[i] - most);
+  exp_minus(maximum(scores, count), scores, count);
   return sum(scores, count);
 }
 
