@@ -8,12 +8,12 @@ namespace bitloom {
 namespace {
 
 std::string binary(const Format& format, int code) {
-  std::string text = fmt::format("{:0{}b}", code, bits_of(format));
-  if (const auto* f = std::get_if<MinifloatFormat>(&format)) {
-    if (f->mantissa > 0) text.insert(static_cast<size_t>(1 + f->exponent), " ");
-    text.insert(1, " ");
-  }
-  return text;
+  const std::string digits = fmt::format("{:0{}b}", code, bits_of(format));
+  const auto* f = std::get_if<MinifloatFormat>(&format);
+  if (f == nullptr) return digits;
+  const size_t mantissa_at = static_cast<size_t>(1 + f->exponent);
+  return fmt::format("{} {}{}{}", digits.substr(0, 1), digits.substr(1, mantissa_at - 1), f->mantissa > 0 ? " " : "",
+                     digits.substr(mantissa_at));
 }
 
 std::string meaning(const Format& format, int code, const Grid& grid) {

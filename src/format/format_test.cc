@@ -204,8 +204,8 @@ TEST(Format, RefusesTablesThatAreNone) {
   EXPECT_THAT(message("table[-1;nan]"), HasSubstr("level 1 is nan"));
   EXPECT_THAT(message("table[-1;1e39]"), HasSubstr("\"1e39\" is no fp32 number"));
   std::string many = "table[0";
-  for (int i = 1; i < 257; ++i) many += ";" + std::to_string(i);
-  EXPECT_THAT(message((many + "]").c_str()), HasSubstr("has 257"));
+  for (int i = 1; i < 257; ++i) many.append(";").append(std::to_string(i));
+  EXPECT_THAT(message(many.append("]").c_str()), HasSubstr("has 257"));
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ int mx_exponent(float amax, MxMode mode, const FormatLimits& limits) {
 float round_scale(ScaleType type, float wanted, float max_abs, BlockScaleFloor floor) {
   assert(wanted >= 0 && max_abs > 0);
   if (type == ScaleType::kE4M3TwoLevel) return round_to_type(type, wanted, floor);
-  const float largest = max_abs > 1 ? kMaxFloat / max_abs : kMaxFloat;
+  const float largest = max_abs > 1 ? std::nextafter(kMaxFloat / max_abs, 0.0f) : kMaxFloat;
   wanted = std::clamp(wanted, std::numeric_limits<float>::denorm_min(), largest);
   const float rounded = round_to_type(type, wanted, floor);
   if (rounded <= largest) return rounded;

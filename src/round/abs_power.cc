@@ -34,17 +34,15 @@ void abs_power(float* x, int64_t n, double p) {
     for (int64_t i = 0; i < n; ++i) x[i] = x[i] * x[i];
     return;
   }
-  constexpr int32_t kTiny = 0x00800000;  // 2^-126: keeps zero and subnormals out of the logarithm
+  constexpr int32_t kTiny = 0x00800000;  // the bits of 2^-126
   const float power = static_cast<float>(p);
+  // Two loops, since GCC turns both clamps in one into a branch and then does not vectorise.
   for (int64_t i = 0; i < n; ++i) {
-    // Masks and minima rather than conditions, which GCC would merge into a branch.
     const int32_t bits = std::bit_cast<int32_t>(x[i]) & 0x7FFFFFFF;
-    const int32_t normal = (kTiny - 1 - bits) >> 31;  // all ones for bits >= kTiny
     const float y = fast_log2(std::bit_cast<float>(bits > kTiny ? bits : kTiny)) * power;
-    const float low = y > -120.0f ? y : -120.0f;
-    const float z = fast_exp2(low < 120.0f ? low : 120.0f);
-    x[i] = std::bit_cast<float>(std::bit_cast<int32_t>(z) & normal);
+    x[i] = y > -120.0f ? y : -120.0f;
   }
+  for (int64_t i = 0; i < n; ++i) x[i] = fast_exp2(x[i] < 120.0f ? x[i] : 120.0f);
 }
 
 }  // namespace bitloom

@@ -27,12 +27,18 @@ TEST(AbsPower, FollowsPow) {
 TEST(AbsPower, EndsOfTheRange) {
   std::vector<float> x = {0.0f, -0.0f, 1e-45f, 1e-39f, 3e38f, -3e38f, 1.0f, -1.0f, 2e-38f};
   abs_power(x.data(), static_cast<int64_t>(x.size()), 2.4);
-  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(x[i], 0) << i;
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(x[i], 0x1p-120f) << i;
   EXPECT_EQ(x[4], 0x1p120f);
   EXPECT_EQ(x[5], 0x1p120f);
   EXPECT_EQ(x[6], 1.0f);
   EXPECT_EQ(x[7], 1.0f);
   EXPECT_EQ(x[8], 0x1p-120f);
+}
+
+TEST(AbsPower, SquaresExactly) {
+  std::vector<float> x = {0.0f, -3.0f, 0.1f, 1e-30f};
+  abs_power(x.data(), 4, 2);
+  EXPECT_EQ(x, (std::vector<float>{0, 9, 0.1f * 0.1f, 0}));
 }
 
 TEST(AbsPower, NeverDecreases) {

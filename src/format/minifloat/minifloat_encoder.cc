@@ -35,14 +35,16 @@ class MinifloatEncoder final : public ArrayEncoder {
     const float max = max_, min_normal = min_normal_, unit = unit_;
     const int shift = shift_, sign_shift = sign_shift_;
     const uint32_t offset = offset_, step = step_;
+    const int32_t min_normal_bits = std::bit_cast<int32_t>(min_normal);
     for (int64_t i = 0; i < n; ++i) {
       const uint32_t sign = std::bit_cast<uint32_t>(y[i]) & kSign;
       const float z = round_magnitude(y[i], max, min_normal, unit);
       // A subnormal plus the smallest normal number shows its mantissa where a normal number has it, in the binade
-      // whose exponent field stands for 1 rather than 0.
-      const bool subnormal = z < min_normal;
-      const uint32_t bits = std::bit_cast<uint32_t>(z + (subnormal ? min_normal : 0.0f)) >> shift;
-      const uint32_t code = bits - offset - (subnormal ? step : 0u);
+      // whose exponent field stands for 1 rather than 0. As a mask, since a branch here is mispredicted every other
+      // time.
+      const uint32_t subnormal = static_cast<uint32_t>((std::bit_cast<int32_t>(z) - min_normal_bits) >> 31);
+      const float lift = std::bit_cast<float>(static_cast<uint32_t>(min_normal_bits) & subnormal);
+      const uint32_t code = (std::bit_cast<uint32_t>(z + lift) >> shift) - offset - (step & subnormal);
       codes[i] = static_cast<uint8_t>(code | (sign >> sign_shift));
     }
     if (signed_zero_) return;
