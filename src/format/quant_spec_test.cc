@@ -135,6 +135,22 @@ TEST(QuantSpec, MessagesNameThePartAndTheAllowedOnes) {
   EXPECT_THAT(message("table[1;2"), HasSubstr("unknown format"));
 }
 
+TEST(QuantSpec, ChecksSpecsThatNobodyParsed) {
+  QuantSpec spec;
+  const auto message_of_spec = [&] {
+    try {
+      check_spec(spec, "made");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  spec.granularity = {Kind::kGroup, 0, 0};
+  EXPECT_EQ(message_of_spec(), "\"made\": groups of 0 columns");
+  spec.granularity = {Kind::kBlock, 4, 0};
+  EXPECT_EQ(message_of_spec(), "\"made\": blocks of 0 rows");
+}
+
 TEST(QuantSpec, ShapesOfScales) {
   const auto shape = [](const char* text, int64_t rows, int64_t cols) {
     const ScaleShape s = scale_shape(parse_spec(text), rows, cols);

@@ -305,6 +305,10 @@ std::vector<std::string> named_schemes() {
 }
 
 void check_spec(const QuantSpec& spec, std::string_view text) {
+  const Granularity& g = spec.granularity;
+  if ((g.kind == Kind::kGroup || g.kind == Kind::kBlock) && g.group < 1)
+    misuse("\"{}\": groups of {} columns", text, g.group);
+  if (g.kind == Kind::kBlock && g.block_rows < 1) misuse("\"{}\": blocks of {} rows", text, g.block_rows);
   const auto* integer = std::get_if<IntFormat>(&spec.format);
   const bool real = spec.scale != ScaleType::kE8M0 && spec.scale != ScaleType::kE4M3TwoLevel;
   if (spec.asymmetric && (integer == nullptr || integer->narrow || integer->fraction != 0)) {

@@ -60,11 +60,10 @@ struct Made {
                                       : grid.codes[random() % grid.codes.size()]);
     }
     for (int64_t r = 0; r < rows; ++r) {
-      pack_bits(&codes[static_cast<size_t>(r * cols)], cols, grid.bits,
-                bytes[0].data() + r * bitstream_bytes(grid.bits, cols));
+      pack_bits(codes.data() + r * cols, cols, grid.bits, bytes[0].data() + r * bitstream_bytes(grid.bits, cols));
     }
     for (int64_t r = 0; spec.asymmetric && r < shape.rows; ++r) {
-      pack_bits(&zeros[static_cast<size_t>(r * shape.cols)], shape.cols, grid.bits,
+      pack_bits(zeros.data() + r * shape.cols, shape.cols, grid.bits,
                 bytes[2].data() + r * bitstream_bytes(grid.bits, shape.cols));
     }
   }
