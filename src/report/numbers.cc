@@ -45,7 +45,7 @@ std::string format_mib(int64_t bytes) {
   const double mib = static_cast<double>(bytes) / (1024.0 * 1024.0);
   if (mib >= 100) return fmt::format("{:.0f}", mib);
   if (mib >= 10) return fmt::format("{:.1f}", mib);
-  return mib >= 0.01 || bytes == 0 ? fmt::format("{:.2f}", mib) : format_significant(mib, 3);
+  return mib >= 0.01 || bytes == 0 ? fmt::format("{:.2f}", mib) : "<0.01";
 }
 
 std::string format_percent(double share) { return fmt::format("{:.1f} %", 100 * share); }

@@ -23,7 +23,7 @@ std::string format_interval(double value, double low, double high);
 /// Bits per weight: "4.50", "16.00".
 std::string format_bits(double bits);
 
-/// Bytes as MiB without the unit: "0.61", "14.2", "1024". Below 0.01 MiB three significant digits.
+/// Bytes as MiB without the unit: "0.61", "14.2", "1024", "<0.01".
 std::string format_mib(int64_t bytes);
 
 /// A share in [0, 1] as "97.3 %".

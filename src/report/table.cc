@@ -74,6 +74,18 @@ std::string pad_width(std::string_view text, size_t columns, Align align) {
   return align == Align::kLeft ? std::string(text) + blanks : blanks + std::string(text);
 }
 
+std::string facts_text(const Facts& facts) {
+  size_t width = 0;
+  for (const auto& fact : facts) width = std::max(width, display_width(fact.first));
+  std::string out;
+  for (const auto& fact : facts) {
+    std::string line = pad_width(fact.first, width) + "  " + fact.second;
+    strip_trailing_blanks(line);
+    out += line + "\n";
+  }
+  return out;
+}
+
 Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
 void Table::add(std::vector<std::string> cells) {

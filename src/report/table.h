@@ -7,6 +7,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bitloom {
@@ -35,6 +36,10 @@ class Table {
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;
 };
+
+/// Name and value, one per line, values aligned.
+using Facts = std::vector<std::pair<std::string, std::string>>;
+std::string facts_text(const Facts& facts);
 
 /// Columns that `text` takes on a terminal: wide East Asian characters and emoji count two, combining marks none. Each
 /// byte that is no UTF-8 counts one, as terminals show a replacement character.

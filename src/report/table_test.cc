@@ -53,6 +53,11 @@ TEST(Table, MarkdownEscapesBars) {
             "| 日本 | 16.00 |  |\n");
 }
 
+TEST(Facts, ValuesLineUp) {
+  EXPECT_EQ(facts_text({{"nll", "2.68"}, {"perplexity", "14.62"}, {"größe", ""}}),
+            "nll         2.68\nperplexity  14.62\ngröße\n");
+}
+
 TEST(Table, WithoutRowsIsItsHead) {
   const Table table({{"a"}, {"b"}});
   EXPECT_EQ(table.to_text(), "a  b\n-  -\n");

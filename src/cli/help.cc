@@ -1,0 +1,82 @@
+#include "cli/help.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <vector>
+
+#include "report/table.h"
+
+namespace bitloom {
+namespace {
+
+constexpr size_t kColumns = 100;
+
+// "MODEL", "-n, --tokens N", "    --json"
+std::string flag_names(const CLI::Option& option) {
+  if (option.get_positional()) return option.get_name(true);
+  std::string names;
+  for (const std::string& name : option.get_snames()) names += (names.empty() ? "-" : ", -") + name;
+  if (names.empty()) names = "   ";
+  for (const std::string& name : option.get_lnames()) names += (names == "   " ? " --" : ", --") + name;
+  if (option.get_items_expected_max() > 0) names += " " + option.get_type_name();
+  return names;
+}
+
+std::string flag_text(const CLI::Option& option) {
+  std::string text = option.get_description();
+  if (!option.get_default_str().empty()) text += fmt::format(" (default {})", option.get_default_str());
+  return text;
+}
+
+// Breaks between words so that no line is longer than `columns`; lines after the first start with `indent` blanks.
+std::string wrap(const std::string& text, size_t columns, size_t indent) {
+  std::string out, line;
+  size_t start = 0;
+  while (start < text.size()) {
+    const size_t end = std::min(text.find(' ', start), text.size());
+    const std::string word = text.substr(start, end - start);
+    if (!line.empty() && line.size() + 1 + word.size() > columns) {
+      out += line + "\n" + std::string(indent, ' ');
+      line.clear();
+    }
+    line += (line.empty() ? "" : " ") + word;
+    start = end + 1;
+  }
+  return out + line;
+}
+
+}  // namespace
+
+std::string program_help() {
+  std::string text =
+      "bitloom makes neural networks small: quantizes them, shows what was lost, and runs them.\n\n"
+      "usage: bitloom VERB ... [flags]\n\n";
+  for (const Verb& verb : verbs()) text += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
+  text +=
+      "\n  MODEL is a Hugging Face directory, a bitloom directory or a GGUF file.\n"
+      "  Every verb takes --json; 'bitloom help VERB' explains it; 'bitloom --version' says which this is.\n"
+      "  Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n\n"
+      "examples:\n"
+      "  bitloom quantize assets/demo /tmp/demo-int4 --recipe int4-g32\n"
+      "  bitloom run /tmp/demo-int4 -p \"Once upon a time\"\n";
+  return text;
+}
+
+std::string verb_help(const Verb& verb, const CLI::App& app) {
+  std::string text =
+      fmt::format("bitloom {}: {}\n\nusage: bitloom {} {}\n\n", verb.name, verb.summary, verb.name, verb.synopsis);
+  size_t width = 0;
+  for (const CLI::Option* option : app.get_options()) width = std::max(width, flag_names(*option).size());
+  const size_t indent = width + 4;
+  for (const bool positional : {true, false})
+    for (const CLI::Option* option : app.get_options()) {
+      if (option->get_positional() != positional) continue;
+      text += fmt::format("  {}  {}\n", pad_width(flag_names(*option), width),
+                          wrap(flag_text(*option), kColumns - indent, indent));
+    }
+  return text + fmt::format("\nexamples:\n  {}\n  {}\n", verb.examples[0], verb.examples[1]);
+}
+
+}  // namespace bitloom

@@ -1,0 +1,16 @@
+#pragma once
+// Help texts: what fits one screen, ending with two commands that work.
+
+#include <string>
+
+#include "cli/verb.h"
+
+namespace bitloom {
+
+/// `bitloom --help`: every verb with its summary.
+std::string program_help();
+
+/// `bitloom VERB --help`, from the flags that the verb declared on `app`.
+std::string verb_help(const Verb& verb, const CLI::App& app);
+
+}  // namespace bitloom

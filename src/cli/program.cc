@@ -1,0 +1,174 @@
+#include "cli/program.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <new>
+#include <set>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/help.h"
+#include "cli/interrupt.h"
+#include "cli/verb.h"
+#include "cli/version.h"
+
+namespace bitloom {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+std::string first_word(const std::string& name) { return name.substr(0, name.find(' ')); }
+
+// A verb that shares its first word with others, and its first word alone, need the second.
+[[noreturn]] void refuse_half_verb(const std::string& group, const Arguments& arguments) {
+  std::vector<std::string> seconds;
+  for (const Verb& verb : verbs())
+    if (first_word(verb.name) == group && verb.name != group) seconds.push_back(verb.name.substr(group.size() + 1));
+  const std::string list = fmt::format("{}", fmt::join(seconds, ", "));
+  if (arguments.size() < 2) misuse("bitloom {} needs one of: {}", group, list);
+  misuse("bitloom {}: unknown measure '{}'{}; there are: {}", group, arguments[1], did_you_mean(arguments[1], seconds),
+         list);
+}
+
+// `bitloom eval --help`: the verbs that begin so.
+bool is_group(const std::string& word) {
+  return std::any_of(verbs().begin(), verbs().end(),
+                     [&](const Verb& verb) { return first_word(verb.name) == word && verb.name != word; });
+}
+
+std::string group_help(const std::string& group) {
+  std::string lines, examples;
+  for (const Verb& verb : verbs()) {
+    if (first_word(verb.name) != group) continue;
+    lines += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
+    examples += "  " + verb.examples[0] + "\n";
+  }
+  return fmt::format("usage: bitloom {} WHAT ... [flags]\n\n{}\nexamples:\n{}", group, lines, examples);
+}
+
+[[noreturn]] void refuse_unknown_verb(const std::string& word) {
+  std::set<std::string> known = {"help"};
+  for (const Verb& verb : verbs()) known.insert(first_word(verb.name));
+  const std::vector<std::string> names(known.begin(), known.end());
+  misuse("unknown verb '{}'{}; there are: {}", word, did_you_mean(word, names), fmt::join(names, ", "));
+}
+
+const Verb& find_verb(const Arguments& arguments) {
+  bool half = false;
+  for (const Verb& verb : verbs()) {
+    if (verb.name == arguments[0]) return verb;
+    if (first_word(verb.name) != arguments[0]) continue;
+    half = true;
+    if (arguments.size() > 1 && verb.name == arguments[0] + " " + arguments[1]) return verb;
+  }
+  if (half) refuse_half_verb(arguments[0], arguments);
+  refuse_unknown_verb(arguments[0]);
+}
+
+std::vector<std::string> flags_of(const CLI::App& app) {
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_snames()) flags.push_back("-" + name);
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+  }
+  return flags;
+}
+
+std::string shown_name(const CLI::Option& option) {
+  return option.get_positional() ? option.get_name(true) : "--" + option.get_lnames().front();
+}
+
+// CLI11's complaints in our words.
+std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
+  const std::string text = error.what();
+  for (const CLI::Option* option : app.get_options())
+    if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && option->get_required() && option->count() == 0)
+      return shown_name(*option) + " is required";
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
+    return text.substr(0, text.find(':')) + " needs a value";
+  constexpr std::string_view kConversion = "Could not convert: ";  // only numbers are converted
+  return text.starts_with(kConversion) ? text.substr(kConversion.size()) + ": not a number" : text;
+}
+
+// CLI11 reports a missing flag before an unknown one, but the unknown one is usually the missing one misspelt.
+[[noreturn]] void refuse_flags(const Verb& verb, const CLI::App& app, const CLI::ParseError& error) {
+  const std::string hint = fmt::format("; see 'bitloom {} --help'", verb.name);
+  const std::vector<std::string> rest = app.remaining();
+  for (const std::string& word : rest) {
+    if (word.size() < 2 || word[0] != '-') continue;
+    const std::string flag = word.substr(0, word.find('='));
+    const std::string guess = flag.starts_with("--") ? did_you_mean(flag, flags_of(app)) : "";
+    misuse("{}: unknown flag {}{}{}", verb.name, flag, guess, hint);
+  }
+  if (!rest.empty()) misuse("{}: unexpected argument '{}'{}", verb.name, rest.front(), hint);
+  misuse("{}: {}{}", verb.name, complaint(app, error), hint);
+}
+
+int run_verb(const Verb& verb, Arguments rest) {
+  Session session;
+  CLI::App app(verb.summary, "bitloom " + verb.name);
+  const std::function<void()> work = verb.setup(app, session);
+  app.set_help_flag("-h,--help", "show this");
+  try {
+    std::reverse(rest.begin(), rest.end());  // CLI11 takes arguments from the back
+    app.parse(rest);
+  } catch (const CLI::CallForHelp&) {
+    write_output(verb_help(verb, app));
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    refuse_flags(verb, app, error);
+  }
+  work();
+  return 0;
+}
+
+bool asks_for_help(const std::string& word) { return word == "--help" || word == "-h" || word == "help"; }
+
+int run_command(Arguments arguments) {
+  if (arguments.empty()) misuse("a verb is missing; see 'bitloom --help'");
+  if (arguments[0] == "--version" || arguments[0] == "-V")
+    return write_output(fmt::format("bitloom {}\n", version())), 0;
+  if (asks_for_help(arguments[0])) {  // "help VERB" is "VERB --help"
+    arguments.erase(arguments.begin());
+    if (arguments.empty()) return write_output(program_help()), 0;
+    arguments.push_back("--help");
+  }
+  if (arguments[0].starts_with('-')) {
+    const std::vector<std::string> known = {"--help", "--version"};
+    misuse("unknown flag {} before the verb{}; see 'bitloom --help'", arguments[0], did_you_mean(arguments[0], known));
+  }
+  if (is_group(arguments[0]) && arguments.size() == 2 && asks_for_help(arguments[1]))
+    return write_output(group_help(arguments[0])), 0;
+  const Verb& verb = find_verb(arguments);
+  const auto words = std::count(verb.name.begin(), verb.name.end(), ' ') + 1;
+  return run_verb(verb, {arguments.begin() + words, arguments.end()});
+}
+
+void print_error(std::string message) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  fmt::print(stderr, "bitloom: error: {}\n", message);
+}
+
+}  // namespace
+
+int run_program(const std::vector<std::string>& arguments) {
+  try {
+    return run_command(arguments);
+  } catch (const Error& error) {
+    print_error(error.what());
+    return error.exit_code();
+  } catch (const Interrupted& interrupted) {
+    print_error("interrupted; nothing was written");
+    return 128 + interrupted.signal;
+  } catch (const std::bad_alloc&) {
+    print_error("out of memory");
+  } catch (const std::exception& error) {
+    print_error(error.what());
+  }
+  return static_cast<int>(ErrorKind::kFailed);
+}
+
+}  // namespace bitloom

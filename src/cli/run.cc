@@ -1,0 +1,98 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <limits>
+
+#include "cli/common_flags.h"
+#include "cli/verb.h"
+#include "model/checkpoint.h"
+#include "report/numbers.h"
+#include "runtime/generate.h"
+
+namespace bitloom {
+namespace {
+
+struct Flags {
+  std::string model;
+  InputFlags input;
+  GenerateOptions options;
+};
+
+Json record_of(const Flags& flags, const std::string& prompt, const GenerateResult& result) {
+  return {{"model", flags.model},
+          {"prompt", prompt},
+          {"text", result.text},
+          {"stop", result.stop},
+          {"ids", result.ids},
+          {"prompt_ids", result.prompt_ids},
+          {"prompt_tokens", result.prompt_ids.size()},
+          {"tokens", result.ids.size()},
+          {"prompt_tokens_per_second", result.prompt_tokens_per_second()},
+          {"tokens_per_second", result.tokens_per_second()},
+          {"seed", flags.options.sampler.seed}};
+}
+
+void generate_text(const Flags& flags, Session& session) {
+  const std::string prompt = read_input(flags.input, "run");
+  const auto model = Checkpoint::open(flags.model);
+  Decoder decoder(model, session.context().threads);
+  const bool streams = !session.json;
+  const auto on_text = [streams](const std::string& text) {
+    if (streams) write_output(text);
+  };
+  const GenerateResult result = generate(decoder, model->tokenizer(), prompt, flags.options, on_text);
+  session.show(record_of(flags, prompt, result), "\n");
+  session.progress().log(fmt::format("prompt: {} tokens, {} tokens/s; generated: {} tokens, {} tokens/s; stopped: {}",
+                                     result.prompt_ids.size(), format_rate(result.prompt_tokens_per_second()),
+                                     result.ids.size(), format_rate(result.tokens_per_second()), result.stop));
+}
+
+void add_sampler_flags(CLI::App& app, SamplerOptions& sampler) {
+  app.add_option("--temp", sampler.temperature, "temperature; 0 always takes the likeliest token")
+      ->type_name("X")
+      ->capture_default_str();
+  app.add_option("--top-k", sampler.top_k, "choose among the K likeliest tokens; 0: all")
+      ->type_name("K")
+      ->check(integer_in(0, std::numeric_limits<int>::max()))
+      ->capture_default_str();
+  app.add_option("--top-p", sampler.top_p, "choose among the likeliest that make up this share; 1: all")
+      ->type_name("P")
+      ->capture_default_str();
+  app.add_option("--min-p", sampler.min_p, "drop what is less likely than P x the likeliest; 0: none")
+      ->type_name("P")
+      ->capture_default_str();
+  app.add_option("--repeat-penalty", sampler.repeat_penalty, "make the last 64 tokens less likely; 1: off")
+      ->type_name("X")
+      ->capture_default_str();
+  app.add_option("--seed", sampler.seed, "same seed, same text")
+      ->type_name("N")
+      ->check(integer_from(0))
+      ->capture_default_str();
+}
+
+std::function<void()> setup(CLI::App& app, Session& session) {
+  auto flags = std::make_shared<Flags>();
+  add_model_flag(app, flags->model);
+  add_input_flags(app, flags->input, "what the text begins with");
+  app.add_option("-n,--tokens", flags->options.max_tokens, "most tokens to generate")
+      ->type_name("N")
+      ->check(integer_from(1))
+      ->capture_default_str();
+  add_sampler_flags(app, flags->options.sampler);
+  add_threads_flag(app, session);
+  add_json_flag(app, session);
+  return [flags, &session] { generate_text(*flags, session); };
+}
+
+}  // namespace
+
+Verb run_verb() {
+  return {"run",
+          "continue a text",
+          "MODEL -p TEXT | -f FILE [flags]",
+          {"bitloom run assets/demo -p \"Once upon a time\"",
+           "bitloom run /tmp/demo-int4 -f prompt.txt -n 200 --temp 0 --json"},
+          setup};
+}
+
+}  // namespace bitloom

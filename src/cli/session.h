@@ -1,0 +1,51 @@
+#pragma once
+// What one run of the program shares between its verb's flags and its work: the answer to --json and --threads, the
+// thread pool, the progress bar, and the one way to print a result.
+//
+// Results go to standard output, everything else to standard error. With --json standard output holds exactly one
+// object; when the verb fails it holds nothing, and the error stands on standard error as always.
+
+#include <memory>
+#include <string>
+
+#include "base/context.h"
+#include "cli/progress_bar.h"
+#include "io/json.h"
+
+namespace bitloom {
+
+class Session {
+ public:
+  Session();
+
+  bool json = false;
+  int threads = 0;  // 0: one per processor
+
+  /// The thread pool starts on first use.
+  Context& context();
+  Progress& progress() { return progress_; }
+  /// "warning: ..." on standard error.
+  void warn(const std::string& message) { progress_.log("bitloom: warning: " + message); }
+
+  /// The verb's result: `record` with --json, else `text` as it is. Once per run.
+  void show(const Json& record, const std::string& text);
+
+  /// Whether head lines may be bold: a terminal, and NO_COLOR unset (no-color.org).
+  bool bold() const;
+
+ private:
+  ProgressBar progress_;
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<Context> context_;
+};
+
+/// Writes to standard output; Error(kFailed) when it does not take all (a full disk behind a redirection).
+void write_output(const std::string& text);
+
+/// Everything that standard input holds.
+std::string read_standard_input();
+
+/// `text` on one line and harmless to a terminal: control characters as \n, \t, \x1b.
+std::string visible_text(const std::string& text);
+
+}  // namespace bitloom

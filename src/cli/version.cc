@@ -1,0 +1,7 @@
+#include "cli/version.h"
+
+namespace bitloom {
+
+std::string version() { return BITLOOM_VERSION; }
+
+}  // namespace bitloom

@@ -1,0 +1,89 @@
+// Wrong use: exit code 2, one line that says what would be right.
+
+#include <gtest/gtest.h>
+
+#include "base/test_data.h"
+#include "broken_models.h"
+#include "program.h"
+
+namespace bitloom::testing {
+namespace {
+
+struct WrongUse {
+  std::string command;
+  std::vector<std::string> parts;
+};
+
+class Usage : public ::testing::TestWithParam<WrongUse> {};
+
+TEST_P(Usage, IsToldInOneLine) { expect_error(run_bitloom(split_command(GetParam().command)), 2, GetParam().parts); }
+
+INSTANTIATE_TEST_SUITE_P(
+    WrongUse, Usage,
+    ::testing::Values(
+        WrongUse{"quantise assets/demo", {"unknown verb 'quantise'", "did you mean 'quantize'?", "tokenize"}},
+        WrongUse{"--verison", {"unknown flag --verison", "did you mean '--version'?"}},
+        WrongUse{"eval", {"needs one of: ppl, kl"}},
+        WrongUse{"eval pll assets/demo", {"unknown measure 'pll'", "did you mean 'ppl'?"}},
+        WrongUse{"help quantiz", {"unknown verb 'quantiz'", "did you mean 'quantize'?"}},
+        WrongUse{"quantize", {"quantize: MODEL is required", "'bitloom quantize --help'"}},
+        WrongUse{"quantize a", {"OUT is required"}}, WrongUse{"quantize a b", {"--recipe is required"}},
+        WrongUse{"quantize a b --recpie int4", {"unknown flag --recpie", "did you mean '--recipe'?"}},
+        WrongUse{"quantize a b --recipe=int4 --shard-sise=5G", {"unknown flag --shard-sise", "'--shard-size'"}},
+        WrongUse{"quantize a b --recipe", {"--recipe needs a value"}},
+        WrongUse{"quantize a b c --recipe int4", {"unexpected argument 'c'"}},
+        WrongUse{"quantize assets/demo b --recipe int4 --shard-size 5X", {"--shard-size", "5X"}},
+        WrongUse{"eval ppl assets/demo", {"--text is required"}},
+        WrongUse{"eval ppl assets/demo --text assets/demo/evaluation.txt --protocol gtpq",
+                 {"gtpq", "gptq", "llamacpp", "rolling"}},
+        WrongUse{"eval ppl assets/demo --text assets/demo/evaluation.txt --text-format csv",
+                 {"csv", "plain", "hf-rows", "jsonl:FIELD"}},
+        WrongUse{"eval ppl assets/demo --text assets/demo/evaluation.txt --bos maybe",
+                 {"maybe", "auto", "none", "always"}},
+        WrongUse{"eval ppl assets/demo --text assets/demo/evaluation.txt -c 1",
+                 {"--context", "'1' is no integer from 2"}},
+        WrongUse{"eval kl assets/demo --text assets/demo/evaluation.txt", {"--ref", "--save-ref"}},
+        WrongUse{"run assets/demo", {"-p TEXT or -f FILE is required"}},
+        WrongUse{"run assets/demo -p x -f y", {"--prompt excludes --file"}},
+        WrongUse{"run assets/demo -p x -n 0", {"--tokens", "'0' is no integer of at least 1"}},
+        WrongUse{"run assets/demo -p x -t many", {"--threads", "'many' is no integer from 1 to 1024"}},
+        WrongUse{"run assets/demo -p x --temp hot", {"--temp = hot: not a number"}},
+        WrongUse{"run assets/demo -p x --top-p 1.5", {"top", "1.5"}},
+        WrongUse{"tokenize assets/demo -p x --decode", {"'x' is no token id", "0 to 4095"}},
+        WrongUse{"tokenize assets/demo -p 4096 --decode", {"'4096' is no token id"}},
+        WrongUse{"formats e2m7", {"unknown format 'e2m7'", "did you mean"}},
+        WrongUse{"recipes int4-g12x", {"int4-g12x", "-gN"}},
+        WrongUse{"recipes small5", {"small5", "did you mean 'small"}},
+        WrongUse{"demo --schemes int4-g32,int99", {"int99"}}));
+
+TEST(Usage, NothingAtAll) { expect_error(run_bitloom({}), 2, {"a verb is missing", "bitloom --help"}); }
+
+TEST(Usage, UnknownRecipeKey) {
+  const TempDir dir;
+  write_bytes(dir.file("bad.yaml"), "name: bad\nsteps:\n  - quantise: int4-g32\n");
+  expect_error(run_bitloom({"quantize", "assets/demo", dir.file("out"), "--recipe", dir.file("bad.yaml")}), 2,
+               {dir.file("bad.yaml"), "quantise", "did you mean 'quantize'?"});
+}
+
+TEST(Usage, PatternThatMatchesNothing) {
+  const TempDir dir;
+  write_bytes(dir.file("none.yaml"),
+              "name: none\nsteps:\n  - quantize: int4-g32\n    targets: [\"*.dwon_proj.weight\"]\n");
+  expect_error(run_bitloom({"quantize", "assets/demo", dir.file("out"), "--recipe", dir.file("none.yaml")}), 2,
+               {"*.dwon_proj.weight", "matches no"});
+}
+
+TEST(Usage, ExistingOutputNeedsForce) {
+  const TempDir dir;
+  const std::vector<std::string> command = {"quantize", "assets/demo", dir.file("out"), "--recipe", "int4-g32"};
+  ASSERT_EQ(run_bitloom(command).code, 0);
+  const std::string before = read_bytes(dir.file("out/bitloom.json"));
+  expect_error(run_bitloom({"quantize", "assets/demo", dir.file("out"), "--recipe", "int8-row"}), 2,
+               {dir.file("out"), "exists", "--force"});
+  EXPECT_EQ(read_bytes(dir.file("out/bitloom.json")), before);
+  ASSERT_EQ(run_bitloom({"quantize", "assets/demo", dir.file("out"), "--recipe", "int8-row", "--force"}).code, 0);
+  EXPECT_NE(read_bytes(dir.file("out/bitloom.json")), before);
+}
+
+}  // namespace
+}  // namespace bitloom::testing
