@@ -18,6 +18,9 @@ add_library(bitloom_options INTERFACE)
 # -ffp-contract=off for the same reason: an FMA formed here and not there would change codes between compilers.
 target_compile_options(bitloom_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wcast-qual -Werror -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(bitloom_options INTERFACE -Wno-restrict)  # false alarms in std::string: GCC bug 105651
+endif()
 if(BITLOOM_ASSERTS)
   target_compile_options(bitloom_options INTERFACE -UNDEBUG)
 endif()
