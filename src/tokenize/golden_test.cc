@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "tokenize/golden_strings.h"
+#include "tokenize/test_documents.h"
 
 namespace bitloom {
 namespace {
@@ -88,24 +89,14 @@ TEST(Golden, Stories260K) {
   expect_golden(Tokenizer::load(testing::shared_path("models/stories260K")), "stories260K");
 }
 
-Json assemble(const Json& file, const Json& description) {
-  Json document = description;
-  document["model"] = file["models"][description["model"].get<std::string>()];
-  document["model"].update(description["patch"]);
-  if (description["string_merges"].get<bool>()) {
-    for (Json& merge : document["model"]["merges"])
-      merge = merge[0].get<std::string>() + " " + merge[1].get<std::string>();
-  }
-  return document;
-}
-
 TEST(Golden, Synthetic) {
   const std::vector<std::string> strings = testing::golden_strings();
   const std::vector<uint32_t> crcs = testing::golden_crcs("synthetic");
-  const Json file = nlohmann::json::parse(read_text(testing::golden("tokenize/synthetic.json")));
+  const Json file = testing::synthetic_file();
   size_t at = 0;
-  for (const auto& [name, description] : file["tokenizers"].items()) {
-    const Tokenizer tokenizer = Tokenizer::from_json(assemble(file, description), name);
+  for (const auto& entry : file["tokenizers"].items()) {
+    const std::string& name = entry.key();
+    const Tokenizer tokenizer = Tokenizer::from_json(testing::assemble(file, name), name);
     int wrong = 0;
     for (size_t i = 0; i < strings.size(); i += 4) {
       ASSERT_LT(at, crcs.size());

@@ -2,17 +2,24 @@
 //
 // Control symbols ("<s>") and the unknown one that are written in the text are taken out first, as tokenizer.json's
 // added tokens are; the library by itself would spell them.
+//
+// The library takes its time (3 MB/s) and holds a whole text several times. So the text is cut into words, which are
+// remembered, where that cannot matter: at a single space between ASCII letters or digits, given that no piece has a
+// space behind another character and that a word by itself gets its space from the library ("dummy prefix").
 #include <sentencepiece_processor.h>
 
 #include "base/error.h"
 #include "io/hash.h"
 #include "tokenize/added_tokens.h"
 #include "tokenize/engine.h"
+#include "tokenize/piece_cache.h"
 
 namespace bitloom {
 namespace {
 
 constexpr std::string_view kSpace = "\xE2\x96\x81";
+
+bool is_ascii_word(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
 
 class SentencePieceEngine : public Tokenizer::Engine {
  public:
@@ -25,9 +32,11 @@ class SentencePieceEngine : public Tokenizer::Engine {
     if (processor_.bos_id() >= 0) bos = processor_.bos_id();
     if (processor_.eos_id() >= 0) eos = processor_.eos_id();
     if (bos) before_ = {*bos};
+    words_stand_alone_ = no_piece_spans_words() && adds_space_before_words();
   }
 
   std::vector<int32_t> encode(std::string_view text, bool add_special) const override {
+    PieceCache cache;
     std::vector<int32_t> ids;
     if (add_special) ids = before_;
     size_t done = 0;
@@ -38,11 +47,11 @@ class SentencePieceEngine : public Tokenizer::Engine {
         ++i;
         continue;
       }
-      append(text.substr(done, i - done), ids);
+      append(text.substr(done, i - done), cache, ids);
       ids.push_back(id);
       done = i += length;
     }
-    append(text.substr(done), ids);
+    append(text.substr(done), cache, ids);
     if (add_special) ids.insert(ids.end(), after_.begin(), after_.end());
     return ids;
   }
@@ -82,7 +91,44 @@ class SentencePieceEngine : public Tokenizer::Engine {
   }
 
  private:
-  void append(std::string_view text, std::vector<int32_t>& ids) const {
+  bool no_piece_spans_words() const {
+    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
+      if (processor_.IsControl(id) || processor_.IsUnknown(id)) continue;
+      std::string_view piece = processor_.IdToPiece(id);
+      while (piece.starts_with(kSpace)) piece.remove_prefix(kSpace.size());
+      if (piece.find(kSpace) != piece.npos || piece.find(' ') != piece.npos) return false;
+    }
+    return true;
+  }
+
+  bool adds_space_before_words() const {
+    std::vector<int32_t> apart;
+    append_word("a", apart);
+    append_word("b", apart);
+    std::vector<int32_t> together;
+    append_word("a b", together);
+    const int space = processor_.PieceToId({kSpace.data(), kSpace.size()});
+    return apart == together && !processor_.IsUnknown(space);
+  }
+
+  void append(std::string_view text, PieceCache& cache, std::vector<int32_t>& ids) const {
+    size_t begin = 0;
+    for (size_t i = 1; words_stand_alone_ && i + 1 < text.size(); ++i) {
+      if (text[i] != ' ' || !is_ascii_word(text[i - 1]) || !is_ascii_word(text[i + 1])) continue;
+      append_remembered(text.substr(begin, i - begin), cache, ids);
+      begin = i + 1;
+    }
+    append_remembered(text.substr(begin), cache, ids);
+  }
+
+  void append_remembered(std::string_view word, PieceCache& cache, std::vector<int32_t>& ids) const {
+    if (cache.find(word, ids)) return;
+    const size_t before = ids.size();
+    append_word(word, ids);
+    cache.insert(word, ids.data() + before, ids.size() - before);
+  }
+
+  void append_word(std::string_view text, std::vector<int32_t>& ids) const {
     if (text.empty()) return;
     std::vector<int> pieces;
     const auto status = processor_.Encode({text.data(), text.size()}, &pieces);
@@ -104,6 +150,7 @@ class SentencePieceEngine : public Tokenizer::Engine {
   sentencepiece::SentencePieceProcessor processor_;
   TokenTrie symbols_;
   std::vector<int32_t> before_, after_;
+  bool words_stand_alone_ = false;
 };
 
 }  // namespace

@@ -1,0 +1,162 @@
+// Documents and files that are refused, with what the message says.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/error.h"
+#include "tokenize/test_documents.h"
+#include "tokenize/tokenizer.h"
+
+namespace bitloom {
+namespace {
+
+template <typename F>
+void expect_refused(const std::string& message, F action) {
+  try {
+    action();
+    ADD_FAILURE() << "accepted; expected: " << message;
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kRefused) << e.what();
+    EXPECT_EQ(e.what(), message);
+  }
+}
+
+// Puts `value` at `pointer` of the tiny document.
+void expect_refused_with(const std::string& pointer, const Json& value, const std::string& message) {
+  Json document = testing::tiny_document();
+  document[Json::json_pointer(pointer)] = value;
+  expect_refused("tokenizer.json: " + message, [&] { Tokenizer::from_json(document, "tokenizer.json"); });
+}
+
+TEST(Refusal, UnsupportedPartsAreNamedWithWhatIsSupported) {
+  expect_refused_with(
+      "/normalizer/normalizers/0/type", "Precompiled",
+      "normalizer.normalizers[0].type is 'Precompiled', which bitloom does not support (supported: NFC, "
+      "NFD, NFKC, NFKD, Lowercase, StripAccents, Nmt, ByteLevel, Strip, Prepend, Replace, Sequence)");
+  expect_refused_with("/pre_tokenizer/pretokenizers/1", Json{{"type", "UnicodeScripts"}},
+                      "pre_tokenizer.pretokenizers[1].type is 'UnicodeScripts', which bitloom does not support "
+                      "(supported: ByteLevel, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, Metaspace, "
+                      "CharDelimiterSplit, BertPreTokenizer, Sequence)");
+  expect_refused_with("/model/type", "Unigram",
+                      "model.type is 'Unigram', which bitloom does not support (supported: BPE)");
+  expect_refused_with("/model/dropout", 0.1, "model.dropout is 0.1; only null and 0 are supported");
+  expect_refused_with("/post_processor/type", "Magic",
+                      "post_processor.type is 'Magic', which bitloom does not support (supported: TemplateProcessing, "
+                      "ByteLevel, RobertaProcessing, BertProcessing, Sequence)");
+  expect_refused_with(
+      "/decoder", Json{{"type", "WordPiece"}},
+      "decoder.type is 'WordPiece', which bitloom does not support (supported: ByteLevel, ByteFallback, "
+      "Fuse, Replace, Strip, Metaspace, BPEDecoder, Sequence)");
+}
+
+TEST(Refusal, BrokenVocabularies) {
+  expect_refused_with("/model/vocab/a", 3, "model.vocab gives id 3 to both 'a' and 'b'");
+  expect_refused_with("/model/vocab/a", -3, "model.vocab['a'] is -3, must be a token id");
+  expect_refused_with("/model/vocab/a", 1.5, "model.vocab['a'] is 1.5, must be a token id");
+  expect_refused_with("/model/vocab/a", 4294967296, "model.vocab['a'] is 4294967296, must be below 2147483647");
+  expect_refused_with("/model/vocab", Json::array(), "model.vocab is no object of tokens and ids");
+  expect_refused_with("/model", Json::object(), "model lacks the key 'vocab'");
+}
+
+TEST(Refusal, BrokenMerges) {
+  expect_refused_with("/model/merges/1", "a c", "model.merges[1] names 'c', which is not in the vocabulary");
+  expect_refused_with("/model/merges/1", "b a", "model.merges[1] names 'ba', which is not in the vocabulary");
+  expect_refused_with("/model/merges/1", "a  b",
+                      "model.merges[1] is 'a  b', must be two tokens with one space between them");
+  expect_refused_with("/model/merges/1", Json::array({"a"}), "model.merges[1] has 1 parts, must be a pair");
+  expect_refused_with("/model/merges/1", 7, "model.merges[1] is no string");
+  expect_refused_with("/model/merge_ranks", Json::array({1}), "model.merge_ranks has 1 entries, merges has 3");
+}
+
+TEST(Refusal, BrokenAddedTokens) {
+  expect_refused_with("/added_tokens/1/id", 7,
+                      "added_tokens[1].id is 7 for the token '</s>', but the vocabulary makes it 1");
+  expect_refused_with("/added_tokens/2", Json{{"id", 20}, {"content", "<x>"}},
+                      "added_tokens[2].id is 20 for the token '<x>', but the vocabulary makes it 13");
+  Json document = testing::tiny_document();
+  document["normalizer"] = {{"type", "Lowercase"}};
+  document["added_tokens"].push_back({{"id", 13}, {"content", "X"}, {"normalized", true}});
+  document["added_tokens"].push_back({{"id", 14}, {"content", "x"}, {"normalized", true}});
+  expect_refused("t: added_tokens has the token 'x' (id 14), which normalizes to 'x': empty or the same as another's",
+                 [&] { Tokenizer::from_json(document, "t"); });
+}
+
+TEST(Refusal, BrokenParts) {
+  expect_refused_with("/pre_tokenizer/pretokenizers/0/behavior", "Sideways",
+                      "pre_tokenizer.pretokenizers[0].behavior is 'Sideways' (supported: Removed, Isolated, "
+                      "MergedWithPrevious, MergedWithNext, Contiguous)");
+  expect_refused_with("/pre_tokenizer/pretokenizers/0/pattern", Json{{"Regex", "[a-z&&[^b]]"}},
+                      "pre_tokenizer.pretokenizers[0].pattern.Regex is the regex '[a-z&&[^b]]', which intersects "
+                      "character classes with '&&', which bitloom does not support");
+  expect_refused_with("/pre_tokenizer", Json{{"type", "Metaspace"}, {"replacement", "__"}},
+                      "pre_tokenizer.replacement is '__', must be one character");
+  expect_refused_with("/pre_tokenizer", Json{{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "last"}},
+                      "pre_tokenizer.prepend_scheme is 'last' (supported: always, first, never)");
+  expect_refused_with(
+      "/pre_tokenizer",
+      Json{{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "first"}, {"add_prefix_space", false}},
+      "pre_tokenizer.prepend_scheme is 'first', but add_prefix_space is false");
+  expect_refused_with("/post_processor/single/0/SpecialToken/id", "<t>",
+                      "post_processor.single[0].SpecialToken.id is '<t>', which special_tokens lacks");
+  expect_refused_with("/post_processor/single/1/Sequence/id", "B",
+                      "post_processor.single[1].Sequence.id is 'B'; a single sequence has only 'A'");
+  expect_refused_with("/normalizer", Json{{"type", "Replace"}, {"pattern", {{"String", ""}}}, {"content", "x"}},
+                      "normalizer.pattern.String is empty");
+}
+
+TEST(Refusal, AnUnknownTokenThatIsMissingIsNamedWhenNeeded) {
+  Json document = testing::tiny_document();
+  document["model"]["unk_token"] = "<unk>";
+  const Tokenizer tokenizer = Tokenizer::from_json(document, "t");
+  EXPECT_EQ(tokenizer.encode("ab", false), (std::vector<int32_t>{5}));
+  expect_refused("t: model: unk_token '<unk>' is not in the vocabulary", [&] { tokenizer.encode("x"); });
+}
+
+template <typename T>
+std::string bytes_of(T value) {
+  std::string bytes(sizeof(T), '\0');
+  std::memcpy(bytes.data(), &value, sizeof(T));
+  return bytes;
+}
+
+std::string record(float score, const std::string& token) {
+  return bytes_of(score) + bytes_of(static_cast<int32_t>(token.size())) + token;
+}
+
+void expect_bin_refused(const std::string& content, const std::string& message) {
+  const testing::TempDir directory;
+  const std::string path = directory.file("tokenizer.bin");
+  testing::write_file(path, content);
+  expect_refused(path + message, [&] { tokenizer_json_from_llama2c(path); });
+}
+
+TEST(Refusal, BrokenLlama2cFiles) {
+  const std::string start = bytes_of(int32_t{5}) + record(0, "<unk>") + record(0, "\n<s>\n") + record(0, "\n</s>\n");
+  expect_bin_refused("", ": 0 bytes are too few for a tokenizer.bin");
+  expect_bin_refused(bytes_of(int32_t{5}) + record(0, "<unk>"), ": 1 tokens, must be at least 3 (unknown, BOS, EOS)");
+  expect_bin_refused(start + "abc", ": byte 44: token 3 is cut off");
+  expect_bin_refused(start + bytes_of(1.f) + bytes_of(int32_t{2000000000}) + "x",
+                     ": byte 44: token 3 claims 2000000000 bytes, 1 are left");
+  expect_bin_refused(start + bytes_of(1.f) + bytes_of(int32_t{-1}), ": byte 44: token 3 claims -1 bytes, 0 are left");
+  expect_bin_refused(start + record(0, "a") + record(0, "a"), ": tokens 3 and 4 are both 'a'");
+  expect_bin_refused(start + record(0, "\xFF"), ": token 3 is not valid UTF-8");
+  expect_bin_refused(start + record(std::numeric_limits<float>::infinity(), "a"), ": token 3 has the score inf");
+  expect_bin_refused(start + record(0, std::string(1025, 'a')), ": token 3 is 1025 bytes long (at most 1024)");
+}
+
+TEST(Refusal, BrokenSentencePieceModel) {
+  const testing::TempDir directory;
+  testing::write_file(directory.file("tokenizer.model"), "no model");
+  try {
+    Tokenizer::load(directory.path());
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kRefused);
+    EXPECT_THAT(e.what(),
+                ::testing::StartsWith(directory.file("tokenizer.model") + ": the SentencePiece library says: "));
+  }
+}
+
+}  // namespace
+}  // namespace bitloom

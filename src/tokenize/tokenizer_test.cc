@@ -1,0 +1,221 @@
+#include "tokenize/tokenizer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "tokenize/golden_strings.h"
+#include "tokenize/test_documents.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::tiny_document;
+
+Tokenizer tiny() { return Tokenizer::from_json(tiny_document(), "model/tokenizer.json"); }
+
+TEST(Tokenizer, EncodesAndDecodes) {
+  const Tokenizer tokenizer = tiny();
+  EXPECT_THAT(tokenizer.encode("ab ab"), ElementsAre(0, 5, 7));
+  EXPECT_THAT(tokenizer.encode("ab ab", false), ElementsAre(5, 7));
+  EXPECT_THAT(tokenizer.encode("a</s>\u00E4", false), ElementsAre(2, 1, 8, 9));
+  EXPECT_THAT(tokenizer.encode(""), ElementsAre(0));
+  const std::vector<int32_t> ids = {0, 5, 7, 1};
+  EXPECT_EQ(tokenizer.decode(ids), "ab ab");
+  EXPECT_EQ(tokenizer.decode(ids, false), "<s>ab ab</s>");
+  EXPECT_EQ(tokenizer.decode(std::vector<int32_t>{5, 99, -1, 5}), "abab");  // the package skips unknown ids too
+}
+
+TEST(Tokenizer, SaysWhatItIs) {
+  const Tokenizer tokenizer = tiny();
+  EXPECT_EQ(tokenizer.vocab_size(), 13);
+  EXPECT_EQ(tokenizer.token_to_id("\u0120ab"), 7);
+  EXPECT_EQ(tokenizer.token_to_id("</s>"), 1);
+  EXPECT_EQ(tokenizer.token_to_id("zz"), std::nullopt);
+  EXPECT_EQ(tokenizer.id_to_token(7), "\u0120ab");
+  EXPECT_EQ(tokenizer.describe(), "tokenizer.json byte-level BPE, 13 tokens");
+  EXPECT_EQ(tokenizer.bos_id(), 0);
+  EXPECT_EQ(tokenizer.eos_id(), std::nullopt);
+  EXPECT_TRUE(tokenizer.adds_bos());
+}
+
+TEST(Tokenizer, HashIsTheDefinitions) {
+  EXPECT_EQ(tiny().hash(), tiny().hash());
+  EXPECT_EQ(tiny().hash().size(), 64u);
+  Json other = tiny_document();
+  other["model"]["merges"] = Json::array({"a b", "Ġ ab", "Ġ a"});
+  EXPECT_NE(Tokenizer::from_json(other, "x").hash(), tiny().hash());
+}
+
+template <typename F>
+void expect_error(ErrorKind kind, const std::string& message, F action) {
+  try {
+    action();
+    ADD_FAILURE() << "no error; expected: " << message;
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), kind) << e.what();
+    EXPECT_EQ(e.what(), message);
+  }
+}
+
+TEST(Tokenizer, RefusesIllFormedTextAndUnknownIds) {
+  const Tokenizer tokenizer = tiny();
+  expect_error(ErrorKind::kRefused, "text to tokenize: byte 2 is not valid UTF-8", [&] { tokenizer.encode("ab\xC3"); });
+  expect_error(ErrorKind::kUsage, "model/tokenizer.json: no token has id 13 (ids go from 0 to 12)",
+               [&] { tokenizer.id_to_token(13); });
+  expect_error(ErrorKind::kUsage, "model/tokenizer.json: no token has id -1 (ids go from 0 to 12)",
+               [&] { tokenizer.id_to_token(-1); });
+}
+
+TEST(Tokenizer, EncodesInSeveralThreads) {
+  const Tokenizer tokenizer = Tokenizer::load("assets/demo");
+  const std::string text = read_text("assets/demo/evaluation.txt").substr(0, 60000);
+  const std::vector<int32_t> expected = tokenizer.encode(text);
+  std::vector<std::vector<int32_t>> results(4);
+  std::vector<std::thread> threads;
+  for (auto& result : results) threads.emplace_back([&tokenizer, &text, &result] { result = tokenizer.encode(text); });
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& result : results) EXPECT_EQ(result, expected);
+  EXPECT_EQ(tokenizer.decode(expected), text);
+}
+
+// Pieces of a megabyte: quadratic work would take minutes.
+TEST(Tokenizer, LongPiecesTakeNoLongTime) {
+  std::string text;
+  for (int i = 0; i < 500000; ++i) text += i % 7 ? "ab" : "ba";
+  const Tokenizer tokenizer = tiny();
+  const std::vector<int32_t> ids = tokenizer.encode(text);
+  EXPECT_EQ(tokenizer.decode(ids), text);
+  EXPECT_EQ(tokenizer.encode(std::string(1000000, ' ')).size(), 1000001u);
+}
+
+// Cutting a whole text where no merge reaches must not change its ids: the same with a merge that spoils the cutting.
+TEST(Tokenizer, CuttingWholeTextsChangesNothing) {
+  const Json document = testing::synthetic("llama2");
+  Json uncut = document;
+  uncut["model"]["vocab"]["<0x00><0x00>"] = document["model"]["vocab"].size();
+  uncut["model"]["merges"].push_back(Json::array({"<0x00>", "<0x00>"}));
+  const Tokenizer one = Tokenizer::from_json(document, "cut");
+  const Tokenizer other = Tokenizer::from_json(uncut, "uncut");
+  std::string text;
+  for (const std::string& part : testing::golden_strings()) text += part.find('\0') == part.npos ? part : "";
+  EXPECT_EQ(one.encode(text), other.encode(text));
+}
+
+std::string streamed(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+  Tokenizer::Stream stream(tokenizer);
+  std::string text;
+  for (const int32_t id : ids) {
+    const std::string part = stream.push(id);
+    EXPECT_EQ(first_invalid_utf8(part), part.size());
+    text += part;
+  }
+  return text + stream.finish();
+}
+
+TEST(Stream, GivesWhatDecodeGivesInWholeCharacters) {
+  for (const char* name : {"llama3", "llama2", "metaspace-always", "gpt2-prefix-space", "gemma"}) {
+    const Tokenizer tokenizer = Tokenizer::from_json(testing::synthetic(name), name);
+    const std::vector<std::string> strings = testing::golden_strings();
+    for (size_t i = 0; i < strings.size(); i += 16) {
+      if (strings[i].find("\uFFFD") != std::string::npos) continue;
+      const std::vector<int32_t> ids = tokenizer.encode(strings[i]);
+      ASSERT_EQ(streamed(tokenizer, ids), tokenizer.decode(ids)) << name << " " << i;
+    }
+  }
+}
+
+TEST(Stream, WaitsForTheRestOfACharacter) {
+  const Tokenizer tokenizer = tiny();
+  Tokenizer::Stream stream(tokenizer);
+  EXPECT_EQ(stream.push(2), "a");
+  EXPECT_EQ(stream.push(10), "");  // E2 82 AC, the euro sign
+  EXPECT_EQ(stream.push(11), "");
+  EXPECT_EQ(stream.push(12), "\u20AC");
+  EXPECT_EQ(stream.push(0), "");  // special
+  EXPECT_EQ(stream.push(7), " ab");
+  EXPECT_EQ(stream.push(10), "");
+  EXPECT_EQ(stream.finish(), "\uFFFD");
+  EXPECT_EQ(stream.finish(), "");
+}
+
+TEST(Stream, DoesNotWaitForEver) {
+  const Tokenizer tokenizer = tiny();
+  Tokenizer::Stream stream(tokenizer);
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += stream.push(12);
+  EXPECT_GT(text.size(), 2900u);
+  EXPECT_EQ(text + stream.finish(), tokenizer.decode(std::vector<int32_t>(1000, 12)));
+}
+
+class Directory : public ::testing::Test {
+ protected:
+  void SetUp() override { write("tokenizer.json", tiny_document()); }
+  void write(const std::string& name, const Json& content) const {
+    testing::write_file(directory_.file(name), content.dump());
+  }
+  std::string file(const std::string& name) const { return directory_.file(name); }
+  Tokenizer load() const { return Tokenizer::load(directory_.path()); }
+
+ private:
+  testing::TempDir directory_;
+};
+
+TEST_F(Directory, SpecialTokensComeFromTheFirstFileThatNamesThem) {
+  EXPECT_EQ(load().bos_id(), 0);  // the post-processor's
+  EXPECT_EQ(load().eos_id(), std::nullopt);
+  write("generation_config.json", {{"eos_token_id", {5, 6}}});
+  EXPECT_EQ(load().eos_id(), 5);
+  write("config.json", {{"bos_token_id", 2}, {"eos_token_id", 3}});
+  EXPECT_EQ(load().bos_id(), 2);
+  EXPECT_EQ(load().eos_id(), 3);
+  EXPECT_FALSE(load().adds_bos());
+  write("special_tokens_map.json", {{"bos_token", {{"content", "<s>"}}}, {"eos_token", "a"}});
+  EXPECT_EQ(load().bos_id(), 0);
+  EXPECT_EQ(load().eos_id(), 2);
+  EXPECT_TRUE(load().adds_bos());
+  write("tokenizer_config.json", {{"bos_token", nullptr}, {"eos_token", "</s>"}});
+  EXPECT_EQ(load().bos_id(), std::nullopt);
+  EXPECT_EQ(load().eos_id(), 1);
+}
+
+TEST_F(Directory, FlagsOfTheConfigDecideAsInTransformers5) {
+  write("tokenizer_config.json", {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", false}});
+  EXPECT_FALSE(load().adds_bos());
+  EXPECT_THAT(load().encode("a"), ElementsAre(2));
+  write("tokenizer_config.json", {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_eos_token", true}});
+  EXPECT_THAT(load().encode("a"), ElementsAre(2, 1));
+  write("tokenizer_config.json",
+        {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}, {"add_eos_token", true}});
+  EXPECT_THAT(load().encode("a"), ElementsAre(0, 2, 1));
+  EXPECT_THAT(load().encode("a", false), ElementsAre(2));
+}
+
+TEST_F(Directory, RefusesContradictions) {
+  write("config.json", {{"eos_token_id", 13}});
+  expect_error(ErrorKind::kRefused, file("config.json") + ": eos_token_id is 13, but the tokenizer has only 13 tokens",
+               [&] { load(); });
+  write("tokenizer_config.json", {{"eos_token", "<end>"}});
+  expect_error(ErrorKind::kRefused,
+               file("tokenizer_config.json") + ": eos_token is '<end>', which is not in the vocabulary",
+               [&] { load(); });
+  const testing::TempDir empty;
+  expect_error(ErrorKind::kRefused, empty.path() + ": no tokenizer.json, tokenizer.model or tokenizer.bin",
+               [&] { Tokenizer::load(empty.path()); });
+}
+
+TEST(Tokenizer, DemoIsWhatItsConfigSays) {
+  const Tokenizer tokenizer = Tokenizer::load("assets/demo");
+  EXPECT_EQ(tokenizer.vocab_size(), 4096);
+  EXPECT_EQ(tokenizer.bos_id(), 0);
+  EXPECT_EQ(tokenizer.eos_id(), 1);
+  EXPECT_TRUE(tokenizer.adds_bos());
+  EXPECT_EQ(tokenizer.describe(), "tokenizer.json byte-level BPE, 4096 tokens");
+}
+
+}  // namespace
+}  // namespace bitloom
