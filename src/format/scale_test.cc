@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "format/format.h"
+#include "format/minifloat/cast.h"
 
 namespace bitloom {
 namespace {
@@ -95,6 +96,17 @@ TEST(Scale, RoundsToNearest) {
   EXPECT_EQ(round_scale(ScaleType::kE8M0, 0.75f, 7), 1.0f);
   EXPECT_EQ(round_scale(ScaleType::kE4M3TwoLevel, 3.5f, 6), 3.5f);
   EXPECT_EQ(round_scale(ScaleType::kE4M3TwoLevel, 1.66667f, 6), 1.625f);
+}
+
+TEST(Scale, E4M3AgreesWithTheCast) {
+  for (int code = 1; code < 0x7E; ++code) {
+    const float a = decode_minifloat(kE4M3Fn, static_cast<uint8_t>(code));
+    const float b = decode_minifloat(kE4M3Fn, static_cast<uint8_t>(code + 1)), middle = (a + b) / 2;
+    for (const float x : {a, std::nextafter(a, b), std::nextafter(middle, a), middle, std::nextafter(middle, b)}) {
+      EXPECT_EQ(round_scale(ScaleType::kE4M3TwoLevel, x, 6), decode_minifloat(kE4M3Fn, cast_minifloat(kE4M3Fn, x)))
+          << x;
+    }
+  }
 }
 
 TEST(Scale, EndsOfTypes) {

@@ -91,6 +91,8 @@ GroupQuantizer::GroupQuantizer(const QuantSpec& spec, float tensor_scale)
   const auto& levels = grid.levels;
   const size_t n = levels.size();
   max_abs_ = spec.asymmetric ? max_code_ : grid.max_abs;
+  bottom_level_ = levels[0];
+  top_level_ = levels[n - 1];
   high_limit_ = levels[n - 1] + (levels[n - 1] - levels[n - 2]) / 2 + kScaleSlack * grid.max_abs;
   low_limit_ = levels[0] - (levels[1] - levels[0]) / 2 - kScaleSlack * grid.max_abs;
   decode_ = grid.decode;

@@ -83,6 +83,8 @@ class GroupQuantizer {
  private:
   float wanted_scale(const WeightRange& range, float divisor) const;
   float stored_scale(const WeightRange& range, MxMode mode) const;
+  /// How far the outermost weight of the range lies beyond the outermost level.
+  float clipped(const WeightRange& range, const GroupScale& scale) const;
   void encode_run(const float* y, int64_t n, uint8_t zero, uint8_t* codes) const;
   void snap_run(const float* y, int64_t n, uint8_t zero, float* levels) const;
 
@@ -91,6 +93,7 @@ class GroupQuantizer {
   FormatLimits limits_;
   float max_abs_;  // largest magnitude of a level
   float max_code_;
+  float bottom_level_, top_level_;
   float low_limit_, high_limit_;  // y beyond these is saturated
   std::vector<float> decode_;
   std::unique_ptr<const ArrayEncoder> encoder_;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "round/abs_power.h"
 #include "round/group_quantizer.h"
 #include "round/rank.h"
 
@@ -108,6 +109,15 @@ std::vector<GroupScale> GroupQuantizer::candidates(const WeightRange& range) con
   return scales;
 }
 
+float GroupQuantizer::clipped(const WeightRange& range, const GroupScale& scale) const {
+  const float zero = static_cast<float>(scale.zero);
+  const float top = spec_.asymmetric ? max_code_ - zero : top_level_;
+  const float bottom = spec_.asymmetric ? -zero : bottom_level_;
+  const float above = range.high > 0 ? range.high - scale.scale * top : 0;
+  const float below = range.low < 0 ? scale.scale * bottom - range.low : 0;
+  return std::max({above, below, 0.0f});
+}
+
 GroupScale GroupQuantizer::choose(const WeightGroup& group) const {
   const WeightRange range = find_range(group);
   if (spec_.range.kind != RangeRule::Kind::kMse || range.is_zero()) return scale_for(range);
@@ -115,6 +125,10 @@ GroupScale GroupQuantizer::choose(const WeightGroup& group) const {
   GroupScale best = scale_for(range);
   double least = std::numeric_limits<double>::infinity();
   for (const GroupScale& candidate : candidates(range)) {
+    // The outermost weight alone may cost more than the best so far; 1e-4 covers the error of abs_power twice.
+    float bound = clipped(range, candidate) / unit;
+    abs_power(&bound, 1, spec_.range.mse_exponent);
+    if (group.importance == nullptr && static_cast<double>(bound) * (1 - 1e-4) > least) continue;
     const double error = this->error(group, candidate, spec_.range.mse_exponent, unit);
     if (error < least) best = candidate, least = error;
   }

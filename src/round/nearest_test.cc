@@ -197,6 +197,18 @@ TEST(Nearest, ClipSearchNeverLoses) {
   EXPECT_LT(error_of(w, "int2-g64-mse2"), 0.9 * error_of(w, "int2-narrow-g64"));
 }
 
+/// Candidates that are passed over because of one clipped weight are never the best: as with equal importance, which
+/// switches that shortcut off.
+TEST(Nearest, ClipSearchShortcutChangesNothing) {
+  const DenseMatrix w = normal_matrix(16, 192, 18);
+  const std::vector<float> equal(192, 1.0f);
+  for (const char* spec :
+       {"int2-g32-mse", "int4-g32-mse", "int8-row-mse", "int3-g64-asym-mse", "e2m1-g16-e4m3x-mse", "nf4-g64-mse2",
+        "mxfp4-mse", "e4m3fn-row-mse", "table[0;1;3]-g32-mse", "int4-block4x8-mse0.7"}) {
+    EXPECT_TRUE(same_bytes(*round_matrix(w, spec), *round_matrix(w, spec, nullptr, equal.data()))) << spec;
+  }
+}
+
 TEST(Nearest, ImportanceSteersTheClipSearch) {
   DenseMatrix w = normal_matrix(8, 64, 9);
   for (int64_t r = 0; r < 8; ++r) w.values()[static_cast<size_t>(r * 64)] = 1.0f;  // an outlier in column 0
