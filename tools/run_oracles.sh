@@ -14,7 +14,7 @@ failed=0
 for script in tests/oracle/*.py; do
   folder=$(basename "$script" .py | sed 's/_.*//')
   echo "$script"
-  "$venv/bin/python" "$script" --out "build/oracle/golden/$folder"
+  "$venv/bin/python" -P "$script" --out "build/oracle/golden/$folder"
 done
 diff -rq tests/golden build/oracle/golden || failed=1
 [ "$failed" = 0 ] && echo "oracle: every golden file is reproduced"
