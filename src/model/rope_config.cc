@@ -38,9 +38,11 @@ int64_t rotated_channels(const ConfigReader& settings, const RopeRules& rules) {
     settings.refuse_value("partial_rotary_factor", "but this architecture rotates whole heads");
   }
   const auto dim = static_cast<int64_t>(static_cast<double>(rules.head_dim) * factor);
-  if (dim < 1 || (dim + 1) / 2 * 2 > rules.head_dim) {
-    refuse("{}: rotary embedding of {} channels does not fit heads of {} channels", settings.origin(), dim,
-           rules.head_dim);
+  // The bound is far above any model's heads, and keeps a lying file from filling the memory with frequencies.
+  constexpr int64_t kMaxChannels = 65536;
+  if (dim < 1 || dim > kMaxChannels || (dim + 1) / 2 * 2 > rules.head_dim) {
+    refuse("{}: rotary embedding of {} channels does not fit heads of {} channels (at most {})", settings.origin(), dim,
+           rules.head_dim, kMaxChannels);
   }
   return dim;
 }
