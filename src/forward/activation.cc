@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "forward/simd_math.h"
-#include "forward/vector_clones.h"
+#include "base/vector_clones.h"
 
 namespace bitloom {
 namespace {

@@ -1,7 +1,7 @@
 #include "forward/softmax.h"
 
 #include "forward/simd_math.h"
-#include "forward/vector_clones.h"
+#include "base/vector_clones.h"
 
 namespace bitloom {
 namespace {
