@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "forward/simd_math.h"
 #include "base/vector_clones.h"
+#include "forward/simd_math.h"
 
 namespace bitloom {
 namespace {
