@@ -161,7 +161,7 @@ int run_program(const std::vector<std::string>& arguments) {
     print_error(error.what());
     return error.exit_code();
   } catch (const Interrupted& interrupted) {
-    print_error("interrupted; nothing was written");
+    print_error("interrupted");
     return 128 + interrupted.signal;
   } catch (const std::bad_alloc&) {
     print_error("out of memory");
