@@ -15,17 +15,21 @@ namespace {
 constexpr uint32_t kLongestString = 4096;
 constexpr uint64_t kLargestVocab = uint64_t{1} << 31;  // token ids are int32
 
+void put_bytes(std::vector<std::byte>& out, const void* data, size_t count) {
+  const size_t at = out.size();
+  out.resize(at + count);
+  if (count > 0) std::memcpy(out.data() + at, data, count);
+}
+
 template <typename T>
 void put(std::vector<std::byte>& out, T value) {
-  const auto* bytes = reinterpret_cast<const std::byte*>(&value);
-  out.insert(out.end(), bytes, bytes + sizeof value);
+  put_bytes(out, &value, sizeof value);
 }
 
 void put_string(std::vector<std::byte>& out, const std::string& text) {
   const auto length = static_cast<uint32_t>(std::min<size_t>(text.size(), kLongestString));
   put(out, length);
-  const auto* bytes = reinterpret_cast<const std::byte*>(text.data());
-  out.insert(out.end(), bytes, bytes + length);
+  put_bytes(out, text.data(), length);
 }
 
 std::string get_string(ByteReader& reader, const char* what) {
@@ -96,8 +100,7 @@ ReferenceHeader reference_header(int64_t vocab, const TextWindows& windows, cons
 
 std::vector<std::byte> encode_reference_header(const ReferenceHeader& header) {
   std::vector<std::byte> out;
-  const auto* magic = reinterpret_cast<const std::byte*>(kReferenceMagic);
-  out.insert(out.end(), magic, magic + 8);
+  put_bytes(out, kReferenceMagic, 8);
   put(out, kReferenceVersion);
   put(out, uint32_t{0});
   put(out, header.vocab);

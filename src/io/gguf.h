@@ -26,7 +26,7 @@ struct GgufTensor {
   uint32_t type = 0;  // ggml type id
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
-  std::shared_ptr<const void> owner;
+  std::shared_ptr<const MappedFile> owner;
   std::string file;
 };
 

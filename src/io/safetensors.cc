@@ -169,6 +169,7 @@ SafetensorsFile open_safetensors(const std::string& path) {
     }
     result.tensors.push_back(read_entry(*file, name, entry, parts.data));
     result.tensors.back().owner = file;
+    result.tensors.back().mapping = file;
   }
   // An empty tensor sorts before the one that begins at the same place.
   std::sort(result.tensors.begin(), result.tensors.end(), [](const TensorView& a, const TensorView& b) {

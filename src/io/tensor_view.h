@@ -11,6 +11,7 @@
 
 #include "base/dtype.h"
 #include "base/row_source.h"
+#include "io/mapped_file.h"
 
 namespace bitloom {
 
@@ -21,6 +22,8 @@ struct TensorView {
   std::span<const std::byte> bytes;
   std::shared_ptr<const void> owner;
   std::string file;  // path, for messages
+  // The file that holds `bytes`, for its release(); null when they lie in no mapped file.
+  std::shared_ptr<const MappedFile> mapping = nullptr;
 
   int64_t elements() const;
 };

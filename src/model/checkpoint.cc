@@ -46,6 +46,7 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path) {
     StoredTensor& stored = parts.tensors.at(expected.name);
     checkpoint->index_[expected.name] = checkpoint->tensors_.size();
     if (stored.out_in) checkpoint->out_in_[expected.name] = std::move(stored.out_in);
+    checkpoint->pieces_[expected.name] = std::move(stored.pieces);
     checkpoint->tensors_.push_back({expected.name, std::move(stored.shape), std::move(stored.rows)});
   }
   return checkpoint;
@@ -60,6 +61,12 @@ const CheckpointTensor& Checkpoint::tensor(const std::string& name) const {
 RowSourcePtr Checkpoint::matrix(const Linear& linear) const {
   const auto at = out_in_.find(linear.weight);
   return at == out_in_.end() ? tensor(linear.weight).rows : at->second;
+}
+
+void Checkpoint::release(const std::string& name) const {
+  const auto at = pieces_.find(name);
+  if (at == pieces_.end()) return;
+  for (const MappedPiece& piece : at->second) piece.file->release(piece.bytes);
 }
 
 std::vector<float> Checkpoint::vector(const std::string& name) const { return tensor(name).rows->decode_all(); }

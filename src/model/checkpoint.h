@@ -5,11 +5,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/row_source.h"
 #include "io/json.h"
+#include "io/mapped_file.h"
 #include "model/graph.h"
 #include "tokenize/tokenizer.h"
 
@@ -21,6 +23,12 @@ struct CheckpointTensor {
   std::string name;
   std::vector<int64_t> shape;  // as a Hugging Face checkpoint would store it; a quantized matrix is always [out, in]
   RowSourcePtr rows;           // see dense_rows() for how dimensions fold
+};
+
+/// A tensor's bytes, or some of them, in a mapped file.
+struct MappedPiece {
+  std::shared_ptr<const MappedFile> file;
+  std::span<const std::byte> bytes;
 };
 
 /// What the loaders of the three kinds hand over; model/checkpoint_loader.h.
@@ -48,6 +56,8 @@ class Checkpoint {
   const CheckpointTensor& tensor(const std::string& name) const;
   /// W [out, in] of a linear layer, transposed here when the file holds [in, out].
   RowSourcePtr matrix(const Linear& linear) const;
+  /// The tensor's pages leave resident memory until it is decoded again: for walks over models larger than memory.
+  void release(const std::string& name) const;
   /// Every value of a small tensor (norms, biases).
   std::vector<float> vector(const std::string& name) const;
 
@@ -68,7 +78,8 @@ class Checkpoint {
   std::vector<std::string> unused_;
   std::map<std::string, size_t> index_;
   std::map<std::string, RowSourcePtr> out_in_;  // W [out, in] of the weights that `tensors_` holds as [in, out]
-  std::shared_ptr<const GgufFile> gguf_;        // GGUF only
+  std::map<std::string, std::vector<MappedPiece>> pieces_;
+  std::shared_ptr<const GgufFile> gguf_;  // GGUF only
   mutable std::mutex tokenizer_lock_;
   mutable std::shared_ptr<const Tokenizer> tokenizer_;
 };

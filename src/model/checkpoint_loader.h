@@ -16,6 +16,7 @@ struct StoredTensor {
   std::vector<int64_t> shape;
   RowSourcePtr rows;
   RowSourcePtr out_in;  // W [out, in] where `rows` is [in, out]; else null
+  std::vector<MappedPiece> pieces = {};  // its bytes in the files, for release()
 };
 
 struct CheckpointParts {

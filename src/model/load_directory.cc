@@ -119,7 +119,7 @@ StoredTensor DirectoryTensors::take_dense(const TensorView& view, const Expected
   if (!info(view.dtype).is_float) {
     refuse("{}: tensor '{}' has dtype {}, expected a floating-point type", view.file, view.name, info(view.dtype).name);
   }
-  return {view.shape, dense_rows(view), in_out ? transposed_rows(view) : nullptr};
+  return {view.shape, dense_rows(view), in_out ? transposed_rows(view) : nullptr, {{view.mapping, view.bytes}}};
 }
 
 StoredTensor DirectoryTensors::take_quantized(const QuantizedEntry& entry, const ExpectedTensor& expected,
@@ -134,17 +134,19 @@ StoredTensor DirectoryTensors::take_quantized(const QuantizedEntry& entry, const
   }
   std::vector<TensorPart> parts;
   std::vector<std::shared_ptr<const void>> owners;
+  std::vector<MappedPiece> pieces;
   for (const TensorPart& announced : QuantizedTensor::layout(entry.spec, rows, cols)) {
     const TensorView* view = find(expected.name + announced.suffix);
     if (view == nullptr) refuse_missing(path_, expected.name + announced.suffix, announced.shape);
     parts.push_back({announced.suffix, view->dtype, view->shape, view->bytes});
     owners.push_back(view->owner);
+    pieces.push_back({view->mapping, view->bytes});
     taken_.insert(view->name);
   }
   taken_.insert(expected.name);
   auto owner = std::make_shared<const std::vector<std::shared_ptr<const void>>>(std::move(owners));
   return {shape, QuantizedTensor::from_parts(path_ + ": " + expected.name, entry.spec, rows, cols, parts, owner),
-          nullptr};
+          nullptr, std::move(pieces)};
 }
 
 void DirectoryTensors::check_all_taken(const std::string& origin) const {

@@ -43,7 +43,8 @@ StoredTensor take(const GgufTensor& tensor, const GgufPlace& place, const Expect
   std::vector<int64_t> shape = expected.shape;
   if (transposed) std::reverse(shape.begin(), shape.end());
   check_shape(tensor.file, tensor.name, tensor.shape, shape);
-  return {expected.shape, restore(tensor, place), transposed ? gguf_rows(tensor) : nullptr};
+  return {
+      expected.shape, restore(tensor, place), transposed ? gguf_rows(tensor) : nullptr, {{tensor.owner, tensor.bytes}}};
 }
 
 /// Tensors whose content went into the configuration.

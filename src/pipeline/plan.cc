@@ -74,6 +74,7 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map
       planned.parts = {{tensor.name, view->second.dtype, view->second.shape}};
     } else {
       planned.kept_dtype = narrowest_exact_dtype(*tensor.rows, threads);
+      source.release(tensor.name);
       planned.parts = {{tensor.name, *planned.kept_dtype, tensor.shape}};
     }
   }

@@ -1,5 +1,6 @@
 #include "pipeline/quantize_model.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
@@ -77,10 +78,22 @@ SiteRecord write_quantized(const PlannedTensor& tensor, SafetensorsWriter& write
   return site;
 }
 
-void write_kept(const PlannedTensor& tensor, SafetensorsWriter& writer, ThreadPool& threads) {
+/// Copies the bytes a piece at a time, so that no more of the mapped file is resident.
+void copy_stored(const TensorView& stored, SafetensorsWriter& writer) {
+  constexpr size_t kPiece = size_t{16} << 20;
+  for (std::span<const std::byte> left = stored.bytes; !left.empty();) {
+    const std::span<const std::byte> piece = left.first(std::min(kPiece, left.size()));
+    writer.write(stored.name, piece);
+    stored.mapping->release(piece);
+    left = left.subspan(piece.size());
+  }
+}
+
+void write_kept(const Checkpoint& source, const PlannedTensor& tensor, SafetensorsWriter& writer, ThreadPool& threads) {
   require_finite(tensor.file, tensor.name, *tensor.rows, threads);
   if (tensor.stored) {
-    writer.write(tensor.name, tensor.stored->bytes);
+    source.release(tensor.name);
+    copy_stored(*tensor.stored, writer);
     return;
   }
   encode_pieces(*tensor.rows, *tensor.kept_dtype, threads,
@@ -88,8 +101,9 @@ void write_kept(const PlannedTensor& tensor, SafetensorsWriter& writer, ThreadPo
 }
 
 /// The weight files' names.
-std::vector<std::string> write_weights(const std::vector<PlannedTensor>& plan, const std::string& directory,
-                                       int64_t shard_bytes, Context& context, std::vector<SiteRecord>& sites) {
+std::vector<std::string> write_weights(const Checkpoint& source, const std::vector<PlannedTensor>& plan,
+                                       const std::string& directory, int64_t shard_bytes, Context& context,
+                                       std::vector<SiteRecord>& sites) {
   SafetensorsWriter writer(directory, specs_of(plan), shard_bytes);
   int64_t total = 0;
   for (const PlannedTensor& tensor : plan) total += tensor.source_bytes;
@@ -98,8 +112,9 @@ std::vector<std::string> write_weights(const std::vector<PlannedTensor>& plan, c
     if (tensor.is_quantized()) {
       sites.push_back(write_quantized(tensor, writer, context.threads));
     } else {
-      write_kept(tensor, writer, context.threads);
+      write_kept(source, tensor, writer, context.threads);
     }
+    source.release(tensor.name);
     context.progress.advance(tensor.source_bytes, tensor.name);
   }
   context.progress.end();
@@ -151,7 +166,8 @@ QuantizeResult quantize_model(const Checkpoint& source, const std::string& out, 
   for (const std::string& remark : remarks_on(source, plan)) context.progress.log(remark);
 
   QuantizeResult result;
-  std::vector<std::string> files = write_weights(plan, directory.staging(), options.shard_bytes, context, result.sites);
+  std::vector<std::string> files =
+      write_weights(source, plan, directory.staging(), options.shard_bytes, context, result.sites);
   add_up(plan, result);
   result.bytes = size_of(files, directory.staging());
   for (const std::string& file : source.weight_files())

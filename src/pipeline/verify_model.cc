@@ -168,6 +168,7 @@ int64_t verify_values(const Checkpoint& model, Context& context) {
       ++quantized;
     }
     as_finding([&] { require_finite(model.path(), tensor.name, *tensor.rows, context.threads); });
+    model.release(tensor.name);
     context.progress.advance(tensor.rows->stored_bytes(), tensor.name);
   }
   context.progress.end();

@@ -33,6 +33,7 @@ std::vector<PieceType> types_of(const GgufFile& file, size_t count) {
   if (numbers.size() != count)
     refuse("{}: {} has {} entries, {} has {}", file.path(), kTypes, numbers.size(), kTokens, count);
   std::vector<PieceType> types;
+  types.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     // llama.cpp writes 0 ("undefined") for tokens without a type.
     if (numbers[i] < 0 || numbers[i] > 6) refuse("{}: {}[{}] is {} (1 to 6)", file.path(), kTypes, i, numbers[i]);
