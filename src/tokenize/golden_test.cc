@@ -72,13 +72,6 @@ TEST(Golden, Llama2BinAsThePackageReadsIt) {
   expect_golden(Tokenizer::from_json(document, path), "llama2-json");
 }
 
-TEST(Golden, Llama2Json) {
-  const std::string path = "build/oracle/llama2-tokenizer.json";
-  if (!std::filesystem::exists(path))
-    GTEST_SKIP() << "needs " << path << ": tests/oracle/tokenize.py --keep build/oracle";
-  expect_golden(Tokenizer::from_json(read_json(path), path), "llama2-json");
-}
-
 TEST(Golden, BabyLlamaCharacters) {
   BITLOOM_REQUIRE_SHARED("models/babyllama-char");
   expect_golden(Tokenizer::load(testing::shared_path("models/babyllama-char")), "babyllama-char");

@@ -8,8 +8,7 @@ Writes to --out (default tests/golden/tokenize):
   synthetic.crc    the same in one u32 (ids then text), every 4th string, tokenizer after tokenizer in sorted order
   classes.json     character classes as runs [first, last] of code points, crc32 of every character's normal forms
 
-Needs ../shared and build/models (SmolLM2). With --keep DIR Llama-2 as a
-tokenizer.json (2 MB) is left there.
+Needs ../shared and build/models (SmolLM2).
 """
 
 import argparse
@@ -219,7 +218,7 @@ def llama2c_pairs(path, strings):
     return pairs(encode, decode, strings)
 
 
-def llama2_tokenizer(keep):
+def llama2_tokenizer():
     """Llama-2's tokenizer.model as the tokenizer.json that transformers' converter makes of such a vocabulary: every way
     to cut a piece into two pieces is a merge, by falling score, longer parts first."""
     sp = sentencepiece.SentencePieceProcessor(model_file=str(SHARED / "data/tokenizers/llama2/tokenizer.model"))
@@ -244,11 +243,7 @@ def llama2_tokenizer(keep):
             {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
         "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True, "vocab": vocab,
                   "merges": [[a, b] for a, b, _ in merges]}}
-    text = json.dumps(document)
-    if keep:
-        pathlib.Path(keep).mkdir(parents=True, exist_ok=True)
-        (pathlib.Path(keep) / "llama2-tokenizer.json").write_text(text)
-    return Tokenizer.from_str(text)
+    return Tokenizer.from_str(json.dumps(document))
 
 
 def added(content, id_=0, **flags):
@@ -470,7 +465,6 @@ def classes():
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="tests/golden/tokenize")
-    parser.add_argument("--keep", metavar="DIR")
     parser.add_argument("--train", action="store_true", help="train the synthetic models again")
     args = parser.parse_args()
     out = pathlib.Path(args.out)
@@ -487,7 +481,7 @@ def main():
         "gpt-neox": tokenizer_pairs(Tokenizer.from_file(str(SHARED / "data/tokenizers/gpt-neox.json")), strings),
         "smollm2": tokenizer_pairs(smollm2(), strings),
         "llama2": sentencepiece_pairs(llama2, strings),
-        "llama2-json": tokenizer_pairs(llama2_tokenizer(args.keep), strings),
+        "llama2-json": tokenizer_pairs(llama2_tokenizer(), strings),
         "stories260K": llama2c_pairs(SHARED / "models/stories260K/tokenizer.bin", strings),
         "babyllama-char": sentencepiece_pairs(SHARED / "models/babyllama-char/tokenizer.model", strings),
     }
