@@ -31,6 +31,12 @@ struct MappedPiece {
   std::span<const std::byte> bytes;
 };
 
+/// Tensors of a checkpoint replaced by others: what a function-preserving rewrite makes of it.
+struct TensorEdits {
+  std::map<std::string, RowSourcePtr> tensors;  // by name: matrices of linear layers as W [out, in], vectors as [1, n]
+  bool untie_head = false;  // the head gets a tensor of its own, "lm_head.weight", which `tensors` must hold
+};
+
 /// What the loaders of the three kinds hand over; model/checkpoint_loader.h.
 struct CheckpointParts;
 
@@ -40,6 +46,12 @@ class Checkpoint {
   /// shape. Maps files; decodes no weights. Error(kRefused) names file, tensor or key, found and expected. Whether the
   /// tokenizer fits the vocabulary is checked where it is first used.
   static std::shared_ptr<const Checkpoint> open(const std::string& path);
+
+  /// `base` with some tensors replaced; everything else, files included, is the base's. Error(kFailed) for a name that
+  /// the graph lacks or a wrong shape. Replaced tensors may wrap the base's own rows, so edits can be stacked.
+  static std::shared_ptr<const Checkpoint> edited(std::shared_ptr<const Checkpoint> base, TensorEdits edits);
+  /// Whether edited() replaced this tensor.
+  bool is_edited(const std::string& name) const;
 
   const std::string& path() const { return path_; }
   CheckpointKind kind() const { return kind_; }

@@ -11,14 +11,9 @@
 
 #include "base/threads.h"
 #include "observe/second_moment.h"
+#include "round/rounding.h"
 
 namespace bitloom {
-
-enum class ColumnOrder {
-  kNatural,
-  kActivation,  // by falling H_jj ("act-order"); with groups, their scales must be fixed beforehand
-  kGroupAware,  // columns inside each group by falling H_jj, groups by their greatest H_jj: no cost when decoding
-};
 
 struct FactorOptions {
   double damping = 0.01;

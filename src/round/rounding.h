@@ -1,0 +1,54 @@
+#pragma once
+// How codes are chosen, as a value: which algorithm, with which options. Recipes hold it, the pipeline hands it to the
+// algorithm; each algorithm's own header says what it does with the options.
+
+#include <cstdint>
+#include <variant>
+
+namespace bitloom {
+
+/// The order in which error feedback visits columns.
+enum class ColumnOrder {
+  kNatural,
+  kActivation,  // by falling H_jj ("act-order"); with groups, their scales must be fixed beforehand
+  kGroupAware,  // columns inside each group by falling H_jj, groups by their greatest H_jj: no cost when decoding
+};
+
+/// Every weight to its nearest level; round/nearest.h. Needs no data.
+struct NearestRounding {
+  bool operator==(const NearestRounding&) const = default;
+};
+
+/// Error feedback; round/feedback.h. Recipes call it "gptq".
+struct FeedbackRounding {
+  double damping = 0.01;
+  ColumnOrder order = ColumnOrder::kGroupAware;
+  bool static_groups = false;  // group scales from the original weights, not from compensated ones
+  double correction = 0;       // GPTAQ's alpha: how much of the inputs' own error is compensated; 0: GPTQ
+  bool operator==(const FeedbackRounding&) const = default;
+};
+
+/// Layer-wise learned rounding; round/adaround.h. Recipes call it "adaround".
+struct LearnedRounding {
+  int64_t iterations = 1000;
+  double regularizer = 0.01;
+  double beta_start = 20, beta_end = 2;
+  double warmup = 0.2;  // share of the iterations without the regularizer
+  double learning_rate = 0.01;
+  bool operator==(const LearnedRounding&) const = default;
+};
+
+using Rounding = std::variant<NearestRounding, FeedbackRounding, LearnedRounding>;
+
+/// What an algorithm must be told about the layer's inputs.
+struct DataNeeds {
+  bool second_moment = false;
+  bool cross_moment = false;  // needs the float model's activations beside the quantized prefix's
+};
+inline DataNeeds needs_of(const Rounding& rounding) {
+  if (const auto* feedback = std::get_if<FeedbackRounding>(&rounding)) return {true, feedback->correction != 0};
+  if (std::holds_alternative<LearnedRounding>(rounding)) return {true, true};
+  return {};
+}
+
+}  // namespace bitloom

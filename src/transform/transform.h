@@ -1,0 +1,44 @@
+#pragma once
+// Function-preserving rewrites made before rounding, as values: which one, with which options. Recipes hold them, the
+// pipeline carries them out in their order.
+
+#include <cstdint>
+#include <variant>
+
+namespace bitloom {
+
+/// Random Hadamard rotation of the residual stream, and of each head's channels between v and output; folded into the
+/// weights. transform/rotation.h. Recipes call it "hadamard".
+struct HadamardTransform {
+  bool residual = true, heads = true;
+  bool operator==(const HadamardTransform&) const = default;
+};
+
+/// Cross-layer equalization; transform/equalize.h. Recipes call it "equalize". Needs no data.
+struct EqualizeTransform {
+  bool operator==(const EqualizeTransform&) const = default;
+};
+
+/// Activation outliers moved into weights; transform/smooth.h. Recipes call it "smoothquant".
+struct SmoothTransform {
+  double alpha = 0.5;
+  bool operator==(const SmoothTransform&) const = default;
+};
+
+/// Channel scales searched for the smallest output error after rounding to nearest (AWQ); transform/scale_search.h.
+/// Recipes call it "awq".
+struct ScaleSearchTransform {
+  int64_t steps = 20;  // exponents 0/steps .. (steps-1)/steps
+  bool operator==(const ScaleSearchTransform&) const = default;
+};
+
+/// The mean output error of each quantized layer taken back through its bias; transform/bias_correction.h. Recipes
+/// call it "bias-correction". Made after rounding.
+struct BiasCorrectionTransform {
+  bool operator==(const BiasCorrectionTransform&) const = default;
+};
+
+using Transform =
+    std::variant<HadamardTransform, EqualizeTransform, SmoothTransform, ScaleSearchTransform, BiasCorrectionTransform>;
+
+}  // namespace bitloom
