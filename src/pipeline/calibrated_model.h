@@ -1,0 +1,48 @@
+#pragma once
+// A model whose blocks were quantized with the help of data: rewrites that need no data, the walk over the blocks, and
+// the journal that makes it resumable. What it hands over is a checkpoint like any other, ready to be written.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "io/json.h"
+#include "model/checkpoint.h"
+#include "pipeline/journal.h"
+#include "pipeline/quantize_model.h"
+#include "recipe/recipe.h"
+
+namespace bitloom {
+
+/// Whether the recipe needs the walk: error feedback, learned rounding, or any rewrite.
+bool looks_at_data(const Recipe& recipe);
+
+class CalibratedModel {
+ public:
+  /// Does the work, or what an unfinished run left of it. Error(kUsage) when `out` exists and may not be replaced, when
+  /// the recipe needs data and there is none, or as Journal says; Error(kFailed) when --mem can never be enough: says
+  /// the least that would.
+  CalibratedModel(std::shared_ptr<const Checkpoint> source, const std::string& out, const Recipe& recipe,
+                  const QuantizeOptions& options, Context& context);
+
+  /// The source with quantized matrices and rewritten vectors in place.
+  const std::shared_ptr<const Checkpoint>& model() const { return model_; }
+  const std::vector<SiteRecord>& sites() const { return sites_; }
+  std::vector<std::string> remarks() const;
+  /// {name: {sha256, bytes}} of the source's weight files.
+  const Json& source_files() const { return source_files_; }
+  /// The manifest's "calibration": data, order, precision, seed.
+  const Json& record() const { return record_; }
+  /// The output is complete: the journal goes.
+  void finish() { journal_->discard(); }
+
+ private:
+  std::shared_ptr<const Checkpoint> model_;
+  std::unique_ptr<Journal> journal_;
+  std::vector<SiteRecord> sites_;
+  std::vector<std::string> remarks_;
+  Json source_files_, record_;
+};
+
+}  // namespace bitloom

@@ -1,0 +1,51 @@
+#pragma once
+// What a calibrated run will take: memory, disk and time, per block and in all, before it begins.
+//
+// Memory and disk are counted from shapes, buffer by buffer, as the code allocates them. Time is operations over rates
+// that are measured on this machine, here and now, with the very functions that do the work (about two seconds).
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "model/checkpoint.h"
+#include "pipeline/block_walk.h"
+#include "pipeline/calibration_stream.h"
+
+namespace bitloom {
+
+/// Rates of this machine, on all threads of the pool.
+struct MachineRates {
+  double forward = 0;   // flops per second of linear layers over long sequences
+  double moments = 0;   // of second moments: tokens d (d + 1) per call
+  double factor = 0;    // of factoring and inverting: 4/3 d^3
+  double feedback = 0;  // of the column loop: rows d^2
+  double rounding = 0;  // weights per second of rounding to nearest
+};
+MachineRates measure_rates(ThreadPool& threads);
+
+/// Seconds of one block's parts.
+struct BlockCost {
+  std::map<SiteInput, double> gather, round;  // up to the input, its statistics included; its sites
+  double scale = 0, leave = 0;                // rewrites before; from the last input to the next block
+  int64_t peak_memory = 0;                    // bytes above what is held all the time
+  double seconds() const;
+};
+
+struct WalkCost {
+  std::vector<BlockCost> blocks;
+  int64_t held_memory = 0;                    // bytes: program, buffers of a pass, activations that are not in a file
+  int64_t activation_bytes = 0;               // of all streams
+  bool spills = false;                        // activations go to a file
+  int64_t peak_memory = 0, least_memory = 0;  // as it will be; with activations in a file
+  int64_t disk_bytes = 0;                     // journal, output and spilled activations, at their largest together
+  double seconds = 0;
+};
+
+/// With options->memory set, activations go to a file when they must. Nothing is refused here.
+WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, const MachineRates& rates,
+                      ThreadPool& threads);
+
+}  // namespace bitloom
