@@ -62,7 +62,7 @@ SiteRecord record_of(const PlannedTensor& tensor, const RoundingReport& report) 
   site.saturated = report.saturated;
   site.zero_groups = report.zero_groups;
   site.taken_over = !tensor.step;
-  if (tensor.step) site.rounding = rounding_name(tensor.step->rounding);
+  if (tensor.step) site.rounding = to_short(tensor.step->rounding);
   return site;
 }
 

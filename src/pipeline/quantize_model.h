@@ -62,7 +62,7 @@ struct SiteRecord {
   double bits_nominal = 0, bits_true = 0, weight_error = 0, max_abs_error = 0;
   int64_t saturated = 0, zero_groups = 0;
   int64_t bytes = 0;
-  std::string rounding;     // "nearest", "gptq"; of a matrix taken over: ""
+  std::string rounding;     // "nearest", "gptq:act-order"; of a matrix taken over: ""
   bool taken_over = false;  // from a quantized source as it was: no errors measured
   // Known where the recipe looked at data.
   std::optional<double> output_error;  // mean over tokens of |(W - Q) x|^2 / |W x|^2

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <set>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -32,23 +31,18 @@ Recipe read_recipe_file(const std::string& path) {
   return parse_recipe(read_text(path), path);
 }
 
-/// A short name: one step over all sites of the blocks.
+/// A text without '+' could have meant a file as well as a format.
 Recipe short_recipe(const std::string& text, const std::map<std::string, std::string>& files) {
-  Recipe recipe;
-  RecipeStep step;
   try {
-    step.quantize = parse_spec(text);
+    return parse_short(text);
   } catch (const Error& error) {
+    if (text.find('+') != std::string::npos) throw;
     std::vector<std::string> names;
     for (const auto& file : files) names.push_back(file.first);
     const std::string where = fmt::format("{}", fmt::join(recipe_directories(), ", "));
-    misuse("'{}' is neither a recipe of {}{} nor a short name: {}", text, where.empty() ? "recipes/" : where,
+    misuse("'{}' is neither a recipe of {}{} nor a short recipe: {}", text, where.empty() ? "recipes/" : where,
            did_you_mean(text, names), error.what());
   }
-  recipe.name = to_string(*step.quantize);
-  recipe.description = fmt::format("{} for every linear layer of the blocks, rounded to nearest", recipe.name);
-  recipe.steps.push_back(std::move(step));
-  return recipe;
 }
 
 }  // namespace
