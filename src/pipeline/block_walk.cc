@@ -34,7 +34,7 @@ class Walk {
     if (!from_float_only) make_stream(quantized_);
   }
 
-  void run() {
+  WalkTimes run() {
     const auto blocks = static_cast<int>(graph_.blocks.size());
     context_.progress.begin("quantizing", blocks);
     for (int b = 0; b < blocks; ++b) {
@@ -42,6 +42,8 @@ class Walk {
       context_.progress.advance(1, fmt::format("block {} of {}", b + 1, blocks));
     }
     context_.progress.end();
+    for (const SequenceChunk& chunk : chunks_) times_.tokens += chunk.rows();
+    return times_;
   }
 
  private:
@@ -79,6 +81,7 @@ class Walk {
   const std::vector<SequenceChunk> chunks_;
   std::vector<RopeTable> ropes_;
   std::optional<CalibrationStream> quantized_, float_;
+  WalkTimes times_;
 };
 
 struct Walk::BlockState {
@@ -278,6 +281,8 @@ void Walk::leave(BlockState& state) {
 
 }  // namespace
 
-void walk_blocks(const WalkTask& task, Journal& journal, Context& context) { Walk(task, journal, context).run(); }
+WalkTimes walk_blocks(const WalkTask& task, Journal& journal, Context& context) {
+  return Walk(task, journal, context).run();
+}
 
 }  // namespace bitloom

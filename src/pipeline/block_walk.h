@@ -33,6 +33,6 @@ struct WalkTask {
 };
 
 /// Leaves every block's outcome in the journal.
-void walk_blocks(const WalkTask& task, Journal& journal, Context& context);
+WalkTimes walk_blocks(const WalkTask& task, Journal& journal, Context& context);
 
 }  // namespace bitloom

@@ -7,6 +7,9 @@
 #include "base/text.h"
 #include "pipeline/block_walk.h"
 #include "pipeline/manifest.h"
+#include "transform/equalize.h"
+#include "transform/rotation.h"
+#include "transform/scaled_rows.h"
 
 namespace bitloom {
 namespace {
@@ -50,41 +53,83 @@ void check_data(const Recipe& recipe, const QuantizeOptions& options) {
   if (!has_data) misuse("recipe '{}' needs calibration data", recipe.name);
 }
 
-RowSourcePtr row_of(std::vector<float> values) {
-  const auto n = static_cast<int64_t>(values.size());
-  return std::make_shared<const DenseRows>(1, n, std::move(values));
+/// What the walk rounds. A rounding by data outside the blocks has no statistics.
+std::map<std::string, RecipeStep> steps_of_blocks(const Recipe& recipe, const Graph& graph) {
+  std::map<std::string, RecipeStep> steps, in_blocks;
+  steps = resolve(recipe, graph);
+  for (const Site& site : linear_sites(graph)) {
+    if (const auto step = steps.find(site.linear->weight); step != steps.end()) in_blocks.insert(*step);
+  }
+  for (const auto& [name, step] : steps) {
+    if (in_blocks.contains(name) || !needs_of(step.rounding).second_moment) continue;
+    misuse("recipe '{}': '{}' lies outside the blocks and cannot be rounded by {}; let a step give it rounding nearest",
+           recipe.name, name, to_short(step.rounding));
+  }
+  return in_blocks;
+}
+
+/// Which rewrites are not the walk's business.
+bool needs_no_data(const Transform& transform) {
+  return std::holds_alternative<HadamardTransform>(transform) || std::holds_alternative<EqualizeTransform>(transform);
+}
+
+std::shared_ptr<const Checkpoint> equalized(std::shared_ptr<const Checkpoint> model, const TransformSites& sites,
+                                            ThreadPool& threads) {
+  const auto& transform = std::get<EqualizeTransform>(sites.transform);
+  const SitePredicate targeted = [&](const Site& site) { return sites.tensors.contains(site.linear->weight); };
+  TensorEdits edits;
+  for (int b = 0; b < static_cast<int>(model->graph().blocks.size()); ++b) {
+    edits.tensors.merge(equalize_block(*model, b, transform, targeted, threads).tensors);
+  }
+  return Checkpoint::edited(std::move(model), std::move(edits));
 }
 
 }  // namespace
 
-CalibratedModel::CalibratedModel(std::shared_ptr<const Checkpoint> source, const std::string& out, const Recipe& recipe,
-                                 const QuantizeOptions& options, Context& context) {
+std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint> source, const Recipe& recipe,
+                                                uint64_t seed, ThreadPool& threads) {
+  for (const TransformSites& sites : resolve_transforms(recipe, source->graph())) {
+    if (const auto* rotation = std::get_if<HadamardTransform>(&sites.transform)) {
+      source = rotate(std::move(source), *rotation, seed, threads);
+    } else if (std::holds_alternative<EqualizeTransform>(sites.transform)) {
+      source = equalized(std::move(source), sites, threads);
+    }
+  }
+  return source;
+}
+
+CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const Checkpoint> model,
+                                 const std::string& out, const Recipe& recipe, const QuantizeOptions& options,
+                                 Context& context) {
   check_output_is_free(out, options.force);
   check_data(recipe, options);
-  source_files_ = hash_files(*source, context);
+  WalkTask task;
+  task.model = std::move(model);
+  task.steps = steps_of_blocks(recipe, task.model->graph());
+  task.transforms = resolve_transforms(recipe, task.model->graph());
+  std::erase_if(task.transforms, [](const TransformSites& sites) { return needs_no_data(sites.transform); });
+  task.options = &options;
+  source_files_ = hash_files(source, context);
   record_ = record_of(options);
-  journal_ = std::make_unique<Journal>(out, identity_of(*source, source_files_, recipe, record_), options.restart);
+  journal_ = std::make_unique<Journal>(out, identity_of(source, source_files_, recipe, record_), options.restart);
   if (journal_->finished() > 0) {
     context.progress.log(fmt::format("going on after block {} of {}, from {}", journal_->finished(),
-                                     source->graph().blocks.size(), journal_->directory()));
+                                     task.model->graph().blocks.size(), journal_->directory()));
   }
-  WalkTask task;
-  task.model = std::move(source);
-  task.steps = resolve(recipe, task.model->graph());
-  task.options = &options;
-  walk_blocks(task, *journal_, context);
+  times_ = walk_blocks(task, *journal_, context);
 
   TensorEdits edits;
   for (int b = 0; b < journal_->finished(); ++b) {
     BlockOutcome outcome = journal_->load(b);
     for (auto& [name, tensor] : outcome.quantized) edits.tensors[name] = tensor;
-    for (auto& [name, values] : outcome.vectors) edits.tensors[name] = row_of(std::move(values));
+    for (auto& [name, values] : outcome.rewritten) {
+      const RowSource& as = *task.model->tensor(name).rows;
+      edits.tensors[name] = dense_matrix(as.rows(), as.cols(), std::move(values));
+    }
     sites_.insert(sites_.end(), outcome.sites.begin(), outcome.sites.end());
     remarks_.insert(remarks_.end(), outcome.remarks.begin(), outcome.remarks.end());
   }
   model_ = Checkpoint::edited(task.model, std::move(edits));
 }
-
-std::vector<std::string> CalibratedModel::remarks() const { return remarks_; }
 
 }  // namespace bitloom

@@ -15,21 +15,26 @@
 
 namespace bitloom {
 
-/// Whether the recipe needs the walk: error feedback, learned rounding, or any rewrite.
-bool looks_at_data(const Recipe& recipe);
+/// The model after the recipe's rewrites that need no data, in their order; the source itself when there are none.
+/// Lazily: no tensor is computed before it is read.
+std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint> source, const Recipe& recipe,
+                                                uint64_t seed, ThreadPool& threads);
 
 class CalibratedModel {
  public:
   /// Does the work, or what an unfinished run left of it. Error(kUsage) when `out` exists and may not be replaced, when
   /// the recipe needs data and there is none, or as Journal says; Error(kFailed) when --mem can never be enough: says
   /// the least that would.
-  CalibratedModel(std::shared_ptr<const Checkpoint> source, const std::string& out, const Recipe& recipe,
-                  const QuantizeOptions& options, Context& context);
+  /// `model` is the source after rewrite_model().
+  CalibratedModel(const Checkpoint& source, std::shared_ptr<const Checkpoint> model, const std::string& out,
+                  const Recipe& recipe, const QuantizeOptions& options, Context& context);
 
-  /// The source with quantized matrices and rewritten vectors in place.
+  /// The model with quantized matrices and rewritten vectors in place.
   const std::shared_ptr<const Checkpoint>& model() const { return model_; }
   const std::vector<SiteRecord>& sites() const { return sites_; }
-  std::vector<std::string> remarks() const;
+  const std::vector<std::string>& remarks() const { return remarks_; }
+  /// Where the time went.
+  const WalkTimes& times() const { return times_; }
   /// {name: {sha256, bytes}} of the source's weight files.
   const Json& source_files() const { return source_files_; }
   /// The manifest's "calibration": data, order, precision, seed.
@@ -42,6 +47,7 @@ class CalibratedModel {
   std::unique_ptr<Journal> journal_;
   std::vector<SiteRecord> sites_;
   std::vector<std::string> remarks_;
+  WalkTimes times_;
   Json source_files_, record_;
 };
 

@@ -133,6 +133,7 @@ std::vector<std::string> write_weights(const Checkpoint& source, const std::vect
 
 struct OutputTask {
   const Checkpoint& source;
+  const Checkpoint& rewritten;  // by what needs no data
   const Recipe& recipe;
   const CalibratedModel* calibrated;  // null when the recipe needs no data
 };
@@ -177,9 +178,9 @@ int64_t size_of(const std::vector<std::string>& files, const std::string& direct
 /// OUT, written from the source, or from what calibration made of it.
 QuantizeResult write_output(const OutputTask& task, const std::string& out, const QuantizeOptions& options,
                             Context& context) {
-  const Checkpoint& model = task.calibrated ? *task.calibrated->model() : task.source;
+  const Checkpoint& model = task.calibrated ? *task.calibrated->model() : task.rewritten;
   KnownSites known;
-  std::map<std::string, RecipeStep> steps = resolve(task.recipe, task.source.graph());
+  std::map<std::string, RecipeStep> steps = resolve(task.recipe, model.graph());
   if (task.calibrated != nullptr) {
     for (const SiteRecord& site : task.calibrated->sites()) known.emplace(site.name, site), steps.erase(site.name);
   }
@@ -190,7 +191,8 @@ QuantizeResult write_output(const OutputTask& task, const std::string& out, cons
   QuantizeResult result;
   result.remarks = remarks_on(task.source, model, plan);
   if (task.calibrated != nullptr) {
-    const std::vector<std::string> more = task.calibrated->remarks();
+    result.times = task.calibrated->times();
+    const std::vector<std::string>& more = task.calibrated->remarks();
     result.remarks.insert(result.remarks.end(), more.begin(), more.end());
   }
   for (const std::string& remark : result.remarks) context.progress.log(remark);
@@ -225,9 +227,12 @@ QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, c
                               const Recipe& recipe, const QuantizeOptions& options, Context& context) {
   const auto start = std::chrono::steady_clock::now();
   check_not_the_source(*source, out);
+  const std::shared_ptr<const Checkpoint> model = rewrite_model(source, recipe, options.seed, context.threads);
   std::unique_ptr<CalibratedModel> calibrated;
-  if (looks_at_data(recipe)) calibrated = std::make_unique<CalibratedModel>(source, out, recipe, options, context);
-  QuantizeResult result = write_output({*source, recipe, calibrated.get()}, out, options, context);
+  if (needs_of(recipe).any()) {
+    calibrated = std::make_unique<CalibratedModel>(*source, model, out, recipe, options, context);
+  }
+  QuantizeResult result = write_output({*source, *model, recipe, calibrated.get()}, out, options, context);
   if (calibrated) calibrated->finish();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;

@@ -55,6 +55,12 @@ struct QuantizeOptions {
   std::string statistics_out;  // directory to keep the statistics in
 };
 
+/// Where the time of a calibrated run went, in seconds. A resumed one counts what it did itself.
+struct WalkTimes {
+  double forward = 0, statistics = 0, scaling = 0, rounding = 0;
+  int64_t tokens = 0;
+};
+
 /// One quantized matrix, as shown in the closing table and kept in the manifest.
 struct SiteRecord {
   std::string name, spec;
@@ -79,6 +85,7 @@ struct QuantizeResult {
   int64_t bytes = 0, bytes_before = 0;
   std::vector<std::string> remarks;  // what the user should know, logged as it was found
   double seconds = 0;
+  std::optional<WalkTimes> times;
 };
 
 /// Writes OUT (a bitloom directory: config.json with quantization_config, safetensors, tokenizer files, bitloom.json).
