@@ -1,9 +1,9 @@
 // Recipes by name: the folder that comes with bitloom, files, and short names.
 
-#include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/install_paths.h"
 #include "base/text.h"
 #include "recipe/recipe.h"
 
@@ -47,23 +47,7 @@ Recipe short_recipe(const std::string& text, const std::map<std::string, std::st
 
 }  // namespace
 
-std::vector<std::string> recipe_directories() {
-  std::vector<fs::path> places;
-  std::error_code none;
-  const fs::path program = fs::read_symlink("/proc/self/exe", none);
-  if (!none) {
-    const fs::path bin = program.parent_path();
-    places = {bin / "../../recipes", bin / "../share/bitloom/recipes"};
-  }
-  places.emplace_back("recipes");
-  std::vector<std::string> result;
-  for (const fs::path& place : places) {
-    const fs::path real = fs::canonical(place, none);
-    if (none || !fs::is_directory(real)) continue;
-    if (std::find(result.begin(), result.end(), real.string()) == result.end()) result.push_back(real.string());
-  }
-  return result;
-}
+std::vector<std::string> recipe_directories() { return data_directories("recipes"); }
 
 std::vector<RecipeEntry> list_recipes() {
   std::vector<RecipeEntry> result;

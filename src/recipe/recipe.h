@@ -130,8 +130,7 @@ struct RecipeEntry {
 };
 std::vector<RecipeEntry> list_recipes();
 
-/// Where recipes by name are looked for, first match wins: recipes/ beside the build that the program runs from
-/// (EXE/../../recipes), share/bitloom/recipes beside its bin/, recipes/ in the current directory. Existing ones only.
+/// Where recipes by name are looked for, first match wins: data_directories("recipes") of base/install_paths.h.
 std::vector<std::string> recipe_directories();
 
 }  // namespace bitloom
