@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 
 #include "base/error.h"
@@ -16,6 +17,19 @@
 namespace bitloom {
 namespace {
 
+/// Adds the seconds of its life to a sum.
+class Timed {
+ public:
+  explicit Timed(double& sum) : sum_(sum) {}
+  ~Timed() { sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+
+ private:
+  double& sum_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
 class Walk {
  public:
   Walk(const WalkTask& task, Journal& journal, Context& context)
@@ -24,7 +38,8 @@ class Walk {
         graph_(task.model->graph()),
         journal_(journal),
         context_(context),
-        chunks_(make_chunks(options_.data->sequences)) {
+        chunks_(make_chunks(options_.data != nullptr ? options_.data->sequences : Sequences{})) {
+    if (chunks_.empty()) return;  // kept statistics are used
     for (const Rope& rope : graph_.ropes) ropes_.emplace_back(rope);
     for (const SequenceChunk& chunk : chunks_) {
       for (RopeTable& rope : ropes_) rope.reach(chunk.length);
@@ -36,11 +51,8 @@ class Walk {
 
   WalkTimes run() {
     const auto blocks = static_cast<int>(graph_.blocks.size());
-    context_.progress.begin("quantizing", blocks);
-    for (int b = 0; b < blocks; ++b) {
-      run_block(b);
-      context_.progress.advance(1, fmt::format("block {} of {}", b + 1, blocks));
-    }
+    context_.progress.begin("quantizing", units(total_seconds()));
+    for (int b = 0; b < blocks; ++b) run_block(b);
     context_.progress.end();
     for (const SequenceChunk& chunk : chunks_) times_.tokens += chunk.rows();
     return times_;
@@ -48,6 +60,8 @@ class Walk {
 
  private:
   struct BlockState;  // one block's weights and how to run them
+
+  using Sequences = std::vector<std::vector<int32_t>>;
 
   void make_stream(std::optional<CalibrationStream>& stream) {
     stream.emplace(graph_, chunks_, options_.precision, task_.spill_directory, context_.threads);
@@ -59,18 +73,44 @@ class Walk {
     return rope < 0 ? nullptr : &ropes_[static_cast<size_t>(rope)];
   }
 
+  /// Progress counts expected microseconds.
+  static int64_t units(double seconds) { return static_cast<int64_t>(seconds * 1e6); }
+
+  /// Of what this run has to do: finished blocks are only passed through.
+  double total_seconds() const {
+    double total = 0;
+    for (size_t b = 0; b < task_.cost.blocks.size(); ++b) {
+      const BlockCost& cost = task_.cost.blocks[b];
+      total += cost.seconds();
+      if (static_cast<int>(b) >= journal_.finished()) continue;
+      for (const auto& [input, seconds] : cost.round) total -= seconds;
+    }
+    return total;
+  }
+
+  /// Work that was expected to take `seconds` is done.
+  void advance_progress(int block, double seconds, const std::string& where) {
+    context_.progress.advance(units(seconds), fmt::format("block {}/{} {}", block + 1, graph_.blocks.size(), where));
+  }
+  /// Seconds that each chunk is expected to take.
+  double per_chunk(double seconds) const { return seconds / static_cast<double>(std::max<size_t>(chunks_.size(), 1)); }
+  const BlockCost& cost_of(int block) const { return task_.cost.blocks[static_cast<size_t>(block)]; }
+
   using Statistics = std::map<SiteInput, InputStatistics>;
 
   void run_block(int block);
   void scale(BlockState& state);
   void gather(BlockState& state, SiteInput input, Statistics& statistics);
   void look_at(BlockState& state, Statistics& statistics);
-  void add(std::span<const float> x, int64_t rows, InputStatistics& statistics);
+  void add(std::span<const float> f, std::span<const float> x, int64_t rows, InputStatistics& statistics);
   Statistics wanted_of_block(int block) const;
   void round_sites(BlockState& state, SiteInput input, const InputStatistics* statistics);
   void correct_bias(BlockState& state, const Site& site, const RowSource& before, const InputStatistics& statistics);
-  void advance(BlockState& state, SiteInput input);
+  std::span<const float> reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
+                               SiteInput input);
   void leave(BlockState& state);
+  void leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const;
+  void check_seen(int block, SiteInput input, const InputStatistics& statistics) const;
   bool corrects_bias(const std::string& tensor) const;
 
   const WalkTask& task_;
@@ -141,6 +181,7 @@ void Walk::scale(BlockState& state) {
   TensorEdits edits;
   if (!state.finished || float_) {
     look_at(state, statistics);
+    const Timed timed(times_.scaling);
     edits = scale_block(task_.model, state.index, task_.transforms, task_.steps, statistics, context_.threads);
   } else {
     for (const auto& [name, values] : state.outcome.rewritten) {
@@ -152,41 +193,37 @@ void Walk::scale(BlockState& state) {
     if (!state.finished && !task_.steps.contains(name)) state.outcome.rewritten[name] = rows->decode_all();
   }
   state.rewrite(Checkpoint::edited(task_.model, std::move(edits)));
-}
-
-/// Brings every sequence to the input without looking.
-void Walk::advance(BlockState& state, SiteInput input) {
-  if (options_.order == WalkOrder::kBlock) return;  // leave() passes through the whole block
-  if (quantized_) {
-    for (int64_t c = 0; c < quantized_->chunks(); ++c) quantized_->reach(c, state.runner, input);
-  }
-  if (float_) {
-    for (int64_t c = 0; c < float_->chunks(); ++c) float_->reach(c, state.float_runner, input);
-  }
+  advance_progress(state.index, cost_of(state.index).scale, "scales");
 }
 
 /// Brings every sequence to the input, and gathers what is wanted of it on the way.
 void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
   const InputNeeds needs = needs_of_input(task_, state.index, input);
-  if (state.finished || !needs.statistics) return advance(state, input);
+  const bool looks = needs.statistics && !state.finished;
   const int64_t width = width_of_input(graph_, state.index, input);
-  InputStatistics& of_input = statistics.emplace(input, InputStatistics(width)).first->second;
-  if (needs.cross) of_input.cross.emplace(width);
-  CalibrationStream& seen = quantized_ ? *quantized_ : *float_;
-  const BlockRunner& runner = quantized_ ? state.runner : state.float_runner;
-  for (int64_t c = 0; c < seen.chunks(); ++c) {
-    const std::span<const float> x = seen.reach(c, runner, input);
-    add(x, seen.rows(c), of_input);
-    if (!float_ || !quantized_) continue;
-    const std::span<const float> f = float_->reach(c, state.float_runner, input);
-    if (of_input.cross) of_input.cross->add(f.data(), x.data(), seen.rows(c), width, context_.threads);
+  InputStatistics* of_input = looks ? &statistics.emplace(input, InputStatistics(width)).first->second : nullptr;
+  if (looks && needs.cross) of_input->cross.emplace(width);
+  for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
+    const std::span<const float> f = reach(float_, c, state.float_runner, input);
+    const std::span<const float> x = quantized_ ? reach(quantized_, c, state.runner, input) : f;
+    if (looks) add(f, x, chunks_[static_cast<size_t>(c)].rows(), *of_input);
+    advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)), to_string(input));
   }
 }
 
-void Walk::add(std::span<const float> x, int64_t rows, InputStatistics& statistics) {
+std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
+                                   SiteInput input) {
+  const Timed timed(times_.forward);
+  return stream ? stream->reach(chunk, runner, input) : std::span<const float>();
+}
+
+/// x: what the sites read; f: what they would read in the float model, where that is asked for.
+void Walk::add(std::span<const float> f, std::span<const float> x, int64_t rows, InputStatistics& statistics) {
+  const Timed timed(times_.statistics);
   const int64_t width = statistics.moment.channels();
   statistics.moment.add(x.data(), rows, width, context_.threads);
   statistics.range.add(x.data(), rows, width, context_.threads);
+  if (statistics.cross) statistics.cross->add(f.data(), x.data(), rows, width, context_.threads);
 }
 
 /// Empty statistics for every input of the block of which something is wanted.
@@ -215,11 +252,7 @@ void Walk::look_at(BlockState& state, Statistics& statistics) {
     }
     seen.look_through(c, state.runner, [&](SiteInput input, std::span<const float> x) {
       const auto found = statistics.find(input);
-      if (found == statistics.end()) return;
-      add(x, seen.rows(c), found->second);
-      if (!found->second.cross) return;
-      found->second.cross->add(wanted[input].data(), x.data(), seen.rows(c), found->second.moment.channels(),
-                               context_.threads);
+      if (found != statistics.end()) add(wanted[input], x, seen.rows(c), found->second);
     });
   }
 }
@@ -227,6 +260,8 @@ void Walk::look_at(BlockState& state, Statistics& statistics) {
 /// Rounds the input's sites, or takes them from the journal, and exchanges their weights.
 void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics* statistics) {
   const Block& block = graph_.blocks[static_cast<size_t>(state.index)];
+  if (!state.finished && statistics != nullptr) check_seen(state.index, input, *statistics);
+  const Timed timed(times_.rounding);
   MatrixRounder rounder(statistics, context_.threads);
   for (const Site& site : linear_sites(graph_, state.index)) {
     const std::string& name = site.linear->weight;
@@ -249,6 +284,14 @@ void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics
     if (corrects_bias(name)) correct_bias(state, site, *before, *statistics);
     if (!float_) task_.model->release(name);
   }
+  if (!state.finished) advance_progress(state.index, cost_of(state.index).round.at(input), to_string(input));
+}
+
+/// Nothing can be learned from tokens that a layer never sees.
+void Walk::check_seen(int block, SiteInput input, const InputStatistics& statistics) const {
+  if (statistics.moment.tokens() > 0) return;
+  fail(ErrorKind::kFailed, "{}: block {}, {}: all {} calibration tokens have activations that are not finite",
+       task_.model->path(), block, to_string(input), statistics.moment.dropped_tokens());
 }
 
 bool Walk::corrects_bias(const std::string& tensor) const {
@@ -270,13 +313,18 @@ void Walk::correct_bias(BlockState& state, const Site& site, const RowSource& be
 
 /// Brings every sequence to the next block.
 void Walk::leave(BlockState& state) {
+  for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
+    const Timed timed(times_.forward);
+    leave(float_, c, state.float_runner);
+    leave(quantized_, c, state.runner);
+    advance_progress(state.index, per_chunk(cost_of(state.index).leave), "output");
+  }
+}
+
+void Walk::leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const {
+  if (!stream) return;
   const bool whole = options_.order == WalkOrder::kBlock;
-  for (int64_t c = 0; quantized_ && c < quantized_->chunks(); ++c) {
-    whole ? quantized_->pass_through(c, state.runner) : quantized_->finish(c, state.runner);
-  }
-  for (int64_t c = 0; float_ && c < float_->chunks(); ++c) {
-    whole ? float_->pass_through(c, state.float_runner) : float_->finish(c, state.float_runner);
-  }
+  whole ? stream->pass_through(chunk, runner) : stream->finish(chunk, runner);
 }
 
 }  // namespace

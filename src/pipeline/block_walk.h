@@ -20,6 +20,7 @@
 #include "pipeline/block_outcome.h"
 #include "pipeline/journal.h"
 #include "pipeline/quantize_model.h"
+#include "pipeline/walk_cost.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
@@ -29,6 +30,7 @@ struct WalkTask {
   std::map<std::string, RecipeStep> steps;  // by tensor, see resolve()
   std::vector<TransformSites> transforms;   // those that look at data, see resolve_transforms()
   const QuantizeOptions* options = nullptr;
+  WalkCost cost;                // for progress
   std::string spill_directory;  // empty: activations stay in memory
 };
 

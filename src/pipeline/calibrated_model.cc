@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "pipeline/block_walk.h"
+#include "pipeline/calibration_stream.h"
+#include "pipeline/cost_model.h"
 #include "pipeline/manifest.h"
 #include "transform/equalize.h"
 #include "transform/rotation.h"
@@ -36,7 +38,10 @@ Json identity_of(const Checkpoint& source, const Json& source_files, const Recip
   for (const auto& [name, file] : source_files.items()) identity["source " + name] = file["sha256"];
   const Json described = source_of(source);
   for (const auto& [name, file] : described["files"].items()) identity["source " + name] = file["sha256"];
-  for (const auto& [key, value] : record.items()) identity["calibration " + key] = value;
+  // "ids_sha256" stands for the data; these would only make the list of differences long.
+  for (const auto& [key, value] : record.items()) {
+    if (key != "fingerprint" && key != "description") identity["calibration " + key] = value;
+  }
   return identity;
 }
 
@@ -68,6 +73,12 @@ std::map<std::string, RecipeStep> steps_of_blocks(const Recipe& recipe, const Gr
   return in_blocks;
 }
 
+void check_memory(const WalkCost& cost, int64_t allowed) {
+  if (allowed == 0 || cost.peak_memory <= allowed) return;
+  fail(ErrorKind::kFailed, "--mem {} is too little for this model and recipe: at least {} are needed{}",
+       human_bytes(allowed), human_bytes(cost.least_memory), cost.spills ? " with all activations in a file" : "");
+}
+
 /// Which rewrites are not the walk's business.
 bool needs_no_data(const Transform& transform) {
   return std::holds_alternative<HadamardTransform>(transform) || std::holds_alternative<EqualizeTransform>(transform);
@@ -84,6 +95,16 @@ std::shared_ptr<const Checkpoint> equalized(std::shared_ptr<const Checkpoint> mo
   return Checkpoint::edited(std::move(model), std::move(edits));
 }
 
+WalkTask task_of(std::shared_ptr<const Checkpoint> model, const Recipe& recipe, const QuantizeOptions& options) {
+  WalkTask task;
+  task.model = std::move(model);
+  task.steps = steps_of_blocks(recipe, task.model->graph());
+  task.transforms = resolve_transforms(recipe, task.model->graph());
+  std::erase_if(task.transforms, [](const TransformSites& sites) { return needs_no_data(sites.transform); });
+  task.options = &options;
+  return task;
+}
+
 }  // namespace
 
 std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint> source, const Recipe& recipe,
@@ -98,17 +119,21 @@ std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint
   return source;
 }
 
+WalkCost predict_quantization(std::shared_ptr<const Checkpoint> model, const Recipe& recipe,
+                              const QuantizeOptions& options, ThreadPool& threads) {
+  check_data(recipe, options);
+  const WalkTask task = task_of(std::move(model), recipe, options);
+  return predict_walk(task, make_chunks(options.data->sequences), measure_rates(threads), threads);
+}
+
 CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const Checkpoint> model,
                                  const std::string& out, const Recipe& recipe, const QuantizeOptions& options,
                                  Context& context) {
   check_output_is_free(out, options.force);
   check_data(recipe, options);
-  WalkTask task;
-  task.model = std::move(model);
-  task.steps = steps_of_blocks(recipe, task.model->graph());
-  task.transforms = resolve_transforms(recipe, task.model->graph());
-  std::erase_if(task.transforms, [](const TransformSites& sites) { return needs_no_data(sites.transform); });
-  task.options = &options;
+  WalkTask task = task_of(std::move(model), recipe, options);
+  task.cost = predict_walk(task, make_chunks(options.data->sequences), measure_rates(context.threads), context.threads);
+  check_memory(task.cost, options.memory);
   source_files_ = hash_files(source, context);
   record_ = record_of(options);
   journal_ = std::make_unique<Journal>(out, identity_of(source, source_files_, recipe, record_), options.restart);
@@ -116,6 +141,7 @@ CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const
     context.progress.log(fmt::format("going on after block {} of {}, from {}", journal_->finished(),
                                      task.model->graph().blocks.size(), journal_->directory()));
   }
+  if (task.cost.spills) task.spill_directory = journal_->directory();
   times_ = walk_blocks(task, *journal_, context);
 
   TensorEdits edits;

@@ -9,6 +9,7 @@
 #include "base/context.h"
 #include "io/json.h"
 #include "model/checkpoint.h"
+#include "pipeline/cost_model.h"
 #include "pipeline/journal.h"
 #include "pipeline/quantize_model.h"
 #include "recipe/recipe.h"
@@ -19,6 +20,10 @@ namespace bitloom {
 /// Lazily: no tensor is computed before it is read.
 std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint> source, const Recipe& recipe,
                                                 uint64_t seed, ThreadPool& threads);
+
+/// What quantizing `model` (after rewrite_model()) with data will take.
+WalkCost predict_quantization(std::shared_ptr<const Checkpoint> model, const Recipe& recipe,
+                              const QuantizeOptions& options, ThreadPool& threads);
 
 class CalibratedModel {
  public:

@@ -13,6 +13,7 @@
 #include "model/checkpoint.h"
 #include "pipeline/block_walk.h"
 #include "pipeline/calibration_stream.h"
+#include "pipeline/walk_cost.h"
 
 namespace bitloom {
 
@@ -25,24 +26,6 @@ struct MachineRates {
   double rounding = 0;  // weights per second of rounding to nearest
 };
 MachineRates measure_rates(ThreadPool& threads);
-
-/// Seconds of one block's parts.
-struct BlockCost {
-  std::map<SiteInput, double> gather, round;  // up to the input, its statistics included; its sites
-  double scale = 0, leave = 0;                // rewrites before; from the last input to the next block
-  int64_t peak_memory = 0;                    // bytes above what is held all the time
-  double seconds() const;
-};
-
-struct WalkCost {
-  std::vector<BlockCost> blocks;
-  int64_t held_memory = 0;                    // bytes: program, buffers of a pass, activations that are not in a file
-  int64_t activation_bytes = 0;               // of all streams
-  bool spills = false;                        // activations go to a file
-  int64_t peak_memory = 0, least_memory = 0;  // as it will be; with activations in a file
-  int64_t disk_bytes = 0;                     // journal, output and spilled activations, at their largest together
-  double seconds = 0;
-};
 
 /// With options->memory set, activations go to a file when they must. Nothing is refused here.
 WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, const MachineRates& rates,
