@@ -49,8 +49,8 @@ MatrixRounder::MatrixRounder(const InputStatistics* statistics, ThreadPool& thre
 
 MatrixRounder::~MatrixRounder() = default;
 
-std::shared_ptr<const QuantizedTensor> MatrixRounder::round(const std::string& place, const RowSource& w,
-                                                            const RecipeStep& step, SiteRecord& record) {
+std::shared_ptr<const QuantizedTensor> MatrixRounder::round_matrix(const std::string& place, const RowSource& w,
+                                                                   const RecipeStep& step, SiteRecord& record) {
   const QuantSpec& spec = *step.quantize;
   auto tensor = std::visit(Visitor{*this, place, w, spec, record}, step.rounding);
   record.spec = to_string(spec);
