@@ -34,9 +34,9 @@ struct TileResult {
   int64_t saturated = 0;
 };
 
-class FeedbackRounding {
+class FeedbackRun {
  public:
-  FeedbackRounding(const RowSource& w, const FeedbackFactor& factor, bool static_groups, const QuantizedTensor& nearest)
+  FeedbackRun(const RowSource& w, const FeedbackFactor& factor, bool static_groups, const QuantizedTensor& nearest)
       : w_(w), factor_(factor), nearest_(nearest), spec_(nearest.spec()), builder_(nearest) {
     const ScaleShape shape = scale_shape(spec_, w.rows(), w.cols());
     group_rows_ = shape.group_rows;
@@ -175,7 +175,7 @@ std::shared_ptr<const QuantizedTensor> quantize_with_feedback(const std::string&
   const auto nearest =
       quantize_nearest(name, w, spec, threads, &nearest_report, searched ? factor.diagonal.data() : nullptr);
   std::vector<TileResult> tiles;
-  auto tensor = FeedbackRounding(w, factor, static_groups, *nearest).run(name, threads, tiles);
+  auto tensor = FeedbackRun(w, factor, static_groups, *nearest).run(name, threads, tiles);
   if (report != nullptr) {
     measure(w, *tensor, tiles, threads);
     *report = summarise(tiles, nearest_report.zero_groups);
