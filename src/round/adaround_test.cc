@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "round/lattice.h"
+#include "round/output_error.h"
 #include "round/test_matrix.h"
 
 namespace bitloom {
@@ -427,6 +428,27 @@ TEST(LearnedRounding, RefusesWhatMakesNoSense) {
   DenseMatrix bad = w;
   bad.values()[3] = std::numeric_limits<float>::infinity();
   EXPECT_THROW(learn_rounding(bad, "int4-row", in.layer(), {}), Error);
+}
+
+// The moments that calibration collects, against the dense means; and the common measure of output error.
+TEST(LearnedRounding, TakesTheMomentsOfCalibration) {
+  const Inputs in(300, 64, 28);
+  const DenseMatrix w = normal_matrix(70, 64, 29);
+  ThreadPool threads(2);
+  SecondMoment moment(64);
+  CrossMoment cross(64);
+  const QuantSpec spec = parse_spec("int3-g32");
+  EXPECT_THROW(quantize_learned("w", w, spec, moment, nullptr, {}, threads), Error);  // no token
+  moment.add(in.x.data(), 300, 64, threads);
+  cross.add(in.f.data(), in.x.data(), 300, 64, threads);
+  LearnedReport report;
+  const auto plain = quantize_learned("w", w, spec, moment, nullptr, {}, threads, &report);
+  EXPECT_NEAR(report.output_error, output_error(w, *plain, moment, threads), 1e-5 * report.output_error);
+  const auto corrected = quantize_learned("w", w, spec, moment, &cross, {}, threads);
+  EXPECT_LT(token_loss(in, in.f, w, *corrected), token_loss(in, in.f, w, *plain));
+  EXPECT_LT(token_loss(in, in.x, w, *plain), token_loss(in, in.x, w, *corrected));
+  const CrossMoment other(32);
+  EXPECT_THROW(quantize_learned("w", w, spec, moment, &other, {}, threads), Error);
 }
 
 // The paper's schedule, by hand: 100 iterations of which 20 are warmup, beta 20 to 2 over the rest.
