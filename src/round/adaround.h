@@ -4,6 +4,7 @@
 //
 // Goals: any format, granularity and scale type that nearest rounding has, whose scales it keeps; never worse than
 // nearest rounding, row by row; the same codes for any number of threads; no activations, only their moments.
+// After the paper's learning, coordinate descent flips single codes while that lowers the loss (options.descent).
 // Non-goals: levels beyond the two that enclose a weight (error feedback may go there), learned scales, whole blocks.
 
 #include <memory>
@@ -28,7 +29,7 @@ struct LearnedReport {
 /// and never worse than nearest rounding's, is then not tr((W - Q) H (W - Q)^T), and the output errors reported may
 /// rise. The clip search of -mse weighs errors by the diagonal of H. Error(kRefused) naming `name` for NaN and Inf,
 /// kFailed when channels differ, no token was seen or an option is out of range. Memory: H (and C) in fp32, and per
-/// thread ten tiles of at most 64 rows of W in fp32.
+/// thread a dozen tiles of at most 64 rows of W in fp32.
 std::shared_ptr<const QuantizedTensor> quantize_learned(const std::string& name, const RowSource& w,
                                                         const QuantSpec& spec, const SecondMoment& moment,
                                                         const CrossMoment* cross, const LearnedRounding& options,

@@ -5,10 +5,13 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <limits>
+#include <sstream>
 #include <vector>
 
 #include "base/error.h"
+#include "base/test_data.h"
 #include "round/lattice.h"
 #include "round/output_error.h"
 #include "round/test_matrix.h"
@@ -449,6 +452,51 @@ TEST(LearnedRounding, TakesTheMomentsOfCalibration) {
   EXPECT_LT(token_loss(in, in.x, w, *plain), token_loss(in, in.x, w, *corrected));
   const CrossMoment other(32);
   EXPECT_THROW(quantize_learned("w", w, spec, moment, &other, {}, threads), Error);
+}
+
+/// A line of tests/golden/round/adaround.txt.
+std::vector<float> golden_line(const std::string& name) {
+  std::ifstream file(testing::golden("round/adaround.txt"));
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string first;
+    words >> first;
+    if (first != name) continue;
+    std::vector<float> values;
+    for (double value = 0; words >> value;) values.push_back(static_cast<float>(value));
+    return values;
+  }
+  ADD_FAILURE() << "no line " << name;
+  return {};
+}
+
+// tests/oracle/round_adaround.py takes the same steps on tokens, in fp64.
+TEST(Learn, EqualsAnIndependentRunOnTokens) {
+  const auto sizes = golden_line("sizes"), given = golden_line("options");
+  ASSERT_EQ(sizes.size(), 4u);
+  ASSERT_EQ(given.size(), 6u);
+  Inputs in(static_cast<int64_t>(sizes[0]), static_cast<int64_t>(sizes[2]), 1);
+  in.x = golden_line("x"), in.f = golden_line("f");
+  in.moments();
+  LearnedRounding options;
+  options.iterations = static_cast<int64_t>(sizes[3]);
+  options.regularizer = double{given[0]}, options.ramp = double{given[1]};
+  options.beta_start = double{given[2]}, options.beta_end = double{given[3]};
+  options.warmup = double{given[4]}, options.learning_rate = double{given[5]};
+  const auto w = golden_line("w"), low = golden_line("low"), start = golden_line("start"), end = golden_line("end");
+  SoftTile tile;
+  tile.rows = static_cast<int64_t>(sizes[1]);
+  tile.step = golden_line("step"), tile.alpha = start;
+  for (size_t i = 0; i < w.size(); ++i) tile.base.push_back(low[i] - w[i]);
+  set_pull(in.layer(true), w.data(), tile);
+  learn(in.layer(true), options, tile);
+  double moved = 0;
+  for (size_t i = 0; i < end.size(); ++i) {
+    moved += std::abs(double{end[i]} - double{start[i]});
+    // Each of 12 steps moves alpha by about the rate, 0.05, with a relative error of a few 1e-6 from fp32 sums.
+    EXPECT_NEAR(double{tile.alpha[i]}, double{end[i]}, 1e-5) << i;
+  }
+  EXPECT_GT(moved / static_cast<double>(end.size()), 0.1);
 }
 
 // The paper's schedule, by hand: 100 iterations of which 20 are warmup, beta 20 to 2 over the rest.

@@ -16,10 +16,10 @@ inline float clip_unit(float h) {
   return a > 1.0f ? 1.0f : a;
 }
 
-/// The least magnitude whose power |x|^(beta - 1) is computed; smaller ones count as this: 2^-120 at the power.
-float least_magnitude(float beta) {
+/// Bits of the least magnitude whose power |x|^(beta - 1) is computed; smaller ones count as this: 2^-120 at the power.
+int32_t least_bits(float beta) {
   const float power = beta - 1.0f;
-  return power > 1.0f ? std::exp2(-120.0f / power) : 0x1p-120f;
+  return std::bit_cast<int32_t>(power > 1.0f ? exp2_fp32(-120.0f / power) : 0x1p-120f);
 }
 
 /// (gain dq + regularizer f'(h)) h'(alpha); h' is 0 where the clip cuts.
@@ -36,6 +36,28 @@ inline float gradient_of(const SoftStep& o, int32_t least, float alpha, float dq
   return (gain * dq + o.regularizer * df) * dh;
 }
 
+BITLOOM_VECTOR_CLONES void gradient_loop(SoftStep o, int32_t least, const float* alpha, const float* dq,
+                                         const float* gain, int64_t n, float* gradient) {
+  for (int64_t i = 0; i < n; ++i) gradient[i] = gradient_of(o, least, alpha[i], dq[i], gain[i]);
+}
+
+BITLOOM_VECTOR_CLONES void step_loop(SoftStep o, int32_t least, SoftRow row, const float* __restrict dq,
+                                     const float* __restrict gain, int64_t n, float* __restrict deviation) {
+  const float* __restrict base = row.base;
+  const float* __restrict step = row.step;
+  float* __restrict alpha = row.alpha;
+  float* __restrict first = row.first;
+  float* __restrict second = row.second;
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = gradient_of(o, least, alpha[i], dq[i], gain[i]);
+    const float m = kAdamFirst * first[i] + (1.0f - kAdamFirst) * g;
+    const float v = kAdamSecond * second[i] + (1.0f - kAdamSecond) * (g * g);
+    const float a = alpha[i] - o.rate * m / (std::sqrt(v) + kAdamEpsilon);
+    first[i] = m, second[i] = v, alpha[i] = a;
+    deviation[i] = base[i] + clip_unit(sigmoid_fp32(a) * kSpan + kStretchLow) * step[i];
+  }
+}
+
 }  // namespace
 
 float soft_alpha(float h) {
@@ -50,30 +72,14 @@ BITLOOM_VECTOR_CLONES void soft_deviation(const float* base, const float* step, 
   }
 }
 
-BITLOOM_VECTOR_CLONES void soft_gradient(const SoftStep& options, const float* alpha, const float* dq,
-                                         const float* gain, int64_t n, float* gradient) {
-  const SoftStep o = options;
-  const int32_t least = std::bit_cast<int32_t>(least_magnitude(o.beta));
-  for (int64_t i = 0; i < n; ++i) gradient[i] = gradient_of(o, least, alpha[i], dq[i], gain[i]);
+void soft_gradient(const SoftStep& options, const float* alpha, const float* dq, const float* gain, int64_t n,
+                   float* gradient) {
+  gradient_loop(options, least_bits(options.beta), alpha, dq, gain, n, gradient);
 }
 
-BITLOOM_VECTOR_CLONES void soft_step(const SoftStep& options, const SoftRow& row, const float* __restrict dq,
-                                     const float* __restrict gain, int64_t n, float* __restrict deviation) {
-  const SoftStep o = options;
-  const int32_t least = std::bit_cast<int32_t>(least_magnitude(o.beta));
-  const float* __restrict base = row.base;
-  const float* __restrict step = row.step;
-  float* __restrict alpha = row.alpha;
-  float* __restrict first = row.first;
-  float* __restrict second = row.second;
-  for (int64_t i = 0; i < n; ++i) {
-    const float g = gradient_of(o, least, alpha[i], dq[i], gain[i]);
-    const float m = kAdamFirst * first[i] + (1.0f - kAdamFirst) * g;
-    const float v = kAdamSecond * second[i] + (1.0f - kAdamSecond) * (g * g);
-    const float a = alpha[i] - o.rate * m / (std::sqrt(v) + kAdamEpsilon);
-    first[i] = m, second[i] = v, alpha[i] = a;
-    deviation[i] = base[i] + clip_unit(sigmoid_fp32(a) * kSpan + kStretchLow) * step[i];
-  }
+void soft_step(const SoftStep& options, const SoftRow& row, const float* dq, const float* gain, int64_t n,
+               float* deviation) {
+  step_loop(options, least_bits(options.beta), row, dq, gain, n, deviation);
 }
 
 }  // namespace bitloom

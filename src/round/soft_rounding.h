@@ -33,13 +33,16 @@ struct SoftRow {
 struct SoftStep {
   float regularizer = 0, beta = 2, rate = 0;
 };
+/// Without a cross moment the soft start has the gradient 0 up to rounding errors, some 1e-6 in these units. Epsilon
+/// lies well above, so that Adam does not blow them up to full steps, and well below the regularizer's gradients.
 inline constexpr float kAdamFirst = 0.9f, kAdamSecond = 0.999f, kAdamEpsilon = 1e-3f;
 
-/// gradient[i] = (gain[i] dq[i] + regularizer f'(h)) h'(alpha): dq = dL/dw~ of the quadratic loss, gain = step / unit.
+/// gradient[i] = (gain[i] dq[i] + regularizer f'(h)) h'(alpha). gain dq is the gradient of the quadratic loss by h, in
+/// units of the weight's own rounding error; half_gradient() and gains() of round/soft_tile.h make the two.
 void soft_gradient(const SoftStep& options, const float* alpha, const float* dq, const float* gain, int64_t n,
                    float* gradient);
 
-/// The step itself: dq becomes the deviation of the next iteration.
+/// The step itself, in place; deviation [n] is that of the new alpha.
 void soft_step(const SoftStep& options, const SoftRow& row, const float* dq, const float* gain, int64_t n,
                float* deviation);
 
