@@ -27,7 +27,9 @@ class MatrixRounder {
 
  private:
   struct Visitor;
-  const FeedbackFactor& factor_for(const FeedbackRounding& rounding, int64_t group, const std::string& place);
+  const FeedbackFactor& factor_for(const FeedbackRounding& rounding, int64_t group);
+  const CrossMoment* cross() const;
+  void describe_data(const RowSource& w, const RowSource& q, SiteRecord& record);
 
   const InputStatistics* statistics_;
   ThreadPool& threads_;
