@@ -1,0 +1,156 @@
+#include "cli/site_tables.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "report/numbers.h"
+#include "report/table.h"
+
+namespace bitloom {
+namespace {
+
+/// Sums over the matrices of a row; means are weighted by weights.
+struct Sum {
+  std::string name;
+  int64_t matrices = 0, weights = 0, saturated = 0, zero_groups = 0;
+  double bits_nominal = 0, bits_true = 0;
+  int64_t measured = 0;  // weights whose error is known
+  double error = 0, worst_error = 0;
+  int64_t observed = 0;  // weights whose output error is known
+  double output_error = 0, worst_output_error = 0, highest_damping = 0;
+  std::string worst_site;
+
+  void add(const SiteRecord& site) {
+    const int64_t count = site.rows * site.cols;
+    const auto weight = static_cast<double>(count);
+    matrices += 1, weights += count;
+    saturated += site.saturated, zero_groups += site.zero_groups;
+    bits_nominal += site.bits_nominal * weight, bits_true += site.bits_true * weight;
+    if (!site.taken_over) {
+      measured += count;
+      error += site.weight_error * weight;
+      worst_error = std::max(worst_error, site.weight_error);
+    }
+    if (!site.output_error) return;
+    observed += count;
+    output_error += *site.output_error * weight;
+    highest_damping = std::max(highest_damping, site.damping.value_or(0));
+    if (*site.output_error < worst_output_error) return;
+    worst_output_error = *site.output_error;
+    worst_site = site.name;
+  }
+};
+
+std::string figure(double sum, int64_t weights) {
+  return weights == 0 ? "-" : format_significant(sum / static_cast<double>(weights), 3);
+}
+std::string figure_if(bool known, double value) { return known ? format_significant(value, 3) : "-"; }
+std::string count_if(bool known, int64_t value) { return known ? format_count(value) : "-"; }
+
+/// In the order of first appearance.
+std::vector<Sum> group_by(const std::vector<SiteRecord>& sites,
+                          const std::function<std::string(const SiteRecord&)>& name_of) {
+  std::vector<Sum> sums;
+  for (const SiteRecord& site : sites) {
+    const std::string name = name_of(site);
+    auto at = std::find_if(sums.begin(), sums.end(), [&](const Sum& sum) { return sum.name == name; });
+    if (at == sums.end()) at = sums.insert(sums.end(), Sum{.name = name});
+    at->add(site);
+  }
+  return sums;
+}
+
+/// "model.layers.3.mlp.up_proj.weight" -> "*.mlp.up_proj.weight", {"3"}.
+std::pair<std::string, std::string> kind_and_block(const std::string& name) {
+  for (size_t at = name.find('.'); at != std::string::npos; at = name.find('.', at + 1)) {
+    const size_t digits = name.find_first_not_of("0123456789", at + 1);
+    if (digits != std::string::npos && digits > at + 1 && name[digits] == '.') {
+      return {"*" + name.substr(digits), name.substr(at + 1, digits - at - 1)};
+    }
+  }
+  return {name, ""};
+}
+
+bool looked_at_data(const std::vector<SiteRecord>& sites) {
+  return std::any_of(sites.begin(), sites.end(), [](const SiteRecord& site) { return site.output_error.has_value(); });
+}
+
+}  // namespace
+
+std::string scheme_table(const std::vector<SiteRecord>& sites, bool bold) {
+  const bool data = looked_at_data(sites);
+  std::vector<Column> columns = {{"scheme", Align::kLeft},
+                                 {"rounding", Align::kLeft},
+                                 {"matrices"},
+                                 {"weights"},
+                                 {"bits nominal"},
+                                 {"bits true"},
+                                 {"error"},
+                                 {"worst error"}};
+  if (data) columns.push_back({"output error"});
+  columns.insert(columns.end(), {{"saturated"}, {"zero groups"}});
+  Table table(columns);
+  const auto name_of = [](const SiteRecord& site) { return site.spec + "\t" + site.rounding; };
+  for (const Sum& sum : group_by(sites, name_of)) {
+    const size_t tab = sum.name.find('\t');
+    const std::string rounding = sum.name.substr(tab + 1);
+    const bool known = sum.measured > 0;
+    std::vector<std::string> cells = {
+        sum.name.substr(0, tab),
+        rounding.empty() ? "taken over" : rounding,
+        format_count(sum.matrices),
+        format_count(sum.weights),
+        format_bits(sum.bits_nominal / static_cast<double>(std::max<int64_t>(sum.weights, 1))),
+        format_bits(sum.bits_true / static_cast<double>(std::max<int64_t>(sum.weights, 1))),
+        figure(sum.error, sum.measured),
+        figure_if(known, sum.worst_error)};
+    if (data) cells.push_back(figure(sum.output_error, sum.observed));
+    cells.push_back(count_if(known, sum.saturated));
+    cells.push_back(count_if(known, sum.zero_groups));
+    table.add(std::move(cells));
+  }
+  return table.to_text(bold);
+}
+
+std::string layer_table(const std::vector<SiteRecord>& sites, bool bold) {
+  Table table({{"layers", Align::kLeft},
+               {"matrices"},
+               {"error"},
+               {"output error"},
+               {"worst output error"},
+               {"in block"},
+               {"highest damping"}});
+  for (const Sum& sum : group_by(sites, [](const SiteRecord& site) { return kind_and_block(site.name).first; })) {
+    if (sum.observed == 0) continue;
+    table.add({sum.name, format_count(sum.matrices), figure(sum.error, sum.measured),
+               figure(sum.output_error, sum.observed), format_significant(sum.worst_output_error, 3),
+               kind_and_block(sum.worst_site).second, figure_if(sum.highest_damping > 0, sum.highest_damping)});
+  }
+  return table.to_text(bold);
+}
+
+std::string site_table(const std::vector<SiteRecord>& sites, bool bold) {
+  Table table({{"matrix", Align::kLeft},
+               {"scheme", Align::kLeft},
+               {"rounding", Align::kLeft},
+               {"error"},
+               {"largest"},
+               {"output error"},
+               {"damping"},
+               {"saturated"},
+               {"dead channels"}});
+  for (const SiteRecord& site : sites) {
+    table.add({site.name, site.spec, site.taken_over ? "taken over" : site.rounding,
+               figure_if(!site.taken_over, site.weight_error), figure_if(!site.taken_over, site.max_abs_error),
+               figure_if(site.output_error.has_value(), site.output_error.value_or(0)),
+               figure_if(site.damping.has_value(), site.damping.value_or(0)),
+               count_if(!site.taken_over, site.saturated), count_if(site.tokens > 0, site.dead_channels)});
+  }
+  return table.to_text(bold);
+}
+
+}  // namespace bitloom
