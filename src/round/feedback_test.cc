@@ -104,9 +104,9 @@ double squared_norm(const RowSource& w) {
   return sum;
 }
 
-constexpr const char* kSpecs[] = {"int4-g32",    "int3-g64-asym",   "int2-g48",         "e2m1-g32",
-                                  "mxfp4",       "nvfp4",           "nf4-g64",          "int4-row",
-                                  "int4-tensor", "int4-block16x64", "e2m1-g32-m2floor", "int3-g32-mse"};
+constexpr const char* kSpecs[] = {
+    "int4-g32", "int3-g64-asym", "int2-g48",        "e2m1-g32",         "mxfp4",        "nvfp4",    "nf4-g64",
+    "int4-row", "int4-tensor",   "int4-block16x64", "e2m1-g32-m2floor", "int3-g32-mse", "nvfp4-mse"};
 
 // With a diagonal H nothing is fed forward, so error feedback must equal nearest rounding byte for byte.
 TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
