@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -264,6 +265,24 @@ TEST(FeedbackParts, GapsAndRaggedRangesAreErrors) {
   EXPECT_THROW(merge_feedback_parts("w", base, factor, {first}), Error);
   EXPECT_THROW(merge_feedback_parts("w", base, factor, {second}), Error);
   EXPECT_THROW(merge_feedback_parts("w", base, factor, {first, first, second}), Error);
+}
+
+// H permuted and permuted back is H: every order is a permutation, and one scale per row makes the visiting order the
+// only difference, so that weights without feedback (diagonal H) get the same bytes in any order.
+TEST(ColumnOrder, IsAPermutationThatCodesDoNotShow) {
+  ThreadPool threads(1);
+  const DenseRows w = test_matrix();
+  const SecondMoment moment = diagonal(threads);
+  const auto nearest = quantize_nearest("w", w, parse_spec("int4-row"), threads);
+  for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation, ColumnOrder::kGroupAware}) {
+    FeedbackRounding options;
+    options.order = order;
+    const FeedbackFactor factor = make_feedback_factor(moment, nullptr, options, 24, threads);
+    auto sorted = factor.order;
+    std::sort(sorted.begin(), sorted.end());
+    for (int64_t c = 0; c < kCols; ++c) ASSERT_EQ(sorted[static_cast<size_t>(c)], c);
+    expect_same_bytes(*quantize_with_feedback("w", w, parse_spec("int4-row"), factor, false, threads), *nearest, "");
+  }
 }
 
 TEST(ColumnOrder, ByHand) {
