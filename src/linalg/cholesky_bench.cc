@@ -3,8 +3,8 @@
 
 #include <vector>
 
+#include "linalg/bench_roof.h"
 #include "linalg/cholesky.h"
-#include "linalg/gemm.h"
 
 namespace bitloom {
 namespace {
@@ -14,21 +14,17 @@ void factor_rate(benchmark::State& state) {
   const int64_t n = state.range(0);
   std::vector<float> h(static_cast<size_t>(n * n), 0.5f), work;
   for (int64_t i = 0; i < n; ++i) h[static_cast<size_t>(i * n + i)] = 1.0f;
-  const double roof = measure_sgemm_gflops(1024, 0.2, threads);
-  for (auto _ : state) {
-    state.PauseTiming();
-    work = h;
-    state.ResumeTiming();
-    reversed_cholesky(work.data(), n, threads);
-    invert_upper(work.data(), n, threads);
-    benchmark::DoNotOptimize(work.data());
-  }
   const auto edge = static_cast<double>(n);
-  const double flops = 2.0 / 3.0 * edge * edge * edge * static_cast<double>(state.iterations());
-  state.counters["GFLOP/s"] = benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsRate);
-  state.counters["of_sgemm"] = benchmark::Counter(flops * 1e-9 / roof, benchmark::Counter::kIsRate);
+  // n^3 / 6 multiply-adds for the factor of a symmetric matrix, n^3 / 6 for a triangular inverse.
+  const double flops = 2.0 / 3.0 * edge * edge * edge;
+  testing::run_beside_sgemm(
+      state, threads, flops, [&] { work = h; },
+      [&] {
+        reversed_cholesky(work.data(), n, threads);
+        invert_upper(work.data(), n, threads);
+      });
 }
-BENCHMARK(factor_rate)->Arg(1024)->Arg(4096)->Arg(11008)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(factor_rate)->Arg(1024)->Arg(4096)->Arg(11008)->Unit(benchmark::kMillisecond)->UseManualTime()->Iterations(5);
 
 }  // namespace
 }  // namespace bitloom

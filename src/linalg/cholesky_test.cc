@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -84,6 +85,47 @@ TEST(Cholesky, BlockedEqualsTheReferenceAcrossBlockEdges) {
     invert_upper_reference(reference.data(), n);
     invert_upper(fast.data(), n, threads);
     expect_near();
+  }
+}
+
+/// Lower Cholesky factor, by rows, in double.
+std::vector<double> ordinary_cholesky(std::vector<double> a, size_t n) {
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j <= i; ++j) {
+      double sum = a[i * n + j];
+      for (size_t k = 0; k < j; ++k) sum -= a[i * n + k] * a[j * n + k];
+      a[i * n + j] = i == j ? std::sqrt(sum) : sum / a[j * n + j];
+    }
+    std::fill(a.begin() + static_cast<int64_t>(i * n + i + 1), a.begin() + static_cast<int64_t>((i + 1) * n), 0.0);
+  }
+  return a;
+}
+
+// What the published program does: H = L L^T, H^-1 = L^-T L^-1, and of that the upper Cholesky factor U. In double both
+// ways agree to n eps cond(H) = 60 * 1e-16 * 1e4 < 1e-10 of the largest entry.
+TEST(Cholesky, EqualsFactorInverseFactor) {
+  constexpr size_t kN = 60;
+  const std::vector<double> h = random_spd(kN), lower = ordinary_cholesky(h, kN);
+  std::vector<double> inverse(kN * kN), whole(kN * kN);  // L^-1 by forward substitution; H^-1
+  for (size_t c = 0; c < kN; ++c) {
+    for (size_t i = c; i < kN; ++i) {
+      double sum = i == c ? 1.0 : 0.0;
+      for (size_t k = c; k < i; ++k) sum -= lower[i * kN + k] * inverse[k * kN + c];
+      inverse[i * kN + c] = sum / lower[i * kN + i];
+    }
+  }
+  for (size_t i = 0; i < kN; ++i) {
+    for (size_t j = 0; j < kN; ++j) {
+      for (size_t k = 0; k < kN; ++k) whole[i * kN + j] += inverse[k * kN + i] * inverse[k * kN + j];
+    }
+  }
+  const std::vector<double> expected = ordinary_cholesky(whole, kN);  // H^-1 = L' L'^T, U = L'^T
+  std::vector<double> u = h;
+  ASSERT_EQ(reversed_cholesky_reference(u.data(), kN), int64_t{kN});
+  invert_upper_reference(u.data(), kN);
+  const double largest = *std::max_element(u.begin(), u.end());
+  for (size_t i = 0; i < kN; ++i) {
+    for (size_t j = 0; j < kN; ++j) EXPECT_NEAR(u[i * kN + j], expected[j * kN + i], 1e-10 * largest);
   }
 }
 

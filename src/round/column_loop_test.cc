@@ -169,6 +169,36 @@ TEST(ColumnLoop, ACorrectionOfZeroChangesNoBit) {
   EXPECT_EQ(plain_errors, corrected_errors);
 }
 
+// Left-looking (papers' column-wise page, 1.3): with H_d = R R^T, R = U^-1, column j becomes
+// w_j + (sum_{i<j} E_i R_ij) / R_jj, E = W - Q against the original weights. In double, the same values; a weight may
+// differ only where fp32 and double fall on different sides of a tie, which the margin rules out.
+TEST(ColumnLoop, LeftLookingFormMakesTheSameChoices) {
+  constexpr size_t kRows = 6, kN = 100;
+  const Problem problem(kN);
+  std::vector<double> r = problem.h;
+  ASSERT_EQ(reversed_cholesky_reference(r.data(), kN), int64_t{kN});
+  const auto original = random_values(kN * kRows, 14);
+  auto w = original;
+  std::vector<float> errors(w.size());
+  QuarterPolicy policy(1, kRows);  // multiples of a half
+  const auto u = problem.factor();
+  column_loop({kN, u.data()}, w.data(), errors.data(), kRows, policy);
+  double margin = 1;
+  for (size_t row = 0; row < kRows; ++row) {
+    std::vector<double> e(kN);
+    for (size_t j = 0; j < kN; ++j) {
+      double sum = 0;
+      for (size_t i = 0; i < j; ++i) sum += e[i] * r[i * kN + j];
+      const double value = double{original[j * kRows + row]} + sum / r[j * kN + j];
+      const double q = std::nearbyint(2 * value) / 2;
+      margin = std::min(margin, std::abs(std::abs(2 * value - std::floor(2 * value)) - 0.5));
+      EXPECT_EQ(policy.chosen[j * kRows + row], static_cast<float>(q)) << row << " " << j;
+      e[j] = double{original[j * kRows + row]} - q;
+    }
+  }
+  EXPECT_GT(margin, 1e-4);
+}
+
 // tr(E H_d E^T) by the definition, in double; the tolerance as above.
 TEST(ColumnLoop, WeightedNormIsTheQuadraticForm) {
   constexpr int64_t kRows = 5;

@@ -37,6 +37,14 @@ void store_rows(QuantizedBuilder& builder, const FeedbackPart& part, int64_t col
   }
 }
 
+/// Everything but the codes and fitted scales.
+QuantizedBuilder start_builder(const FeedbackBase& base) {
+  if (!base.fitted) return QuantizedBuilder(*base.nearest);
+  QuantizedBuilder builder(base.spec, base.nearest->rows(), base.nearest->cols());
+  if (base.spec.scale == ScaleType::kE4M3TwoLevel) builder.store_tensor_scale(tensor_scale_of(*base.nearest));
+  return builder;
+}
+
 FeedbackReport summarise(const std::vector<FeedbackTile>& tiles, const FeedbackBase& base,
                          const FeedbackFactor& factor) {
   FeedbackReport report;
@@ -76,8 +84,12 @@ FeedbackBase make_feedback_base(const std::string& name, const RowSource& w, con
   base.fitted = spec.granularity.kind == Granularity::Kind::kGroup && !static_groups && !is_m2(spec.constraint) &&
                 groups_stay_together(factor.order, scale_shape(spec, w.rows(), w.cols()).group_cols);
   const bool searched = spec.range.kind == RangeRule::Kind::kMse;
+  base.spec = spec;
+  QuantSpec quick = spec;
+  if (base.fitted && searched) quick.range = RangeRule{};
   RoundingReport report;
-  base.nearest = quantize_nearest(name, w, spec, threads, &report, searched ? factor.diagonal.data() : nullptr);
+  base.nearest =
+      quantize_nearest(name, w, quick, threads, &report, searched && !base.fitted ? factor.diagonal.data() : nullptr);
   base.zero_groups = report.zero_groups;
   return base;
 }
@@ -87,7 +99,7 @@ std::shared_ptr<const QuantizedTensor> quantize_with_feedback(const std::string&
                                                               bool static_groups, ThreadPool& threads,
                                                               FeedbackReport* report) {
   const FeedbackBase base = make_feedback_base(name, w, spec, factor, static_groups, threads);
-  QuantizedBuilder builder(*base.nearest);
+  QuantizedBuilder builder = start_builder(base);
   const FeedbackTiles solver(w, base, factor, report != nullptr);
   const std::vector<RowRange> rows = tiles_of({0, w.rows()});
   std::vector<FeedbackTile> tiles(rows.size());
@@ -130,7 +142,7 @@ std::shared_ptr<const QuantizedTensor> merge_feedback_parts(const std::string& n
   std::erase_if(parts, [](const FeedbackPart& part) { return part.rows.begin == part.rows.end; });
   std::sort(parts.begin(), parts.end(),
             [](const FeedbackPart& a, const FeedbackPart& b) { return a.rows.begin < b.rows.begin; });
-  QuantizedBuilder builder(nearest);
+  QuantizedBuilder builder = start_builder(base);
   std::vector<FeedbackTile> tiles;
   int64_t row = 0;
   for (const FeedbackPart& part : parts) {

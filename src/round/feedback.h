@@ -47,8 +47,9 @@ struct RowRange {
 /// Nearest rounding of the whole matrix, as far as feedback needs it: values checked, scales that must be known
 /// beforehand (tensor, row and block scales, M2 constraints, static groups), tensor scales.
 struct FeedbackBase {
+  QuantSpec spec;
   std::shared_ptr<const QuantizedTensor> nearest;
-  bool fitted = false;  // group scales are fitted by the loop; those of `nearest` are not used
+  bool fitted = false;  // group scales are fitted by the loop: those of `nearest` are made without search, unused
   int64_t zero_groups = 0;
 };
 FeedbackBase make_feedback_base(const std::string& name, const RowSource& w, const QuantSpec& spec,

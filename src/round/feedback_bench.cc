@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "linalg/gemm.h"
+#include "linalg/bench_roof.h"
 #include "round/feedback.h"
 
 namespace bitloom {
@@ -44,26 +44,29 @@ void feedback_rate(benchmark::State& state, const char* spec_text) {
     factor.order.push_back(c);
   }
   const QuantSpec spec = parse_spec(spec_text);
-  const double roof = measure_sgemm_gflops(1024, 0.2, threads);
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(quantize_with_feedback("w", w, spec, factor, false, threads));
-  }
-  const double flops = static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(cols) *
-                       static_cast<double>(state.iterations());
-  state.counters["GFLOP/s"] = benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsRate);
-  state.counters["of_sgemm"] = benchmark::Counter(flops * 1e-9 / roof, benchmark::Counter::kIsRate);
+  // Every weight takes its part of the errors of the columns before it: rows * cols^2 / 2 multiply-adds.
+  const double flops = static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(cols);
+  testing::run_beside_sgemm(
+      state, threads, flops, [] {},
+      [&] { benchmark::DoNotOptimize(quantize_with_feedback("w", w, spec, factor, false, threads)); });
 }
 BENCHMARK_CAPTURE(feedback_rate, int4_g128, "int4-g128")
     ->Args({576, 576})
     ->Args({4096, 4096})
     ->Args({4096, 11008})
     ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
+    ->UseManualTime()
+    ->Iterations(5);
 BENCHMARK_CAPTURE(feedback_rate, int4_row, "int4-row")
     ->Args({4096, 4096})
     ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
-BENCHMARK_CAPTURE(feedback_rate, mxfp4, "mxfp4")->Args({4096, 4096})->Unit(benchmark::kMillisecond)->UseRealTime();
+    ->UseManualTime()
+    ->Iterations(5);
+BENCHMARK_CAPTURE(feedback_rate, mxfp4, "mxfp4")
+    ->Args({4096, 4096})
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(5);
 
 }  // namespace
 }  // namespace bitloom

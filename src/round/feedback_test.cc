@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -104,9 +105,9 @@ double squared_norm(const RowSource& w) {
   return sum;
 }
 
-constexpr const char* kSpecs[] = {"int4-g32",    "int3-g64-asym",   "int2-g48",         "e2m1-g32",
-                                  "mxfp4",       "nvfp4",           "nf4-g64",          "int4-row",
-                                  "int4-tensor", "int4-block16x64", "e2m1-g32-m2floor", "int3-g32-mse"};
+constexpr const char* kSpecs[] = {
+    "int4-g32", "int3-g64-asym", "int2-g48",        "e2m1-g32",         "mxfp4",        "nvfp4",    "nf4-g64",
+    "int4-row", "int4-tensor",   "int4-block16x64", "e2m1-g32-m2floor", "int3-g32-mse", "nvfp4-mse"};
 
 // With a diagonal H nothing is fed forward, so error feedback must equal nearest rounding byte for byte.
 TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
@@ -264,6 +265,24 @@ TEST(FeedbackParts, GapsAndRaggedRangesAreErrors) {
   EXPECT_THROW(merge_feedback_parts("w", base, factor, {first}), Error);
   EXPECT_THROW(merge_feedback_parts("w", base, factor, {second}), Error);
   EXPECT_THROW(merge_feedback_parts("w", base, factor, {first, first, second}), Error);
+}
+
+// H permuted and permuted back is H: every order is a permutation, and one scale per row makes the visiting order the
+// only difference, so that weights without feedback (diagonal H) get the same bytes in any order.
+TEST(ColumnOrder, IsAPermutationThatCodesDoNotShow) {
+  ThreadPool threads(1);
+  const DenseRows w = test_matrix();
+  const SecondMoment moment = diagonal(threads);
+  const auto nearest = quantize_nearest("w", w, parse_spec("int4-row"), threads);
+  for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation, ColumnOrder::kGroupAware}) {
+    FeedbackRounding options;
+    options.order = order;
+    const FeedbackFactor factor = make_feedback_factor(moment, nullptr, options, 24, threads);
+    auto sorted = factor.order;
+    std::sort(sorted.begin(), sorted.end());
+    for (int64_t c = 0; c < kCols; ++c) ASSERT_EQ(sorted[static_cast<size_t>(c)], c);
+    expect_same_bytes(*quantize_with_feedback("w", w, parse_spec("int4-row"), factor, false, threads), *nearest, "");
+  }
 }
 
 TEST(ColumnOrder, ByHand) {

@@ -4,19 +4,15 @@
 #include <cmath>
 
 namespace bitloom {
-namespace {
-
-float tensor_scale_of(const QuantizedTensor& nearest) {
-  if (nearest.spec().scale != ScaleType::kE4M3TwoLevel) return 1;
+float tensor_scale_of(const QuantizedTensor& tensor) {
+  if (tensor.spec().scale != ScaleType::kE4M3TwoLevel) return 1;
   float scale = 0;
-  decode_to_f32(DType::kF32, nearest.parts().back().bytes.data(), 0, 1, &scale);
+  decode_to_f32(DType::kF32, tensor.parts().back().bytes.data(), 0, 1, &scale);
   return scale;
 }
 
-}  // namespace
-
 FeedbackTiles::FeedbackTiles(const RowSource& w, const FeedbackBase& base, const FeedbackFactor& factor, bool measured)
-    : w_(w), nearest_(*base.nearest), factor_(factor), measured_(measured), spec_(nearest_.spec()) {
+    : w_(w), nearest_(*base.nearest), factor_(factor), measured_(measured), spec_(base.spec) {
   const ScaleShape shape = scale_shape(spec_, w.rows(), w.cols());
   group_rows_ = shape.group_rows;
   groups_ = {&factor.order, shape.group_cols, shape.cols, base.fitted};

@@ -9,6 +9,9 @@
 
 namespace bitloom {
 
+/// 1 without two-level scales.
+float tensor_scale_of(const QuantizedTensor& tensor);
+
 class FeedbackTiles {
  public:
   /// Everything is referred to and must outlive this. `measured`: errors are wanted, not only codes.
