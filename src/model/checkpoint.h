@@ -52,7 +52,7 @@ class Checkpoint {
   /// the graph lacks or a wrong shape. Replaced tensors may wrap the base's own rows, so edits can be stacked. A matrix
   /// that the file holds as [in, out] is shown so by tensor(), through a transposing view. Untying a head that is not
   /// tied changes nothing.
-  static std::shared_ptr<const Checkpoint> edited(std::shared_ptr<const Checkpoint> base, TensorEdits edits);
+  static std::shared_ptr<const Checkpoint> edited(std::shared_ptr<const Checkpoint> base, const TensorEdits& edits);
   /// Whether edited() replaced this tensor, here or in a base.
   bool is_edited(const std::string& name) const;
 

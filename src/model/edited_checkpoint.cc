@@ -24,7 +24,7 @@ std::vector<int64_t> edit_shape(const CheckpointTensor& tensor, bool stored_in_o
 
 }  // namespace
 
-std::shared_ptr<const Checkpoint> Checkpoint::edited(std::shared_ptr<const Checkpoint> base, TensorEdits edits) {
+std::shared_ptr<const Checkpoint> Checkpoint::edited(std::shared_ptr<const Checkpoint> base, const TensorEdits& edits) {
   std::shared_ptr<Checkpoint> result(new Checkpoint);
   result->path_ = base->path_;
   result->kind_ = base->kind_;
@@ -45,7 +45,7 @@ std::shared_ptr<const Checkpoint> Checkpoint::edited(std::shared_ptr<const Check
     }
     result->untie_head();
   }
-  for (auto& [name, rows] : edits.tensors) result->replace(name, std::move(rows));
+  for (const auto& [name, rows] : edits.tensors) result->replace(name, rows);
   return result;
 }
 

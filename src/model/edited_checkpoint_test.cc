@@ -44,9 +44,9 @@ class EditedCheckpoint : public ::testing::Test {
     TinyCheckpoint(config).write(dir_.path());
     return Checkpoint::open(dir_.path());
   }
-  static std::string failure(const std::shared_ptr<const Checkpoint>& base, TensorEdits edits) {
+  static std::string failure(const std::shared_ptr<const Checkpoint>& base, const TensorEdits& edits) {
     try {
-      Checkpoint::edited(base, std::move(edits));
+      Checkpoint::edited(base, edits);
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::kFailed);
       return error.what();
