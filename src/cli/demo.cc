@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "base/error.h"
@@ -152,7 +151,7 @@ void demo(const Flags& flags, Session& session) {
                            demo_output(plan, scheme)));
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   app.add_option("MODEL,-m,--model", flags->model, "demo (3 M, comes with bitloom), smollm2 (135 M) or any MODEL")
       ->type_name("MODEL")

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "cli/common_flags.h"
 #include "cli/verb.h"
@@ -26,7 +25,7 @@ void print(const std::string& name, Session& session) {
   session.show(to_json(recipe), to_yaml(recipe));
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto name = std::make_shared<std::string>();
   app.add_option("NAME", *name, "print this recipe as YAML: one of the list, FORMAT[-gN]... or a YAML file");
   add_json_flag(app, session);
