@@ -20,9 +20,9 @@ struct Flags {
   bool force = false;
 };
 
-// One row for each scheme that the recipe gave to some matrices.
+// One row for each scheme that some matrices have. Those taken over from a quantized source have no errors.
 struct SchemeRow {
-  int64_t matrices = 0, weights = 0, saturated = 0, zero_groups = 0;
+  int64_t matrices = 0, weights = 0, measured = 0, saturated = 0, zero_groups = 0;  // measured: of the weights
   double bits_nominal = 0, bits_true = 0, error = 0, worst_error = 0;  // the first three summed over weights
 };
 
@@ -33,10 +33,12 @@ std::map<std::string, SchemeRow> by_scheme(const std::vector<SiteRecord>& sites)
     const int64_t weights = site.rows * site.cols;
     row.matrices += 1;
     row.weights += weights;
-    row.saturated += site.saturated;
-    row.zero_groups += site.zero_groups;
     row.bits_nominal += site.bits_nominal * static_cast<double>(weights);
     row.bits_true += site.bits_true * static_cast<double>(weights);
+    if (site.taken_over) continue;
+    row.measured += weights;
+    row.saturated += site.saturated;
+    row.zero_groups += site.zero_groups;
     row.error += site.weight_error * static_cast<double>(weights);
     row.worst_error = std::max(row.worst_error, site.weight_error);
   }
@@ -55,9 +57,17 @@ std::string scheme_table(const std::vector<SiteRecord>& sites, bool bold) {
                {"zero groups"}});
   for (const auto& [scheme, row] : by_scheme(sites)) {
     const double weights = static_cast<double>(std::max<int64_t>(row.weights, 1));
-    table.add({scheme, format_count(row.matrices), format_count(row.weights), format_bits(row.bits_nominal / weights),
-               format_bits(row.bits_true / weights), format_significant(row.error / weights, 3),
-               format_significant(row.worst_error, 3), format_count(row.saturated), format_count(row.zero_groups)});
+    std::vector<std::string> cells = {scheme, format_count(row.matrices), format_count(row.weights),
+                                      format_bits(row.bits_nominal / weights), format_bits(row.bits_true / weights)};
+    if (row.measured > 0) {
+      cells.push_back(format_significant(row.error / static_cast<double>(row.measured), 3));
+      cells.push_back(format_significant(row.worst_error, 3));
+      cells.push_back(format_count(row.saturated));
+      cells.push_back(format_count(row.zero_groups));
+    } else {
+      cells.insert(cells.end(), 4, "-");
+    }
+    table.add(std::move(cells));
   }
   return table.to_text(bold);
 }
