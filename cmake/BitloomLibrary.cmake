@@ -4,7 +4,7 @@
 #   DEPS bitloom::base ...  what the headers or sources use, ours or foreign
 #   TESTS a_test.cc ...     one GoogleTest program for the folder, NAME_test
 #   TEST_DEPS ...           what only the tests use
-#   COLD                    nothing here runs long: optimised less, which compiles in two thirds of the time
+#   COLD                    nothing here has loops over weights or activations: optimised less, which compiles in two thirds of the time
 #   BENCHES a_bench.cc ...  one Google Benchmark program, NAME_bench, built on request (target "benches"))
 #
 # Declares the library bitloom_NAME with the alias bitloom::NAME. Includes are written from src/.

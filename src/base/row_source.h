@@ -25,6 +25,9 @@ class RowSource {
   /// How it is stored, for people: "BF16", "Q4_1", "int4-g32".
   virtual std::string storage() const = 0;
 
+  /// Lets go of copies that the source made for itself, until it is decoded again. Thread-safe; most make none.
+  virtual void release() const {}
+
   /// Convenience: the whole matrix, or vector, decoded.
   std::vector<float> decode_all() const {
     std::vector<float> out(static_cast<size_t>(rows() * cols()));

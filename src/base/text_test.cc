@@ -14,6 +14,11 @@ TEST(Text, NearestSpelling) {
   EXPECT_EQ(nearest_spelling("completely different", verbs), "");
   EXPECT_EQ(did_you_mean("verfy", verbs), " (did you mean 'verify'?)");
   EXPECT_EQ(did_you_mean("zzzzzz", verbs), "");
+  // Swapped neighbours are one mistake, in short words too: "gtpq" is nearer to "gptq" than any one-letter change.
+  const std::vector<std::string> parts = {"awq", "gptq"};
+  EXPECT_EQ(nearest_spelling("gtpq", parts), "gptq");
+  EXPECT_EQ(nearest_spelling("aqw", parts), "awq");
+  EXPECT_EQ(nearest_spelling("qgtp", parts), "");
 }
 
 TEST(Text, GlobMatchesWholeNames) {

@@ -96,6 +96,11 @@ Flag* Flag::check(const std::function<std::string(const std::string&)>& check) {
   return this;
 }
 
+Flag* Flag::each(const std::function<void(const std::string&)>& action) {
+  option_->each(action);
+  return this;
+}
+
 Flag* Flag::delimiter(char separator) {
   option_->delimiter(separator);
   return this;

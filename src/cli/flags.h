@@ -26,6 +26,8 @@ class Flag {
   Flag* capture_default_str();
   /// Empty for a text that is allowed, else what is wrong with it.
   Flag* check(const std::function<std::string(const std::string&)>& check);
+  /// Called with every text given.
+  Flag* each(const std::function<void(const std::string&)>& action);
   /// Cuts the text into the elements of a list.
   Flag* delimiter(char separator);
   /// The two cannot be given together.

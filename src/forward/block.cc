@@ -53,33 +53,76 @@ BlockRunner::BlockRunner(const Graph& graph, int index, const BlockWeights& weig
       weights_(weights),
       rope_(rope),
       index_(index),
+      hidden_(graph.hidden),
       sites_(linear_sites(graph, index)) {}
 
 void BlockRunner::run(const Pass& pass, Workspace& workspace, ThreadPool& threads) const {
   assert(pass.cache.empty() || pass.batch == 1);
-  const int64_t hidden = weights_.output.out();
-  const Run run{pass, workspace, threads, pass.rows(), hidden};
-  block_.parallel ? parallel(run) : sequential(run);
+  const Run run{pass, workspace, threads, pass.rows(), hidden_};
+  attend(run, attention_input(run));
+  if (!block_.parallel) add_attention(run);
+  expand(run, mlp_input(run));
+  if (block_.parallel) add_attention(run);
+  add_mlp(run);
 }
 
-void BlockRunner::sequential(const Run& run) const {
-  attention_branch(run, run.normed(weights_.attention_norm));
+std::span<const float> BlockRunner::reach(SiteInput input, const Pass& pass, Workspace& workspace,
+                                          ThreadPool& threads) const {
+  const Run run{pass, workspace, threads, pass.rows(), hidden_};
+  const auto rows_of = [&](const float* x, int64_t width) {
+    return std::span<const float>(x, static_cast<size_t>(run.rows * width));
+  };
+  switch (input) {
+    case SiteInput::kAttention:
+      return rows_of(attention_input(run), hidden_);
+    case SiteInput::kAttentionOutput:
+      attend(run, attention_input(run));
+      return rows_of(workspace.attended.data(), block_.attention.output.in);
+    case SiteInput::kMlp:
+      if (!block_.parallel) add_attention(run);
+      return rows_of(mlp_input(run), hidden_);
+    case SiteInput::kMlpDown:
+      return rows_of(expand(run, mlp_input(run)), block_.mlp.width);
+  }
+  return {};
+}
+
+void BlockRunner::finish(const Pass& pass, Workspace& workspace, ThreadPool& threads) const {
+  const Run run{pass, workspace, threads, pass.rows(), hidden_};
+  if (block_.parallel) add_attention(run);
+  add_mlp(run);
+}
+
+std::vector<KeptBuffer> BlockRunner::kept_at(SiteInput input) const {
+  std::vector<KeptBuffer> kept = {{&Workspace::hidden, hidden_}};
+  const bool attended = input == SiteInput::kAttentionOutput ||
+                        (block_.parallel && (input == SiteInput::kMlp || input == SiteInput::kMlpDown));
+  if (attended) kept.push_back({&Workspace::attended, block_.attention.output.in});
+  if (input == SiteInput::kMlpDown) {
+    kept.push_back({block_.mlp.gated ? &Workspace::up : &Workspace::gate, block_.mlp.width});
+  }
+  return kept;
+}
+
+const float* BlockRunner::attention_input(const Run& run) const { return run.normed(weights_.attention_norm); }
+
+const float* BlockRunner::mlp_input(const Run& run) const { return run.normed(weights_.mlp_norm); }
+
+// hidden <- hidden + output(attended), with the norms around it
+void BlockRunner::add_attention(const Run& run) const {
+  apply(run, block_.attention.output, weights_.output, run.work.attended.data(), run.work.branch.data());
   run.add_branch(weights_.post_attention_norm, weights_.attention_residual_norm);
-  mlp_branch(run, run.normed(weights_.mlp_norm));
+}
+
+// hidden <- hidden + down(inner), with the norms around it
+void BlockRunner::add_mlp(const Run& run) const {
+  apply(run, block_.mlp.down, weights_.down, inner(run.work), run.work.branch.data());
   run.add_branch(weights_.post_mlp_norm, weights_.mlp_residual_norm);
 }
 
-void BlockRunner::parallel(const Run& run) const {
-  attention_branch(run, run.normed(weights_.attention_norm));
-  // The MLP reads the block's input, so its input is taken before the attention's output is added.
-  const float* x = run.normed(weights_.mlp_norm);
-  if (!weights_.mlp_norm.present()) {
-    std::copy_n(x, run.rows * run.hidden, run.work.normed.data());
-    x = run.work.normed.data();
-  }
-  run.add_branch({}, {});
-  mlp_branch(run, x);
-  run.add_branch({}, {});
+// The buffer that `down` reads: [rows, width].
+float* BlockRunner::inner(Workspace& workspace) const {
+  return block_.mlp.gated ? workspace.up.data() : workspace.gate.data();
 }
 
 void BlockRunner::apply(const Run& run, const Linear& linear, const LinearWeights& weights, const float* x,
@@ -104,8 +147,8 @@ void BlockRunner::place_heads(const Run& run, const HeadView& view, int64_t head
   });
 }
 
-// branch <- output(attention(q(x), k(x), v(x)))
-void BlockRunner::attention_branch(const Run& run, const float* x) const {
+// attended <- attention(q(x), k(x), v(x))
+void BlockRunner::attend(const Run& run, const float* x) const {
   const Attention& spec = block_.attention;
   const Pass& pass = run.pass;
   QkvViews views = qkv_views(spec, run.work.qkv.data(), run.rows);
@@ -128,16 +171,15 @@ void BlockRunner::attention_branch(const Run& run, const float* x) const {
   call.scale = spec.scale, call.softcap = spec.softcap, call.window = spec.window;
   call.out = run.work.attended.data();
   attention(call, run.work.scratch, run.threads);
-  apply(run, spec.output, weights_.output, call.out, run.work.branch.data());
 }
 
-// branch <- down(act(gate(x)) * up(x)), or down(act(up(x)))
-void BlockRunner::mlp_branch(const Run& run, const float* x) const {
+// inner <- act(gate(x)) * up(x), or act(up(x))
+float* BlockRunner::expand(const Run& run, const float* x) const {
   const Mlp& spec = block_.mlp;
   const int64_t width = spec.width;
   float* gate = run.work.gate.data();
   float* up = run.work.up.data();
-  float* inner = spec.gated ? up : gate;  // [rows, width]
+  float* result = inner(run.work);
   if (!spec.gated) {
     apply(run, spec.up, weights_.up, x, gate);
   } else {
@@ -145,13 +187,13 @@ void BlockRunner::mlp_branch(const Run& run, const float* x) const {
     if (!spec.fused_gate_up) apply(run, spec.up, weights_.up, x, up);
   }
   for_rows(run.threads, run.rows, [&](int64_t row) {
-    float* out = inner + row * width;
+    float* out = result + row * width;
     if (!spec.gated) return activate(spec.activation, out, width, out);
     const float* fused = gate + row * 2 * width;
     if (spec.fused_gate_up) return activate_gated(spec.activation, fused, fused + width, width, out);
     activate_gated(spec.activation, gate + row * width, out, width, out);
   });
-  apply(run, spec.down, weights_.down, inner, run.work.branch.data());
+  return result;
 }
 
 }  // namespace bitloom

@@ -2,6 +2,7 @@
 // One transformer block: see model/graph.h for what it computes.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "forward/decoder.h"
@@ -27,20 +28,39 @@ struct Pass {
   int64_t position(int64_t row) const { return start + row % length; }
 };
 
+/// A buffer of the workspace, [rows, width].
+struct KeptBuffer {
+  std::vector<float> Workspace::*buffer;
+  int64_t width;
+};
+
 class BlockRunner {
  public:
-  /// Everything referred to must outlive the runner. `index` is the block's place in the graph; `rope` may be null.
+  /// Everything referred to must outlive the runner. `index` is the block's place in the graph; `rope` may be null. The
+  /// weights may be exchanged for others of the same shape between calls.
   BlockRunner(const Graph& graph, int index, const BlockWeights& weights, const RopeTable* rope);
 
   /// workspace.hidden [rows, hidden] is read and replaced.
   void run(const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
 
+  /// The same in steps, for walks that look at what sites read and exchange their weights before they run: reach() each
+  /// input in the order of SiteInput, then finish(). reach() runs the sites before `input` and returns what the sites
+  /// of `input` read, [rows, their in], valid until the next call. Between steps the workspace may be used for other
+  /// sequences if the buffers of kept_at() are put back.
+  std::span<const float> reach(SiteInput input, const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
+  void finish(const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
+  /// What the step after reach(input) needs.
+  std::vector<KeptBuffer> kept_at(SiteInput input) const;
+
  private:
-  struct Run;  // what one call of run() works on
-  void sequential(const Run& run) const;
-  void parallel(const Run& run) const;
-  void attention_branch(const Run& run, const float* x) const;
-  void mlp_branch(const Run& run, const float* x) const;
+  struct Run;  // what one call works on
+  const float* attention_input(const Run& run) const;
+  const float* mlp_input(const Run& run) const;
+  void attend(const Run& run, const float* x) const;
+  void add_attention(const Run& run) const;
+  float* expand(const Run& run, const float* x) const;
+  void add_mlp(const Run& run) const;
+  float* inner(Workspace& workspace) const;
   void apply(const Run& run, const Linear& linear, const LinearWeights& weights, const float* x, float* y) const;
   void place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const;
 
@@ -48,6 +68,7 @@ class BlockRunner {
   const BlockWeights& weights_;
   const RopeTable* rope_;
   int index_;
+  int64_t hidden_;
   std::vector<Site> sites_;
 };
 

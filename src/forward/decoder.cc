@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "forward/block.h"
+#include "forward/embedding.h"
 #include "forward/row_loop.h"
 #include "forward/softmax.h"
 
@@ -12,8 +13,6 @@ namespace bitloom {
 struct Decoder::State {
   State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool);
 
-  void check(std::span<const int32_t> tokens, int64_t last_position) const;
-  void embed(std::span<const int32_t> tokens, const Pass& pass);
   std::span<const float> run(std::span<const int32_t> tokens, const Pass& pass);
 
   std::shared_ptr<const Checkpoint> checkpoint;
@@ -35,48 +34,12 @@ Decoder::State::State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool
   }
 }
 
-void Decoder::State::check(std::span<const int32_t> tokens, int64_t length) const {
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] < 0 || tokens[i] >= graph.vocab_size) {
-      refuse("{}: token id {} (number {} of the input) is outside the vocabulary, 0 to {}", checkpoint->path(),
-             tokens[i], i, graph.vocab_size - 1);
-    }
-  }
-  if (weights.positions == nullptr) return;
-  const int64_t learned = weights.positions->rows() - graph.position_offset;
-  if (length > learned) {
-    refuse("{}: a sequence of {} tokens is too long, the model has learned positions for {} ('{}')", checkpoint->path(),
-           length, learned, graph.position_embedding);
-  }
-}
-
-// h = project_in(embedding[token] * embedding_scale) + positions[position + offset]
-void Decoder::State::embed(std::span<const int32_t> tokens, const Pass& pass) {
-  const int64_t width = weights.embedding->cols(), hidden = graph.hidden;
-  float* embedded = weights.project_in.present() ? work.narrow.data() : work.hidden.data();
-  for_rows(threads, pass.rows(), [&](int64_t row) {
-    const int64_t token = tokens[static_cast<size_t>(row)];
-    float* out = embedded + row * width;
-    weights.embedding->decode_rows(token, token + 1, out);
-    for (int64_t i = 0; i < width; ++i) out[i] *= graph.embedding_scale;
-  });
-  if (weights.project_in.present()) weights.project_in.apply(embedded, pass.rows(), work.hidden.data(), threads);
-  if (weights.positions == nullptr) return;
-  for_rows(threads, pass.rows(), [&](int64_t row) {
-    const int64_t index = pass.position(row) + graph.position_offset;
-    float* h = work.hidden.data() + row * hidden;
-    float* learned = work.normed.data() + row * hidden;
-    weights.positions->decode_rows(index, index + 1, learned);
-    for (int64_t i = 0; i < hidden; ++i) h[i] += learned[i];
-  });
-}
-
 std::span<const float> Decoder::State::run(std::span<const int32_t> tokens, const Pass& pass) {
   const int64_t rows = pass.rows();
-  check(tokens, pass.start + pass.length);
+  check_tokens(*checkpoint, weights, tokens, pass.start + pass.length);
   work.reserve(graph, rows);
   for (RopeTable& rope : ropes) rope.reach(pass.start + pass.length);
-  embed(tokens, pass);
+  embed_tokens(graph, weights, tokens, pass, work, threads);
   for (const BlockRunner& block : blocks) block.run(pass, work, threads);
   if (weights.final_norm.present()) {
     norm_rows(weights.final_norm, work.hidden.data(), rows, work.hidden.data(), threads);

@@ -1,5 +1,8 @@
 #include "forward/weights.h"
 
+#include <utility>
+
+#include "base/error.h"
 #include "linalg/gemm.h"
 
 namespace bitloom {
@@ -55,18 +58,43 @@ void LinearWeights::apply(const float* x, int64_t rows, float* y, ThreadPool& th
   bitloom::linear(x, in(), rows, *weight, bias.empty() ? nullptr : bias.data(), y, out(), threads);
 }
 
-ModelWeights load_weights(const Checkpoint& checkpoint) {
+OuterWeights load_outer_weights(const Checkpoint& checkpoint) {
   const Graph& graph = checkpoint.graph();
   const Loader load(checkpoint);
-  ModelWeights weights;
+  OuterWeights weights;
   weights.embedding = load.rows(graph.embedding);
   weights.positions = load.rows(graph.position_embedding);
   weights.project_in = load.linear(graph.project_in);
   weights.project_out = load.linear(graph.project_out);
   weights.head = load.linear(graph.head);
   weights.final_norm = load.norm(graph.final_norm);
-  for (const Block& block : graph.blocks) weights.blocks.push_back(load.block(block));
   return weights;
+}
+
+BlockWeights load_block_weights(const Checkpoint& checkpoint, int block) {
+  return Loader(checkpoint).block(checkpoint.graph().blocks[static_cast<size_t>(block)]);
+}
+
+ModelWeights load_weights(const Checkpoint& checkpoint) {
+  ModelWeights weights;
+  static_cast<OuterWeights&>(weights) = load_outer_weights(checkpoint);
+  for (size_t b = 0; b < checkpoint.graph().blocks.size(); ++b) {
+    weights.blocks.push_back(load_block_weights(checkpoint, static_cast<int>(b)));
+  }
+  return weights;
+}
+
+LinearWeights& weights_of(const Block& block, const Linear& linear, BlockWeights& weights) {
+  const Attention& a = block.attention;
+  const Mlp& m = block.mlp;
+  const std::pair<const Linear*, LinearWeights*> places[] = {
+      {&a.q, &weights.q},       {&a.k, &weights.k},   {&a.v, &weights.v},       {&a.output, &weights.output},
+      {&m.gate, &weights.gate}, {&m.up, &weights.up}, {&m.down, &weights.down},
+  };
+  for (const auto& [place, found] : places) {
+    if (place == &linear) return *found;
+  }
+  fail(ErrorKind::kFailed, "'{}' is no linear layer of this block", linear.weight);
 }
 
 }  // namespace bitloom

@@ -31,13 +31,22 @@ struct BlockWeights {
   LinearWeights q, k, v, output, gate, up, down;
 };
 
-struct ModelWeights {
+/// Everything outside the blocks.
+struct OuterWeights {
   RowSourcePtr embedding, positions;  // positions null when not learned
   LinearWeights project_in, project_out, head;
   NormWeights final_norm;
+};
+
+struct ModelWeights : OuterWeights {
   std::vector<BlockWeights> blocks;
 };
 
+OuterWeights load_outer_weights(const Checkpoint& checkpoint);
+BlockWeights load_block_weights(const Checkpoint& checkpoint, int block);
 ModelWeights load_weights(const Checkpoint& checkpoint);
+
+/// The weights of a linear site of this block. Error(kFailed) when `linear` is none of its.
+LinearWeights& weights_of(const Block& block, const Linear& linear, BlockWeights& weights);
 
 }  // namespace bitloom

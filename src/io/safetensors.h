@@ -40,6 +40,17 @@ struct TensorSpec {
   int64_t bytes() const;
 };
 
+/// A tensor whose bytes are in memory.
+struct TensorBytes {
+  TensorSpec spec;
+  std::span<const std::byte> bytes;
+};
+
+/// Writes one file with this "__metadata__": complete or not at all (PATH.partial, renamed at the end). Error(kFailed)
+/// for tensors that cannot be stored, and when the disk does not take them.
+void write_safetensors_file(const std::string& path, std::span<const TensorBytes> tensors,
+                            const std::map<std::string, std::string>& metadata);
+
 /// Streams tensors to `directory`: model.safetensors, or model-0000i-of-0000n.safetensors + index when the specs
 /// exceed `shard_bytes` (a tensor is never split). All specs are known first, so headers are written once and data is
 /// streamed in the given order: memory is what `write` buffers of one tensor.

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "base/error.h"
 #include "io/json.h"
 #include "io/output_file.h"
 #include "io/safetensors.h"
+#include "io/safetensors_header.h"
 
 namespace bitloom {
 namespace {
@@ -19,21 +19,6 @@ struct Shard {
   size_t first = 0;
   std::vector<int64_t> offsets;  // of each tensor's first byte, in the data
 };
-
-void check_specs(const std::vector<TensorSpec>& specs) {
-  std::set<std::string_view> names;
-  for (const TensorSpec& spec : specs) {
-    const std::optional<int64_t> elements = checked_elements(spec.shape);
-    int64_t bits = 0;
-    if (!elements || __builtin_mul_overflow(*elements, int64_t{info(spec.dtype).bits}, &bits) || bits % 8 != 0) {
-      fail(ErrorKind::kFailed, "cannot write tensor '{}': shape {} of {} is no whole number of bytes", spec.name,
-           shape_text(spec.shape), info(spec.dtype).name);
-    }
-    if (spec.name == "__metadata__" || !names.insert(spec.name).second) {
-      fail(ErrorKind::kFailed, "cannot write tensor '{}': the name is taken", spec.name);
-    }
-  }
-}
 
 /// Greedy: a shard is closed by the first tensor that would make it longer than `shard_bytes`.
 std::vector<Shard> plan_shards(const std::vector<TensorSpec>& specs, int64_t shard_bytes) {
@@ -52,40 +37,6 @@ std::vector<Shard> plan_shards(const std::vector<TensorSpec>& specs, int64_t sha
                                         : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
   }
   return shards;
-}
-
-/// Wider element types first, so that no tensor's offset breaks its alignment (a format without holes cannot pad).
-void place_tensors(const std::vector<TensorSpec>& specs, Shard& shard) {
-  std::vector<size_t> order(shard.offsets.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return info(specs[shard.first + a].dtype).bits > info(specs[shard.first + b].dtype).bits;
-  });
-  int64_t offset = 0;
-  for (const size_t i : order) {
-    shard.offsets[i] = offset;
-    offset += specs[shard.first + i].bytes();
-  }
-}
-
-/// u64 length | JSON padded with spaces, so that the data begins at a multiple of 8.
-std::string header_text(const std::vector<TensorSpec>& specs, const Shard& shard) {
-  Json header = {{"__metadata__", {{"format", "pt"}}}};
-  for (size_t i = 0; i < shard.offsets.size(); ++i) {
-    const TensorSpec& spec = specs[shard.first + i];
-    const int64_t begin = shard.offsets[i];
-    header[spec.name] = {
-        {"dtype", info(spec.dtype).name}, {"shape", spec.shape}, {"data_offsets", {begin, begin + spec.bytes()}}};
-  }
-  std::string json;
-  try {
-    json = header.dump();
-  } catch (const Json::exception& error) {  // a name that is no UTF-8
-    fail(ErrorKind::kFailed, "{}: cannot write its header: {}", shard.file, error.what());
-  }
-  json.resize((json.size() + 7) / 8 * 8, ' ');
-  const uint64_t length = json.size();
-  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + json;
 }
 
 }  // namespace
@@ -107,8 +58,10 @@ struct SafetensorsWriter::State {
   int64_t data_start = 0;  // of `file`
 
   void open_shard() {
-    const std::string header = header_text(specs, shards[shard]);
-    file.emplace(directory + "/" + shards[shard].file);
+    const Shard& now = shards[shard];
+    const std::string header =
+        safetensors_header({specs.data() + now.first, now.offsets.size()}, now.offsets, {{"format", "pt"}}, now.file);
+    file.emplace(directory + "/" + now.file);
     file->write_at(0, header);
     data_start = static_cast<int64_t>(header.size());
   }
@@ -148,7 +101,9 @@ SafetensorsWriter::SafetensorsWriter(std::string directory, std::vector<TensorSp
   check_specs(specs);
   state_->directory = std::move(directory);
   state_->shards = plan_shards(specs, shard_bytes);
-  for (Shard& shard : state_->shards) place_tensors(specs, shard);
+  for (Shard& shard : state_->shards) {
+    shard.offsets = place_tensors({specs.data() + shard.first, shard.offsets.size()});
+  }
   state_->specs = std::move(specs);
   state_->open_shard();
   state_->advance();

@@ -165,5 +165,32 @@ TEST(SafetensorsWriter, AFullDiskIsAnError) {
   EXPECT_EQ(message, dir.file("model-00001-of-00002.safetensors") + ": cannot write: File too large");
 }
 
+TEST(SafetensorsFile, IsReplacedCompletelyOrNotAtAll) {
+  const TempDir directory;
+  const std::string path = directory.file("one.safetensors");
+  const std::vector<std::byte> two(2), eight(8, std::byte{9});
+  const TensorBytes small{{"b", DType::kU8, {2}}, two}, wide{{"a", DType::kF64, {1}}, eight};
+  write_safetensors_file(path, std::vector{small}, {});
+  write_safetensors_file(path, std::vector{small, wide}, {{"key", "value"}});
+  const SafetensorsFile file = open_safetensors(path);
+  EXPECT_EQ(file.metadata, (std::map<std::string, std::string>{{"key", "value"}}));
+  ASSERT_EQ(file.tensors.size(), 2u);
+  EXPECT_EQ(file.tensors[0].name, "a");  // the wider element first
+  EXPECT_EQ(file.tensors[0].bytes[7], std::byte{9});
+  const TensorBytes wrong{{"c", DType::kU8, {3}}, two};
+  EXPECT_THAT(message_of(ErrorKind::kFailed, [&] { write_safetensors_file(path, std::vector{wrong}, {}); }),
+              HasSubstr("'c' takes 3 bytes, got 2"));
+  EXPECT_THAT(message_of(ErrorKind::kFailed,
+                         [&] {
+                           write_safetensors_file(path, std::vector{small, small}, {});
+                         }),
+              HasSubstr("the name is taken"));
+  EXPECT_EQ(open_safetensors(path).tensors.size(), 2u);
+  std::filesystem::create_directory(directory.file("taken"));
+  EXPECT_THAT(message_of(ErrorKind::kFailed, [&] { write_safetensors_file(directory.file("taken"), {}, {}); }),
+              HasSubstr("cannot rename"));
+  EXPECT_FALSE(std::filesystem::exists(directory.file("taken.partial")));
+}
+
 }  // namespace
 }  // namespace bitloom

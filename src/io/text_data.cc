@@ -7,62 +7,66 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "io/json.h"
+#include "io/xz.h"
 
 namespace bitloom {
 namespace {
 
 constexpr std::string_view kJsonlPrefix = "jsonl:";
+constexpr std::string_view kSeparator = "<|endoftext|>";
 constexpr std::string_view kWhitespace = " \t\r\n\f\v";
-
-bool is_blank(std::string_view line) { return line.find_first_not_of(kWhitespace) == std::string_view::npos; }
-
-/// Lines with their newlines; the last may have none.
-std::vector<std::string_view> lines_of(std::string_view text) {
-  std::vector<std::string_view> lines;
-  while (!text.empty()) {
-    const size_t newline = text.find('\n');
-    const size_t length = newline == std::string_view::npos ? text.size() : newline + 1;
-    lines.push_back(text.substr(0, length));
-    text.remove_prefix(length);
-  }
-  return lines;
-}
-
-void check_utf8(std::string_view text, const std::string& path) {
-  const size_t bad = first_invalid_utf8(text);
-  if (bad == text.size()) return;
-  const auto line = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(bad), '\n') + 1;
-  refuse("{}: line {}: invalid UTF-8 (byte 0x{:02x} at offset {})", path, line, static_cast<uint8_t>(text[bad]), bad);
-}
 
 /// "\n\n".join(rows) as the wikitext dataset makes rows: a line of white space is the row "", any other keeps its
 /// newline.
 std::string join_rows(std::string_view text) {
   std::string joined;
   bool first = true;
-  for (const std::string_view line : lines_of(text)) {
+  for (const std::string_view line : split_lines(text)) {
     if (!std::exchange(first, false)) joined += "\n\n";
     if (!is_blank(line)) joined += line;
   }
   return joined;
 }
 
-std::string join_jsonl(std::string_view text, const std::string& field, const std::string& path) {
-  std::string joined;
-  bool first = true;
+/// The strings of `field`, one an object.
+std::vector<std::string> jsonl_strings(std::string_view text, const std::string& field, const std::string& path) {
+  std::vector<std::string> strings;
   size_t number = 0;
-  for (const std::string_view line : lines_of(text)) {
+  for (const std::string_view line : split_lines(text)) {
     const std::string origin = fmt::format("{}: line {}", path, ++number);
     if (is_blank(line)) continue;
-    const Json object = parse_json(line, origin);
+    Json object = parse_json(line, origin);
     if (!object.is_object()) refuse("{}: {}, expected a JSON object", origin, object.type_name());
     const auto found = object.find(field);
     if (found == object.end()) refuse("{}: no field \"{}\"", origin, field);
     if (!found->is_string()) refuse("{}: field \"{}\" is {}, expected a string", origin, field, found->type_name());
-    if (!std::exchange(first, false)) joined += "\n\n";
-    joined += found->get_ref<const std::string&>();
+    strings.push_back(std::move(found->get_ref<std::string&>()));
   }
-  return joined;
+  return strings;
+}
+
+std::string_view without_newline(std::string_view text) {
+  if (!text.ends_with('\n')) return text;
+  text.remove_suffix(1);
+  if (text.ends_with('\r')) text.remove_suffix(1);
+  return text;
+}
+
+std::vector<std::string> split_at_separators(std::string_view text) {
+  std::vector<std::string> documents;
+  const auto add = [&](std::string_view document) {
+    if (!is_blank(document)) documents.emplace_back(without_newline(document));
+  };
+  size_t begin = 0, at = 0;
+  for (const std::string_view line : split_lines(text)) {
+    at += line.size();
+    if (without_newline(line) != kSeparator) continue;
+    add(text.substr(begin, at - line.size() - begin));
+    begin = at;
+  }
+  if (begin == 0) return {std::string(text)};
+  add(text.substr(begin));
+  return documents;
 }
 
 }  // namespace
@@ -92,9 +96,54 @@ std::string read_text_data(const std::string& path, const TextFormat& format) {
   std::string text = read_text(path);
   check_utf8(text, path);
   if (format.kind == TextFormat::Kind::kHfRows) text = join_rows(text);
-  if (format.kind == TextFormat::Kind::kJsonl) text = join_jsonl(text, format.field, path);
+  if (format.kind == TextFormat::Kind::kJsonl)
+    text = fmt::format("{}", fmt::join(jsonl_strings(text, format.field, path), "\n\n"));
   if (text.empty()) refuse("{}: no text in it (read as {})", path, to_string(format));
   return text;
+}
+
+std::string read_text_or_xz(const std::string& path) {
+  std::string bytes = read_text(path);
+  return path.ends_with(".xz") ? unpack_xz(bytes, path) : bytes;
+}
+
+std::vector<std::string> split_documents(std::string_view text, const TextFormat& format, const std::string& origin) {
+  check_utf8(text, origin);
+  std::vector<std::string> documents;
+  switch (format.kind) {
+    case TextFormat::Kind::kPlain:
+      documents = split_at_separators(text);
+      break;
+    case TextFormat::Kind::kHfRows:
+      documents.push_back(join_rows(text));
+      break;
+    case TextFormat::Kind::kJsonl:
+      documents = jsonl_strings(text, format.field, origin);
+      break;
+  }
+  const bool all_empty = std::all_of(documents.begin(), documents.end(), [](const auto& d) { return d.empty(); });
+  if (all_empty) refuse("{}: no text in it (read as {})", origin, to_string(format));
+  return documents;
+}
+
+std::vector<std::string_view> split_lines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const size_t newline = text.find('\n');
+    const size_t length = newline == std::string_view::npos ? text.size() : newline + 1;
+    lines.push_back(text.substr(0, length));
+    text.remove_prefix(length);
+  }
+  return lines;
+}
+
+bool is_blank(std::string_view line) { return line.find_first_not_of(kWhitespace) == std::string_view::npos; }
+
+void check_utf8(std::string_view text, const std::string& path) {
+  const size_t bad = first_invalid_utf8(text);
+  if (bad == text.size()) return;
+  const auto line = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(bad), '\n') + 1;
+  refuse("{}: line {}: invalid UTF-8 (byte 0x{:02x} at offset {})", path, line, static_cast<uint8_t>(text[bad]), bad);
 }
 
 }  // namespace bitloom

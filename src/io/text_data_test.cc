@@ -61,5 +61,46 @@ TEST(TextData, RefusesWithFileAndLine) {
   EXPECT_THAT(refusal("{\"t\": \"a\"}\n\n{\"t\": \n", "jsonl:t"), StartsWith("t: line 3: not valid JSON at byte "));
 }
 
+std::vector<std::string> documents(const std::string& text, const std::string& format) {
+  return split_documents(text, parse_text_format(format), "t");
+}
+
+TEST(SplitDocuments, PlainAtSeparatorLines) {
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(documents("one\n\ntwo\n", "plain"), Texts{"one\n\ntwo\n"});
+  EXPECT_EQ(documents("a\nb\n<|endoftext|>\nc\n\n<|endoftext|>\nd", "plain"), (Texts{"a\nb", "c\n", "d"}));
+  EXPECT_EQ(documents("a\r\n<|endoftext|>\r\nb\r\n<|endoftext|>", "plain"), (Texts{"a", "b"}));
+  EXPECT_EQ(documents("<|endoftext|>\n\n<|endoftext|>\na\n \n<|endoftext|>\n \n", "plain"), Texts{"a\n "});
+  // Only a whole line separates.
+  EXPECT_EQ(documents("a <|endoftext|>\n<|endoftext|> b", "plain"), Texts{"a <|endoftext|>\n<|endoftext|> b"});
+}
+
+TEST(SplitDocuments, RowsAreOneDocumentAndObjectsOneEach) {
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(documents("a\n\nb", "hf-rows"), Texts{"a\n\n\n\n\nb"});
+  EXPECT_EQ(documents("{\"t\": \"a\"}\n\n{\"t\": \"\"}\n{\"t\": \"b\\nc\"}\n", "jsonl:t"), (Texts{"a", "", "b\nc"}));
+}
+
+TEST(SplitDocuments, RefusesAsTheWholeTextIsRefused) {
+  const auto refused = [](const std::string& text, const std::string& format) {
+    return message_of(ErrorKind::kRefused, [&] { documents(text, format); });
+  };
+  EXPECT_EQ(refused("ok\nbad \xC0\xAF\n", "plain"), "t: line 2: invalid UTF-8 (byte 0xc0 at offset 7)");
+  EXPECT_EQ(refused("{\"t\": \"a\"}\n{\"u\": 1}\n", "jsonl:t"), "t: line 2: no field \"t\"");
+  EXPECT_EQ(refused("", "plain"), "t: no text in it (read as plain)");
+  EXPECT_EQ(refused("<|endoftext|>\n \n", "plain"), "t: no text in it (read as plain)");
+  EXPECT_EQ(refused("{\"t\": \"\"}", "jsonl:t"), "t: no text in it (read as jsonl:t)");
+}
+
+TEST(ReadTextOrXz, UnpacksByName) {
+  const TempDir dir;
+  testing::write_file(dir.file("t.txt"), "text");
+  EXPECT_EQ(read_text_or_xz(dir.file("t.txt")), "text");
+  EXPECT_EQ(read_text_or_xz("assets/calibration/mixed.txt.xz").size(), 1977268u);
+  testing::write_file(dir.file("t.xz"), "text");
+  EXPECT_THAT(message_of(ErrorKind::kRefused, [&] { read_text_or_xz(dir.file("t.xz")); }),
+              StartsWith(dir.file("t.xz") + ": "));
+}
+
 }  // namespace
 }  // namespace bitloom

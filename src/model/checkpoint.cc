@@ -64,6 +64,7 @@ RowSourcePtr Checkpoint::matrix(const Linear& linear) const {
 }
 
 void Checkpoint::release(const std::string& name) const {
+  if (is_edited(name)) tensor(name).rows->release();
   const auto at = pieces_.find(name);
   if (at == pieces_.end()) return;
   for (const MappedPiece& piece : at->second) piece.file->release(piece.bytes);
@@ -80,6 +81,7 @@ bool Checkpoint::has_tokenizer() const {
 }
 
 const Tokenizer& Checkpoint::tokenizer() const {
+  if (base_) return base_->tokenizer();
   const std::lock_guard lock(tokenizer_lock_);
   if (tokenizer_) return *tokenizer_;
   if (!has_tokenizer()) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -48,9 +49,11 @@ class Checkpoint {
   static std::shared_ptr<const Checkpoint> open(const std::string& path);
 
   /// `base` with some tensors replaced; everything else, files included, is the base's. Error(kFailed) for a name that
-  /// the graph lacks or a wrong shape. Replaced tensors may wrap the base's own rows, so edits can be stacked.
+  /// the graph lacks or a wrong shape. Replaced tensors may wrap the base's own rows, so edits can be stacked. A matrix
+  /// that the file holds as [in, out] is shown so by tensor(), through a transposing view. Untying a head that is not
+  /// tied changes nothing.
   static std::shared_ptr<const Checkpoint> edited(std::shared_ptr<const Checkpoint> base, TensorEdits edits);
-  /// Whether edited() replaced this tensor.
+  /// Whether edited() replaced this tensor, here or in a base.
   bool is_edited(const std::string& name) const;
 
   const std::string& path() const { return path_; }
@@ -68,7 +71,8 @@ class Checkpoint {
   const CheckpointTensor& tensor(const std::string& name) const;
   /// W [out, in] of a linear layer, transposed here when the file holds [in, out].
   RowSourcePtr matrix(const Linear& linear) const;
-  /// The tensor's pages leave resident memory until it is decoded again: for walks over models larger than memory.
+  /// The tensor's pages leave resident memory until it is decoded again: for walks over models larger than memory. An
+  /// edited tensor also lets go of the copies it made (RowSource::release), and of the base's pages.
   void release(const std::string& name) const;
   /// Every value of a small tensor (norms, biases).
   std::vector<float> vector(const std::string& name) const;
@@ -81,6 +85,9 @@ class Checkpoint {
 
  private:
   Checkpoint() = default;
+  void untie_head();
+  void replace(const std::string& name, RowSourcePtr rows);
+
   std::string path_;
   CheckpointKind kind_ = CheckpointKind::kHuggingFace;
   Json config_;
@@ -92,6 +99,8 @@ class Checkpoint {
   std::map<std::string, RowSourcePtr> out_in_;  // W [out, in] of the weights that `tensors_` holds as [in, out]
   std::map<std::string, std::vector<MappedPiece>> pieces_;
   std::shared_ptr<const GgufFile> gguf_;  // GGUF only
+  std::set<std::string> edited_;
+  std::shared_ptr<const Checkpoint> base_;  // edited() only: its tokenizer is ours
   mutable std::mutex tokenizer_lock_;
   mutable std::shared_ptr<const Tokenizer> tokenizer_;
 };

@@ -109,7 +109,8 @@ struct Site {
   const Linear* linear = nullptr;  // into the graph, which must outlive this
 };
 
-/// Every linear site of the blocks, in the order of execution (q, k, v, output, gate, up, down).
+/// Every linear site of the blocks, in the order of execution (q, k, v, output, gate, up, down; a parallel block runs
+/// output after up).
 std::vector<Site> linear_sites(const Graph& graph);
 std::vector<Site> linear_sites(const Graph& graph, int block);
 

@@ -25,6 +25,7 @@ class View : public RowSource {
   int64_t cols() const override { return source_->cols(); }
   int64_t stored_bytes() const override { return source_->stored_bytes(); }
   std::string storage() const override { return source_->storage(); }
+  void release() const override { source_->release(); }
 
  protected:
   const RowSource& source() const { return *source_; }

@@ -1,11 +1,11 @@
 #include "observe/second_moment.h"
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
 
 #include "base/error.h"
 #include "linalg/gemm.h"
+#include "observe/finite_tokens.h"
 
 namespace bitloom {
 namespace {
@@ -24,13 +24,6 @@ std::pair<int64_t, int64_t> tile_position(int64_t index) {
   return {index - j * (j + 1) / 2, j};
 }
 
-bool is_finite(const float* x, int64_t n) {
-  // 0 * x is 0 for finite x and NaN otherwise; a sum vectorises where an early exit would not.
-  float sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += 0.0f * x[i];
-  return sum == 0.0f;
-}
-
 }  // namespace
 
 SecondMoment::SecondMoment(int64_t channels) : channels_(channels) {
@@ -43,23 +36,10 @@ int64_t SecondMoment::tile_count() const {
 }
 
 void SecondMoment::add(const float* x, int64_t tokens, int64_t stride, ThreadPool& threads) {
-  std::vector<char> finite(static_cast<size_t>(tokens));
-  threads.parallel_for((tokens + 63) / 64, [&](int64_t block) {
-    for (int64_t t = block * 64; t < std::min(tokens, block * 64 + 64); ++t) {
-      finite[static_cast<size_t>(t)] = is_finite(x + t * stride, channels_);
-    }
-  });
-  // Runs of finite tokens, so that nothing is copied.
-  for (int64_t begin = 0; begin < tokens;) {
-    if (!finite[static_cast<size_t>(begin)]) {
-      ++dropped_, ++begin;
-      continue;
-    }
-    int64_t end = begin;
-    while (end < tokens && end - begin < kPanelTokens && finite[static_cast<size_t>(end)]) ++end;
-    add_finite(x + begin * stride, end - begin, stride, threads);
-    begin = end;
-  }
+  const std::vector<char> finite = finite_tokens(x, tokens, channels_, stride, threads);
+  dropped_ += std::count(finite.begin(), finite.end(), char{0});
+  for_each_run(finite, kPanelTokens,
+               [&](int64_t begin, int64_t end) { add_finite(x + begin * stride, end - begin, stride, threads); });
 }
 
 // tile(i, j) += X_i^T X_j, X_i [tokens, kTile] the columns of tile row i.

@@ -41,6 +41,8 @@ Json tensors_of(const std::vector<PlannedTensor>& plan, const QuantizeResult& re
 /// config.json of the output: the source's keys, and quantization_config
 ///   {"quant_method": "bitloom", "version": 1, "tensors": {NAME: {"spec": "int4-g128", "shape": [out, in]}}}.
 Json to_json(const SiteRecord& site);
+/// Reads back what to_json() made, and its "name".
+SiteRecord site_from_json(const Json& json);
 
 Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan);
 

@@ -54,7 +54,7 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map
   for (const CheckpointTensor& tensor : source.tensors()) {
     PlannedTensor& planned = plan.emplace_back();
     planned.name = tensor.name;
-    const auto view = stored.find(tensor.name);
+    const auto view = source.is_edited(tensor.name) ? stored.end() : stored.find(tensor.name);
     planned.file = view == stored.end() ? source.path() : view->second.file;
     planned.rows = tensor.rows;
     planned.source_bytes = tensor.rows->stored_bytes();

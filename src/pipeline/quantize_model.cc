@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "io/output_directory.h"
 #include "io/safetensors.h"
+#include "pipeline/calibrated_model.h"
 #include "pipeline/dense_values.h"
 #include "pipeline/manifest.h"
 #include "pipeline/plan.h"
@@ -61,11 +62,19 @@ SiteRecord record_of(const PlannedTensor& tensor, const RoundingReport& report) 
   site.saturated = report.saturated;
   site.zero_groups = report.zero_groups;
   site.taken_over = !tensor.step;
-  if (tensor.step) site.rounding = tensor.step->rounding;
+  if (tensor.step) site.rounding = to_short(tensor.step->rounding);
   return site;
 }
 
-SiteRecord write_quantized(const PlannedTensor& tensor, SafetensorsWriter& writer, ThreadPool& threads) {
+/// Records of matrices that were quantized before writing began, by name.
+using KnownSites = std::map<std::string, SiteRecord>;
+
+SiteRecord write_quantized(const PlannedTensor& tensor, const KnownSites& known, SafetensorsWriter& writer,
+                           ThreadPool& threads) {
+  if (const auto site = known.find(tensor.name); site != known.end()) {
+    write_parts(tensor, *tensor.taken, writer);
+    return site->second;
+  }
   RoundingReport report;
   std::shared_ptr<const QuantizedTensor> quantized = tensor.taken;
   if (tensor.step) {
@@ -102,15 +111,15 @@ void write_kept(const Checkpoint& source, const PlannedTensor& tensor, Safetenso
 
 /// The weight files' names.
 std::vector<std::string> write_weights(const Checkpoint& source, const std::vector<PlannedTensor>& plan,
-                                       const std::string& directory, int64_t shard_bytes, Context& context,
-                                       std::vector<SiteRecord>& sites) {
+                                       const KnownSites& known, const std::string& directory, int64_t shard_bytes,
+                                       Context& context, std::vector<SiteRecord>& sites) {
   SafetensorsWriter writer(directory, specs_of(plan), shard_bytes);
   int64_t total = 0;
   for (const PlannedTensor& tensor : plan) total += tensor.source_bytes;
-  context.progress.begin("quantizing", total);
+  context.progress.begin("writing", total);
   for (const PlannedTensor& tensor : plan) {
     if (tensor.is_quantized()) {
-      sites.push_back(write_quantized(tensor, writer, context.threads));
+      sites.push_back(write_quantized(tensor, known, writer, context.threads));
     } else {
       write_kept(source, tensor, writer, context.threads);
     }
@@ -122,25 +131,38 @@ std::vector<std::string> write_weights(const Checkpoint& source, const std::vect
   return writer.files();
 }
 
-/// Hashes source and output at once: they are of like size, so two threads share the work.
-Json complete_manifest(const Checkpoint& source, const Recipe& recipe, const std::vector<PlannedTensor>& plan,
-                       const std::string& directory, const std::vector<std::string>& files, Context& context,
-                       const QuantizeResult& result) {
-  std::vector<std::string> paths = source.weight_files();
+struct OutputTask {
+  const Checkpoint& source;
+  const Checkpoint& rewritten;  // by what needs no data
+  const Recipe& recipe;
+  const CalibratedModel* calibrated;  // null when the recipe needs no data
+};
+
+/// What `plan` becomes on disk. Hashes of source and output at once, unless the source's are known: they are of like
+/// size, so two threads share the work.
+Json complete_manifest(const OutputTask& task, const std::vector<PlannedTensor>& plan, const std::string& directory,
+                       const std::vector<std::string>& files, Context& context, const QuantizeResult& result) {
+  std::vector<std::string> paths;
+  if (task.calibrated == nullptr) paths = task.source.weight_files();
+  const size_t of_source = paths.size();
   for (const std::string& file : files) paths.push_back(directory + "/" + file);
   const std::vector<Json> described = describe_files(paths, context);
 
   Json manifest = tensors_of(plan, result);
   manifest["bitloom"] = BITLOOM_VERSION;
   manifest["manifest"] = kManifestVersion;
-  manifest["left_out"] = source.unused_tensors();
-  manifest["recipe"] = to_json(recipe);
-  manifest["source"] = source_of(source);
+  manifest["left_out"] = task.source.unused_tensors();
+  manifest["recipe"] = to_json(task.recipe);
+  manifest["source"] = source_of(task.source);
   manifest["files"] = Json::object();
+  if (task.calibrated != nullptr) {
+    manifest["source"]["files"].update(task.calibrated->source_files());
+    manifest["calibration"] = task.calibrated->record();
+    manifest["remarks"] = result.remarks;
+  }
   for (size_t i = 0; i < described.size(); ++i) {
-    const bool of_source = i < source.weight_files().size();
-    (of_source ? manifest["source"]["files"] : manifest["files"])[fs::path(paths[i]).filename().string()] =
-        described[i];
+    Json& table = i < of_source ? manifest["source"]["files"] : manifest["files"];
+    table[fs::path(paths[i]).filename().string()] = described[i];
   }
   return manifest;
 }
@@ -153,35 +175,65 @@ int64_t size_of(const std::vector<std::string>& files, const std::string& direct
   return total;
 }
 
-}  // namespace
-
-QuantizeResult quantize_model(const Checkpoint& source, const std::string& out, const Recipe& recipe,
-                              const QuantizeOptions& options, Context& context) {
-  const auto start = std::chrono::steady_clock::now();
-  check_not_the_source(source, out);
-  const auto steps = resolve(recipe, source.graph());
-  const std::vector<PlannedTensor> plan = plan_tensors(source, steps, context.threads);
-  const std::map<std::string, std::string> companions = source.companion_files();
+/// OUT, written from the source, or from what calibration made of it.
+QuantizeResult write_output(const OutputTask& task, const std::string& out, const QuantizeOptions& options,
+                            Context& context) {
+  const Checkpoint& model = task.calibrated ? *task.calibrated->model() : task.rewritten;
+  KnownSites known;
+  std::map<std::string, RecipeStep> steps = resolve(task.recipe, model.graph());
+  if (task.calibrated != nullptr) {
+    for (const SiteRecord& site : task.calibrated->sites()) known.emplace(site.name, site), steps.erase(site.name);
+  }
+  const std::vector<PlannedTensor> plan = plan_tensors(model, steps, context.threads);
+  const std::map<std::string, std::string> companions = task.source.companion_files();
   OutputDirectory directory(out, options.force, bytes_needed(plan, companions));
-  for (const std::string& remark : remarks_on(source, plan)) context.progress.log(remark);
 
   QuantizeResult result;
+  result.remarks = remarks_on(task.source, model, plan);
+  if (task.calibrated != nullptr) {
+    result.times = task.calibrated->times();
+    const std::vector<std::string>& more = task.calibrated->remarks();
+    result.remarks.insert(result.remarks.end(), more.begin(), more.end());
+  }
+  for (const std::string& remark : result.remarks) context.progress.log(remark);
   std::vector<std::string> files =
-      write_weights(source, plan, directory.staging(), options.shard_bytes, context, result.sites);
+      write_weights(model, plan, known, directory.staging(), options.shard_bytes, context, result.sites);
   add_up(plan, result);
   result.bytes = size_of(files, directory.staging());
-  for (const std::string& file : source.weight_files())
+  for (const std::string& file : task.source.weight_files())
     result.bytes_before += static_cast<int64_t>(fs::file_size(file));
 
   for (const auto& [name, contents] : companions) {
     directory.write_text(name, contents);
     files.push_back(name);
   }
-  directory.write_text(kConfigFile, dump_json(config_of(source, plan)));
+  directory.write_text(kConfigFile, dump_json(config_of(model, plan)));
   files.emplace_back(kConfigFile);
-  const Json manifest = complete_manifest(source, recipe, plan, directory.staging(), files, context, result);
+  const Json manifest = complete_manifest(task, plan, directory.staging(), files, context, result);
   directory.write_text(kManifestFile, dump_json(manifest));
   directory.commit();
+  return result;
+}
+
+}  // namespace
+
+int64_t CalibrationData::tokens() const {
+  int64_t total = 0;
+  for (const std::vector<int32_t>& sequence : sequences) total += static_cast<int64_t>(sequence.size());
+  return total;
+}
+
+QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, const std::string& out,
+                              const Recipe& recipe, const QuantizeOptions& options, Context& context) {
+  const auto start = std::chrono::steady_clock::now();
+  check_not_the_source(*source, out);
+  const std::shared_ptr<const Checkpoint> model = rewrite_model(source, recipe, options.seed, context.threads);
+  std::unique_ptr<CalibratedModel> calibrated;
+  if (needs_of(recipe).any()) {
+    calibrated = std::make_unique<CalibratedModel>(*source, model, out, recipe, options, context);
+  }
+  QuantizeResult result = write_output({*source, *model, recipe, calibrated.get()}, out, options, context);
+  if (calibrated) calibrated->finish();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }
@@ -196,7 +248,7 @@ Json to_json(const QuantizeResult& result) {
   return {{"tensors", std::move(sites)},   {"bits_nominal", result.bits_nominal},
           {"bits_true", result.bits_true}, {"bits_true_model", result.bits_true_model},
           {"bytes", result.bytes},         {"bytes_before", result.bytes_before},
-          {"seconds", result.seconds}};
+          {"remarks", result.remarks},     {"seconds", result.seconds}};
 }
 
 }  // namespace bitloom

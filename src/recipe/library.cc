@@ -1,10 +1,9 @@
 // Recipes by name: the folder that comes with bitloom, files, and short names.
 
-#include <algorithm>
 #include <filesystem>
-#include <set>
 
 #include "base/error.h"
+#include "base/install_paths.h"
 #include "base/text.h"
 #include "recipe/recipe.h"
 
@@ -32,44 +31,23 @@ Recipe read_recipe_file(const std::string& path) {
   return parse_recipe(read_text(path), path);
 }
 
-/// A short name: one step over all sites of the blocks.
+/// A text without '+' could have meant a file as well as a format.
 Recipe short_recipe(const std::string& text, const std::map<std::string, std::string>& files) {
-  Recipe recipe;
-  RecipeStep step;
   try {
-    step.quantize = parse_spec(text);
+    return parse_short(text);
   } catch (const Error& error) {
+    if (text.find('+') != std::string::npos) throw;
     std::vector<std::string> names;
     for (const auto& file : files) names.push_back(file.first);
     const std::string where = fmt::format("{}", fmt::join(recipe_directories(), ", "));
-    misuse("'{}' is neither a recipe of {}{} nor a short name: {}", text, where.empty() ? "recipes/" : where,
+    misuse("'{}' is neither a recipe of {}{} nor a short recipe: {}", text, where.empty() ? "recipes/" : where,
            did_you_mean(text, names), error.what());
   }
-  recipe.name = to_string(*step.quantize);
-  recipe.description = fmt::format("{} for every linear layer of the blocks, rounded to nearest", recipe.name);
-  recipe.steps.push_back(std::move(step));
-  return recipe;
 }
 
 }  // namespace
 
-std::vector<std::string> recipe_directories() {
-  std::vector<fs::path> places;
-  std::error_code none;
-  const fs::path program = fs::read_symlink("/proc/self/exe", none);
-  if (!none) {
-    const fs::path bin = program.parent_path();
-    places = {bin / "../../recipes", bin / "../share/bitloom/recipes"};
-  }
-  places.emplace_back("recipes");
-  std::vector<std::string> result;
-  for (const fs::path& place : places) {
-    const fs::path real = fs::canonical(place, none);
-    if (none || !fs::is_directory(real)) continue;
-    if (std::find(result.begin(), result.end(), real.string()) == result.end()) result.push_back(real.string());
-  }
-  return result;
-}
+std::vector<std::string> recipe_directories() { return data_directories("recipes"); }
 
 std::vector<RecipeEntry> list_recipes() {
   std::vector<RecipeEntry> result;

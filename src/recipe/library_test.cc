@@ -36,6 +36,13 @@ TEST(LoadRecipe, TakesShortNames) {
   EXPECT_TRUE(recipe.steps[0].targets.empty());
 }
 
+TEST(LoadRecipe, TakesComposedNames) {
+  const Recipe recipe = load_recipe("gptq:damp=0.05+int4-g128");
+  EXPECT_EQ(recipe, parse_short("gptq:damp=0.05+int4-g128"));
+  EXPECT_EQ(recipe.name, "gptq:damping=0.05+int4-g128");
+  EXPECT_EQ(load_recipe(kDefaultRecipe).steps[0].rounding, Rounding(FeedbackRounding{}));
+}
+
 TEST(LoadRecipe, TakesFiles) {
   testing::TempDir dir;
   std::ofstream(dir.file("mine.yaml")) << "steps: [{quantize: nf4-g64}]\n";
@@ -47,7 +54,9 @@ TEST(LoadRecipe, TakesFiles) {
 TEST(LoadRecipe, SaysWhatANameCouldHaveMeant) {
   EXPECT_THAT(refusal("int8-al"),
               AllOf(HasSubstr("'int8-al' is neither a recipe of "), HasSubstr("did you mean 'int8-all'?")));
-  EXPECT_THAT(refusal("intt4-g128"), HasSubstr("nor a short name: "));
+  EXPECT_THAT(refusal("intt4-g128"), HasSubstr("nor a short recipe: "));
+  EXPECT_THAT(refusal("gptq"), AllOf(HasSubstr("'gptq' is neither a recipe of "), HasSubstr("no format after 'gptq'")));
+  EXPECT_THAT(refusal("gptq+awq"), ::testing::StartsWith("short recipe 'gptq+awq', step 2: "));
   refusal("");
 }
 
@@ -71,8 +80,9 @@ TEST(RecipeLibrary, EveryRecipeKeepsTheRulesAndFitsTheDemoModel) {
     EXPECT_FALSE(recipe.description.empty());
     EXPECT_EQ(parse_recipe(to_yaml(recipe), entry.path), recipe);
     // A file must not shadow a short name.
-    EXPECT_THROW(parse_spec(entry.name), Error);
+    EXPECT_THROW(parse_short(entry.name), Error);
     EXPECT_FALSE(resolve(recipe, demo->graph()).empty());
+    EXPECT_NO_THROW(resolve_transforms(recipe, demo->graph()));
   }
 }
 

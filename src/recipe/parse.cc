@@ -4,9 +4,12 @@
 #include <filesystem>
 #include <set>
 #include <span>
+#include <type_traits>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "recipe/check.h"
+#include "recipe/parts.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
@@ -16,11 +19,6 @@ constexpr int kVersion = 1;
 // Far beyond any sensible recipe: bounds the work on a file that is none.
 constexpr size_t kMaxBytes = 1 << 20;
 constexpr size_t kMaxSteps = 1000;
-
-const std::vector<std::string>& rounding_names() {
-  static const std::vector<std::string> names = {"nearest"};
-  return names;
-}
 
 /// One document being read; makes messages with "file:line:column".
 class Reader {
@@ -68,24 +66,26 @@ class Reader {
   }
 
   RecipeStep step(const YAML::Node& node, const std::string& what) const {
-    static const std::vector<std::string> allowed = {"quantize", "keep", "rounding", "targets"};
+    static const std::vector<std::string> allowed = {"transform", "quantize", "keep", "rounding", "targets"};
     check_keys(node, what, allowed);
-    const YAML::Node quantize = node["quantize"], keep = node["keep"], rounding = node["rounding"],
-                     targets = node["targets"];
-    if (quantize.IsDefined() == keep.IsDefined()) {
-      reject(node.Mark(), fmt::format("{} must have one of the keys 'quantize' and 'keep'", what));
+    const YAML::Node quantize = node["quantize"], keep = node["keep"], transform = node["transform"];
+    if (quantize.IsDefined() + keep.IsDefined() + transform.IsDefined() != 1) {
+      reject(node.Mark(), fmt::format("{} must have one of the keys 'quantize', 'keep' and 'transform'", what));
     }
+    if (keep.IsDefined()) return keep_step(node, what);
     RecipeStep result;
-    if (keep.IsDefined()) {
-      const YAML::Node& extra = rounding.IsDefined() ? rounding : targets;
-      if (extra.IsDefined())
-        reject(extra.Mark(), fmt::format("{}: 'keep' takes its patterns itself and nothing else", what));
-      result.targets = patterns(keep, "keep");
+    if (const YAML::Node targets = node["targets"]; targets.IsDefined()) result.targets = patterns(targets, "targets");
+    const YAML::Node rounding = node["rounding"];
+    if (transform.IsDefined()) {
+      if (rounding.IsDefined()) {
+        reject(rounding.Mark(),
+               fmt::format("{}: a transform quantizes nothing; 'rounding' goes with 'quantize'", what));
+      }
+      result.transform = transform_of(part(transform, what, "transform", transform_named));
       return result;
     }
     result.quantize = spec(quantize, what);
-    if (rounding.IsDefined()) result.rounding = rounding_name(rounding, what);
-    if (targets.IsDefined()) result.targets = patterns(targets, "targets");
+    if (rounding.IsDefined()) result.rounding = rounding_of(part(rounding, what, "rounding", rounding_named));
     return result;
   }
 
@@ -105,19 +105,54 @@ class Reader {
 
   QuantSpec spec(const YAML::Node& node, const std::string& what) const {
     const std::string spelling = text(node, fmt::format("'quantize' of {}", what));
+    return at(node, what, [&] { return parse_spec(spelling); });
+  }
+
+  RecipeStep keep_step(const YAML::Node& node, const std::string& what) const {
+    for (const char* key : {"rounding", "targets"}) {
+      const YAML::Node extra = node[key];
+      if (extra.IsDefined()) {
+        reject(extra.Mark(), fmt::format("{}: 'keep' takes its patterns itself and nothing else", what));
+      }
+    }
+    RecipeStep result;
+    result.targets = patterns(node["keep"], "keep");
+    return result;
+  }
+
+  /// NAME, or {NAME: {OPTION: VALUE, ...}}.
+  Part part(const YAML::Node& node, const std::string& what, const char* key, Part (*named)(std::string_view)) const {
+    if (node.IsScalar()) return at(node, what, [&] { return named(node.Scalar()); });
+    if (!node.IsMap() || node.size() != 1) {
+      reject(node.Mark(), fmt::format("'{}' of {} must be a name, or a map of one name to its options, found {}", key,
+                                      what, node.IsMap() ? fmt::format("{} names", node.size()) : kind_of(node)));
+    }
+    const YAML::Node name = node.begin()->first, options = node.begin()->second;
+    const std::string spelling = text(name, fmt::format("'{}' of {}", key, what));
+    Part result = at(name, what, [&] { return named(spelling); });
+    if (!options.IsMap()) {
+      reject(options.Mark(),
+             fmt::format("{}: the options of '{}' must be a map, found {}", what, spelling, kind_of(options)));
+    }
+    std::set<const Option*> given;
+    for (const auto& entry : options) {
+      const std::string option = text(entry.first, "a key");
+      const std::string value = text(entry.second, fmt::format("'{}' of {}", option, what));
+      const Option& set = at(entry.first, what, [&]() -> const Option& { return set_option(result, option, value); });
+      if (given.insert(&set).second) continue;
+      reject(entry.first.Mark(), fmt::format("{}: {} of '{}' is given twice", what, set.name, spelling));
+    }
+    return result;
+  }
+
+  /// What `read` returns; its errors with the node's place.
+  template <typename Read>
+  std::invoke_result_t<Read> at(const YAML::Node& node, const std::string& what, const Read& read) const {
     try {
-      return parse_spec(spelling);
+      return read();
     } catch (const Error& error) {
       reject(node.Mark(), fmt::format("{}: {}", what, error.what()));
     }
-  }
-
-  std::string rounding_name(const YAML::Node& node, const std::string& what) const {
-    const std::string name = text(node, fmt::format("'rounding' of {}", what));
-    const auto& known = rounding_names();
-    if (std::find(known.begin(), known.end(), name) != known.end()) return name;
-    reject(node.Mark(), fmt::format("{}: unknown rounding '{}'{}; allowed: {}", what, name, did_you_mean(name, known),
-                                    fmt::join(known, ", ")));
   }
 
   std::string origin_;
@@ -162,6 +197,9 @@ Recipe parse_recipe(const std::string& yaml, const std::string& origin) {
     reader.reject(steps.Mark(), fmt::format("{} steps are too many; at most {}", steps.size(), kMaxSteps));
   for (size_t i = 0; i < steps.size(); ++i)
     recipe.steps.push_back(reader.step(steps[i], fmt::format("step {}", i + 1)));
+  if (const auto fault = find_fault(recipe)) {
+    reader.reject(steps[fault->step].Mark(), fmt::format("step {}: {}", fault->step + 1, fault->reason));
+  }
   return recipe;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "recipe/random_recipe.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
@@ -55,20 +56,21 @@ TEST(ParseRecipe, ReadsEveryKey) {
 TEST(ParseRecipe, FillsInWhatIsLeftOut) {
   const Recipe recipe = parse_recipe("steps: [{quantize: mxfp4}, {keep: down}]", "dir/my-mix.yaml");
   EXPECT_EQ(recipe.name, "my-mix");
-  EXPECT_EQ(recipe.steps[0].rounding, "nearest");
+  EXPECT_EQ(recipe.steps[0].rounding, Rounding{});
   EXPECT_TRUE(recipe.steps[0].targets.empty());
   EXPECT_THAT(recipe.steps[1].targets, ElementsAre("down"));
 }
 
 TEST(ParseRecipe, NamesPlaceSpellingAndAllowedKeys) {
   EXPECT_EQ(refusal("name: x\nsteps:\n  - quantise: int4-g128\n"),
-            "r.yaml:3:5: unknown key 'quantise' in step 1 (did you mean 'quantize'?); allowed: quantize, keep, "
-            "rounding, targets");
+            "r.yaml:3:5: unknown key 'quantise' in step 1 (did you mean 'quantize'?); allowed: transform, "
+            "quantize, keep, rounding, targets");
   EXPECT_THAT(refusal("name: x\nstep:\n  - quantize: int4\n"),
               AllOf(StartsWith("r.yaml:2:1: unknown key 'step' in the recipe (did you mean 'steps'?)"),
                     HasSubstr("allowed: version, name, description, source, steps")));
   EXPECT_THAT(refusal("steps:\n - quantize: int4-g128\n   rounding: nearst\n"),
-              StartsWith("r.yaml:3:14: step 1: unknown rounding 'nearst' (did you mean 'nearest'?); allowed: nearest"));
+              StartsWith("r.yaml:3:14: step 1: unknown rounding 'nearst' (did you mean 'nearest'?); "
+                         "allowed: nearest, gptq, adaround, gptaq"));
   EXPECT_THAT(refusal("steps:\n - keep: q\n - quantize: itn4-g128\n"),
               AllOf(StartsWith("r.yaml:3:14: step 2: "), HasSubstr("itn4")));
 }
@@ -77,9 +79,10 @@ TEST(ParseRecipe, RefusesWhatMakesNoSense) {
   EXPECT_THAT(refusal("name: x\n"), HasSubstr("the key 'steps' is missing"));
   EXPECT_THAT(refusal("steps: []\n"), HasSubstr("'steps' must be a list of at least one step"));
   EXPECT_THAT(refusal("steps: int4\n"), HasSubstr("'steps' must be a list of at least one step"));
-  EXPECT_THAT(refusal("steps: [int4]\n"), HasSubstr("step 1 must be a map with the keys quantize, keep"));
-  EXPECT_THAT(refusal("steps: [{targets: q}]\n"), HasSubstr("one of the keys 'quantize' and 'keep'"));
-  EXPECT_THAT(refusal("steps: [{quantize: int4, keep: q}]\n"), HasSubstr("one of the keys 'quantize' and 'keep'"));
+  EXPECT_THAT(refusal("steps: [int4]\n"), HasSubstr("step 1 must be a map with the keys transform, quantize, keep"));
+  EXPECT_THAT(refusal("steps: [{targets: q}]\n"), HasSubstr("one of the keys 'quantize', 'keep' and 'transform'"));
+  EXPECT_THAT(refusal("steps: [{quantize: int4, keep: q}]\n"),
+              HasSubstr("one of the keys 'quantize', 'keep' and 'transform'"));
   EXPECT_THAT(refusal("steps: [{keep: q, targets: k}]\n"), HasSubstr("'keep' takes its patterns itself"));
   EXPECT_THAT(refusal("steps: [{keep: []}]\n"), HasSubstr("'keep' holds no pattern"));
   EXPECT_THAT(refusal("steps: [{keep: ['']}]\n"), HasSubstr("'keep' holds no pattern, or an empty one"));
@@ -89,6 +92,70 @@ TEST(ParseRecipe, RefusesWhatMakesNoSense) {
   EXPECT_THAT(refusal("steps: [{keep: q}]\nname: a\nname: b\n"), StartsWith("r.yaml:3:1: key 'name' is given twice"));
   EXPECT_THAT(refusal("steps: [{keep: q}]\nversion: 2\n"),
               StartsWith("r.yaml:2:10: recipe version '2' is not supported; this program reads version 1"));
+}
+
+Recipe recipe_of(const std::string& steps) { return parse_recipe("steps: [" + steps + "]", "r.yaml"); }
+
+TEST(ParseRecipe, ReadsRoundings) {
+  const auto rounding = [](const std::string& text) {
+    return recipe_of("{quantize: int4-g128, rounding: " + text + "}").steps[0].rounding;
+  };
+  EXPECT_EQ(rounding("nearest"), Rounding{});
+  EXPECT_EQ(rounding("{nearest: {}}"), Rounding{});
+  EXPECT_EQ(rounding("gptq"), Rounding(FeedbackRounding{}));
+  EXPECT_EQ(rounding("gptaq"), Rounding(FeedbackRounding{.correction = 0.25}));
+  EXPECT_EQ(rounding("{gptaq: {damping: 0.5}}"), Rounding(FeedbackRounding{.damping = 0.5, .correction = 0.25}));
+  EXPECT_EQ(rounding("{gptq: {order: act-order, damping: 0.05, static-groups: true, correction: 0.25}}"),
+            Rounding(FeedbackRounding{0.05, ColumnOrder::kActivation, true, 0.25}));
+  EXPECT_EQ(rounding("{adaround: {iterations: 500}}"), Rounding(LearnedRounding{.iterations = 500}));
+}
+
+TEST(ParseRecipe, ReadsTransforms) {
+  const Recipe recipe = recipe_of(
+      "{transform: hadamard}, {transform: {smoothquant: {alpha: 0.75}}, targets: [mlp]}, {quantize: int8-row}, "
+      "{transform: {bias-correction: {}}}");
+  EXPECT_EQ(recipe.steps[0].transform, Transform(HadamardTransform{}));
+  EXPECT_EQ(recipe.steps[1].transform, Transform(SmoothTransform{0.75}));
+  EXPECT_THAT(recipe.steps[1].targets, ElementsAre("mlp"));
+  EXPECT_FALSE(recipe.steps[1].quantize || recipe.steps[1].keeps());
+  EXPECT_EQ(recipe.steps[3].transform, Transform(BiasCorrectionTransform{}));
+  EXPECT_EQ(recipe_of("{transform: {hadamard: {residual: true, heads: false}}}").steps[0].transform,
+            Transform(HadamardTransform{true, false}));
+}
+
+TEST(ParseRecipe, NamesThePlaceOfABadPart) {
+  EXPECT_EQ(refusal("steps:\n - quantize: int4\n   rounding: {gtpq: {}}\n"),
+            "r.yaml:3:15: step 1: unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, gptq, adaround, "
+            "gptaq");
+  EXPECT_EQ(
+      refusal("steps:\n - transform: gptq\n"),
+      "r.yaml:2:15: step 1: 'gptq' is a rounding, not a transform; allowed: hadamard, equalize, smoothquant, awq, "
+      "bias-correction");
+  EXPECT_EQ(refusal("steps:\n - transform:\n    smoothquant:\n     alhpa: 1\n"),
+            "r.yaml:4:6: step 1: unknown option 'alhpa' of 'smoothquant' (did you mean 'alpha'?); allowed: alpha");
+  EXPECT_EQ(refusal("steps:\n - transform:\n    smoothquant:\n     alpha: 2\n"),
+            "r.yaml:4:6: step 1: alpha of 'smoothquant' must be a number from 0 to 1, found '2'");
+  EXPECT_EQ(refusal("steps: [{transform: {awq: {steps: 5, steps: 6}}}]"),
+            "r.yaml:1:38: step 1: steps of 'awq' is given twice");
+  EXPECT_EQ(refusal("steps: [{transform: {awq: {steps: [5]}}}]"),
+            "r.yaml:1:35: 'steps' of step 1 must be a text, found a list");
+  EXPECT_EQ(refusal("steps: [{transform: {awq: 5}}]"),
+            "r.yaml:1:27: step 1: the options of 'awq' must be a map, found a text");
+  EXPECT_EQ(refusal("steps: [{transform: {awq: {}, hadamard: {}}}]"),
+            "r.yaml:1:21: 'transform' of step 1 must be a name, or a map of one name to its options, found 2 names");
+  EXPECT_EQ(refusal("steps: [{quantize: int4, rounding: [gptq]}]"),
+            "r.yaml:1:36: 'rounding' of step 1 must be a name, or a map of one name to its options, found a list");
+  EXPECT_EQ(refusal("steps: [{transform: hadamard, rounding: gptq}]"),
+            "r.yaml:1:41: step 1: a transform quantizes nothing; 'rounding' goes with 'quantize'");
+  EXPECT_THAT(refusal("steps: [{keep: q, rounding: gptq}]"), HasSubstr("'keep' takes its patterns itself"));
+  EXPECT_THAT(refusal("steps: [{quantize: int4, transform: awq}]"), HasSubstr("must have one of the keys"));
+}
+
+TEST(ParseRecipe, NamesThePlaceOfStepsThatDoNotGoTogether) {
+  EXPECT_EQ(refusal("steps:\n - transform: awq\n - transform: smoothquant\n - quantize: int4\n"),
+            "r.yaml:3:4: step 2: 'awq' and 'smoothquant' both scale the channels of the same sites; choose one");
+  EXPECT_EQ(refusal("steps:\n - {transform: hadamard, targets: q}\n"),
+            "r.yaml:2:4: step 1: 'hadamard' rewrites the whole model and takes no targets");
 }
 
 TEST(ParseRecipe, RefusesWhatIsNoYaml) {
@@ -108,6 +175,39 @@ TEST(PrintRecipe, ReadsBackAsItWas) {
   EXPECT_EQ(parse_recipe(to_yaml(recipe), "other"), recipe);
   EXPECT_EQ(parse_recipe(dump_json(to_json(recipe)), "other"), recipe);
   EXPECT_EQ(to_json(recipe)["version"], 1);
+}
+
+TEST(PrintRecipe, ShowsOptionsThatAreNotAsUsual) {
+  const Recipe recipe = parse_recipe(
+      "name: r\nsteps: [{transform: {hadamard: {residual: true, heads: false}}}, {transform: {awq: {steps: 20}}}, "
+      "{quantize: int4-g128, rounding: {gptq: {order: act-order, damping: 0.05, static-groups: false}}, targets: [q]}]",
+      "r");
+  EXPECT_EQ(to_yaml(recipe),
+            "version: 1\nname: \"r\"\nsteps:\n  - transform: {hadamard: {heads: false}}\n  - transform: awq\n"
+            "  - quantize: int4-g128\n    rounding: {gptq: {damping: 0.05, order: act-order}}\n    targets: [\"q\"]\n");
+  EXPECT_EQ(to_json(recipe)["steps"],
+            Json::parse(R"([{"transform": {"hadamard": {"heads": false}}}, {"transform": "awq"},
+                            {"quantize": "int4-g128", "rounding": {"gptq": {"damping": 0.05, "order": "act-order"}},
+                             "targets": ["q"]}])"));
+  // Integers stay integers.
+  EXPECT_EQ(to_json(parse_recipe("steps: [{transform: {awq: {steps: 7}}}, {quantize: int4}]", "r"))["steps"][0].dump(),
+            R"({"transform":{"awq":{"steps":7}}})");
+}
+
+TEST(PrintRecipe, ReadsBackRoundingsAndTransforms) {
+  Rng rng(3, 0);
+  for (int round = 0; round < 1000; ++round) {
+    Recipe recipe = testing::random_short_recipe(rng);
+    recipe.name = "r";
+    for (RecipeStep& step : recipe.steps) {
+      const bool whole = step.transform && std::holds_alternative<HadamardTransform>(*step.transform);
+      if (!whole && rng.next_u32() % 3 == 0) step.targets = {"q", "*.up.*"};
+    }
+    std::swap(recipe.steps.front(), recipe.steps[rng.next_u32() % recipe.steps.size()]);
+    if (!testing::accepted(recipe)) continue;
+    EXPECT_EQ(parse_recipe(to_yaml(recipe), "r"), recipe) << to_yaml(recipe);
+    EXPECT_EQ(parse_recipe(dump_json(to_json(recipe)), "r"), recipe) << dump_json(to_json(recipe));
+  }
 }
 
 /// Any mixture of characters that YAML or JSON treat specially.

@@ -1,5 +1,6 @@
 #include <yaml-cpp/yaml.h>
 
+#include "recipe/parts.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
@@ -11,13 +12,32 @@ void print_targets(YAML::Emitter& out, const char* key, const std::vector<std::s
   out << YAML::EndSeq;
 }
 
+/// NAME, or {NAME: {OPTION: VALUE, ...}} with the options that are not as usual.
+void print_part(YAML::Emitter& out, const char* key, const Part& part) {
+  const std::string name(row_of(part).name);
+  out << YAML::Key << key << YAML::Value;
+  const auto changed = changed_options(part);
+  if (changed.empty()) {
+    out << name;
+    return;
+  }
+  out << YAML::Flow << YAML::BeginMap << YAML::Key << name << YAML::Value << YAML::Flow << YAML::BeginMap;
+  for (const auto& [option, value] : changed) {
+    out << YAML::Key << std::string(option->name) << YAML::Value << value_text(*option, value);
+  }
+  out << YAML::EndMap << YAML::EndMap;
+}
+
 void print_step(YAML::Emitter& out, const RecipeStep& step) {
   out << YAML::BeginMap;
-  if (!step.quantize) {
+  if (step.keeps()) {
     print_targets(out, "keep", step.targets);
   } else {
-    out << YAML::Key << "quantize" << YAML::Value << to_string(*step.quantize);
-    out << YAML::Key << "rounding" << YAML::Value << step.rounding;
+    if (step.transform) print_part(out, "transform", part_of(*step.transform));
+    if (step.quantize) {
+      out << YAML::Key << "quantize" << YAML::Value << to_string(*step.quantize);
+      print_part(out, "rounding", part_of(step.rounding));
+    }
     if (!step.targets.empty()) print_targets(out, "targets", step.targets);
   }
   out << YAML::EndMap;
@@ -27,9 +47,29 @@ void print_text(YAML::Emitter& out, const char* key, const std::string& text) {
   if (!text.empty()) out << YAML::Key << key << YAML::Value << YAML::DoubleQuoted << text;
 }
 
+Json value_json(const Option& option, double value) {
+  if (option.kind == OptionKind::kNumber) return value;
+  if (option.kind == OptionKind::kInteger) return static_cast<int64_t>(value);
+  if (option.kind == OptionKind::kFlag) return value != 0;
+  return value_text(option, value);
+}
+
+Json part_json(const Part& part) {
+  const std::string name(row_of(part).name);
+  Json options = Json::object();
+  for (const auto& [option, value] : changed_options(part))
+    options[std::string(option->name)] = value_json(*option, value);
+  return options.empty() ? Json(name) : Json{{name, std::move(options)}};
+}
+
 Json step_json(const RecipeStep& step) {
-  if (!step.quantize) return Json{{"keep", step.targets}};
-  Json result = {{"quantize", to_string(*step.quantize)}, {"rounding", step.rounding}};
+  if (step.keeps()) return Json{{"keep", step.targets}};
+  Json result = Json::object();
+  if (step.transform) result["transform"] = part_json(part_of(*step.transform));
+  if (step.quantize) {
+    result["quantize"] = to_string(*step.quantize);
+    result["rounding"] = part_json(part_of(step.rounding));
+  }
   if (!step.targets.empty()) result["targets"] = step.targets;
   return result;
 }

@@ -3,19 +3,27 @@
 // recipes/.
 //
 //   version: 1                       # of this format; default 1
-//   name: int4-g128
+//   name: example
 //   description: one line
 //   source: "Frantar et al., GPTQ, 2023"        # optional
 //   steps:
+//     - transform: hadamard          # a rewrite made before rounding, or a correction made afterwards; see parts.h
+//     - transform: {smoothquant: {alpha: 0.6}}  # the same with options
+//       targets: ["mlp"]             # sites it is for; default: every linear site of the blocks
 //     - quantize: int4-g128          # a QuantSpec, see quant_spec.h
-//       rounding: nearest            # default
+//       rounding: {gptq: {order: act-order}}    # or a name alone; default: nearest
 //       targets: ["*"]               # patterns over site names; default: every linear site of the blocks
 //     - keep: ["*.down_proj.weight"] # leave these as they are
 //     - quantize: int8-row
 //       targets: ["embedding", "head"]
 //
-// Later steps override earlier ones for the sites they match. A pattern is a glob ('*' and '?') for the whole of one of
-// the names that a matrix goes by:
+// SHORT says the common ones in a word: parts joined by '+', the format last. Options follow ':', separated by ','. A
+// flag or a choice may stand alone, and so may a number for the part's first option:
+//   int4-g128   gptq+int3-g64   gptq:act-order,damp=0.05+int4-g128   hadamard+gptq+int4-row   smoothquant:0.6+int8-row
+//   gptaq+int2-g32   hadamard:heads=false+awq:steps=10+gptq+nf4-g64   bias-correction+adaround+int3-g64
+//
+// Later steps that quantize or keep override earlier ones for the sites they match; transforms add up, in their order.
+// A pattern is a glob ('*' and '?') for the whole of one of the names that a matrix goes by:
 //   its tensor      "model.layers.3.mlp.down_proj.weight"
 //   its role        "q", "k", "v", "qkv", "output", "gate", "up", "gate_up", "down";
 //                   outside the blocks "embedding", "head", "project_in", "project_out"
@@ -32,19 +40,30 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "format/quant_spec.h"
 #include "io/json.h"
 #include "model/graph.h"
+#include "round/rounding.h"
+#include "transform/transform.h"
 
 namespace bitloom {
 
+/// What is done when the user names no recipe.
+inline constexpr const char* kDefaultRecipe = "gptq+int4-g128";
+
+/// Exactly one of quantize, keep (neither is set) and transform.
 struct RecipeStep {
-  std::optional<QuantSpec> quantize;  // absent: keep as stored
-  std::string rounding = "nearest";
+  std::optional<QuantSpec> quantize;
+  Rounding rounding;                 // of quantize
   std::vector<std::string> targets;  // empty: every linear site of the blocks
+  std::optional<Transform> transform;
+
+  bool keeps() const { return !quantize && !transform; }
   bool operator==(const RecipeStep&) const = default;
 };
 
@@ -54,17 +73,56 @@ struct Recipe {
   bool operator==(const Recipe&) const = default;
 };
 
-/// NAME of recipes/, path of a .yaml file, or SHORT ("int4-g128"). Error(kUsage) for an unknown key or name, with file,
-/// line and the nearest spelling.
+/// NAME of recipes/, path of a .yaml file, or SHORT. Error(kUsage) for an unknown key or name, with file, line and the
+/// nearest spelling, and for what check() refuses.
 Recipe load_recipe(const std::string& text);
 /// `origin` is the path, for messages; a recipe without a name takes the path's stem.
 Recipe parse_recipe(const std::string& yaml, const std::string& origin);
 std::string to_yaml(const Recipe& recipe);
 Json to_json(const Recipe& recipe);
 
-/// What each matrix gets. Keys are tensor names (of a tied head: the embedding's); absent: stays as it is.
-/// Error(kUsage) for a pattern that matches nothing, naming it and some names it could have meant.
+/// SHORT alone. The recipe's name is its canonical short form, its description says it in words.
+Recipe parse_short(std::string_view text);
+/// Canonical: options in a fixed order, none that has its default. parse_short(*to_short(r)) has the steps of r.
+/// nullopt for a recipe that no short form expresses: targets, keep, more than one quantize step, or one that is not
+/// the last.
+std::optional<std::string> to_short(const Recipe& recipe);
+/// "nearest", "gptq:damping=0.05", "smoothquant:0.75".
+std::string to_short(const Rounding& rounding);
+std::string to_short(const Transform& transform);
+
+/// Whether the steps make sense together, whatever the model. Error(kUsage) naming recipe, step and reason: a rounding
+/// on something that is not quantized, targets of a transform of the whole model, option values out of range, two
+/// channel scalings (or twice the same transform) of one site, a data-free rewrite after a scaling by data, a transform
+/// that needs a format in a recipe that quantizes nothing. parse_recipe, parse_short and resolve check by themselves.
+void check(const Recipe& recipe);
+
+/// The statistics of sites' inputs that a recipe needs at all.
+struct CalibrationNeeds {
+  bool second_moment = false;
+  bool cross_moment = false;  // with the float model's activations
+  bool ranges = false;        // of channels
+  bool means = false;         // of channels
+  /// Whether it needs calibration data.
+  bool any() const { return second_moment || cross_moment || ranges || means; }
+  bool operator==(const CalibrationNeeds&) const = default;
+};
+CalibrationNeeds needs_of(const Recipe& recipe);
+
+/// What each matrix gets: its quantize step. Keys are tensor names (of a tied head: the embedding's); absent: stays as
+/// it is. Error(kUsage) for a pattern that matches nothing, naming it and some names it could have meant, and for a
+/// rounding by data of an embedding that is not also the head: it reads ids, no activations.
 std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& graph);
+
+/// A transform step and the linear sites of the blocks that it is for, kept ones included.
+struct TransformSites {
+  size_t step = 0;  // in the recipe
+  Transform transform;
+  std::set<std::string> tensors;
+};
+/// In the order of the steps. Error(kUsage) for a pattern that matches no site of the blocks, and for a site with two
+/// channel scalings or the same transform twice.
+std::vector<TransformSites> resolve_transforms(const Recipe& recipe, const Graph& graph);
 
 /// Recipes in the recipes/ folder that comes with bitloom.
 struct RecipeEntry {
@@ -72,8 +130,7 @@ struct RecipeEntry {
 };
 std::vector<RecipeEntry> list_recipes();
 
-/// Where recipes by name are looked for, first match wins: recipes/ beside the build that the program runs from
-/// (EXE/../../recipes), share/bitloom/recipes beside its bin/, recipes/ in the current directory. Existing ones only.
+/// Where recipes by name are looked for, first match wins: data_directories("recipes") of base/install_paths.h.
 std::vector<std::string> recipe_directories();
 
 }  // namespace bitloom

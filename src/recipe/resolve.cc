@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "recipe/check.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
@@ -112,7 +113,11 @@ std::string tail_pattern(const std::string& tensor) {
       candidates.front().tensor);
 }
 
-std::string wish_of(const RecipeStep& step) { return step.quantize ? to_string(*step.quantize) : "keep"; }
+std::string wish_of(const RecipeStep& step) {
+  if (!step.quantize) return "keep";
+  const std::string format = to_string(*step.quantize);
+  return step.rounding == Rounding{} ? format : fmt::format("{}+{}", to_short(step.rounding), format);
+}
 
 /// The shared matrix of a tied head takes the one step that either role was given. Two different ones are a
 /// contradiction, not an override: who wrote them had two matrices in mind.
@@ -135,13 +140,64 @@ void join_tied_head(const Recipe& recipe, std::vector<Candidate>& candidates) {
   candidates.erase(head);
 }
 
+/// Statistics are of activations, and the embedding reads ids.
+void check_embedding(const Recipe& recipe, const Candidate& embedding) {
+  const RecipeStep& step = recipe.steps[*embedding.step];
+  const DataNeeds needs = needs_of(step.rounding);
+  if (!step.quantize || !(needs.second_moment || needs.cross_moment)) return;
+  misuse(
+      "recipe '{}', step {}: rounding '{}' needs the activations that a matrix reads, and the embedding '{}' reads "
+      "ids; "
+      "round it to nearest",
+      recipe.name, *embedding.step + 1, to_short(step.rounding), embedding.tensor);
+}
+
+/// The tensors of the blocks' sites that one transform step is for.
+std::set<std::string> sites_of(size_t s, const Recipe& recipe, const Graph& graph,
+                               const std::vector<Candidate>& candidates) {
+  const RecipeStep& step = recipe.steps[s];
+  std::set<std::string> result;
+  for (const Candidate& c : candidates) {
+    if (step.targets.empty() && c.in_blocks()) result.insert(c.tensor);
+  }
+  for (const std::string& pattern : step.targets) {
+    bool hit = false, outside = false;
+    for (const Candidate& c : candidates) {
+      if (!c.goes_by(pattern)) continue;
+      (c.in_blocks() ? hit : outside) = true;
+      if (c.in_blocks()) result.insert(c.tensor);
+    }
+    if (hit) continue;
+    if (!outside) reject_pattern(pattern, s, recipe, graph, candidates);
+    misuse("recipe '{}', step {}: the pattern '{}' names a matrix outside the blocks, and '{}' is for their sites only",
+           recipe.name, s + 1, pattern, to_short(*step.transform));
+  }
+  return result;
+}
+
+void check_clashes(const Recipe& recipe, const std::vector<TransformSites>& transforms) {
+  for (const TransformSites& later : transforms) {
+    for (const TransformSites& earlier : transforms) {
+      if (&earlier == &later) break;
+      const std::string reason = clash(earlier.transform, later.transform);
+      if (reason.empty()) continue;
+      for (const std::string& tensor : later.tensors) {
+        if (!earlier.tensors.contains(tensor)) continue;
+        misuse("recipe '{}', steps {} and {}, '{}': {}", recipe.name, earlier.step + 1, later.step + 1, tensor, reason);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& graph) {
+  check(recipe);
   std::vector<Candidate> candidates = candidates_of(graph);
   if (candidates.empty()) misuse("recipe '{}': this model has no matrix to quantize", recipe.name);
   for (size_t s = 0; s < recipe.steps.size(); ++s) {
     const RecipeStep& step = recipe.steps[s];
+    if (step.transform) continue;
     if (step.targets.empty()) {
       for (Candidate& c : candidates) {
         if (c.in_blocks()) c.step = s;
@@ -155,8 +211,21 @@ std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& gra
 
   std::map<std::string, RecipeStep> result;
   for (const Candidate& c : candidates) {
+    if (c.step && c.role == "embedding" && !graph.tied_head) check_embedding(recipe, c);
     if (c.step && recipe.steps[*c.step].quantize) result.emplace(c.tensor, recipe.steps[*c.step]);
   }
+  return result;
+}
+
+std::vector<TransformSites> resolve_transforms(const Recipe& recipe, const Graph& graph) {
+  check(recipe);
+  const std::vector<Candidate> candidates = candidates_of(graph);
+  std::vector<TransformSites> result;
+  for (size_t s = 0; s < recipe.steps.size(); ++s) {
+    const RecipeStep& step = recipe.steps[s];
+    if (step.transform) result.push_back({s, *step.transform, sites_of(s, recipe, graph, candidates)});
+  }
+  check_clashes(recipe, result);
   return result;
 }
 

@@ -166,5 +166,96 @@ TEST(ResolveRecipe, RefusesAPatternThatMatchesNothing) {
               HasSubstr("never quantized, such as 'model.norm.weight'"));
 }
 
+TEST(ResolveRecipe, GivesEachMatrixItsRounding) {
+  const Recipe recipe = parse_recipe(
+      "steps: [{transform: hadamard}, {quantize: int4-g128, rounding: {gptq: {damping: 0.5}}}, {quantize: int8-row, "
+      "targets: down}]",
+      "r");
+  const auto found = resolve(recipe, llama(false));
+  EXPECT_EQ(found.size(), 21u) << "a transform quantizes nothing";
+  EXPECT_EQ(found.at("model.layers.1.mlp.up_proj.weight").rounding, Rounding(FeedbackRounding{.damping = 0.5}));
+  EXPECT_EQ(found.at("model.layers.1.mlp.down_proj.weight").rounding, Rounding{});
+}
+
+TEST(ResolveRecipe, RefusesRoundingAnEmbeddingByData) {
+  const std::string steps = "{quantize: int4-g32, rounding: gptq, targets: [embedding]}";
+  EXPECT_THAT(refusal(steps, llama(false)), AllOf(HasSubstr("step 1: rounding 'gptq' needs the activations"),
+                                                  HasSubstr("the embedding 'model.embed_tokens.weight' reads ids")));
+  EXPECT_EQ(plan(steps, llama(true)).size(), 1u) << "as a head it has inputs";
+  EXPECT_EQ(plan("{quantize: int4-g32, rounding: gptq, targets: [head]}", llama(false)).size(), 1u);
+  EXPECT_EQ(plan(steps + ", {keep: embedding}", llama(false)).size(), 0u);
+}
+
+TEST(ResolveRecipe, TellsRoundingsOfATiedHeadApart) {
+  EXPECT_THAT(refusal("{quantize: int8-row, targets: embedding}, {quantize: int8-row, rounding: gptq, targets: head}",
+                      llama(true)),
+              HasSubstr("asks int8-row of the embedding (step 1) and gptq+int8-row of the head (step 2)"));
+}
+
+TEST(ResolveRecipe, ChecksTheRecipe) {
+  Recipe recipe = parse_short("int4-g128");
+  recipe.steps.emplace_back();
+  EXPECT_THROW(resolve(recipe, llama(true)), Error);
+  EXPECT_THROW(resolve_transforms(recipe, llama(true)), Error);
+}
+
+std::vector<TransformSites> transforms(const std::string& steps, const Graph& graph) {
+  return resolve_transforms(parse_recipe("steps: [" + steps + "]", "test.yaml"), graph);
+}
+
+std::string transforms_refusal(const std::string& steps, const Graph& graph) {
+  try {
+    transforms(steps, graph);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "accepted: " << steps;
+  return "";
+}
+
+TEST(ResolveTransforms, KeepsTheirOrderAndFindsTheirSites) {
+  const auto found = transforms(
+      "{transform: hadamard}, {quantize: int8-row}, {transform: {smoothquant: {alpha: 0.7}}, targets: [attention]}, "
+      "{keep: down}, {transform: smoothquant, targets: [up, 'blocks.-1.gate']}",
+      llama(false));
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[0].transform, Transform(HadamardTransform{}));
+  EXPECT_EQ(found[0].step, 0u);
+  EXPECT_EQ(found[0].tensors.size(), 21u) << "every site of the blocks, no matrix outside";
+  EXPECT_EQ(found[1].transform, Transform(SmoothTransform{0.7}));
+  EXPECT_EQ(found[1].step, 2u);
+  EXPECT_EQ(found[1].tensors.size(), 9u);
+  EXPECT_TRUE(found[1].tensors.contains("model.layers.2.self_attn.k_proj.weight"));
+  EXPECT_EQ(found[2].step, 4u);
+  EXPECT_THAT(found[2].tensors,
+              UnorderedElementsAre("model.layers.0.mlp.up_proj.weight", "model.layers.1.mlp.up_proj.weight",
+                                   "model.layers.2.mlp.up_proj.weight", "model.layers.2.mlp.gate_proj.weight"));
+  EXPECT_THAT(transforms("{quantize: int4-g128}", llama(false)), IsEmpty());
+  EXPECT_EQ(transforms("{transform: equalize, targets: '*'}", llama(true))[0].tensors.size(), 21u);
+}
+
+TEST(ResolveTransforms, RefusesPatternsWithoutASite) {
+  EXPECT_THAT(transforms_refusal("{transform: smoothquant, targets: dwn}", llama(true)),
+              AllOf(HasSubstr("step 1: the pattern 'dwn' matches no matrix"), HasSubstr("did you mean 'down'?")));
+  EXPECT_THAT(transforms_refusal("{transform: smoothquant, targets: [q, head]}", llama(true)),
+              HasSubstr("step 1: the pattern 'head' names a matrix outside the blocks, and 'smoothquant' is for their "
+                        "sites only"));
+}
+
+// Different patterns can meet at a site, which only the model tells.
+TEST(ResolveTransforms, RefusesTwoScalingsOfASite) {
+  const std::string steps = "{transform: smoothquant, targets: up}, {transform: %, targets: mlp}, {quantize: int8-row}";
+  const auto with = [&steps](const char* name) {
+    std::string text = steps;
+    return text.replace(text.find('%'), 1, name);
+  };
+  EXPECT_THAT(transforms_refusal(with("awq"), llama(true)),
+              HasSubstr("steps 1 and 2, 'model.layers.0.mlp.up_proj.weight': 'smoothquant' and 'awq' both scale"));
+  EXPECT_THAT(transforms_refusal(with("{smoothquant: {alpha: 1}}"), llama(true)),
+              HasSubstr("'model.layers.0.mlp.up_proj.weight': 'smoothquant' is given twice"));
+  EXPECT_EQ(transforms(with("bias-correction"), llama(true)).size(), 2u);
+}
+
 }  // namespace
 }  // namespace bitloom

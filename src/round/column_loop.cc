@@ -43,9 +43,10 @@ BITLOOM_VECTOR_CLONES void subtract_scaled(float* w, const float* e, float facto
 
 class Loop {
  public:
-  Loop(const float* u, int64_t columns, float* w, float* errors, int64_t rows, ColumnPolicy& policy)
-      : u_(u),
-        n_(columns),
+  Loop(const ColumnFeedback& feedback, float* w, float* errors, int64_t rows, ColumnPolicy& policy)
+      : u_(feedback.u),
+        p_(feedback.correction),
+        n_(feedback.columns),
         w_(w),
         e_(errors),
         rows_(rows),
@@ -64,11 +65,14 @@ class Loop {
   }
 
  private:
-  /// w[to0:to1] -= U[from0:from1, to0:to1]^T e[from0:from1].
+  /// w[to0:to1] -= U[from0:from1, to0:to1]^T e[from0:from1], and += P^T w~ likewise.
   void pay(int64_t from0, int64_t from1, int64_t to0, int64_t to1) {
     if (from0 == from1 || to0 == to1) return;
     sgemm(Transpose::kYes, Transpose::kNo, to1 - to0, rows_, from1 - from0, -1.0f, u_ + from0 * n_ + to0, n_,
           e_ + from0 * rows_, rows_, 1.0f, w_ + to0 * rows_, rows_);
+    if (p_ == nullptr) return;
+    sgemm(Transpose::kYes, Transpose::kNo, to1 - to0, rows_, from1 - from0, 1.0f, p_ + from0 * n_ + to0, n_,
+          w_ + from0 * rows_, rows_, 1.0f, w_ + to0 * rows_, rows_);
   }
 
   void run_span(int64_t begin, int64_t end) {
@@ -95,10 +99,13 @@ class Loop {
     policy_.quantize_column(j, column, q_.data());
     float* error = e_ + j * rows_;
     loss_ += column_error(column, q_.data(), u_[j * n_ + j], error, rows_);
-    for (int64_t k = j + 1; k < leaf_end; ++k) subtract_scaled(w_ + k * rows_, error, u_[j * n_ + k], rows_);
+    for (int64_t k = j + 1; k < leaf_end; ++k) {
+      subtract_scaled(w_ + k * rows_, error, u_[j * n_ + k], rows_);
+      if (p_ != nullptr) subtract_scaled(w_ + k * rows_, column, -p_[j * n_ + k], rows_);
+    }
   }
 
-  const float* u_;
+  const float *u_, *p_;
   int64_t n_;
   float *w_, *e_;
   int64_t rows_;
@@ -108,14 +115,34 @@ class Loop {
   double loss_ = 0;
 };
 
+/// Q = 0.
+class Zeros final : public ColumnPolicy {
+ public:
+  explicit Zeros(int64_t rows) : rows_(rows) {}
+  int64_t group() const override { return 1; }
+  void begin_group(int64_t, int64_t, const float*) override {}
+  void quantize_column(int64_t, const float*, float* q) override { std::fill_n(q, rows_, 0.0f); }
+
+ private:
+  int64_t rows_;
+};
+
 }  // namespace
 
-double column_loop(const float* u, int64_t columns, float* w, float* errors, int64_t rows, ColumnPolicy& policy) {
-  return Loop(u, columns, w, errors, rows, policy).run();
+double column_loop(const ColumnFeedback& feedback, float* w, float* errors, int64_t rows, ColumnPolicy& policy) {
+  return Loop(feedback, w, errors, rows, policy).run();
 }
 
-double column_loop_reference(const float* u, int64_t columns, float* w, float* errors, int64_t rows,
+double weighted_norm(const ColumnFeedback& feedback, float* e, int64_t rows) {
+  std::vector<float> spread(static_cast<size_t>(feedback.columns * rows));
+  Zeros policy(rows);
+  return column_loop({feedback.columns, feedback.u, nullptr}, e, spread.data(), rows, policy);
+}
+
+double column_loop_reference(const ColumnFeedback& feedback, float* w, float* errors, int64_t rows,
                              ColumnPolicy& policy) {
+  const int64_t columns = feedback.columns;
+  const float *u = feedback.u, *p = feedback.correction;
   std::vector<double> exact(w, w + columns * rows);
   std::vector<float> q(static_cast<size_t>(rows));
   double loss = 0;
@@ -125,12 +152,14 @@ double column_loop_reference(const float* u, int64_t columns, float* w, float* e
     if (j % policy.group() == 0) policy.begin_group(j, group_end, w + j * rows);
     policy.quantize_column(j, w + j * rows, q.data());
     for (int64_t r = 0; r < rows; ++r) {
-      const double e = (exact[static_cast<size_t>(j * rows + r)] - static_cast<double>(q[static_cast<size_t>(r)])) /
-                       static_cast<double>(u[j * columns + j]);
+      const double chosen = exact[static_cast<size_t>(j * rows + r)];
+      const double e =
+          (chosen - static_cast<double>(q[static_cast<size_t>(r)])) / static_cast<double>(u[j * columns + j]);
       errors[j * rows + r] = static_cast<float>(e);
       loss += e * e;
       for (int64_t k = j + 1; k < columns; ++k) {
-        exact[static_cast<size_t>(k * rows + r)] -= e * static_cast<double>(u[j * columns + k]);
+        const double gain = p == nullptr ? 0 : static_cast<double>(p[j * columns + k]);
+        exact[static_cast<size_t>(k * rows + r)] += chosen * gain - e * static_cast<double>(u[j * columns + k]);
       }
     }
   }

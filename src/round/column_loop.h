@@ -25,14 +25,31 @@ class ColumnPolicy {
   virtual void quantize_column(int64_t position, const float* w, float* q) = 0;
 };
 
-/// w [columns, rows] is replaced by the compensated weights at the moment each column was chosen; errors [columns,
-/// rows] receives e_j. u [columns, columns]. Returns sum of e_j^2 = tr((W - Q) H_d (W - Q)^T), in double, over this
-/// tile.
-double column_loop(const float* u, int64_t columns, float* w, float* errors, int64_t rows, ColumnPolicy& policy);
+/// What the loop needs of the data, in the order of the loop.
+struct ColumnFeedback {
+  int64_t columns = 0;
+  const float* u = nullptr;           // U [columns, columns]; only the upper triangle is read
+  const float* correction = nullptr;  // P [columns, columns] (round/correction.h), or null; only above the diagonal
+};
+
+/// With a correction P, what follows a column is moved by what the column's own input lacks, too:
+///
+///   w_k += w~_j P_jk  for k > j          w~_j: column j as it was when its values were chosen
+///
+/// in leaves, blocks and spans alike. (The published code of GPTAQ takes w~_j inside a block of 128 columns, but q_j
+/// for the columns behind the block, since the block has been overwritten by then; its result depends on the block
+/// size.)
+///
+/// w [columns, rows] is replaced by the w~_j; errors [columns, rows] receives e_j. Returns sum of e_j^2 = tr((W' - Q)
+/// H_d (W' - Q)^T), in double, over this tile, W' = W + W~ P: the weights themselves without a correction.
+double column_loop(const ColumnFeedback& feedback, float* w, float* errors, int64_t rows, ColumnPolicy& policy);
 
 /// The definition: one column at a time, each error spread over all later columns at once. Same contract, double
 /// inside.
-double column_loop_reference(const float* u, int64_t columns, float* w, float* errors, int64_t rows,
+double column_loop_reference(const ColumnFeedback& feedback, float* w, float* errors, int64_t rows,
                              ColumnPolicy& policy);
+
+/// tr(E H_d E^T) for any E [columns, rows], destroyed: the loop with Q = 0, at its price.
+double weighted_norm(const ColumnFeedback& feedback, float* e, int64_t rows);
 
 }  // namespace bitloom

@@ -82,9 +82,9 @@ TEST(ColumnLoop, BlockedEqualsOneColumnAtATimeForAnyGroup) {
     auto fast = random_values(problem.n * kRows, 2), slow = fast;
     std::vector<float> fast_errors(fast.size()), slow_errors(fast.size());
     QuarterPolicy fast_policy(group, kRows), slow_policy(group, kRows);
-    const double loss = column_loop(u.data(), problem.n, fast.data(), fast_errors.data(), kRows, fast_policy);
+    const double loss = column_loop({problem.n, u.data()}, fast.data(), fast_errors.data(), kRows, fast_policy);
     const double expected =
-        column_loop_reference(u.data(), problem.n, slow.data(), slow_errors.data(), kRows, slow_policy);
+        column_loop_reference({problem.n, u.data()}, slow.data(), slow_errors.data(), kRows, slow_policy);
     EXPECT_EQ(fast_policy.starts, slow_policy.starts) << group;
     int differing_rows = 0;
     for (int64_t r = 0; r < kRows; ++r) {
@@ -109,7 +109,7 @@ TEST(ColumnLoop, LossIsTheWeightedSquaredError) {
   auto w = original;
   std::vector<float> errors(w.size());
   QuarterPolicy policy(1, kRows);
-  const double loss = column_loop(u.data(), problem.n, w.data(), errors.data(), kRows, policy);
+  const double loss = column_loop({problem.n, u.data()}, w.data(), errors.data(), kRows, policy);
   double expected = 0;
   for (int64_t r = 0; r < kRows; ++r) {
     for (int64_t i = 0; i < problem.n; ++i) {
@@ -136,7 +136,7 @@ TEST(ColumnLoop, TwoColumnsByHand) {
     void begin_group(int64_t, int64_t, const float*) override {}
     void quantize_column(int64_t, const float* column, float* q) override { *q = std::nearbyint(*column); }
   } policy;
-  const double loss = column_loop(u, 2, w.data(), errors.data(), 1, policy);
+  const double loss = column_loop({2, u}, w.data(), errors.data(), 1, policy);
   EXPECT_FLOAT_EQ(errors[0], -0.3f);
   EXPECT_FLOAT_EQ(w[1], 0.35f);
   EXPECT_FLOAT_EQ(errors[1], 0.175f);

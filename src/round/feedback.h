@@ -9,15 +9,19 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "round/feedback_factor.h"
+#include "round/group_quantizer.h"
 #include "round/nearest.h"
 
 namespace bitloom {
 
 struct FeedbackReport {
   RoundingReport rounding;
-  double output_error = 0;   // mean over tokens of |(W - Q) x|^2, damping included: tr((W - Q) H_d (W - Q)^T)
+  /// Mean over tokens of |(W - Q) x|^2 = tr((W - Q) H (W - Q)^T), H without damping; round/output_error.h has what to
+  /// divide it by. It is the loop's own sum less the damping's part, so good to about 1e-3 of the damped error.
+  double output_error = 0;
   double largest_ratio = 0;  // max |compensated weight| / max |weight|; above 10 the damping is too small
 };
 
@@ -28,5 +32,54 @@ std::shared_ptr<const QuantizedTensor> quantize_with_feedback(const std::string&
                                                               const QuantSpec& spec, const FeedbackFactor& factor,
                                                               bool static_groups, ThreadPool& threads,
                                                               FeedbackReport* report = nullptr);
+
+// The same in parts, for processes that each solve some rows: parts of all rows, merged, give the bytes of the whole.
+// Everything that depends on the whole matrix comes from `base`, which every process makes for itself.
+
+/// Rows are solved this many at a time.
+inline constexpr int64_t kFeedbackTileRows = 256;
+
+/// Rows [begin, end).
+struct RowRange {
+  int64_t begin = 0, end = 0;
+};
+
+/// Nearest rounding of the whole matrix, as far as feedback needs it: values checked, scales that must be known
+/// beforehand (tensor, row and block scales, M2 constraints, static groups), tensor scales.
+struct FeedbackBase {
+  std::shared_ptr<const QuantizedTensor> nearest;
+  bool fitted = false;  // group scales are fitted by the loop; those of `nearest` are not used
+  int64_t zero_groups = 0;
+};
+FeedbackBase make_feedback_base(const std::string& name, const RowSource& w, const QuantSpec& spec,
+                                const FeedbackFactor& factor, bool static_groups, ThreadPool& threads);
+
+/// What one tile of rows adds to the report.
+struct FeedbackTile {
+  double loss = 0;             // sum of e_j^2
+  double damped_error = 0;     // tr((W - Q) H_d (W - Q)^T)
+  double live_error = 0;       // sum (w - q)^2 over columns that are not dead
+  double error = 0, norm = 0;  // sum (w - q)^2, sum w^2
+  float max_error = 0, largest_weight = 0, largest_compensated = 0;
+  int64_t saturated = 0;
+};
+
+/// The result for some rows: plain data, to be sent.
+struct FeedbackPart {
+  RowRange rows;
+  std::vector<uint8_t> codes;      // [rows, channels], one code per byte
+  std::vector<GroupScale> scales;  // [rows, groups] if they were fitted, else empty
+  std::vector<FeedbackTile> tiles;
+};
+
+/// rows.begin is a multiple of kFeedbackTileRows, rows.end too or the number of rows: Error(kFailed) otherwise.
+FeedbackPart quantize_rows_with_feedback(const RowSource& w, const FeedbackBase& base, const FeedbackFactor& factor,
+                                         RowRange rows, ThreadPool& threads);
+
+/// Error(kFailed) naming `name` and the row when the parts do not cover every row once.
+std::shared_ptr<const QuantizedTensor> merge_feedback_parts(const std::string& name, const FeedbackBase& base,
+                                                            const FeedbackFactor& factor,
+                                                            std::vector<FeedbackPart> parts,
+                                                            FeedbackReport* report = nullptr);
 
 }  // namespace bitloom

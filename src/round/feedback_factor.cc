@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "linalg/cholesky.h"
+#include "round/correction.h"
 
 namespace bitloom {
 namespace {
@@ -28,6 +29,50 @@ void permute_and_damp(const SecondMoment& moment, const FeedbackFactor& factor, 
     const float own = factor.diagonal[static_cast<size_t>(row)];
     out[i * n + i] = static_cast<float>((own == 0.0f ? 1.0 : static_cast<double>(own)) + lambda);
   });
+}
+
+void check_cross(const SecondMoment& moment, const CrossMoment* cross) {
+  if (cross == nullptr || cross->tokens() == 0) {
+    fail(ErrorKind::kFailed, "the inputs' own error cannot be compensated: it was not observed");
+  }
+  if (cross->channels() != moment.channels()) {
+    fail(ErrorKind::kFailed, "the second moment has {} channels, the cross moment {}", moment.channels(),
+         cross->channels());
+  }
+}
+
+/// Sets u and damping.
+void factorize(const SecondMoment& moment, double damping, FeedbackFactor& factor, ThreadPool& threads) {
+  const int64_t n = factor.channels;
+  factor.u.resize(static_cast<size_t>(n * n));
+  for (factor.damping = damping; factor.damping < 1; factor.damping += kDampingStep) {
+    permute_and_damp(moment, factor, factor.lambda(), factor.u.data(), threads);
+    if (reversed_cholesky(factor.u.data(), n, threads) == n) {
+      invert_upper(factor.u.data(), n, threads);
+      return;
+    }
+  }
+  fail(ErrorKind::kFailed,
+       "the second moment of {} channels ({} tokens) is not positive definite with any damping below 1", n,
+       moment.tokens());
+}
+
+/// P D P^T; rows and columns of dead columns are zero, since their weights count as 0.
+std::vector<float> permuted(const CrossMoment& cross, const FeedbackFactor& factor, ThreadPool& threads) {
+  const int64_t n = factor.channels;
+  const auto& order = factor.order;
+  const auto dead = [&](int64_t column) { return factor.diagonal[static_cast<size_t>(column)] == 0; };
+  std::vector<float> out(static_cast<size_t>(n * n));
+  threads.parallel_for(n, [&](int64_t i) {
+    const int64_t row = order[static_cast<size_t>(i)];
+    for (int64_t j = 0; j < n && !dead(row); ++j) {
+      const int64_t column = order[static_cast<size_t>(j)];
+      const double sum = static_cast<double>(cross.sums()[static_cast<size_t>(row * n + column)]);
+      if (!dead(column))
+        out[static_cast<size_t>(i * n + j)] = static_cast<float>(sum / static_cast<double>(cross.tokens()));
+    }
+  });
+  return out;
 }
 
 }  // namespace
@@ -59,30 +104,31 @@ std::vector<int64_t> column_order(const std::vector<float>& diagonal, ColumnOrde
   return result;
 }
 
-FeedbackFactor make_feedback_factor(const SecondMoment& moment, const FactorOptions& options, ThreadPool& threads) {
+FeedbackFactor make_feedback_factor(const SecondMoment& moment, const CrossMoment* cross,
+                                    const FeedbackRounding& options, int64_t group, ThreadPool& threads) {
   if (moment.tokens() == 0) fail(ErrorKind::kFailed, "error feedback needs calibration tokens, and none were seen");
+  if (options.correction != 0) check_cross(moment, cross);
   FeedbackFactor factor;
-  const int64_t n = factor.channels = moment.channels();
+  factor.channels = moment.channels();
   factor.tokens = moment.tokens();
-  double trace = 0;
   for (const double square : moment.mean_squares()) {
     factor.diagonal.push_back(static_cast<float>(square));
-    if (square == 0) factor.dead_columns.push_back(static_cast<int64_t>(factor.diagonal.size()) - 1);
-    trace += square == 0 ? 1.0 : square;
+    if (factor.diagonal.back() == 0) factor.dead_columns.push_back(static_cast<int64_t>(factor.diagonal.size()) - 1);
   }
-  factor.order = column_order(factor.diagonal, options.order, options.group);
-  factor.u.resize(static_cast<size_t>(n * n));
-  const double mean = trace / static_cast<double>(n);
-  for (factor.damping = options.damping; factor.damping < 1; factor.damping += options.damping_step) {
-    permute_and_damp(moment, factor, factor.damping * mean, factor.u.data(), threads);
-    if (reversed_cholesky(factor.u.data(), n, threads) == n) {
-      invert_upper(factor.u.data(), n, threads);
-      return factor;
-    }
+  factor.order = column_order(factor.diagonal, options.order, group);
+  factorize(moment, options.damping, factor, threads);
+  if (options.correction != 0) {
+    factor.correction = permuted(*cross, factor, threads);
+    make_correction(factor.correction.data(), factor.u.data(), factor.channels, static_cast<float>(options.correction),
+                    threads);
   }
-  fail(ErrorKind::kFailed,
-       "the second moment of {} channels ({} tokens) is not positive definite with any damping below 1", n,
-       moment.tokens());
+  return factor;
+}
+
+double FeedbackFactor::lambda() const {
+  double trace = 0;
+  for (const float square : diagonal) trace += square == 0 ? 1.0 : static_cast<double>(square);
+  return damping * trace / static_cast<double>(channels);
 }
 
 }  // namespace bitloom

@@ -28,6 +28,10 @@ class GridColumns final : public ColumnPolicy {
   GroupScale& scale(int64_t g, int64_t r) { return scales_[static_cast<size_t>(g * rows_ + r)]; }
   /// codes [positions, rows], valid after the loop.
   const uint8_t* codes(int64_t position) const { return codes_.data() + position * rows_; }
+  /// The weights [rows] that they stand for.
+  void decode_column(int64_t position, float* weights) const {
+    quantizer_.decode_scaled(codes(position), rows_, scales_.data() + groups_.group_of(position) * rows_, weights);
+  }
   int64_t saturated() const { return saturated_; }
   float largest() const { return largest_; }  // magnitude of any column's compensated weight
 

@@ -177,4 +177,11 @@ int64_t GroupQuantizer::encode_scaled(const float* y, int64_t n, const GroupScal
   return saturated;
 }
 
+void GroupQuantizer::decode_scaled(const uint8_t* codes, int64_t n, const GroupScale* scales, float* weights) const {
+  for (int64_t i = 0; i < n; ++i) {
+    weights[i] =
+        scales[i].scale * (spec_.asymmetric ? static_cast<float>(codes[i] - scales[i].zero) : decode_[codes[i]]);
+  }
+}
+
 }  // namespace bitloom

@@ -79,6 +79,8 @@ class GroupQuantizer {
   /// y [n], already divided by its scale, each with the zero point of its own scale: codes [n] and the levels they
   /// stand for (in units of the scale). Returns how many lie beyond the outermost level by more than half a step.
   int64_t encode_scaled(const float* y, int64_t n, const GroupScale* scales, uint8_t* codes, float* levels) const;
+  /// The weights [n] that codes [n] stand for, each with its own scale: exactly as QuantizedTensor decodes them.
+  void decode_scaled(const uint8_t* codes, int64_t n, const GroupScale* scales, float* weights) const;
 
  private:
   float wanted_scale(const WeightRange& range, float divisor) const;

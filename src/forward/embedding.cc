@@ -1,0 +1,46 @@
+#include "forward/embedding.h"
+
+#include "base/error.h"
+#include "forward/row_loop.h"
+
+namespace bitloom {
+
+void check_tokens(const Checkpoint& checkpoint, const OuterWeights& weights, std::span<const int32_t> tokens,
+                  int64_t length) {
+  const Graph& graph = checkpoint.graph();
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] < 0 || tokens[i] >= graph.vocab_size) {
+      refuse("{}: token id {} (number {} of the input) is outside the vocabulary, 0 to {}", checkpoint.path(),
+             tokens[i], i, graph.vocab_size - 1);
+    }
+  }
+  if (weights.positions == nullptr) return;
+  const int64_t learned = weights.positions->rows() - graph.position_offset;
+  if (length > learned) {
+    refuse("{}: a sequence of {} tokens is too long, the model has learned positions for {} ('{}')", checkpoint.path(),
+           length, learned, graph.position_embedding);
+  }
+}
+
+void embed_tokens(const Graph& graph, const OuterWeights& weights, std::span<const int32_t> tokens, const Pass& pass,
+                  Workspace& work, ThreadPool& threads) {
+  const int64_t width = weights.embedding->cols(), hidden = graph.hidden;
+  float* embedded = weights.project_in.present() ? work.narrow.data() : work.hidden.data();
+  for_rows(threads, pass.rows(), [&](int64_t row) {
+    const int64_t token = tokens[static_cast<size_t>(row)];
+    float* out = embedded + row * width;
+    weights.embedding->decode_rows(token, token + 1, out);
+    for (int64_t i = 0; i < width; ++i) out[i] *= graph.embedding_scale;
+  });
+  if (weights.project_in.present()) weights.project_in.apply(embedded, pass.rows(), work.hidden.data(), threads);
+  if (weights.positions == nullptr) return;
+  for_rows(threads, pass.rows(), [&](int64_t row) {
+    const int64_t index = pass.position(row) + graph.position_offset;
+    float* h = work.hidden.data() + row * hidden;
+    float* learned = work.normed.data() + row * hidden;
+    weights.positions->decode_rows(index, index + 1, learned);
+    for (int64_t i = 0; i < hidden; ++i) h[i] += learned[i];
+  });
+}
+
+}  // namespace bitloom

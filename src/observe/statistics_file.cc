@@ -1,0 +1,218 @@
+#include "observe/statistics_file.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "io/safetensors.h"
+
+namespace bitloom {
+namespace {
+
+constexpr const char* kFormatKey = "format";
+constexpr const char* kFormat = "bitloom statistics 1";
+constexpr int64_t kTile = SecondMoment::kTile;
+constexpr int64_t kMostChannels = int64_t{1} << 24;  // far below where d^2 overflows
+
+int64_t tile_count(int64_t channels) {
+  const int64_t edge = (channels + kTile - 1) / kTile;
+  return edge * (edge + 1) / 2;
+}
+
+enum Count { kTokens, kDropped, kRangeTokens, kHasCross, kCrossTokens, kCounts };
+using Counts = std::array<int64_t, kCounts>;
+
+template <typename Values>
+TensorBytes tensor_of(std::string name, DType dtype, std::vector<int64_t> shape, const Values& values) {
+  return {{std::move(name), dtype, std::move(shape)}, std::as_bytes(std::span(values))};
+}
+
+/// Vectors that TensorBytes view must outlive them.
+struct Range {
+  std::vector<float> low, high;
+  Counts counts;
+};
+
+Range range_of(const InputStatistics& input) {
+  return {input.range.low(),
+          input.range.high(),
+          {input.moment.tokens(), input.moment.dropped_tokens(), input.range.tokens(), input.cross ? 1 : 0,
+           input.cross ? input.cross->tokens() : 0}};
+}
+
+void add_tensors(const std::string& name, const InputStatistics& input, const Range& range,
+                 std::vector<TensorBytes>& tensors) {
+  const int64_t d = input.moment.channels();
+  tensors.push_back(tensor_of(name + ".counts", DType::kI64, {kCounts}, range.counts));
+  tensors.push_back(
+      tensor_of(name + ".second_moment", DType::kF64, {tile_count(d), kTile, kTile}, input.moment.tiles()));
+  tensors.push_back(tensor_of(name + ".low", DType::kF32, {d}, range.low));
+  tensors.push_back(tensor_of(name + ".high", DType::kF32, {d}, range.high));
+  tensors.push_back(tensor_of(name + ".sums", DType::kF64, {d}, input.range.sums()));
+  if (input.cross) {
+    tensors.push_back(tensor_of(name + ".cross_moment", DType::kF32, {d, d}, input.cross->sums()));
+  }
+}
+
+/// The tensors of one file by name, each to be taken once.
+class Reader {
+ public:
+  explicit Reader(const SafetensorsFile& file) : path_(file.path) {
+    for (const TensorView& tensor : file.tensors) tensors_[tensor.name] = &tensor;
+  }
+
+  /// Names N for which there is an N.counts.
+  std::vector<std::string> inputs() const {
+    constexpr std::string_view kSuffix = ".counts";
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : tensors_) {
+      if (name.size() > kSuffix.size() && name.ends_with(kSuffix)) {
+        names.push_back(name.substr(0, name.size() - kSuffix.size()));
+      }
+    }
+    return names;
+  }
+
+  /// The one dimension of a vector.
+  int64_t length(const std::string& name) const {
+    const TensorView& tensor = find(name);
+    if (tensor.shape.size() != 1 || tensor.shape[0] < 1 || tensor.shape[0] > kMostChannels) {
+      refuse("{}: tensor '{}' has shape {}, expected [channels] with 1 to {} channels", path_, name,
+             shape_text(tensor.shape), kMostChannels);
+    }
+    return tensor.shape[0];
+  }
+
+  template <typename T>
+  std::vector<T> take(const std::string& name, DType dtype, const std::vector<int64_t>& shape) {
+    const TensorView& tensor = find(name);
+    if (tensor.dtype != dtype || tensor.shape != shape) {
+      refuse("{}: tensor '{}' is {} {}, expected {} {}", path_, name, info(tensor.dtype).name, shape_text(tensor.shape),
+             info(dtype).name, shape_text(shape));
+    }
+    std::vector<T> values(tensor.bytes.size() / sizeof(T));
+    std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
+    if constexpr (std::is_floating_point_v<T>) check_finite(name, values);
+    tensors_.erase(name);
+    return values;
+  }
+
+  void expect_empty() const {
+    if (!tensors_.empty()) refuse("{}: tensor '{}' belongs to no input", path_, tensors_.begin()->first);
+  }
+
+  const std::string& path() const { return path_; }
+
+ private:
+  const TensorView& find(const std::string& name) const {
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end()) refuse("{}: there is no tensor '{}'", path_, name);
+    return *found->second;
+  }
+  template <typename T>
+  void check_finite(const std::string& name, const std::vector<T>& values) const {
+    const auto bad = std::find_if(values.begin(), values.end(), [](T value) { return !std::isfinite(value); });
+    if (bad != values.end()) {
+      refuse("{}: tensor '{}' holds {} at {}, expected finite values", path_, name, *bad, bad - values.begin());
+    }
+  }
+
+  std::string path_;
+  std::map<std::string, const TensorView*> tensors_;
+};
+
+Counts read_counts(Reader& reader, const std::string& name) {
+  const std::vector<int64_t> values = reader.take<int64_t>(name + ".counts", DType::kI64, {kCounts});
+  Counts counts;
+  std::copy(values.begin(), values.end(), counts.begin());
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] < 0)
+      refuse("{}: tensor '{}.counts' holds {} at {}, expected >= 0", reader.path(), name, counts[i], i);
+  }
+  if (counts[kHasCross] > 1) {
+    refuse("{}: tensor '{}.counts' holds {} at {}, expected 0 or 1", reader.path(), name, counts[kHasCross],
+           static_cast<int>(kHasCross));
+  }
+  return counts;
+}
+
+SecondMoment read_moment(Reader& reader, const std::string& name, int64_t d, const Counts& counts) {
+  auto moment =
+      SecondMoment::restore(d, counts[kTokens], counts[kDropped],
+                            reader.take<double>(name + ".second_moment", DType::kF64, {tile_count(d), kTile, kTile}));
+  const std::vector<double> squares = moment.mean_squares();
+  const auto bad = std::find_if(squares.begin(), squares.end(), [](double square) { return square < 0; });
+  if (bad != squares.end()) {
+    refuse("{}: tensor '{}.second_moment': the mean square of channel {} is {}, expected >= 0", reader.path(), name,
+           bad - squares.begin(), *bad);
+  }
+  return moment;
+}
+
+ChannelRange read_range(Reader& reader, const std::string& name, int64_t d, const Counts& counts) {
+  auto low = reader.take<float>(name + ".low", DType::kF32, {d});
+  auto high = reader.take<float>(name + ".high", DType::kF32, {d});
+  auto sums = reader.take<double>(name + ".sums", DType::kF64, {d});
+  for (size_t c = 0; c < low.size(); ++c) {
+    if (low[c] > high[c]) {
+      refuse("{}: tensor '{}.low' holds {} for channel {}, above {} in '{}.high'", reader.path(), name, low[c], c,
+             high[c], name);
+    }
+  }
+  return ChannelRange::restore(std::move(low), std::move(high), std::move(sums), counts[kRangeTokens]);
+}
+
+InputStatistics read_input(Reader& reader, const std::string& name) {
+  const Counts counts = read_counts(reader, name);
+  const int64_t d = reader.length(name + ".low");
+  InputStatistics input(0);
+  input.moment = read_moment(reader, name, d, counts);
+  input.range = read_range(reader, name, d, counts);
+  if (counts[kHasCross] == 1) {
+    input.cross =
+        CrossMoment::restore(d, counts[kCrossTokens], reader.take<float>(name + ".cross_moment", DType::kF32, {d, d}));
+  }
+  return input;
+}
+
+}  // namespace
+
+void write_statistics(const std::string& path, const std::map<std::string, InputStatistics>& inputs,
+                      const std::map<std::string, std::string>& metadata) {
+  if (metadata.contains(kFormatKey)) {
+    fail(ErrorKind::kFailed, "{}: the metadata key \"{}\" is taken", path, kFormatKey);
+  }
+  std::map<std::string, Range> ranges;
+  std::vector<TensorBytes> tensors;
+  for (const auto& [name, input] : inputs) {
+    add_tensors(name, input, ranges.emplace(name, range_of(input)).first->second, tensors);
+  }
+  std::map<std::string, std::string> all = metadata;
+  all[kFormatKey] = kFormat;
+  write_safetensors_file(path, tensors, all);
+}
+
+StatisticsFile read_statistics(const std::string& path) {
+  const SafetensorsFile file = open_safetensors(path);
+  StatisticsFile result;
+  result.metadata = file.metadata;
+  const auto format = result.metadata.find(kFormatKey);
+  if (format == result.metadata.end() || format->second != kFormat) {
+    refuse("{}: __metadata__ key \"{}\" is \"{}\", expected \"{}\"", path, kFormatKey,
+           format == result.metadata.end() ? "" : format->second, kFormat);
+  }
+  result.metadata.erase(format);
+  Reader reader(file);
+  for (const std::string& name : reader.inputs()) result.inputs.emplace(name, read_input(reader, name));
+  reader.expect_empty();
+  return result;
+}
+
+}  // namespace bitloom

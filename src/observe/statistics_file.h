@@ -1,0 +1,31 @@
+#pragma once
+// The statistics of several named inputs ("attention", "mlp_down") in one safetensors file: what a calibration has seen
+// of a block, kept so that nothing need be seen twice. Exact: the same statistics give the same bytes and back.
+//
+// For each name N of d channels:  N.counts I64 [5]: tokens and dropped tokens of the second moment, tokens of the
+// range, 1 if there is a cross moment, its tokens;  N.second_moment F64 [tiles, 256, 256] (SecondMoment::tiles());
+// N.low, N.high F32 [d] and N.sums F64 [d] (ChannelRange);  N.cross_moment F32 [d, d] if there is one.
+
+#include <map>
+#include <string>
+
+#include "observe/input_statistics.h"
+
+namespace bitloom {
+
+struct StatisticsFile {
+  std::map<std::string, InputStatistics> inputs;
+  std::map<std::string, std::string> metadata;
+};
+
+/// Complete or not at all: written under another name and renamed. `metadata` is the caller's; the key "format" is
+/// taken. Error(kFailed) naming the path.
+void write_statistics(const std::string& path, const std::map<std::string, InputStatistics>& inputs,
+                      const std::map<std::string, std::string>& metadata);
+
+/// Error(kRefused) naming file, tensor and value for a file that write_statistics would not have written: another
+/// format, a missing or unknown tensor, another dtype or shape, counts that contradict each other, values that no data
+/// can give (not finite, a negative mean square, a lower bound above the upper one).
+StatisticsFile read_statistics(const std::string& path);
+
+}  // namespace bitloom

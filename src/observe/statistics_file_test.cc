@@ -1,0 +1,165 @@
+#include "observe/statistics_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+#include "base/error.h"
+#include "base/test_data.h"
+#include "io/safetensors.h"
+#include "observe/test_values.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::HasSubstr;
+
+InputStatistics observed(int64_t channels, uint64_t stream, bool cross) {
+  ThreadPool threads(1);
+  constexpr int64_t kTokens = 40;
+  auto x = testing::normal_values(kTokens * channels, stream);
+  const auto f = testing::normal_values(kTokens * channels, stream + 100);
+  x[0] = testing::kNan;
+  InputStatistics input(channels);
+  input.moment.add(x.data(), kTokens, channels, threads);
+  input.range.add(x.data(), kTokens, channels, threads);
+  if (cross) input.cross.emplace(channels).add(f.data(), x.data(), kTokens, channels, threads);
+  return input;
+}
+
+std::string bytes_of_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST(StatisticsFile, RoundTripIsExact) {
+  const testing::TempDir directory;
+  std::map<std::string, InputStatistics> inputs;
+  inputs.emplace("attention", observed(17, 1, true));
+  inputs.emplace("mlp_down", observed(300, 2, false));
+  inputs.emplace("unseen", InputStatistics(5));
+  const std::string path = directory.file("block.safetensors"), again = directory.file("again.safetensors");
+  write_statistics(path, inputs, {{"text", "demo"}});
+  const StatisticsFile file = read_statistics(path);
+  EXPECT_EQ(file.metadata, (std::map<std::string, std::string>{{"text", "demo"}}));
+  ASSERT_EQ(file.inputs.size(), 3u);
+  for (const auto& [name, input] : inputs) {
+    const InputStatistics& back = file.inputs.at(name);
+    EXPECT_EQ(back.moment.tiles(), input.moment.tiles());
+    EXPECT_EQ(back.moment.tokens(), input.moment.tokens());
+    EXPECT_EQ(back.moment.dropped_tokens(), input.moment.dropped_tokens());
+    EXPECT_EQ(back.range.low(), input.range.low());
+    EXPECT_EQ(back.range.high(), input.range.high());
+    EXPECT_EQ(back.range.sums(), input.range.sums());
+    EXPECT_EQ(back.range.tokens(), input.range.tokens());
+    ASSERT_EQ(back.cross.has_value(), input.cross.has_value());
+    if (!input.cross) continue;
+    EXPECT_EQ(back.cross->sums(), input.cross->sums());
+    EXPECT_EQ(back.cross->tokens(), input.cross->tokens());
+  }
+  EXPECT_EQ(file.inputs.at("attention").moment.dropped_tokens(), 1);
+  write_statistics(again, file.inputs, file.metadata);
+  EXPECT_EQ(bytes_of_file(path), bytes_of_file(again));
+  EXPECT_FALSE(std::filesystem::exists(path + ".partial"));
+}
+
+TEST(StatisticsFile, WhatCannotBeWrittenIsSaid) {
+  const testing::TempDir directory;
+  EXPECT_THROW(write_statistics(directory.file("none/x.safetensors"), {}, {}), Error);
+  EXPECT_THROW(write_statistics(directory.file("x.safetensors"), {}, {{"format", "mine"}}), Error);
+  EXPECT_FALSE(std::filesystem::exists(directory.file("x.safetensors")));
+}
+
+/// The tensors of a good file of one input "in" of two channels, to be spoilt.
+struct Tensors {
+  std::map<std::string, TensorSpec> specs;
+  std::map<std::string, std::string> bytes;
+  std::map<std::string, std::string> metadata = {{"format", "bitloom statistics 1"}};
+
+  explicit Tensors(const std::string& directory) {
+    const std::string path = directory + "/good.safetensors";
+    std::map<std::string, InputStatistics> inputs;
+    inputs.emplace("in", observed(2, 3, true));
+    write_statistics(path, inputs, {});
+    for (const TensorView& tensor : open_safetensors(path).tensors) {
+      specs[tensor.name] = {tensor.name, tensor.dtype, tensor.shape};
+      bytes[tensor.name].assign(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
+    }
+  }
+  template <typename T>
+  void set(const std::string& name, size_t at, T value) {
+    std::memcpy(bytes.at(name).data() + at * sizeof value, &value, sizeof value);
+  }
+  void reshape(const std::string& name, DType dtype, std::vector<int64_t> shape) {
+    specs[name] = {name, dtype, std::move(shape)};
+    bytes[name].assign(static_cast<size_t>(specs[name].bytes()), '\0');
+  }
+  void remove(const std::string& name) { specs.erase(name), bytes.erase(name); }
+  void write(const std::string& path) const {
+    std::vector<TensorBytes> tensors;
+    for (const auto& [name, spec] : specs) tensors.push_back({spec, std::as_bytes(std::span(bytes.at(name)))});
+    write_safetensors_file(path, tensors, metadata);
+  }
+};
+
+TEST(StatisticsFile, HostileFilesAreRefusedWithTheTensorNamed) {
+  const testing::TempDir directory;
+  const Tensors good(directory.path());
+  const std::string path = directory.file("bad.safetensors");
+  good.write(path);
+  EXPECT_NO_THROW(read_statistics(path));
+  const struct {
+    std::string expected;
+    std::function<void(Tensors&)> spoil;
+  } cases[] = {
+      {"\"format\"", [](Tensors& t) { t.metadata.clear(); }},
+      {"bitloom statistics 2", [](Tensors& t) { t.metadata["format"] = "bitloom statistics 2"; }},
+      {"'in.low'", [](Tensors& t) { t.remove("in.low"); }},
+      {"'in.sums'", [](Tensors& t) { t.remove("in.sums"); }},
+      {"'in.cross_moment'", [](Tensors& t) { t.remove("in.cross_moment"); }},
+      {"'in.cross_moment' belongs to no input", [](Tensors& t) { t.remove("in.counts"); }},
+      {"'other.low'", [](Tensors& t) { t.reshape("other.low", DType::kF32, {2}); }},
+      {"'in.low' has shape [1, 2]",
+       [](Tensors& t) {
+         t.reshape("in.low", DType::kF32, {1, 2});
+       }},
+      {"'in.low' has shape [0]", [](Tensors& t) { t.reshape("in.low", DType::kF32, {0}); }},
+      {"'in.high' is F32 [3]", [](Tensors& t) { t.reshape("in.high", DType::kF32, {3}); }},
+      {"'in.sums' is F32 [2]", [](Tensors& t) { t.reshape("in.sums", DType::kF32, {2}); }},
+      {"'in.second_moment' is F64 [2, 256, 256]",
+       [](Tensors& t) {
+         t.reshape("in.second_moment", DType::kF64, {2, 256, 256});
+       }},
+      {"'in.cross_moment' is F32 [2, 3]",
+       [](Tensors& t) {
+         t.reshape("in.cross_moment", DType::kF32, {2, 3});
+       }},
+      {"'in.counts' holds -1 at 2", [](Tensors& t) { t.set<int64_t>("in.counts", 2, -1); }},
+      {"'in.counts' holds 2 at 3", [](Tensors& t) { t.set<int64_t>("in.counts", 3, 2); }},
+      {"'in.cross_moment' belongs", [](Tensors& t) { t.set<int64_t>("in.counts", 3, 0); }},
+      {"'in.second_moment' holds nan at 1", [](Tensors& t) { t.set("in.second_moment", 1, double{testing::kNan}); }},
+      {"channel 1 is -", [](Tensors& t) { t.set("in.second_moment", 257, -1.0); }},
+      {"'in.low' holds 1e+30 for channel 0", [](Tensors& t) { t.set("in.low", 0, 1e30f); }},
+      {"'in.high' holds inf", [](Tensors& t) { t.set("in.high", 0, testing::kInf); }},
+  };
+  for (const auto& bad : cases) {
+    Tensors tensors = good;
+    bad.spoil(tensors);
+    tensors.write(path);
+    try {
+      read_statistics(path);
+      ADD_FAILURE() << "accepted: " << bad.expected;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kRefused);
+      EXPECT_THAT(error.what(), HasSubstr(bad.expected));
+      EXPECT_THAT(error.what(), HasSubstr(path));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bitloom

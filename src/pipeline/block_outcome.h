@@ -1,0 +1,22 @@
+#pragma once
+// What walking one block produced: what its tensors became, and what there is to say about it.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "format/quantized_tensor.h"
+#include "pipeline/quantize_model.h"
+
+namespace bitloom {
+
+struct BlockOutcome {
+  std::map<std::string, std::shared_ptr<const QuantizedTensor>> quantized;  // by tensor name
+  // Tensors that a rewrite changed and that stay unquantized: norms, biases, W [out, in] of linears.
+  std::map<std::string, std::vector<float>> rewritten;
+  std::vector<SiteRecord> sites;     // of `quantized`, in the order of execution
+  std::vector<std::string> remarks;  // for the user
+};
+
+}  // namespace bitloom

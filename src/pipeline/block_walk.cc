@@ -1,0 +1,336 @@
+#include "pipeline/block_walk.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
+#include "base/error.h"
+#include "pipeline/block_scaling.h"
+#include "pipeline/calibration_stream.h"
+#include "pipeline/matrix_rounder.h"
+#include "pipeline/walk_needs.h"
+#include "transform/bias_correction.h"
+#include "transform/scaled_rows.h"
+
+namespace bitloom {
+namespace {
+
+/// Adds the seconds of its life to a sum.
+class Timed {
+ public:
+  explicit Timed(double& sum) : sum_(sum) {}
+  ~Timed() { sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+
+ private:
+  double& sum_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+class Walk {
+ public:
+  Walk(const WalkTask& task, Journal& journal, Context& context)
+      : task_(task),
+        options_(*task.options),
+        graph_(task.model->graph()),
+        journal_(journal),
+        context_(context),
+        chunks_(make_chunks(options_.data != nullptr ? options_.data->sequences : Sequences{})) {
+    if (chunks_.empty()) return;  // kept statistics are used
+    for (const Rope& rope : graph_.ropes) ropes_.emplace_back(rope);
+    for (const SequenceChunk& chunk : chunks_) {
+      for (RopeTable& rope : ropes_) rope.reach(chunk.length);
+    }
+    const bool from_float_only = options_.order == WalkOrder::kNone;
+    if (from_float_only || needs_float_stream(task)) make_stream(float_);
+    if (!from_float_only) make_stream(quantized_);
+  }
+
+  WalkTimes run() {
+    const auto blocks = static_cast<int>(graph_.blocks.size());
+    context_.progress.begin("quantizing", units(total_seconds()));
+    for (int b = 0; b < blocks; ++b) run_block(b);
+    context_.progress.end();
+    for (const SequenceChunk& chunk : chunks_) times_.tokens += chunk.rows();
+    return times_;
+  }
+
+ private:
+  struct BlockState;  // one block's weights and how to run them
+
+  using Sequences = std::vector<std::vector<int32_t>>;
+
+  void make_stream(std::optional<CalibrationStream>& stream) {
+    stream.emplace(graph_, chunks_, options_.precision, task_.spill_directory, context_.threads);
+    stream->embed(*task_.model);
+  }
+
+  const RopeTable* rope_of(int block) const {
+    const int rope = graph_.blocks[static_cast<size_t>(block)].attention.rope;
+    return rope < 0 ? nullptr : &ropes_[static_cast<size_t>(rope)];
+  }
+
+  /// Progress counts expected microseconds.
+  static int64_t units(double seconds) { return static_cast<int64_t>(seconds * 1e6); }
+
+  /// Of what this run has to do: finished blocks are only passed through.
+  double total_seconds() const {
+    double total = 0;
+    for (size_t b = 0; b < task_.cost.blocks.size(); ++b) {
+      const BlockCost& cost = task_.cost.blocks[b];
+      total += cost.seconds();
+      if (static_cast<int>(b) >= journal_.finished()) continue;
+      for (const auto& [input, seconds] : cost.round) total -= seconds;
+    }
+    return total;
+  }
+
+  /// Work that was expected to take `seconds` is done.
+  void advance_progress(int block, double seconds, const std::string& where) {
+    context_.progress.advance(units(seconds), fmt::format("block {}/{} {}", block + 1, graph_.blocks.size(), where));
+  }
+  /// Seconds that each chunk is expected to take.
+  double per_chunk(double seconds) const { return seconds / static_cast<double>(std::max<size_t>(chunks_.size(), 1)); }
+  const BlockCost& cost_of(int block) const { return task_.cost.blocks[static_cast<size_t>(block)]; }
+
+  using Statistics = std::map<SiteInput, InputStatistics>;
+
+  void run_block(int block);
+  void scale(BlockState& state);
+  void gather(BlockState& state, SiteInput input, Statistics& statistics);
+  void look_at(BlockState& state, Statistics& statistics);
+  void add(std::span<const float> f, std::span<const float> x, int64_t rows, InputStatistics& statistics);
+  Statistics wanted_of_block(int block) const;
+  void round_sites(BlockState& state, SiteInput input, const InputStatistics* statistics);
+  void correct_bias(BlockState& state, const Site& site, const RowSource& before, const InputStatistics& statistics);
+  std::span<const float> reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
+                               SiteInput input);
+  void leave(BlockState& state);
+  void leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const;
+  void check_seen(int block, SiteInput input, const InputStatistics& statistics) const;
+  bool corrects_bias(const std::string& tensor) const;
+
+  const WalkTask& task_;
+  const QuantizeOptions& options_;
+  const Graph& graph_;
+  Journal& journal_;
+  Context& context_;
+  const std::vector<SequenceChunk> chunks_;
+  std::vector<RopeTable> ropes_;
+  std::optional<CalibrationStream> quantized_, float_;
+  WalkTimes times_;
+};
+
+struct Walk::BlockState {
+  BlockState(const Walk& walk, int b)
+      : index(b),
+        model(walk.task_.model),
+        original(load_block_weights(*model, b)),
+        current(original),
+        float_runner(walk.graph_, b, original, walk.rope_of(b)),
+        runner(walk.graph_, b, current, walk.rope_of(b)) {}
+
+  /// Other weights that compute the same.
+  void rewrite(std::shared_ptr<const Checkpoint> rewritten) {
+    model = std::move(rewritten);
+    original = load_block_weights(*model, index);
+    current = original;
+  }
+
+  int index;
+  std::shared_ptr<const Checkpoint> model;
+  BlockWeights original, current;
+  BlockRunner float_runner, runner;
+  BlockOutcome outcome;
+  bool finished = false;
+};
+
+void Walk::run_block(int block) {
+  BlockState state(*this, block);
+  state.finished = block < journal_.finished();
+  if (state.finished) state.outcome = journal_.load(block);
+  scale(state);
+  Statistics statistics;
+  if (!state.finished && options_.order == WalkOrder::kBlock) {
+    statistics = wanted_of_block(block);
+    look_at(state, statistics);
+  }
+  for (const SiteInput input : kSiteInputs) {
+    if (options_.order != WalkOrder::kBlock) gather(state, input, statistics);
+    const auto of_input = statistics.find(input);
+    round_sites(state, input, of_input == statistics.end() ? nullptr : &of_input->second);
+    statistics.erase(input);
+  }
+  leave(state);
+  if (!state.finished) journal_.store(block, state.outcome);
+  for (const Site& site : linear_sites(graph_, block)) task_.model->release(site.linear->weight);
+}
+
+/// Channel scales for the block's inputs. Of a block that is finished they matter to the float stream only, and there
+/// to the last bit, so they are found again.
+void Walk::scale(BlockState& state) {
+  Statistics statistics;
+  for (const SiteInput input : kSiteInputs) {
+    if (needs_of_input(task_, state.index, input).scales)
+      statistics.emplace(input, InputStatistics(width_of_input(graph_, state.index, input)));
+  }
+  if (statistics.empty()) return;
+  TensorEdits edits;
+  if (!state.finished || float_) {
+    look_at(state, statistics);
+    const Timed timed(times_.scaling);
+    edits = scale_block(task_.model, state.index, task_.transforms, task_.steps, statistics, context_.threads);
+  } else {
+    for (const auto& [name, values] : state.outcome.rewritten) {
+      const CheckpointTensor& as = task_.model->tensor(name);
+      edits.tensors[name] = dense_matrix(as.rows->rows(), as.rows->cols(), values);
+    }
+  }
+  for (const auto& [name, rows] : edits.tensors) {
+    if (!state.finished && !task_.steps.contains(name)) state.outcome.rewritten[name] = rows->decode_all();
+  }
+  state.rewrite(Checkpoint::edited(task_.model, std::move(edits)));
+  advance_progress(state.index, cost_of(state.index).scale, "scales");
+}
+
+/// Brings every sequence to the input, and gathers what is wanted of it on the way.
+void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
+  const InputNeeds needs = needs_of_input(task_, state.index, input);
+  const bool looks = needs.statistics && !state.finished;
+  const int64_t width = width_of_input(graph_, state.index, input);
+  InputStatistics* of_input = looks ? &statistics.emplace(input, InputStatistics(width)).first->second : nullptr;
+  if (looks && needs.cross) of_input->cross.emplace(width);
+  for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
+    const std::span<const float> f = reach(float_, c, state.float_runner, input);
+    const std::span<const float> x = quantized_ ? reach(quantized_, c, state.runner, input) : f;
+    if (looks) add(f, x, chunks_[static_cast<size_t>(c)].rows(), *of_input);
+    advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)), to_string(input));
+  }
+}
+
+std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
+                                   SiteInput input) {
+  const Timed timed(times_.forward);
+  return stream ? stream->reach(chunk, runner, input) : std::span<const float>();
+}
+
+/// x: what the sites read; f: what they would read in the float model, where that is asked for.
+void Walk::add(std::span<const float> f, std::span<const float> x, int64_t rows, InputStatistics& statistics) {
+  const Timed timed(times_.statistics);
+  const int64_t width = statistics.moment.channels();
+  statistics.moment.add(x.data(), rows, width, context_.threads);
+  statistics.range.add(x.data(), rows, width, context_.threads);
+  if (statistics.cross) statistics.cross->add(f.data(), x.data(), rows, width, context_.threads);
+}
+
+/// Empty statistics for every input of the block of which something is wanted.
+Walk::Statistics Walk::wanted_of_block(int block) const {
+  Statistics statistics;
+  for (const SiteInput input : kSiteInputs) {
+    const InputNeeds needs = needs_of_input(task_, block, input);
+    if (!needs.statistics) continue;
+    const int64_t width = width_of_input(graph_, block, input);
+    InputStatistics& of_input = statistics.emplace(input, InputStatistics(width)).first->second;
+    if (needs.cross) of_input.cross.emplace(width);
+  }
+  return statistics;
+}
+
+/// Fills statistics of several inputs in one pass through the block as it is now; the sequences stay at its entrance.
+void Walk::look_at(BlockState& state, Statistics& statistics) {
+  CalibrationStream& seen = quantized_ ? *quantized_ : *float_;
+  std::map<SiteInput, std::vector<float>> wanted;
+  for (int64_t c = 0; c < seen.chunks(); ++c) {
+    if (float_ && quantized_) {
+      float_->look_through(c, state.float_runner, [&](SiteInput input, std::span<const float> f) {
+        const auto found = statistics.find(input);
+        if (found != statistics.end() && found->second.cross) wanted[input].assign(f.begin(), f.end());
+      });
+    }
+    seen.look_through(c, state.runner, [&](SiteInput input, std::span<const float> x) {
+      const auto found = statistics.find(input);
+      if (found != statistics.end()) add(wanted[input], x, seen.rows(c), found->second);
+    });
+  }
+}
+
+/// Rounds the input's sites, or takes them from the journal, and exchanges their weights.
+void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics* statistics) {
+  const Block& block = graph_.blocks[static_cast<size_t>(state.index)];
+  if (!state.finished && statistics != nullptr) check_seen(state.index, input, *statistics);
+  const Timed timed(times_.rounding);
+  MatrixRounder rounder(statistics, context_.threads);
+  for (const Site& site : linear_sites(graph_, state.index)) {
+    const std::string& name = site.linear->weight;
+    const auto step = task_.steps.find(name);
+    if (site.input != input || step == task_.steps.end()) continue;
+    LinearWeights& weights = weights_of(block, *site.linear, state.current);
+    if (state.finished) {
+      weights.weight = state.outcome.quantized.at(name);
+      const auto bias = state.outcome.rewritten.find(site.linear->bias);
+      if (bias != state.outcome.rewritten.end()) weights.bias = bias->second;
+      continue;
+    }
+    SiteRecord record;
+    record.name = name;
+    record.rounding = to_short(step->second.rounding);
+    const std::string place = fmt::format("{}: tensor '{}'", task_.model->path(), name);
+    const RowSourcePtr before = weights.weight;
+    weights.weight = state.outcome.quantized[name] = rounder.round(place, *before, step->second, record);
+    state.outcome.sites.push_back(std::move(record));
+    if (corrects_bias(name)) correct_bias(state, site, *before, *statistics);
+    if (!float_) task_.model->release(name);
+  }
+  if (!state.finished) advance_progress(state.index, cost_of(state.index).round.at(input), to_string(input));
+}
+
+/// Nothing can be learned from tokens that a layer never sees.
+void Walk::check_seen(int block, SiteInput input, const InputStatistics& statistics) const {
+  if (statistics.moment.tokens() > 0) return;
+  fail(ErrorKind::kFailed, "{}: block {}, {}: all {} calibration tokens have activations that are not finite",
+       task_.model->path(), block, to_string(input), statistics.moment.dropped_tokens());
+}
+
+bool Walk::corrects_bias(const std::string& tensor) const {
+  for (const TransformSites& sites : task_.transforms) {
+    const bool corrects = std::holds_alternative<BiasCorrectionTransform>(sites.transform);
+    if (corrects && sites.tensors.contains(tensor)) return true;
+  }
+  return false;
+}
+
+void Walk::correct_bias(BlockState& state, const Site& site, const RowSource& before,
+                        const InputStatistics& statistics) {
+  const Block& block = graph_.blocks[static_cast<size_t>(state.index)];
+  LinearWeights& weights = weights_of(block, *site.linear, state.current);
+  if (weights.bias.empty()) return;  // recipes for such models are refused unless some layer has a bias
+  weights.bias = corrected_bias(weights.bias, before, *weights.weight, statistics.range.mean(), context_.threads);
+  state.outcome.rewritten[site.linear->bias] = weights.bias;
+}
+
+/// Brings every sequence to the next block.
+void Walk::leave(BlockState& state) {
+  for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
+    const Timed timed(times_.forward);
+    leave(float_, c, state.float_runner);
+    leave(quantized_, c, state.runner);
+    advance_progress(state.index, per_chunk(cost_of(state.index).leave), "output");
+  }
+}
+
+void Walk::leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const {
+  if (!stream) return;
+  const bool whole = options_.order == WalkOrder::kBlock;
+  whole ? stream->pass_through(chunk, runner) : stream->finish(chunk, runner);
+}
+
+}  // namespace
+
+WalkTimes walk_blocks(const WalkTask& task, Journal& journal, Context& context) {
+  return Walk(task, journal, context).run();
+}
+
+}  // namespace bitloom

@@ -1,0 +1,161 @@
+#include "pipeline/calibrated_model.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "pipeline/block_walk.h"
+#include "pipeline/calibration_stream.h"
+#include "pipeline/cost_model.h"
+#include "pipeline/manifest.h"
+#include "transform/equalize.h"
+#include "transform/rotation.h"
+#include "transform/scaled_rows.h"
+
+namespace bitloom {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Early, so that no hour is spent on a directory that cannot be written.
+void check_output_is_free(const std::string& out, bool force) {
+  if (!force && fs::exists(fs::symlink_status(out))) misuse("output '{}' exists; --force replaces it", out);
+}
+
+Json hash_files(const Checkpoint& source, Context& context) {
+  Json files = Json::object();
+  const std::vector<Json> described = describe_files(source.weight_files(), context);
+  for (size_t i = 0; i < described.size(); ++i) {
+    files[fs::path(source.weight_files()[i]).filename().string()] = described[i];
+  }
+  return files;
+}
+
+/// Everything that decides the bytes.
+Json identity_of(const Checkpoint& source, const Json& source_files, const Recipe& recipe, const Json& record) {
+  Json identity = {{"bitloom", BITLOOM_VERSION}, {"journal", kJournalVersion}, {"recipe", to_json(recipe)}};
+  for (const auto& [name, file] : source_files.items()) identity["source " + name] = file["sha256"];
+  const Json described = source_of(source);
+  for (const auto& [name, file] : described["files"].items()) identity["source " + name] = file["sha256"];
+  // "ids_sha256" stands for the data; these would only make the list of differences long.
+  for (const auto& [key, value] : record.items()) {
+    if (key != "fingerprint" && key != "description") identity["calibration " + key] = value;
+  }
+  return identity;
+}
+
+Json record_of(const QuantizeOptions& options) {
+  Json record = options.data ? options.data->record : Json::object();
+  record["order"] = to_string(options.order);
+  record["activations"] = options.precision == ActivationPrecision::kF32 ? "F32" : "BF16";
+  record["run_seed"] = options.seed;
+  return record;
+}
+
+void check_data(const Recipe& recipe, const QuantizeOptions& options) {
+  const bool has_data = options.data != nullptr && !options.data->sequences.empty();
+  if (!has_data) misuse("recipe '{}' needs calibration data", recipe.name);
+}
+
+/// What the walk rounds. A rounding by data outside the blocks has no statistics.
+std::map<std::string, RecipeStep> steps_of_blocks(const Recipe& recipe, const Graph& graph) {
+  std::map<std::string, RecipeStep> steps, in_blocks;
+  steps = resolve(recipe, graph);
+  for (const Site& site : linear_sites(graph)) {
+    if (const auto step = steps.find(site.linear->weight); step != steps.end()) in_blocks.insert(*step);
+  }
+  for (const auto& [name, step] : steps) {
+    if (in_blocks.contains(name) || !needs_of(step.rounding).second_moment) continue;
+    misuse("recipe '{}': '{}' lies outside the blocks and cannot be rounded by {}; let a step give it rounding nearest",
+           recipe.name, name, to_short(step.rounding));
+  }
+  return in_blocks;
+}
+
+void check_memory(const WalkCost& cost, int64_t allowed) {
+  if (allowed == 0 || cost.peak_memory <= allowed) return;
+  fail(ErrorKind::kFailed, "--mem {} is too little for this model and recipe: at least {} are needed{}",
+       human_bytes(allowed), human_bytes(cost.least_memory), cost.spills ? " with all activations in a file" : "");
+}
+
+/// Which rewrites are not the walk's business.
+bool needs_no_data(const Transform& transform) {
+  return std::holds_alternative<HadamardTransform>(transform) || std::holds_alternative<EqualizeTransform>(transform);
+}
+
+std::shared_ptr<const Checkpoint> equalized(std::shared_ptr<const Checkpoint> model, const TransformSites& sites,
+                                            ThreadPool& threads) {
+  const auto& transform = std::get<EqualizeTransform>(sites.transform);
+  const SitePredicate targeted = [&](const Site& site) { return sites.tensors.contains(site.linear->weight); };
+  TensorEdits edits;
+  for (int b = 0; b < static_cast<int>(model->graph().blocks.size()); ++b) {
+    edits.tensors.merge(equalize_block(*model, b, transform, targeted, threads).tensors);
+  }
+  return Checkpoint::edited(std::move(model), std::move(edits));
+}
+
+WalkTask task_of(std::shared_ptr<const Checkpoint> model, const Recipe& recipe, const QuantizeOptions& options) {
+  WalkTask task;
+  task.model = std::move(model);
+  task.steps = steps_of_blocks(recipe, task.model->graph());
+  task.transforms = resolve_transforms(recipe, task.model->graph());
+  std::erase_if(task.transforms, [](const TransformSites& sites) { return needs_no_data(sites.transform); });
+  task.options = &options;
+  return task;
+}
+
+}  // namespace
+
+std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint> source, const Recipe& recipe,
+                                                uint64_t seed, ThreadPool& threads) {
+  for (const TransformSites& sites : resolve_transforms(recipe, source->graph())) {
+    if (const auto* rotation = std::get_if<HadamardTransform>(&sites.transform)) {
+      source = rotate(std::move(source), *rotation, seed, threads);
+    } else if (std::holds_alternative<EqualizeTransform>(sites.transform)) {
+      source = equalized(std::move(source), sites, threads);
+    }
+  }
+  return source;
+}
+
+WalkCost predict_quantization(std::shared_ptr<const Checkpoint> model, const Recipe& recipe,
+                              const QuantizeOptions& options, ThreadPool& threads) {
+  check_data(recipe, options);
+  const WalkTask task = task_of(std::move(model), recipe, options);
+  return predict_walk(task, make_chunks(options.data->sequences), measure_rates(threads), threads);
+}
+
+CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const Checkpoint> model,
+                                 const std::string& out, const Recipe& recipe, const QuantizeOptions& options,
+                                 Context& context) {
+  check_output_is_free(out, options.force);
+  check_data(recipe, options);
+  WalkTask task = task_of(std::move(model), recipe, options);
+  task.cost = predict_walk(task, make_chunks(options.data->sequences), measure_rates(context.threads), context.threads);
+  check_memory(task.cost, options.memory);
+  source_files_ = hash_files(source, context);
+  record_ = record_of(options);
+  journal_ = std::make_unique<Journal>(out, identity_of(source, source_files_, recipe, record_), options.restart);
+  if (journal_->finished() > 0) {
+    context.progress.log(fmt::format("going on after block {} of {}, from {}", journal_->finished(),
+                                     task.model->graph().blocks.size(), journal_->directory()));
+  }
+  if (task.cost.spills) task.spill_directory = journal_->directory();
+  times_ = walk_blocks(task, *journal_, context);
+
+  TensorEdits edits;
+  for (int b = 0; b < journal_->finished(); ++b) {
+    BlockOutcome outcome = journal_->load(b);
+    for (auto& [name, tensor] : outcome.quantized) edits.tensors[name] = tensor;
+    for (auto& [name, values] : outcome.rewritten) {
+      const RowSource& as = *task.model->tensor(name).rows;
+      edits.tensors[name] = dense_matrix(as.rows(), as.cols(), std::move(values));
+    }
+    sites_.insert(sites_.end(), outcome.sites.begin(), outcome.sites.end());
+    remarks_.insert(remarks_.end(), outcome.remarks.begin(), outcome.remarks.end());
+  }
+  model_ = Checkpoint::edited(task.model, std::move(edits));
+}
+
+}  // namespace bitloom

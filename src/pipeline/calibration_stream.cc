@@ -1,0 +1,105 @@
+#include "pipeline/calibration_stream.h"
+
+#include <algorithm>
+
+namespace bitloom {
+
+std::vector<SequenceChunk> make_chunks(const std::vector<std::vector<int32_t>>& sequences) {
+  std::vector<SequenceChunk> chunks;
+  for (const std::vector<int32_t>& sequence : sequences) {
+    const auto length = static_cast<int64_t>(sequence.size());
+    const bool joins =
+        !chunks.empty() && chunks.back().length == length && chunks.back().rows() + length <= kChunkTokens;
+    if (!joins) chunks.push_back({0, length, {}});
+    chunks.back().batch += 1;
+    chunks.back().tokens.insert(chunks.back().tokens.end(), sequence.begin(), sequence.end());
+  }
+  return chunks;
+}
+
+ActivationShape activation_shape(const Graph& graph, const std::vector<SequenceChunk>& chunks,
+                                 ActivationPrecision precision) {
+  ActivationShape shape;
+  shape.precision = precision;
+  for (const SequenceChunk& chunk : chunks) shape.chunk_rows.push_back(chunk.rows());
+  const BlockWeights none;
+  for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
+    const BlockRunner runner(graph, b, none, nullptr);
+    for (const SiteInput input : kSiteInputs) {
+      const std::vector<KeptBuffer> kept = runner.kept_at(input);
+      if (shape.widths.size() < kept.size()) shape.widths.resize(kept.size());
+      for (size_t slot = 0; slot < kept.size(); ++slot) {
+        shape.widths[slot] = std::max(shape.widths[slot], kept[slot].width);
+      }
+    }
+  }
+  return shape;
+}
+
+CalibrationStream::CalibrationStream(const Graph& graph, const std::vector<SequenceChunk>& chunks,
+                                     ActivationPrecision precision, const std::string& spill_directory,
+                                     ThreadPool& threads)
+    : graph_(graph),
+      chunks_(chunks),
+      threads_(threads),
+      store_(activation_shape(graph, chunks, precision), spill_directory) {
+  for (const SequenceChunk& chunk : chunks) workspace_.reserve(graph, chunk.rows());
+}
+
+void CalibrationStream::embed(const Checkpoint& checkpoint) {
+  const OuterWeights weights = load_outer_weights(checkpoint);
+  for (int64_t c = 0; c < chunks(); ++c) {
+    const SequenceChunk& chunk = chunks_[static_cast<size_t>(c)];
+    check_tokens(checkpoint, weights, chunk.tokens, chunk.length);
+    embed_tokens(graph_, weights, chunk.tokens, pass_of(c), workspace_, threads_);
+    save(c, {{&Workspace::hidden, graph_.hidden}});
+  }
+}
+
+std::span<const float> CalibrationStream::reach(int64_t chunk, const BlockRunner& block, SiteInput input) {
+  // kept_at(kAttention) is the residual stream, which is also what the end of the previous block left.
+  const auto before = input == SiteInput::kAttention ? input : static_cast<SiteInput>(static_cast<int>(input) - 1);
+  load(chunk, block.kept_at(before));
+  const std::span<const float> x = block.reach(input, pass_of(chunk), workspace_, threads_);
+  if (input != SiteInput::kAttention) save(chunk, block.kept_at(input));
+  return x;
+}
+
+void CalibrationStream::finish(int64_t chunk, const BlockRunner& block) {
+  load(chunk, block.kept_at(SiteInput::kMlpDown));
+  block.finish(pass_of(chunk), workspace_, threads_);
+  save(chunk, {{&Workspace::hidden, graph_.hidden}});
+}
+
+void CalibrationStream::look_through(int64_t chunk, const BlockRunner& block,
+                                     const std::function<void(SiteInput, std::span<const float>)>& visit) {
+  load(chunk, block.kept_at(SiteInput::kAttention));
+  for (const SiteInput input : kSiteInputs) visit(input, block.reach(input, pass_of(chunk), workspace_, threads_));
+}
+
+void CalibrationStream::pass_through(int64_t chunk, const BlockRunner& block) {
+  load(chunk, block.kept_at(SiteInput::kAttention));
+  block.run(pass_of(chunk), workspace_, threads_);
+  save(chunk, {{&Workspace::hidden, graph_.hidden}});
+}
+
+Pass CalibrationStream::pass_of(int64_t chunk) const {
+  Pass pass;
+  pass.batch = chunks_[static_cast<size_t>(chunk)].batch;
+  pass.length = chunks_[static_cast<size_t>(chunk)].length;
+  return pass;
+}
+
+void CalibrationStream::load(int64_t chunk, const std::vector<KeptBuffer>& kept) {
+  for (size_t slot = 0; slot < kept.size(); ++slot) {
+    store_.get(chunk, static_cast<int>(slot), (workspace_.*kept[slot].buffer).data(), kept[slot].width);
+  }
+}
+
+void CalibrationStream::save(int64_t chunk, const std::vector<KeptBuffer>& kept) {
+  for (size_t slot = 0; slot < kept.size(); ++slot) {
+    store_.put(chunk, static_cast<int>(slot), (workspace_.*kept[slot].buffer).data(), kept[slot].width);
+  }
+}
+
+}  // namespace bitloom

@@ -1,0 +1,301 @@
+#include "pipeline/cost_model.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <numeric>
+
+#include "base/rng.h"
+#include "linalg/gemm.h"
+#include "pipeline/walk_needs.h"
+#include "round/feedback.h"
+#include "round/nearest.h"
+#include "transform/scaled_rows.h"
+
+namespace bitloom {
+namespace {
+
+template <typename Body>
+double seconds_of(const Body& body) {
+  body();  // buffers are allocated, code is paged in
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::vector<float> normal_values(int64_t count) {
+  std::vector<float> values(static_cast<size_t>(count));
+  Rng rng(0, 0xC057);
+  for (float& value : values) value = static_cast<float>(rng.uniform() - 0.5f);
+  return values;
+}
+
+double flops(double multiply_adds) { return 2 * multiply_adds; }
+
+/// Bytes of this process that are in memory now, mapped files left out.
+int64_t private_resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  int64_t total = 0, resident = 0, shared = 0;
+  statm >> total >> resident >> shared;
+  return (resident - shared) * ::sysconf(_SC_PAGESIZE);
+}
+
+int64_t moment_bytes(int64_t d) {
+  const int64_t edge = (d + SecondMoment::kTile - 1) / SecondMoment::kTile;
+  return edge * (edge + 1) / 2 * SecondMoment::kTile * SecondMoment::kTile * 8;
+}
+
+class Predictor {
+ public:
+  Predictor(const WalkTask& task, const std::vector<SequenceChunk>& chunks, const MachineRates& rates,
+            ThreadPool& threads)
+      : task_(task), graph_(task.model->graph()), chunks_(chunks), rates_(rates), threads_(threads.thread_count()) {
+    for (const SequenceChunk& chunk : chunks) {
+      tokens_ += chunk.rows();
+      longest_chunk_ = std::max(longest_chunk_, chunk.rows());
+      pairs_ +=
+          static_cast<double>(chunk.batch) * static_cast<double>(chunk.length) * static_cast<double>(chunk.length) / 2;
+    }
+    const bool only_float = task.options->order == WalkOrder::kNone;
+    streams_ = only_float ? 1 : needs_float_stream(task) ? 2 : 1;
+  }
+
+  WalkCost predict() const {
+    WalkCost cost;
+    for (int b = 0; b < static_cast<int>(graph_.blocks.size()); ++b) cost.blocks.push_back(block(b));
+    int64_t largest = 0;
+    for (const BlockCost& of_block : cost.blocks) {
+      cost.seconds += of_block.seconds();
+      largest = std::max(largest, of_block.peak_memory);
+    }
+    cost.activation_bytes = streams_ * activation_shape(graph_, chunks_, task_.options->precision).bytes();
+    // The file is read and written through a buffer of one chunk's largest slot.
+    const int64_t fixed = private_resident_bytes() + streams_ * pass_bytes();
+    cost.least_memory = fixed + largest + streams_ * transfer_bytes();
+    const int64_t in_memory = fixed + largest + cost.activation_bytes;
+    cost.spills = task_.options->memory > 0 && in_memory > task_.options->memory;
+    cost.peak_memory = cost.spills ? cost.least_memory : in_memory;
+    cost.held_memory = cost.peak_memory - largest;
+    cost.disk_bytes = (cost.spills ? cost.activation_bytes : 0) + 2 * quantized_bytes() + kept_bytes();
+    return cost;
+  }
+
+ private:
+  const RecipeStep* step_of(const Linear& linear) const {
+    const auto step = task_.steps.find(linear.weight);
+    return step == task_.steps.end() ? nullptr : &step->second;
+  }
+
+  double linear_flops(const Linear& linear) const {
+    return flops(static_cast<double>(tokens_) * static_cast<double>(linear.in) * static_cast<double>(linear.out));
+  }
+
+  /// The sites before `input`, and attention where it lies between: one stream.
+  double forward_seconds(int b, SiteInput input) const {
+    const Block& block = graph_.blocks[static_cast<size_t>(b)];
+    double work = 0;
+    for (const Site& site : linear_sites(graph_, b)) {
+      if (static_cast<int>(site.input) + 1 == static_cast<int>(input)) work += linear_flops(*site.linear);
+    }
+    if (input == SiteInput::kAttentionOutput) {
+      work += flops(2 * pairs_ * static_cast<double>(block.attention.heads * block.attention.head_dim));
+    }
+    return work / rates_.forward;
+  }
+
+  double leave_seconds(int b) const {
+    double work = 0;
+    for (const Site& site : linear_sites(graph_, b)) {
+      if (site.input == SiteInput::kMlpDown) work += linear_flops(*site.linear);
+    }
+    return static_cast<double>(streams_) * work / rates_.forward;
+  }
+
+  double statistics_seconds(int64_t d, bool cross) const {
+    const double square = static_cast<double>(tokens_) * static_cast<double>(d) * static_cast<double>(d);
+    return square / rates_.moments + (cross ? flops(square) / rates_.forward : 0);
+  }
+
+  double round_seconds(const Site& site, const RecipeStep& step) const {
+    const auto n = static_cast<double>(site.linear->out), d = static_cast<double>(site.linear->in);
+    // Clip search tries 80 scales.
+    const double nearest = n * d / rates_.rounding * (step.quantize->range.kind == RangeRule::Kind::kMse ? 80.0 : 1.0);
+    if (std::holds_alternative<FeedbackRounding>(step.rounding)) return nearest + n * d * d / rates_.feedback;
+    if (const auto* learned = std::get_if<LearnedRounding>(&step.rounding)) {
+      return nearest + static_cast<double>(learned->iterations) * flops(n * d * d) / rates_.forward;
+    }
+    return nearest;
+  }
+
+  double factor_seconds(int64_t d, bool correction) const {
+    const double cube = static_cast<double>(d) * static_cast<double>(d) * static_cast<double>(d);
+    return 4.0 / 3.0 * cube / rates_.factor + (correction ? flops(2 * cube) / rates_.forward : 0);
+  }
+
+  BlockCost block(int b) const {
+    BlockCost cost;
+    bool scales = false;
+    for (const SiteInput input : kSiteInputs) {
+      const InputNeeds needs = needs_of_input(task_, b, input);
+      const int64_t d = width_of_input(graph_, b, input);
+      scales |= needs.scales;
+      cost.gather[input] = static_cast<double>(streams_) * forward_seconds(b, input);
+      if (needs.statistics) cost.gather[input] += statistics_seconds(d, needs.cross);
+      cost.round[input] = 0;
+      for (const Site& site : linear_sites(graph_, b)) {
+        if (site.input != input) continue;
+        const RecipeStep* step = step_of(*site.linear);
+        if (step == nullptr) continue;
+        cost.round[input] += round_seconds(site, *step);
+      }
+      if (needs_factor(b, input)) cost.round[input] += factor_seconds(d, needs.cross);
+      if (needs.scales) cost.scale += statistics_seconds(d, false) + search_seconds(b, input);
+    }
+    if (scales || task_.options->order == WalkOrder::kBlock) {
+      for (const SiteInput input : kSiteInputs) cost.scale += static_cast<double>(streams_) * forward_seconds(b, input);
+    }
+    cost.leave = leave_seconds(b);
+    cost.peak_memory = block_memory(b, scales || task_.options->order == WalkOrder::kBlock);
+    return cost;
+  }
+
+  bool needs_factor(int b, SiteInput input) const {
+    for (const Site& site : linear_sites(graph_, b)) {
+      const RecipeStep* step = site.input == input ? step_of(*site.linear) : nullptr;
+      if (step != nullptr && std::holds_alternative<FeedbackRounding>(step->rounding)) return true;
+    }
+    return false;
+  }
+
+  double search_seconds(int b, SiteInput input) const {
+    double seconds = 0;
+    for (const TransformSites& transform : task_.transforms) {
+      const auto* search = std::get_if<ScaleSearchTransform>(&transform.transform);
+      if (search == nullptr) continue;
+      for (const Site& site : linear_sites(graph_, b)) {
+        if (site.input != input || !transform.tensors.contains(site.linear->weight)) continue;
+        const auto n = static_cast<double>(site.linear->out), d = static_cast<double>(site.linear->in);
+        seconds += static_cast<double>(search->steps) * (n * d / rates_.rounding + flops(n * d * d) / rates_.forward);
+      }
+    }
+    return seconds;
+  }
+
+  /// Bytes beyond what is held all the time, at the block's worst moment.
+  int64_t block_memory(int b, bool all_statistics_at_once) const {
+    int64_t worst = 0, all = 0, quantized = 0;
+    for (const SiteInput input : kSiteInputs) {
+      const InputNeeds needs = needs_of_input(task_, b, input);
+      const int64_t d = width_of_input(graph_, b, input);
+      int64_t statistics = needs.statistics || needs.scales ? moment_bytes(d) : 0;
+      if (needs.cross) statistics += 4 * d * d;
+      all += statistics;
+      int64_t rounding = 0, source = 0;
+      for (const Site& site : linear_sites(graph_, b)) {
+        const RecipeStep* step = site.input == input ? step_of(*site.linear) : nullptr;
+        if (site.input == input) source += task_.model->matrix(*site.linear)->stored_bytes();
+        if (step == nullptr) continue;
+        const int64_t bytes = bytes_of_quantized(*step, *site.linear);
+        quantized += bytes;
+        rounding = std::max(rounding, rounding_bytes(*step, *site.linear) + bytes);
+      }
+      if (needs_factor(b, input)) rounding += 4 * d * d * (needs.cross ? 3 : 1);
+      worst = std::max(worst, statistics + rounding + source + quantized);
+    }
+    return all_statistics_at_once ? worst + all : worst;
+  }
+
+  int64_t rounding_bytes(const RecipeStep& step, const Linear& linear) const {
+    const int64_t tile = std::min(kFeedbackTileRows, linear.out) * linear.in;
+    if (std::holds_alternative<FeedbackRounding>(step.rounding)) return threads_ * tile * (3 * 4 + 1);
+    if (std::holds_alternative<LearnedRounding>(step.rounding)) return 4 * linear.in * linear.in + threads_ * tile * 32;
+    return threads_ * tile * 4;
+  }
+
+  static int64_t bytes_of_quantized(const RecipeStep& step, const Linear& linear) {
+    int64_t total = 0;
+    for (const TensorPart& part : QuantizedTensor::layout(*step.quantize, linear.out, linear.in)) {
+      total += bytes_of(part.dtype, std::accumulate(part.shape.begin(), part.shape.end(), int64_t{1},
+                                                    [](int64_t a, int64_t n) { return a * n; }));
+    }
+    return total;
+  }
+
+  int64_t quantized_bytes() const {
+    int64_t total = 0;
+    for (const Site& site : linear_sites(graph_)) {
+      if (const RecipeStep* step = step_of(*site.linear)) total += bytes_of_quantized(*step, *site.linear);
+    }
+    return total;
+  }
+
+  int64_t kept_bytes() const {
+    int64_t total = 0;
+    for (const CheckpointTensor& tensor : task_.model->tensors()) {
+      if (!task_.steps.contains(tensor.name)) total += tensor.rows->stored_bytes();
+    }
+    return total;
+  }
+
+  /// Buffers of one chunk on its way through a block.
+  int64_t pass_bytes() const {
+    Workspace shape;
+    shape.reserve(graph_, 1);
+    const size_t per_token = shape.hidden.size() + shape.normed.size() + shape.branch.size() + shape.qkv.size() +
+                             shape.attended.size() + shape.gate.size() + shape.up.size() + shape.narrow.size();
+    return static_cast<int64_t>(per_token) * 4 * longest_chunk_;
+  }
+
+  int64_t transfer_bytes() const {
+    const ActivationShape shape = activation_shape(graph_, chunks_, task_.options->precision);
+    const int64_t widest = *std::max_element(shape.widths.begin(), shape.widths.end());
+    return bytes_of(shape.precision == ActivationPrecision::kF32 ? DType::kF32 : DType::kBF16, widest * longest_chunk_);
+  }
+
+  const WalkTask& task_;
+  const Graph& graph_;
+  const std::vector<SequenceChunk>& chunks_;
+  const MachineRates& rates_;
+  int64_t threads_, streams_ = 1, tokens_ = 0, longest_chunk_ = 0;
+  double pairs_ = 0;  // of a query and a key it sees, over all sequences
+};
+
+}  // namespace
+
+double BlockCost::seconds() const {
+  double total = scale + leave;
+  for (const auto& [input, cost] : gather) total += cost;
+  for (const auto& [input, cost] : round) total += cost;
+  return total;
+}
+
+MachineRates measure_rates(ThreadPool& threads) {
+  constexpr int64_t kTokens = 1024, kWidth = 1024;
+  const std::vector<float> x = normal_values(kTokens * kWidth);
+  std::vector<float> y(static_cast<size_t>(kTokens * kWidth));
+  const RowSourcePtr w = dense_matrix(kWidth, kWidth, normal_values(kWidth * kWidth));
+  MachineRates rates;
+  const double cube = static_cast<double>(kTokens * kWidth) * static_cast<double>(kWidth);
+  rates.forward =
+      flops(cube) / seconds_of([&] { linear(x.data(), kWidth, kTokens, *w, nullptr, y.data(), kWidth, threads); });
+  SecondMoment moment(kWidth);
+  rates.moments = cube / seconds_of([&] { moment.add(x.data(), kTokens, kWidth, threads); });
+  FeedbackFactor factor;
+  rates.factor = 4.0 / 3.0 * cube /
+                 seconds_of([&] { factor = make_feedback_factor(moment, nullptr, FeedbackRounding{}, 0, threads); });
+  const QuantSpec spec = parse_spec("int4-g128");
+  const double nearest = seconds_of([&] { quantize_nearest("", *w, spec, threads); });
+  rates.rounding = static_cast<double>(kWidth * kWidth) / nearest;
+  const double feedback = seconds_of([&] { quantize_with_feedback("", *w, spec, factor, false, threads); });
+  rates.feedback = cube / std::max(feedback - nearest, 0.1 * feedback);
+  return rates;
+}
+
+WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, const MachineRates& rates,
+                      ThreadPool& threads) {
+  return Predictor(task, chunks, rates, threads).predict();
+}
+
+}  // namespace bitloom

@@ -1,0 +1,201 @@
+#include "pipeline/journal.h"
+
+#include <fcntl.h>
+#include <fmt/ranges.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "io/output_directory.h"
+#include "io/output_file.h"
+#include "io/safetensors.h"
+#include "pipeline/manifest.h"
+
+namespace bitloom {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kIdentityFile = "identity.json";
+constexpr const char* kBlockFile = "block.json";
+
+void write_durably(const std::string& path, const std::string& text) {
+  const std::string fresh = path + ".new";
+  OutputFile file(fresh);
+  file.write_at(0, text);
+  file.finish();
+  if (::rename(fresh.c_str(), path.c_str()) != 0) {
+    fail(ErrorKind::kFailed, "{}: cannot rename to {}: {}", fresh, path, std::generic_category().message(errno));
+  }
+}
+
+/// "recipe was gptq+int4-g128, is gptq+int3-g128".
+std::vector<std::string> differences(const Json& was, const Json& is) {
+  std::vector<std::string> lines;
+  for (const auto& [key, value] : is.items()) {
+    const Json before = was.contains(key) ? was[key] : Json();
+    if (before != value) lines.push_back(fmt::format("{} was {}, is {}", key, before.dump(), value.dump()));
+  }
+  for (const auto& [key, value] : was.items()) {
+    if (!is.contains(key)) lines.push_back(fmt::format("{} was {}, is absent", key, value.dump()));
+  }
+  return lines;
+}
+
+void check_identity(const std::string& directory, const std::string& out, const Json& identity) {
+  Json was;
+  try {
+    was = read_json(directory + "/" + kIdentityFile);
+  } catch (const Error& error) {
+    misuse("{}: the journal of an unfinished run for '{}' cannot be read ({}); add --restart to begin anew", directory,
+           out, error.what());
+  }
+  const std::vector<std::string> lines = differences(was, identity);
+  if (lines.empty()) return;
+  misuse(
+      "{}: an unfinished run for '{}' was another one: {}; repeat the earlier command to go on, or add "
+      "--restart to begin anew",
+      directory, out, fmt::join(lines, "; "));
+}
+
+/// A directory of that name that is no journal of ours must not be filled or emptied.
+void check_is_journal(const std::string& directory) {
+  if (fs::exists(directory + "/" + kIdentityFile)) return;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    const std::string name = entry.path().filename().string();
+    if (name == "lock" || name.starts_with(kIdentityFile)) continue;
+    misuse("{}: exists and is no journal of an unfinished run (it holds '{}'); move it away", directory, name);
+  }
+}
+
+/// The parts of every quantized matrix, and one flat fp32 tensor for whatever else was rewritten.
+std::vector<TensorSpec> specs_of(const BlockOutcome& outcome) {
+  std::vector<TensorSpec> specs;
+  for (const auto& [name, tensor] : outcome.quantized) {
+    for (const TensorPart& part : tensor->parts()) specs.push_back({name + part.suffix, part.dtype, part.shape});
+  }
+  for (const auto& [name, values] : outcome.rewritten) {
+    specs.push_back({name, DType::kF32, {static_cast<int64_t>(values.size())}});
+  }
+  return specs;
+}
+
+void write_tensors(const std::string& directory, const BlockOutcome& outcome) {
+  SafetensorsWriter writer(directory, specs_of(outcome), int64_t{1} << 62);
+  for (const auto& [name, tensor] : outcome.quantized) {
+    for (const TensorPart& part : tensor->parts()) writer.write(name + part.suffix, part.bytes);
+  }
+  for (const auto& [name, values] : outcome.rewritten) writer.write(name, std::as_bytes(std::span(values)));
+  writer.finish();
+}
+
+Json describe(const BlockOutcome& outcome) {
+  Json sites = Json::array();
+  for (const SiteRecord& site : outcome.sites) {
+    Json entry = to_json(site);
+    entry["name"] = site.name;
+    sites.push_back(std::move(entry));
+  }
+  Json rewritten = Json::array();
+  for (const auto& [name, values] : outcome.rewritten) rewritten.push_back(name);
+  return {{"sites", std::move(sites)}, {"rewritten", std::move(rewritten)}, {"remarks", outcome.remarks}};
+}
+
+}  // namespace
+
+std::string Journal::directory_for(const std::string& out) {
+  std::string path = out;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path + ".journal";
+}
+
+Journal::Journal(const std::string& out, const Json& identity, bool restart) : directory_(directory_for(out)) {
+  std::error_code error;
+  fs::create_directories(directory_, error);
+  if (error) fail(ErrorKind::kFailed, "{}: cannot create directory: {}", directory_, error.message());
+  const std::string lock = directory_ + "/lock";
+  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock_ < 0) fail(ErrorKind::kFailed, "{}: cannot create: {}", lock, std::generic_category().message(errno));
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    ::close(lock_);
+    misuse("output '{}' is being made by another run, which holds {}", out, lock);
+  }
+  check_is_journal(directory_);
+  if (restart) {
+    for (const auto& entry : fs::directory_iterator(directory_)) {
+      if (entry.path().filename() != "lock") fs::remove_all(entry.path());
+    }
+  }
+  if (fs::exists(directory_ + "/" + kIdentityFile)) {
+    check_identity(directory_, out, identity);
+  } else {
+    write_durably(directory_ + "/" + kIdentityFile, dump_json(identity));
+  }
+  while (fs::exists(block_directory(finished_))) ++finished_;
+}
+
+Journal::~Journal() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+std::string Journal::block_directory(int block) const { return fmt::format("{}/block-{:04}", directory_, block); }
+
+BlockOutcome Journal::load(int block) const {
+  const std::string directory = block_directory(block);
+  const std::string origin = directory + "/" + kBlockFile;
+  const Json document = read_json(origin);
+  std::map<std::string, TensorView> views;
+  for (TensorView& view : open_safetensors_directory(directory)) {
+    std::string name = view.name;
+    views.emplace(std::move(name), std::move(view));
+  }
+  const auto find = [&](const std::string& name) -> const TensorView& {
+    const auto at = views.find(name);
+    if (at == views.end()) refuse("{}: tensor '{}' is missing; add --restart to begin anew", directory, name);
+    return at->second;
+  };
+  BlockOutcome outcome;
+  for (const Json& entry : document.at("sites")) {
+    SiteRecord site = site_from_json(entry);
+    const QuantSpec spec = parse_spec(site.spec);
+    std::vector<TensorPart> parts;
+    auto owners = std::make_shared<std::vector<std::shared_ptr<const void>>>();
+    for (const TensorPart& part : QuantizedTensor::layout(spec, site.rows, site.cols)) {
+      const TensorView& view = find(site.name + part.suffix);
+      parts.push_back({part.suffix, view.dtype, view.shape, view.bytes});
+      owners->push_back(view.owner);
+    }
+    outcome.quantized[site.name] =
+        QuantizedTensor::from_parts(directory + ": " + site.name, spec, site.rows, site.cols, parts, owners);
+    outcome.sites.push_back(std::move(site));
+  }
+  for (const Json& name : document.at("rewritten")) {
+    const TensorView& view = find(name.get<std::string>());
+    std::vector<float>& values = outcome.rewritten[name.get<std::string>()];
+    values.resize(view.bytes.size() / sizeof(float));
+    decode_to_f32(DType::kF32, view.bytes.data(), 0, static_cast<int64_t>(values.size()), values.data());
+  }
+  outcome.remarks = document.at("remarks").get<std::vector<std::string>>();
+  return outcome;
+}
+
+void Journal::store(int block, const BlockOutcome& outcome) {
+  OutputDirectory directory(block_directory(block), false, 0);
+  write_tensors(directory.staging(), outcome);
+  directory.write_text(kBlockFile, dump_json(describe(outcome)));
+  directory.commit();
+  finished_ = block + 1;
+}
+
+void Journal::discard() {
+  std::error_code error;
+  fs::remove_all(directory_, error);
+  if (error) fail(ErrorKind::kFailed, "{}: cannot remove the journal: {}", directory_, error.message());
+}
+
+}  // namespace bitloom

@@ -1,0 +1,50 @@
+#pragma once
+// Finished blocks of a run, on disk beside its output, so that a run that was killed goes on where it was. Only one run
+// at a time may hold a journal.
+//
+//   OUT.journal/identity.json      what the run is: everything that decides its bytes
+//   OUT.journal/block-0003/        one finished block: model.safetensors with the parts of its tensors, block.json with
+//                                  the rest; appears by rename, complete or not at all
+//   OUT.journal/lock               held (flock) while a run works
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "io/json.h"
+#include "pipeline/block_outcome.h"
+
+namespace bitloom {
+
+inline constexpr int kJournalVersion = 1;
+
+class Journal {
+ public:
+  /// Opens or creates OUT's journal. `identity` is one flat object: what is, under names for people. Error(kUsage) when
+  /// another run holds it, or when it belongs to a run with another identity: names every difference, what it was and
+  /// is. `restart` discards what is there.
+  Journal(const std::string& out, const Json& identity, bool restart);
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+
+  const std::string& directory() const { return directory_; }
+  /// Blocks 0 .. finished() - 1 can be loaded.
+  int finished() const { return finished_; }
+  BlockOutcome load(int block) const;
+  /// Stores the block whose turn it is.
+  void store(int block, const BlockOutcome& outcome);
+  /// The run is complete: the directory goes.
+  void discard();
+
+  static std::string directory_for(const std::string& out);
+
+ private:
+  std::string block_directory(int block) const;
+
+  std::string directory_;
+  int lock_ = -1;
+  int finished_ = 0;
+};
+
+}  // namespace bitloom

@@ -1,0 +1,38 @@
+#pragma once
+// Rounds the matrices that read one input: hands each its algorithm, shares what they can share, and records what came
+// of it.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "observe/input_statistics.h"
+#include "pipeline/quantize_model.h"
+#include "recipe/recipe.h"
+#include "round/feedback_factor.h"
+
+namespace bitloom {
+
+class MatrixRounder {
+ public:
+  /// `statistics` may be null when no step needs data; it must outlive the rounder.
+  MatrixRounder(const InputStatistics* statistics, ThreadPool& threads);
+  ~MatrixRounder();
+
+  /// W as the step says. `place` ("FILE: tensor 'NAME'") starts every message; the record's name is the caller's.
+  std::shared_ptr<const QuantizedTensor> round(const std::string& place, const RowSource& w, const RecipeStep& step,
+                                               SiteRecord& record);
+
+ private:
+  struct Visitor;
+  const FeedbackFactor& factor_for(const FeedbackRounding& rounding, int64_t group, const std::string& place);
+
+  const InputStatistics* statistics_;
+  ThreadPool& threads_;
+  std::unique_ptr<FeedbackFactor> factor_;  // the last one made, for `made_for_`
+  FeedbackRounding made_for_;
+  int64_t made_for_group_ = -1;
+};
+
+}  // namespace bitloom

@@ -1,0 +1,30 @@
+#pragma once
+// What a calibrated run is expected to take; pipeline/cost_model.h predicts it.
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "model/graph.h"
+
+namespace bitloom {
+
+/// Seconds of one block's parts.
+struct BlockCost {
+  std::map<SiteInput, double> gather, round;  // up to the input, its statistics included; its sites
+  double scale = 0, leave = 0;                // rewrites before; from the last input to the next block
+  int64_t peak_memory = 0;                    // bytes above what is held all the time
+  double seconds() const;
+};
+
+struct WalkCost {
+  std::vector<BlockCost> blocks;
+  int64_t held_memory = 0;                    // bytes: program, buffers of a pass, activations that are not in a file
+  int64_t activation_bytes = 0;               // of all streams
+  bool spills = false;                        // activations go to a file
+  int64_t peak_memory = 0, least_memory = 0;  // as it will be; with activations in a file
+  int64_t disk_bytes = 0;                     // journal, output and spilled activations, at their largest together
+  double seconds = 0;
+};
+
+}  // namespace bitloom

@@ -1,0 +1,44 @@
+#include "pipeline/walk_needs.h"
+
+#include "pipeline/block_scaling.h"
+#include "pipeline/calibration_stream.h"
+
+namespace bitloom {
+
+InputNeeds needs_of_input(const WalkTask& task, int block, SiteInput input) {
+  InputNeeds needs;
+  for (const Site& site : linear_sites(task.model->graph(), block)) {
+    if (site.input != input) continue;
+    const std::string& name = site.linear->weight;
+    for (const TransformSites& transform : task.transforms) {
+      if (!transform.tensors.contains(name)) continue;
+      (scales_channels(transform.transform) ? needs.scales : needs.statistics) = true;
+    }
+    const auto step = task.steps.find(name);
+    if (step == task.steps.end()) continue;
+    const DataNeeds wanted = needs_of(step->second.rounding);
+    needs.statistics |= wanted.second_moment;
+    needs.cross |= wanted.cross_moment;
+  }
+  // The float model's own activations do not differ from themselves.
+  if (task.options->order == WalkOrder::kNone) needs.cross = false;
+  return needs;
+}
+
+bool needs_float_stream(const WalkTask& task) {
+  for (int b = 0; b < static_cast<int>(task.model->graph().blocks.size()); ++b) {
+    for (const SiteInput input : kSiteInputs) {
+      if (needs_of_input(task, b, input).cross) return true;
+    }
+  }
+  return false;
+}
+
+int64_t width_of_input(const Graph& graph, int block, SiteInput input) {
+  for (const Site& site : linear_sites(graph, block)) {
+    if (site.input == input) return site.linear->in;
+  }
+  return 0;
+}
+
+}  // namespace bitloom

@@ -1,0 +1,20 @@
+#pragma once
+// What a recipe wants to know of a block's inputs.
+
+#include "pipeline/block_walk.h"
+
+namespace bitloom {
+
+struct InputNeeds {
+  bool statistics = false;  // while the block is rounded
+  bool cross = false;       // with the float model's inputs beside them
+  bool scales = false;      // before: channel scales are found for this input
+};
+
+InputNeeds needs_of_input(const WalkTask& task, int block, SiteInput input);
+/// Whether some input needs the float model's activations beside the quantized prefix's.
+bool needs_float_stream(const WalkTask& task);
+/// Channels of the input; 0 when the block has no site that reads it.
+int64_t width_of_input(const Graph& graph, int block, SiteInput input);
+
+}  // namespace bitloom

@@ -1,0 +1,115 @@
+#include "recipe/check.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "recipe/parts.h"
+
+namespace bitloom {
+namespace {
+
+/// Targets that meet in any model: everything, or a pattern in common. Others may, in one: see resolve_transforms.
+bool surely_meet(const RecipeStep& a, const RecipeStep& b) {
+  if (a.targets.empty() || b.targets.empty()) return true;
+  return std::any_of(a.targets.begin(), a.targets.end(), [&b](const std::string& pattern) {
+    return std::find(b.targets.begin(), b.targets.end(), pattern) != b.targets.end();
+  });
+}
+
+std::string bad_option(const Part& part) {
+  const PartRow& row = row_of(part);
+  for (const Option& option : row.options) {
+    const double value = option.get(part);
+    if (in_range(option, value)) continue;
+    return fmt::format("{} of '{}' must be {}, found {}", option.name, row.name, allowed_values(option), value);
+  }
+  return "";
+}
+
+std::string bad_transform(const RecipeStep& step) {
+  const Part part = part_of(*step.transform);
+  const PartRow& row = row_of(part);
+  if (step.quantize) return fmt::format("quantizes and transforms ('{}') at once; make it two steps", row.name);
+  if (!row.takes_targets && !step.targets.empty()) {
+    return fmt::format("'{}' rewrites the whole model and takes no targets", row.name);
+  }
+  return bad_option(part);
+}
+
+/// What is wrong with the step by itself.
+std::string bad_step(const RecipeStep& step) {
+  if (!step.quantize && step.rounding != Rounding{}) {
+    return fmt::format("rounding '{}' has nothing to round: {}", to_short(step.rounding),
+                       step.transform ? "a transform quantizes nothing" : "the step keeps its matrices as they are");
+  }
+  if (step.transform) return bad_transform(step);
+  if (step.keeps() && step.targets.empty()) return "keeps, but names no patterns";
+  return bad_option(part_of(step.rounding));
+}
+
+/// What is wrong with the step after an earlier one.
+std::string bad_pair(const RecipeStep& earlier, const RecipeStep& later) {
+  if (!earlier.transform || !later.transform) return "";
+  const std::string reason = clash(*earlier.transform, *later.transform);
+  if (!reason.empty() && surely_meet(earlier, later)) return reason;
+  const PartRow &first = row_of(part_of(*earlier.transform)), &second = row_of(part_of(*later.transform));
+  if (first.stage == PartStage::kScaling && second.stage == PartStage::kRewrite) {
+    return fmt::format("'{}' must come before '{}': it would undo scales that were found on the data", second.name,
+                       first.name);
+  }
+  return "";
+}
+
+std::string lacks_format(const Recipe& recipe, const RecipeStep& step) {
+  const auto quantizes = [](const RecipeStep& other) { return other.quantize.has_value(); };
+  if (!step.transform || std::any_of(recipe.steps.begin(), recipe.steps.end(), quantizes)) return "";
+  const PartRow& row = row_of(part_of(*step.transform));
+  return row.needs_a_format ? fmt::format("'{}' is about rounding, but no step quantizes", row.name) : "";
+}
+
+CalibrationNeeds needs_of_step(const RecipeStep& step) {
+  if (step.transform) return row_of(part_of(*step.transform)).needs;
+  if (!step.quantize) return {};
+  const DataNeeds needs = needs_of(step.rounding);
+  return {.second_moment = needs.second_moment, .cross_moment = needs.cross_moment};
+}
+
+}  // namespace
+
+std::string clash(const Transform& first, const Transform& second) {
+  const PartRow &a = row_of(part_of(first)), &b = row_of(part_of(second));
+  if (&a == &b) return fmt::format("'{}' is given twice", a.name);
+  if (a.stage != PartStage::kScaling || b.stage != PartStage::kScaling) return "";
+  return fmt::format("'{}' and '{}' both scale the channels of the same sites; choose one", a.name, b.name);
+}
+
+std::optional<RecipeFault> find_fault(const Recipe& recipe) {
+  for (size_t s = 0; s < recipe.steps.size(); ++s) {
+    const RecipeStep& step = recipe.steps[s];
+    std::string reason = bad_step(step);
+    for (size_t e = 0; e < s && reason.empty(); ++e) reason = bad_pair(recipe.steps[e], step);
+    if (reason.empty()) reason = lacks_format(recipe, step);
+    if (!reason.empty()) return RecipeFault{s, reason};
+  }
+  return std::nullopt;
+}
+
+void check(const Recipe& recipe) {
+  if (const auto fault = find_fault(recipe)) {
+    misuse("recipe '{}', step {}: {}", recipe.name, fault->step + 1, fault->reason);
+  }
+}
+
+CalibrationNeeds needs_of(const Recipe& recipe) {
+  CalibrationNeeds all;
+  for (const RecipeStep& step : recipe.steps) {
+    const CalibrationNeeds needs = needs_of_step(step);
+    all.second_moment |= needs.second_moment;
+    all.cross_moment |= needs.cross_moment;
+    all.ranges |= needs.ranges;
+    all.means |= needs.means;
+  }
+  return all;
+}
+
+}  // namespace bitloom

@@ -1,0 +1,153 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "base/error.h"
+#include "recipe/recipe.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::HasSubstr;
+
+RecipeStep transform(const Transform& transform, std::vector<std::string> targets = {}) {
+  RecipeStep step;
+  step.transform = transform;
+  step.targets = std::move(targets);
+  return step;
+}
+
+RecipeStep quantize(const Rounding& rounding) {
+  RecipeStep step;
+  step.quantize = parse_spec("int4-g128");
+  step.rounding = rounding;
+  return step;
+}
+
+RecipeStep keep(std::vector<std::string> targets) {
+  RecipeStep step;
+  step.targets = std::move(targets);
+  return step;
+}
+
+std::string verdict(std::vector<RecipeStep> steps) {
+  try {
+    check({"r", "", "", std::move(steps)});
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUsage);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(CheckRecipe, RefusesARoundingOfNothing) {
+  RecipeStep kept = keep({"down"});
+  EXPECT_EQ(verdict({kept}), "");
+  kept.rounding = FeedbackRounding{.damping = 0.1};
+  EXPECT_EQ(verdict({quantize(NearestRounding{}), kept}),
+            "recipe 'r', step 2: rounding 'gptq:damping=0.1' has nothing to round: the step keeps its matrices as they "
+            "are");
+  kept.rounding = LearnedRounding{};
+  EXPECT_THAT(verdict({kept}), HasSubstr("rounding 'adaround' has nothing to round"));
+  RecipeStep rotated = transform(HadamardTransform{});
+  rotated.rounding = FeedbackRounding{};
+  EXPECT_THAT(verdict({rotated}), HasSubstr("a transform quantizes nothing"));
+}
+
+TEST(CheckRecipe, RefusesStepsThatAreNone) {
+  EXPECT_THAT(verdict({keep({})}), HasSubstr("step 1: keeps, but names no patterns"));
+  RecipeStep both = quantize(NearestRounding{});
+  both.transform = EqualizeTransform{};
+  EXPECT_THAT(verdict({both}), HasSubstr("quantizes and transforms ('equalize') at once; make it two steps"));
+  EXPECT_THAT(verdict({transform(HadamardTransform{}, {"mlp"})}),
+              HasSubstr("'hadamard' rewrites the whole model and takes no targets"));
+}
+
+TEST(CheckRecipe, RefusesTwoScalingsOfTheSameSites) {
+  const RecipeStep last = quantize(FeedbackRounding{});
+  const std::string reason =
+      "recipe 'r', step 2: 'awq' and 'smoothquant' both scale the channels of the same sites; choose one";
+  EXPECT_EQ(verdict({transform(ScaleSearchTransform{}), transform(SmoothTransform{}), last}), reason);
+  EXPECT_EQ(verdict({transform(ScaleSearchTransform{}, {"mlp"}), transform(SmoothTransform{}), last}), reason);
+  EXPECT_EQ(verdict({transform(ScaleSearchTransform{}, {"q", "mlp"}), transform(SmoothTransform{}, {"mlp"}), last}),
+            reason);
+  EXPECT_EQ(verdict({transform(ScaleSearchTransform{}, {"mlp"}), transform(SmoothTransform{}, {"attention"}), last}),
+            "");
+}
+
+TEST(CheckRecipe, RefusesTheSameTransformTwice) {
+  const RecipeStep last = quantize(FeedbackRounding{});
+  EXPECT_THAT(verdict({transform(HadamardTransform{}), transform(HadamardTransform{true, false}), last}),
+              HasSubstr("step 2: 'hadamard' is given twice"));
+  EXPECT_THAT(verdict({transform(SmoothTransform{0.5}), last, transform(SmoothTransform{0.8}, {"mlp"})}),
+              HasSubstr("step 3: 'smoothquant' is given twice"));
+  EXPECT_EQ(verdict({transform(SmoothTransform{0.5}, {"attention"}), transform(SmoothTransform{0.8}, {"mlp"}), last}),
+            "");
+}
+
+TEST(CheckRecipe, WantsDataFreeRewritesFirst) {
+  const RecipeStep last = quantize(NearestRounding{});
+  for (const Transform& scaling : {Transform(SmoothTransform{}), Transform(ScaleSearchTransform{})}) {
+    for (const Transform& rewrite : {Transform(HadamardTransform{}), Transform(EqualizeTransform{})}) {
+      EXPECT_EQ(verdict({transform(rewrite), transform(scaling), last}), "");
+      EXPECT_THAT(verdict({transform(scaling), transform(rewrite), last}),
+                  HasSubstr("' must come before '" + to_short(scaling) + "': it would undo scales"));
+    }
+  }
+  EXPECT_EQ(verdict({transform(EqualizeTransform{}), transform(HadamardTransform{}), last}), "");
+  EXPECT_EQ(verdict({transform(BiasCorrectionTransform{}), transform(HadamardTransform{}), last}), "")
+      << "made afterwards wherever it stands";
+}
+
+TEST(CheckRecipe, WantsAFormatForWhatIsAboutRounding) {
+  EXPECT_EQ(verdict({transform(ScaleSearchTransform{})}),
+            "recipe 'r', step 1: 'awq' is about rounding, but no step quantizes");
+  EXPECT_THAT(verdict({transform(BiasCorrectionTransform{}), keep({"q"})}), HasSubstr("'bias-correction' is about"));
+  EXPECT_EQ(verdict({transform(HadamardTransform{}), transform(SmoothTransform{})}), "");
+}
+
+TEST(CheckRecipe, RefusesValuesOutOfRange) {
+  EXPECT_EQ(verdict({quantize(FeedbackRounding{.damping = 2})}),
+            "recipe 'r', step 1: damping of 'gptq' must be a number from 0 to 0.99, found 2");
+  EXPECT_THAT(verdict({quantize(FeedbackRounding{.damping = std::numeric_limits<double>::quiet_NaN()})}),
+              HasSubstr("found nan"));
+  EXPECT_THAT(verdict({transform(ScaleSearchTransform{0}), quantize(NearestRounding{})}),
+              HasSubstr("steps of 'awq' must be an integer from 1 to 1000, found 0"));
+}
+
+TEST(CheckRecipe, AllowsWhatLooksOdd) {
+  for (const char* text :
+       {"gptq+int4-g128-asym", "adaround+int4-g128-asym", "adaround+nf4-g64", "gptq:static-groups+int4-row",
+        "smoothquant+int4-g128", "hadamard+equalize+awq+bias-correction+gptaq+int2-g32"}) {
+    EXPECT_NO_THROW(parse_short(text)) << text;
+  }
+}
+
+CalibrationNeeds needs(const char* text) { return needs_of(parse_short(text)); }
+
+TEST(RecipeNeeds, AreThoseOfItsParts) {
+  EXPECT_FALSE(needs("int4-g128").any());
+  EXPECT_FALSE(needs("hadamard+equalize+int4-g128").any());
+  EXPECT_EQ(needs("gptq+int4-g128"), (CalibrationNeeds{.second_moment = true}));
+  EXPECT_EQ(needs("gptaq+int4-g128"), (CalibrationNeeds{.second_moment = true, .cross_moment = true}));
+  EXPECT_EQ(needs("adaround+int4-g128"), (CalibrationNeeds{.second_moment = true, .cross_moment = true}));
+  EXPECT_EQ(needs("smoothquant+int8-row"), (CalibrationNeeds{.ranges = true}));
+  EXPECT_EQ(needs("awq+int8-row"), (CalibrationNeeds{.second_moment = true}));
+  EXPECT_EQ(needs("bias-correction+int8-row"), (CalibrationNeeds{.means = true}));
+  EXPECT_EQ(needs("smoothquant+bias-correction+gptq+int8-row"),
+            (CalibrationNeeds{.second_moment = true, .ranges = true, .means = true}));
+  for (const CalibrationNeeds& one : {CalibrationNeeds{.second_moment = true}, CalibrationNeeds{.cross_moment = true},
+                                      CalibrationNeeds{.ranges = true}, CalibrationNeeds{.means = true}}) {
+    EXPECT_TRUE(one.any());
+  }
+}
+
+TEST(RecipeNeeds, CountEveryStep) {
+  const Recipe recipe = parse_recipe(
+      "steps: [{quantize: int4-g128}, {quantize: int3-g64, rounding: gptq, targets: down}, {keep: q}]", "r");
+  EXPECT_EQ(needs_of(recipe), (CalibrationNeeds{.second_moment = true}));
+}
+
+}  // namespace
+}  // namespace bitloom

@@ -1,0 +1,84 @@
+#pragma once
+// Recipes at random, for tests of round trips.
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "recipe/parts.h"
+
+namespace bitloom::testing {
+
+inline uint32_t below(Rng& rng, uint32_t limit) { return rng.next_u32() % limit; }
+
+/// A number of the range in anything from one digit to all of them.
+inline double random_value(const Option& option, Rng& rng) {
+  const double share = below(rng, 1u << 31) / 2147483648.0;
+  const double value = option.low + share * share * share * (option.high - option.low);
+  if (option.kind != OptionKind::kNumber) return std::floor(value + 0.5);
+  const uint32_t digits = below(rng, 18);
+  const double scale = std::pow(10.0, digits);
+  const double rounded = std::round(value * scale) / scale;
+  return in_range(option, rounded) ? rounded : value;
+}
+
+/// A part of the wanted kind with a random half of its options set.
+inline Part random_part(bool rounding, Rng& rng) {
+  std::vector<const PartRow*> rows;
+  for (const PartRow& row : part_rows()) {
+    if ((row.stage == PartStage::kRounding) == rounding) rows.push_back(&row);
+  }
+  const PartRow& row = *rows[below(rng, static_cast<uint32_t>(rows.size()))];
+  Part part = row.defaults;
+  for (const Option& option : row.options) {
+    if (below(rng, 2) == 0) option.set(part, random_value(option, rng));
+  }
+  return part;
+}
+
+inline QuantSpec random_spec(Rng& rng) {
+  static const std::vector<std::string> specs = {"int4-g128",
+                                                 "int3-g64-asym",
+                                                 "e3m2-row",
+                                                 "nf4-g64",
+                                                 "mxfp4",
+                                                 "nvfp4",
+                                                 "table[-1;0;1]-g64",
+                                                 "int8-row",
+                                                 "int4-g64-mse",
+                                                 "int8-p99.9",
+                                                 "table[-1e+3;0;2e+7]-row",
+                                                 "e5m2-ieee-g32",
+                                                 "int2-g32"};
+  return parse_spec(specs[below(rng, static_cast<uint32_t>(specs.size()))]);
+}
+
+inline bool accepted(const Recipe& recipe) {
+  try {
+    check(recipe);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// Up to three random transforms that check() accepts together, then a quantize step.
+inline Recipe random_short_recipe(Rng& rng) {
+  Recipe recipe;
+  RecipeStep quantize;
+  quantize.quantize = random_spec(rng);
+  quantize.rounding = rounding_of(random_part(true, rng));
+  recipe.steps = {quantize};
+  for (uint32_t tries = below(rng, 4); tries > 0; --tries) {
+    Recipe longer = recipe;
+    RecipeStep step;
+    step.transform = transform_of(random_part(false, rng));
+    longer.steps.insert(longer.steps.end() - 1, step);
+    if (accepted(longer)) recipe = longer;
+  }
+  return recipe;
+}
+
+}  // namespace bitloom::testing

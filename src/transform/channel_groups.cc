@@ -1,0 +1,196 @@
+#include "transform/channel_groups.h"
+
+#include <algorithm>
+#include <cassert>
+#include <map>
+#include <numeric>
+#include <string>
+
+namespace bitloom {
+namespace {
+
+std::vector<int64_t> counting(int64_t count, int64_t first = 0) {
+  std::vector<int64_t> values(static_cast<size_t>(count));
+  std::iota(values.begin(), values.end(), first);
+  return values;
+}
+
+/// How often the graph uses each tensor.
+class TensorUses {
+ public:
+  explicit TensorUses(const Graph& graph) {
+    for (const Block& block : graph.blocks) {
+      for (const Norm* norm :
+           {&block.attention_norm, &block.post_attention_norm, &block.attention_residual_norm, &block.mlp_norm,
+            &block.post_mlp_norm, &block.mlp_residual_norm, &block.attention.q_norm, &block.attention.k_norm}) {
+        add(*norm);
+      }
+    }
+    for (const Site& site : linear_sites(graph)) add(*site.linear);
+    for (const Linear* linear : {&graph.project_in, &graph.project_out, &graph.head}) add(*linear);
+    add(graph.final_norm);
+    ++uses_[graph.embedding];
+    ++uses_[graph.position_embedding];
+  }
+
+  /// Whether each of the tensors has so many uses; an absent one does not matter.
+  bool are(int count, const std::string& weight, const std::string& bias) const {
+    return (weight.empty() || uses_.at(weight) == count) && (bias.empty() || uses_.at(bias) == count);
+  }
+  bool once(const Linear& linear) const { return are(1, linear.weight, linear.bias); }
+
+ private:
+  void add(const Norm& norm) { ++uses_[norm.weight], ++uses_[norm.bias]; }
+  void add(const Linear& linear) { ++uses_[linear.weight], ++uses_[linear.bias]; }
+  std::map<std::string, int> uses_;
+};
+
+class GroupBuilder {
+ public:
+  GroupBuilder(const Graph& graph, int index)
+      : graph_(graph),
+        block_(graph.blocks.at(static_cast<size_t>(index))),
+        uses_(graph),
+        sites_(linear_sites(graph, index)) {}
+
+  std::vector<ChannelGroup> build() const {
+    std::vector<ChannelGroup> groups;
+    const bool shared =
+        block_.parallel && block_.attention_norm.present() && block_.attention_norm.weight == block_.mlp_norm.weight;
+    groups.push_back(normed(SiteInput::kAttention, block_.attention_norm));
+    if (shared) {
+      add_readers(groups.back(), SiteInput::kMlp);
+      groups.back().absorber = absorber(block_.attention_norm, 2, groups.back());
+    }
+    groups.push_back(attention_output());
+    if (!shared) groups.push_back(normed(SiteInput::kMlp, block_.mlp_norm));
+    groups.push_back(mlp_down());
+    return groups;
+  }
+
+ private:
+  void add_readers(ChannelGroup& group, SiteInput input) const {
+    for (const Site& site : sites_) {
+      if (site.input == input) group.readers.push_back(site);
+    }
+  }
+
+  ChannelGroup group_of(SiteInput input, int64_t channels) const {
+    ChannelGroup group;
+    group.input = input;
+    group.scales = channels;
+    group.scale_of = counting(channels);
+    add_readers(group, input);
+    return group;
+  }
+
+  bool readers_are_only_here(const ChannelGroup& group) const {
+    return std::all_of(group.readers.begin(), group.readers.end(),
+                       [&](const Site& site) { return uses_.once(*site.linear); });
+  }
+
+  Absorber absorber(const Norm& norm, int uses, const ChannelGroup& group) const {
+    if (!norm.present() || !uses_.are(uses, norm.weight, norm.bias) || !readers_are_only_here(group)) return {};
+    return NormAbsorber{norm, graph_.norm};
+  }
+
+  Absorber absorber(const Linear& linear, std::vector<int64_t> rows, const ChannelGroup& group) const {
+    if (!uses_.once(linear) || !readers_are_only_here(group)) return {};
+    return RowAbsorber{linear, std::move(rows)};
+  }
+
+  ChannelGroup normed(SiteInput input, const Norm& norm) const {
+    ChannelGroup group = group_of(input, graph_.hidden);
+    group.absorber = absorber(norm, 1, group);
+    return group;
+  }
+
+  // Channel head * dim + d of the attention's output is made by channel d of the values of key head
+  // head / (heads / kv_heads).
+  ChannelGroup attention_output() const {
+    const Attention& attention = block_.attention;
+    const int64_t dim = attention.head_dim, per_value = attention.heads / attention.kv_heads;
+    ChannelGroup group = group_of(SiteInput::kAttentionOutput, attention.heads * dim);
+    group.scales = attention.kv_heads * dim;
+    for (int64_t c = 0; c < group.channels(); ++c) {
+      group.scale_of[static_cast<size_t>(c)] = c / dim / per_value * dim + c % dim;
+    }
+    std::vector<int64_t> rows;
+    for (const int64_t first : value_rows(attention)) {
+      for (int64_t d = 0; d < dim; ++d) rows.push_back(first + d);
+    }
+    group.absorber = absorber(value_linear(attention), std::move(rows), group);
+    return group;
+  }
+
+  ChannelGroup mlp_down() const {
+    const Mlp& mlp = block_.mlp;
+    ChannelGroup group = group_of(SiteInput::kMlpDown, mlp.width);
+    if (mlp.fused_gate_up) {
+      group.absorber = absorber(mlp.gate, counting(mlp.width, mlp.width), group);
+    } else if (mlp.gated || mlp.activation == Activation::kRelu) {
+      group.absorber = absorber(mlp.up, counting(mlp.width), group);
+    }
+    return group;
+  }
+
+  const Graph& graph_;
+  const Block& block_;
+  TensorUses uses_;
+  std::vector<Site> sites_;
+};
+
+}  // namespace
+
+std::vector<float> ChannelGroup::maximum(std::span<const float> per_channel) const {
+  assert(per_channel.size() == scale_of.size());
+  std::vector<float> result(static_cast<size_t>(scales), 0.0f);
+  for (size_t c = 0; c < per_channel.size(); ++c) {
+    float& value = result[static_cast<size_t>(scale_of[c])];
+    value = std::max(value, per_channel[c]);
+  }
+  return result;
+}
+
+std::vector<double> ChannelGroup::mean(std::span<const double> per_channel) const {
+  assert(per_channel.size() == scale_of.size());
+  std::vector<double> result(static_cast<size_t>(scales), 0.0);
+  const double share = static_cast<double>(scales) / static_cast<double>(channels());
+  for (size_t c = 0; c < per_channel.size(); ++c) result[static_cast<size_t>(scale_of[c])] += share * per_channel[c];
+  return result;
+}
+
+std::vector<double> ChannelGroup::spread(std::span<const float> per_scale) const {
+  assert(static_cast<int64_t>(per_scale.size()) == scales);
+  std::vector<double> result;
+  result.reserve(scale_of.size());
+  for (const int64_t index : scale_of) result.push_back(static_cast<double>(per_scale[static_cast<size_t>(index)]));
+  return result;
+}
+
+std::vector<ChannelGroup> channel_groups(const Graph& graph, int block) { return GroupBuilder(graph, block).build(); }
+
+const Linear& value_linear(const Attention& attention) {
+  return attention.layout == QkvLayout::kSeparate ? attention.v : attention.q;
+}
+
+std::vector<int64_t> value_rows(const Attention& attention) {
+  const int64_t dim = attention.head_dim;
+  std::vector<int64_t> rows;
+  for (int64_t head = 0; head < attention.kv_heads; ++head) {
+    switch (attention.layout) {
+      case QkvLayout::kSeparate:
+        rows.push_back(head * dim);
+        break;
+      case QkvLayout::kConcatenated:
+        rows.push_back((attention.heads + attention.kv_heads + head) * dim);
+        break;
+      case QkvLayout::kPerHead:
+        rows.push_back((3 * head + 2) * dim);
+        break;
+    }
+  }
+  return rows;
+}
+
+}  // namespace bitloom

@@ -1,0 +1,65 @@
+#pragma once
+// Who shares the channels of an input, and who can take a scale back exactly.
+//
+// The linears that read one input x [tokens, channels] may have their columns multiplied by s if whatever makes x
+// divides it by s: W x = (W diag(s)) (diag(1/s) x). What makes x is
+//   a norm:                 its weight (and bias) per channel;
+//   attention, for output:  the rows of v; softmax averages are linear in v. With grouped queries the query heads of
+//   one
+//                           key head read the same v, so their channels share scales;
+//   a gated MLP, for down:  the rows of up, in which act(gate) * up is linear; act itself is not touched;
+//   a plain MLP, for down:  the rows of up if the activation is ReLU, as relu(x / s) = relu(x) / s for s > 0; no other
+//                           activation is homogeneous.
+// Where none of these holds (a block that reads the residual stream without a norm, GELU), or a tensor involved has yet
+// another reader, there is no absorber.
+
+#include <cstdint>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "model/graph.h"
+
+namespace bitloom {
+
+/// Channel c is divided by s[c] in the norm's weight and bias.
+struct NormAbsorber {
+  Norm norm;
+  NormKind kind = NormKind::kRms;
+};
+
+/// Row rows[i] of the layer, and its bias there, is divided by s[i].
+struct RowAbsorber {
+  Linear linear;
+  std::vector<int64_t> rows;
+};
+
+using Absorber = std::variant<std::monostate, NormAbsorber, RowAbsorber>;
+
+struct ChannelGroup {
+  SiteInput input = SiteInput::kAttention;  // of the first reader
+  std::vector<Site> readers;                // into the graph, which must outlive this
+  int64_t scales = 0;                       // how many scales are free to choose
+  std::vector<int64_t> scale_of;            // [channels]: which of them each channel takes
+  Absorber absorber;
+
+  int64_t channels() const { return static_cast<int64_t>(scale_of.size()); }
+  bool absorbs() const { return !std::holds_alternative<std::monostate>(absorber); }
+
+  /// per_channel [channels] -> [scales]: the greatest, or the mean, of the channels that share a scale.
+  std::vector<float> maximum(std::span<const float> per_channel) const;
+  std::vector<double> mean(std::span<const double> per_channel) const;
+  /// per_scale [scales] -> [channels].
+  std::vector<double> spread(std::span<const float> per_scale) const;
+};
+
+/// Every input of the block, in the order of execution. Attention and MLP of a parallel block that read the output of
+/// one and the same norm are one group.
+std::vector<ChannelGroup> channel_groups(const Graph& graph, int block);
+
+/// First row of the layer that makes the values (v, or the fused q), per key head: head_dim rows each.
+std::vector<int64_t> value_rows(const Attention& attention);
+/// The layer that makes the values.
+const Linear& value_linear(const Attention& attention);
+
+}  // namespace bitloom

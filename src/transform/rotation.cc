@@ -1,0 +1,136 @@
+#include "transform/rotation.h"
+
+#include "base/error.h"
+#include "transform/channel_groups.h"
+#include "transform/pending_edits.h"
+#include "transform/rotated_rows.h"
+#include "transform/scaled_rows.h"
+
+namespace bitloom {
+namespace {
+
+// Streams of the seed: the residual stream's rotation, and from the second on each block's.
+constexpr uint64_t kResidualStream = 0x526f7461;
+constexpr uint64_t kHeadStream = kResidualStream + 1;
+
+[[noreturn]] void refuse_graph(const Graph& graph, const std::string& reason) {
+  misuse(
+      "hadamard: the residual stream of this {} model cannot be rotated: {}; expected RMS norms before attention, "
+      "MLP and head alone (head channels can be rotated: residual false)",
+      graph.architecture, reason);
+}
+
+class RotationFolder {
+ public:
+  RotationFolder(const Checkpoint& model, uint64_t seed)
+      : graph_(model.graph()), edits_(model), seed_(seed), cache_(std::make_shared<MatrixCache>(kRotatedBytes)) {}
+
+  void rotate_heads() {
+    for (size_t b = 0; b < graph_.blocks.size(); ++b) {
+      const Attention& attention = graph_.blocks[b].attention;
+      const auto q = std::make_shared<const RandomRotation>(attention.head_dim, seed_, kHeadStream + b);
+      const Linear& value = value_linear(attention);
+      const std::vector<int64_t> first_rows = value_rows(attention);
+      edits_.set(value.weight, rotated_row_runs(edits_.matrix(value), q, first_rows));
+      rotate_bias(value, *q, first_rows);
+      edits_.set(attention.output.weight, rotated_columns(edits_.matrix(attention.output), {}, q));
+    }
+  }
+
+  void rotate_residual() {
+    const auto r = std::make_shared<const RandomRotation>(graph_.hidden, seed_, kResidualStream);
+    // The head first: a tied one starts from the embedding as it is.
+    const std::string head = graph_.tied_head ? "lm_head.weight" : graph_.head.weight;
+    if (graph_.tied_head) edits_.untie_head();
+    edits_.set(head, rotated_columns(edits_.matrix(graph_.head), norm_factors(graph_.final_norm), r));
+    edits_.set(graph_.embedding, rotated_columns(edits_.rows(graph_.embedding), {}, r));
+    for (const Block& block : graph_.blocks) rotate_block(block, r);
+    // Norms last: until here their weights are read.
+    for (const Block& block : graph_.blocks) {
+      reset(block.attention_norm);
+      reset(block.mlp_norm);
+    }
+    reset(graph_.final_norm);
+  }
+
+  TensorEdits take() { return edits_.take(); }
+
+ private:
+  void rotate_block(const Block& block, const RotationPtr& r) {
+    const std::vector<double> attention = norm_factors(block.attention_norm), mlp = norm_factors(block.mlp_norm);
+    for (const Linear* linear : {&block.attention.q, &block.attention.k, &block.attention.v}) {
+      rotate_input(*linear, attention, r);
+    }
+    for (const Linear* linear : {&block.mlp.gate, &block.mlp.up}) rotate_input(*linear, mlp, r);
+    rotate_output(block.attention.output, r);
+    rotate_output(block.mlp.down, r);
+  }
+
+  void rotate_input(const Linear& linear, const std::vector<double>& factors, const RotationPtr& r) {
+    if (linear.present()) edits_.set(linear.weight, rotated_columns(edits_.matrix(linear), factors, r));
+  }
+
+  void rotate_output(const Linear& linear, const RotationPtr& r) {
+    edits_.set(linear.weight, rotated_rows(edits_.matrix(linear), r, cache_));
+    rotate_bias(linear, *r, {0});
+  }
+
+  void rotate_bias(const Linear& linear, const RandomRotation& rotation, const std::vector<int64_t>& first_rows) {
+    if (linear.bias.empty()) return;
+    const std::vector<float> bias = edits_.rows(linear.bias)->decode_all();
+    std::vector<double> rotated(bias.begin(), bias.end());
+    for (const int64_t first : first_rows) rotation.apply(rotated.data() + first, 1);
+    edits_.set(linear.bias, dense_vector(rotated));
+  }
+
+  /// What the norm multiplies by; empty when it is absent.
+  std::vector<double> norm_factors(const Norm& norm) const {
+    if (!norm.present()) return {};
+    const std::vector<float> weight = edits_.rows(norm.weight)->decode_all();
+    std::vector<double> factors(weight.begin(), weight.end());
+    for (double& factor : factors) factor += one_less();
+    return factors;
+  }
+
+  void reset(const Norm& norm) {
+    if (!norm.present()) return;
+    edits_.set(norm.weight, dense_vector(std::vector<double>(static_cast<size_t>(graph_.hidden), 1.0 - one_less())));
+  }
+
+  /// What the stored weight is less than the factor.
+  double one_less() const { return graph_.norm == NormKind::kRmsPlusOne ? 1.0 : 0.0; }
+
+  const Graph& graph_;
+  PendingEdits edits_;
+  uint64_t seed_;
+  std::shared_ptr<MatrixCache> cache_;
+};
+
+}  // namespace
+
+void check_rotation(const Graph& graph, const HadamardTransform& transform) {
+  if (!transform.residual) return;
+  if (graph.norm == NormKind::kLayer) refuse_graph(graph, "its norms are LayerNorm, which subtracts the mean");
+  if (!graph.position_embedding.empty()) refuse_graph(graph, "it has learned positions");
+  if (graph.project_in.present() || graph.project_out.present()) refuse_graph(graph, "its embedding is projected");
+  for (size_t b = 0; b < graph.blocks.size(); ++b) {
+    const Block& block = graph.blocks[b];
+    for (const Norm* norm : {&block.post_attention_norm, &block.post_mlp_norm}) {
+      if (norm->present()) refuse_graph(graph, fmt::format("block {} norms what it adds ('{}')", b, norm->weight));
+    }
+    for (const Norm* norm : {&block.attention_residual_norm, &block.mlp_residual_norm}) {
+      if (norm->present()) refuse_graph(graph, fmt::format("block {} norms the stream itself ('{}')", b, norm->weight));
+    }
+  }
+}
+
+std::shared_ptr<const Checkpoint> rotate(std::shared_ptr<const Checkpoint> model, const HadamardTransform& transform,
+                                         uint64_t seed) {
+  check_rotation(model->graph(), transform);
+  RotationFolder folder(*model, seed);
+  if (transform.heads) folder.rotate_heads();
+  if (transform.residual) folder.rotate_residual();
+  return Checkpoint::edited(std::move(model), folder.take());
+}
+
+}  // namespace bitloom

@@ -1,0 +1,167 @@
+#include "transform/rotation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/error.h"
+#include "transform/channel_scaling.h"
+#include "transform/matrix_ranges.h"
+#include "transform/scaled_rows.h"
+#include "transform/test_models.h"
+
+namespace bitloom {
+namespace {
+
+using testing::difference;
+using testing::golden_models;
+using ::testing::HasSubstr;
+using testing::kSameFunction;
+using testing::logits;
+using testing::open_golden;
+
+constexpr HadamardTransform kHeads = {false, true}, kResidual = {true, false}, kBoth = {true, true};
+
+/// Why the residual stream of these cannot be rotated.
+const std::map<std::string, std::string> kReasons = {
+    {"gemma2", "block 0 norms what it adds"},
+    {"gemma3_text", "block 0 norms what it adds"},
+    {"gpt2", "LayerNorm"},
+    {"gpt2_bare", "LayerNorm"},
+    {"gpt_neo", "LayerNorm"},
+    {"gpt_neox", "LayerNorm"},
+    {"gpt_neox_sequential", "LayerNorm"},
+    {"opt", "LayerNorm"},
+    {"opt_350m", "LayerNorm"},
+};
+
+class RotateEveryModel : public ::testing::TestWithParam<std::string> {
+ protected:
+  std::shared_ptr<const Checkpoint> model_ = open_golden(GetParam());
+  ThreadPool threads_{2};
+};
+
+TEST_P(RotateEveryModel, HeadsKeepTheFunction) {
+  const auto rotated = rotate(model_, kHeads, 1);
+  EXPECT_LE(difference(logits(rotated, threads_), logits(model_, threads_)), kSameFunction);
+  const std::string& output = model_->graph().blocks[0].attention.output.weight;
+  EXPECT_NE(rotated->vector(output), model_->vector(output));
+  EXPECT_EQ(rotated->graph().tied_head, model_->graph().tied_head);
+}
+
+TEST_P(RotateEveryModel, ResidualStreamKeepsTheFunctionOrIsRefused) {
+  const auto reason = kReasons.find(GetParam());
+  if (reason != kReasons.end()) {
+    try {
+      rotate(model_, kResidual, 1);
+      ADD_FAILURE() << "nothing was refused";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kUsage);
+      EXPECT_THAT(error.what(), HasSubstr(reason->second));
+      EXPECT_THAT(error.what(), HasSubstr(model_->graph().architecture));
+    }
+    return;
+  }
+  const std::vector<float> before = logits(model_, threads_);
+  EXPECT_LE(difference(logits(rotate(model_, kResidual, 1), threads_), before), kSameFunction);
+  EXPECT_LE(difference(logits(rotate(model_, kBoth, 2), threads_), before), kSameFunction);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, RotateEveryModel, ::testing::ValuesIn(golden_models()),
+                         [](const auto& test) { return test.param; });
+
+TEST(Rotation, EditsEveryMatrixAndEmptiesTheNorms) {
+  for (const std::string model : {"llama", "gemma", "phi3", "llama_llama3"}) {
+    const auto base = open_golden(model), rotated = rotate(base, kBoth, 5);
+    const Graph& graph = rotated->graph();
+    EXPECT_FALSE(graph.tied_head);
+    EXPECT_TRUE(rotated->is_edited(graph.embedding));
+    EXPECT_TRUE(rotated->is_edited(graph.head.weight));
+    const float unit = graph.norm == NormKind::kRmsPlusOne ? 0.0f : 1.0f;
+    for (const Block& block : graph.blocks) {
+      for (const Norm* norm : {&block.attention_norm, &block.mlp_norm, &graph.final_norm}) {
+        EXPECT_THAT(rotated->vector(norm->weight), ::testing::Each(unit));
+      }
+    }
+    for (const Site& site : linear_sites(graph)) {
+      EXPECT_TRUE(rotated->is_edited(site.linear->weight));
+      EXPECT_EQ(rotated->matrix(*site.linear)->storage(), "rotated F32");
+    }
+  }
+}
+
+TEST(Rotation, DependsOnTheSeedAlone) {
+  const auto model = open_golden("llama");
+  const std::string& down = model->graph().blocks[1].mlp.down.weight;
+  const std::vector<float> once = rotate(model, kBoth, 5)->vector(down);
+  EXPECT_EQ(rotate(model, kBoth, 5)->vector(down), once);
+  EXPECT_NE(rotate(model, kBoth, 6)->vector(down), once);
+}
+
+TEST(Rotation, StacksOnOtherRewrites) {
+  ThreadPool threads(2);
+  const auto model = open_golden("qwen2");
+  const ChannelGroup group = channel_groups(model->graph(), 0)[3];
+  const auto scaled =
+      Checkpoint::edited(model, scale_input(*model, group, testing::random_scales(group.scales, 0.7, 1)));
+  const auto twice = rotate(rotate(scaled, kResidual, 1), kHeads, 2);
+  EXPECT_LE(difference(logits(twice, threads), logits(model, threads)), kSameFunction);
+}
+
+// Sum of fourth powers over the square of the sum of squares, times the count: 3 for normal numbers.
+double kurtosis(const std::vector<float>& values) {
+  double second = 0, fourth = 0;
+  for (const float value : values) {
+    const double square = static_cast<double>(value) * static_cast<double>(value);
+    second += square, fourth += square * square;
+  }
+  return fourth * static_cast<double>(values.size()) / (second * second);
+}
+
+// A model with outliers in both directions: some channels of the residual stream are 30 times as great as others.
+TEST(Rotation, SpreadsOutliers) {
+  ThreadPool threads(2);
+  const auto model = open_golden("llama");
+  const Linear& down = model->graph().blocks[0].mlp.down;
+  const Linear& up = model->graph().blocks[0].mlp.up;
+  std::vector<double> rows(static_cast<size_t>(down.out), 1.0), columns(static_cast<size_t>(up.in), 1.0);
+  rows[7] = 30.0, columns[3] = 30.0;
+  TensorEdits edits;
+  edits.tensors[down.weight] = scaled_rows(model->matrix(down), rows, {});
+  edits.tensors[up.weight] = scaled_rows(model->matrix(up), {}, columns);
+  const auto spiked = Checkpoint::edited(model, edits), rotated = rotate(spiked, kResidual, 1);
+  for (const Linear* linear : {&down, &up}) {
+    const double before = kurtosis(spiked->vector(linear->weight)), after = kurtosis(rotated->vector(linear->weight));
+    EXPECT_GT(before, 15.0) << linear->weight;
+    EXPECT_LT(after, 6.0) << linear->weight;
+  }
+  // The outlier is gone from the rows' ranges too: greatest over mean.
+  const auto peak = [&](const Checkpoint& of) {
+    const std::vector<float> ranges = row_absmax(*of.matrix(down), threads);
+    double sum = 0;
+    for (const float range : ranges) sum += static_cast<double>(range);
+    return static_cast<double>(*std::max_element(ranges.begin(), ranges.end())) * static_cast<double>(ranges.size()) /
+           sum;
+  };
+  EXPECT_GT(peak(*spiked), 10.0);
+  EXPECT_LT(peak(*rotated), 2.0);
+}
+
+TEST(Rotation, TheDemoStaysTheSame) {
+  ThreadPool threads(2);
+  const auto model = Checkpoint::open(testing::kDemo);
+  EXPECT_LE(difference(logits(rotate(model, kBoth, 1), threads), logits(model, threads)), kSameFunction);
+}
+
+TEST(Rotation, SmolLm2StaysTheSame) {
+  BITLOOM_REQUIRE_SMOLLM2();
+  ThreadPool threads(2);
+  const auto model = Checkpoint::open(testing::smollm2_path());
+  const double found = difference(logits(rotate(model, kBoth, 1), threads, 8), logits(model, threads, 8));
+  std::printf("SmolLM2: %.1e of the range\n", found);
+  EXPECT_LE(found, kSameFunction);
+}
+
+}  // namespace
+}  // namespace bitloom
