@@ -136,7 +136,7 @@ class Demo {
     QuantizeOptions options;
     options.force = fs::exists(out + "/bitloom.json");  // only what an earlier run can have left is replaced
     if (fs::exists(out) && !options.force) misuse("{}: exists and is no quantized model; choose another --dir", out);
-    const QuantizeResult result = quantize_model(*original_, out, recipe, options, session_.context());
+    const QuantizeResult result = quantize_model(original_, out, recipe, options, session_.context());
     const Json cache = {
         {"quantization_key", key},
         {"manifest_sha256", sha256_file(out + "/bitloom.json")},

@@ -1,12 +1,17 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <map>
 
+#include "base/error.h"
 #include "base/text.h"
+#include "cli/calibration_flags.h"
 #include "cli/common_flags.h"
 #include "cli/interrupt.h"
 #include "cli/verb.h"
+#include "io/output_directory.h"
 #include "model/checkpoint.h"
+#include "pipeline/calibrated_model.h"
 #include "pipeline/quantize_model.h"
 #include "recipe/recipe.h"
 #include "report/numbers.h"
@@ -16,8 +21,9 @@ namespace bitloom {
 namespace {
 
 struct Flags {
-  std::string model, out, recipe, shard_size = "5G";
-  bool force = false;
+  std::string model, out, recipe = kDefaultRecipe, shard_size = "5G";
+  bool force = false, restart = false, dry_run = false;
+  CalibrationFlags calibration;
 };
 
 // One row for each scheme that some matrices have. Those taken over from a quantized source have no errors.
@@ -72,24 +78,105 @@ std::string scheme_table(const std::vector<SiteRecord>& sites, bool bold) {
   return table.to_text(bold);
 }
 
+/// Where the time of a calibrated run went.
+std::string times_text(const WalkTimes& times) {
+  const double forward = std::max(times.forward, 1e-9);
+  return fmt::format(
+      "forward passes {}, statistics {}, rewrites {}, rounding {}: {:.2f} times the forward passes over {} tokens\n",
+      format_duration(times.forward), format_duration(times.statistics), format_duration(times.scaling),
+      format_duration(times.rounding), (forward + times.statistics + times.scaling + times.rounding) / forward,
+      format_count(times.tokens));
+}
+
 std::string summary(const Flags& flags, const QuantizeResult& result, bool bold) {
   return scheme_table(result.sites, bold) +
          fmt::format(
-             "error: squared error over squared weight\n\n{}: {} -> {} in {}, {} bits per weight of the model\n",
-             flags.out, human_bytes(result.bytes_before), human_bytes(result.bytes), format_duration(result.seconds),
-             format_bits(result.bits_true_model));
+             "error: squared error over squared weight{}\n\n{}{}: {} -> {} in {}, {} bits per weight of the model\n",
+             result.times ? "; output error: the same of the layers' outputs" : "",
+             result.times ? times_text(*result.times) : "", flags.out, human_bytes(result.bytes_before),
+             human_bytes(result.bytes), format_duration(result.seconds), format_bits(result.bits_true_model));
+}
+
+int64_t memory_of_machine() {
+  return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// What a run would take, whatever its recipe.
+struct Forecast {
+  int64_t output_bytes = 0, memory = 0, disk = 0, memory_allowed = 0, disk_free = 0;
+  double seconds = 0;
+  WalkCost walk;  // empty for recipes without data
+  bool fits() const { return memory <= memory_allowed && disk <= disk_free; }
+};
+
+std::string forecast_text(const Forecast& forecast, bool bold) {
+  std::string text;
+  if (!forecast.walk.blocks.empty()) {
+    Table table({{"block"}, {"memory"}, {"time"}});
+    for (size_t b = 0; b < forecast.walk.blocks.size(); ++b) {
+      const BlockCost& cost = forecast.walk.blocks[b];
+      table.add({std::to_string(b), human_bytes(forecast.walk.held_memory + cost.peak_memory),
+                 format_duration(cost.seconds())});
+    }
+    text = table.to_text(bold) + "\n";
+  }
+  return text +
+         fmt::format("output      {}\nmemory      {} of {}{}\ndisk        {} of {} free\ntime        about {}\n{}\n",
+                     human_bytes(forecast.output_bytes), human_bytes(forecast.memory),
+                     human_bytes(forecast.memory_allowed), forecast.walk.spills ? ", activations in a file" : "",
+                     human_bytes(forecast.disk), human_bytes(forecast.disk_free), format_duration(forecast.seconds),
+                     forecast.fits() ? "it fits" : "it does not fit");
+}
+
+Json to_json(const Forecast& forecast) {
+  Json blocks = Json::array();
+  for (const BlockCost& cost : forecast.walk.blocks) {
+    blocks.push_back({{"memory", forecast.walk.held_memory + cost.peak_memory}, {"seconds", cost.seconds()}});
+  }
+  return {{"output_bytes", forecast.output_bytes},
+          {"memory", forecast.memory},
+          {"memory_allowed", forecast.memory_allowed},
+          {"disk", forecast.disk},
+          {"disk_free", forecast.disk_free},
+          {"seconds", forecast.seconds},
+          {"spills", forecast.walk.spills},
+          {"fits", forecast.fits()},
+          {"blocks", std::move(blocks)}};
+}
+
+void dry_run(const Flags& flags, const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
+             const QuantizeOptions& options, Session& session) {
+  Forecast forecast;
+  const QuantizeCost cost = predict_quantization(source, recipe, options, session.context());
+  forecast.walk = cost.walk;
+  forecast.output_bytes = cost.output_bytes;
+  forecast.memory = cost.memory;
+  forecast.disk = cost.disk;
+  forecast.seconds = cost.seconds;
+  forecast.memory_allowed = options.memory > 0 ? options.memory : memory_of_machine();
+  forecast.disk_free = free_disk_bytes(flags.out);
+  session.show(to_json(forecast), forecast_text(forecast, session.bold()));
+  if (!forecast.fits()) fail(ErrorKind::kFailed, "the run would not fit");
 }
 
 void quantize(const Flags& flags, Session& session) {
-  QuantizeOptions options;
+  QuantizeOptions options = options_of(flags.calibration);
   options.force = flags.force;
+  options.restart = flags.restart;
   options.shard_bytes = parse_bytes(flags.shard_size, "--shard-size");
   const Recipe recipe = load_recipe(flags.recipe);
   const auto source = Checkpoint::open(flags.model);
+  resolve(recipe, source->graph());
+  CalibrationData data;
+  if (needs_of(recipe).any() && options.statistics_in.empty()) {
+    data = read_calibration(flags.calibration, *source, session);
+    options.data = &data;
+  }
+  if (flags.dry_run) return dry_run(flags, source, recipe, options, session);
   QuantizeResult result;
   {
     const InterruptGuard guard;
-    result = quantize_model(*source, flags.out, recipe, options, session.context());
+    result = quantize_model(source, flags.out, recipe, options, session.context());
   }
   Json record = to_json(result);
   record["model"] = flags.model;
@@ -108,11 +195,14 @@ std::function<void()> setup(FlagSet& app, Session& session) {
                  "FORMAT[-gN|-row|-tensor][-asym][-mse], as int4-g32, nf4-g64, mxfp4; a name that 'bitloom recipes' "
                  "lists; or a YAML file")
       ->type_name("RECIPE")
-      ->required();
+      ->capture_default_str();
   app.add_flag("--force", flags->force, "replace OUT when it exists");
   app.add_option("--shard-size", flags->shard_size, "largest weight file, as 5G or 300M")
       ->type_name("SIZE")
       ->capture_default_str();
+  app.add_flag("--restart", flags->restart, "discard what an interrupted run left instead of going on");
+  app.add_flag("--dry-run", flags->dry_run, "say what it would take, and whether it fits (exit code)");
+  add_calibration_flags(app, flags->calibration);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { quantize(*flags, session); };

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/vector_clones.h"
-#include "forward/simd_math.h"
+#include "base/simd_math.h"
 
 namespace bitloom {
 namespace {

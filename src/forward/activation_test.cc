@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "forward/simd_math.h"
+#include "base/simd_math.h"
 
 namespace bitloom {
 namespace {

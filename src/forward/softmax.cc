@@ -1,7 +1,7 @@
 #include "forward/softmax.h"
 
 #include "base/vector_clones.h"
-#include "forward/simd_math.h"
+#include "base/simd_math.h"
 
 namespace bitloom {
 namespace {

@@ -279,7 +279,7 @@ void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics
     record.rounding = to_short(step->second.rounding);
     const std::string place = fmt::format("{}: tensor '{}'", task_.model->path(), name);
     const RowSourcePtr before = weights.weight;
-    weights.weight = state.outcome.quantized[name] = rounder.round(place, *before, step->second, record);
+    weights.weight = state.outcome.quantized[name] = rounder.round_matrix(place, *before, step->second, record);
     state.outcome.sites.push_back(std::move(record));
     if (corrects_bias(name)) correct_bias(state, site, *before, *statistics);
     if (!float_) task_.model->release(name);
@@ -307,7 +307,7 @@ void Walk::correct_bias(BlockState& state, const Site& site, const RowSource& be
   const Block& block = graph_.blocks[static_cast<size_t>(state.index)];
   LinearWeights& weights = weights_of(block, *site.linear, state.current);
   if (weights.bias.empty()) return;  // recipes for such models are refused unless some layer has a bias
-  weights.bias = corrected_bias(weights.bias, before, *weights.weight, statistics.range.mean(), context_.threads);
+  weights.bias = corrected_bias(before, *weights.weight, statistics.range.mean(), weights.bias, context_.threads);
   state.outcome.rewritten[site.linear->bias] = weights.bias;
 }
 

@@ -55,7 +55,7 @@ Json record_of(const QuantizeOptions& options) {
 
 void check_data(const Recipe& recipe, const QuantizeOptions& options) {
   const bool has_data = options.data != nullptr && !options.data->sequences.empty();
-  if (!has_data) misuse("recipe '{}' needs calibration data", recipe.name);
+  if (!has_data && options.statistics_in.empty()) misuse("recipe '{}' needs calibration data", recipe.name);
 }
 
 /// What the walk rounds. A rounding by data outside the blocks has no statistics.
@@ -95,6 +95,10 @@ std::shared_ptr<const Checkpoint> equalized(std::shared_ptr<const Checkpoint> mo
   return Checkpoint::edited(std::move(model), std::move(edits));
 }
 
+std::vector<SequenceChunk> chunks_of(const QuantizeOptions& options) {
+  return options.data ? make_chunks(options.data->sequences) : std::vector<SequenceChunk>();
+}
+
 WalkTask task_of(std::shared_ptr<const Checkpoint> model, const Recipe& recipe, const QuantizeOptions& options) {
   WalkTask task;
   task.model = std::move(model);
@@ -111,7 +115,7 @@ std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint
                                                 uint64_t seed, ThreadPool& threads) {
   for (const TransformSites& sites : resolve_transforms(recipe, source->graph())) {
     if (const auto* rotation = std::get_if<HadamardTransform>(&sites.transform)) {
-      source = rotate(std::move(source), *rotation, seed, threads);
+      source = rotate(std::move(source), *rotation, seed);
     } else if (std::holds_alternative<EqualizeTransform>(sites.transform)) {
       source = equalized(std::move(source), sites, threads);
     }
@@ -119,11 +123,11 @@ std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint
   return source;
 }
 
-WalkCost predict_quantization(std::shared_ptr<const Checkpoint> model, const Recipe& recipe,
-                              const QuantizeOptions& options, ThreadPool& threads) {
+WalkCost predict_calibration(std::shared_ptr<const Checkpoint> model, const Recipe& recipe,
+                             const QuantizeOptions& options, ThreadPool& threads) {
   check_data(recipe, options);
   const WalkTask task = task_of(std::move(model), recipe, options);
-  return predict_walk(task, make_chunks(options.data->sequences), measure_rates(threads), threads);
+  return predict_walk(task, chunks_of(options), measure_rates(threads), threads);
 }
 
 CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const Checkpoint> model,
@@ -132,7 +136,7 @@ CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const
   check_output_is_free(out, options.force);
   check_data(recipe, options);
   WalkTask task = task_of(std::move(model), recipe, options);
-  task.cost = predict_walk(task, make_chunks(options.data->sequences), measure_rates(context.threads), context.threads);
+  task.cost = predict_walk(task, chunks_of(options), measure_rates(context.threads), context.threads);
   check_memory(task.cost, options.memory);
   source_files_ = hash_files(source, context);
   record_ = record_of(options);

@@ -21,9 +21,9 @@ namespace bitloom {
 std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint> source, const Recipe& recipe,
                                                 uint64_t seed, ThreadPool& threads);
 
-/// What quantizing `model` (after rewrite_model()) with data will take.
-WalkCost predict_quantization(std::shared_ptr<const Checkpoint> model, const Recipe& recipe,
-                              const QuantizeOptions& options, ThreadPool& threads);
+/// What the walk will take. `model` is the source after rewrite_model().
+WalkCost predict_calibration(std::shared_ptr<const Checkpoint> model, const Recipe& recipe,
+                             const QuantizeOptions& options, ThreadPool& threads);
 
 class CalibratedModel {
  public:

@@ -34,14 +34,6 @@ std::vector<float> normal_values(int64_t count) {
 
 double flops(double multiply_adds) { return 2 * multiply_adds; }
 
-/// Bytes of this process that are in memory now, mapped files left out.
-int64_t private_resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  int64_t total = 0, resident = 0, shared = 0;
-  statm >> total >> resident >> shared;
-  return (resident - shared) * ::sysconf(_SC_PAGESIZE);
-}
-
 int64_t moment_bytes(int64_t d) {
   const int64_t edge = (d + SecondMoment::kTile - 1) / SecondMoment::kTile;
   return edge * (edge + 1) / 2 * SecondMoment::kTile * SecondMoment::kTile * 8;
@@ -78,7 +70,7 @@ class Predictor {
     cost.spills = task_.options->memory > 0 && in_memory > task_.options->memory;
     cost.peak_memory = cost.spills ? cost.least_memory : in_memory;
     cost.held_memory = cost.peak_memory - largest;
-    cost.disk_bytes = (cost.spills ? cost.activation_bytes : 0) + 2 * quantized_bytes() + kept_bytes();
+    cost.disk_bytes = (cost.spills ? cost.activation_bytes : 0) + quantized_bytes();
     return cost;
   }
 
@@ -231,14 +223,6 @@ class Predictor {
     return total;
   }
 
-  int64_t kept_bytes() const {
-    int64_t total = 0;
-    for (const CheckpointTensor& tensor : task_.model->tensors()) {
-      if (!task_.steps.contains(tensor.name)) total += tensor.rows->stored_bytes();
-    }
-    return total;
-  }
-
   /// Buffers of one chunk on its way through a block.
   int64_t pass_bytes() const {
     Workspace shape;
@@ -269,6 +253,13 @@ double BlockCost::seconds() const {
   for (const auto& [input, cost] : gather) total += cost;
   for (const auto& [input, cost] : round) total += cost;
   return total;
+}
+
+int64_t private_resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  int64_t total = 0, resident = 0, shared = 0;
+  statm >> total >> resident >> shared;
+  return (resident - shared) * ::sysconf(_SC_PAGESIZE);
 }
 
 MachineRates measure_rates(ThreadPool& threads) {

@@ -27,6 +27,9 @@ struct MachineRates {
 };
 MachineRates measure_rates(ThreadPool& threads);
 
+/// Bytes of this process that are in memory now, mapped files left out.
+int64_t private_resident_bytes();
+
 /// With options->memory set, activations go to a file when they must. Nothing is refused here.
 WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, const MachineRates& rates,
                       ThreadPool& threads);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "format/quantized_tensor.h"
 #include "observe/input_statistics.h"
 #include "pipeline/quantize_model.h"
 #include "recipe/recipe.h"
@@ -21,12 +22,14 @@ class MatrixRounder {
   ~MatrixRounder();
 
   /// W as the step says. `place` ("FILE: tensor 'NAME'") starts every message; the record's name is the caller's.
-  std::shared_ptr<const QuantizedTensor> round(const std::string& place, const RowSource& w, const RecipeStep& step,
-                                               SiteRecord& record);
+  std::shared_ptr<const QuantizedTensor> round_matrix(const std::string& place, const RowSource& w,
+                                                      const RecipeStep& step, SiteRecord& record);
 
  private:
   struct Visitor;
-  const FeedbackFactor& factor_for(const FeedbackRounding& rounding, int64_t group, const std::string& place);
+  const FeedbackFactor& factor_for(const FeedbackRounding& rounding, int64_t group);
+  const CrossMoment* cross() const;
+  void describe_data(const RowSource& w, const RowSource& q, SiteRecord& record);
 
   const InputStatistics* statistics_;
   ThreadPool& threads_;

@@ -8,6 +8,7 @@
 #include "io/output_directory.h"
 #include "io/safetensors.h"
 #include "pipeline/calibrated_model.h"
+#include "pipeline/cost_model.h"
 #include "pipeline/dense_values.h"
 #include "pipeline/manifest.h"
 #include "pipeline/plan.h"
@@ -31,6 +32,15 @@ int64_t bytes_needed(const std::vector<PlannedTensor>& plan, const std::map<std:
   }
   for (const auto& [name, contents] : companions) total += static_cast<int64_t>(contents.size());
   return total;
+}
+
+/// Rounding without data holds one matrix's codes and some decoded rows per thread.
+int64_t rounding_memory(const std::vector<PlannedTensor>& plan, int threads) {
+  int64_t largest = 0;
+  for (const PlannedTensor& tensor : plan) {
+    if (tensor.step) largest = std::max(largest, tensor.bytes() + tensor.source_bytes);
+  }
+  return private_resident_bytes() + largest + int64_t{threads} * (int64_t{1} << 20);
 }
 
 std::vector<TensorSpec> specs_of(const std::vector<PlannedTensor>& plan) {
@@ -189,7 +199,7 @@ QuantizeResult write_output(const OutputTask& task, const std::string& out, cons
   OutputDirectory directory(out, options.force, bytes_needed(plan, companions));
 
   QuantizeResult result;
-  result.remarks = remarks_on(task.source, model, plan);
+  result.remarks = remarks_on(task.source, plan);
   if (task.calibrated != nullptr) {
     result.times = task.calibrated->times();
     const std::vector<std::string>& more = task.calibrated->remarks();
@@ -236,6 +246,29 @@ QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, c
   if (calibrated) calibrated->finish();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
+                                  const QuantizeOptions& options, Context& context) {
+  const std::shared_ptr<const Checkpoint> model = rewrite_model(source, recipe, options.seed, context.threads);
+  const auto steps = resolve(recipe, model->graph());
+  const std::vector<PlannedTensor> plan = plan_tensors(*model, steps, context.threads);
+  QuantizeCost cost;
+  int64_t weights = 0;
+  for (const PlannedTensor& tensor : plan) {
+    cost.output_bytes += tensor.bytes();
+    if (tensor.step) weights += tensor.rows->rows() * tensor.rows->cols();
+  }
+  const MachineRates rates = measure_rates(context.threads);
+  cost.memory = rounding_memory(plan, context.threads.thread_count());
+  cost.disk = bytes_needed(plan, source->companion_files());
+  cost.seconds = static_cast<double>(weights) / rates.rounding;
+  if (!needs_of(recipe).any()) return cost;
+  cost.walk = predict_calibration(model, recipe, options, context.threads);
+  cost.memory = std::max(cost.memory, cost.walk.peak_memory);
+  cost.disk += cost.walk.disk_bytes;
+  cost.seconds = cost.walk.seconds;
+  return cost;
 }
 
 Json to_json(const QuantizeResult& result) {

@@ -21,6 +21,7 @@
 #include "io/json.h"
 #include "model/checkpoint.h"
 #include "pipeline/activation_store.h"
+#include "pipeline/walk_cost.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
@@ -92,6 +93,15 @@ struct QuantizeResult {
 /// Error(kUsage) when OUT is the source; Error(kRefused) naming tensor and position for a weight that is not finite.
 QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, const std::string& out,
                               const Recipe& recipe, const QuantizeOptions& options, Context& context);
+
+/// What quantize_model() would take.
+struct QuantizeCost {
+  int64_t output_bytes = 0, memory = 0, disk = 0;  // memory and disk at their peaks
+  double seconds = 0;
+  WalkCost walk;  // of a recipe that looks at data
+};
+QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
+                                  const QuantizeOptions& options, Context& context);
 
 /// What `verify` found right, one line each. Error(kUnverified) for the first thing that is wrong: a file's hash, a
 /// non-finite value, a code out of range, a tensor missing from the manifest or the files. Of a model without a

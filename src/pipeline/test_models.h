@@ -45,7 +45,7 @@ inline QuantizeResult quantize(const std::string& model, const std::string& out,
                                Progress& progress, QuantizeOptions options = {}, int threads = 2) {
   ThreadPool pool(threads);
   Context context{pool, progress};
-  return quantize_model(*Checkpoint::open(model), out, recipe, options, context);
+  return quantize_model(Checkpoint::open(model), out, recipe, options, context);
 }
 
 inline QuantizeResult quantize(const std::string& model, const std::string& out, const std::string& recipe,

@@ -23,7 +23,7 @@ struct WalkCost {
   int64_t activation_bytes = 0;               // of all streams
   bool spills = false;                        // activations go to a file
   int64_t peak_memory = 0, least_memory = 0;  // as it will be; with activations in a file
-  int64_t disk_bytes = 0;                     // journal, output and spilled activations, at their largest together
+  int64_t disk_bytes = 0;                     // journal and spilled activations; the output comes on top
   double seconds = 0;
 };
 

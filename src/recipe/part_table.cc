@@ -62,12 +62,14 @@ constexpr Option kFeedbackOptions[] = {
 };
 
 constexpr Option kLearnedOptions[] = {
-    number<&LearnedRounding::iterations>("iterations", 1, 1e6, "steps of gradient descent per matrix"),
+    number<&LearnedRounding::iterations>("iterations", 0, 1e6, "steps of gradient descent per matrix"),
     number<&LearnedRounding::regularizer>("regularizer", 0, 1000, "weight of the pull to whole codes"),
+    number<&LearnedRounding::ramp>("ramp", 0, 100, "the pull grows as this power of the steps; 0: constant"),
     number<&LearnedRounding::beta_start>("beta-start", 1, 100, "the pull's exponent at first"),
     number<&LearnedRounding::beta_end>("beta-end", 1, 100, "the pull's exponent at last"),
     number<&LearnedRounding::warmup>("warmup", 0, 1, "share of the iterations without the pull"),
     number<&LearnedRounding::learning_rate>("learning-rate", 1e-8, 1, "of Adam"),
+    flag<&LearnedRounding::descent>("descent", "flip single codes afterwards while that helps"),
 };
 
 constexpr Option kHadamardOptions[] = {

@@ -126,6 +126,87 @@ TEST(ColumnLoop, LossIsTheWeightedSquaredError) {
   EXPECT_NEAR(loss, expected, 3e-5 * expected);
 }
 
+// The same comparison with a correction, small enough not to blow the weights up.
+TEST(ColumnLoop, BlockedEqualsOneColumnAtATimeWithACorrection) {
+  constexpr int64_t kRows = 37;
+  const Problem problem(400);
+  const auto u = problem.factor();
+  auto p = random_values(problem.n * problem.n, 4);
+  for (float& value : p) value *= 0.005f;
+  const ColumnFeedback feedback{problem.n, u.data(), p.data()};
+  for (const int64_t group : {1, 48, 300}) {
+    auto fast = random_values(problem.n * kRows, 2), slow = fast;
+    std::vector<float> fast_errors(fast.size()), slow_errors(fast.size());
+    QuarterPolicy fast_policy(group, kRows), slow_policy(group, kRows);
+    const double loss = column_loop(feedback, fast.data(), fast_errors.data(), kRows, fast_policy);
+    const double expected = column_loop_reference(feedback, slow.data(), slow_errors.data(), kRows, slow_policy);
+    int same = 0;
+    for (int64_t r = 0; r < kRows; ++r) {
+      int64_t c = 0;
+      while (c < problem.n && std::abs(fast_policy.chosen[static_cast<size_t>(c * kRows + r)] -
+                                       slow_policy.chosen[static_cast<size_t>(c * kRows + r)]) < 1e-3f) {
+        ++c;
+      }
+      same += c == problem.n ? 1 : 0;
+    }
+    EXPECT_GE(same, kRows - 2) << group;
+    EXPECT_NEAR(loss, expected, 0.01 * expected) << group;
+  }
+}
+
+// P = 0 is no correction, to the last bit.
+TEST(ColumnLoop, ACorrectionOfZeroChangesNoBit) {
+  constexpr int64_t kRows = 20;
+  const Problem problem(300);
+  const auto u = problem.factor();
+  const std::vector<float> zero(u.size());
+  auto plain = random_values(problem.n * kRows, 2), corrected = plain;
+  std::vector<float> plain_errors(plain.size()), corrected_errors(plain.size());
+  QuarterPolicy a(16, kRows), b(16, kRows);
+  column_loop({problem.n, u.data(), nullptr}, plain.data(), plain_errors.data(), kRows, a);
+  column_loop({problem.n, u.data(), zero.data()}, corrected.data(), corrected_errors.data(), kRows, b);
+  EXPECT_EQ(a.chosen, b.chosen);
+  EXPECT_EQ(plain_errors, corrected_errors);
+}
+
+// tr(E H_d E^T) by the definition, in double; the tolerance as above.
+TEST(ColumnLoop, WeightedNormIsTheQuadraticForm) {
+  constexpr int64_t kRows = 5;
+  const Problem problem(150);
+  const auto u = problem.factor();
+  auto e = random_values(problem.n * kRows, 6);
+  double expected = 0;
+  for (int64_t r = 0; r < kRows; ++r) {
+    for (int64_t i = 0; i < problem.n; ++i) {
+      for (int64_t j = 0; j < problem.n; ++j) {
+        expected += double{e[static_cast<size_t>(i * kRows + r)]} * problem.h[static_cast<size_t>(i * problem.n + j)] *
+                    double{e[static_cast<size_t>(j * kRows + r)]};
+      }
+    }
+  }
+  EXPECT_NEAR(weighted_norm({problem.n, u.data()}, e.data(), kRows), expected, 3e-5 * expected);
+}
+
+TEST(ColumnLoop, ThreeColumnsWithACorrectionByHand) {
+  // U = identity but U_01 = 0.5; P_01 = 0.25, P_02 = -0.5, P_12 = 2. w = (0.8, 0.3, 0.1), step 1.
+  // q_0 = 1, e_0 = -0.2. w~_1 = 0.3 + 0.1 + 0.25 * 0.8 = 0.6 -> 1, e_1 = -0.4.
+  // w~_2 = 0.1 - 0.5 * 0.8 + 2 * 0.6 = 0.9 -> 1, e_2 = -0.1: with q_0 = q_1 = 1 it would be 0.1 - 0.5 + 2 = 1.6.
+  const float u[] = {1, 0.5f, 0, 0, 1, 0, 0, 0, 1}, p[] = {7, 0.25f, -0.5f, 7, 7, 2, 7, 7, 7};
+  class Round final : public ColumnPolicy {
+    int64_t group() const override { return 1; }
+    void begin_group(int64_t, int64_t, const float*) override {}
+    void quantize_column(int64_t, const float* column, float* q) override { *q = std::nearbyint(*column); }
+  } round;
+  for (const auto loop : {column_loop, column_loop_reference}) {
+    std::vector<float> w = {0.8f, 0.3f, 0.1f}, errors(3);
+    const double loss = loop({3, u, p}, w.data(), errors.data(), 1, round);
+    EXPECT_NEAR(w[1], 0.6f, 1e-6);
+    EXPECT_NEAR(w[2], 0.9f, 1e-6);
+    EXPECT_NEAR(errors[2], -0.1f, 1e-6);
+    EXPECT_NEAR(loss, 0.04 + 0.16 + 0.01, 1e-6);
+  }
+}
+
 TEST(ColumnLoop, TwoColumnsByHand) {
   // U = [[1, 0.5], [0, 2]]. w = (0.7, 0.2), step 1: q_0 = 1, e_0 = -0.3; w_1 = 0.2 + 0.15 = 0.35 -> q_1 = 0, e_1 =
   // 0.175.

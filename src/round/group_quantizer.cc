@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/vector_clones.h"
 #include "round/abs_power.h"
 
 namespace bitloom {
@@ -14,7 +15,7 @@ constexpr float kScaleSlack = 0x1p-8f;
 constexpr int64_t kRun = 256;  // weights at a time, in stack buffers
 
 /// y = w / scale by division: a reciprocal flips exact ties. A zero scale belongs to an all-zero group.
-void divide(const float* w, int64_t n, float scale, float* y) {
+BITLOOM_VECTOR_CLONES void divide(const float* w, int64_t n, float scale, float* y) {
   if (scale == 0) {
     std::fill(y, y + n, 0.0f);
     return;
@@ -62,7 +63,12 @@ void accumulate(const float* w, const float* q, int64_t n, EncodeStats& stats) {
   for (const float a : lanes.max_error) stats.max_error = std::max<double>(stats.max_error, a);
 }
 
-double sum_of(const float* x, int64_t n) {
+/// q = (w - scale q) / unit.
+BITLOOM_VECTOR_CLONES void relative_errors(const float* w, int64_t n, float scale, float unit, float* q) {
+  for (int64_t i = 0; i < n; ++i) q[i] = (w[i] - scale * q[i]) / unit;
+}
+
+BITLOOM_VECTOR_CLONES double sum_of(const float* x, int64_t n) {
   double lanes[4] = {};
   int64_t i = 0;
   for (; i + 4 <= n; i += 4) {
@@ -125,7 +131,7 @@ double GroupQuantizer::error(const WeightGroup& group, const GroupScale& scale, 
     const float* w = group.data + r * group.stride + c;
     divide(w, n, scale.scale, y);
     snap_run(y, n, scale.zero, q);
-    for (int64_t i = 0; i < n; ++i) q[i] = (w[i] - scale.scale * q[i]) / unit;
+    relative_errors(w, n, scale.scale, unit, q);
     abs_power(q, n, exponent);
     if (group.importance != nullptr) {
       for (int64_t i = 0; i < n; ++i) q[i] *= group.importance[c + i];

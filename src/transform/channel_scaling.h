@@ -1,5 +1,6 @@
 #pragma once
-// Moving a scale from an input into the weights that read it, without changing what the model computes.
+// Moving a scale from an input into the weights that read it, without changing what the model computes. The input does
+// change, to x / s: its statistics must be collected again, or its second moment divided by s on both sides.
 
 #include <functional>
 #include <span>

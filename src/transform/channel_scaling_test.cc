@@ -20,26 +20,29 @@ using testing::logits;
 using testing::open_golden;
 using testing::random_scales;
 
+/// Scales of every group with an absorber, one after the other.
+template <typename Scales>
+std::shared_ptr<const Checkpoint> scaled(const std::shared_ptr<const Checkpoint>& model, const Scales& scales) {
+  PendingEdits edits(*model);
+  uint64_t stream = 0;
+  for (int b = 0; b < static_cast<int>(model->graph().blocks.size()); ++b) {
+    for (const ChannelGroup& group : channel_groups(model->graph(), b)) {
+      if (group.absorbs()) scale_input(edits, group, scales(group.scales, stream++));
+    }
+  }
+  return Checkpoint::edited(model, edits.take());
+}
+
+std::vector<float> moderate_scales(int64_t count, uint64_t stream) { return random_scales(count, 0.7, stream); }
+
 class EveryModel : public ::testing::TestWithParam<std::string> {
  protected:
-  /// Scales of every group with an absorber, one after the other.
-  template <typename Scales>
-  std::shared_ptr<const Checkpoint> scaled(const Scales& scales) {
-    PendingEdits edits(*model_);
-    uint64_t stream = 0;
-    for (int b = 0; b < static_cast<int>(model_->graph().blocks.size()); ++b) {
-      for (const ChannelGroup& group : channel_groups(model_->graph(), b)) {
-        if (group.absorbs()) scale_input(edits, group, scales(group.scales, stream++));
-      }
-    }
-    return Checkpoint::edited(model_, edits.take());
-  }
   std::shared_ptr<const Checkpoint> model_ = open_golden(GetParam());
   ThreadPool threads_{2};
 };
 
 TEST_P(EveryModel, PowersOfTwoChangeNoBit) {
-  const auto edited = scaled([](int64_t count, uint64_t stream) {
+  const auto edited = scaled(model_, [](int64_t count, uint64_t stream) {
     std::vector<float> s = random_scales(count, 3.0, stream);
     for (float& value : s) value = std::exp2(std::round(std::log2(value)));
     return s;
@@ -54,12 +57,21 @@ TEST_P(EveryModel, PowersOfTwoChangeNoBit) {
 }
 
 TEST_P(EveryModel, AnyScaleKeepsTheFunction) {
-  const auto edited = scaled([](int64_t count, uint64_t stream) { return random_scales(count, 0.7, stream); });
+  const auto edited = scaled(model_, moderate_scales);
   EXPECT_LE(difference(logits(edited, threads_), logits(model_, threads_)), kSameFunction);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, EveryModel, ::testing::ValuesIn(golden_models()),
                          [](const auto& test) { return test.param; });
+
+TEST(ScaleInput, TrainedModelsStayTheSame) {
+  ThreadPool threads(2);
+  for (const auto& model : testing::trained_models()) {
+    const double found = difference(logits(scaled(model, moderate_scales), threads, 8), logits(model, threads, 8));
+    std::printf("%s: %.1e of the range\n", model->path().c_str(), found);
+    EXPECT_LE(found, kSameFunction);
+  }
+}
 
 // Which inputs of the first block can be scaled: attention, attention_output, mlp, mlp_down.
 TEST(ChannelGroups, KnowWhatIsExact) {

@@ -68,6 +68,15 @@ TEST_P(EqualizeEveryModel, MakesRangesEqual) {
 INSTANTIATE_TEST_SUITE_P(Tiny, EqualizeEveryModel, ::testing::ValuesIn(golden_models()),
                          [](const auto& test) { return test.param; });
 
+TEST(Equalize, TrainedModelsStayTheSame) {
+  ThreadPool threads(2);
+  for (const auto& model : testing::trained_models()) {
+    const double found = difference(logits(equalized(model, threads), threads, 8), logits(model, threads, 8));
+    std::printf("%s: %.1e of the range\n", model->path().c_str(), found);
+    EXPECT_LE(found, kSameFunction);
+  }
+}
+
 TEST(Equalize, ASecondPassChangesNothing) {
   ThreadPool threads(2);
   const auto model = open_golden("llama"), once = equalized(model, threads), twice = equalized(once, threads);

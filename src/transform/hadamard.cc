@@ -1,7 +1,6 @@
 #include "transform/hadamard.h"
 
-#include <algorithm>
-#include <cassert>
+#include "base/vector_clones.h"
 
 namespace bitloom {
 namespace {
@@ -160,7 +159,7 @@ std::optional<int64_t> hadamard_core(int64_t n) {
   return std::nullopt;
 }
 
-void walsh_hadamard(double* x, int64_t order, int64_t width) {
+BITLOOM_VECTOR_CLONES void walsh_hadamard(double* x, int64_t order, int64_t width) {
   for (int64_t half = width; half < order * width; half *= 2) {
     for (int64_t block = 0; block < order * width; block += 2 * half) {
       double* low = x + block;

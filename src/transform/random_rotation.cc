@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/rng.h"
+#include "base/vector_clones.h"
 #include "transform/hadamard.h"
 
 namespace bitloom {
@@ -25,6 +26,24 @@ void remove_projections(double* row, const double* basis, int64_t count, int64_t
     double dot = 0;
     for (int64_t i = 0; i < n; ++i) dot += row[i] * other[i];
     for (int64_t i = 0; i < n; ++i) row[i] -= dot * other[i];
+  }
+}
+
+/// y [m] += x [m] M, M [m, m].
+BITLOOM_VECTOR_CLONES void add_row_products(const double* matrix, int64_t m, const double* x, double* y) {
+  for (int64_t b = 0; b < m; ++b) {
+    const double* row = matrix + b * m;
+    for (int64_t c = 0; c < m; ++c) y[c] += row[c] * x[b];
+  }
+}
+
+/// y [m, width] += M^T x, x [m, width].
+BITLOOM_VECTOR_CLONES void add_products(const double* matrix, int64_t m, const double* x, int64_t width, double* y) {
+  for (int64_t b = 0; b < m; ++b) {
+    for (int64_t c = 0; c < m; ++c) {
+      const double factor = matrix[b * m + c];
+      for (int64_t i = 0; i < width; ++i) y[c * width + i] += factor * x[b * width + i];
+    }
   }
 }
 
@@ -64,21 +83,14 @@ RandomRotation::RandomRotation(int64_t n, uint64_t seed, uint64_t stream) : size
 
 // x [2^k, m, width]: the rows of each block of m mixed by M^T.
 void RandomRotation::apply_core(double* x, int64_t width) const {
-  const int64_t m = core_size_, block_size = m * width;
+  const int64_t block_size = core_size_ * width;
   std::vector<double> mixed(static_cast<size_t>(block_size));
   for (double* block = x; block < x + size_ * width; block += block_size) {
     std::fill(mixed.begin(), mixed.end(), 0.0);
-    for (int64_t b = 0; b < m; ++b) {
-      const double* row = core_.data() + b * m;
-      const double* from = block + b * width;
-      if (width == 1) {
-        for (int64_t c = 0; c < m; ++c) mixed[static_cast<size_t>(c)] += row[c] * *from;
-        continue;
-      }
-      double* to = mixed.data();
-      for (int64_t c = 0; c < m; ++c, to += width) {
-        for (int64_t i = 0; i < width; ++i) to[i] += row[c] * from[i];
-      }
+    if (width == 1) {
+      add_row_products(core_.data(), core_size_, block, mixed.data());
+    } else {
+      add_products(core_.data(), core_size_, block, width, mixed.data());
     }
     std::copy(mixed.begin(), mixed.end(), block);
   }

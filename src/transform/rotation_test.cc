@@ -148,19 +148,13 @@ TEST(Rotation, SpreadsOutliers) {
   EXPECT_LT(peak(*rotated), 2.0);
 }
 
-TEST(Rotation, TheDemoStaysTheSame) {
+TEST(Rotation, TrainedModelsStayTheSame) {
   ThreadPool threads(2);
-  const auto model = Checkpoint::open(testing::kDemo);
-  EXPECT_LE(difference(logits(rotate(model, kBoth, 1), threads), logits(model, threads)), kSameFunction);
-}
-
-TEST(Rotation, SmolLm2StaysTheSame) {
-  BITLOOM_REQUIRE_SMOLLM2();
-  ThreadPool threads(2);
-  const auto model = Checkpoint::open(testing::smollm2_path());
-  const double found = difference(logits(rotate(model, kBoth, 1), threads, 8), logits(model, threads, 8));
-  std::printf("SmolLM2: %.1e of the range\n", found);
-  EXPECT_LE(found, kSameFunction);
+  for (const auto& model : testing::trained_models()) {
+    const double found = difference(logits(rotate(model, kBoth, 1), threads, 8), logits(model, threads, 8));
+    std::printf("%s: %.1e of the range\n", model->path().c_str(), found);
+    EXPECT_LE(found, kSameFunction);
+  }
 }
 
 }  // namespace

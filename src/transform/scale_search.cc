@@ -82,10 +82,12 @@ double scaled_rounding_loss(const RowSource& w, const Linear& linear, std::span<
     const int64_t begin = tile * kTileRows, count = std::min(kTileRows, rows - begin);
     std::vector<float> difference(static_cast<size_t>(count * width)), product(difference.size());
     w.decode_rows(begin, begin + count, difference.data());
-    for (size_t i = 0; i < difference.size(); ++i) {
-      const double back =
-          static_cast<double>(q[static_cast<size_t>(begin * width) + i]) / s[i % static_cast<size_t>(width)];
-      difference[i] = static_cast<float>(back - static_cast<double>(difference[i]));
+    for (int64_t r = 0; r < count; ++r) {
+      const float* back = q.data() + (begin + r) * width;
+      float* d = difference.data() + r * width;
+      for (int64_t c = 0; c < width; ++c) {
+        d[c] = static_cast<float>(static_cast<double>(back[c]) / s[static_cast<size_t>(c)] - static_cast<double>(d[c]));
+      }
     }
     sgemm(Transpose::kNo, Transpose::kNo, count, width, width, 1.0f, difference.data(), width, h.data(), width, 0.0f,
           product.data(), width);

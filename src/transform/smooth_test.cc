@@ -65,6 +65,15 @@ TEST_P(SmoothEveryModel, KeepsTheFunction) {
 INSTANTIATE_TEST_SUITE_P(Tiny, SmoothEveryModel, ::testing::ValuesIn(golden_models()),
                          [](const auto& test) { return test.param; });
 
+TEST(Smooth, TrainedModelsStayTheSame) {
+  ThreadPool threads(2);
+  for (const auto& model : testing::trained_models()) {
+    const double found = difference(logits(smoothed(model, 0.5, threads), threads, 8), logits(model, threads, 8));
+    std::printf("%s: %.1e of the range\n", model->path().c_str(), found);
+    EXPECT_LE(found, kSameFunction);
+  }
+}
+
 // With alpha = 1/2 inputs and weights end with the same maxima: max|X_j| / s_j = max|W_j| s_j = sqrt of the product.
 TEST(Smooth, BalancesInputsAndWeights) {
   ThreadPool threads(2);

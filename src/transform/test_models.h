@@ -31,7 +31,12 @@ inline std::shared_ptr<const Checkpoint> open_golden(const std::string& model) {
   return Checkpoint::open(golden("forward/" + model));
 }
 
-constexpr const char* kDemo = "assets/demo";
+/// Trained models: the demo's, and SmolLM2 where it has been fetched.
+inline std::vector<std::shared_ptr<const Checkpoint>> trained_models() {
+  std::vector<std::shared_ptr<const Checkpoint>> models = {Checkpoint::open("assets/demo")};
+  if (const std::string path = smollm2_path(); !path.empty()) models.push_back(Checkpoint::open(path));
+  return models;
+}
 
 /// Logits of one sequence of arbitrary tokens.
 inline std::vector<float> logits(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads,

@@ -1,0 +1,28 @@
+#include "round/lattice.h"
+
+#include <algorithm>
+
+namespace bitloom {
+
+Lattice::Lattice(const QuantSpec& spec) : asymmetric_(spec.asymmetric) {
+  Grid grid = grid_of(spec.format);
+  levels_ = std::move(grid.levels);
+  codes_ = std::move(grid.codes);
+  decode_ = std::move(grid.decode);
+  if (!asymmetric_) return;
+  const int count = 1 << bits_of(spec.format);
+  levels_.clear(), codes_.clear();
+  for (int code = 0; code < count; ++code) {
+    levels_.push_back(static_cast<float>(code));
+    codes_.push_back(static_cast<uint8_t>(code));
+  }
+}
+
+Lattice::Enclosure Lattice::enclose(float y, uint8_t zero) const {
+  if (asymmetric_) y += static_cast<float>(zero);
+  const int last = static_cast<int>(levels_.size()) - 1;
+  const auto above = static_cast<int>(std::upper_bound(levels_.begin(), levels_.end(), y) - levels_.begin());
+  return {std::max(above - 1, 0), std::min(above, last)};
+}
+
+}  // namespace bitloom
