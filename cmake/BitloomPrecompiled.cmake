@@ -2,7 +2,8 @@
 # Sources include what they use all the same; -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON builds without (clang-tidy does).
 #
 # GCC accepts a precompiled header only where flags and macros are the same. So there are two, one for libraries and one
-# for tests (GoogleTest's macros), and what a few sources need besides (OpenMP) is set on those sources alone.
+# for tests (GoogleTest's macros), and what a few sources need besides (OpenMP) is set on those sources alone, with
+# SKIP_PRECOMPILE_HEADERS where GCC says "not used because".
 # Only <...> includes: an absolute path in it would make every checkout's differ, and ccache miss.
 set(BITLOOM_PRECOMPILED
   <algorithm> <array> <cmath> <cstdint> <cstring> <filesystem> <functional> <limits> <map> <memory> <optional> <span>
