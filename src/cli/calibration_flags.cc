@@ -1,6 +1,5 @@
 #include "cli/calibration_flags.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "base/error.h"
@@ -21,7 +20,7 @@ ActivationPrecision parse_precision(const std::string& text) {
 
 }  // namespace
 
-void add_calibration_flags(CLI::App& app, CalibrationFlags& flags) {
+void add_calibration_flags(FlagSet& app, CalibrationFlags& flags) {
   app.add_option("--calib", flags.file, "text to calibrate on (default: a built-in mixed text)")->type_name("FILE");
   app.add_option("--calib-format", flags.format, "plain, hf-rows, jsonl:FIELD or tokens")->capture_default_str();
   app.add_option("--calib-rule", flags.rule, "how sequences are chosen: gptq, packed, rows")->capture_default_str();

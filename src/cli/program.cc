@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <new>
@@ -68,60 +67,15 @@ const Verb& find_verb(const Arguments& arguments) {
   refuse_unknown_verb(arguments[0]);
 }
 
-std::vector<std::string> flags_of(const CLI::App& app) {
-  std::vector<std::string> flags;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_snames()) flags.push_back("-" + name);
-    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
-  }
-  return flags;
-}
-
-std::string shown_name(const CLI::Option& option) {
-  return option.get_positional() ? option.get_name(true) : "--" + option.get_lnames().front();
-}
-
-// CLI11's complaints in our words.
-std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
-  const std::string text = error.what();
-  for (const CLI::Option* option : app.get_options())
-    if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && option->get_required() && option->count() == 0)
-      return shown_name(*option) + " is required";
-  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
-    return text.substr(0, text.find(':')) + " needs a value";
-  constexpr std::string_view kConversion = "Could not convert: ";  // only numbers are converted
-  return text.starts_with(kConversion) ? text.substr(kConversion.size()) + ": not a number" : text;
-}
-
-// CLI11 reports a missing flag before an unknown one, but the unknown one is usually the missing one misspelt.
-[[noreturn]] void refuse_flags(const Verb& verb, const CLI::App& app, const CLI::ParseError& error) {
-  const std::string hint = fmt::format("; see 'bitloom {} --help'", verb.name);
-  const std::vector<std::string> rest = app.remaining();
-  for (const std::string& word : rest) {
-    if (word.size() < 2 || word[0] != '-') continue;
-    const std::string flag = word.substr(0, word.find('='));
-    const std::string guess = flag.starts_with("--") ? did_you_mean(flag, flags_of(app)) : "";
-    misuse("{}: unknown flag {}{}{}", verb.name, flag, guess, hint);
-  }
-  if (!rest.empty()) misuse("{}: unexpected argument '{}'{}", verb.name, rest.front(), hint);
-  misuse("{}: {}{}", verb.name, complaint(app, error), hint);
-}
-
 int run_verb(const Verb& verb, Arguments rest) {
   Session session;
-  CLI::App app(verb.summary, "bitloom " + verb.name);
-  const std::function<void()> work = verb.setup(app, session);
-  app.set_help_flag("-h,--help", "show this");
-  try {
-    std::reverse(rest.begin(), rest.end());  // CLI11 takes arguments from the back
-    app.parse(rest);
-  } catch (const CLI::CallForHelp&) {
-    write_output(verb_help(verb, app));
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    refuse_flags(verb, app, error);
+  FlagSet flags(verb.name);
+  const std::function<void()> work = verb.setup(flags, session);
+  if (flags.parse(std::move(rest))) {
+    work();
+  } else {
+    write_output(verb_help(verb, flags));
   }
-  work();
   return 0;
 }
 

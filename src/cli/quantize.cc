@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/calibration_flags.h"
@@ -80,7 +78,7 @@ void quantize(const Flags& flags, Session& session) {
   session.show(record, summary(flags, result, session.bold()));
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
   app.add_option("OUT,-o,--output", flags->out, "directory to write; appears only when complete")

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "cli/common_flags.h"
@@ -18,7 +17,7 @@ constexpr int64_t kMaxContext = int64_t{1} << 24;
 
 }  // namespace
 
-void add_text_flags(CLI::App& app, TextFlags& flags, int64_t usual_context) {
+void add_text_flags(FlagSet& app, TextFlags& flags, int64_t usual_context) {
   app.add_option("-f,--text", flags.file, "text to score")->type_name("FILE")->required();
   app.add_option("--text-format", flags.format, "plain, hf-rows or jsonl:FIELD")
       ->type_name("FORMAT")

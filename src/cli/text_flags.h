@@ -4,13 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "cli/flags.h"
 #include "cli/session.h"
 #include "eval/windows.h"
 #include "model/checkpoint.h"
-
-namespace CLI {
-class App;
-}
 
 namespace bitloom {
 
@@ -21,7 +18,7 @@ struct TextFlags {
 };
 
 /// --text, --text-format, --protocol, -c, --windows, --bos. `usual_context` is for the help text.
-void add_text_flags(CLI::App& app, TextFlags& flags, int64_t usual_context);
+void add_text_flags(FlagSet& app, TextFlags& flags, int64_t usual_context);
 
 struct EvaluationText {
   std::string file, format, sha256, text;
