@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "pipeline/block_scaling.h"
 #include "pipeline/calibration_stream.h"
+#include "pipeline/kept_statistics.h"
 #include "pipeline/matrix_rounder.h"
 #include "pipeline/walk_needs.h"
 #include "transform/bias_correction.h"
@@ -124,19 +125,42 @@ class Walk {
   WalkTimes times_;
 };
 
+/// The whole matrix in fp32. Rewritten weights are computed whenever they are decoded, and a walk decodes them for
+/// every chunk.
+RowSourcePtr in_memory(const RowSource& rows, ThreadPool& threads) {
+  constexpr int64_t kTileRows = 64;
+  std::vector<float> values(static_cast<size_t>(rows.rows() * rows.cols()));
+  threads.parallel_for((rows.rows() + kTileRows - 1) / kTileRows, [&](int64_t tile) {
+    const int64_t begin = tile * kTileRows, end = std::min(rows.rows(), begin + kTileRows);
+    rows.decode_rows(begin, end, values.data() + begin * rows.cols());
+  });
+  return dense_matrix(rows.rows(), rows.cols(), std::move(values));
+}
+
+BlockWeights load_for_walk(const Checkpoint& model, int block, ThreadPool& threads) {
+  BlockWeights weights = load_block_weights(model, block);
+  for (const Site& site : linear_sites(model.graph(), block)) {
+    if (!model.is_edited(site.linear->weight)) continue;
+    LinearWeights& of_site = weights_of(model.graph().blocks[static_cast<size_t>(block)], *site.linear, weights);
+    of_site.weight = in_memory(*of_site.weight, threads);
+    model.release(site.linear->weight);
+  }
+  return weights;
+}
+
 struct Walk::BlockState {
   BlockState(const Walk& walk, int b)
       : index(b),
         model(walk.task_.model),
-        original(load_block_weights(*model, b)),
+        original(load_for_walk(*model, b, walk.context_.threads)),
         current(original),
         float_runner(walk.graph_, b, original, walk.rope_of(b)),
         runner(walk.graph_, b, current, walk.rope_of(b)) {}
 
   /// Other weights that compute the same.
-  void rewrite(std::shared_ptr<const Checkpoint> rewritten) {
+  void rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool& threads) {
     model = std::move(rewritten);
-    original = load_block_weights(*model, index);
+    original = load_for_walk(*model, index, threads);
     current = original;
   }
 
@@ -154,14 +178,19 @@ void Walk::run_block(int block) {
   if (state.finished) state.outcome = journal_.load(block);
   scale(state);
   Statistics statistics;
-  if (!state.finished && options_.order == WalkOrder::kBlock) {
+  const bool at_once = options_.order == WalkOrder::kBlock && options_.statistics_in.empty();
+  if (!state.finished && at_once) {
     statistics = wanted_of_block(block);
     look_at(state, statistics);
   }
   for (const SiteInput input : kSiteInputs) {
-    if (options_.order != WalkOrder::kBlock) gather(state, input, statistics);
+    if (!at_once) gather(state, input, statistics);
     const auto of_input = statistics.find(input);
-    round_sites(state, input, of_input == statistics.end() ? nullptr : &of_input->second);
+    const bool known = of_input != statistics.end();
+    if (known && !options_.statistics_out.empty()) {
+      keep_statistics(options_.statistics_out, block, input, of_input->second);
+    }
+    round_sites(state, input, known ? &of_input->second : nullptr);
     statistics.erase(input);
   }
   leave(state);
@@ -192,7 +221,7 @@ void Walk::scale(BlockState& state) {
   for (const auto& [name, rows] : edits.tensors) {
     if (!state.finished && !task_.steps.contains(name)) state.outcome.rewritten[name] = rows->decode_all();
   }
-  state.rewrite(Checkpoint::edited(task_.model, std::move(edits)));
+  state.rewrite(Checkpoint::edited(task_.model, edits), context_.threads);
   advance_progress(state.index, cost_of(state.index).scale, "scales");
 }
 
@@ -203,6 +232,9 @@ void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
   const int64_t width = width_of_input(graph_, state.index, input);
   InputStatistics* of_input = looks ? &statistics.emplace(input, InputStatistics(width)).first->second : nullptr;
   if (looks && needs.cross) of_input->cross.emplace(width);
+  if (looks && !options_.statistics_in.empty()) {
+    *of_input = load_statistics(options_.statistics_in, state.index, input, width, needs.cross);
+  }
   for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
     const std::span<const float> f = reach(float_, c, state.float_runner, input);
     const std::span<const float> x = quantized_ ? reach(quantized_, c, state.runner, input) : f;
