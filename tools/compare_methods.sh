@@ -11,7 +11,7 @@ model=$1 text=$2 calibration=${3:-}
 formats=${FORMATS:-int4-g64 int3-g64 int2-g64}
 methods=${METHODS:-nearest mse gptq:natural gptq gptq:act-order gptaq adaround hadamard+gptq awq awq+gptq}
 samples=${SAMPLES:-16} seq=${SEQ:-1024} context=${CONTEXT:-512} windows=${WINDOWS:-10}
-bitloom=build/release/bitloom
+bitloom=${BITLOOM:-build/release/bitloom}
 out=build/compare/$(basename "$model")
 mkdir -p "$out"
 reference=$out/reference-$context-$windows.kl

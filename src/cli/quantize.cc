@@ -24,6 +24,7 @@ struct Flags {
 
 /// Where the time of a calibrated run went.
 std::string times_text(const WalkTimes& times) {
+  if (times.tokens == 0) return fmt::format("rounding {}, from kept statistics\n", format_duration(times.rounding));
   const double forward = std::max(times.forward, 1e-9);
   return fmt::format(
       "forward passes {}, statistics {}, rewrites {}, rounding {}: {:.2f} times the forward passes over {} tokens\n",

@@ -41,8 +41,8 @@ void add_text_flags(FlagSet& app, TextFlags& flags, int64_t usual_context) {
 
 namespace {
 
-/// Of the text that is scored, how much the model was calibrated on; nothing when the model's manifest does not say what
-/// it was calibrated on.
+/// Of the text that is scored, how much the model was calibrated on; nothing when the model's manifest does not say
+/// what it was calibrated on.
 std::optional<ContainedShare> share_calibrated_on(const Checkpoint& model, const TextWindows& windows) {
   const std::string manifest = (std::filesystem::path(model.path()) / kManifestFile).string();
   if (model.kind() != CheckpointKind::kBitloom || !std::filesystem::exists(manifest)) return std::nullopt;
@@ -93,19 +93,19 @@ EvaluationText cut_evaluation_text(const TextFlags& flags, const Checkpoint& mod
 
 Json provenance(const EvaluationText& text, const Checkpoint& model) {
   Json facts = {{"bitloom", version()},
-          {"model", model.path()},
-          {"protocol", to_string(text.options.protocol)},
-          {"protocol_description", text.windows.description},
-          {"context", text.options.context},
-          {"bos", to_string(text.options.bos)},
-          {"windows", text.windows.windows.size()},
-          {"tokens", text.windows.scored_tokens},
-          {"text", text.file},
-          {"text_format", text.format},
-          {"text_sha256", text.sha256},
-          {"text_tokens", text.windows.text_tokens},
-          {"tokenizer", model.tokenizer().describe()},
-          {"tokenizer_sha256", model.tokenizer().hash()}};
+                {"model", model.path()},
+                {"protocol", to_string(text.options.protocol)},
+                {"protocol_description", text.windows.description},
+                {"context", text.options.context},
+                {"bos", to_string(text.options.bos)},
+                {"windows", text.windows.windows.size()},
+                {"tokens", text.windows.scored_tokens},
+                {"text", text.file},
+                {"text_format", text.format},
+                {"text_sha256", text.sha256},
+                {"text_tokens", text.windows.text_tokens},
+                {"tokenizer", model.tokenizer().describe()},
+                {"tokenizer_sha256", model.tokenizer().hash()}};
   if (text.calibrated_on) facts["calibrated_on_share"] = *text.calibrated_on;
   return facts;
 }

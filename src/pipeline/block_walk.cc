@@ -111,6 +111,7 @@ class Walk {
                                SiteInput input);
   void leave(BlockState& state);
   void leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const;
+  double weights_to_round(int block, SiteInput input) const;
   void check_seen(int block, SiteInput input, const InputStatistics& statistics) const;
   bool corrects_bias(const std::string& tensor) const;
 
@@ -295,6 +296,7 @@ void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics
   if (!state.finished && statistics != nullptr) check_seen(state.index, input, *statistics);
   const Timed timed(times_.rounding);
   MatrixRounder rounder(statistics, context_.threads);
+  const double weights_of_input = weights_to_round(state.index, input);
   for (const Site& site : linear_sites(graph_, state.index)) {
     const std::string& name = site.linear->weight;
     const auto step = task_.steps.find(name);
@@ -315,8 +317,18 @@ void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics
     state.outcome.sites.push_back(std::move(record));
     if (corrects_bias(name)) correct_bias(state, site, *before, *statistics);
     if (!float_) task_.model->release(name);
+    const auto weights_here = static_cast<double>(site.linear->out * site.linear->in);
+    advance_progress(state.index, cost_of(state.index).round.at(input) * weights_here / weights_of_input, name);
   }
-  if (!state.finished) advance_progress(state.index, cost_of(state.index).round.at(input), to_string(input));
+}
+
+double Walk::weights_to_round(int block, SiteInput input) const {
+  double weights = 0;
+  for (const Site& site : linear_sites(graph_, block)) {
+    if (site.input != input || !task_.steps.contains(site.linear->weight)) continue;
+    weights += static_cast<double>(site.linear->out * site.linear->in);
+  }
+  return weights;
 }
 
 /// Nothing can be learned from tokens that a layer never sees.
