@@ -1,6 +1,7 @@
 #pragma once
 // Flags that turn a file into the windows that an evaluation scores, and what must be said with every figure.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct EvaluationText {
   std::string file, format, sha256, text;
   WindowOptions options;
   TextWindows windows;
+  std::optional<double> calibrated_on;  // share of it that the model was calibrated on, where that is known
 };
 
 /// Reads, tokenizes and cuts. Warns when the context is longer than the model was made for.

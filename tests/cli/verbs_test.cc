@@ -57,8 +57,8 @@ TEST_F(Verbs, QuantizeShowsNoErrorOfMatricesTakenOver) {
   write_bytes(dir.file("down.yaml"), "version: 1\nname: down\nsteps:\n  - quantize: int8-row\n    targets: [down]\n");
   const Outcome outcome = run_bitloom({"quantize", model(), dir.file("out"), "--recipe", dir.file("down.yaml")});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  const std::regex taken(R"(\n *int4-g32( +\S+){5}( +-){4} *\n)");
-  const std::regex rounded(R"(\n *int8-row( +\S+){5}( +[0-9.e-]*[0-9][0-9.e-]*){4} *\n)");
+  const std::regex taken(R"(\n *int4-g32 +taken over( +\S+){5}( +-){4} *\n)");
+  const std::regex rounded(R"(\n *int8-row +nearest( +\S+){5}( +[0-9.e-]*[0-9][0-9.e-]*){4} *\n)");
   EXPECT_TRUE(std::regex_search(outcome.out, taken)) << outcome.out;
   EXPECT_TRUE(std::regex_search(outcome.out, rounded)) << outcome.out;
 }
