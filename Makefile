@@ -31,8 +31,8 @@ check:
 	@python3 tools/check_layers.py
 	@python3 tools/check_budgets.py
 
-tidy: build
-	@find src -name '*.cc' | xargs -n 4 -P "$$(nproc)" clang-tidy --quiet -p $(RELEASE)
+tidy: packages
+	@tools/tidy.sh
 
 format:
 	@find src -name '*.cc' -o -name '*.h' | xargs clang-format -i

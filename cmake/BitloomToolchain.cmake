@@ -2,15 +2,17 @@
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 
 # "Dev": quick to build, asserts on, good stack traces.
 set(CMAKE_CXX_FLAGS_DEV "-O1 -g1 -fno-omit-frame-pointer")
 
+# ccache shares objects between checkouts: paths inside this one are hashed as relative, and the precompiled headers
+# (BitloomPrecompiled.cmake) need the sloppiness that ccache's manual asks for.
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
 endif()
 
 add_library(bitloom_options INTERFACE)
@@ -18,8 +20,11 @@ add_library(bitloom_options INTERFACE)
 # -ffp-contract=off for the same reason: an FMA formed here and not there would change codes between compilers.
 target_compile_options(bitloom_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wcast-qual -Werror -ffp-contract=off)
+target_link_libraries(bitloom_options INTERFACE fmt::fmt)  # its macro must be the same wherever its header is precompiled
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  target_compile_options(bitloom_options INTERFACE -Wno-restrict)  # false alarms in std::string: GCC bug 105651
+  # False alarms inside std::string (GCC bug 105651), all but the first where it comes from a precompiled header.
+  target_compile_options(bitloom_options INTERFACE -Wno-restrict -Wno-stringop-overflow
+    -Wno-stringop-overread -Wno-array-bounds)
 endif()
 if(BITLOOM_ASSERTS)
   target_compile_options(bitloom_options INTERFACE -UNDEBUG)

@@ -2,10 +2,12 @@
 """Writes a llama-shaped, sharded bf16 checkpoint of any size, to see that memory stays bounded on models that do not fit.
 
     tools/make_big_model.py build/big --size 8G
+    tools/make_big_model.py build/big70 --shape 70b --layers 3      # blocks as wide as those of a 70B model
 
 Weights are pseudo-random with heavy tails (Student's t, 5 degrees of freedom), the same bytes for the same arguments; a block of
 1 MiB is drawn once and reused from changing offsets, so the disk is the limit, not Python. There is no tokenizer: the
-model can be quantized and verified, not talked to. Needs Python alone.
+model can be quantized and verified, not talked to; tokens.txt holds random ids to calibrate on (--calib-format tokens).
+Needs Python alone.
 """
 import argparse
 import array
@@ -19,6 +21,7 @@ import sys
 
 BLOCK_VALUES = 1 << 19
 VOCAB = 32000
+TOKENS = 1 << 16
 
 
 def parse_size(text):
@@ -54,8 +57,13 @@ def shape_of(size):
     raise SystemExit(f"--size {size} is too small; at least {2 * (2 * VOCAB * 256 + 4 * layer_values(256))} bytes")
 
 
+def head_dim_of(hidden):
+    """Of the 70B shape 64 heads, 8 of them with keys and values; else heads of 64, a quarter of them with."""
+    return 128 if hidden == 8192 else 64
+
+
 def layer_tensors(hidden):
-    kv, mlp = hidden // 4, hidden * 7 // 2
+    kv, mlp = hidden // (8 if hidden == 8192 else 4), hidden * 7 // 2
     return [("input_layernorm", [hidden]), ("mlp.down_proj", [hidden, mlp]), ("mlp.gate_proj", [mlp, hidden]),
             ("mlp.up_proj", [mlp, hidden]), ("post_attention_layernorm", [hidden]), ("self_attn.k_proj", [kv, hidden]),
             ("self_attn.o_proj", [hidden, hidden]), ("self_attn.q_proj", [hidden, hidden]), ("self_attn.v_proj", [kv, hidden])]
@@ -76,8 +84,8 @@ def tensors_of(hidden, layers):
 
 def config_of(hidden, layers):
     return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": VOCAB, "hidden_size": hidden,
-            "intermediate_size": hidden * 7 // 2, "num_hidden_layers": layers, "num_attention_heads": hidden // 64,
-            "num_key_value_heads": hidden // 256, "head_dim": 64, "max_position_embeddings": 2048, "rms_norm_eps": 1e-05,
+            "intermediate_size": hidden * 7 // 2, "num_hidden_layers": layers, "num_attention_heads": hidden // head_dim_of(hidden),
+            "num_key_value_heads": hidden // (1024 if hidden == 8192 else 256), "head_dim": head_dim_of(hidden), "max_position_embeddings": 2048, "rms_norm_eps": 1e-05,
             "rope_theta": 10000.0, "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
             "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2, "torch_dtype": "bfloat16"}
 
@@ -117,11 +125,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out")
     parser.add_argument("--size", default="8G", type=parse_size, help="bytes of weights, about (default 8G)")
+    parser.add_argument("--shape", choices=["70b"], help="hidden 8192, ffn 28672, 64 heads, 8 with keys and values")
+    parser.add_argument("--layers", type=int, default=3, help="with --shape")
     parser.add_argument("--shard-size", default="2G", type=parse_size)
     parser.add_argument("--seed", default=1, type=int)
     args = parser.parse_args()
 
-    hidden, layers = shape_of(args.size)
+    hidden, layers = (8192, args.layers) if args.shape else shape_of(args.size)
+    args.size = 2 * sum(math.prod(shape) for _, shape in tensors_of(hidden, layers))
     os.makedirs(args.out, exist_ok=False)
     if shutil.disk_usage(args.out).free < args.size * 1.01:
         raise SystemExit(f"{args.out}: not enough free disk space for {args.size} bytes")
@@ -144,6 +155,8 @@ def main():
             json.dump({"metadata": {"total_size": total}, "weight_map": weight_map}, file, indent=1)
     with open(os.path.join(args.out, "config.json"), "w") as file:
         json.dump(config_of(hidden, layers), file, indent=2)
+    with open(os.path.join(args.out, "tokens.txt"), "w") as file:
+        file.write(" ".join(str(rng.randrange(VOCAB)) for _ in range(TOKENS)) + "\n")
     print(f"{args.out}: {layers} layers of width {hidden}, {total / 2**30:.2f} GiB in {len(shards)} files")
 
 

@@ -27,9 +27,13 @@ CalibrationText read_calibration_text(const std::string& file) {
        kFolder, kFile);
 }
 
-Documents::Documents(const CalibrationText& text, const CalibrationFormat& format, const Tokenizer& tokenizer,
+Documents::Documents(const CalibrationText& text, const CalibrationFormat& format, const Tokenizer* tokenizer,
                      int64_t vocab_size)
-    : tokenizer_(&tokenizer), vocab_size_(vocab_size), origin_(text.origin) {
+    : tokenizer_(tokenizer), vocab_size_(vocab_size), origin_(text.origin) {
+  if (!format.tokens && tokenizer == nullptr) {
+    refuse("{}: a text to calibrate on needs a tokenizer, and the model has none; give token ids (format tokens)",
+           origin_);
+  }
   if (format.tokens) {
     for (std::vector<int32_t>& ids : parse_token_lines(text.bytes, vocab_size, origin_))
       ids_.emplace_back(std::move(ids));
@@ -54,7 +58,7 @@ const std::vector<int32_t>& Documents::tokens(int64_t document) {
 }
 
 void Documents::append_to(std::vector<int32_t>& stream, int64_t document) {
-  if (!stream.empty()) {
+  if (!stream.empty() && tokenizer_ != nullptr) {
     const std::optional<int32_t> eos = tokenizer_->eos_id();
     if (!eos) {
       const std::vector<int32_t> gap = tokenizer_->encode("\n\n", false);
@@ -73,6 +77,9 @@ std::vector<int32_t> Documents::joined() {
   return stream;
 }
 
-std::string Documents::joint_name() const { return tokenizer_->eos_id() ? "EOS" : "\"\\n\\n\""; }
+std::string Documents::joint_name() const {
+  if (tokenizer_ == nullptr) return "nothing";
+  return tokenizer_->eos_id() ? "EOS" : "\"\\n\\n\"";
+}
 
 }  // namespace bitloom

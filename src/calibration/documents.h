@@ -23,8 +23,9 @@ CalibrationText read_calibration_text(const std::string& file);
 
 class Documents {
  public:
-  /// Splits and checks the text. Errors as sample_calibration(). `tokenizer` must outlive this.
-  Documents(const CalibrationText& text, const CalibrationFormat& format, const Tokenizer& tokenizer,
+  /// Splits and checks the text. Errors as sample_calibration(). `tokenizer` must outlive this;
+  /// null for a model without one: token ids only, joined by nothing.
+  Documents(const CalibrationText& text, const CalibrationFormat& format, const Tokenizer* tokenizer,
             int64_t vocab_size);
 
   int64_t count() const { return static_cast<int64_t>(ids_.size()); }

@@ -65,14 +65,14 @@ std::string CalibrationSet::ids_sha256() const {
   return sha256_hex(bytes);
 }
 
-CalibrationSet sample_calibration(const Tokenizer& tokenizer, int64_t vocab_size, const CalibrationOptions& options) {
+CalibrationSet sample_calibration(const Tokenizer* tokenizer, int64_t vocab_size, const CalibrationOptions& options) {
   check(options);
   CalibrationText text = read_calibration_text(options.file);
   CalibrationSet set;
   set.options = options;
   set.source = text.source;
   set.sha256 = sha256_hex(text.bytes);
-  set.tokenizer_sha256 = tokenizer.hash();
+  if (tokenizer != nullptr) set.tokenizer_sha256 = tokenizer->hash();
   Documents documents(text, options.format, tokenizer, vocab_size);
   std::string().swap(text.bytes);  // the documents hold what they need
   Selection selection = select(documents, options);

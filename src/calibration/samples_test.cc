@@ -49,7 +49,7 @@ CalibrationSet sample(const std::string& content, const std::string& rule, const
   const TempDir dir;
   testing::write_file(dir.file("t"), content);
   try {
-    return sample_calibration(tokenizer, kDemoVocabulary, options(rule, dir.file("t"), format, samples, length, seed));
+    return sample_calibration(&tokenizer, kDemoVocabulary, options(rule, dir.file("t"), format, samples, length, seed));
   } catch (const Error& error) {  // the path is a random one
     throw Error(error.kind(), std::string(error.what()).substr(dir.path().size() + 1));
   }
@@ -79,7 +79,7 @@ TEST(SampleCalibration, MakesTheSelectionsOfAnIndependentImplementation) {
   for (const Json& wanted : cases) {
     SCOPED_TRACE(wanted.dump());
     const CalibrationSet set = sample_calibration(
-        demo(), kDemoVocabulary,
+        &demo(), kDemoVocabulary,
         options(wanted["rule"], wanted["file"], wanted["format"], wanted["samples"], wanted["length"], wanted["seed"]));
     EXPECT_EQ(set.tokens(), wanted["tokens"].get<int64_t>());
     Tokens first = set.sequences.front(), last = set.sequences.back();
@@ -92,7 +92,7 @@ TEST(SampleCalibration, MakesTheSelectionsOfAnIndependentImplementation) {
 }
 
 TEST(SampleCalibration, TakesTheBuiltInTextWhenThereIsNoFile) {
-  const CalibrationSet set = sample_calibration(demo(), kDemoVocabulary, options("gptq", "", "plain", 128, 2048));
+  const CalibrationSet set = sample_calibration(&demo(), kDemoVocabulary, options("gptq", "", "plain", 128, 2048));
   EXPECT_THAT(set.sequences, AllOf(SizeIs(128), Each(SizeIs(2048))));
   EXPECT_EQ(set.tokens(), 128 * 2048);
   EXPECT_EQ(set.source, "built-in mixed text");
@@ -102,14 +102,14 @@ TEST(SampleCalibration, TakesTheBuiltInTextWhenThereIsNoFile) {
                     HasSubstr(" documents")));
   EXPECT_GT(vocabulary_share(set.sequences, kDemoVocabulary), 0.8);  // a small vocabulary made from English
   const CalibrationSet file = sample_calibration(
-      demo(), kDemoVocabulary, options("gptq", "assets/calibration/mixed.txt.xz", "plain", 128, 2048));
+      &demo(), kDemoVocabulary, options("gptq", "assets/calibration/mixed.txt.xz", "plain", 128, 2048));
   EXPECT_EQ(file.source, "mixed.txt.xz");
   EXPECT_EQ(file.sha256, set.sha256);
   EXPECT_EQ(file.sequences, set.sequences);
 }
 
 TEST(SampleCalibration, SaysAllThatDecidesTheData) {
-  const CalibrationSet set = sample_calibration(demo(), kDemoVocabulary, options("rows", kStories, "plain", 4, 16, 5));
+  const CalibrationSet set = sample_calibration(&demo(), kDemoVocabulary, options("rows", kStories, "plain", 4, 16, 5));
   const Json json = to_json(set);
   const auto text = [&](const char* key) { return json[key].get<std::string>(); };
   EXPECT_EQ(text("source"), "calibration.txt");
@@ -128,7 +128,7 @@ TEST(SampleCalibration, SaysAllThatDecidesTheData) {
 
 TEST(SampleCalibration, DependsOnTheSeedAlone) {
   const auto hash = [](uint64_t seed, const char* rule) {
-    return sample_calibration(demo(), kDemoVocabulary, options(rule, kStories, "plain", 16, 64, seed)).ids_sha256();
+    return sample_calibration(&demo(), kDemoVocabulary, options(rule, kStories, "plain", 16, 64, seed)).ids_sha256();
   };
   for (const char* rule : {"gptq", "packed", "rows"}) {
     EXPECT_EQ(hash(3, rule), hash(3, rule));
@@ -187,7 +187,7 @@ TEST(GptqRule, TokenizesOnlyWhatItNeeds) {
   uint64_t also_second = 0;
   while (PythonRandom(also_second).randint(0, 1) != 1) ++also_second;
   const auto run = [&](uint64_t seed) {
-    return sample_calibration(demo(), vocabulary, options("gptq", dir.file("t"), "jsonl:t", 1, 4, seed));
+    return sample_calibration(&demo(), vocabulary, options("gptq", dir.file("t"), "jsonl:t", 1, 4, seed));
   };
   EXPECT_EQ(run(only_first).sequences.size(), 1u);
   EXPECT_THAT(message_of(ErrorKind::kRefused, [&] { run(also_second); }),
@@ -267,13 +267,13 @@ TEST(SampleCalibration, RefusesBrokenFilesWithTheirPlace) {
             "t: line 2: id 4096 is outside the vocabulary (0 to 4095)");
   EXPECT_EQ(refusal("", "gptq", "plain", 1, 2), "t: no text in it (read as plain)");
   const CalibrationOptions absent = options("gptq", "no/such.txt", "plain", 1, 2);
-  EXPECT_THAT(message_of(ErrorKind::kRefused, [&] { sample_calibration(demo(), kDemoVocabulary, absent); }),
+  EXPECT_THAT(message_of(ErrorKind::kRefused, [&] { sample_calibration(&demo(), kDemoVocabulary, absent); }),
               HasSubstr("no/such.txt: cannot open"));
 }
 
 TEST(SampleCalibration, RefusesAsksThatMakeNoSense) {
   const auto misuse_of = [](const CalibrationOptions& asked) {
-    return message_of(ErrorKind::kUsage, [&] { sample_calibration(demo(), kDemoVocabulary, asked); });
+    return message_of(ErrorKind::kUsage, [&] { sample_calibration(&demo(), kDemoVocabulary, asked); });
   };
   EXPECT_EQ(misuse_of(options("gptq", "", "plain", 0, 2048)), "0 calibration samples: must be 1 to 2147483648");
   EXPECT_EQ(misuse_of(options("gptq", "", "plain", 1, 1)), "calibration samples of 1 tokens: must be 2 to 2147483648");

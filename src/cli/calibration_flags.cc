@@ -1,6 +1,5 @@
 #include "cli/calibration_flags.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "base/error.h"
@@ -21,7 +20,7 @@ ActivationPrecision parse_precision(const std::string& text) {
 
 }  // namespace
 
-void add_calibration_flags(CLI::App& app, CalibrationFlags& flags) {
+void add_calibration_flags(FlagSet& app, CalibrationFlags& flags) {
   app.add_option("--calib", flags.file, "text to calibrate on (default: a built-in mixed text)")->type_name("FILE");
   app.add_option("--calib-format", flags.format, "plain, hf-rows, jsonl:FIELD or tokens")->capture_default_str();
   app.add_option("--calib-rule", flags.rule, "how sequences are chosen: gptq, packed, rows")->capture_default_str();
@@ -30,7 +29,7 @@ void add_calibration_flags(CLI::App& app, CalibrationFlags& flags) {
       ->check(integer_from(2))
       ->each([&flags](const std::string&) { flags.length_given = true; });
   app.add_option("--seed", flags.seed, "of every random choice")->capture_default_str();
-  app.add_option("--order", flags.order, "what a layer's inputs have passed: sequential, block, none")
+  app.add_option("--order", flags.order, "quantized before a layer's inputs: sequential, block, none")
       ->capture_default_str();
   app.add_option("--activations", flags.activations, "kept as fp32 or bf16")->capture_default_str();
   app.add_option("--mem", flags.memory, "memory to stay within, as 16G; activations go to a file when they must");
@@ -48,7 +47,8 @@ CalibrationData read_calibration(const CalibrationFlags& flags, const Checkpoint
   options.seed = flags.seed;
   const int64_t positions = model.graph().max_positions;
   if (!flags.length_given && positions > 0) options.length = std::min(options.length, positions);
-  const CalibrationSet set = sample_calibration(model.tokenizer(), model.graph().vocab_size, options);
+  const Tokenizer* tokenizer = options.format.tokens && !model.has_tokenizer() ? nullptr : &model.tokenizer();
+  const CalibrationSet set = sample_calibration(tokenizer, model.graph().vocab_size, options);
   session.progress().log(fmt::format("calibration: {}", set.description));
   CalibrationData data;
   data.sequences = set.sequences;

@@ -5,13 +5,10 @@
 #include <string>
 
 #include "calibration/samples.h"
+#include "cli/flags.h"
 #include "cli/session.h"
 #include "model/checkpoint.h"
 #include "pipeline/quantize_model.h"
-
-namespace CLI {
-class App;
-}
 
 namespace bitloom {
 
@@ -25,7 +22,7 @@ struct CalibrationFlags {
 
 /// --calib, --calib-format, --calib-rule, --samples, --seq, --seed, --order, --activations, --mem, --stats,
 /// --save-stats.
-void add_calibration_flags(CLI::App& app, CalibrationFlags& flags);
+void add_calibration_flags(FlagSet& app, CalibrationFlags& flags);
 
 /// Chooses the sequences. Without --calib the built-in text is used, and said so; without --seq sequences are as long
 /// as the model allows, 2048 at most.

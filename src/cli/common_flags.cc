@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <limits>
 
@@ -15,13 +14,13 @@ constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
 
 }  // namespace
 
-void add_model_flag(CLI::App& app, std::string& model) {
+void add_model_flag(FlagSet& app, std::string& model) {
   app.add_option("MODEL,-m,--model", model, "Hugging Face directory, bitloom directory or GGUF file")
       ->type_name("MODEL")
       ->required();
 }
 
-void add_input_flags(CLI::App& app, InputFlags& input, const std::string& what) {
+void add_input_flags(FlagSet& app, InputFlags& input, const std::string& what) {
   auto* text = app.add_option("-p,--prompt", input.text, what)->type_name("TEXT");
   app.add_option("-f,--file", input.file, "the same from a file; - reads standard input")
       ->type_name("FILE")
@@ -47,13 +46,13 @@ std::function<std::string(const std::string&)> integer_in(int64_t low, int64_t h
 
 std::function<std::string(const std::string&)> integer_from(int64_t low) { return integer_in(low, kUnlimited); }
 
-void add_threads_flag(CLI::App& app, Session& session) {
+void add_threads_flag(FlagSet& app, Session& session) {
   app.add_option("-t,--threads", session.threads, "threads (default: one per processor)")
       ->type_name("N")
       ->check(integer_in(1, 1024));
 }
 
-void add_json_flag(CLI::App& app, Session& session) {
+void add_json_flag(FlagSet& app, Session& session) {
   app.add_flag("--json", session.json, "print one JSON object instead of text");
 }
 

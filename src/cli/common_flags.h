@@ -5,21 +5,18 @@
 #include <optional>
 #include <string>
 
+#include "cli/flags.h"
 #include "cli/session.h"
-
-namespace CLI {
-class App;
-}
 
 namespace bitloom {
 
 /// MODEL, or -m for those used to it. Required.
-void add_model_flag(CLI::App& app, std::string& model);
+void add_model_flag(FlagSet& app, std::string& model);
 /// -p TEXT or -f FILE, one of the two; FILE "-" is standard input.
 struct InputFlags {
   std::optional<std::string> text, file;
 };
-void add_input_flags(CLI::App& app, InputFlags& input, const std::string& what);
+void add_input_flags(FlagSet& app, InputFlags& input, const std::string& what);
 /// Error(kUsage) naming `verb` when neither was given.
 std::string read_input(const InputFlags& input, const std::string& verb);
 
@@ -29,8 +26,8 @@ std::function<std::string(const std::string&)> integer_in(int64_t low, int64_t h
 std::function<std::string(const std::string&)> integer_from(int64_t low);
 
 /// -t, --threads
-void add_threads_flag(CLI::App& app, Session& session);
+void add_threads_flag(FlagSet& app, Session& session);
 /// --json
-void add_json_flag(CLI::App& app, Session& session);
+void add_json_flag(FlagSet& app, Session& session);
 
 }  // namespace bitloom

@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/install_paths.h"
 #include "base/text.h"
 #include "cli/common_flags.h"
 #include "cli/demo_rows.h"
@@ -43,12 +43,13 @@ const std::vector<Preset>& presets() {
 constexpr const char* kText = "assets/demo/evaluation.txt";
 constexpr const char* kStoryteller = "int4-g32";  // the 4-bit model that writes the paragraph, if it is among the rows
 
-// Files that come with bitloom lie in the current directory, or beside the build that runs.
+// Files that come with bitloom lie in the current directory, beside the build that runs, or where it is installed.
 std::string find_asset(const std::string& path, const std::string& hint) {
   if (fs::exists(path)) return path;
-  std::error_code none;
-  const fs::path beside = fs::read_symlink("/proc/self/exe", none).parent_path().parent_path().parent_path() / path;
-  if (!none && fs::exists(beside)) return beside.string();
+  const fs::path place = path;
+  for (const std::string& directory : data_directories(place.parent_path().string())) {
+    if (fs::exists(directory / place.filename())) return (directory / place.filename()).string();
+  }
   misuse("{}: not found; {}", path, hint);
 }
 
@@ -152,7 +153,7 @@ void demo(const Flags& flags, Session& session) {
                            demo_output(plan, scheme)));
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   app.add_option("MODEL,-m,--model", flags->model, "demo (3 M, comes with bitloom), smollm2 (135 M) or any MODEL")
       ->type_name("MODEL")

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "base/error.h"
@@ -132,7 +131,7 @@ void evaluate(const Flags& flags, Session& session) {
   only_save(flags, session);
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
   app.add_option("--ref", flags->reference, "the original: a model, or a file made by --save-ref")

@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-
 #include "cli/common_flags.h"
 #include "cli/text_flags.h"
 #include "cli/verb.h"
@@ -52,7 +50,7 @@ void evaluate(const Flags& flags, Session& session) {
   session.show(record_of(result, text, *model), text_of(result, text, *model));
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
   add_text_flags(app, flags->text, kUsualContext);

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "base/error.h"
@@ -111,7 +110,7 @@ void print(const std::string& name, Session& session) {
   session.show(record, facts_text(facts) + "\n" + codes_table(codes, session.bold()));
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto name = std::make_shared<std::string>();
   app.add_option("NAME", *name, "print every code of this format with its value");
   add_json_flag(app, session);

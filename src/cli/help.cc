@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <vector>
 
@@ -12,23 +11,6 @@ namespace bitloom {
 namespace {
 
 constexpr size_t kColumns = 100;
-
-// "MODEL", "-n, --tokens N", "    --json"
-std::string flag_names(const CLI::Option& option) {
-  if (option.get_positional()) return option.get_name(true);
-  std::string names;
-  for (const std::string& name : option.get_snames()) names += (names.empty() ? "-" : ", -") + name;
-  if (names.empty()) names = "   ";
-  for (const std::string& name : option.get_lnames()) names += (names == "   " ? " --" : ", --") + name;
-  if (option.get_items_expected_max() > 0) names += " " + option.get_type_name();
-  return names;
-}
-
-std::string flag_text(const CLI::Option& option) {
-  std::string text = option.get_description();
-  if (!option.get_default_str().empty()) text += fmt::format(" (default {})", option.get_default_str());
-  return text;
-}
 
 // Breaks between words so that no line is longer than `columns`; lines after the first start with `indent` blanks.
 std::string wrap(const std::string& text, size_t columns, size_t indent) {
@@ -64,18 +46,22 @@ std::string program_help() {
   return text;
 }
 
-std::string verb_help(const Verb& verb, const CLI::App& app) {
+std::string verb_help(const Verb& verb, const FlagSet& flags) {
   std::string text =
       fmt::format("bitloom {}: {}\n\nusage: bitloom {} {}\n\n", verb.name, verb.summary, verb.name, verb.synopsis);
   size_t width = 0;
-  for (const CLI::Option* option : app.get_options()) width = std::max(width, flag_names(*option).size());
+  const std::vector<FlagSet::HelpLine> lines = flags.help_lines();
+  for (const auto& line : lines) width = std::max(width, line.names.size());
   const size_t indent = width + 4;
   for (const bool positional : {true, false})
-    for (const CLI::Option* option : app.get_options()) {
-      if (option->get_positional() != positional) continue;
-      text += fmt::format("  {}  {}\n", pad_width(flag_names(*option), width),
-                          wrap(flag_text(*option), kColumns - indent, indent));
+    for (const auto& line : lines) {
+      if (line.positional != positional) continue;
+      text += fmt::format("  {}  {}\n", pad_width(line.names, width), wrap(line.text, kColumns - indent, indent));
     }
+  if (verb.on_ranks) {
+    text += fmt::format(
+        "\nAs several processes, on one machine or many (docs/clusters.md): mpirun -np N bitloom {} ...\n", verb.name);
+  }
   return text + fmt::format("\nexamples:\n  {}\n  {}\n", verb.examples[0], verb.examples[1]);
 }
 

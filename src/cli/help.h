@@ -10,7 +10,7 @@ namespace bitloom {
 /// `bitloom --help`: every verb with its summary.
 std::string program_help();
 
-/// `bitloom VERB --help`, from the flags that the verb declared on `app`.
-std::string verb_help(const Verb& verb, const CLI::App& app);
+/// `bitloom VERB --help`, from the flags that the verb declared.
+std::string verb_help(const Verb& verb, const FlagSet& flags);
 
 }  // namespace bitloom

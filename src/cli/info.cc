@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <map>
 
@@ -184,7 +183,7 @@ void show_info(const Flags& flags, Session& session) {
   session.show(record_of(*model, estimates, manifest), text);
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
   app.add_flag("--tensors", flags->tensors, "list every tensor, not one line for all blocks");

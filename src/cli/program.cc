@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <new>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
@@ -69,63 +69,18 @@ const Verb& find_verb(const Arguments& arguments) {
   refuse_unknown_verb(arguments[0]);
 }
 
-std::vector<std::string> flags_of(const CLI::App& app) {
-  std::vector<std::string> flags;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_snames()) flags.push_back("-" + name);
-    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
-  }
-  return flags;
-}
-
-std::string shown_name(const CLI::Option& option) {
-  return option.get_positional() ? option.get_name(true) : "--" + option.get_lnames().front();
-}
-
-// CLI11's complaints in our words.
-std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
-  const std::string text = error.what();
-  for (const CLI::Option* option : app.get_options())
-    if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && option->get_required() && option->count() == 0)
-      return shown_name(*option) + " is required";
-  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
-    return text.substr(0, text.find(':')) + " needs a value";
-  constexpr std::string_view kConversion = "Could not convert: ";  // only numbers are converted
-  return text.starts_with(kConversion) ? text.substr(kConversion.size()) + ": not a number" : text;
-}
-
-// CLI11 reports a missing flag before an unknown one, but the unknown one is usually the missing one misspelt.
-[[noreturn]] void refuse_flags(const Verb& verb, const CLI::App& app, const CLI::ParseError& error) {
-  const std::string hint = fmt::format("; see 'bitloom {} --help'", verb.name);
-  const std::vector<std::string> rest = app.remaining();
-  for (const std::string& word : rest) {
-    if (word.size() < 2 || word[0] != '-') continue;
-    const std::string flag = word.substr(0, word.find('='));
-    const std::string guess = flag.starts_with("--") ? did_you_mean(flag, flags_of(app)) : "";
-    misuse("{}: unknown flag {}{}{}", verb.name, flag, guess, hint);
-  }
-  if (!rest.empty()) misuse("{}: unexpected argument '{}'{}", verb.name, rest.front(), hint);
-  misuse("{}: {}{}", verb.name, complaint(app, error), hint);
-}
-
 int run_verb(const Verb& verb, Arguments rest, const std::shared_ptr<Ranks>& ranks) {
   if (ranks->size() > 1 && !verb.on_ranks) {
     misuse("{}: runs as one process, not as {}; 'quantize' can use several", verb.name, ranks->size());
   }
   Session session(ranks);
-  CLI::App app(verb.summary, "bitloom " + verb.name);
-  const std::function<void()> work = verb.setup(app, session);
-  app.set_help_flag("-h,--help", "show this");
-  try {
-    std::reverse(rest.begin(), rest.end());  // CLI11 takes arguments from the back
-    app.parse(rest);
-  } catch (const CLI::CallForHelp&) {
-    write_output(verb_help(verb, app));
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    refuse_flags(verb, app, error);
+  FlagSet flags(verb.name);
+  const std::function<void()> work = verb.setup(flags, session);
+  if (flags.parse(std::move(rest))) {
+    work();
+  } else {
+    write_output(verb_help(verb, flags));
   }
-  work();
   return 0;
 }
 
@@ -153,17 +108,20 @@ int run_command(Arguments arguments, const std::shared_ptr<Ranks>& ranks) {
 
 /// What one rank cannot do ends all of them, by the same error.
 int run_together(const Arguments& arguments, const std::shared_ptr<Ranks>& ranks) {
+  std::optional<Error> failure;
   try {
     const int code = run_command(arguments, ranks);
     ranks->barrier();
     return code;
   } catch (const Error& error) {
-    ranks->fail(error);
+    failure = error;
   } catch (const std::bad_alloc&) {
-    ranks->fail(Error(ErrorKind::kFailed, "out of memory"));
+    failure.emplace(ErrorKind::kFailed, "out of memory");
   } catch (const std::exception& error) {
-    ranks->fail(Error(ErrorKind::kFailed, error.what()));
+    failure.emplace(ErrorKind::kFailed, error.what());
   }
+  ranks->fail(*failure);
+  throw *failure;  // GCC overlooks that a virtual function does not return
 }
 
 void print_error(std::string message) {

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <optional>
 
 #include "base/error.h"
@@ -28,6 +27,7 @@ struct Flags {
 
 /// Where the time of a calibrated run went.
 std::string times_text(const WalkTimes& times) {
+  if (times.tokens == 0) return fmt::format("rounding {}, from kept statistics\n", format_duration(times.rounding));
   const double forward = std::max(times.forward, 1e-9);
   return fmt::format(
       "forward passes {}, statistics {}, rewrites {}, rounding {}: {:.2f} times the forward passes over {} tokens\n",
@@ -103,15 +103,13 @@ void quantize(const Flags& flags, Session& session) {
   session.show(record, summary(flags, result, session.bold()));
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
   app.add_option("OUT,-o,--output", flags->out, "directory to write; appears only when complete")
       ->type_name("OUT")
       ->required();
-  app.add_option("-r,--recipe", flags->recipe,
-                 "FORMAT[-gN|-row|-tensor][-asym][-mse], as int4-g32, nf4-g64, mxfp4; a name that 'bitloom recipes' "
-                 "lists; or a YAML file")
+  app.add_option("-r,--recipe", flags->recipe, "steps joined by '+', the format last; a name; or a YAML file")
       ->type_name("RECIPE")
       ->capture_default_str();
   app.add_flag("--force", flags->force, "replace OUT when it exists");
@@ -119,7 +117,7 @@ std::function<void()> setup(CLI::App& app, Session& session) {
       ->type_name("SIZE")
       ->capture_default_str();
   app.add_flag("--restart", flags->restart, "discard what an interrupted run left instead of going on");
-  app.add_flag("--dry-run", flags->dry_run, "say what it would take, and whether it fits (exit code)");
+  app.add_flag("--dry-run", flags->dry_run, "say what it would take; exit code 1 when it does not fit");
   app.add_flag("--sites", flags->sites, "show every matrix in the closing table");
   add_calibration_flags(app, flags->calibration);
   add_threads_flag(app, session);
@@ -132,9 +130,9 @@ std::function<void()> setup(CLI::App& app, Session& session) {
 Verb quantize_verb() {
   return {"quantize",
           "make a model smaller",
-          "MODEL OUT --recipe RECIPE [flags]",
+          "MODEL OUT [--recipe RECIPE] [flags]",
           {"bitloom quantize assets/demo /tmp/demo-int4 --recipe int4-g32",
-           "bitloom quantize model.gguf /tmp/model-nf4 --recipe nf4-g64 --threads 4 --force"},
+           "bitloom quantize model.gguf /tmp/model-3 --recipe gptq+int3-g64 --calib text.txt --mem 16G"},
           setup,
           true};
 }

@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-
 #include "cli/common_flags.h"
 #include "cli/verb.h"
 #include "recipe/parts.h"
@@ -71,7 +69,7 @@ void print(const std::string& name, Session& session) {
   session.show(to_json(recipe), to_yaml(recipe));
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto name = std::make_shared<std::string>();
   app.add_option("NAME", *name, "print this recipe as YAML: one of the list, SHORT (as gptq+int4-g128) or a YAML file");
   add_json_flag(app, session);

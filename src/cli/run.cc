@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <limits>
 
 #include "cli/common_flags.h"
@@ -47,7 +46,7 @@ void generate_text(const Flags& flags, Session& session) {
                                      result.ids.size(), format_rate(result.tokens_per_second()), result.stop));
 }
 
-void add_sampler_flags(CLI::App& app, SamplerOptions& sampler) {
+void add_sampler_flags(FlagSet& app, SamplerOptions& sampler) {
   app.add_option("--temp", sampler.temperature, "temperature; 0 always takes the likeliest token")
       ->type_name("X")
       ->capture_default_str();
@@ -70,7 +69,7 @@ void add_sampler_flags(CLI::App& app, SamplerOptions& sampler) {
       ->capture_default_str();
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
   add_input_flags(app, flags->input, "what the text begins with");

@@ -58,7 +58,10 @@ std::vector<Sum> group_by(const std::vector<SiteRecord>& sites,
   for (const SiteRecord& site : sites) {
     const std::string name = name_of(site);
     auto at = std::find_if(sums.begin(), sums.end(), [&](const Sum& sum) { return sum.name == name; });
-    if (at == sums.end()) at = sums.insert(sums.end(), Sum{.name = name});
+    if (at == sums.end()) {
+      at = sums.emplace(sums.end());
+      at->name = name;
+    }
     at->add(site);
   }
   return sums;

@@ -1,16 +1,14 @@
 #pragma once
 // Flags that turn a file into the windows that an evaluation scores, and what must be said with every figure.
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cli/flags.h"
 #include "cli/session.h"
 #include "eval/windows.h"
 #include "model/checkpoint.h"
-
-namespace CLI {
-class App;
-}
 
 namespace bitloom {
 
@@ -21,12 +19,13 @@ struct TextFlags {
 };
 
 /// --text, --text-format, --protocol, -c, --windows, --bos. `usual_context` is for the help text.
-void add_text_flags(CLI::App& app, TextFlags& flags, int64_t usual_context);
+void add_text_flags(FlagSet& app, TextFlags& flags, int64_t usual_context);
 
 struct EvaluationText {
   std::string file, format, sha256, text;
   WindowOptions options;
   TextWindows windows;
+  std::optional<double> calibrated_on;  // share of it that the model was calibrated on, where that is known
 };
 
 /// Reads, tokenizes and cuts. Warns when the context is longer than the model was made for.

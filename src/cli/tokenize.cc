@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 
 #include "base/error.h"
@@ -72,7 +71,7 @@ void tokenize(const Flags& flags, Session& session) {
                shown);
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
   add_input_flags(app, flags->input, "text to turn into token ids");

@@ -7,11 +7,8 @@
 #include <span>
 #include <string>
 
+#include "cli/flags.h"
 #include "cli/session.h"
-
-namespace CLI {
-class App;
-}
 
 namespace bitloom {
 
@@ -20,8 +17,8 @@ struct Verb {
   std::string summary;                  // completes "bitloom NAME: "
   std::string synopsis;                 // what follows the name in the usage line
   std::array<std::string, 2> examples;  // full command lines that work in a checkout
-  /// Adds the verb's flags to `app` and returns the work to do once they are parsed.
-  std::function<void()> (*setup)(CLI::App& app, Session& session);
+  /// Adds the verb's flags to `flags` and returns the work to do once they are parsed.
+  std::function<void()> (*setup)(FlagSet& flags, Session& session);
   bool on_ranks = false;  // may run as several processes, see pipeline/ranks.h
 };
 

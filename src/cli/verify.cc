@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "cli/common_flags.h"
 #include "cli/verb.h"
@@ -14,7 +13,7 @@ void verify(const std::string& model, Session& session) {
   session.show({{"model", model}, {"ok", true}, {"checks", checks}}, text + model + " verifies\n");
 }
 
-std::function<void()> setup(CLI::App& app, Session& session) {
+std::function<void()> setup(FlagSet& app, Session& session) {
   auto model = std::make_shared<std::string>();
   add_model_flag(app, *model);
   add_threads_flag(app, session);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "pipeline/block_scaling.h"
 #include "pipeline/calibration_stream.h"
+#include "pipeline/kept_statistics.h"
 #include "pipeline/matrix_rounder.h"
 #include "pipeline/rank_work.h"
 #include "pipeline/walk_needs.h"
@@ -114,6 +115,7 @@ class Walk {
                                SiteInput input);
   void leave(BlockState& state);
   void leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const;
+  double weights_to_round(int block, SiteInput input) const;
   void check_seen(int block, SiteInput input, const InputStatistics& statistics) const;
   bool corrects_bias(const std::string& tensor) const;
 
@@ -129,19 +131,42 @@ class Walk {
   WalkTimes times_;
 };
 
+/// The whole matrix in fp32. Rewritten weights are computed whenever they are decoded, and a walk decodes them for
+/// every chunk.
+RowSourcePtr in_memory(const RowSource& rows, ThreadPool& threads) {
+  constexpr int64_t kTileRows = 64;
+  std::vector<float> values(static_cast<size_t>(rows.rows() * rows.cols()));
+  threads.parallel_for((rows.rows() + kTileRows - 1) / kTileRows, [&](int64_t tile) {
+    const int64_t begin = tile * kTileRows, end = std::min(rows.rows(), begin + kTileRows);
+    rows.decode_rows(begin, end, values.data() + begin * rows.cols());
+  });
+  return dense_matrix(rows.rows(), rows.cols(), std::move(values));
+}
+
+BlockWeights load_for_walk(const Checkpoint& model, int block, ThreadPool& threads) {
+  BlockWeights weights = load_block_weights(model, block);
+  for (const Site& site : linear_sites(model.graph(), block)) {
+    if (!model.is_edited(site.linear->weight)) continue;
+    LinearWeights& of_site = weights_of(model.graph().blocks[static_cast<size_t>(block)], *site.linear, weights);
+    of_site.weight = in_memory(*of_site.weight, threads);
+    model.release(site.linear->weight);
+  }
+  return weights;
+}
+
 struct Walk::BlockState {
   BlockState(const Walk& walk, int b)
       : index(b),
         model(walk.task_.model),
-        original(load_block_weights(*model, b)),
+        original(load_for_walk(*model, b, walk.context_.threads)),
         current(original),
         float_runner(walk.graph_, b, original, walk.rope_of(b)),
         runner(walk.graph_, b, current, walk.rope_of(b)) {}
 
   /// Other weights that compute the same.
-  void rewrite(std::shared_ptr<const Checkpoint> rewritten) {
+  void rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool& threads) {
     model = std::move(rewritten);
-    original = load_block_weights(*model, index);
+    original = load_for_walk(*model, index, threads);
     current = original;
   }
 
@@ -159,14 +184,19 @@ void Walk::run_block(int block) {
   if (state.finished) state.outcome = journal_.load(block);
   scale(state);
   Statistics statistics;
-  if (!state.finished && options_.order == WalkOrder::kBlock) {
+  const bool at_once = options_.order == WalkOrder::kBlock && options_.statistics_in.empty();
+  if (!state.finished && at_once) {
     statistics = wanted_of_block(block);
     look_at(state, statistics);
   }
   for (const SiteInput input : kSiteInputs) {
-    if (options_.order != WalkOrder::kBlock) gather(state, input, statistics);
+    if (!at_once) gather(state, input, statistics);
     const auto of_input = statistics.find(input);
-    round_sites(state, input, of_input == statistics.end() ? nullptr : &of_input->second);
+    const bool known = of_input != statistics.end();
+    if (known && !options_.statistics_out.empty() && ranks_.leads()) {
+      keep_statistics(options_.statistics_out, block, input, of_input->second);
+    }
+    round_sites(state, input, known ? &of_input->second : nullptr);
     statistics.erase(input);
   }
   leave(state);
@@ -197,7 +227,7 @@ void Walk::scale(BlockState& state) {
   for (const auto& [name, rows] : edits.tensors) {
     if (!state.finished && !task_.steps.contains(name)) state.outcome.rewritten[name] = rows->decode_all();
   }
-  state.rewrite(Checkpoint::edited(task_.model, std::move(edits)));
+  state.rewrite(Checkpoint::edited(task_.model, edits), context_.threads);
   advance_progress(state.index, cost_of(state.index).scale, "scales");
 }
 
@@ -208,13 +238,16 @@ void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
   const int64_t width = width_of_input(graph_, state.index, input);
   InputStatistics* of_input = looks ? &statistics.emplace(input, InputStatistics(width)).first->second : nullptr;
   if (looks && needs.cross) of_input->cross.emplace(width);
+  if (looks && !options_.statistics_in.empty()) {
+    *of_input = load_statistics(options_.statistics_in, state.index, input, width, needs.cross);
+  }
   for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
     const std::span<const float> f = reach(float_, c, state.float_runner, input);
     const std::span<const float> x = quantized_ ? reach(quantized_, c, state.runner, input) : f;
     if (looks) add(f, x, chunks_[static_cast<size_t>(c)].rows(), *of_input);
     advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)), to_string(input));
   }
-  if (looks) sum(*of_input);
+  if (looks && options_.statistics_in.empty()) sum(*of_input);
 }
 
 std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
@@ -276,6 +309,7 @@ void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics
   if (!state.finished && statistics != nullptr) check_seen(state.index, input, *statistics);
   const Timed timed(times_.rounding);
   MatrixRounder rounder(statistics, ranks_, context_.threads);
+  const double weights_of_input = weights_to_round(state.index, input);
   for (const Site& site : linear_sites(graph_, state.index)) {
     const std::string& name = site.linear->weight;
     const auto step = task_.steps.find(name);
@@ -296,8 +330,18 @@ void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics
     state.outcome.sites.push_back(std::move(record));
     if (corrects_bias(name)) correct_bias(state, site, *before, *statistics);
     if (!float_) task_.model->release(name);
+    const auto weights_here = static_cast<double>(site.linear->out * site.linear->in);
+    advance_progress(state.index, cost_of(state.index).round.at(input) * weights_here / weights_of_input, name);
   }
-  if (!state.finished) advance_progress(state.index, cost_of(state.index).round.at(input), to_string(input));
+}
+
+double Walk::weights_to_round(int block, SiteInput input) const {
+  double weights = 0;
+  for (const Site& site : linear_sites(graph_, block)) {
+    if (site.input != input || !task_.steps.contains(site.linear->weight)) continue;
+    weights += static_cast<double>(site.linear->out * site.linear->in);
+  }
+  return weights;
 }
 
 /// Nothing can be learned from tokens that a layer never sees.

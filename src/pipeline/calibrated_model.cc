@@ -6,9 +6,11 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "pipeline/block_scaling.h"
 #include "pipeline/block_walk.h"
 #include "pipeline/calibration_stream.h"
 #include "pipeline/cost_model.h"
+#include "pipeline/kept_statistics.h"
 #include "pipeline/manifest.h"
 #include "pipeline/plain_bytes.h"
 #include "pipeline/shared_journal.h"
@@ -142,6 +144,26 @@ WalkTask task_of(std::shared_ptr<const Checkpoint> model, const Recipe& recipe, 
   return task;
 }
 
+/// What the statistics of this run belong to.
+StatisticsOrigin origin_of(const Json& source_files, const Recipe& recipe, const QuantizeOptions& options) {
+  StatisticsOrigin origin;
+  for (const auto& [name, file] : source_files.items()) origin.source[name] = file["sha256"];
+  for (const RecipeStep& step : recipe.steps) {
+    if (step.transform && needs_no_data(*step.transform)) origin.rewrites += to_short(*step.transform) + "+";
+  }
+  if (!origin.rewrites.empty()) origin.rewrites += fmt::format("seed={}", options.seed);
+  return origin;
+}
+
+/// Kept statistics and channel scales do not go together: with the recipe's scales the inputs change.
+void check_statistics_flags(const WalkTask& task) {
+  if (task.options->statistics_in.empty() && task.options->statistics_out.empty()) return;
+  for (const TransformSites& sites : task.transforms) {
+    if (!scales_channels(sites.transform)) continue;
+    misuse("kept statistics cannot serve '{}', which changes the inputs they are of", to_short(sites.transform));
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint> source, const Recipe& recipe,
@@ -174,6 +196,14 @@ CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const
   check_memory(task.cost, options.memory);
   source_files_ = hash_files(source, context);
   record_ = record_of(options);
+  check_statistics_flags(task);
+  StatisticsOrigin origin = origin_of(source_files_, recipe, options);
+  if (!options.statistics_in.empty()) record_.update(open_statistics(options.statistics_in, origin));
+  if (!options.statistics_out.empty() && ranks.leads()) {
+    origin.calibration = record_;
+    begin_statistics(options.statistics_out, origin);
+  }
+  record_["ranks"] = ranks.size();  // of this run, whoever gathered the statistics
   const Json identity = identity_of(source, source_files_, recipe, record_);
   check_alike(identity, ranks);
   if (ranks.leads()) journal_ = std::make_unique<Journal>(out, identity, options.restart);

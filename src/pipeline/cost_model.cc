@@ -179,6 +179,8 @@ class Predictor {
   /// Bytes beyond what is held all the time, at the block's worst moment.
   int64_t block_memory(int b, bool all_statistics_at_once) const {
     int64_t worst = 0, all = 0, quantized = 0;
+    const bool scaled = std::any_of(std::begin(kSiteInputs), std::end(kSiteInputs),
+                                    [&](SiteInput input) { return needs_of_input(task_, b, input).scales; });
     for (const SiteInput input : kSiteInputs) {
       const InputNeeds needs = needs_of_input(task_, b, input);
       const int64_t d = width_of_input(graph_, b, input);
@@ -189,12 +191,15 @@ class Predictor {
       for (const Site& site : linear_sites(graph_, b)) {
         const RecipeStep* step = site.input == input ? step_of(*site.linear) : nullptr;
         if (site.input == input) source += task_.model->matrix(*site.linear)->stored_bytes();
+        // Rewritten matrices are held as fp32 for the whole block; see block_walk.cc.
+        if (task_.model->is_edited(site.linear->weight) || scaled) source += 4 * site.linear->out * site.linear->in;
         if (step == nullptr) continue;
         const int64_t bytes = bytes_of_quantized(*step, *site.linear);
         quantized += bytes;
         rounding = std::max(rounding, rounding_bytes(*step, *site.linear) + bytes);
       }
-      if (needs_factor(b, input)) rounding += 4 * d * d * (needs.cross ? 3 : 1);
+      // The factor stays while rows are solved; making it takes one matrix more.
+      if (needs_factor(b, input)) rounding = std::max(rounding + 4 * d * d * (needs.cross ? 2 : 1), 8 * d * d);
       worst = std::max(worst, statistics + rounding + source + quantized);
     }
     return all_statistics_at_once ? worst + all : worst;

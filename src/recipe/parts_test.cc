@@ -83,11 +83,11 @@ TEST(Parts, ReadTheMemberTheyName) {
   EXPECT_EQ(to_short(gptq), "gptq:damping=0.05,act-order,static-groups,correction=0.5");
 
   Part adaround = *find_part("adaround");
-  const std::pair<const char*, const char*> values[] = {{"iterations", "7"}, {"regularizer", "2"},
-                                                        {"beta-start", "3"}, {"beta-end", "4"},
-                                                        {"warmup", "0.5"},   {"learning-rate", "0.25"}};
+  const std::pair<const char*, const char*> values[] = {
+      {"iterations", "7"}, {"regularizer", "2.5"},    {"ramp", "6"},       {"beta-start", "3"}, {"beta-end", "4"},
+      {"warmup", "0.5"},   {"learning-rate", "0.25"}, {"descent", "false"}};
   for (const auto& [name, value] : values) set_option(adaround, name, value);
-  EXPECT_EQ(adaround, Part(LearnedRounding{7, 2, 3, 4, 0.5, 0.25}));
+  EXPECT_EQ(adaround, Part(LearnedRounding{7, 2.5, 6, 3, 4, 0.5, 0.25, false}));
 
   Part hadamard = *find_part("hadamard");
   set_option(hadamard, "heads", "false");
@@ -169,9 +169,9 @@ TEST(Parts, RefuseValuesWithWhatIsAllowed) {
   for (const char* bad : {"", "-0.1", "nan", "inf", "0.1x", "1e400", " 0.1", "true"}) {
     EXPECT_THAT(set_refusal("gptq", "damping", bad), HasSubstr("must be a number from 0 to 0.99")) << bad;
   }
-  EXPECT_EQ(set_refusal("adaround", "iterations", "0"),
-            "iterations of 'adaround' must be an integer from 1 to 1000000, found '0'");
-  EXPECT_THAT(set_refusal("adaround", "iterations", "10.5"), HasSubstr("an integer from 1 to 1000000, found '10.5'"));
+  EXPECT_EQ(set_refusal("adaround", "iterations", "-1"),
+            "iterations of 'adaround' must be an integer from 0 to 1000000, found '-1'");
+  EXPECT_THAT(set_refusal("adaround", "iterations", "10.5"), HasSubstr("an integer from 0 to 1000000, found '10.5'"));
   EXPECT_THAT(set_refusal("adaround", "iterations", "99999999999999999999"), HasSubstr("an integer"));
   EXPECT_EQ(set_refusal("hadamard", "heads", "yes"), "heads of 'hadamard' must be true or false, found 'yes'");
   EXPECT_EQ(set_refusal("gptq", "order", "random"),

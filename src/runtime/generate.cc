@@ -57,7 +57,7 @@ GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, const std:
   result.prompt_ids = prompt_ids(tokenizer, prompt);
   const Graph& graph = decoder.graph();
   Stepper stepper(decoder, cache_capacity(graph, static_cast<int64_t>(result.prompt_ids.size()), options.max_tokens));
-  Tokenizer::Stream stream(tokenizer);
+  Tokenizer::Stream stream(tokenizer, true, result.prompt_ids);
   const auto give = [&](const std::string& piece) {
     if (piece.empty()) return;
     result.text += piece;

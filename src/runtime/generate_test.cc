@@ -103,5 +103,26 @@ TEST(Generate, AnEmptyPromptIsBos) {
   EXPECT_EQ(out.ids.size(), 5u);
 }
 
+// The text continues the prompt: with a SentencePiece model, whose decoder drops the first space of a text, a
+// continuation that begins with a space keeps it.
+TEST(Generate, ContinuesThePromptsText) {
+  const std::string path = testing::shared_path("models/babyllama-char");
+  if (path.empty()) GTEST_SKIP() << "needs ../shared/models/babyllama-char";
+  ThreadPool pool(1);
+  const auto checkpoint = Checkpoint::open(path);
+  Decoder decoder(checkpoint, pool);
+  const Tokenizer& tokenizer = checkpoint->tokenizer();
+  bool begins_with_space = false;
+  for (const char* prompt : {"Once upon", "The little girl was", "She said"}) {
+    const GenerateResult out = generate(decoder, tokenizer, prompt, {12, {.temperature = 0}}, {});
+    std::vector<int32_t> ids = out.prompt_ids;
+    const std::string before = tokenizer.decode(ids);
+    ids.insert(ids.end(), out.ids.begin(), out.ids.end());
+    EXPECT_EQ(before + out.text, tokenizer.decode(ids));
+    begins_with_space = begins_with_space || out.text.starts_with(' ');
+  }
+  EXPECT_TRUE(begins_with_space);
+}
+
 }  // namespace
 }  // namespace bitloom

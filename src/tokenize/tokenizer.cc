@@ -56,8 +56,13 @@ bool Tokenizer::adds_bos() const {
 const std::string& Tokenizer::hash() const { return engine_->hash; }
 std::string Tokenizer::describe() const { return engine_->description; }
 
-Tokenizer::Stream::Stream(const Tokenizer& tokenizer, bool skip_special)
-    : tokenizer_(&tokenizer), skip_special_(skip_special) {}
+Tokenizer::Stream::Stream(const Tokenizer& tokenizer, bool skip_special, std::span<const int32_t> before)
+    : tokenizer_(&tokenizer), skip_special_(skip_special) {
+  const auto context = before.last(std::min(before.size(), kMaxWaiting));
+  ids_.assign(context.begin(), context.end());
+  prefix_ = ids_.size();
+  given_ = ids_.empty() ? 0 : tokenizer.decode(ids_, skip_special).size();
+}
 
 // ids_ holds what was given out last (prefix_ ids, given_ bytes of text), for context, and what waits behind it: how a
 // token decodes may depend on its neighbours (a leading space, the bytes of one character).

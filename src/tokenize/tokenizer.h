@@ -49,7 +49,9 @@ class Tokenizer {
   /// Decodes one id at a time and never gives out part of a UTF-8 character.
   class Stream {
    public:
-    explicit Stream(const Tokenizer& tokenizer, bool skip_special = true);
+    /// `before`: what the ids to come continue, such as a prompt; its text is not given out, but whether a token
+    /// begins with a space may depend on it.
+    explicit Stream(const Tokenizer& tokenizer, bool skip_special = true, std::span<const int32_t> before = {});
     /// Text that became final with this id; may be empty.
     std::string push(int32_t id);
     /// The rest; incomplete characters as U+FFFD.

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <regex>
 
 #include "broken_models.h"
 #include "program.h"
@@ -48,6 +49,18 @@ TEST_F(Verbs, QuantizeShards) {
   EXPECT_TRUE(fs::exists(dir.file("out/model.safetensors.index.json")));
   EXPECT_EQ(run_json({"verify", dir.file("out")}).at("ok"), true);
   EXPECT_GT(record.at("bytes"), 1000000);
+}
+
+// Matrices that a recipe leaves as the source has them were not rounded, so there is no error to show.
+TEST_F(Verbs, QuantizeShowsNoErrorOfMatricesTakenOver) {
+  const TempDir dir;
+  write_bytes(dir.file("down.yaml"), "version: 1\nname: down\nsteps:\n  - quantize: int8-row\n    targets: [down]\n");
+  const Outcome outcome = run_bitloom({"quantize", model(), dir.file("out"), "--recipe", dir.file("down.yaml")});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const std::regex taken(R"(\n *int4-g32 +taken over( +\S+){5}( +-){4} *\n)");
+  const std::regex rounded(R"(\n *int8-row +nearest( +\S+){5}( +[0-9.e-]*[0-9][0-9.e-]*){4} *\n)");
+  EXPECT_TRUE(std::regex_search(outcome.out, taken)) << outcome.out;
+  EXPECT_TRUE(std::regex_search(outcome.out, rounded)) << outcome.out;
 }
 
 TEST_F(Verbs, SameBytesForAnyNumberOfThreads) {

@@ -17,23 +17,12 @@
 #include "pipeline/quantize_model.h"
 #include "recipe/recipe.h"
 #include "runtime/generate.h"
+#include "test_models.h"
 
 namespace bitloom {
 namespace {
 
-struct Model {
-  std::string name, path, text;
-  int64_t context, windows;
-};
-
-std::vector<Model> models() {
-  using testing::shared_path;
-  return {{"demo", "assets/demo", "assets/demo/evaluation.txt", 256, 4},
-          {"english_3m", shared_path("models/english-3m"), shared_path("models/english-3m/evaluation.txt"), 256, 4},
-          {"stories260K", shared_path("models/stories260K"), "assets/demo/evaluation.txt", 256, 4},
-          {"babyllama_char", shared_path("models/babyllama-char"), "assets/demo/evaluation.txt", 256, 4},
-          {"smollm2", testing::smollm2_path(), "assets/demo/evaluation.txt", 256, 2}};
-}
+using testing::QualityModel;
 
 /// From more bits to fewer, everything else alike.
 struct Family {
@@ -55,10 +44,9 @@ const std::vector<Family>& families() {
   return list;
 }
 
-void PrintTo(const Model& model, std::ostream* out) { *out << model.name; }
 void PrintTo(const Family& family, std::ostream* out) { *out << family.name; }
 
-class FormatFamilies : public ::testing::TestWithParam<std::tuple<Model, Family>> {};
+class FormatFamilies : public ::testing::TestWithParam<std::tuple<QualityModel, Family>> {};
 
 TEST_P(FormatFamilies, MoreBitsAreCloserToTheOriginalAndEveryResultRuns) {
   const auto& [model, family] = GetParam();
@@ -76,7 +64,7 @@ TEST_P(FormatFamilies, MoreBitsAreCloserToTheOriginalAndEveryResultRuns) {
   double closer = 0;
   for (const std::string& recipe : family.recipes) {
     const std::string out = temp.file(recipe);
-    quantize_model(*original, out, load_recipe(recipe), QuantizeOptions{}, context);
+    quantize_model(original, out, load_recipe(recipe), QuantizeOptions{}, context);
     const auto quantized = Checkpoint::open(out);
     Decoder decoder(quantized, threads);
     const auto reference_logits = logits_of(reference), logits = logits_of(decoder);
@@ -92,7 +80,8 @@ TEST_P(FormatFamilies, MoreBitsAreCloserToTheOriginalAndEveryResultRuns) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FormatFamilies,
-                         ::testing::Combine(::testing::ValuesIn(models()), ::testing::ValuesIn(families())),
+                         ::testing::Combine(::testing::ValuesIn(testing::quality_models()),
+                                            ::testing::ValuesIn(families())),
                          [](const auto& test) {
                            return std::get<0>(test.param).name + "_" + std::get<1>(test.param).name;
                          });
