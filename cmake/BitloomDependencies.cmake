@@ -17,3 +17,14 @@ pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 
 # LibTorch is optional and only for src/torch and src/tune, neither of which exists yet: it is looked for there.
+
+# MPI is optional: with it "mpirun bitloom quantize" works.
+set(BITLOOM_HAS_MPI OFF)
+if(BITLOOM_MPI STREQUAL "ON")
+  find_package(MPI REQUIRED COMPONENTS CXX)
+elseif(NOT BITLOOM_MPI STREQUAL "OFF")
+  find_package(MPI QUIET COMPONENTS CXX)
+endif()
+if(MPI_CXX_FOUND)
+  set(BITLOOM_HAS_MPI ON)
+endif()

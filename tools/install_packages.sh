@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the packages of tools/packages.txt that are missing. Debian 12, Ubuntu 24.04; asks sudo when not root.
+# Installs the packages of tools/packages.txt, and those named as arguments, that are missing. Debian 12, Ubuntu 24.04; asks sudo when not root.
 set -eu
 list=$(sed 's/#.*//' "$(dirname "$0")/packages.txt")
 missing=""
-for package in $list; do
+for package in $list "$@"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok' || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0

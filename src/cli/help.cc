@@ -58,6 +58,10 @@ std::string verb_help(const Verb& verb, const FlagSet& flags) {
       if (line.positional != positional) continue;
       text += fmt::format("  {}  {}\n", pad_width(line.names, width), wrap(line.text, kColumns - indent, indent));
     }
+  if (verb.on_ranks) {
+    text += fmt::format(
+        "\nAs several processes, on one machine or many (docs/clusters.md): mpirun -np N bitloom {} ...\n", verb.name);
+  }
   return text + fmt::format("\nexamples:\n  {}\n  {}\n", verb.examples[0], verb.examples[1]);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <new>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
@@ -13,6 +14,7 @@
 #include "cli/interrupt.h"
 #include "cli/verb.h"
 #include "cli/version.h"
+#include "pipeline/ranks.h"
 
 namespace bitloom {
 namespace {
@@ -67,8 +69,11 @@ const Verb& find_verb(const Arguments& arguments) {
   refuse_unknown_verb(arguments[0]);
 }
 
-int run_verb(const Verb& verb, Arguments rest) {
-  Session session;
+int run_verb(const Verb& verb, Arguments rest, const std::shared_ptr<Ranks>& ranks) {
+  if (ranks->size() > 1 && !verb.on_ranks) {
+    misuse("{}: runs as one process, not as {}; 'quantize' can use several", verb.name, ranks->size());
+  }
+  Session session(ranks);
   FlagSet flags(verb.name);
   const std::function<void()> work = verb.setup(flags, session);
   if (flags.parse(std::move(rest))) {
@@ -81,7 +86,7 @@ int run_verb(const Verb& verb, Arguments rest) {
 
 bool asks_for_help(const std::string& word) { return word == "--help" || word == "-h" || word == "help"; }
 
-int run_command(Arguments arguments) {
+int run_command(Arguments arguments, const std::shared_ptr<Ranks>& ranks) {
   if (arguments.empty()) misuse("a verb is missing; see 'bitloom --help'");
   if (arguments[0] == "--version" || arguments[0] == "-V")
     return write_output(fmt::format("bitloom {}\n", version())), 0;
@@ -98,10 +103,29 @@ int run_command(Arguments arguments) {
     return write_output(group_help(arguments[0])), 0;
   const Verb& verb = find_verb(arguments);
   const auto words = std::count(verb.name.begin(), verb.name.end(), ' ') + 1;
-  return run_verb(verb, {arguments.begin() + words, arguments.end()});
+  return run_verb(verb, {arguments.begin() + words, arguments.end()}, ranks);
+}
+
+/// What one rank cannot do ends all of them, by the same error.
+int run_together(const Arguments& arguments, const std::shared_ptr<Ranks>& ranks) {
+  std::optional<Error> failure;
+  try {
+    const int code = run_command(arguments, ranks);
+    ranks->barrier();
+    return code;
+  } catch (const Error& error) {
+    failure = error;
+  } catch (const std::bad_alloc&) {
+    failure.emplace(ErrorKind::kFailed, "out of memory");
+  } catch (const std::exception& error) {
+    failure.emplace(ErrorKind::kFailed, error.what());
+  }
+  ranks->fail(*failure);
+  throw *failure;  // GCC overlooks that a virtual function does not return
 }
 
 void print_error(std::string message) {
+  if (launch_of_environment().rank > 0) return;  // the leading rank says it
   std::replace(message.begin(), message.end(), '\n', ' ');
   fmt::print(stderr, "bitloom: error: {}\n", message);
 }
@@ -109,8 +133,11 @@ void print_error(std::string message) {
 }  // namespace
 
 int run_program(const std::vector<std::string>& arguments) {
+  // The other ranks end when this lets go of them: after the message, so that no launcher cuts it off.
+  std::shared_ptr<Ranks> ranks;
   try {
-    return run_command(arguments);
+    ranks = start_ranks();
+    return run_together(arguments, ranks);
   } catch (const Error& error) {
     print_error(error.what());
     return error.exit_code();

@@ -72,6 +72,10 @@ ProgressTarget ProgressTarget::standard_error() {
           write_standard_error};
 }
 
+ProgressTarget ProgressTarget::nowhere() {
+  return {false, false, terminal_columns, steady_seconds, [](const std::string&) {}};
+}
+
 ProgressBar::ProgressBar(ProgressTarget target) : target_(std::move(target)) {}
 
 ProgressBar::~ProgressBar() {

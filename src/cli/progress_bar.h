@@ -24,6 +24,8 @@ struct ProgressTarget {
 
   /// Standard error as it is.
   static ProgressTarget standard_error();
+  /// Shows nothing.
+  static ProgressTarget nowhere();
 };
 
 class ProgressBar final : public Progress {

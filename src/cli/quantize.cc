@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/calibration_flags.h"
@@ -9,6 +11,7 @@
 #include "cli/site_tables.h"
 #include "cli/verb.h"
 #include "model/checkpoint.h"
+#include "pipeline/journal.h"
 #include "pipeline/quantize_model.h"
 #include "recipe/recipe.h"
 #include "report/numbers.h"
@@ -53,11 +56,22 @@ void dry_run(const Flags& flags, const std::shared_ptr<const Checkpoint>& source
   if (!forecast.fits()) fail(ErrorKind::kFailed, "the run would not fit");
 }
 
+/// A rank was lost, or the user has stopped them: the launcher ends all.
+std::string last_words(const std::string& out, int ranks) {
+  const int finished = Journal::finished_for(out);
+  const std::string cause =
+      fmt::format("bitloom: error: the run was stopped, or one of its {} processes was lost", ranks);
+  if (finished == 0) return cause;
+  return cause +
+         fmt::format("; the same command goes on after block {} (from {})", finished, Journal::directory_for(out));
+}
+
 void quantize(const Flags& flags, Session& session) {
   QuantizeOptions options = options_of(flags.calibration);
   options.force = flags.force;
   options.restart = flags.restart;
   options.shard_bytes = parse_bytes(flags.shard_size, "--shard-size");
+  options.ranks = session.ranks();
   const Recipe recipe = load_recipe(flags.recipe);
   const auto source = Checkpoint::open(flags.model);
   resolve(recipe, source->graph());
@@ -69,7 +83,17 @@ void quantize(const Flags& flags, Session& session) {
   if (flags.dry_run) return dry_run(flags, source, recipe, options, session);
   QuantizeResult result;
   {
-    const InterruptGuard guard;
+    // Other ranks have nothing to clear up: a signal ends them.
+    std::optional<InterruptGuard> guard;
+    std::optional<PromptStop> stop;
+    if (session.ranks()->leads()) guard.emplace();
+    if (session.ranks()->leads() && session.ranks()->size() > 1) {
+      stop.emplace([&] { return last_words(flags.out, session.ranks()->size()); });
+    }
+    if (session.ranks()->size() > 1) {
+      session.progress().log(fmt::format("{} processes, {} threads each", session.ranks()->size(),
+                                         session.context().threads.thread_count()));
+    }
     result = quantize_model(source, flags.out, recipe, options, session.context());
   }
   Json record = to_json(result);
@@ -109,7 +133,8 @@ Verb quantize_verb() {
           "MODEL OUT [--recipe RECIPE] [flags]",
           {"bitloom quantize assets/demo /tmp/demo-int4 --recipe int4-g32",
            "bitloom quantize model.gguf /tmp/model-3 --recipe gptq+int3-g64 --calib text.txt --mem 16G"},
-          setup};
+          setup,
+          true};
 }
 
 }  // namespace bitloom

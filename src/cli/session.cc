@@ -6,23 +6,29 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "cli/interrupt.h"
 
 namespace bitloom {
 
-Session::Session() : progress_(ProgressTarget::standard_error()) { progress_.on_advance(stop_if_interrupted); }
+Session::Session(std::shared_ptr<Ranks> ranks)
+    : ranks_(std::move(ranks)),
+      progress_(ranks_->leads() ? ProgressTarget::standard_error() : ProgressTarget::nowhere()) {
+  progress_.on_advance(stop_if_interrupted);
+}
 
 Context& Session::context() {
   if (!context_) {
-    pool_ = std::make_unique<ThreadPool>(threads);
+    pool_ = std::make_unique<ThreadPool>(threads > 0 ? threads : ranks_->processors());
     context_ = std::make_unique<Context>(Context{*pool_, progress_});
   }
   return *context_;
 }
 
 void Session::show(const Json& record, const std::string& text) {
+  if (!ranks_->leads()) return;
   // Pieces of vocabularies may be no UTF-8; JSON must be.
   write_output(json ? record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : text);
 }

@@ -11,29 +11,34 @@
 #include "base/context.h"
 #include "cli/progress_bar.h"
 #include "io/json.h"
+#include "pipeline/ranks.h"
 
 namespace bitloom {
 
 class Session {
  public:
-  Session();
+  explicit Session(std::shared_ptr<Ranks> ranks = std::make_shared<Ranks>());
 
   bool json = false;
-  int threads = 0;  // 0: one per processor
+  int threads = 0;  // 0: one per processor, or what falls to this rank
 
   /// The thread pool starts on first use.
   Context& context();
+  /// Shows nothing on ranks that do not lead.
   Progress& progress() { return progress_; }
+  const std::shared_ptr<Ranks>& ranks() const { return ranks_; }
   /// "warning: ..." on standard error.
   void warn(const std::string& message) { progress_.log("bitloom: warning: " + message); }
 
-  /// The verb's result: `record` with --json, else `text` as it is. Once per run.
+  /// The verb's result: `record` with --json, else `text` as it is. Once per run; of several ranks the leading one
+  /// speaks.
   void show(const Json& record, const std::string& text);
 
   /// Whether head lines may be bold: a terminal, and NO_COLOR unset (no-color.org).
   bool bold() const;
 
  private:
+  std::shared_ptr<Ranks> ranks_;
   ProgressBar progress_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Context> context_;

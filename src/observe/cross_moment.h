@@ -10,6 +10,7 @@
 // non-finite value are left out.
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "base/threads.h"
@@ -28,7 +29,8 @@ class CrossMoment {
   int64_t tokens() const { return tokens_; }
   /// out [d, d] fp32: sum / tokens; row i: error channel, column j: input channel.
   void copy_to(float* out, ThreadPool& threads) const;
-  const std::vector<float>& sums() const { return sums_; }
+  const std::vector<float>& sums() const& { return sums_; }
+  std::vector<float> sums() && { return std::move(sums_); }
   static CrossMoment restore(int64_t channels, int64_t tokens, std::vector<float> sums);
 
  private:

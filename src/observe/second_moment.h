@@ -9,6 +9,7 @@
 // of threads. Tokens with a non-finite value are left out and counted.
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "base/threads.h"
@@ -36,7 +37,8 @@ class SecondMoment {
   void copy_to(float* out, ThreadPool& threads) const;
 
   /// The fp64 tiles, for files: tile (i, j), i <= j, row-major kTile x kTile, tiles ordered by j, then i.
-  const std::vector<double>& tiles() const { return tiles_; }
+  const std::vector<double>& tiles() const& { return tiles_; }
+  std::vector<double> tiles() && { return std::move(tiles_); }
   /// Restores tiles() and the counts. Error(kRefused) when the size is not that of `channels`.
   static SecondMoment restore(int64_t channels, int64_t tokens, int64_t dropped, std::vector<double> tiles);
 

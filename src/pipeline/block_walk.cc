@@ -11,6 +11,7 @@
 #include "pipeline/calibration_stream.h"
 #include "pipeline/kept_statistics.h"
 #include "pipeline/matrix_rounder.h"
+#include "pipeline/rank_work.h"
 #include "pipeline/walk_needs.h"
 #include "transform/bias_correction.h"
 #include "transform/scaled_rows.h"
@@ -33,16 +34,18 @@ class Timed {
 
 class Walk {
  public:
-  Walk(const WalkTask& task, Journal& journal, Context& context)
+  Walk(const WalkTask& task, SharedJournal& journal, Context& context)
       : task_(task),
         options_(*task.options),
         graph_(task.model->graph()),
         journal_(journal),
         context_(context),
-        chunks_(make_chunks(options_.data != nullptr ? options_.data->sequences : Sequences{})) {
-    if (chunks_.empty()) return;  // kept statistics are used
+        ranks_(*options_.ranks),
+        all_chunks_(make_chunks(options_.data != nullptr ? options_.data->sequences : Sequences{})),
+        chunks_(chunks_of_rank(all_chunks_, ranks_)) {
+    if (all_chunks_.empty()) return;  // kept statistics are used
     for (const Rope& rope : graph_.ropes) ropes_.emplace_back(rope);
-    for (const SequenceChunk& chunk : chunks_) {
+    for (const SequenceChunk& chunk : all_chunks_) {
       for (RopeTable& rope : ropes_) rope.reach(chunk.length);
     }
     const bool from_float_only = options_.order == WalkOrder::kNone;
@@ -55,7 +58,7 @@ class Walk {
     context_.progress.begin("quantizing", units(total_seconds()));
     for (int b = 0; b < blocks; ++b) run_block(b);
     context_.progress.end();
-    for (const SequenceChunk& chunk : chunks_) times_.tokens += chunk.rows();
+    for (const SequenceChunk& chunk : all_chunks_) times_.tokens += chunk.rows();
     return times_;
   }
 
@@ -104,6 +107,7 @@ class Walk {
   void gather(BlockState& state, SiteInput input, Statistics& statistics);
   void look_at(BlockState& state, Statistics& statistics);
   void add(std::span<const float> f, std::span<const float> x, int64_t rows, InputStatistics& statistics);
+  void sum(InputStatistics& statistics);
   Statistics wanted_of_block(int block) const;
   void round_sites(BlockState& state, SiteInput input, const InputStatistics* statistics);
   void correct_bias(BlockState& state, const Site& site, const RowSource& before, const InputStatistics& statistics);
@@ -118,9 +122,10 @@ class Walk {
   const WalkTask& task_;
   const QuantizeOptions& options_;
   const Graph& graph_;
-  Journal& journal_;
+  SharedJournal& journal_;
   Context& context_;
-  const std::vector<SequenceChunk> chunks_;
+  Ranks& ranks_;
+  const std::vector<SequenceChunk> all_chunks_, chunks_;  // of all ranks; of this one
   std::vector<RopeTable> ropes_;
   std::optional<CalibrationStream> quantized_, float_;
   WalkTimes times_;
@@ -188,7 +193,7 @@ void Walk::run_block(int block) {
     if (!at_once) gather(state, input, statistics);
     const auto of_input = statistics.find(input);
     const bool known = of_input != statistics.end();
-    if (known && !options_.statistics_out.empty()) {
+    if (known && !options_.statistics_out.empty() && ranks_.leads()) {
       keep_statistics(options_.statistics_out, block, input, of_input->second);
     }
     round_sites(state, input, known ? &of_input->second : nullptr);
@@ -242,6 +247,7 @@ void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
     if (looks) add(f, x, chunks_[static_cast<size_t>(c)].rows(), *of_input);
     advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)), to_string(input));
   }
+  if (looks && options_.statistics_in.empty()) sum(*of_input);
 }
 
 std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
@@ -257,6 +263,12 @@ void Walk::add(std::span<const float> f, std::span<const float> x, int64_t rows,
   statistics.moment.add(x.data(), rows, width, context_.threads);
   statistics.range.add(x.data(), rows, width, context_.threads);
   if (statistics.cross) statistics.cross->add(f.data(), x.data(), rows, width, context_.threads);
+}
+
+/// Over the tokens of all ranks.
+void Walk::sum(InputStatistics& statistics) {
+  const Timed timed(times_.statistics);
+  sum_over_ranks(statistics, ranks_);
 }
 
 /// Empty statistics for every input of the block of which something is wanted.
@@ -288,6 +300,7 @@ void Walk::look_at(BlockState& state, Statistics& statistics) {
       if (found != statistics.end()) add(wanted[input], x, seen.rows(c), found->second);
     });
   }
+  for (auto& [input, of_input] : statistics) sum(of_input);
 }
 
 /// Rounds the input's sites, or takes them from the journal, and exchanges their weights.
@@ -295,7 +308,7 @@ void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics
   const Block& block = graph_.blocks[static_cast<size_t>(state.index)];
   if (!state.finished && statistics != nullptr) check_seen(state.index, input, *statistics);
   const Timed timed(times_.rounding);
-  MatrixRounder rounder(statistics, context_.threads);
+  MatrixRounder rounder(statistics, ranks_, context_.threads);
   const double weights_of_input = weights_to_round(state.index, input);
   for (const Site& site : linear_sites(graph_, state.index)) {
     const std::string& name = site.linear->weight;
@@ -373,7 +386,7 @@ void Walk::leave(std::optional<CalibrationStream>& stream, int64_t chunk, const 
 
 }  // namespace
 
-WalkTimes walk_blocks(const WalkTask& task, Journal& journal, Context& context) {
+WalkTimes walk_blocks(const WalkTask& task, SharedJournal& journal, Context& context) {
   return Walk(task, journal, context).run();
 }
 

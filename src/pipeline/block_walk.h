@@ -18,8 +18,8 @@
 #include "base/context.h"
 #include "model/checkpoint.h"
 #include "pipeline/block_outcome.h"
-#include "pipeline/journal.h"
 #include "pipeline/quantize_model.h"
+#include "pipeline/shared_journal.h"
 #include "pipeline/walk_cost.h"
 #include "recipe/recipe.h"
 
@@ -34,7 +34,8 @@ struct WalkTask {
   std::string spill_directory;  // empty: activations stay in memory
 };
 
-/// Leaves every block's outcome in the journal.
-WalkTimes walk_blocks(const WalkTask& task, Journal& journal, Context& context);
+/// Leaves every block's outcome in the journal. On several ranks each walks its share of the sequences; statistics are
+/// summed, rows of a matrix are rounded by different ranks, and every rank goes on with the same weights.
+WalkTimes walk_blocks(const WalkTask& task, SharedJournal& journal, Context& context);
 
 }  // namespace bitloom

@@ -1,5 +1,6 @@
 #include "pipeline/calibrated_model.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -11,6 +12,8 @@
 #include "pipeline/cost_model.h"
 #include "pipeline/kept_statistics.h"
 #include "pipeline/manifest.h"
+#include "pipeline/plain_bytes.h"
+#include "pipeline/shared_journal.h"
 #include "transform/equalize.h"
 #include "transform/rotation.h"
 #include "transform/scaled_rows.h"
@@ -52,6 +55,7 @@ Json record_of(const QuantizeOptions& options) {
   record["order"] = to_string(options.order);
   record["activations"] = options.precision == ActivationPrecision::kF32 ? "F32" : "BF16";
   record["run_seed"] = options.seed;
+  record["ranks"] = options.ranks->size();
   return record;
 }
 
@@ -98,7 +102,36 @@ std::shared_ptr<const Checkpoint> equalized(std::shared_ptr<const Checkpoint> mo
 }
 
 std::vector<SequenceChunk> chunks_of(const QuantizeOptions& options) {
-  return options.data ? make_chunks(options.data->sequences) : std::vector<SequenceChunk>();
+  if (options.data == nullptr) return {};
+  return chunks_of_rank(make_chunks(options.data->sequences), *options.ranks);
+}
+
+/// Ranks that read other files or texts would learn from one another's nonsense.
+void check_alike(const Json& identity, Ranks& ranks) {
+  Bytes mine;
+  const std::string text = dump_json(identity);
+  append(mine, std::vector<char>(text.begin(), text.end()));
+  const std::vector<Bytes> all = ranks.gather(mine);
+  const auto other = std::find_if(all.begin(), all.end(), [&](const Bytes& of_rank) { return of_rank != all[0]; });
+  if (other == all.end()) return;
+  const auto identity_in = [](const Bytes& bytes) {
+    const std::vector<char> json = BytesReader(bytes).take<char>();
+    return Json::parse(json.begin(), json.end());
+  };
+  const Json first = identity_in(all[0]), differs = identity_in(*other);
+  for (const auto& [key, value] : first.items()) {
+    const Json there = differs.value(key, Json());
+    if (value == there) continue;
+    fail(ErrorKind::kFailed, "rank {} has another {} than rank 0: {}, there {}", other - all.begin(), key, there.dump(),
+         value.dump());
+  }
+  fail(ErrorKind::kFailed, "rank {} has more files than rank 0", other - all.begin());
+}
+
+/// The journal's, where this machine sees it.
+std::string spill_directory_for(const std::string& out) {
+  const std::string journal = Journal::directory_for(out);
+  return fs::is_directory(journal) ? journal : fs::temp_directory_path().string();
 }
 
 WalkTask task_of(std::shared_ptr<const Checkpoint> model, const Recipe& recipe, const QuantizeOptions& options) {
@@ -155,7 +188,8 @@ WalkCost predict_calibration(std::shared_ptr<const Checkpoint> model, const Reci
 CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const Checkpoint> model,
                                  const std::string& out, const Recipe& recipe, const QuantizeOptions& options,
                                  Context& context) {
-  check_output_is_free(out, options.force);
+  Ranks& ranks = *options.ranks;
+  if (ranks.leads()) check_output_is_free(out, options.force);
   check_data(recipe, options);
   WalkTask task = task_of(std::move(model), recipe, options);
   task.cost = predict_walk(task, chunks_of(options), measure_rates(context.threads), context.threads);
@@ -165,17 +199,22 @@ CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const
   check_statistics_flags(task);
   StatisticsOrigin origin = origin_of(source_files_, recipe, options);
   if (!options.statistics_in.empty()) record_.update(open_statistics(options.statistics_in, origin));
-  if (!options.statistics_out.empty()) {
+  if (!options.statistics_out.empty() && ranks.leads()) {
     origin.calibration = record_;
     begin_statistics(options.statistics_out, origin);
   }
-  journal_ = std::make_unique<Journal>(out, identity_of(source, source_files_, recipe, record_), options.restart);
-  if (journal_->finished() > 0) {
-    context.progress.log(fmt::format("going on after block {} of {}, from {}", journal_->finished(),
-                                     task.model->graph().blocks.size(), journal_->directory()));
+  record_["ranks"] = ranks.size();  // of this run, whoever gathered the statistics
+  const Json identity = identity_of(source, source_files_, recipe, record_);
+  check_alike(identity, ranks);
+  if (ranks.leads()) journal_ = std::make_unique<Journal>(out, identity, options.restart);
+  SharedJournal journal(journal_.get(), ranks);
+  if (journal.finished() > 0) {
+    context.progress.log(fmt::format("going on after block {} of {}, from {}", journal.finished(),
+                                     task.model->graph().blocks.size(), Journal::directory_for(out)));
   }
-  if (task.cost.spills) task.spill_directory = journal_->directory();
-  times_ = walk_blocks(task, *journal_, context);
+  if (task.cost.spills) task.spill_directory = spill_directory_for(out);
+  times_ = walk_blocks(task, journal, context);
+  if (!ranks.leads()) return;
 
   TensorEdits edits;
   for (int b = 0; b < journal_->finished(); ++b) {

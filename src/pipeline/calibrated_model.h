@@ -27,6 +27,7 @@ WalkCost predict_calibration(std::shared_ptr<const Checkpoint> model, const Reci
 
 class CalibratedModel {
  public:
+  /// Of several ranks only the leading one touches `out` and gets the model: the others have no more to do.
   /// Does the work, or what an unfinished run left of it. Error(kUsage) when `out` exists and may not be replaced, when
   /// the recipe needs data and there is none, or as Journal says; Error(kFailed) when --mem can never be enough: says
   /// the least that would.

@@ -17,6 +17,13 @@ std::vector<SequenceChunk> make_chunks(const std::vector<std::vector<int32_t>>& 
   return chunks;
 }
 
+std::vector<SequenceChunk> chunks_of_rank(std::vector<SequenceChunk> chunks, const Ranks& ranks) {
+  const RankShare share = share_of(ranks, static_cast<int64_t>(chunks.size()));
+  chunks.erase(chunks.begin() + share.end, chunks.end());
+  chunks.erase(chunks.begin(), chunks.begin() + share.begin);
+  return chunks;
+}
+
 ActivationShape activation_shape(const Graph& graph, const std::vector<SequenceChunk>& chunks,
                                  ActivationPrecision precision) {
   ActivationShape shape;

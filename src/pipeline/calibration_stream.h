@@ -12,6 +12,7 @@
 #include "forward/block.h"
 #include "forward/embedding.h"
 #include "pipeline/activation_store.h"
+#include "pipeline/ranks.h"
 
 namespace bitloom {
 
@@ -26,6 +27,8 @@ struct SequenceChunk {
 /// cut depends on the sequences only.
 std::vector<SequenceChunk> make_chunks(const std::vector<std::vector<int32_t>>& sequences);
 inline constexpr int64_t kChunkTokens = 2048;
+/// Those of one rank: neighbours, cut among them by the number of chunks and of ranks only.
+std::vector<SequenceChunk> chunks_of_rank(std::vector<SequenceChunk> chunks, const Ranks& ranks);
 
 /// What a store for these chunks must hold to walk every block of the graph.
 ActivationShape activation_shape(const Graph& graph, const std::vector<SequenceChunk>& chunks,

@@ -114,7 +114,8 @@ class Predictor {
     const auto n = static_cast<double>(site.linear->out), d = static_cast<double>(site.linear->in);
     // Clip search tries 80 scales.
     const double nearest = n * d / rates_.rounding * (step.quantize->range.kind == RangeRule::Kind::kMse ? 80.0 : 1.0);
-    if (std::holds_alternative<FeedbackRounding>(step.rounding)) return nearest + n * d * d / rates_.feedback;
+    if (std::holds_alternative<FeedbackRounding>(step.rounding))
+      return nearest + n * d * d / rates_.feedback / task_.options->ranks->size();
     if (const auto* learned = std::get_if<LearnedRounding>(&step.rounding)) {
       return nearest + static_cast<double>(learned->iterations) * flops(n * d * d) / rates_.forward;
     }

@@ -94,6 +94,8 @@ void write_tensors(const std::string& directory, const BlockOutcome& outcome) {
   writer.finish();
 }
 
+}  // namespace
+
 Json describe(const BlockOutcome& outcome) {
   Json sites = Json::array();
   for (const SiteRecord& site : outcome.sites) {
@@ -104,6 +106,12 @@ Json describe(const BlockOutcome& outcome) {
   Json rewritten = Json::array();
   for (const auto& [name, values] : outcome.rewritten) rewritten.push_back(name);
   return {{"sites", std::move(sites)}, {"rewritten", std::move(rewritten)}, {"remarks", outcome.remarks}};
+}
+
+namespace {
+
+std::string path_of_block(const std::string& directory, int block) {
+  return fmt::format("{}/block-{:04}", directory, block);
 }
 
 }  // namespace
@@ -136,14 +144,20 @@ Journal::Journal(const std::string& out, const Json& identity, bool restart) : d
   } else {
     write_durably(directory_ + "/" + kIdentityFile, dump_json(identity));
   }
-  while (fs::exists(block_directory(finished_))) ++finished_;
+  finished_ = finished_for(out);
 }
 
 Journal::~Journal() {
   if (lock_ >= 0) ::close(lock_);
 }
 
-std::string Journal::block_directory(int block) const { return fmt::format("{}/block-{:04}", directory_, block); }
+std::string Journal::block_directory(int block) const { return path_of_block(directory_, block); }
+
+int Journal::finished_for(const std::string& out) {
+  int finished = 0;
+  while (fs::exists(path_of_block(directory_for(out), finished))) ++finished;
+  return finished;
+}
 
 BlockOutcome Journal::load(int block) const {
   const std::string directory = block_directory(block);

@@ -18,6 +18,9 @@ namespace bitloom {
 
 inline constexpr int kJournalVersion = 1;
 
+/// What a block's file block.json holds: {sites, rewritten: [names], remarks}.
+Json describe(const BlockOutcome& outcome);
+
 class Journal {
  public:
   /// Opens or creates OUT's journal. `identity` is one flat object: what is, under names for people. Error(kUsage) when
@@ -38,6 +41,8 @@ class Journal {
   void discard();
 
   static std::string directory_for(const std::string& out);
+  /// Blocks that OUT's journal holds; 0 when there is none.
+  static int finished_for(const std::string& out);
 
  private:
   std::string block_directory(int block) const;

@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "pipeline/rank_work.h"
 #include "round/adaround.h"
 #include "round/feedback.h"
 #include "round/nearest.h"
-#include "round/output_error.h"
 
 namespace bitloom {
 namespace {
@@ -56,7 +56,8 @@ struct MatrixRounder::Visitor {
   std::shared_ptr<const QuantizedTensor> operator()(const FeedbackRounding& rounding) const {
     const FeedbackFactor& factor = self.factor_for(rounding, scale_shape(spec, w.rows(), w.cols()).group_cols);
     FeedbackReport report;
-    auto tensor = quantize_with_feedback(place, w, spec, factor, rounding.static_groups, self.threads_, &report);
+    auto tensor =
+        quantize_with_feedback(place, w, spec, factor, rounding.static_groups, self.ranks_, self.threads_, report);
     take_over(report.rounding, record);
     record.damping = factor.damping;
     return tensor;
@@ -71,8 +72,8 @@ struct MatrixRounder::Visitor {
   }
 };
 
-MatrixRounder::MatrixRounder(const InputStatistics* statistics, ThreadPool& threads)
-    : statistics_(statistics), threads_(threads) {}
+MatrixRounder::MatrixRounder(const InputStatistics* statistics, Ranks& ranks, ThreadPool& threads)
+    : statistics_(statistics), ranks_(ranks), threads_(threads) {}
 
 MatrixRounder::~MatrixRounder() = default;
 
@@ -99,8 +100,7 @@ void MatrixRounder::describe_data(const RowSource& w, const RowSource& q, SiteRe
   const std::vector<double> squares = moment.mean_squares();
   record.dead_channels = std::count(squares.begin(), squares.end(), 0.0);
   const SampledRows some_w(w), some_q(q);
-  const double energy = output_energy(some_w, moment, threads_);
-  if (energy > 0) record.output_error = output_error(some_w, some_q, moment, threads_) / energy;
+  record.output_error = relative_output_error(some_w, some_q, moment, ranks_, threads_);
 }
 
 const CrossMoment* MatrixRounder::cross() const { return statistics_->cross ? &*statistics_->cross : nullptr; }

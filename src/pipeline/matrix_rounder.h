@@ -10,6 +10,7 @@
 #include "format/quantized_tensor.h"
 #include "observe/input_statistics.h"
 #include "pipeline/quantize_model.h"
+#include "pipeline/ranks.h"
 #include "recipe/recipe.h"
 #include "round/feedback_factor.h"
 
@@ -18,7 +19,8 @@ namespace bitloom {
 class MatrixRounder {
  public:
   /// `statistics` may be null when no step needs data; it must outlive the rounder.
-  MatrixRounder(const InputStatistics* statistics, ThreadPool& threads);
+  /// All ranks round the same matrices in the same order, each some rows where the rounding allows; all get all rows.
+  MatrixRounder(const InputStatistics* statistics, Ranks& ranks, ThreadPool& threads);
   ~MatrixRounder();
 
   /// W as the step says. `place` ("FILE: tensor 'NAME'") starts every message; the record's name is the caller's.
@@ -32,6 +34,7 @@ class MatrixRounder {
   void describe_data(const RowSource& w, const RowSource& q, SiteRecord& record);
 
   const InputStatistics* statistics_;
+  Ranks& ranks_;
   ThreadPool& threads_;
   std::unique_ptr<FeedbackFactor> factor_;  // the last one made, for `made_for_`
   FeedbackRounding made_for_;

@@ -236,12 +236,15 @@ int64_t CalibrationData::tokens() const {
 QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, const std::string& out,
                               const Recipe& recipe, const QuantizeOptions& options, Context& context) {
   const auto start = std::chrono::steady_clock::now();
+  const bool calibrates = needs_of(recipe).any();
+  if (!calibrates && !options.ranks->leads()) return {};
   check_not_the_source(*source, out);
   const std::shared_ptr<const Checkpoint> model = rewrite_model(source, recipe, options.seed, context.threads);
   std::unique_ptr<CalibratedModel> calibrated;
-  if (needs_of(recipe).any()) {
+  if (calibrates) {
     calibrated = std::make_unique<CalibratedModel>(*source, model, out, recipe, options, context);
   }
+  if (!options.ranks->leads()) return {};
   QuantizeResult result = write_output({*source, *model, recipe, calibrated.get()}, out, options, context);
   if (calibrated) calibrated->finish();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -21,6 +21,7 @@
 #include "io/json.h"
 #include "model/checkpoint.h"
 #include "pipeline/activation_store.h"
+#include "pipeline/ranks.h"
 #include "pipeline/walk_cost.h"
 #include "recipe/recipe.h"
 
@@ -54,6 +55,8 @@ struct QuantizeOptions {
   bool restart = false;        // discard the journal of an unfinished run
   std::string statistics_in;   // directory of statistics to use instead of data
   std::string statistics_out;  // directory to keep the statistics in
+  // Who works on it together: all call with the same arguments, the leading one writes.
+  std::shared_ptr<Ranks> ranks = std::make_shared<Ranks>();
 };
 
 /// Where the time of a calibrated run went, in seconds. A resumed one counts what it did itself.
@@ -90,6 +93,7 @@ struct QuantizeResult {
 };
 
 /// Writes OUT (a bitloom directory: config.json with quantization_config, safetensors, tokenizer files, bitloom.json).
+/// On ranks that do not lead the result is empty.
 /// Error(kUsage) when OUT is the source; Error(kRefused) naming tensor and position for a weight that is not finite.
 QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, const std::string& out,
                               const Recipe& recipe, const QuantizeOptions& options, Context& context);

@@ -1,0 +1,179 @@
+// Several processes quantize together: what they write, and what happens when one fails or is lost.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
+
+#include "program.h"
+
+namespace bitloom {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using testing::Outcome;
+using testing::run_shell;
+
+constexpr const char* kFlags = "--samples 12 --seq 100 --threads 1";
+
+std::string contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::map<std::string, std::string> files_of(const std::string& directory) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::directory_iterator(directory)) files[entry.path().filename()] = contents(entry.path());
+  return files;
+}
+
+int count_of(const std::string& text, const std::string& part) {
+  int count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+class RanksTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (BITLOOM_HAS_MPI == 0) GTEST_SKIP() << "built without MPI: needs libopenmpi-dev";
+    if (run_shell("command -v mpirun").code != 0) GTEST_SKIP() << "no mpirun: needs openmpi-bin";
+    directory_ = fs::temp_directory_path() / ("bitloom-ranks-" + std::to_string(getpid()));
+    fs::create_directories(directory_);
+  }
+  void TearDown() override {
+    if (!directory_.empty()) fs::remove_all(directory_);
+  }
+
+  std::string file(const std::string& name) const { return (directory_ / name).string(); }
+
+  /// One process is started without mpirun.
+  static std::string command(int ranks, const std::string& rest) {
+    const std::string prefix =
+        ranks == 1 ? ""
+                   : "mpirun --allow-run-as-root --oversubscribe --bind-to none -np " + std::to_string(ranks) + " ";
+    return prefix + "\"$BITLOOM\" " + rest;
+  }
+  Outcome quantize(int ranks, const std::string& out, const std::string& recipe, const std::string& flags = kFlags) {
+    return run_shell(command(ranks, "quantize assets/demo " + file(out) + " -r " + recipe + " " + flags));
+  }
+
+  fs::path directory_;
+};
+
+TEST_F(RanksTest, RepeatTheSameBytes) {
+  for (const int ranks : {2, 3}) {
+    const std::string a = std::to_string(ranks) + "a", b = std::to_string(ranks) + "b";
+    const Outcome outcome = quantize(ranks, a, "gptq+int4-g32");
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(count_of(outcome.out, "bits per weight of the model"), 1);
+    EXPECT_EQ(count_of(outcome.err, "processes, 1 threads each"), 1);
+    ASSERT_EQ(quantize(ranks, b, "gptq+int4-g32", "--samples 12 --seq 100 --threads 2").code, 0);
+    EXPECT_EQ(files_of(file(a)), files_of(file(b)));
+    EXPECT_FALSE(fs::exists(file(a) + ".journal"));
+  }
+}
+
+/// Sums of the same terms in another order differ by rounding: the moments by about 1e-7 of their size (fp32 panels,
+/// added up in fp64). With the float model's activations (order none) nothing else differs, so where no weight lies
+/// that close to a rounding boundary the codes are the same, and a layer's error follows its moments. A code that does
+/// flip lies at a boundary, where both codes have the same error to first order: 1e-5 holds for either.
+TEST_F(RanksTest, AgreeWithOneProcess) {
+  const std::string flags = std::string(kFlags) + " --order none --json";
+  for (const char* recipe : {"gptq+int4-g32", "adaround:iterations=20+int4-g32"}) {
+    std::map<std::string, double> alone;
+    for (const int ranks : {1, 2, 3}) {
+      const Outcome outcome = quantize(ranks, recipe + std::to_string(ranks), recipe, flags);
+      ASSERT_EQ(outcome.code, 0) << outcome.err;
+      for (const auto& tensor : nlohmann::json::parse(outcome.out).at("tensors")) {
+        const std::string name = tensor.at("name");
+        const double error = tensor.at("output_error");
+        if (ranks == 1) alone[name] = error;
+        EXPECT_NEAR(error, alone.at(name), 1e-5 * alone.at(name)) << recipe << " " << name << " " << ranks;
+      }
+      EXPECT_EQ(alone.size(), 42u);
+    }
+  }
+}
+
+TEST_F(RanksTest, MoreRanksThanSequences) {
+  EXPECT_EQ(quantize(3, "few", "awq+gptq+int4-g32", "--samples 1 --seq 64 --threads 1").code, 0);
+}
+
+/// Rank 1 is killed after the first block; then the same command goes on.
+TEST_F(RanksTest, GoOnAfterOneWasKilled) {
+  const std::string flags = "--samples 96 --seq 256 --threads 1", recipe = "gptq+int4-g32";
+  const std::string journal = file("killed") + ".journal";
+  const Outcome killed =
+      run_shell(command(2, "quantize assets/demo " + file("killed") + " -r " + recipe + " " + flags) +
+                " & job=$!; while [ ! -d " + journal +
+                "/block-0000 ] && kill -0 $job 2>/dev/null; do sleep 0.02; done\n"
+                "for pid in $(cat /proc/$job/task/*/children); do\n"
+                "  grep -qz OMPI_COMM_WORLD_RANK=1 /proc/$pid/environ && kill -9 $pid\n"
+                "done; wait $job");
+  EXPECT_NE(killed.code, 0);
+  EXPECT_FALSE(fs::exists(file("killed")));
+  ASSERT_TRUE(fs::exists(journal + "/block-0000"));
+  EXPECT_EQ(count_of(killed.err, "bitloom: error: the run was stopped, or one of its 2 processes was lost"), 1)
+      << killed.err;
+  EXPECT_THAT(killed.err, HasSubstr("the same command goes on after block"));
+
+  const Outcome alone = quantize(1, "killed", recipe, flags);
+  EXPECT_EQ(alone.code, 2);
+  EXPECT_THAT(alone.err, HasSubstr("ranks was 2, is 1"));
+  const Outcome resumed = quantize(2, "killed", recipe, flags);
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(count_of(resumed.err, "going on after block"), 1) << resumed.err;
+  ASSERT_EQ(quantize(2, "whole", recipe, flags).code, 0);
+  EXPECT_EQ(files_of(file("killed")), files_of(file("whole")));
+}
+
+TEST_F(RanksTest, FailTogetherWithOneMessage) {
+  // Where only rank 0 fails; where all do; where the flags are wrong.
+  std::ofstream(file("file")) << "no directory";
+  for (const std::string& arguments : {"quantize assets/demo " + file("file") + "/out -r gptq+int4-g32 " + kFlags,
+                                       "quantize assets/demo " + file("file") + " -r int4-g32",
+                                       "quantize assets/absent " + file("out") + " -r int4-g32",
+                                       std::string("quantize assets/demo --colour"), std::string("info assets/demo")}) {
+    const Outcome outcome = run_shell(command(2, arguments));
+    EXPECT_NE(outcome.code, 0) << arguments;
+    EXPECT_EQ(outcome.out, "") << arguments;
+    EXPECT_EQ(count_of(outcome.err, "bitloom: error: "), 1) << outcome.err;
+  }
+}
+
+/// What fails on rank 1 alone is told by rank 0 and names rank 1.
+TEST_F(RanksTest, NameTheRankThatFailed) {
+  const Outcome outcome = run_shell(
+      "mpirun --allow-run-as-root --oversubscribe --bind-to none -np 2 sh -c 'model=assets/demo; "
+      "[ $OMPI_COMM_WORLD_RANK = 1 ] && model=assets/absent; exec \"$BITLOOM\" quantize $model " +
+      file("out") + " -r gptq+int4-g32 " + kFlags + "'");
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_EQ(count_of(outcome.err, "bitloom: error: rank 1 of 2: assets/absent"), 1) << outcome.err;
+  EXPECT_EQ(count_of(outcome.err, "bitloom: error: "), 1) << outcome.err;
+}
+
+TEST_F(RanksTest, RefuseDifferentModels) {
+  fs::copy("assets/demo", file("demo"), fs::copy_options::recursive);
+  std::fstream weights(file("demo") + "/model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+  weights.seekp(-1, std::ios::end);
+  weights.put('\x3b');
+  weights.close();
+  const Outcome outcome = run_shell(
+      "mpirun --allow-run-as-root --oversubscribe --bind-to none -np 2 sh -c 'model=assets/demo; "
+      "[ $OMPI_COMM_WORLD_RANK = 1 ] && model=" +
+      file("demo") + "; exec \"$BITLOOM\" quantize $model " + file("out") + " -r gptq+int4-g32 " + kFlags + "'");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("rank 1 has another source model.safetensors than rank 0"));
+}
+
+}  // namespace
+}  // namespace bitloom
