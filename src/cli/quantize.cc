@@ -120,7 +120,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   app.add_option("OUT,-o,--output", flags->out, "directory to write; appears only when complete")
       ->type_name("OUT")
       ->required();
-  app.add_option("-r,--recipe", flags->recipe, "steps joined by '+', the format last; a name; or a YAML file")
+  app.add_option("-r,--recipe", flags->recipe, "steps joined by '+'; a name; a YAML file")
       ->type_name("RECIPE")
       ->capture_default_str();
   app.add_flag("--force", flags->force, "replace OUT when it exists");

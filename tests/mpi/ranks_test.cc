@@ -93,7 +93,8 @@ TEST_F(RanksTest, AgreeWithOneProcess) {
     for (const int ranks : {1, 2, 3}) {
       const Outcome outcome = quantize(ranks, recipe + std::to_string(ranks), recipe, flags);
       ASSERT_EQ(outcome.code, 0) << outcome.err;
-      for (const auto& tensor : nlohmann::json::parse(outcome.out).at("tensors")) {
+      const nlohmann::json record = nlohmann::json::parse(outcome.out);
+      for (const auto& tensor : record.at("tensors")) {
         const std::string name = tensor.at("name");
         const double error = tensor.at("output_error");
         if (ranks == 1) alone[name] = error;
