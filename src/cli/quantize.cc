@@ -157,9 +157,13 @@ void quantize(const Flags& flags, Session& session) {
   options.restart = flags.restart;
   options.shard_bytes = parse_bytes(flags.shard_size, "--shard-size");
   const Recipe recipe = load_recipe(flags.recipe);
+  if (!flags.dry_run) check_output(flags.out, flags.force);
   const auto source = Checkpoint::open(flags.model);
   resolve(recipe, source->graph());
   CalibrationData data;
+  if (!needs_of(recipe).any() && !flags.calibration.file.empty()) {
+    session.progress().log(fmt::format("--calib is not used: recipe '{}' looks at no data", flags.recipe));
+  }
   if (needs_of(recipe).any() && options.statistics_in.empty()) {
     data = read_calibration(flags.calibration, *source, session);
     options.data = &data;
