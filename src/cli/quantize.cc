@@ -10,6 +10,7 @@
 #include "cli/interrupt.h"
 #include "cli/site_tables.h"
 #include "cli/verb.h"
+#include "io/output_directory.h"
 #include "model/checkpoint.h"
 #include "pipeline/journal.h"
 #include "pipeline/quantize_model.h"
@@ -98,9 +99,13 @@ void quantize(const Flags& flags, Session& session) {
   options.shard_bytes = parse_bytes(flags.shard_size, "--shard-size");
   options.ranks = session.ranks();
   const Recipe recipe = load_recipe(flags.recipe);
+  if (!flags.dry_run && session.ranks()->leads()) check_output(flags.out, flags.force);
   const auto source = Checkpoint::open(flags.model);
   resolve(recipe, source->graph());
   CalibrationData data;
+  if (!needs_of(recipe).any() && !flags.calibration.file.empty()) {
+    session.progress().log(fmt::format("--calib is not used: recipe '{}' looks at no data", flags.recipe));
+  }
   if (needs_of(recipe).any() && options.statistics_in.empty()) {
     data = read_calibration(flags.calibration, *source, session);
     options.data = &data;

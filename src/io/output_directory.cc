@@ -75,10 +75,14 @@ std::string put_in_place(const std::string& fresh, const std::string& path) {
 
 }  // namespace
 
+void check_output(const std::string& path, bool force) {
+  check_replaceable(path);
+  if (!force && is_taken(path)) misuse("output '{}' exists; --force replaces it", path);
+}
+
 OutputDirectory::OutputDirectory(std::string path, bool force, int64_t needs) : path_(std::move(path)), force_(force) {
   while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
-  check_replaceable(path_);
-  if (is_taken(path_) && !force) misuse("output '{}' exists; --force replaces it", path_);
+  check_output(path_, force);
   staging_ = path_ + ".partial";
   if (is_taken(staging_)) discard(staging_, "an earlier unfinished output");
   const int64_t free_bytes = free_disk_bytes(path_);

@@ -33,6 +33,10 @@ class OutputDirectory {
   bool committed_ = false;
 };
 
+/// What the constructor refuses to do, for those who have long work before it: Error(kUsage) when PATH exists and
+/// `force` is false, or when it is, or holds, the working directory.
+void check_output(const std::string& path, bool force);
+
 /// Free bytes on the file system that holds `path` or its nearest existing parent.
 int64_t free_disk_bytes(const std::string& path);
 

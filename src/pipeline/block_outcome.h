@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "base/row_source.h"
 #include "format/quantized_tensor.h"
+#include "model/graph.h"
 #include "pipeline/quantize_model.h"
 
 namespace bitloom {
@@ -18,5 +20,9 @@ struct BlockOutcome {
   std::vector<SiteRecord> sites;     // of `quantized`, in the order of execution
   std::vector<std::string> remarks;  // for the user
 };
+
+/// Values of BlockOutcome::rewritten in the shape that TensorEdits take: W [out, in] of a linear of the block, also
+/// where the file holds [in, out]; [1, n] of anything else.
+RowSourcePtr rewritten_rows(const Graph& graph, int block, const std::string& tensor, std::vector<float> values);
 
 }  // namespace bitloom

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <optional>
 
 #include "base/error.h"
@@ -88,6 +89,8 @@ class Walk {
       total += cost.seconds();
       if (static_cast<int>(b) >= journal_.finished()) continue;
       for (const auto& [input, seconds] : cost.round) total -= seconds;
+      if (options_.order != WalkOrder::kBlock) continue;
+      for (const auto& [input, seconds] : cost.gather) total -= seconds;
     }
     return total;
   }
@@ -105,7 +108,7 @@ class Walk {
   void run_block(int block);
   void scale(BlockState& state);
   void gather(BlockState& state, SiteInput input, Statistics& statistics);
-  void look_at(BlockState& state, Statistics& statistics);
+  void look_at(BlockState& state, Statistics& statistics, double seconds);
   void add(std::span<const float> f, std::span<const float> x, int64_t rows, InputStatistics& statistics);
   void sum(InputStatistics& statistics);
   Statistics wanted_of_block(int block) const;
@@ -116,7 +119,8 @@ class Walk {
   void leave(BlockState& state);
   void leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const;
   double weights_to_round(int block, SiteInput input) const;
-  void check_seen(int block, SiteInput input, const InputStatistics& statistics) const;
+  void check_seen(BlockState& state, SiteInput input, const InputStatistics& statistics) const;
+  static void remark_on_damping(BlockState& state, const SiteRecord& record, const RecipeStep& step);
   bool corrects_bias(const std::string& tensor) const;
 
   const WalkTask& task_;
@@ -187,7 +191,9 @@ void Walk::run_block(int block) {
   const bool at_once = options_.order == WalkOrder::kBlock && options_.statistics_in.empty();
   if (!state.finished && at_once) {
     statistics = wanted_of_block(block);
-    look_at(state, statistics);
+    double seconds = 0;
+    for (const auto& [input, of_input] : cost_of(block).gather) seconds += of_input;
+    look_at(state, statistics, seconds);
   }
   for (const SiteInput input : kSiteInputs) {
     if (!at_once) gather(state, input, statistics);
@@ -215,20 +221,19 @@ void Walk::scale(BlockState& state) {
   if (statistics.empty()) return;
   TensorEdits edits;
   if (!state.finished || float_) {
-    look_at(state, statistics);
+    look_at(state, statistics, cost_of(state.index).scale);
     const Timed timed(times_.scaling);
     edits = scale_block(task_.model, state.index, task_.transforms, task_.steps, statistics, context_.threads);
   } else {
     for (const auto& [name, values] : state.outcome.rewritten) {
-      const CheckpointTensor& as = task_.model->tensor(name);
-      edits.tensors[name] = dense_matrix(as.rows->rows(), as.rows->cols(), values);
+      edits.tensors[name] = rewritten_rows(graph_, state.index, name, values);
     }
+    advance_progress(state.index, cost_of(state.index).scale, "scales");
   }
   for (const auto& [name, rows] : edits.tensors) {
     if (!state.finished && !task_.steps.contains(name)) state.outcome.rewritten[name] = rows->decode_all();
   }
   state.rewrite(Checkpoint::edited(task_.model, edits), context_.threads);
-  advance_progress(state.index, cost_of(state.index).scale, "scales");
 }
 
 /// Brings every sequence to the input, and gathers what is wanted of it on the way.
@@ -248,6 +253,7 @@ void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
     advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)), to_string(input));
   }
   if (looks && options_.statistics_in.empty()) sum(*of_input);
+  if (looks) check_seen(state, input, *of_input);
 }
 
 std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
@@ -284,8 +290,9 @@ Walk::Statistics Walk::wanted_of_block(int block) const {
   return statistics;
 }
 
-/// Fills statistics of several inputs in one pass through the block as it is now; the sequences stay at its entrance.
-void Walk::look_at(BlockState& state, Statistics& statistics) {
+/// Fills statistics of several inputs in one pass through the block as it is now, expected to take `seconds`; the
+/// sequences stay at its entrance.
+void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
   CalibrationStream& seen = quantized_ ? *quantized_ : *float_;
   std::map<SiteInput, std::vector<float>> wanted;
   for (int64_t c = 0; c < seen.chunks(); ++c) {
@@ -299,14 +306,17 @@ void Walk::look_at(BlockState& state, Statistics& statistics) {
       const auto found = statistics.find(input);
       if (found != statistics.end()) add(wanted[input], x, seen.rows(c), found->second);
     });
+    advance_progress(state.index, per_chunk(seconds), "inputs");
   }
-  for (auto& [input, of_input] : statistics) sum(of_input);
+  for (auto& [input, of_input] : statistics) {
+    sum(of_input);
+    check_seen(state, input, of_input);
+  }
 }
 
 /// Rounds the input's sites, or takes them from the journal, and exchanges their weights.
 void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics* statistics) {
   const Block& block = graph_.blocks[static_cast<size_t>(state.index)];
-  if (!state.finished && statistics != nullptr) check_seen(state.index, input, *statistics);
   const Timed timed(times_.rounding);
   MatrixRounder rounder(statistics, ranks_, context_.threads);
   const double weights_of_input = weights_to_round(state.index, input);
@@ -327,6 +337,7 @@ void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics
     const std::string place = fmt::format("{}: tensor '{}'", task_.model->path(), name);
     const RowSourcePtr before = weights.weight;
     weights.weight = state.outcome.quantized[name] = rounder.round_matrix(place, *before, step->second, record);
+    remark_on_damping(state, record, step->second);
     state.outcome.sites.push_back(std::move(record));
     if (corrects_bias(name)) correct_bias(state, site, *before, *statistics);
     if (!float_) task_.model->release(name);
@@ -344,11 +355,36 @@ double Walk::weights_to_round(int block, SiteInput input) const {
   return weights;
 }
 
-/// Nothing can be learned from tokens that a layer never sees.
-void Walk::check_seen(int block, SiteInput input, const InputStatistics& statistics) const {
-  if (statistics.moment.tokens() > 0) return;
-  fail(ErrorKind::kFailed, "{}: block {}, {}: all {} calibration tokens have activations that are not finite",
-       task_.model->path(), block, to_string(input), statistics.moment.dropped_tokens());
+/// Nothing can be learned from tokens that a layer never sees; some that it does not see are worth a remark.
+void Walk::check_seen(BlockState& state, SiteInput input, const InputStatistics& statistics) const {
+  const int64_t seen = statistics.moment.tokens(), dropped = statistics.moment.dropped_tokens();
+  if (seen == 0) {
+    fail(ErrorKind::kFailed, "{}: block {}, {}: all {} calibration tokens have activations that are not finite",
+         task_.model->path(), state.index, to_string(input), dropped);
+  }
+  for (const double square : statistics.moment.mean_squares()) {
+    if (std::isfinite(square)) continue;
+    const std::vector<float> absmax = statistics.range.absmax();
+    fail(ErrorKind::kFailed, "{}: block {}, {}: activations are as large as {:.3g}, and their squares overflow",
+         task_.model->path(), state.index, to_string(input), *std::max_element(absmax.begin(), absmax.end()));
+  }
+  if (dropped == 0 || state.finished) return;
+  std::string remark = fmt::format(
+      "block {}, {}: {} of {} calibration tokens have activations that are not finite and "
+      "are left out",
+      state.index, to_string(input), dropped, seen + dropped);
+  std::vector<std::string>& remarks = state.outcome.remarks;
+  if (std::find(remarks.begin(), remarks.end(), remark) == remarks.end()) remarks.push_back(std::move(remark));
+}
+
+/// A second moment that was not positive definite as the recipe wanted it damped.
+void Walk::remark_on_damping(BlockState& state, const SiteRecord& record, const RecipeStep& step) {
+  const auto* feedback = std::get_if<FeedbackRounding>(&step.rounding);
+  if (feedback == nullptr || !record.damping || *record.damping <= feedback->damping) return;
+  state.outcome.remarks.push_back(
+      fmt::format("'{}': damping {:.2f} instead of {:.2f}, with which its inputs' second "
+                  "moment is not positive definite",
+                  record.name, *record.damping, feedback->damping));
 }
 
 bool Walk::corrects_bias(const std::string& tensor) const {
@@ -363,7 +399,7 @@ void Walk::correct_bias(BlockState& state, const Site& site, const RowSource& be
                         const InputStatistics& statistics) {
   const Block& block = graph_.blocks[static_cast<size_t>(state.index)];
   LinearWeights& weights = weights_of(block, *site.linear, state.current);
-  if (weights.bias.empty()) return;  // recipes for such models are refused unless some layer has a bias
+  if (weights.bias.empty()) return;  // said before the walk: see remarks_on_transforms
   weights.bias = corrected_bias(before, *weights.weight, statistics.range.mean(), weights.bias, context_.threads);
   state.outcome.rewritten[site.linear->bias] = weights.bias;
 }

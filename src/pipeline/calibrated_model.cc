@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "io/output_directory.h"
 #include "pipeline/block_scaling.h"
 #include "pipeline/block_walk.h"
 #include "pipeline/calibration_stream.h"
@@ -14,19 +15,14 @@
 #include "pipeline/manifest.h"
 #include "pipeline/plain_bytes.h"
 #include "pipeline/shared_journal.h"
+#include "pipeline/walk_remarks.h"
 #include "transform/equalize.h"
 #include "transform/rotation.h"
-#include "transform/scaled_rows.h"
 
 namespace bitloom {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Early, so that no hour is spent on a directory that cannot be written.
-void check_output_is_free(const std::string& out, bool force) {
-  if (!force && fs::exists(fs::symlink_status(out))) misuse("output '{}' exists; --force replaces it", out);
-}
 
 Json hash_files(const Checkpoint& source, Context& context) {
   Json files = Json::object();
@@ -85,6 +81,14 @@ void check_memory(const WalkCost& cost, int64_t allowed) {
        human_bytes(allowed), human_bytes(cost.least_memory), cost.spills ? " with all activations in a file" : "");
 }
 
+/// The output comes on top; it is counted exactly before it is written.
+void check_disk(const std::string& out, const WalkCost& cost) {
+  const int64_t free_bytes = free_disk_bytes(out);
+  if (cost.disk_bytes <= free_bytes) return;
+  fail(ErrorKind::kFailed, "{}: not enough free disk space: finished blocks{} need {}, there is {}", out,
+       cost.spills ? " and activations" : "", human_bytes(cost.disk_bytes), human_bytes(free_bytes));
+}
+
 /// Which rewrites are not the walk's business.
 bool needs_no_data(const Transform& transform) {
   return std::holds_alternative<HadamardTransform>(transform) || std::holds_alternative<EqualizeTransform>(transform);
@@ -99,6 +103,13 @@ std::shared_ptr<const Checkpoint> equalized(std::shared_ptr<const Checkpoint> mo
     edits.tensors.merge(equalize_block(*model, b, transform, targeted, threads).tensors);
   }
   return Checkpoint::edited(std::move(model), std::move(edits));
+}
+
+/// The float model's own activations have no error that could be compensated: GPTAQ is GPTQ there.
+void leave_inputs_own_error(std::map<std::string, RecipeStep>& steps) {
+  for (auto& [name, step] : steps) {
+    if (auto* feedback = std::get_if<FeedbackRounding>(&step.rounding)) feedback->correction = 0;
+  }
 }
 
 std::vector<SequenceChunk> chunks_of(const QuantizeOptions& options) {
@@ -141,6 +152,7 @@ WalkTask task_of(std::shared_ptr<const Checkpoint> model, const Recipe& recipe, 
   task.transforms = resolve_transforms(recipe, task.model->graph());
   std::erase_if(task.transforms, [](const TransformSites& sites) { return needs_no_data(sites.transform); });
   task.options = &options;
+  if (options.order == WalkOrder::kNone) leave_inputs_own_error(task.steps);
   return task;
 }
 
@@ -182,18 +194,22 @@ WalkCost predict_calibration(std::shared_ptr<const Checkpoint> model, const Reci
                              const QuantizeOptions& options, ThreadPool& threads) {
   check_data(recipe, options);
   const WalkTask task = task_of(std::move(model), recipe, options);
-  return predict_walk(task, chunks_of(options), measure_rates(threads), threads);
+  remarks_on_transforms(task);
+  return predict_walk(task, chunks_of(options), threads);
 }
 
 CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const Checkpoint> model,
                                  const std::string& out, const Recipe& recipe, const QuantizeOptions& options,
                                  Context& context) {
   Ranks& ranks = *options.ranks;
-  if (ranks.leads()) check_output_is_free(out, options.force);
+  // Early, so that no hour is spent on a directory that cannot be written.
+  if (ranks.leads()) check_output(out, options.force);
   check_data(recipe, options);
   WalkTask task = task_of(std::move(model), recipe, options);
-  task.cost = predict_walk(task, chunks_of(options), measure_rates(context.threads), context.threads);
+  remarks_ = remarks_on_transforms(task);
+  task.cost = predict_walk(task, chunks_of(options), context.threads);
   check_memory(task.cost, options.memory);
+  check_disk(out, task.cost);
   source_files_ = hash_files(source, context);
   record_ = record_of(options);
   check_statistics_flags(task);
@@ -221,8 +237,7 @@ CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const
     BlockOutcome outcome = journal_->load(b);
     for (auto& [name, tensor] : outcome.quantized) edits.tensors[name] = tensor;
     for (auto& [name, values] : outcome.rewritten) {
-      const RowSource& as = *task.model->tensor(name).rows;
-      edits.tensors[name] = dense_matrix(as.rows(), as.cols(), std::move(values));
+      edits.tensors[name] = rewritten_rows(task.model->graph(), b, name, std::move(values));
     }
     sites_.insert(sites_.end(), outcome.sites.begin(), outcome.sites.end());
     remarks_.insert(remarks_.end(), outcome.remarks.begin(), outcome.remarks.end());

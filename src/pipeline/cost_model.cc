@@ -146,11 +146,13 @@ class Predictor {
       if (needs_factor(b, input)) cost.round[input] += factor_seconds(d, needs.cross);
       if (needs.scales) cost.scale += statistics_seconds(d, false) + search_seconds(b, input);
     }
-    if (scales || task_.options->order == WalkOrder::kBlock) {
-      for (const SiteInput input : kSiteInputs) cost.scale += static_cast<double>(streams_) * forward_seconds(b, input);
-    }
-    cost.leave = leave_seconds(b);
-    cost.peak_memory = block_memory(b, scales || task_.options->order == WalkOrder::kBlock);
+    // Once more for the scales' statistics, and in order "block" for leaving with the quantized weights.
+    double pass = 0;
+    for (const SiteInput input : kSiteInputs) pass += static_cast<double>(streams_) * forward_seconds(b, input);
+    const bool twice = task_.options->order == WalkOrder::kBlock;
+    if (scales) cost.scale += pass;
+    cost.leave = leave_seconds(b) + (twice ? pass : 0);
+    cost.peak_memory = block_memory(b, scales || twice);
     return cost;
   }
 
@@ -268,23 +270,23 @@ int64_t private_resident_bytes() {
   return (resident - shared) * ::sysconf(_SC_PAGESIZE);
 }
 
-MachineRates measure_rates(ThreadPool& threads) {
-  constexpr int64_t kTokens = 1024, kWidth = 1024;
-  const std::vector<float> x = normal_values(kTokens * kWidth);
-  std::vector<float> y(static_cast<size_t>(kTokens * kWidth));
-  const RowSourcePtr w = dense_matrix(kWidth, kWidth, normal_values(kWidth * kWidth));
+MachineRates measure_rates(ThreadPool& threads, int64_t width) {
+  const int64_t square = width * width;
+  const std::vector<float> x = normal_values(square);
+  std::vector<float> y(static_cast<size_t>(square));
+  const RowSourcePtr w = dense_matrix(width, width, normal_values(square));
   MachineRates rates;
-  const double cube = static_cast<double>(kTokens * kWidth) * static_cast<double>(kWidth);
+  const double cube = static_cast<double>(square) * static_cast<double>(width);
   rates.forward =
-      flops(cube) / seconds_of([&] { linear(x.data(), kWidth, kTokens, *w, nullptr, y.data(), kWidth, threads); });
-  SecondMoment moment(kWidth);
-  rates.moments = cube / seconds_of([&] { moment.add(x.data(), kTokens, kWidth, threads); });
+      flops(cube) / seconds_of([&] { linear(x.data(), width, width, *w, nullptr, y.data(), width, threads); });
+  SecondMoment moment(width);
+  rates.moments = cube / seconds_of([&] { moment.add(x.data(), width, width, threads); });
   FeedbackFactor factor;
   rates.factor = 4.0 / 3.0 * cube /
                  seconds_of([&] { factor = make_feedback_factor(moment, nullptr, FeedbackRounding{}, 0, threads); });
   const QuantSpec spec = parse_spec("int4-g128");
   const double nearest = seconds_of([&] { quantize_nearest("", *w, spec, threads); });
-  rates.rounding = static_cast<double>(kWidth * kWidth) / nearest;
+  rates.rounding = static_cast<double>(square) / nearest;
   const double feedback = seconds_of([&] { quantize_with_feedback("", *w, spec, factor, false, threads); });
   rates.feedback = cube / std::max(feedback - nearest, 0.1 * feedback);
   return rates;
@@ -293,6 +295,13 @@ MachineRates measure_rates(ThreadPool& threads) {
 WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, const MachineRates& rates,
                       ThreadPool& threads) {
   return Predictor(task, chunks, rates, threads).predict();
+}
+
+WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, ThreadPool& threads) {
+  constexpr int64_t kShort = 128;
+  WalkCost cost = predict_walk(task, chunks, measure_rates(threads, kShort), threads);
+  if (cost.seconds < kLongWalk) return cost;
+  return predict_walk(task, chunks, measure_rates(threads), threads);
 }
 
 }  // namespace bitloom

@@ -2,7 +2,7 @@
 // What a calibrated run will take: memory, disk and time, per block and in all, before it begins.
 //
 // Memory and disk are counted from shapes, buffer by buffer, as the code allocates them. Time is operations over rates
-// that are measured on this machine, here and now, with the very functions that do the work (about two seconds).
+// that are measured on this machine, here and now, with the very functions that do the work.
 
 #include <cstdint>
 #include <map>
@@ -25,7 +25,9 @@ struct MachineRates {
   double feedback = 0;  // of the column loop: rows d^2
   double rounding = 0;  // weights per second of rounding to nearest
 };
-MachineRates measure_rates(ThreadPool& threads);
+/// On a layer of `width` channels and as many tokens: 1024 is like a real one and takes about two seconds, 128 some
+/// milliseconds, and gives less than what long loops reach.
+MachineRates measure_rates(ThreadPool& threads, int64_t width = 1024);
 
 /// Bytes of this process that are in memory now, mapped files left out.
 int64_t private_resident_bytes();
@@ -33,5 +35,8 @@ int64_t private_resident_bytes();
 /// With options->memory set, activations go to a file when they must. Nothing is refused here.
 WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, const MachineRates& rates,
                       ThreadPool& threads);
+/// With rates measured here: shortly, and at length when that says that the walk takes kLongWalk seconds.
+WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, ThreadPool& threads);
+inline constexpr double kLongWalk = 20;
 
 }  // namespace bitloom

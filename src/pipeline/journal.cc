@@ -1,9 +1,6 @@
 #include "pipeline/journal.h"
 
-#include <fcntl.h>
 #include <fmt/ranges.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -23,9 +20,15 @@ namespace fs = std::filesystem;
 
 constexpr const char* kIdentityFile = "identity.json";
 constexpr const char* kBlockFile = "block.json";
+constexpr const char* kLockFile = "lock";
+constexpr const char* kFresh = ".new";
+
+std::string path_of_block(const std::string& directory, int block) {
+  return fmt::format("{}/block-{:04}", directory, block);
+}
 
 void write_durably(const std::string& path, const std::string& text) {
-  const std::string fresh = path + ".new";
+  const std::string fresh = path + kFresh;
   OutputFile file(fresh);
   file.write_at(0, text);
   file.finish();
@@ -63,14 +66,31 @@ void check_identity(const std::string& directory, const std::string& out, const 
       directory, out, fmt::join(lines, "; "));
 }
 
+/// What this program puts there, finished or not.
+bool is_name_of_ours(std::string_view name) {
+  for (const std::string_view beginning : {"block-", "activations-"}) {
+    if (name.starts_with(beginning)) return true;
+  }
+  return name == kLockFile || name == kIdentityFile || name == std::string(kIdentityFile) + kFresh;
+}
+
 /// A directory of that name that is no journal of ours must not be filled or emptied.
 void check_is_journal(const std::string& directory) {
-  if (fs::exists(directory + "/" + kIdentityFile)) return;
+  if (!fs::exists(directory)) return;
   for (const auto& entry : fs::directory_iterator(directory)) {
     const std::string name = entry.path().filename().string();
-    if (name == "lock" || name.starts_with(kIdentityFile)) continue;
+    if (is_name_of_ours(name)) continue;
     misuse("{}: exists and is no journal of an unfinished run (it holds '{}'); move it away", directory, name);
   }
+  Json identity;
+  try {
+    identity = read_json(directory + "/" + kIdentityFile);
+  } catch (const Error&) {
+    return;  // absent, or damaged: whose it was cannot be told from it
+  }
+  if (identity.contains("journal")) return;
+  misuse("{}: exists and is no journal of an unfinished run ('{}' is of something else); move it away", directory,
+         kIdentityFile);
 }
 
 /// The parts of every quantized matrix, and one flat fp32 tensor for whatever else was rewritten.
@@ -94,73 +114,7 @@ void write_tensors(const std::string& directory, const BlockOutcome& outcome) {
   writer.finish();
 }
 
-}  // namespace
-
-Json describe(const BlockOutcome& outcome) {
-  Json sites = Json::array();
-  for (const SiteRecord& site : outcome.sites) {
-    Json entry = to_json(site);
-    entry["name"] = site.name;
-    sites.push_back(std::move(entry));
-  }
-  Json rewritten = Json::array();
-  for (const auto& [name, values] : outcome.rewritten) rewritten.push_back(name);
-  return {{"sites", std::move(sites)}, {"rewritten", std::move(rewritten)}, {"remarks", outcome.remarks}};
-}
-
-namespace {
-
-std::string path_of_block(const std::string& directory, int block) {
-  return fmt::format("{}/block-{:04}", directory, block);
-}
-
-}  // namespace
-
-std::string Journal::directory_for(const std::string& out) {
-  std::string path = out;
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path + ".journal";
-}
-
-Journal::Journal(const std::string& out, const Json& identity, bool restart) : directory_(directory_for(out)) {
-  std::error_code error;
-  fs::create_directories(directory_, error);
-  if (error) fail(ErrorKind::kFailed, "{}: cannot create directory: {}", directory_, error.message());
-  const std::string lock = directory_ + "/lock";
-  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) fail(ErrorKind::kFailed, "{}: cannot create: {}", lock, std::generic_category().message(errno));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(lock_);
-    misuse("output '{}' is being made by another run, which holds {}", out, lock);
-  }
-  check_is_journal(directory_);
-  if (restart) {
-    for (const auto& entry : fs::directory_iterator(directory_)) {
-      if (entry.path().filename() != "lock") fs::remove_all(entry.path());
-    }
-  }
-  if (fs::exists(directory_ + "/" + kIdentityFile)) {
-    check_identity(directory_, out, identity);
-  } else {
-    write_durably(directory_ + "/" + kIdentityFile, dump_json(identity));
-  }
-  finished_ = finished_for(out);
-}
-
-Journal::~Journal() {
-  if (lock_ >= 0) ::close(lock_);
-}
-
-std::string Journal::block_directory(int block) const { return path_of_block(directory_, block); }
-
-int Journal::finished_for(const std::string& out) {
-  int finished = 0;
-  while (fs::exists(path_of_block(directory_for(out), finished))) ++finished;
-  return finished;
-}
-
-BlockOutcome Journal::load(int block) const {
-  const std::string directory = block_directory(block);
+BlockOutcome read_block(const std::string& directory) {
   const std::string origin = directory + "/" + kBlockFile;
   const Json document = read_json(origin);
   std::map<std::string, TensorView> views;
@@ -170,7 +124,7 @@ BlockOutcome Journal::load(int block) const {
   }
   const auto find = [&](const std::string& name) -> const TensorView& {
     const auto at = views.find(name);
-    if (at == views.end()) refuse("{}: tensor '{}' is missing; add --restart to begin anew", directory, name);
+    if (at == views.end()) refuse("tensor '{}' is missing", name);
     return at->second;
   };
   BlockOutcome outcome;
@@ -198,8 +152,74 @@ BlockOutcome Journal::load(int block) const {
   return outcome;
 }
 
+}  // namespace
+
+Json describe(const BlockOutcome& outcome) {
+  Json sites = Json::array();
+  for (const SiteRecord& site : outcome.sites) {
+    Json entry = to_json(site);
+    entry["name"] = site.name;
+    sites.push_back(std::move(entry));
+  }
+  Json rewritten = Json::array();
+  for (const auto& [name, values] : outcome.rewritten) rewritten.push_back(name);
+  return {{"sites", std::move(sites)}, {"rewritten", std::move(rewritten)}, {"remarks", outcome.remarks}};
+}
+
+std::string Journal::directory_for(const std::string& out) {
+  std::string path = out;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path + ".journal";
+}
+
+Journal::Journal(const std::string& out, const Json& identity, bool restart) : directory_(directory_for(out)) {
+  if (fs::exists(directory_) && !fs::is_directory(directory_)) {
+    misuse("{}: exists and is no journal of an unfinished run; move it away", directory_);
+  }
+  check_is_journal(directory_);
+  std::error_code error;
+  fs::create_directories(directory_, error);
+  if (error) fail(ErrorKind::kFailed, "{}: cannot create directory: {}", directory_, error.message());
+  const std::string lock = directory_ + "/" + kLockFile;
+  lock_ = std::make_unique<FileLock>(lock);
+  if (!lock_->held()) misuse("output '{}' is being made by another run, which holds {}", out, lock);
+  const std::string known = directory_ + "/" + kIdentityFile;
+  if (restart || !fs::exists(known)) {
+    empty();
+    write_durably(known, dump_json(identity));
+  } else {
+    check_identity(directory_, out, identity);
+  }
+  finished_ = finished_for(out);
+}
+
+void Journal::empty() const {
+  fs::remove(directory_ + "/" + kIdentityFile);
+  for (const auto& entry : fs::directory_iterator(directory_)) {
+    if (entry.path().filename() != kLockFile) fs::remove_all(entry.path());
+  }
+}
+
+std::string Journal::block_directory(int block) const { return path_of_block(directory_, block); }
+
+int Journal::finished_for(const std::string& out) {
+  int finished = 0;
+  while (fs::exists(path_of_block(directory_for(out), finished))) ++finished;
+  return finished;
+}
+
+BlockOutcome Journal::load(int block) const {
+  const std::string directory = block_directory(block);
+  try {
+    return read_block(directory);
+  } catch (const std::exception& error) {
+    refuse("{}: this finished block cannot be read ({}); add --restart to begin anew", directory, error.what());
+  }
+}
+
 void Journal::store(int block, const BlockOutcome& outcome) {
-  OutputDirectory directory(block_directory(block), false, 0);
+  // A block that is there already follows a gap, so it is not known to belong to this run.
+  OutputDirectory directory(block_directory(block), true, 0);
   write_tensors(directory.staging(), outcome);
   directory.write_text(kBlockFile, dump_json(describe(outcome)));
   directory.commit();
@@ -208,7 +228,8 @@ void Journal::store(int block, const BlockOutcome& outcome) {
 
 void Journal::discard() {
   std::error_code error;
-  fs::remove_all(directory_, error);
+  fs::remove(directory_ + "/" + kIdentityFile, error);
+  if (!error) fs::remove_all(directory_, error);
   if (error) fail(ErrorKind::kFailed, "{}: cannot remove the journal: {}", directory_, error.message());
 }
 

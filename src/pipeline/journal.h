@@ -6,6 +6,10 @@
 //   OUT.journal/block-0003/        one finished block: model.safetensors with the parts of its tensors, block.json with
 //                                  the rest; appears by rename, complete or not at all
 //   OUT.journal/lock               held (flock) while a run works
+//   OUT.journal/activations-...    without a name as soon as it is open; see activation_store.h
+//
+// A journal without identity.json is what was left of one that was being removed, or had not begun: it is emptied. So
+// identity.json is the first to go.
 
 #include <memory>
 #include <optional>
@@ -13,6 +17,7 @@
 
 #include "io/json.h"
 #include "pipeline/block_outcome.h"
+#include "pipeline/file_lock.h"
 
 namespace bitloom {
 
@@ -24,16 +29,15 @@ Json describe(const BlockOutcome& outcome);
 class Journal {
  public:
   /// Opens or creates OUT's journal. `identity` is one flat object: what is, under names for people. Error(kUsage) when
-  /// another run holds it, or when it belongs to a run with another identity: names every difference, what it was and
-  /// is. `restart` discards what is there.
+  /// another run holds it, when it belongs to a run with another identity: names every difference, what it was and is,
+  /// or when the directory holds anything that is none of a journal's: then nothing in it is touched. `restart`
+  /// discards the journal that is there.
   Journal(const std::string& out, const Json& identity, bool restart);
-  ~Journal();
-  Journal(const Journal&) = delete;
-  Journal& operator=(const Journal&) = delete;
 
   const std::string& directory() const { return directory_; }
   /// Blocks 0 .. finished() - 1 can be loaded.
   int finished() const { return finished_; }
+  /// Error(kRefused) when its files are damaged: which one, and that --restart begins anew.
   BlockOutcome load(int block) const;
   /// Stores the block whose turn it is.
   void store(int block, const BlockOutcome& outcome);
@@ -46,9 +50,11 @@ class Journal {
 
  private:
   std::string block_directory(int block) const;
+  /// Everything but the lock goes.
+  void empty() const;
 
   std::string directory_;
-  int lock_ = -1;
+  std::unique_ptr<FileLock> lock_;
   int finished_ = 0;
 };
 

@@ -54,7 +54,7 @@ struct MatrixRounder::Visitor {
   }
 
   std::shared_ptr<const QuantizedTensor> operator()(const FeedbackRounding& rounding) const {
-    const FeedbackFactor& factor = self.factor_for(rounding, scale_shape(spec, w.rows(), w.cols()).group_cols);
+    const FeedbackFactor& factor = self.factor_for(place, rounding, scale_shape(spec, w.rows(), w.cols()).group_cols);
     FeedbackReport report;
     auto tensor =
         quantize_with_feedback(place, w, spec, factor, rounding.static_groups, self.ranks_, self.threads_, report);
@@ -105,13 +105,18 @@ void MatrixRounder::describe_data(const RowSource& w, const RowSource& q, SiteRe
 
 const CrossMoment* MatrixRounder::cross() const { return statistics_->cross ? &*statistics_->cross : nullptr; }
 
-const FeedbackFactor& MatrixRounder::factor_for(const FeedbackRounding& rounding, int64_t group) {
+const FeedbackFactor& MatrixRounder::factor_for(const std::string& place, const FeedbackRounding& rounding,
+                                                int64_t group) {
   if (factor_ && made_for_ == rounding && (made_for_group_ == group || rounding.order != ColumnOrder::kGroupAware)) {
     return *factor_;
   }
   factor_.reset();
-  factor_ =
-      std::make_unique<FeedbackFactor>(make_feedback_factor(statistics_->moment, cross(), rounding, group, threads_));
+  try {
+    factor_ =
+        std::make_unique<FeedbackFactor>(make_feedback_factor(statistics_->moment, cross(), rounding, group, threads_));
+  } catch (const Error& error) {
+    fail(error.kind(), "{}: {}", place, error.what());
+  }
   made_for_ = rounding;
   made_for_group_ = group;
   return *factor_;

@@ -29,7 +29,7 @@ class MatrixRounder {
 
  private:
   struct Visitor;
-  const FeedbackFactor& factor_for(const FeedbackRounding& rounding, int64_t group);
+  const FeedbackFactor& factor_for(const std::string& place, const FeedbackRounding& rounding, int64_t group);
   const CrossMoment* cross() const;
   void describe_data(const RowSource& w, const RowSource& q, SiteRecord& record);
 

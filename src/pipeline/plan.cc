@@ -58,13 +58,15 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map
     planned.file = view == stored.end() ? source.path() : view->second.file;
     planned.rows = tensor.rows;
     planned.source_bytes = tensor.rows->stored_bytes();
+    // A quantized matrix is W [out, in], whatever the file's layout.
+    const auto linear = linears.find(tensor.name);
+    const RowSourcePtr matrix = linear == linears.end() ? tensor.rows : source.matrix(*linear->second);
     if (const auto step = steps.find(tensor.name); step != steps.end()) {
       planned.step = step->second;
-      const auto linear = linears.find(tensor.name);
-      if (linear != linears.end()) planned.rows = source.matrix(*linear->second);
     } else {
-      planned.taken = std::dynamic_pointer_cast<const QuantizedTensor>(tensor.rows);
+      planned.taken = std::dynamic_pointer_cast<const QuantizedTensor>(matrix);
     }
+    if (planned.is_quantized()) planned.rows = matrix;
     if (planned.is_quantized()) {
       add_quantized_parts(planned);
       continue;
@@ -86,7 +88,10 @@ std::vector<std::string> remarks_on(const Checkpoint& source, const std::vector<
   std::vector<std::string> remarks;
   for (const PlannedTensor& tensor : plan) {
     const std::string storage = tensor.rows->storage();
-    if (tensor.step && !dtype_from_name(storage)) ++quantized_before[storage];
+    // Rounded here, or before with the help of data.
+    const RowSourcePtr before = source.has(tensor.name) ? source.tensor(tensor.name).rows : nullptr;
+    const bool rounded = tensor.step || (tensor.taken && tensor.taken != before);
+    if (rounded && before && !dtype_from_name(before->storage())) ++quantized_before[before->storage()];
     if (tensor.kept_dtype && tensor.bytes() > tensor.source_bytes) {
       remarks.push_back(fmt::format(
           "'{}' is kept: its {} values take {} as {} (from {}); a recipe step can quantize it", tensor.name, storage,

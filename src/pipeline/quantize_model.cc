@@ -262,11 +262,12 @@ QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& sourc
     cost.output_bytes += tensor.bytes();
     if (tensor.step) weights += tensor.rows->rows() * tensor.rows->cols();
   }
-  const MachineRates rates = measure_rates(context.threads);
   cost.memory = rounding_memory(plan, context.threads.thread_count());
   cost.disk = bytes_needed(plan, source->companion_files());
-  cost.seconds = static_cast<double>(weights) / rates.rounding;
-  if (!needs_of(recipe).any()) return cost;
+  if (!needs_of(recipe).any()) {
+    cost.seconds = static_cast<double>(weights) / measure_rates(context.threads).rounding;
+    return cost;
+  }
   cost.walk = predict_calibration(model, recipe, options, context.threads);
   cost.memory = std::max(cost.memory, cost.walk.peak_memory);
   cost.disk += cost.walk.disk_bytes;

@@ -1,0 +1,139 @@
+// SIGKILL at any moment loses time, never bytes.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "broken_models.h"
+#include "program.h"
+
+namespace bitloom::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using Seconds = std::chrono::duration<double>;
+using Clock = std::chrono::steady_clock;
+
+std::map<std::string, std::string> files_of(const std::string& directory) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    if (entry.is_regular_file()) files[entry.path().lexically_relative(directory).string()] = read_bytes(entry.path());
+  }
+  return files;
+}
+
+class Kill : public ::testing::Test {
+ protected:
+  Kill() {
+    // Two blocks take a fraction of a second, of which reading the program and the model is the smaller part.
+    model_.edit_json("config.json", [](nlohmann::json& config) { config["num_hidden_layers"] = 2; });
+  }
+
+  std::vector<std::string> command(const std::string& out) const {
+    return {BITLOOM_PROGRAM,
+            "quantize",
+            model_.path(),
+            dir_.file(out),
+            "-r",
+            "smoothquant+gptaq+int4-g32",
+            "--samples",
+            "4",
+            "--seq",
+            "32",
+            "--calib",
+            "assets/demo/evaluation.txt",
+            "--shard-size",
+            "300K",
+            "-t",
+            "1"};
+  }
+
+  /// Kills the command when `until` says so; false when it ended before, which must be with success.
+  template <typename Until>
+  bool kill_when(const std::string& out, const Until& until) const {
+    const std::vector<std::string> words = command(out);
+    const pid_t child = fork();
+    if (child == 0) {
+      std::vector<char*> pointers;
+      for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
+      pointers.push_back(nullptr);
+      if (freopen("/dev/null", "w", stderr) == nullptr || freopen("/dev/null", "w", stdout) == nullptr) _exit(126);
+      execv(pointers[0], pointers.data());
+      _exit(127);
+    }
+    int status = 0;
+    while (!until()) {
+      if (waitpid(child, &status, WNOHANG) == child) {
+        EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+        return false;
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status);
+  }
+
+  double seconds_of_a_run(const std::string& out) const {
+    const auto start = Clock::now();
+    EXPECT_FALSE(kill_when(out, [] { return false; }));
+    return Seconds(Clock::now() - start).count();
+  }
+
+  ModelCopy model_;
+  TempDir dir_;
+};
+
+// Moments are pseudo-random shares of the time that a whole run takes here and now; those that go on after a kill have
+// less to do, so runs that end by themselves are begun again from nothing.
+TEST_F(Kill, ThirtyTimes) {
+  seconds_of_a_run("warm");
+  const double whole = seconds_of_a_run("expected");
+  const auto expected = files_of(dir_.file("expected"));
+  std::mt19937 random(20240601);
+  std::uniform_real_distribution<double> share(0.02, 0.98);
+  int kills = 0, completed = 0, went_on = 0;
+  for (int runs = 0; kills < 30 && runs < 300; ++runs) {
+    went_on += fs::exists(dir_.file("out.journal/block-0000"));
+    const auto start = Clock::now();
+    const double moment = share(random) * whole;
+    const bool killed = kill_when("out", [&] { return Seconds(Clock::now() - start).count() >= moment; });
+    kills += killed;
+    if (!fs::exists(dir_.file("out"))) continue;
+    // Complete, whether or not the journal was gone when the kill came.
+    ++completed;
+    EXPECT_EQ(files_of(dir_.file("out")), expected);
+    fs::remove_all(dir_.file("out"));
+  }
+  EXPECT_EQ(kills, 30);
+  EXPECT_GT(went_on, 3);
+  if (!fs::exists(dir_.file("out"))) seconds_of_a_run("out");
+  EXPECT_EQ(files_of(dir_.file("out")), expected);
+  EXPECT_FALSE(fs::exists(dir_.file("out.journal")));
+  EXPECT_FALSE(fs::exists(dir_.file("out.partial")));
+  RecordProperty("completed", completed);
+}
+
+// In the last phase: as soon as the unfinished output, its first or its last file, is there.
+TEST_F(Kill, WhileWriting) {
+  seconds_of_a_run("expected");
+  const auto expected = files_of(dir_.file("expected"));
+  int kills = 0;
+  for (const std::string file : {"", "/model-00001-of-00008.safetensors", "/config.json", "/bitloom.json"}) {
+    kills += kill_when("out", [&] { return fs::exists(dir_.file("out.partial" + file)); });
+    if (fs::exists(dir_.file("out"))) fs::remove_all(dir_.file("out"));
+  }
+  EXPECT_GT(kills, 0);
+  seconds_of_a_run("out");
+  EXPECT_EQ(files_of(dir_.file("out")), expected);
+}
+
+}  // namespace
+}  // namespace bitloom::testing
