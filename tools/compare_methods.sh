@@ -3,7 +3,7 @@
 #
 #     tools/compare_methods.sh MODEL EVALUATION_TEXT [CALIBRATION_TEXT]
 #
-# FORMATS, METHODS, SAMPLES, SEQ, CONTEXT and WINDOWS in the environment change what is compared. Finished cells are
+# FORMATS, METHODS, SAMPLES, SEQ, RULE, CALIB_FORMAT, CONTEXT and WINDOWS in the environment change what is compared. Finished cells are
 # kept under build/compare and not made again.
 set -eu
 cd "$(dirname "$0")/.."
@@ -37,7 +37,7 @@ for format in $formats; do
     if [ ! -s "$cell.kl.json" ]; then
       # shellcheck disable=SC2086  # the calibration flag is two words or none
       "$bitloom" quantize "$model" "$cell" --recipe "$recipe" --force --json --samples "$samples" --seq "$seq" \
-        --calib-rule packed ${calibration:+--calib "$calibration"} >"$cell.json" 2>"$cell.log"
+        --calib-rule "${RULE:-gptq}" ${calibration:+--calib "$calibration" --calib-format "${CALIB_FORMAT:-plain}"} >"$cell.json" 2>"$cell.log"
       if [ -s "$reference" ]; then ref=$reference save=; else ref=$model save="--save-ref $reference"; fi
       "$bitloom" eval kl "$cell" --ref "$ref" $save --text "$text" -c "$context" --windows "$windows" --json \
         >"$cell.kl.json" 2>>"$cell.log"

@@ -2,6 +2,9 @@
 # clang-tidy over every source, or over those given: shows what was found and fails if there is anything.
 set -eu
 cd "$(dirname "$0")/.."
+for program in clang++ clang-tidy; do
+  command -v "$program" >/dev/null || { echo "tidy: needs $program: apt-get install clang clang-tidy libomp-dev" >&2; exit 1; }
+done
 mkdir -p build
 cmake --preset tidy >build/configure-tidy.log 2>&1 || { cat build/configure-tidy.log; exit 1; }
 sources=${*:-$(find src tests -name '*.cc')}

@@ -78,7 +78,8 @@ uint64_t PythonRandom::randbelow(uint64_t n) {
 
 int64_t PythonRandom::randint(int64_t a, int64_t b) {
   assert(a <= b);
-  return a + static_cast<int64_t>(randbelow(static_cast<uint64_t>(b - a) + 1));
+  const uint64_t low = static_cast<uint64_t>(a), width = static_cast<uint64_t>(b) - low + 1;
+  return static_cast<int64_t>(low + randbelow(width));
 }
 
 double PythonRandom::random() {

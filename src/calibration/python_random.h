@@ -20,7 +20,7 @@ class PythonRandom {
   uint64_t getrandbits(int k);
   /// _randbelow(n), n >= 1: getrandbits(bit length of n) until the result is less than n.
   uint64_t randbelow(uint64_t n);
-  /// randint(a, b): uniform on a .. b, both included; a <= b.
+  /// randint(a, b): uniform on a .. b, both included; a <= b, fewer than 2^64 numbers.
   int64_t randint(int64_t a, int64_t b);
   /// random(): [0, 1), 53 bits of two words.
   double random();

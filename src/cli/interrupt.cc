@@ -19,12 +19,24 @@ void note(int signal) {
   noted_signal = signal;
 }
 
+/// The handler gets a stack of its own: oneDNN's sgemm runs with the stack pointer inside a heap buffer, where a
+/// handler's frame would overwrite what lies below. (The threads of a pool block signals altogether.)
+void handle_on_own_stack() {
+  alignas(16) static char stack[1 << 16];
+  stack_t own = {};
+  own.ss_sp = stack;
+  own.ss_size = sizeof stack;
+  ::sigaltstack(&own, nullptr);
+  struct sigaction action = {};
+  action.sa_handler = note;
+  action.sa_flags = SA_ONSTACK | SA_RESTART;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
 }  // namespace
 
-InterruptGuard::InterruptGuard() {
-  std::signal(SIGINT, note);
-  std::signal(SIGTERM, note);
-}
+InterruptGuard::InterruptGuard() { handle_on_own_stack(); }
 
 InterruptGuard::~InterruptGuard() {
   std::signal(SIGINT, SIG_DFL);

@@ -66,6 +66,31 @@ std::string last_words(const std::string& out, int ranks) {
          fmt::format("; the same command goes on after block {} (from {})", finished, Journal::directory_for(out));
 }
 
+/// The work, stopped by a signal in an orderly way.
+QuantizeResult run_guarded(const Flags& flags, const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
+                           const QuantizeOptions& options, Session& session) {
+  const Ranks& ranks = *session.ranks();
+  // Other ranks have nothing to clear up: a signal ends them.
+  std::optional<InterruptGuard> guard;
+  std::optional<PromptStop> stop;
+  if (ranks.leads()) guard.emplace();
+  if (ranks.leads() && ranks.size() > 1) stop.emplace([&] { return last_words(flags.out, ranks.size()); });
+  if (ranks.size() > 1) {
+    session.progress().log(
+        fmt::format("{} processes, {} threads each", ranks.size(), session.context().threads.thread_count()));
+  }
+  try {
+    return quantize_model(source, flags.out, recipe, options, session.context());
+  } catch (const Interrupted&) {
+    const int finished = Journal::finished_for(flags.out);
+    if (finished > 0) {
+      session.progress().log(fmt::format("the first {} blocks are kept in {}: the same command goes on behind them",
+                                         finished, Journal::directory_for(flags.out)));
+    }
+    throw;
+  }
+}
+
 void quantize(const Flags& flags, Session& session) {
   QuantizeOptions options = options_of(flags.calibration);
   options.force = flags.force;
@@ -81,21 +106,7 @@ void quantize(const Flags& flags, Session& session) {
     options.data = &data;
   }
   if (flags.dry_run) return dry_run(flags, source, recipe, options, session);
-  QuantizeResult result;
-  {
-    // Other ranks have nothing to clear up: a signal ends them.
-    std::optional<InterruptGuard> guard;
-    std::optional<PromptStop> stop;
-    if (session.ranks()->leads()) guard.emplace();
-    if (session.ranks()->leads() && session.ranks()->size() > 1) {
-      stop.emplace([&] { return last_words(flags.out, session.ranks()->size()); });
-    }
-    if (session.ranks()->size() > 1) {
-      session.progress().log(fmt::format("{} processes, {} threads each", session.ranks()->size(),
-                                         session.context().threads.thread_count()));
-    }
-    result = quantize_model(source, flags.out, recipe, options, session.context());
-  }
+  const QuantizeResult result = run_guarded(flags, source, recipe, options, session);
   Json record = to_json(result);
   record["model"] = flags.model;
   record["out"] = flags.out;
@@ -109,7 +120,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   app.add_option("OUT,-o,--output", flags->out, "directory to write; appears only when complete")
       ->type_name("OUT")
       ->required();
-  app.add_option("-r,--recipe", flags->recipe, "steps joined by '+', the format last; a name; or a YAML file")
+  app.add_option("-r,--recipe", flags->recipe, "steps joined by '+'; a name; a YAML file")
       ->type_name("RECIPE")
       ->capture_default_str();
   app.add_flag("--force", flags->force, "replace OUT when it exists");

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/vector_clones.h"
 #include "base/simd_math.h"
+#include "base/vector_clones.h"
 
 namespace bitloom {
 namespace {

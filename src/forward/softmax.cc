@@ -1,7 +1,7 @@
 #include "forward/softmax.h"
 
-#include "base/vector_clones.h"
 #include "base/simd_math.h"
+#include "base/vector_clones.h"
 
 namespace bitloom {
 namespace {

@@ -60,7 +60,7 @@ class CalibratedMethods : public ::testing::TestWithParam<std::tuple<QualityMode
 
 TEST_P(CalibratedMethods, ErrorFeedbackIsCloserThanNearest) {
   const auto& [model, format] = GetParam();
-  if (model.path.empty() || (model.calibration.empty() && model.name != "smollm2")) {
+  if (model.path.empty() || model.calibration.empty()) {
     GTEST_SKIP() << "needs ../shared, or SmolLM2 (tools/get_smollm2.sh)";
   }
   Judge judge(model);

@@ -23,7 +23,7 @@ inline std::vector<QualityModel> quality_models() {
            "assets/demo/calibration.txt"},
           {"babyllama_char", shared_path("models/babyllama-char"), "assets/demo/evaluation.txt", 256, 4,
            shared_path("data/tinyshakespeare.txt")},
-          {"smollm2", smollm2_path(), "assets/demo/evaluation.txt", 256, 2, ""}};
+          {"smollm2", smollm2_path(), "assets/demo/evaluation.txt", 256, 2, "assets/demo/calibration.txt"}};
 }
 
 inline void PrintTo(const QualityModel& model, std::ostream* out) { *out << model.name; }
