@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <limits>
 #include <numeric>
 
 #include "base/rng.h"
@@ -12,6 +13,7 @@
 #include "pipeline/walk_needs.h"
 #include "round/feedback.h"
 #include "round/nearest.h"
+#include "transform/rotation.h"
 #include "transform/scaled_rows.h"
 
 namespace bitloom {
@@ -19,10 +21,14 @@ namespace {
 
 template <typename Body>
 double seconds_of(const Body& body) {
-  body();  // buffers are allocated, code is paged in
-  const auto start = std::chrono::steady_clock::now();
-  body();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  body();                                                 // buffers are allocated, code is paged in
+  double best = std::numeric_limits<double>::infinity();  // what other programs take is not the machine's rate
+  for (int turn = 0; turn < 3; ++turn) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
 }
 
 std::vector<float> normal_values(int64_t count) {
@@ -152,7 +158,7 @@ class Predictor {
     const bool twice = task_.options->order == WalkOrder::kBlock;
     if (scales) cost.scale += pass;
     cost.leave = leave_seconds(b) + (twice ? pass : 0);
-    cost.peak_memory = block_memory(b, scales || twice);
+    cost.peak_memory = block_memory(b);
     return cost;
   }
 
@@ -179,38 +185,91 @@ class Predictor {
   }
 
   /// Bytes beyond what is held all the time, at the block's worst moment.
-  int64_t block_memory(int b, bool all_statistics_at_once) const {
-    int64_t worst = 0, all = 0, quantized = 0;
-    const bool scaled = std::any_of(std::begin(kSiteInputs), std::end(kSiteInputs),
-                                    [&](SiteInput input) { return needs_of_input(task_, b, input).scales; });
+  int64_t block_memory(int b) const {
+    const bool at_once = task_.options->order == WalkOrder::kBlock;
+    int64_t worst = 0, quantized = 0, waiting = 0;  // statistics of inputs whose turn is yet to come
+    for (const SiteInput input : kSiteInputs) waiting += at_once ? statistics_bytes(b, input) : 0;
+    const int64_t looking = at_once ? waiting + float_inputs_bytes(b) : 0;
     for (const SiteInput input : kSiteInputs) {
-      const InputNeeds needs = needs_of_input(task_, b, input);
-      const int64_t d = width_of_input(graph_, b, input);
-      int64_t statistics = needs.statistics || needs.scales ? moment_bytes(d) : 0;
-      if (needs.cross) statistics += 4 * d * d;
-      all += statistics;
       int64_t rounding = 0, source = 0;
       for (const Site& site : linear_sites(graph_, b)) {
-        const RecipeStep* step = site.input == input ? step_of(*site.linear) : nullptr;
-        if (site.input == input) source += task_.model->matrix(*site.linear)->stored_bytes();
-        // Rewritten matrices are held as fp32 for the whole block; see block_walk.cc.
-        if (task_.model->is_edited(site.linear->weight) || scaled) source += 4 * site.linear->out * site.linear->in;
+        if (site.input != input) continue;
+        source += task_.model->matrix(*site.linear)->stored_bytes();
+        const RecipeStep* step = step_of(*site.linear);
         if (step == nullptr) continue;
         const int64_t bytes = bytes_of_quantized(*step, *site.linear);
         quantized += bytes;
-        rounding = std::max(rounding, rounding_bytes(*step, *site.linear) + bytes);
+        rounding = std::max(rounding, rounding_bytes(*step, *site.linear, needs_of_input(task_, b, input)) + bytes);
       }
-      // The factor stays while rows are solved; making it takes one matrix more.
-      if (needs_factor(b, input)) rounding = std::max(rounding + 4 * d * d * (needs.cross ? 2 : 1), 8 * d * d);
-      worst = std::max(worst, statistics + rounding + source + quantized);
+      rounding += factor_bytes(b, input);
+      worst = std::max(worst, (at_once ? waiting : statistics_bytes(b, input)) + rounding + source + quantized);
+      if (at_once) waiting -= statistics_bytes(b, input);
     }
-    return all_statistics_at_once ? worst + all : worst;
+    return std::max({worst, looking, scaling_bytes(b)}) + rewritten_bytes(b);
   }
 
-  int64_t rounding_bytes(const RecipeStep& step, const Linear& linear) const {
+  int64_t statistics_bytes(int b, SiteInput input) const {
+    const InputNeeds needs = needs_of_input(task_, b, input);
+    const int64_t d = width_of_input(graph_, b, input);
+    return (needs.statistics ? moment_bytes(d) : 0) + (needs.cross ? 4 * d * d : 0);
+  }
+
+  /// The factor and the matrix it is made from; with a correction one more.
+  int64_t factor_bytes(int b, SiteInput input) const {
+    if (!needs_factor(b, input)) return 0;
+    const int64_t d = width_of_input(graph_, b, input);
+    return 4 * d * d * (needs_of_input(task_, b, input).cross ? 3 : 2);
+  }
+
+  /// Order "block" keeps what the float model's sites read until the quantized prefix's are there: one chunk's.
+  int64_t float_inputs_bytes(int b) const {
+    int64_t width = 0;
+    for (const SiteInput input : kSiteInputs) {
+      if (needs_of_input(task_, b, input).cross) width += width_of_input(graph_, b, input);
+    }
+    return 4 * width * longest_chunk_;
+  }
+
+  /// Statistics of all inputs that get scales, and for a search a dense second moment and a rounded matrix.
+  int64_t scaling_bytes(int b) const {
+    int64_t statistics = 0, search = 0;
+    for (const Site& site : linear_sites(graph_, b)) {
+      if (!searches(site)) continue;
+      const int64_t n = site.linear->out, d = site.linear->in;
+      const RecipeStep* step = step_of(*site.linear);
+      search =
+          std::max(search, 4 * d * d + 4 * n * d + (step != nullptr ? bytes_of_quantized(*step, *site.linear) : 0));
+    }
+    for (const SiteInput input : kSiteInputs) {
+      if (needs_of_input(task_, b, input).scales) statistics += moment_bytes(width_of_input(graph_, b, input));
+    }
+    return statistics + search;
+  }
+
+  bool searches(const Site& site) const {
+    return std::any_of(task_.transforms.begin(), task_.transforms.end(), [&](const TransformSites& sites) {
+      return std::holds_alternative<ScaleSearchTransform>(sites.transform) &&
+             sites.tensors.contains(site.linear->weight);
+    });
+  }
+
+  /// Rewritten matrices are held as fp32 while their block is walked; see block_walk.cc.
+  int64_t rewritten_bytes(int b) const {
+    const bool scaled = std::any_of(std::begin(kSiteInputs), std::end(kSiteInputs),
+                                    [&](SiteInput input) { return needs_of_input(task_, b, input).scales; });
+    int64_t bytes = 0;
+    for (const Site& site : linear_sites(graph_, b)) {
+      if (scaled || task_.model->is_edited(site.linear->weight)) bytes += 4 * site.linear->out * site.linear->in;
+    }
+    return bytes;
+  }
+
+  int64_t rounding_bytes(const RecipeStep& step, const Linear& linear, const InputNeeds& needs) const {
     const int64_t tile = std::min(kFeedbackTileRows, linear.out) * linear.in;
     if (std::holds_alternative<FeedbackRounding>(step.rounding)) return threads_ * tile * (3 * 4 + 1);
-    if (std::holds_alternative<LearnedRounding>(step.rounding)) return 4 * linear.in * linear.in + threads_ * tile * 32;
+    if (std::holds_alternative<LearnedRounding>(step.rounding)) {
+      return 4 * linear.in * linear.in * (needs.cross ? 2 : 1) + threads_ * tile * 32;
+    }
     return threads_ * tile * 4;
   }
 
