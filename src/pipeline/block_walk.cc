@@ -44,8 +44,8 @@ class Walk {
         ranks_(*options_.ranks),
         all_chunks_(make_chunks(options_.data != nullptr ? options_.data->sequences : Sequences{})),
         chunks_(chunks_of_rank(all_chunks_, ranks_)) {
-    if (all_chunks_.empty()) return;  // kept statistics are used
     for (const Rope& rope : graph_.ropes) ropes_.emplace_back(rope);
+    if (all_chunks_.empty()) return;  // kept statistics are used
     for (const SequenceChunk& chunk : all_chunks_) {
       for (RopeTable& rope : ropes_) rope.reach(chunk.length);
     }
