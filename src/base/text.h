@@ -1,10 +1,13 @@
 #pragma once
 // Small text helpers shared by parsers and messages.
 
+#include <charconv>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace bitloom {
@@ -23,6 +26,15 @@ std::string human_bytes(int64_t bytes);
 
 /// "5G", "300M", "1.5G", "4096" to bytes (powers of 1024). Error(kUsage) naming `flag` otherwise.
 int64_t parse_bytes(std::string_view text, std::string_view flag);
+
+/// The whole text as a finite number ("12", "-0.5", "1e-3"); nullopt for anything else.
+template <typename Number>
+std::optional<Number> parse_number(std::string_view text) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
 
 std::vector<std::string> split(std::string_view text, char separator);
 

@@ -97,16 +97,8 @@ constexpr Word kWords[] = {
 
 // ---- options with numbers ------------------------------------------------------------------------------------------
 
-template <typename Number>
-std::optional<Number> whole_number(std::string_view text) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 bool set_group(std::string_view text, QuantSpec& spec) {
-  const auto size = whole_number<int64_t>(text);
+  const auto size = parse_number<int64_t>(text);
   if (!size || *size < 1) return false;
   spec.granularity = {Kind::kGroup, *size, 0};
   return true;
@@ -115,14 +107,14 @@ bool set_group(std::string_view text, QuantSpec& spec) {
 bool set_block(std::string_view text, QuantSpec& spec) {
   const size_t cross = text.find('x');
   if (cross == std::string_view::npos) return false;
-  const auto rows = whole_number<int64_t>(text.substr(0, cross)), cols = whole_number<int64_t>(text.substr(cross + 1));
+  const auto rows = parse_number<int64_t>(text.substr(0, cross)), cols = parse_number<int64_t>(text.substr(cross + 1));
   if (!rows || !cols || *rows < 1 || *cols < 1) return false;
   spec.granularity = {Kind::kBlock, *cols, *rows};
   return true;
 }
 
 bool set_percentile(std::string_view text, QuantSpec& spec) {
-  const auto percentile = whole_number<double>(text);
+  const auto percentile = parse_number<double>(text);
   if (!percentile || !(*percentile > 0 && *percentile <= 100)) return false;
   spec.range.kind = RangeRule::Kind::kPercentile;
   spec.range.percentile = *percentile;
@@ -130,7 +122,7 @@ bool set_percentile(std::string_view text, QuantSpec& spec) {
 }
 
 bool set_mse(std::string_view text, QuantSpec& spec) {
-  const auto exponent = text.empty() ? std::optional(RangeRule{}.mse_exponent) : whole_number<double>(text);
+  const auto exponent = text.empty() ? std::optional(RangeRule{}.mse_exponent) : parse_number<double>(text);
   if (!exponent || !(*exponent >= 0.5 && *exponent <= 8)) return false;
   spec.range.kind = RangeRule::Kind::kMse;
   spec.range.mse_exponent = *exponent;

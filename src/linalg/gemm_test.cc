@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "base/dense_matrix.h"
 #include "base/rng.h"
 
 namespace bitloom {
@@ -18,23 +19,6 @@ std::vector<float> random_matrix(int64_t size, uint64_t stream) {
   for (float& value : values) value = static_cast<float>(rng.normal());
   return values;
 }
-
-class DenseRows final : public RowSource {
- public:
-  DenseRows(std::vector<float> values, int64_t rows, int64_t cols)
-      : values_(std::move(values)), rows_(rows), cols_(cols) {}
-  int64_t rows() const override { return rows_; }
-  int64_t cols() const override { return cols_; }
-  void decode_rows(int64_t begin, int64_t end, float* out) const override {
-    std::memcpy(out, values_.data() + begin * cols_, static_cast<size_t>((end - begin) * cols_) * sizeof(float));
-  }
-  int64_t stored_bytes() const override { return rows_ * cols_ * 4; }
-  std::string storage() const override { return "F32"; }
-
- private:
-  std::vector<float> values_;
-  int64_t rows_, cols_;
-};
 
 /// Reference: double accumulation. A fp32 sum of k products in any order differs from it by at most
 /// (k + 1) eps sum |x w| (Higham, Accuracy and Stability, 3.1), doubled here for the added bias.
@@ -64,7 +48,7 @@ TEST(Linear, EqualsTheReferenceForOddShapesStridesAndBias) {
     const int64_t x_stride = shape.cols + 3, y_stride = shape.rows + 2;
     const auto x = random_matrix(shape.tokens * x_stride, 1), w = random_matrix(shape.rows * shape.cols, 2);
     const auto bias = random_matrix(shape.rows, 3);
-    const DenseRows source(w, shape.rows, shape.cols);
+    const DenseMatrix source(shape.rows, shape.cols, w);
     for (const float* b : {static_cast<const float*>(nullptr), bias.data()}) {
       std::vector<float> y(static_cast<size_t>(shape.tokens * y_stride), 42.0f), dense(y);
       linear(x.data(), x_stride, shape.tokens, source, b, y.data(), y_stride, threads);
@@ -80,7 +64,7 @@ TEST(Linear, EqualsTheReferenceForOddShapesStridesAndBias) {
 TEST(Linear, SameBytesForAnyNumberOfThreads) {
   constexpr int64_t kTokens = 300, kRows = 333, kCols = 257;
   const auto x = random_matrix(kTokens * kCols, 1);
-  const DenseRows w(random_matrix(kRows * kCols, 2), kRows, kCols);
+  const DenseMatrix w(kRows, kCols, random_matrix(kRows * kCols, 2));
   std::vector<float> first(kTokens * kRows);
   ThreadPool one(1);
   linear(x.data(), kCols, kTokens, w, nullptr, first.data(), kRows, one);

@@ -1,6 +1,5 @@
 #include "pipeline/block_outcome.h"
-
-#include "transform/scaled_rows.h"
+#include "base/dense_matrix.h"
 
 namespace bitloom {
 

@@ -31,10 +31,6 @@ TensorEdits searched(const Checkpoint& model, int block, const ScaleSearchTransf
 
 }  // namespace
 
-bool scales_channels(const Transform& transform) {
-  return std::holds_alternative<SmoothTransform>(transform) || std::holds_alternative<ScaleSearchTransform>(transform);
-}
-
 TensorEdits scale_block(std::shared_ptr<const Checkpoint> model, int block,
                         const std::vector<TransformSites>& transforms, const std::map<std::string, RecipeStep>& steps,
                         const std::map<SiteInput, InputStatistics>& statistics, ThreadPool& threads) {

@@ -13,9 +13,6 @@
 
 namespace bitloom {
 
-/// Whether the transform is made here.
-bool scales_channels(const Transform& transform);
-
 /// The block's tensors after the transforms, in their order. `statistics` are of the block's inputs as `model` makes
 /// them; a transform sees what earlier ones made of the weights, and no input is scaled twice (recipes refuse it). What
 /// "awq" calls rounding is nearest rounding to the format that `steps` gives each matrix.

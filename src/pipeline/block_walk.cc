@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "base/dense_matrix.h"
 #include "base/error.h"
 #include "pipeline/block_scaling.h"
 #include "pipeline/calibration_stream.h"
@@ -15,7 +16,6 @@
 #include "pipeline/rank_work.h"
 #include "pipeline/walk_needs.h"
 #include "transform/bias_correction.h"
-#include "transform/scaled_rows.h"
 
 namespace bitloom {
 namespace {
@@ -111,6 +111,7 @@ class Walk {
   void look_at(BlockState& state, Statistics& statistics, double seconds);
   void add(std::span<const float> f, std::span<const float> x, int64_t rows, InputStatistics& statistics);
   void sum(InputStatistics& statistics);
+  InputStatistics nothing_seen(int block, SiteInput input, bool cross) const;
   Statistics wanted_of_block(int block) const;
   void round_sites(BlockState& state, SiteInput input, const InputStatistics* statistics);
   void correct_bias(BlockState& state, const Site& site, const RowSource& before, const InputStatistics& statistics);
@@ -215,8 +216,9 @@ void Walk::run_block(int block) {
 void Walk::scale(BlockState& state) {
   Statistics statistics;
   for (const SiteInput input : kSiteInputs) {
-    if (needs_of_input(task_, state.index, input).scales)
-      statistics.emplace(input, InputStatistics(width_of_input(graph_, state.index, input)));
+    if (needs_of_input(task_, state.index, input).scales) {
+      statistics.emplace(input, nothing_seen(state.index, input, false));
+    }
   }
   if (statistics.empty()) return;
   TensorEdits edits;
@@ -239,12 +241,13 @@ void Walk::scale(BlockState& state) {
 /// Brings every sequence to the input, and gathers what is wanted of it on the way.
 void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
   const InputNeeds needs = needs_of_input(task_, state.index, input);
-  const bool looks = needs.statistics && !state.finished;
-  const int64_t width = width_of_input(graph_, state.index, input);
-  InputStatistics* of_input = looks ? &statistics.emplace(input, InputStatistics(width)).first->second : nullptr;
-  if (looks && needs.cross) of_input->cross.emplace(width);
-  if (looks && !options_.statistics_in.empty()) {
-    *of_input = load_statistics(options_.statistics_in, state.index, input, width, needs.cross);
+  const bool looks = needs.statistics && !state.finished, kept = !options_.statistics_in.empty();
+  InputStatistics* of_input = nullptr;
+  if (looks) {
+    InputStatistics start = kept ? load_statistics(options_.statistics_in, state.index, input,
+                                                   width_of_input(graph_, state.index, input), needs.cross)
+                                 : nothing_seen(state.index, input, needs.cross);
+    of_input = &statistics.emplace(input, std::move(start)).first->second;
   }
   for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
     const std::span<const float> f = reach(float_, c, state.float_runner, input);
@@ -252,8 +255,9 @@ void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
     if (looks) add(f, x, chunks_[static_cast<size_t>(c)].rows(), *of_input);
     advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)), to_string(input));
   }
-  if (looks && options_.statistics_in.empty()) sum(*of_input);
-  if (looks) check_seen(state, input, *of_input);
+  if (!looks) return;
+  if (!kept) sum(*of_input);
+  check_seen(state, input, *of_input);
 }
 
 std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
@@ -277,15 +281,19 @@ void Walk::sum(InputStatistics& statistics) {
   sum_over_ranks(statistics, ranks_);
 }
 
+InputStatistics Walk::nothing_seen(int block, SiteInput input, bool cross) const {
+  const int64_t width = width_of_input(graph_, block, input);
+  InputStatistics statistics(width);
+  if (cross) statistics.cross.emplace(width);
+  return statistics;
+}
+
 /// Empty statistics for every input of the block of which something is wanted.
 Walk::Statistics Walk::wanted_of_block(int block) const {
   Statistics statistics;
   for (const SiteInput input : kSiteInputs) {
     const InputNeeds needs = needs_of_input(task_, block, input);
-    if (!needs.statistics) continue;
-    const int64_t width = width_of_input(graph_, block, input);
-    InputStatistics& of_input = statistics.emplace(input, InputStatistics(width)).first->second;
-    if (needs.cross) of_input.cross.emplace(width);
+    if (needs.statistics) statistics.emplace(input, nothing_seen(block, input, needs.cross));
   }
   return statistics;
 }

@@ -7,53 +7,19 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "io/output_directory.h"
-#include "pipeline/block_scaling.h"
 #include "pipeline/block_walk.h"
 #include "pipeline/calibration_stream.h"
 #include "pipeline/cost_model.h"
 #include "pipeline/kept_statistics.h"
-#include "pipeline/manifest.h"
-#include "pipeline/plain_bytes.h"
+#include "pipeline/run_identity.h"
 #include "pipeline/shared_journal.h"
 #include "pipeline/walk_remarks.h"
-#include "transform/equalize.h"
-#include "transform/rotation.h"
+#include "recipe/parts.h"
 
 namespace bitloom {
 namespace {
 
 namespace fs = std::filesystem;
-
-Json hash_files(const Checkpoint& source, Context& context) {
-  Json files = Json::object();
-  const std::vector<Json> described = describe_files(source.weight_files(), context);
-  for (size_t i = 0; i < described.size(); ++i) {
-    files[fs::path(source.weight_files()[i]).filename().string()] = described[i];
-  }
-  return files;
-}
-
-/// Everything that decides the bytes.
-Json identity_of(const Checkpoint& source, const Json& source_files, const Recipe& recipe, const Json& record) {
-  Json identity = {{"bitloom", BITLOOM_VERSION}, {"journal", kJournalVersion}, {"recipe", to_json(recipe)}};
-  for (const auto& [name, file] : source_files.items()) identity["source " + name] = file["sha256"];
-  const Json described = source_of(source);
-  for (const auto& [name, file] : described["files"].items()) identity["source " + name] = file["sha256"];
-  // "ids_sha256" stands for the data; these would only make the list of differences long.
-  for (const auto& [key, value] : record.items()) {
-    if (key != "fingerprint" && key != "description") identity["calibration " + key] = value;
-  }
-  return identity;
-}
-
-Json record_of(const QuantizeOptions& options) {
-  Json record = options.data ? options.data->record : Json::object();
-  record["order"] = to_string(options.order);
-  record["activations"] = options.precision == ActivationPrecision::kF32 ? "F32" : "BF16";
-  record["run_seed"] = options.seed;
-  record["ranks"] = options.ranks->size();
-  return record;
-}
 
 void check_data(const Recipe& recipe, const QuantizeOptions& options) {
   const bool has_data = options.data != nullptr && !options.data->sequences.empty();
@@ -89,22 +55,6 @@ void check_disk(const std::string& out, const WalkCost& cost) {
        cost.spills ? " and activations" : "", human_bytes(cost.disk_bytes), human_bytes(free_bytes));
 }
 
-/// Which rewrites are not the walk's business.
-bool needs_no_data(const Transform& transform) {
-  return std::holds_alternative<HadamardTransform>(transform) || std::holds_alternative<EqualizeTransform>(transform);
-}
-
-std::shared_ptr<const Checkpoint> equalized(std::shared_ptr<const Checkpoint> model, const TransformSites& sites,
-                                            ThreadPool& threads) {
-  const auto& transform = std::get<EqualizeTransform>(sites.transform);
-  const SitePredicate targeted = [&](const Site& site) { return sites.tensors.contains(site.linear->weight); };
-  TensorEdits edits;
-  for (int b = 0; b < static_cast<int>(model->graph().blocks.size()); ++b) {
-    edits.tensors.merge(equalize_block(*model, b, transform, targeted, threads).tensors);
-  }
-  return Checkpoint::edited(std::move(model), std::move(edits));
-}
-
 /// The float model's own activations have no error that could be compensated: GPTAQ is GPTQ there.
 void leave_inputs_own_error(std::map<std::string, RecipeStep>& steps) {
   for (auto& [name, step] : steps) {
@@ -115,28 +65,6 @@ void leave_inputs_own_error(std::map<std::string, RecipeStep>& steps) {
 std::vector<SequenceChunk> chunks_of(const QuantizeOptions& options) {
   if (options.data == nullptr) return {};
   return chunks_of_rank(make_chunks(options.data->sequences), *options.ranks);
-}
-
-/// Ranks that read other files or texts would learn from one another's nonsense.
-void check_alike(const Json& identity, Ranks& ranks) {
-  Bytes mine;
-  const std::string text = dump_json(identity);
-  append(mine, std::vector<char>(text.begin(), text.end()));
-  const std::vector<Bytes> all = ranks.gather(mine);
-  const auto other = std::find_if(all.begin(), all.end(), [&](const Bytes& of_rank) { return of_rank != all[0]; });
-  if (other == all.end()) return;
-  const auto identity_in = [](const Bytes& bytes) {
-    const std::vector<char> json = BytesReader(bytes).take<char>();
-    return Json::parse(json.begin(), json.end());
-  };
-  const Json first = identity_in(all[0]), differs = identity_in(*other);
-  for (const auto& [key, value] : first.items()) {
-    const Json there = differs.value(key, Json());
-    if (value == there) continue;
-    fail(ErrorKind::kFailed, "rank {} has another {} than rank 0: {}, there {}", other - all.begin(), key, there.dump(),
-         value.dump());
-  }
-  fail(ErrorKind::kFailed, "rank {} has more files than rank 0", other - all.begin());
 }
 
 /// The journal's, where this machine sees it.
@@ -150,7 +78,8 @@ WalkTask task_of(std::shared_ptr<const Checkpoint> model, const Recipe& recipe, 
   task.model = std::move(model);
   task.steps = steps_of_blocks(recipe, task.model->graph());
   task.transforms = resolve_transforms(recipe, task.model->graph());
-  std::erase_if(task.transforms, [](const TransformSites& sites) { return needs_no_data(sites.transform); });
+  std::erase_if(task.transforms,
+                [](const TransformSites& sites) { return stage_of(sites.transform) == PartStage::kRewrite; });
   task.options = &options;
   if (options.order == WalkOrder::kNone) leave_inputs_own_error(task.steps);
   return task;
@@ -161,7 +90,8 @@ StatisticsOrigin origin_of(const Json& source_files, const Recipe& recipe, const
   StatisticsOrigin origin;
   for (const auto& [name, file] : source_files.items()) origin.source[name] = file["sha256"];
   for (const RecipeStep& step : recipe.steps) {
-    if (step.transform && needs_no_data(*step.transform)) origin.rewrites += to_short(*step.transform) + "+";
+    if (step.transform && stage_of(*step.transform) == PartStage::kRewrite)
+      origin.rewrites += to_short(*step.transform) + "+";
   }
   if (!origin.rewrites.empty()) origin.rewrites += fmt::format("seed={}", options.seed);
   return origin;
@@ -171,24 +101,12 @@ StatisticsOrigin origin_of(const Json& source_files, const Recipe& recipe, const
 void check_statistics_flags(const WalkTask& task) {
   if (task.options->statistics_in.empty() && task.options->statistics_out.empty()) return;
   for (const TransformSites& sites : task.transforms) {
-    if (!scales_channels(sites.transform)) continue;
+    if (stage_of(sites.transform) != PartStage::kScaling) continue;
     misuse("kept statistics cannot serve '{}', which changes the inputs they are of", to_short(sites.transform));
   }
 }
 
 }  // namespace
-
-std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint> source, const Recipe& recipe,
-                                                uint64_t seed, ThreadPool& threads) {
-  for (const TransformSites& sites : resolve_transforms(recipe, source->graph())) {
-    if (const auto* rotation = std::get_if<HadamardTransform>(&sites.transform)) {
-      source = rotate(std::move(source), *rotation, seed);
-    } else if (std::holds_alternative<EqualizeTransform>(sites.transform)) {
-      source = equalized(std::move(source), sites, threads);
-    }
-  }
-  return source;
-}
 
 WalkCost predict_calibration(std::shared_ptr<const Checkpoint> model, const Recipe& recipe,
                              const QuantizeOptions& options, ThreadPool& threads) {
@@ -207,9 +125,11 @@ CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const
   check_data(recipe, options);
   WalkTask task = task_of(std::move(model), recipe, options);
   remarks_ = remarks_on_transforms(task);
-  task.cost = predict_walk(task, chunks_of(options), context.threads);
+  // Memory matters to every rank, time and disk to the one that shows progress and writes.
+  task.cost = ranks.leads() ? predict_walk(task, chunks_of(options), context.threads)
+                            : predict_walk(task, chunks_of(options), MachineRates{1, 1, 1, 1, 1}, context.threads);
   check_memory(task.cost, options.memory);
-  check_disk(out, task.cost);
+  if (ranks.leads()) check_disk(out, task.cost);
   source_files_ = hash_files(source, context);
   record_ = record_of(options);
   check_statistics_flags(task);

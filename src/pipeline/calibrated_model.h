@@ -16,11 +16,6 @@
 
 namespace bitloom {
 
-/// The model after the recipe's rewrites that need no data, in their order; the source itself when there are none.
-/// Lazily: no tensor is computed before it is read.
-std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint> source, const Recipe& recipe,
-                                                uint64_t seed, ThreadPool& threads);
-
 /// What the walk will take. `model` is the source after rewrite_model().
 WalkCost predict_calibration(std::shared_ptr<const Checkpoint> model, const Recipe& recipe,
                              const QuantizeOptions& options, ThreadPool& threads);

@@ -8,13 +8,12 @@
 #include <limits>
 #include <numeric>
 
+#include "base/dense_matrix.h"
 #include "base/rng.h"
 #include "linalg/gemm.h"
 #include "pipeline/walk_needs.h"
 #include "round/feedback.h"
 #include "round/nearest.h"
-#include "transform/rotation.h"
-#include "transform/scaled_rows.h"
 
 namespace bitloom {
 namespace {

@@ -7,6 +7,7 @@
 
 #include "observe/second_moment.h"
 #include "pipeline/calibrated_model.h"
+#include "pipeline/rewrite_model.h"
 #include "pipeline/walk_test_support.h"
 
 namespace bitloom {

@@ -5,9 +5,9 @@
 
 #include <filesystem>
 
+#include "base/dense_matrix.h"
 #include "pipeline/walk_test_support.h"
 #include "round/nearest.h"
-#include "transform/scaled_rows.h"
 
 namespace bitloom {
 namespace {

@@ -3,11 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/dense_matrix.h"
 #include "base/rng.h"
 #include "pipeline/ranks.h"
 #include "pipeline/test_models.h"
 #include "round/feedback.h"
-#include "transform/scaled_rows.h"
 
 namespace bitloom {
 namespace {

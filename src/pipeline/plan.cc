@@ -66,8 +66,8 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map
     } else {
       planned.taken = std::dynamic_pointer_cast<const QuantizedTensor>(matrix);
     }
-    if (planned.is_quantized()) planned.rows = matrix;
     if (planned.is_quantized()) {
+      planned.rows = matrix;
       add_quantized_parts(planned);
       continue;
     }

@@ -12,6 +12,7 @@
 #include "pipeline/dense_values.h"
 #include "pipeline/manifest.h"
 #include "pipeline/plan.h"
+#include "pipeline/rewrite_model.h"
 #include "round/nearest.h"
 
 namespace bitloom {

@@ -1,7 +1,7 @@
 #include "pipeline/walk_needs.h"
 
-#include "pipeline/block_scaling.h"
 #include "pipeline/calibration_stream.h"
+#include "recipe/parts.h"
 
 namespace bitloom {
 
@@ -12,7 +12,7 @@ InputNeeds needs_of_input(const WalkTask& task, int block, SiteInput input) {
     const std::string& name = site.linear->weight;
     for (const TransformSites& transform : task.transforms) {
       if (!transform.tensors.contains(name)) continue;
-      (scales_channels(transform.transform) ? needs.scales : needs.statistics) = true;
+      (stage_of(transform.transform) == PartStage::kScaling ? needs.scales : needs.statistics) = true;
     }
     const auto step = task.steps.find(name);
     if (step == task.steps.end()) continue;

@@ -1,7 +1,7 @@
 #include "pipeline/walk_remarks.h"
 
 #include "base/error.h"
-#include "pipeline/block_scaling.h"
+#include "recipe/parts.h"
 #include "transform/channel_scaling.h"
 
 namespace bitloom {
@@ -45,7 +45,7 @@ std::vector<std::string> remarks_on_transforms(const WalkTask& task) {
   std::vector<std::string> remarks;
   for (const TransformSites& sites : task.transforms) {
     const std::string name = to_short(sites.transform);
-    if (scales_channels(sites.transform)) {
+    if (stage_of(sites.transform) == PartStage::kScaling) {
       const Left inputs = unscaled_inputs(task.model->graph(), sites);
       if (inputs.left == 0) continue;
       remarks.push_back(fmt::format(

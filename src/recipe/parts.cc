@@ -13,15 +13,6 @@
 namespace bitloom {
 namespace {
 
-/// The whole text as a finite number.
-template <typename Number>
-std::optional<Number> whole_number(std::string_view text) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 std::optional<double> choice_value(const Option& option, std::string_view text) {
   const auto found = std::find(option.choices.begin(), option.choices.end(), text);
   if (found == option.choices.end()) return std::nullopt;
@@ -31,12 +22,12 @@ std::optional<double> choice_value(const Option& option, std::string_view text) 
 std::optional<double> parse_value(const Option& option, std::string_view text) {
   switch (option.kind) {
     case OptionKind::kNumber: {
-      const auto number = whole_number<double>(text);
+      const auto number = parse_number<double>(text);
       if (!number || !in_range(option, *number)) return std::nullopt;
       return *number + 0.0;  // -0 is 0
     }
     case OptionKind::kInteger: {
-      const auto integer = whole_number<int64_t>(text);
+      const auto integer = parse_number<int64_t>(text);
       if (!integer || !in_range(option, static_cast<double>(*integer))) return std::nullopt;
       return static_cast<double>(*integer);
     }
@@ -142,6 +133,8 @@ const PartRow& row_of(const Part& part) {
   fail(ErrorKind::kFailed, "part {} has no row in recipe/part_table.cc", part.index());
 }
 
+PartStage stage_of(const Transform& transform) { return row_of(part_of(transform)).stage; }
+
 std::optional<Part> find_part(std::string_view name) {
   for (const PartRow& row : part_rows()) {
     if (row.name == name) return row.defaults;
@@ -178,7 +171,7 @@ const Option& set_bare_option(Part& part, std::string_view word) {
   for (const Option& option : row.options) {
     if (choice_value(option, word)) return assign(part, option, word);
   }
-  const bool number = whole_number<double>(word).has_value();
+  const bool number = parse_number<double>(word).has_value();
   if (!number || row.options.empty()) reject_option(row, word);
   const Option& first = row.options.front();
   if (first.kind != OptionKind::kNumber && first.kind != OptionKind::kInteger) {

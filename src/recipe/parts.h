@@ -69,6 +69,7 @@ struct PartRow {
 /// In the order in which they are listed.
 std::span<const PartRow> part_rows();
 const PartRow& row_of(const Part& part);
+PartStage stage_of(const Transform& transform);
 
 /// A second name for a part with some options set, such as "gptaq".
 struct PartAlias {

@@ -19,7 +19,6 @@
 namespace bitloom {
 namespace {
 
-using testing::DenseMatrix;
 using testing::normal_matrix;
 
 /// Tokens x and f [tokens, d] and their moments, in fp64 and as the loss takes them.

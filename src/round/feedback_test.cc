@@ -8,29 +8,13 @@
 #include <cstring>
 #include <vector>
 
+#include "base/dense_matrix.h"
 #include "base/error.h"
 #include "base/rng.h"
 #include "round/output_error.h"
 
 namespace bitloom {
 namespace {
-
-class DenseRows final : public RowSource {
- public:
-  DenseRows(std::vector<float> values, int64_t rows, int64_t cols)
-      : values_(std::move(values)), rows_(rows), cols_(cols) {}
-  int64_t rows() const override { return rows_; }
-  int64_t cols() const override { return cols_; }
-  void decode_rows(int64_t begin, int64_t end, float* out) const override {
-    std::memcpy(out, values_.data() + begin * cols_, static_cast<size_t>((end - begin) * cols_) * sizeof(float));
-  }
-  int64_t stored_bytes() const override { return rows_ * cols_ * 4; }
-  std::string storage() const override { return "F32"; }
-
- private:
-  std::vector<float> values_;
-  int64_t rows_, cols_;
-};
 
 std::vector<float> random_values(int64_t count, uint64_t stream) {
   Rng rng(23, stream);
@@ -41,7 +25,7 @@ std::vector<float> random_values(int64_t count, uint64_t stream) {
 
 constexpr int64_t kRows = 70, kCols = 192;
 
-DenseRows test_matrix() { return DenseRows(random_values(kRows * kCols, 1), kRows, kCols); }
+DenseMatrix test_matrix() { return DenseMatrix(kRows, kCols, random_values(kRows * kCols, 1)); }
 
 /// Correlated channels of unequal power.
 SecondMoment correlated(ThreadPool& threads, int64_t tokens = 600) {
@@ -112,7 +96,7 @@ constexpr const char* kSpecs[] = {
 // With a diagonal H nothing is fed forward, so error feedback must equal nearest rounding byte for byte.
 TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
   ThreadPool threads(2);
-  const DenseRows w = test_matrix();
+  const DenseMatrix w = test_matrix();
   const FeedbackFactor factor = natural_factor(diagonal(threads), threads);
   for (const char* text : kSpecs) {
     const QuantSpec spec = parse_spec(text);
@@ -126,7 +110,7 @@ TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
 
 TEST(Feedback, OutputErrorFallsBelowNearestForEverySpec) {
   ThreadPool threads(2);
-  const DenseRows w = test_matrix();
+  const DenseMatrix w = test_matrix();
   const SecondMoment moment = correlated(threads);
   for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation, ColumnOrder::kGroupAware}) {
     for (const char* text : kSpecs) {
@@ -152,7 +136,7 @@ TEST(Feedback, OutputErrorFallsBelowNearestForEverySpec) {
 // of magnitudes, which lies below 4 times the sum here.
 TEST(OutputError, IsTheDefinitionAndOneOfZeroIsTheEnergy) {
   ThreadPool threads(2);
-  const DenseRows w = test_matrix(), zero(std::vector<float>(kRows * kCols), kRows, kCols);
+  const DenseMatrix w = test_matrix(), zero(kRows, kCols, std::vector<float>(kRows * kCols));
   const SecondMoment moment = correlated(threads);
   const auto q = quantize_nearest("w", w, parse_spec("int3-g64-asym"), threads);
   const double expected = reference_output_error(w, *q, moment);
@@ -161,13 +145,13 @@ TEST(OutputError, IsTheDefinitionAndOneOfZeroIsTheEnergy) {
   ThreadPool three(3);
   EXPECT_EQ(output_energy(w, moment, three), output_energy(w, moment, threads));
   EXPECT_THROW(output_energy(w, SecondMoment(3), threads), Error);
-  EXPECT_THROW(output_error(w, DenseRows(std::vector<float>(kCols), 1, kCols), moment, threads), Error);
+  EXPECT_THROW(output_error(w, DenseMatrix(1, kCols, std::vector<float>(kCols)), moment, threads), Error);
 }
 
 // E1My is the narrow symmetric integer grid in another encoding (papers' floating-point page, 0.1).
 TEST(Feedback, E1MyEqualsNarrowIntegers) {
   ThreadPool threads(2);
-  const DenseRows w = test_matrix();
+  const DenseMatrix w = test_matrix();
   const FeedbackFactor factor = natural_factor(correlated(threads), threads);
   const auto integers =
       quantize_with_feedback("w", w, parse_spec("int4-narrow-row-f32"), factor, false, threads)->decode_all();
@@ -178,7 +162,7 @@ TEST(Feedback, E1MyEqualsNarrowIntegers) {
 
 TEST(Feedback, SameBytesForAnyNumberOfThreads) {
   ThreadPool one(1), three(3);
-  const DenseRows w(random_values(600 * kCols, 7), 600, kCols);
+  const DenseMatrix w(600, kCols, random_values(600 * kCols, 7));
   const QuantSpec spec = parse_spec("int3-g32-asym");
   const FeedbackFactor a = natural_factor(correlated(one), one), b = natural_factor(correlated(three), three);
   EXPECT_EQ(a.u, b.u);
@@ -219,7 +203,7 @@ TEST(Feedback, WithoutTokensOrWithAnotherShapeItFails) {
   ThreadPool threads(1);
   EXPECT_THROW(natural_factor(SecondMoment(8), threads), Error);
   const FeedbackFactor factor = natural_factor(correlated(threads), threads);
-  const DenseRows other(random_values(8 * 16, 1), 8, 16);
+  const DenseMatrix other(8, 16, random_values(8 * 16, 1));
   EXPECT_THROW(quantize_with_feedback("w", other, parse_spec("int4-row"), factor, false, threads), Error);
 }
 
@@ -228,7 +212,7 @@ TEST(Feedback, WithoutTokensOrWithAnotherShapeItFails) {
 TEST(FeedbackParts, MergedEqualTheWholeForEveryGranularity) {
   ThreadPool threads(2);
   constexpr int64_t kMany = 2 * kFeedbackTileRows + 40;
-  const DenseRows w(random_values(kMany * kCols, 9), kMany, kCols);
+  const DenseMatrix w(kMany, kCols, random_values(kMany * kCols, 9));
   const SecondMoment moment = correlated(threads);
   for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation}) {
     FeedbackRounding options;
@@ -253,7 +237,7 @@ TEST(FeedbackParts, MergedEqualTheWholeForEveryGranularity) {
 
 TEST(FeedbackParts, GapsAndRaggedRangesAreErrors) {
   ThreadPool threads(1);
-  const DenseRows w(random_values(300 * kCols, 9), 300, kCols);
+  const DenseMatrix w(300, kCols, random_values(300 * kCols, 9));
   const FeedbackFactor factor = natural_factor(correlated(threads), threads);
   const FeedbackBase base = make_feedback_base("w", w, parse_spec("int4-g32"), factor, false, threads);
   for (const RowRange rows : {RowRange{10, 256}, RowRange{0, 200}, RowRange{-256, 256}, RowRange{256, 512}}) {
@@ -271,7 +255,7 @@ TEST(FeedbackParts, GapsAndRaggedRangesAreErrors) {
 // only difference, so that weights without feedback (diagonal H) get the same bytes in any order.
 TEST(ColumnOrder, IsAPermutationThatCodesDoNotShow) {
   ThreadPool threads(1);
-  const DenseRows w = test_matrix();
+  const DenseMatrix w = test_matrix();
   const SecondMoment moment = diagonal(threads);
   const auto nearest = quantize_nearest("w", w, parse_spec("int4-row"), threads);
   for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation, ColumnOrder::kGroupAware}) {

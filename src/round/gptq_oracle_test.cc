@@ -20,8 +20,6 @@
 namespace bitloom {
 namespace {
 
-using testing::DenseMatrix;
-
 /// Inverse by Gauss-Jordan elimination with the diagonal as pivots (the matrix is positive definite).
 std::vector<double> inverse_of(std::vector<double> a, size_t n) {
   std::vector<double> inverse(n * n);

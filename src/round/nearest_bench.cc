@@ -9,7 +9,7 @@ namespace {
 constexpr int64_t kRows = 256, kCols = 2048;
 
 void round_matrix(benchmark::State& state, const std::string& text) {
-  const testing::DenseMatrix w = testing::normal_matrix(kRows, kCols, 1);
+  const DenseMatrix w = testing::normal_matrix(kRows, kCols, 1);
   const QuantSpec spec = parse_spec(text);
   ThreadPool threads(1);
   for (auto _ : state) benchmark::DoNotOptimize(quantize_nearest("w", w, spec, threads));

@@ -17,7 +17,6 @@
 namespace bitloom {
 namespace {
 
-using testing::DenseMatrix;
 using testing::error_of;
 using testing::normal_matrix;
 using testing::report_of;

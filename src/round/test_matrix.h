@@ -5,30 +5,12 @@
 #include <utility>
 #include <vector>
 
+#include "base/dense_matrix.h"
 #include "base/rng.h"
-#include "base/row_source.h"
 #include "base/threads.h"
 #include "round/nearest.h"
 
 namespace bitloom::testing {
-
-class DenseMatrix final : public RowSource {
- public:
-  DenseMatrix(int64_t rows, int64_t cols, std::vector<float> w) : rows_(rows), cols_(cols), w_(std::move(w)) {}
-  int64_t rows() const override { return rows_; }
-  int64_t cols() const override { return cols_; }
-  void decode_rows(int64_t begin, int64_t end, float* out) const override {
-    std::copy(w_.begin() + begin * cols_, w_.begin() + end * cols_, out);
-  }
-  int64_t stored_bytes() const override { return 4 * rows_ * cols_; }
-  std::string storage() const override { return "F32"; }
-  std::vector<float>& values() { return w_; }
-  const std::vector<float>& values() const { return w_; }
-
- private:
-  int64_t rows_, cols_;
-  std::vector<float> w_;
-};
 
 /// Normal weights whose rows differ in size.
 inline DenseMatrix normal_matrix(int64_t rows, int64_t cols, uint64_t seed, double mean = 0) {

@@ -19,7 +19,6 @@
 namespace bitloom {
 namespace {
 
-using testing::DenseMatrix;
 using testing::round_matrix;
 
 std::vector<uint8_t> codes_of(const QuantizedTensor& tensor, int64_t row, size_t count) {

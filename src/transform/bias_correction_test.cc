@@ -5,8 +5,8 @@
 
 #include <cmath>
 
+#include "base/dense_matrix.h"
 #include "base/error.h"
-#include "transform/scaled_rows.h"
 
 namespace bitloom {
 namespace {

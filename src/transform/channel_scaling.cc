@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cmath>
 
+#include "base/dense_matrix.h"
 #include "base/error.h"
 #include "transform/scaled_rows.h"
 

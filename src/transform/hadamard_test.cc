@@ -7,10 +7,12 @@
 #include <map>
 
 #include "transform/random_rotation.h"
+#include "transform/test_rotation.h"
 
 namespace bitloom {
 namespace {
 
+using testing::dense;
 using ::testing::ElementsAre;
 
 // H H^T = n I in integers.
@@ -89,17 +91,6 @@ TEST(Hadamard, FastTransformIsSylvesters) {
       EXPECT_EQ(fast[static_cast<size_t>(a * kWidth + i)], sum);
     }
   }
-}
-
-/// R, its rows made from unit vectors.
-std::vector<double> dense(const RandomRotation& rotation) {
-  const int64_t n = rotation.size();
-  std::vector<double> r(static_cast<size_t>(n * n));
-  for (int64_t i = 0; i < n; ++i) {
-    r[static_cast<size_t>(i * n + i)] = 1;
-    rotation.apply(r.data() + i * n, 1);
-  }
-  return r;
 }
 
 // Rows of entries about 1/sqrt(n), each wrong by at most (k + m + 2) 2^-53 of it: their products of n terms are wrong

@@ -5,9 +5,12 @@
 #include <cmath>
 
 #include "transform/scaled_rows.h"
+#include "transform/test_rotation.h"
 
 namespace bitloom {
 namespace {
+
+using testing::dense;
 
 /// A matrix that counts how often its rows were decoded.
 class CountedRows final : public RowSource {
@@ -31,17 +34,6 @@ class CountedRows final : public RowSource {
 };
 
 RotationPtr rotation_of(int64_t n) { return std::make_shared<const RandomRotation>(n, 11, 1); }
-
-/// R [n, n].
-std::vector<double> dense(const RandomRotation& rotation) {
-  const int64_t n = rotation.size();
-  std::vector<double> r(static_cast<size_t>(n * n));
-  for (int64_t i = 0; i < n; ++i) {
-    r[static_cast<size_t>(i * n + i)] = 1;
-    rotation.apply(r.data() + i * n, 1);
-  }
-  return r;
-}
 
 // One rounding to fp32 of values below 8.
 constexpr double kRounding = 8 * 0x1p-24;

@@ -1,10 +1,10 @@
 #include "transform/rotation.h"
 
+#include "base/dense_matrix.h"
 #include "base/error.h"
 #include "transform/channel_groups.h"
 #include "transform/pending_edits.h"
 #include "transform/rotated_rows.h"
-#include "transform/scaled_rows.h"
 
 namespace bitloom {
 namespace {

@@ -1,8 +1,8 @@
 // Weights per second of decoding rotated matrices on one thread, for widths with small and large Hadamard cores.
 #include <benchmark/benchmark.h>
 
+#include "base/dense_matrix.h"
 #include "transform/rotated_rows.h"
-#include "transform/scaled_rows.h"
 
 namespace bitloom {
 namespace {

@@ -38,39 +38,10 @@ class ScaledRows final : public RowSource {
   std::vector<double> row_factors_, col_factors_;
 };
 
-class DenseRows final : public RowSource {
- public:
-  DenseRows(int64_t rows, int64_t cols, std::vector<float> values)
-      : rows_(rows), cols_(cols), values_(std::move(values)) {
-    assert(static_cast<int64_t>(values_.size()) == rows_ * cols_);
-  }
-  int64_t rows() const override { return rows_; }
-  int64_t cols() const override { return cols_; }
-  int64_t stored_bytes() const override { return rows_ * cols_ * static_cast<int64_t>(sizeof(float)); }
-  std::string storage() const override { return "F32"; }
-  void decode_rows(int64_t begin, int64_t end, float* out) const override {
-    std::copy(values_.begin() + begin * cols_, values_.begin() + end * cols_, out);
-  }
-
- private:
-  int64_t rows_, cols_;
-  std::vector<float> values_;
-};
-
 }  // namespace
 
 RowSourcePtr scaled_rows(RowSourcePtr source, std::vector<double> row_factors, std::vector<double> col_factors) {
   return std::make_shared<ScaledRows>(std::move(source), std::move(row_factors), std::move(col_factors));
-}
-
-RowSourcePtr dense_matrix(int64_t rows, int64_t cols, std::vector<float> values) {
-  return std::make_shared<DenseRows>(rows, cols, std::move(values));
-}
-
-RowSourcePtr dense_vector(const std::vector<double>& values) {
-  std::vector<float> rounded(values.begin(), values.end());
-  const auto count = static_cast<int64_t>(rounded.size());
-  return dense_matrix(1, count, std::move(rounded));
 }
 
 std::string changed_storage(const std::string& word, const std::string& storage) {

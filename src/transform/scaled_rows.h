@@ -12,11 +12,6 @@ namespace bitloom {
 /// factors are ones; others have the source's number of rows and columns (asserted). Storage: "scaled BF16".
 RowSourcePtr scaled_rows(RowSourcePtr source, std::vector<double> row_factors, std::vector<double> col_factors);
 
-/// A matrix in memory, fp32. Storage: "F32".
-RowSourcePtr dense_matrix(int64_t rows, int64_t cols, std::vector<float> values);
-/// A vector in memory, [1, n], each value rounded to fp32.
-RowSourcePtr dense_vector(const std::vector<double>& values);
-
 /// "scaled BF16" of "BF16"; a word that already stands there is not said again.
 std::string changed_storage(const std::string& word, const std::string& storage);
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/dense_matrix.h"
 #include "transform/matrix_ranges.h"
 
 namespace bitloom {
