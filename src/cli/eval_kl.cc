@@ -61,12 +61,11 @@ std::string text_of(const DivergenceResult& result, const EvaluationText& text, 
                                  format_perplexity(std::exp(result.nll_ref)))},
       {"reference", reference}};
   if (result.kl_error > 0)
-    facts.insert(
-        facts.begin() + 1,
-        {"error of the sketch",
-         fmt::format("at most {} in the mean ({} standard errors), {} in the maximum; the mean is {} for certain",
-                     kl(kSketchErrors * result.kl_error), kSketchErrors, kl(kSketchErrors * result.kl_max_error),
-                     "at least " + kl(result.kl_certain))});
+    facts.insert(facts.begin() + 1,
+                 {"error of the sketch",
+                  fmt::format("± {} in the mean ({} standard errors), ± {} in the maximum; the mean is not below {}",
+                              kl(kSketchErrors * result.kl_error), kSketchErrors,
+                              kl(kSketchErrors * result.kl_max_error), kl(result.kl_certain))});
   for (auto& fact : provenance_facts(text, model)) facts.push_back(std::move(fact));
   facts.push_back({"time", format_duration(result.seconds)});
   return facts_text(facts);
@@ -142,7 +141,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->type_name("MODEL|FILE");
   app.add_option("--save-ref", flags->save_reference, "keep the original's predictions (without --ref: MODEL's)")
       ->type_name("FILE");
-  app.add_option("--ref-size", flags.reference_size, "keep it within so many bytes (64M), as sketches of known error")
+  app.add_option("--ref-size", flags->reference_size, "keep it within so many bytes (64M), as sketches of known error")
       ->type_name("BYTES");
   add_text_flags(app, flags->text, kUsualContext);
   add_threads_flag(app, session);

@@ -21,6 +21,7 @@ namespace {
 
 using testing::FakeSource;
 using ::testing::HasSubstr;
+using testing::NoisySource;
 using testing::random_source;
 using testing::random_windows;
 
@@ -201,25 +202,6 @@ TEST(CompactReference, RandomDamageNeverCrashes) {
     }
   }
 }
-
-/// A model whose logits are another's and noise that depends on token and position, as rounding weights makes it.
-class NoisySource final : public LogitsSource {
- public:
-  NoisySource(LogitsSource& model, double noise) : model_(model), noise_(noise) {}
-  int64_t vocab_size() const override { return model_.vocab_size(); }
-  void run(std::span<const int32_t> tokens) override { model_.run(tokens); }
-  void logits(int64_t first, int64_t count, float* out) override {
-    model_.logits(first, count, out);
-    for (int64_t i = 0; i < count; ++i) {
-      Rng rng(static_cast<uint64_t>(first + i), 21);
-      for (int64_t v = 0; v < vocab_size(); ++v) out[i * vocab_size() + v] += static_cast<float>(noise_ * rng.normal());
-    }
-  }
-
- private:
-  LogitsSource& model_;
-  double noise_;
-};
 
 /// Distributions of a real model on a real text, at a fiftieth (or what `shrink` says) of 2 bytes for each token.
 void expect_small_and_right(const std::string& model_path, int64_t context, uint64_t shrink,
