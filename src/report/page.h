@@ -76,12 +76,11 @@ struct Passage {
   std::string title, text;       // text: what the reader sees, a sentence
   std::string value_title;       // with its unit: "KL divergence, nats"
   std::string reference, model;  // names of the two
-  std::vector<double> steps;     // ascending limits between colours, at most 6; empty: from the values' quantiles
+  std::vector<double> steps;     // ascending limits between colours, at most 6
   std::vector<PassageToken> tokens;
   bool folded = false;  // whether the whole passage is
 };
 
-struct Section;
 using Block = std::variant<KeyFigures, Paragraph, Subtitle, Callout, FactList, TableBlock, CodeBlock, Plot, Passage>;
 
 struct Section {
