@@ -61,7 +61,7 @@ std::string escape_html(std::string_view text) {
   return out;
 }
 
-std::string visible_text(std::string_view text) {
+std::string visible_token(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const Character character = first_character(text);

@@ -13,7 +13,7 @@ std::string escape_html(std::string_view text);
 
 /// A token with its blanks and control characters made visible: " the\n" is "␣the↵". A byte that is no UTF-8 reads
 /// "\xE2". Not yet escaped.
-std::string visible_text(std::string_view text);
+std::string visible_token(std::string_view text);
 
 /// JSON that may stand in a <script> element: "<" is written "\u003c".
 std::string embed_json(std::string_view json);

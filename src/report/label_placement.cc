@@ -25,7 +25,7 @@ double outside(const Box& box, const Box& area) { return box.width() * box.heigh
 
 std::vector<PlacedLabel> candidates(Place point, const std::string& text) {
   std::vector<PlacedLabel> out;
-  for (const double lines : {0.0, -0.8, 0.8, -1.6, 1.6}) {
+  for (const double lines : {-0.55, 0.0, 0.8, -1.4, 1.6}) {
     const double y = point.y + 4 + lines * kLineHeight;
     out.push_back({{point.x + kReach, y}, Anchor::kStart, text});
     out.push_back({{point.x - kReach, y}, Anchor::kEnd, text});

@@ -14,7 +14,7 @@ struct PlacedLabel {
   std::string text;
 };
 
-/// For each point the first of right, left, above, below (then farther away) where its label lies inside `area` and
+/// For each point the first of right, left, below, above (then farther away) where its label lies inside `area` and
 /// meets neither a marker nor a label placed before; where there is none, the one that overlaps least.
 std::vector<PlacedLabel> place_labels(const std::vector<Place>& points, const std::vector<std::string>& labels,
                                       const Box& area);

@@ -43,7 +43,7 @@ std::string token_html(const PassageToken& token, const std::vector<double>& ste
 std::string choices_html(const std::vector<TokenChoice>& choices) {
   std::string out;
   for (const TokenChoice& choice : choices) {
-    out += fmt::format("{}<q>{}</q> {}", out.empty() ? "" : "<br/>", escape_html(visible_text(choice.text)),
+    out += fmt::format("{}<q>{}</q> {}", out.empty() ? "" : "<br>", escape_html(visible_token(choice.text)),
                        format_percent(choice.probability));
   }
   return out;
@@ -54,7 +54,7 @@ std::string rows_html(const Passage& passage) {
   for (size_t i = 0; i < passage.tokens.size(); ++i) {
     const PassageToken& token = passage.tokens[i];
     out += fmt::format("<tr><td>{}</td><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>\n", i,
-                       escape_html(visible_text(token.text)),
+                       escape_html(visible_token(token.text)),
                        std::isnan(token.value) ? "-" : format_significant(token.value, 3),
                        choices_html(token.reference), choices_html(token.model));
   }
