@@ -16,6 +16,7 @@ vnu=$(find "$venv" -name vnu.jar)
 pages=build/page
 "$bin/sample_page" "$pages/every_part.html"
 "$bin/bitloom" quantize assets/demo build/page/demo --force --recipe gptq+int3-g32 --html "$pages/quantize.html" >/dev/null
-java -jar "$vnu" --also-check-css "$pages"/*.html
+# SVG 2 has paint-order, the validator's list has not.
+java -jar "$vnu" --also-check-css --filterpattern '.*“paint-order”.*' "$pages"/*.html
 echo "validator: nothing to say about $(ls "$pages"/*.html | wc -l) pages"
 python3 tests/page/check_page.py --axe "$axe" --shots "$pages/shots" "$pages"/*.html

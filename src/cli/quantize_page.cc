@@ -168,10 +168,10 @@ void add_times(Section& section, const QuantizeResult& result) {
 Section provenance(const QuantizeResult& result, const Recipe& recipe, const Json& manifest) {
   Section section{"Provenance", {}};
   const Json& source = manifest.at("source");
-  section.blocks.push_back(CodeBlock{"Recipe", to_yaml(recipe)});
   section.blocks.push_back(
       FactList{{{"source", source.at("name").get<std::string>() + " (" + source.at("kind").get<std::string>() + ")"},
                 {"made by", "bitloom " + manifest.at("bitloom").get<std::string>()}}});
+  section.blocks.push_back(CodeBlock{"Recipe", to_yaml(recipe)});
   if (manifest.contains("calibration")) {
     section.blocks.push_back(Subtitle{"Calibration"});
     section.blocks.push_back(FactList{plain_facts(manifest.at("calibration"))});

@@ -158,9 +158,9 @@ Table site_table(const std::vector<SiteRecord>& sites) {
 double weight_error_of(const SiteRecord& site) { return site.taken_over ? kUnknown : site.weight_error; }
 double output_error_of(const SiteRecord& site) { return site.output_error.value_or(kUnknown); }
 
-Strips site_strips(const Caption& caption, const std::string& y_title, bool logarithmic,
-                   const std::vector<SiteFigures>& figures) {
-  Strips plot{caption, "layers", {"block"}, {y_title, logarithmic}, {}, {}, {}};
+StripPlot site_strips(const Caption& caption, const std::string& y_title, bool logarithmic,
+                      const std::vector<SiteFigures>& figures) {
+  StripPlot plot{caption, "layers", {"block"}, {y_title, logarithmic}, {}, {}, {}};
   std::map<std::string, size_t> rows;
   std::map<int64_t, size_t> columns;  // by the block's number
   for (const SiteFigures& figure : figures) {

@@ -35,7 +35,7 @@ double weight_error_of(const SiteRecord& site);
 double output_error_of(const SiteRecord& site);
 
 /// Figures over the depth of the model, a row for each kind of layer. Matrices outside the blocks have no place in it.
-Strips site_strips(const Caption& caption, const std::string& y_title, bool logarithmic,
-                   const std::vector<SiteFigures>& figures);
+StripPlot site_strips(const Caption& caption, const std::string& y_title, bool logarithmic,
+                      const std::vector<SiteFigures>& figures);
 
 }  // namespace bitloom

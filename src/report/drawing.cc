@@ -72,10 +72,9 @@ void Drawing::line(Place from, Place to, std::string_view css_class) {
 }
 
 void Drawing::text(Place at, std::string_view text, Anchor anchor, std::string_view css_class) {
-  body_ += fmt::format(R"(<text{} x="{}" y="{}"{}{}>{}</text>)"
+  body_ += fmt::format(R"(<text{} x="{}" y="{}"{}>{}</text>)"
                        "\n",
-                       class_attribute(css_class), pixels(at.x), pixels(at.y), anchor_name(anchor),
-                       css_class == "label" ? R"( paint-order="stroke")" : "", escape_html(text));
+                       class_attribute(css_class), pixels(at.x), pixels(at.y), anchor_name(anchor), escape_html(text));
 }
 
 void Drawing::path(const std::vector<Place>& places, int series) {

@@ -69,7 +69,7 @@ std::string sections_html(const Page& page) {
   for (size_t i = 0; i < page.sections.size(); ++i) {
     out += fmt::format("<section aria-labelledby=\"s{0}\">\n<h2 id=\"s{0}\">{1}</h2>\n", i + 1,
                        escape_html(page.sections[i].title));
-    for (const Block& block : page.sections[i].blocks) out += std::visit(writer, block);
+    for (const PageBlock& block : page.sections[i].blocks) out += std::visit(writer, block);
     out += "</section>\n";
   }
   return out;

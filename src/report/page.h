@@ -81,11 +81,12 @@ struct Passage {
   bool folded = false;  // whether the whole passage is
 };
 
-using Block = std::variant<KeyFigures, Paragraph, Subtitle, Callout, FactList, TableBlock, CodeBlock, Plot, Passage>;
+using PageBlock =
+    std::variant<KeyFigures, Paragraph, Subtitle, Callout, FactList, TableBlock, CodeBlock, Plot, Passage>;
 
 struct Section {
   std::string title;
-  std::vector<Block> blocks;
+  std::vector<PageBlock> blocks;
 };
 
 struct Page {

@@ -27,7 +27,9 @@ TEST(Page, IsWellFormedWithUniqueIdsAndNothingToLoad) {
   std::set<std::string> ids, scripts;
   for (const Element& element : elements) {
     const auto id = element.attributes.find("id");
-    if (id != element.attributes.end()) EXPECT_TRUE(ids.insert(id->second).second) << id->second;
+    if (id != element.attributes.end()) {
+      EXPECT_TRUE(ids.insert(id->second).second) << id->second;
+    }
     EXPECT_FALSE(element.attributes.contains("src")) << element.name;
     for (const auto& [name, value] : element.attributes) EXPECT_FALSE(name.starts_with("on")) << name;
     EXPECT_NE(element.name, "img");
@@ -38,7 +40,9 @@ TEST(Page, IsWellFormedWithUniqueIdsAndNothingToLoad) {
       std::istringstream list(element.attributes.at(name));
       for (std::string id; list >> id;) EXPECT_TRUE(ids.contains(id)) << id;
     }
-    if (element.name == "a") EXPECT_TRUE(ids.contains(element.attributes.at("href").substr(1)));
+    if (element.name == "a") {
+      EXPECT_TRUE(ids.contains(element.attributes.at("href").substr(1)));
+    }
   }
   EXPECT_THAT(html, Not(HasSubstr("url(http")));
   EXPECT_THAT(html, Not(HasSubstr("@import")));
@@ -50,10 +54,10 @@ TEST(Page, EveryTextIsEscaped) {
   Page page{kHostile, kHostile, {}, "", kHostile};
   Passage passage = testing::sample_passage(kHostile, false);
   passage.text = passage.value_title = passage.reference = passage.model = kHostile;
-  Scatter scatter{{kHostile, kHostile}, {kHostile}, {kHostile}, {kHostile, kHostile}, {{kHostile, 1, {1}}}, true};
-  Lines lines{{kHostile, kHostile}, {kHostile}, {kHostile}, {{kHostile, {1}, {{1}}}, {kHostile, {1}, {{1}}}}};
-  Bars bars{{kHostile, kHostile}, kHostile, {kHostile}, {kHostile}, {{kHostile, {{1}}}, {kHostile, {{1}}}}};
-  Strips strips{{kHostile, kHostile}, kHostile, {kHostile}, {kHostile}, {kHostile}, {kHostile}, {{kHostile, {{1}}}}};
+  ScatterPlot scatter{{kHostile, kHostile}, {kHostile}, {kHostile}, {kHostile, kHostile}, {{kHostile, 1, {1}}}, true};
+  LinePlot lines{{kHostile, kHostile}, {kHostile}, {kHostile}, {{kHostile, {1}, {{1}}}, {kHostile, {1}, {{1}}}}};
+  BarPlot bars{{kHostile, kHostile}, kHostile, {kHostile}, {kHostile}, {{kHostile, {{1}}}, {kHostile, {{1}}}}};
+  StripPlot strips{{kHostile, kHostile}, kHostile, {kHostile}, {kHostile}, {kHostile}, {kHostile}, {{kHostile, {{1}}}}};
   page.sections.push_back({kHostile,
                            {KeyFigures{{{kHostile, kHostile, kHostile}}}, Paragraph{kHostile}, Subtitle{kHostile},
                             Callout{Callout::Kind::kNote, kHostile, {kHostile}}, FactList{{{kHostile, kHostile}}},

@@ -11,7 +11,7 @@
 namespace bitloom {
 namespace {
 
-Table table_of(const Scatter& plot) {
+Table table_of(const ScatterPlot& plot) {
   const bool grouped = plot.groups.size() > 1;
   std::vector<Column> columns = {{"point", Align::kLeft}};
   if (grouped) columns.push_back({"group", Align::kLeft});
@@ -27,7 +27,7 @@ Table table_of(const Scatter& plot) {
 }
 
 /// A row for each x of any curve.
-Table table_of(const Lines& plot) {
+Table table_of(const LinePlot& plot) {
   std::vector<Column> columns = {{plot.x.title}};
   std::map<double, std::vector<std::string>> rows;
   for (size_t i = 0; i < plot.curves.size(); ++i) {
@@ -46,7 +46,7 @@ Table table_of(const Lines& plot) {
   return table;
 }
 
-Table table_of(const Bars& plot) {
+Table table_of(const BarPlot& plot) {
   std::vector<Column> columns = {{plot.category_title, Align::kLeft}};
   for (const BarSeries& series : plot.series) columns.push_back({series.name.empty() ? plot.value.title : series.name});
   Table table(columns);
@@ -58,7 +58,7 @@ Table table_of(const Bars& plot) {
   return table;
 }
 
-Table table_of(const Histogram& plot) {
+Table table_of(const HistogramPlot& plot) {
   std::vector<Column> columns = {{plot.x.title}};
   for (const HistogramSeries& series : plot.series)
     columns.push_back({series.name.empty() ? plot.y.title : series.name});
@@ -72,7 +72,7 @@ Table table_of(const Histogram& plot) {
 }
 
 /// A row for each column of the plot, as there are more of them than kinds. Several series: a table row for each.
-Table table_of(const Strips& plot) {
+Table table_of(const StripPlot& plot) {
   std::vector<Column> columns = {{plot.x.title}};
   if (plot.series.size() > 1) columns.push_back({plot.y.title, Align::kLeft});
   for (const std::string& row : plot.rows) columns.push_back({row});

@@ -24,7 +24,7 @@ inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 struct Axis {
   std::string title;  // with its unit: "true bits per weight", "KL divergence, nats"
   bool logarithmic = false;
-  std::optional<double> low, high;  // ends of the axis where the data's own are not wanted
+  std::optional<double> low = {}, high = {};  // ends of the axis where the data's own are not wanted
 };
 
 /// What every plot has: the heading above it, and one or two sentences on what it shows, for all readers.
@@ -44,9 +44,9 @@ struct ScatterPoint {
   std::string label;
   double x = kUnknown;
   Estimate y;
-  int group = 0;  // decides colour and marker, index in Scatter::groups
+  int group = 0;  // decides colour and marker, index in ScatterPlot::groups
 };
-struct Scatter {
+struct ScatterPlot {
   Caption caption;
   Axis x, y;
   std::vector<std::string> groups;  // names for the legend; one or none: no legend
@@ -60,7 +60,7 @@ struct Curve {
   std::vector<double> x;
   std::vector<Estimate> y;  // as many as x
 };
-struct Lines {
+struct LinePlot {
   Caption caption;
   Axis x, y;
   std::vector<Curve> curves;
@@ -71,7 +71,7 @@ struct BarSeries {
   std::string name;
   std::vector<Estimate> values;  // one per category
 };
-struct Bars {
+struct BarPlot {
   Caption caption;
   std::string category_title;  // "format", "digit from the left"
   Axis value;
@@ -84,7 +84,7 @@ struct HistogramSeries {
   std::string name;
   std::vector<double> values;  // one less than edges
 };
-struct Histogram {
+struct HistogramPlot {
   Caption caption;
   Axis x, y;
   std::vector<double> edges;  // rising
@@ -96,7 +96,7 @@ struct StripSeries {
   std::string name;
   std::vector<std::vector<double>> values;  // [row][column]
 };
-struct Strips {
+struct StripPlot {
   Caption caption;
   std::string row_title;             // "kind of layer"
   Axis x, y;                         // x: title only
@@ -105,7 +105,7 @@ struct Strips {
   std::vector<StripSeries> series;
 };
 
-using Plot = std::variant<Scatter, Lines, Bars, Histogram, Strips>;
+using Plot = std::variant<ScatterPlot, LinePlot, BarPlot, HistogramPlot, StripPlot>;
 
 const Caption& caption_of(const Plot& plot);
 

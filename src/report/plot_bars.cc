@@ -16,7 +16,7 @@ struct Layout {
   double label_width = 0;
 };
 
-Extent extent_of(const Bars& plot) {
+Extent extent_of(const BarPlot& plot) {
   Extent extent(plot.value);
   if (!plot.value.logarithmic) extent.add(0.0);
   for (const BarSeries& series : plot.series) {
@@ -27,7 +27,7 @@ Extent extent_of(const Bars& plot) {
 }
 
 /// Room for the names at the left and for a figure behind the longest bar.
-Layout layout_of(const Bars& plot, int width, double top) {
+Layout layout_of(const BarPlot& plot, int width, double top) {
   Layout layout;
   for (const std::string& name : plot.categories) layout.label_width = std::max(layout.label_width, text_width(name));
   layout.label_width = std::min(layout.label_width, width * 0.36);
@@ -40,7 +40,7 @@ Layout layout_of(const Bars& plot, int width, double top) {
   return layout;
 }
 
-void draw_axis(Drawing& drawing, const Bars& plot, const Layout& layout, int width) {
+void draw_axis(Drawing& drawing, const BarPlot& plot, const Layout& layout, int width) {
   const Box& area = layout.area;
   for (const Tick& tick : layout.scale.ticks) {
     const double at = layout.scale.at(tick.value);
@@ -70,7 +70,7 @@ void draw_bar(Drawing& drawing, const Scale& scale, const Estimate& estimate, do
 
 }  // namespace
 
-Picture draw(const Bars& plot, int width, const std::string& id) {
+Picture draw(const BarPlot& plot, int width, const std::string& id) {
   std::vector<std::string> names;
   for (const BarSeries& series : plot.series) names.push_back(series.name);
   Drawing drawing(id);

@@ -59,10 +59,10 @@ struct Picture {
   double height = 0;
 };
 
-Picture draw(const Scatter& plot, int width, const std::string& id);
-Picture draw(const Lines& plot, int width, const std::string& id);
-Picture draw(const Bars& plot, int width, const std::string& id);
-Picture draw(const Histogram& plot, int width, const std::string& id);
-Picture draw(const Strips& plot, int width, const std::string& id);
+Picture draw(const ScatterPlot& plot, int width, const std::string& id);
+Picture draw(const LinePlot& plot, int width, const std::string& id);
+Picture draw(const BarPlot& plot, int width, const std::string& id);
+Picture draw(const HistogramPlot& plot, int width, const std::string& id);
+Picture draw(const StripPlot& plot, int width, const std::string& id);
 
 }  // namespace bitloom

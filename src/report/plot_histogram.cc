@@ -7,7 +7,7 @@ namespace bitloom {
 namespace {
 
 /// The outline of the bars, closed along the axis.
-std::vector<Place> outline(const Histogram& plot, const HistogramSeries& series, const Frame& frame) {
+std::vector<Place> outline(const HistogramPlot& plot, const HistogramSeries& series, const Frame& frame) {
   std::vector<Place> places;
   const double base = frame.area.bottom;
   for (size_t i = 0; i < series.values.size(); ++i) {
@@ -22,7 +22,7 @@ std::vector<Place> outline(const Histogram& plot, const HistogramSeries& series,
 
 }  // namespace
 
-Picture draw(const Histogram& plot, int width, const std::string& id) {
+Picture draw(const HistogramPlot& plot, int width, const std::string& id) {
   Extent x(plot.x), y(plot.y);
   if (!plot.y.logarithmic) y.add(0.0);
   for (const double edge : plot.edges) x.add(edge);

@@ -43,7 +43,7 @@ void draw_curve(Drawing& drawing, const Curve& curve, const Frame& frame, int se
 
 }  // namespace
 
-Picture draw(const Lines& plot, int width, const std::string& id) {
+Picture draw(const LinePlot& plot, int width, const std::string& id) {
   Extent x(plot.x), y(plot.y);
   std::vector<std::string> names;
   for (const Curve& curve : plot.curves) {

@@ -8,7 +8,7 @@ namespace bitloom {
 namespace {
 
 /// Points that no other beats in both coordinates, by rising x.
-std::vector<const ScatterPoint*> pareto_front(const Scatter& plot) {
+std::vector<const ScatterPoint*> pareto_front(const ScatterPlot& plot) {
   std::vector<const ScatterPoint*> order, front;
   for (const ScatterPoint& point : plot.points) {
     if (std::isfinite(point.x) && std::isfinite(point.y.value)) order.push_back(&point);
@@ -23,7 +23,7 @@ std::vector<const ScatterPoint*> pareto_front(const Scatter& plot) {
 }
 
 /// A step: each point holds to the right until the next.
-void draw_front(Drawing& drawing, const Scatter& plot, const Frame& frame) {
+void draw_front(Drawing& drawing, const ScatterPlot& plot, const Frame& frame) {
   std::vector<Place> places;
   for (const ScatterPoint* point : pareto_front(plot)) {
     if (!frame.x.shows(point->x) || !frame.y.shows(point->y.value)) continue;
@@ -36,7 +36,7 @@ void draw_front(Drawing& drawing, const Scatter& plot, const Frame& frame) {
   drawing.plain_path(places, "front");
 }
 
-void draw_points(Drawing& drawing, const Scatter& plot, const Frame& frame) {
+void draw_points(Drawing& drawing, const ScatterPlot& plot, const Frame& frame) {
   std::vector<Place> places;
   std::vector<std::string> labels;
   for (const ScatterPoint& point : plot.points) {
@@ -58,7 +58,7 @@ void draw_points(Drawing& drawing, const Scatter& plot, const Frame& frame) {
 
 }  // namespace
 
-Picture draw(const Scatter& plot, int width, const std::string& id) {
+Picture draw(const ScatterPlot& plot, int width, const std::string& id) {
   Extent x(plot.x), y(plot.y);
   for (const ScatterPoint& point : plot.points) {
     x.add(point.x);

@@ -9,7 +9,7 @@ namespace {
 
 constexpr double kNameHeight = 17, kPanelHeight = 44, kPanelGap = 10;
 
-Extent extent_of(const Strips& plot) {
+Extent extent_of(const StripPlot& plot) {
   Extent extent(plot.y);
   for (const StripSeries& series : plot.series) {
     assert(series.values.size() == plot.rows.size());
@@ -25,7 +25,7 @@ double column_at(const Box& area, size_t column, size_t columns) {
   return area.left + area.width() * (static_cast<double>(column) + 0.5) / static_cast<double>(columns);
 }
 
-void draw_row(Drawing& drawing, const Strips& plot, size_t row, const Scale& y, const Box& area) {
+void draw_row(Drawing& drawing, const StripPlot& plot, size_t row, const Scale& y, const Box& area) {
   for (size_t s = 0; s < plot.series.size(); ++s) {
     const std::vector<double>& values = plot.series[s].values[row];
     std::vector<Place> places;
@@ -42,7 +42,7 @@ void draw_row(Drawing& drawing, const Strips& plot, size_t row, const Scale& y, 
   }
 }
 
-void draw_columns(Drawing& drawing, const Strips& plot, const Box& area) {
+void draw_columns(Drawing& drawing, const StripPlot& plot, const Box& area) {
   size_t widest = 1;
   for (const std::string& name : plot.columns) widest = std::max(widest, display_width(name));
   const double room = area.width() / static_cast<double>(std::max<size_t>(plot.columns.size(), 1));
@@ -56,14 +56,14 @@ void draw_columns(Drawing& drawing, const Strips& plot, const Box& area) {
 
 }  // namespace
 
-Picture draw(const Strips& plot, int width, const std::string& id) {
+Picture draw(const StripPlot& plot, int width, const std::string& id) {
   std::vector<std::string> names;
   for (const StripSeries& series : plot.series) names.push_back(series.name);
   Drawing drawing(id);
   double top = draw_legend(drawing, names, width, 0, [](Drawing& d, Place at, int i) { d.sample(at, i, true, true); });
   drawing.text({0, top + kTextSize}, fit_text(plot.y.title, width), Anchor::kStart, "title");
   top += 22;
-  Scale y = extent_of(plot).scale(4);
+  Scale y = extent_of(plot).scale(6);
   double left = 0;
   for (const Tick& tick : y.ticks) left = std::max(left, text_width(tick.label));
   Box area{left + 8, top, width - 4.0, top};

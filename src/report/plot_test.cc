@@ -64,7 +64,8 @@ TEST(Plot, EveryKindIsAWellFormedNamedPicture) {
 }
 
 TEST(Plot, EmptyPlotsAreDrawn) {
-  for (const Plot& plot : {Plot(Scatter{}), Plot(Lines{}), Plot(Bars{}), Plot(Histogram{}), Plot(Strips{})}) {
+  for (const Plot& plot :
+       {Plot(ScatterPlot{}), Plot(LinePlot{}), Plot(BarPlot{}), Plot(HistogramPlot{}), Plot(StripPlot{})}) {
     EXPECT_NO_THROW(read_markup(to_svg(plot, 350, "x")));
     EXPECT_EQ(data_of(plot).rows(), 0u);
   }
@@ -72,7 +73,7 @@ TEST(Plot, EmptyPlotsAreDrawn) {
 
 // 0, 10 x 0, 10 on a plot area whose corners the axis line tells: points lie where they should.
 TEST(Scatter, PlacesPointsAndTheFrontOfThoseNotBeaten) {
-  Scatter plot{{"t", "d"}, {"x"}, {"y"}, {}, {}, true};
+  ScatterPlot plot{{"t", "d"}, {"x"}, {"y"}, {}, {}, true};
   plot.points = {{"a", 0, {10}}, {"beaten", 5, {9}}, {"b", 4, {4}}, {"c", 10, {0}}, {"unknown", kUnknown, {1}}};
   const std::vector<Element> elements = read_markup(to_svg(plot, 400, "s"));
   EXPECT_EQ(count_of(elements, "path", "mark"), 4u);
@@ -88,7 +89,7 @@ TEST(Scatter, PlacesPointsAndTheFrontOfThoseNotBeaten) {
 }
 
 TEST(Scatter, LogarithmicAxisLeavesOutZeroAndTheTableKeepsIt) {
-  Scatter plot{{"t", "d"}, {"x"}, {"y", true}, {}, {}, false};
+  ScatterPlot plot{{"t", "d"}, {"x"}, {"y", true}, {}, {}, false};
   plot.points = {{"zero", 1, {0}}, {"a", 2, {0.1, -0.1, 0.2}}};
   EXPECT_EQ(count_of(read_markup(to_svg(plot, 400, "s")), "path", "mark"), 1u);
   EXPECT_THAT(data_of(plot).to_markdown(), HasSubstr("| zero | 1.000 | 0.000 |"));
@@ -96,7 +97,7 @@ TEST(Scatter, LogarithmicAxisLeavesOutZeroAndTheTableKeepsIt) {
 }
 
 TEST(Lines, BreakWhereAValueIsUnknown) {
-  Lines plot{{"t", "d"}, {"x"}, {"y"}, {{"one", {0, 1, 2, 3, 4}, {{1}, {2}, {}, {4}, {5}}}, {"two", {5}, {{1}}}}};
+  LinePlot plot{{"t", "d"}, {"x"}, {"y"}, {{"one", {0, 1, 2, 3, 4}, {{1}, {2}, {}, {4}, {5}}}, {"two", {5}, {{1}}}}};
   const std::vector<Element> elements = read_markup(to_svg(plot, 400, "l"));
   // Two samples in the legend, two runs of the first curve, a point alone.
   EXPECT_EQ(count_of(elements, "path", "curve"), 4u);
@@ -108,7 +109,7 @@ TEST(Lines, BreakWhereAValueIsUnknown) {
 }
 
 TEST(Bars, LengthsAreInProportionFromZero) {
-  Bars plot{{"t", "d"}, "c", {"v"}, {"a", "b", "c"}, {{"", {{0.25}, {0.5}, {-0.25}}}}};
+  BarPlot plot{{"t", "d"}, "c", {"v"}, {"a", "b", "c"}, {{"", {{0.25}, {0.5}, {-0.25}}}}};
   const std::vector<Element> elements = read_markup(to_svg(plot, 400, "b"));
   ASSERT_EQ(count_of(elements, "rect", "bar"), 3u);
   const double a = std::stod(attribute(elements, "bar", "width", 0)),
@@ -131,7 +132,7 @@ TEST(Series, DifferInMarkerAndDashesBesidesColour) {
 }
 
 TEST(Histogram, OutlineStepsAtTheEdges) {
-  Histogram plot{{"t", "d"}, {"x"}, {"y"}, {0, 1, 4}, {{"", {2, 1}}}};
+  HistogramPlot plot{{"t", "d"}, {"x"}, {"y"}, {0, 1, 4}, {{"", {2, 1}}}};
   const auto places = places_of(attribute(read_markup(to_svg(plot, 400, "h")), "curve", "d"));
   ASSERT_EQ(places.size(), 6u);
   const double width = places[5].first - places[0].first;
@@ -141,7 +142,7 @@ TEST(Histogram, OutlineStepsAtTheEdges) {
 }
 
 TEST(Strips, OneMarkForEachKnownValue) {
-  const Strips plot = testing::sample_strips();
+  const StripPlot plot = testing::sample_strips();
   const std::vector<Element> elements = read_markup(to_svg(plot, 720, "p"));
   EXPECT_EQ(count_of(elements, "path", "mark"), 2u + 2 * 2 * 30 - 1);
   EXPECT_EQ(data_of(plot).rows(), 60u);
@@ -151,10 +152,10 @@ TEST(Labels, StayInsideAndApart) {
   std::vector<Place> points;
   std::vector<std::string> labels;
   for (int i = 0; i < 6; ++i) {
-    points.push_back({100.0 + 40 * i, 60.0 + 9 * (i % 3)});
+    points.push_back({60.0 + 55 * i, 60.0 + 9 * (i % 3)});
     labels.push_back("label " + std::to_string(i));
   }
-  const Box area{0, 0, 340, 200};
+  const Box area{0, 0, 400, 200};
   std::vector<Box> boxes;
   for (const PlacedLabel& label : place_labels(points, labels, area)) {
     const double width = text_width(label.text);

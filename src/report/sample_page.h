@@ -18,13 +18,13 @@ inline const std::vector<std::string>& sample_names() {
 }
 inline double sample_divergence(size_t i) { return 0.0005 * std::pow(6.0, static_cast<double>(i)); }
 
-inline Scatter sample_scatter() {
-  Scatter plot{{"KL divergence over true bits", "Less is better in both. Bars: 95 % intervals."},
-               {"true bits per weight"},
-               {"KL divergence, nats", true},
-               {"integers", "tables"},
-               {},
-               true};
+inline ScatterPlot sample_scatter() {
+  ScatterPlot plot{{"KL divergence over true bits", "Less is better in both. Bars: 95 % intervals."},
+                   {"true bits per weight"},
+                   {"KL divergence, nats", true},
+                   {"integers", "tables"},
+                   {},
+                   true};
   const double bits[] = {8.03, 4.26, 4.5, 4.25, 3.26, 2.5};
   for (size_t i = 0; i < 6; ++i) {
     const double y = sample_divergence(i);
@@ -33,11 +33,11 @@ inline Scatter sample_scatter() {
   return plot;
 }
 
-inline Lines sample_lines() {
-  Lines plot{{"KL divergence by position", "Means over windows; bands: 95 % intervals."},
-             {"position in the window, tokens", true},
-             {"KL divergence, nats", true},
-             {}};
+inline LinePlot sample_lines() {
+  LinePlot plot{{"KL divergence by position", "Means over windows; bands: 95 % intervals."},
+                {"position in the window, tokens", true},
+                {"KL divergence, nats", true},
+                {}};
   for (size_t i = 0; i < 6; ++i) {
     Curve curve{sample_names()[i], {}, {}};
     for (int x = 1; x <= 512; x += 1 + x / 4) {
@@ -50,12 +50,12 @@ inline Lines sample_lines() {
   return plot;
 }
 
-inline Bars sample_bars() {
-  Bars plot{{"Accuracy by format and shots", "Share of problems answered exactly."},
-            "format",
-            {"accuracy"},
-            {"nosep", "comma_r2l", "comma_l2r", "a name too long for the room it has"},
-            {}};
+inline BarPlot sample_bars() {
+  BarPlot plot{{"Accuracy by format and shots", "Share of problems answered exactly."},
+               "format",
+               {"accuracy"},
+               {"nosep", "comma_r2l", "comma_l2r", "a name too long for the room it has"},
+               {}};
   for (int shots = 1; shots <= 8; shots *= 2) {
     BarSeries series{std::to_string(shots) + "-shot", {}};
     for (int i = 0; i < 4; ++i) {
@@ -68,7 +68,7 @@ inline Bars sample_bars() {
   return plot;
 }
 
-inline Histogram sample_histogram() {
+inline HistogramPlot sample_histogram() {
   return {{"Size of errors", "Distance of wrong answers from the right one."},
           {"|error|", true},
           {"share of answers"},
@@ -76,14 +76,14 @@ inline Histogram sample_histogram() {
           {{"original", {0.1, 0.2, 0.05, 0.01, 0}}, {"int3-g64", {0.12, 0.25, 0.15, 0.06, 0.02}}}};
 }
 
-inline Strips sample_strips() {
-  Strips plot{{"Error of each matrix", "A row for each kind of layer, over the blocks of the model."},
-              "layers",
-              {"block"},
-              {"relative squared error", true},
-              {"*.self_attn.q_proj.weight", "*.mlp.down_proj.weight"},
-              {},
-              {{"weight error", {}}, {"output error", {}}}};
+inline StripPlot sample_strips() {
+  StripPlot plot{{"Error of each matrix", "A row for each kind of layer, over the blocks of the model."},
+                 "layers",
+                 {"block"},
+                 {"relative squared error", true},
+                 {"*.self_attn.q_proj.weight", "*.mlp.down_proj.weight"},
+                 {},
+                 {{"weight error", {}}, {"output error", {}}}};
   for (int i = 0; i < 30; ++i) plot.columns.push_back(std::to_string(i));
   for (int row = 0; row < 2; ++row) {
     for (int s = 0; s < 2; ++s) {
