@@ -4,6 +4,7 @@
 #include <map>
 
 #include "cli/common_flags.h"
+#include "cli/model_figures.h"
 #include "cli/size_estimate.h"
 #include "cli/verb.h"
 #include "io/tensor_view.h"
@@ -103,12 +104,6 @@ Totals totals_of(const Checkpoint& model) {
     totals.bytes += tensor.rows->stored_bytes();
   }
   return totals;
-}
-
-// The manifest of a bitloom directory: where the weights come from and what was done to them. Null for other models.
-Json manifest_of(const Checkpoint& model) {
-  const std::filesystem::path path = std::filesystem::path(model.path()) / "bitloom.json";
-  return model.kind() == CheckpointKind::kBitloom && std::filesystem::exists(path) ? read_json(path.string()) : Json();
 }
 
 Json record_of(const Checkpoint& model, const std::vector<SizeEstimate>& estimates, const Json& manifest) {
