@@ -8,6 +8,7 @@ std::span<const Verb> verbs() {
   static const std::vector<Verb> list = {
       quantize_verb(), eval_ppl_verb(), eval_kl_verb(), run_verb(),    tokenize_verb(),
       info_verb(),     formats_verb(),  recipes_verb(), verify_verb(), demo_verb(),
+      suite_verb(),    bench_verb(),
   };
   return list;
 }
