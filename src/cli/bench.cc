@@ -143,7 +143,8 @@ void bench(const Flags& flags, Session& session) {
                             .clock = now,
                             .vocab_size = model->graph().vocab_size};
   const BenchResult result = run_bench(hooks, options, session.progress());
-  ModelFacts facts = {flags.model, format_of(*model), 0, bytes_per_token(*model), probe.bytes(), threads.thread_count()};
+  ModelFacts facts = {flags.model, format_of(*model), 0, bytes_per_token(*model), probe.bytes(),
+                      threads.thread_count()};
   for (const CheckpointTensor& tensor : model->tensors()) facts.bytes += tensor.rows->stored_bytes();
   if (flags.output == "json") session.json = true;
   session.show(record_of(facts, options, result), text_of(facts, options, result));

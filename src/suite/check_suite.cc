@@ -55,14 +55,14 @@ void check_references(const Suite& suite) {
 
 void check_patterns(const Suite& suite, const std::vector<std::string>& patterns, const std::string& place,
                     const char* key) {
-  std::vector<std::string> names;
-  for (const SuiteRecipe& recipe : suite.recipes) names.push_back(recipe.name);
   for (const std::string& pattern : patterns) {
-    const bool matches =
-        std::any_of(names.begin(), names.end(), [&](const std::string& name) { return glob_match(pattern, name); });
-    if (!matches)
-      misuse("{}: '{}' names '{}', which is no recipe of the suite{}", place, key, pattern,
-             did_you_mean(pattern, names));
+    const bool matches = std::any_of(suite.recipes.begin(), suite.recipes.end(),
+                                     [&](const SuiteRecipe& recipe) { return matches_any({pattern}, recipe); });
+    if (matches) continue;
+    std::vector<std::string> labels;
+    for (const SuiteRecipe& recipe : suite.recipes) labels.push_back(recipe.label());
+    misuse("{}: '{}' names '{}', which is no recipe of the suite{}", place, key, pattern,
+           did_you_mean(pattern, labels));
   }
 }
 
@@ -82,7 +82,7 @@ void check_path(const Suite& suite, const std::string& text, const std::string& 
 
 void check_table(const Suite& suite, const SuiteTable& table) {
   check_patterns(suite, table.rows, table.place, "rows");
-  static const std::vector<std::string> in_text = {"model", "recipe", "format"};
+  static const std::vector<std::string> in_text = {"model", "recipe", "format", "steps"};
   for (const SuiteColumn& column : table.columns) {
     for (const std::string& value : column.values) check_path(suite, value, column.place);
     if (!column.interval.empty()) check_path(suite, column.interval, column.place);
@@ -124,9 +124,10 @@ std::vector<std::string> names_in_commands(const Suite& suite) {
   return names;
 }
 
-bool matches_any(const std::vector<std::string>& patterns, const std::string& name) {
-  return std::any_of(patterns.begin(), patterns.end(),
-                     [&](const std::string& pattern) { return glob_match(pattern, name); });
+bool matches_any(const std::vector<std::string>& patterns, const SuiteRecipe& recipe) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+    return glob_match(pattern, recipe.name) || glob_match(pattern, recipe.label());
+  });
 }
 
 }  // namespace bitloom

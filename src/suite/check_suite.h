@@ -17,6 +17,7 @@ void check_suite(const Suite& suite);
 const SuiteEvaluation* find_evaluation(const Suite& suite, const std::string& name);
 /// Everything that may stand between braces in a command.
 std::vector<std::string> names_in_commands(const Suite& suite);
-bool matches_any(const std::vector<std::string>& patterns, const std::string& name);
+/// Whether one of the globs means the recipe, by its name or its label.
+bool matches_any(const std::vector<std::string>& patterns, const SuiteRecipe& recipe);
 
 }  // namespace bitloom

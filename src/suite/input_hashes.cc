@@ -27,7 +27,8 @@ int64_t nanoseconds(fs::file_time_type time) {
 InputHashes::InputHashes(std::string file) : file_(std::move(file)) {
   try {
     if (!fs::exists(file_)) return;
-    for (const auto& [path, entry] : read_json(file_).items())
+    const Json known = read_json(file_);
+    for (const auto& [path, entry] : known.items())
       entries_[path] = {entry.at("bytes"), entry.at("changed"), entry.at("sha256")};
   } catch (const std::exception&) {
     entries_.clear();

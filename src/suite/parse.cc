@@ -194,7 +194,7 @@ class Reader : public YamlReader {
     for (const SuiteEvaluation& evaluation : suite.evaluations) in_commands.push_back(evaluation.name);
     for (const SuiteModel& model : suite.models) models.push_back(model.name);
     for (const SuiteTable& table : suite.tables) tables.push_back(table.name);
-    for (const SuiteRecipe& recipe : suite.recipes) recipes.push_back(recipe.name + " " + recipe.format);
+    for (const SuiteRecipe& recipe : suite.recipes) recipes.push_back(recipe.label());
     check_unique(root, "files, variables or evaluations", in_commands);
     check_unique(root["models"], "models", models);
     check_unique(root["recipes"], "recipes", recipes);
@@ -228,6 +228,10 @@ void apply(const std::string& setting, Suite& suite) {
 }
 
 }  // namespace
+
+std::string SuiteRecipe::label() const {
+  return format.empty() || name.find(format) != std::string::npos ? name : name + " " + format;
+}
 
 Suite parse_suite(const std::string& yaml, const std::string& path, const std::vector<std::string>& settings) {
   const Reader reader(path);

@@ -65,24 +65,16 @@ class Planner {
       cell.words = {kQuantize, row_.model.path, "{out}", "--recipe", recipe.recipe};
       for (const std::string& flags : {suite_.quantize, recipe.flags})
         for (const std::string& word : split_words(flags)) cell.words.push_back(filled(word, cell));
-      if (needs_of(resolved).any()) add_builtin_text(cell);
+      if (needs_of(resolved).any()) cell.inputs = data_directories("assets/calibration");  // unless flags say otherwise
     });
     row_.cells[kQuantize] = add(std::move(cell));
-  }
-
-  static void add_builtin_text(Cell& cell) {
-    const bool other_data = std::any_of(cell.words.begin(), cell.words.end(), [](const std::string& word) {
-      return word.starts_with("--calib") || word.starts_with("--stats");
-    });
-    const std::vector<std::string> folders = data_directories("assets/calibration");
-    if (!other_data && !folders.empty()) cell.inputs.push_back(folders.front());
   }
 
   /// The row's cell of an evaluation, made where it is not there yet; nothing when the recipe skips it, or what it
   /// needs.
   std::optional<size_t> cell_of(const SuiteEvaluation& evaluation) {
     if (const auto known = row_.cells.find(evaluation.name); known != row_.cells.end()) return known->second;
-    if (matches_any(evaluation.skip, row_.recipe.name)) return std::nullopt;
+    if (matches_any(evaluation.skip, row_.recipe)) return std::nullopt;
     Cell cell;
     cell.evaluation = evaluation.name;
     cell.place = evaluation.place;
@@ -122,9 +114,7 @@ class Planner {
   size_t add(Cell cell) {
     const auto [place, is_new] = known_.emplace(std::pair(cell.evaluation, cell.words), plan_.cells.size());
     if (!is_new) return place->second;
-    cell.label = fmt::format("{}/{}/{}", row_.model.name, row_.recipe.name, cell.evaluation);
-    if (!row_.recipe.format.empty() && row_.recipe.name.find(row_.recipe.format) == std::string::npos)
-      cell.label = fmt::format("{}/{} {}/{}", row_.model.name, row_.recipe.name, row_.recipe.format, cell.evaluation);
+    cell.label = fmt::format("{}/{}/{}", row_.model.name, row_.recipe.label(), cell.evaluation);
     placed(cell.place, fmt::format("'{}'", cell.evaluation), [&] { check_(with_outputs(cell.words, "out", "cell")); });
     add_inputs(cell);
     std::sort(cell.needs.begin(), cell.needs.end());

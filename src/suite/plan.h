@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "io/json.h"
 #include "suite/input_hashes.h"
 #include "suite/suite.h"
 

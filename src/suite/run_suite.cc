@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "report/numbers.h"
 #include "suite/cell_words.h"
+#include "suite/check_suite.h"
 
 namespace bitloom {
 namespace {
@@ -124,9 +125,9 @@ class CellRunner {
 };
 
 bool means(const std::string& only, const PlanRow& row, const Cell& cell) {
-  const std::string full = fmt::format("{}/{}/{}", row.model.name, row.recipe.name, cell.evaluation);
-  return glob_match(only, full) || glob_match(only, cell.label) || glob_match(only, row.model.name) ||
-         glob_match(only, row.recipe.name) || glob_match(only, cell.evaluation);
+  const std::string full = fmt::format("{}/{}/{}", row.model.name, row.recipe.label(), cell.evaluation);
+  return glob_match(only, full) || glob_match(only, row.model.name) || matches_any({only}, row.recipe) ||
+         glob_match(only, cell.evaluation);
 }
 
 }  // namespace

@@ -14,25 +14,26 @@
 //   recipes:
 //     - original                      # the model as it is
 //     - int8-row                      # anything that `bitloom quantize --recipe` takes, or
-//     - {name: gptq, recipe: "gptq+{format}", quantize: --seed 1}   # with flags of its own, after those of all
+//     - {name: gptq, recipe: "gptq+{format}", quantize: --seed 1}   # with flags of its own besides
 //   evaluations:                      # any verb's command line; its --json object is the result
 //     - {name: reference, run: "eval kl {source} --save-ref {out} --text {text}"}
 //     - name: kl
 //       run: eval kl {quantized} --ref {reference} --text {text}
-//       skip: [original]              # recipes (globs over names) that it is not made for
+//       skip: [original]              # recipes (globs, as in rows) that it is not made for
 //   tables:
-//     - rows: ["gptq*"]               # recipes (globs); default: all
+//     - rows: ["gptq *"]              # recipes (globs over "NAME" and "NAME FORMAT"); default: all
 //       name: short                   # only needed when there are several tables
 //       caption: "{kl.tokens} tokens of {text}"       # optional; {EVALUATION.KEY} of the first row that has it
 //       columns:
-//         - {title: format, text: "{recipe}"}         # of {model}, {recipe}, {format}
+//         - {title: format, text: "{recipe}"}         # of {model}, {recipe}, {format}, {steps}
 //         - {title: bits, value: quantize.bits_true, as: bits}
 //         - {title: KL, value: kl.kl_mean, interval: kl.kl_ci95}
 //         - {title: perplexity, value: [kl.ppl, ppl.ppl], as: perplexity}  # the first that this row has
 //
 // In commands, {source} is the model's path, {quantized} the directory that the recipe made of it, {out} a file or
 // directory that the command makes, and the name of another evaluation what that one made as its {out}; {model},
-// {recipe} and {format} are names. An evaluation is made once for everything that its command does not depend on.
+// {recipe} and {format} are names (in tables {steps} is what --recipe takes). An evaluation is made once for everything
+// that its command does not depend on.
 //
 // Goals: a new verb is a new evaluation without code; nothing is run before all of it was checked; what was finished is
 // not run again unless its inputs changed; a run that is killed goes on where it was. Non-goals: running several
@@ -55,6 +56,8 @@ struct SuiteRecipe {
   std::string name, recipe, format, flags;
   std::string place;  // "FILE:LINE:COLUMN", for messages
   bool original() const { return recipe == "original"; }
+  /// The name, and the format where the name does not tell it: "gptq int4-g64".
+  std::string label() const;
 };
 
 struct SuiteEvaluation {

@@ -54,6 +54,7 @@ class Figures {
  private:
   static std::optional<std::string> label(const std::string& name, const PlanRow& row) {
     if (name == "model") return row.model.name;
+    if (name == "steps") return row.recipe.recipe;
     return name == "recipe" ? row.recipe.name : row.recipe.format;
   }
 
@@ -80,7 +81,7 @@ class Figures {
 };
 
 bool shows(const SuiteTable& table, const PlanRow& row) {
-  return table.rows.empty() || matches_any(table.rows, row.recipe.name);
+  return table.rows.empty() || matches_any(table.rows, row.recipe);
 }
 
 std::string caption_of(const SuiteTable& table, const Suite& suite, const Figures& figures) {
