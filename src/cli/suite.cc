@@ -10,6 +10,7 @@
 #include "io/hash.h"
 #include "pipeline/file_lock.h"
 #include "report/table.h"
+#include "suite/cell_words.h"
 #include "suite/marked_text.h"
 #include "suite/run_suite.h"
 #include "suite/tables.h"
@@ -59,8 +60,10 @@ void show_plan(const Flags& flags, const Run& run, const CellStore& store, Sessi
     if (!selected[i]) continue;
     const Cell& cell = run.plan.cells[i];
     const bool finished = store.find(cell).has_value();
-    table.add({cell.label, finished ? "finished" : "to run", fmt::format("{}", fmt::join(cell.words, " "))});
-    cells.push_back({{"label", cell.label}, {"finished", finished}, {"words", cell.words}, {"inputs", cell.inputs}});
+    const std::vector<std::string> words =
+        with_cells(cell.words, [&](size_t other) { return "{" + run.plan.cells[other].label + "}"; });
+    table.add({cell.label, finished ? "finished" : "to run", fmt::format("{}", fmt::join(words, " "))});
+    cells.push_back({{"label", cell.label}, {"finished", finished}, {"words", words}, {"inputs", cell.inputs}});
   }
   session.show({{"suite", run.suite.name}, {"out", run.directory}, {"cells", std::move(cells)}},
                table.to_text(session.bold()));

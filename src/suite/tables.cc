@@ -156,19 +156,19 @@ Json named(const NamedTexts& texts) {
 }  // namespace
 
 void check_columns(const Suite& suite, const Cell& cell, const Json& record) {
+  const auto value = [&](const std::string& text) -> const Json* {
+    const ValuePath path = parse_value_path(text);
+    return path.evaluation == cell.evaluation ? &value_at(record, path) : nullptr;
+  };
   for (const SuiteTable& table : suite.tables) {
     for (const SuiteColumn& column : table.columns) {
-      std::vector<std::string> values = column.values;
-      if (!column.interval.empty()) values.push_back(column.interval);
-      for (const std::string& text : values) {
-        const ValuePath path = parse_value_path(text);
-        if (path.evaluation != cell.evaluation) continue;
-        try {
-          const Json& value = value_at(record, path);
-          if (text != column.interval) format_value(value, column.as);
-        } catch (const Error& error) {
-          misuse("{}: column '{}': {}", column.place, column.title, error.what());
-        }
+      try {
+        for (const std::string& text : column.values)
+          if (const Json* found = value(text)) format_value(*found, column.as);
+        if (column.interval.empty()) continue;
+        if (const Json* found = value(column.interval)) format_value(0.0, *found, column.as);
+      } catch (const Error& error) {
+        misuse("{}: column '{}': {}", column.place, column.title, error.what());
       }
     }
   }

@@ -51,17 +51,17 @@ TEST_F(Tables, OneLinePerRecipe) {
             "| recipe | bits | KL | perplexity |\n"
             "|---|--:|--:|--:|\n"
             "| original | - | - | 19.40 |\n"
-            "| int8-row | 8.07 | 0.00034 ± 0.00002 | 19.43 |\n"
+            "| int8-row | 8.07 | 0.000340 ± 0.000020 | 19.43 |\n"
             "| four | 4.50 | 0.065 ± 0.002 | 20.20 |\n");
   EXPECT_EQ(tables[0].missing + tables[0].failed, 0u);
 }
 
 // A column goes on to its next source only where the recipe skips the first, never because it failed.
 TEST_F(Tables, WhatIsNotThereIsShown) {
-  cells_[6] = {.failure = "out of memory"};
+  cells_[6] = {std::nullopt, "out of memory"};
   cells_[2] = {};
   const RenderedTable table = render_tables(outcome())[0];
-  EXPECT_THAT(table.markdown, HasSubstr("| int8-row | ... | 0.00034 ± 0.00002 | 19.43 |"));
+  EXPECT_THAT(table.markdown, HasSubstr("| int8-row | ... | 0.000340 ± 0.000020 | 19.43 |"));
   EXPECT_THAT(table.markdown, HasSubstr("| four | 4.50 | failed | failed |"));
   EXPECT_EQ(table.missing, 1u);
   EXPECT_EQ(table.failed, 2u);
@@ -101,6 +101,11 @@ TEST_F(Tables, ColumnsAreCheckedAgainstResults) {
   EXPECT_THAT(
       refusal([&] { check_columns(suite_, plan_.cells[6], cells_[6].result->record); }),
       HasSubstr("suites/small.yaml:18:9: column 'KL': the result of 'kl' has no 'kl_meen' (did you mean 'kl_mean'?)"));
+  suite_.tables[0].columns[2].values = {"kl.kl_mean"};
+  suite_.tables[0].columns[2].interval = "kl.tokens";
+  EXPECT_THAT(refusal([&] { check_columns(suite_, plan_.cells[6], cells_[6].result->record); }),
+              HasSubstr("column 'KL': an interval must be [low, high], found 510"));
+  suite_.tables[0].columns[2].interval = "";
   suite_.tables[0].columns[2].values = {"kl.kl_ci95"};
   suite_.tables[0].columns[2].as = "bits";
   EXPECT_THAT(refusal([&] { check_columns(suite_, plan_.cells[6], cells_[6].result->record); }),
