@@ -123,6 +123,8 @@ void run_suite(const Flags& flags, Session& session) {
   write_by_rename(run.directory + "/times.json", dump_json(times_json(outcome)));
   tell_failures(run, cells);
   if (!flags.keep) store.remove_all_outputs();
+  for (const Cell& cell : run.plan.cells)
+    if (flags.keep && store.has_output(cell)) session.progress().log(cell.label + ": " + store.output(cell));
   fill_documents(flags, tables);
   session.show(results, text);
 }
@@ -142,7 +144,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
                  "also fill in the tables that FILE marks with <!-- suites/NAME.yaml -->")
       ->type_name("FILE")
       ->one_each();
-  app.add_flag("--keep", flags->keep, "keep the quantized models");
+  app.add_flag("--keep", flags->keep, "keep what commands made, the quantized models above all, and say where");
   app.add_flag("--any-build", flags->any_build, "also take what another build of bitloom has finished");
   app.add_flag("--dry-run", flags->dry_run, "check everything, list what would be run");
   add_threads_flag(app, session);

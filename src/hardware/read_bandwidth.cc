@@ -25,9 +25,7 @@ BITLOOM_VECTOR_CLONES uint64_t sum_of(const uint64_t* words, int64_t count) {
   return sum;
 }
 
-int64_t pieces(const std::vector<uint64_t>& words) {
-  return (static_cast<int64_t>(words.size()) + kPiece - 1) / kPiece;
-}
+int64_t pieces(int64_t words) { return (words + kPiece - 1) / kPiece; }
 
 }  // namespace
 
@@ -37,20 +35,22 @@ int64_t bandwidth_buffer_bytes() {
 }
 
 BandwidthProbe::BandwidthProbe(ThreadPool& threads, int64_t bytes)
-    : threads_(threads), words_(static_cast<size_t>(bytes) / sizeof(uint64_t)) {
-  threads_.parallel_for(pieces(words_), [&](int64_t piece) {
-    const auto size = static_cast<int64_t>(words_.size());
-    for (int64_t i = piece * kPiece; i < std::min(size, (piece + 1) * kPiece); ++i)
-      words_[static_cast<size_t>(i)] = static_cast<uint64_t>(i);
+    : threads_(threads),
+      count_(bytes / static_cast<int64_t>(sizeof(uint64_t))),
+      words_(std::make_unique_for_overwrite<uint64_t[]>(static_cast<size_t>(count_))) {
+  threads_.parallel_for(pieces(count_), [&](int64_t piece) {
+    uint64_t* words = words_.get();
+    for (int64_t i = piece * kPiece; i < std::min(count_, (piece + 1) * kPiece); ++i)
+      words[i] = static_cast<uint64_t>(i);
   });
 }
 
 double BandwidthProbe::pass(const std::function<double()>& clock) {
   std::atomic<uint64_t> sum = 0;
   const double start = clock();
-  threads_.parallel_for(pieces(words_), [&](int64_t piece) {
-    const int64_t begin = piece * kPiece, end = std::min(static_cast<int64_t>(words_.size()), begin + kPiece);
-    sum += sum_of(words_.data() + begin, end - begin);
+  threads_.parallel_for(pieces(count_), [&](int64_t piece) {
+    const int64_t begin = piece * kPiece, end = std::min(count_, begin + kPiece);
+    sum += sum_of(words_.get() + begin, end - begin);
   });
   const double seconds = clock() - start;
   sum_ = sum;

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <vector>
 
 #include "base/threads.h"
 
@@ -19,7 +18,7 @@ class BandwidthProbe {
   /// Writes the whole buffer, each piece by a thread of the pool, so that its pages exist.
   BandwidthProbe(ThreadPool& threads, int64_t bytes);
 
-  int64_t bytes() const { return static_cast<int64_t>(words_.size() * sizeof(uint64_t)); }
+  int64_t bytes() const { return count_ * static_cast<int64_t>(sizeof(uint64_t)); }
   /// Reads the whole buffer once; bytes per second by `clock` (seconds).
   double pass(const std::function<double()>& clock);
   /// Sum of all words modulo 2^64, as the last pass read them: proof that it did.
@@ -27,7 +26,8 @@ class BandwidthProbe {
 
  private:
   ThreadPool& threads_;
-  std::vector<uint64_t> words_;
+  int64_t count_;
+  std::unique_ptr<uint64_t[]> words_;
   uint64_t sum_ = 0;
 };
 
