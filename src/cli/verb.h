@@ -37,5 +37,7 @@ Verb formats_verb();
 Verb recipes_verb();
 Verb verify_verb();
 Verb demo_verb();
+Verb suite_verb();
+Verb bench_verb();
 
 }  // namespace bitloom

@@ -10,8 +10,8 @@ namespace bitloom::testing {
 namespace {
 
 const std::vector<std::string>& verb_names() {
-  static const std::vector<std::string> names = {"quantize", "eval ppl", "eval kl", "run",    "tokenize",
-                                                 "info",     "formats",  "recipes", "verify", "demo"};
+  static const std::vector<std::string> names = {"quantize", "eval ppl", "eval kl", "run",  "tokenize", "info",
+                                                 "formats",  "recipes",  "verify",  "demo", "suite",    "bench"};
   return names;
 }
 
