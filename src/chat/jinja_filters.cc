@@ -121,7 +121,8 @@ Value join(const Invocation& call) {
   std::string out;
   const std::string separator = call.given(0) ? text_of(call.value(0)) : "";
   bool begun = false;
-  for (const Value& item : items_of(call.subject)->items) {
+  const SequencePtr items = items_of(call.subject);
+  for (const Value& item : items->items) {
     if (begun) out += separator;
     begun = true;
     out += text_of(call.given(1) && !call.value(1).is<None>() ? attribute_of(item, call.value(1)) : item);
@@ -153,7 +154,8 @@ Value map_attribute(const Invocation& call) {
   }
   if (path == nullptr) refuse("'map' needs a filter's name or attribute=...");
   std::vector<Value> mapped;
-  for (const Value& item : items_of(call.subject)->items) {
+  const SequencePtr items = items_of(call.subject);
+  for (const Value& item : items->items) {
     call.runtime.spend(1);
     mapped.push_back(attribute_of(item, *path));
     if (otherwise != nullptr && mapped.back().is<Undefined>()) mapped.back() = *otherwise;
@@ -166,7 +168,8 @@ Value map(const Invocation& call) {
   if (call.arguments.positional.empty()) return map_attribute(call);
   const Arguments arguments = after(call.arguments, 1);
   std::vector<Value> mapped;
-  for (const Value& item : items_of(call.subject)->items) {
+  const SequencePtr items = items_of(call.subject);
+  for (const Value& item : items->items) {
     call.runtime.spend(1);
     mapped.push_back(apply_filter(call.runtime, name_at(call, 0), item, arguments));
   }
@@ -181,7 +184,8 @@ Value filter_items(const Invocation& call) {
   if (by_attribute && given.empty()) refuse("'{}' needs an attribute", call.row.name);
   const Arguments arguments = after(call.arguments, std::min(given.size(), test + 1));
   std::vector<Value> kept;
-  for (const Value& item : items_of(call.subject)->items) {
+  const SequencePtr items = items_of(call.subject);
+  for (const Value& item : items->items) {
     call.runtime.spend(1);
     const Value value = by_attribute ? attribute_of(item, given[0]) : item;
     const bool passes =

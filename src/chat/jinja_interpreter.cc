@@ -314,11 +314,14 @@ Flow Interpreter::visit(const For& node) {
   const std::vector<Value> items = loop_items(node);
   Namespace loop{true, {}};
   loop.fields["cycle"] = std::make_shared<const Callable>(Callable{"loop.cycle", &kLoopCycle, &loop});
+  bool completed = false;  // one iteration, to the end of the body: what Jinja's 'else' asks
   for (size_t at = 0; at < items.size(); ++at) {
     runtime_.spend(5);
-    if (run_iteration(node, items, at, loop) == Flow::kBreak) break;
+    const Flow flow = run_iteration(node, items, at, loop);
+    completed = completed || flow == Flow::kNext;
+    if (flow == Flow::kBreak) break;
   }
-  if (!items.empty()) return Flow::kNext;
+  if (completed) return Flow::kNext;
   Scope* before = scope_;
   Scope scope{before};
   scope_ = &scope;

@@ -164,7 +164,6 @@ Target Parser::parse_target(bool allows_field) {
   Target target;
   const bool parentheses = tokens_.skip_operator("(");
   do {
-    if (target.is_tuple && !tokens_.at(TokenKind::kName)) break;  // "a," is a tuple of one
     target.names.push_back(tokens_.expect_name());
     if (tokens_.at_operator(",")) target.is_tuple = true;
   } while (tokens_.skip_operator(","));

@@ -55,14 +55,17 @@ void append_upper(std::string& out, char32_t c) {
   for (const char32_t part : parts) append_utf8(out, simple_upper(part));
 }
 
+/// Title case of one character: its own mapping, else its folding with a capital first: "Ffi" for the ligature.
 void append_title(std::string& out, char32_t c) {
+  constexpr char32_t kSharpS = 0xDF, kSmallIota = 0x3B9, kIotaBelow = 0x345;
   const char32_t simple = simple_title(c);
   const std::vector<char32_t> parts = folded(c);
-  if (simple != c || parts.size() == 1 || category_of(c) != UTF8PROC_CATEGORY_LL) return append_utf8(out, simple);
-  // Of a cluster such as "ffi" the first letter is capitalized; the apostrophe of U+0149 has no case.
+  const bool has_own = simple != c && c != kSharpS;
+  if (has_own || parts.size() == 1 || category_of(c) != UTF8PROC_CATEGORY_LL) return append_utf8(out, simple);
+  // The apostrophe of U+0149 has no case. An iota below a Greek letter stays below.
   bool capital = true;
   for (const char32_t part : parts) {
-    append_utf8(out, capital ? simple_title(part) : part);
+    append_utf8(out, capital ? simple_title(part) : part == kSmallIota ? kIotaBelow : part);
     capital = capital && !is_cased(part);
   }
 }
@@ -104,7 +107,7 @@ std::vector<std::string> split_words(std::string_view text, int64_t limit) {
     size_t end = 0;
     for (size_t after = 0; end < text.size() && !is_space(next_code_point(text, after));) end = after;
     if (limit >= 0 && static_cast<int64_t>(parts.size()) == limit) {
-      parts.emplace_back(strip(text, Side::kRight));
+      parts.emplace_back(text);
       break;
     }
     parts.emplace_back(text.substr(0, end));
@@ -191,9 +194,9 @@ std::string replace_text(std::string_view text, std::string_view from, std::stri
   size_t begin = 0;
   for (int64_t done = 0; limit < 0 || done < limit; ++done) {
     // An empty text stands before every character and at the end.
-    size_t at = from.empty() && done > 0 && begin < text.size() ? begin : text.find(from, begin);
+    size_t at = text.find(from, begin);
     if (from.empty() && done > 0) {
-      if (begin >= text.size()) break;
+      if (begin == text.size()) break;
       next_code_point(text, at);
     }
     if (at == std::string_view::npos) break;
@@ -251,7 +254,7 @@ std::string capitalized(std::string_view text) {
   return out;
 }
 
-std::string quoted(std::string_view text) {
+std::string python_quoted(std::string_view text) {
   const bool doubled = text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos;
   const char quote = doubled ? '"' : '\'';
   std::string out(1, quote);

@@ -34,7 +34,7 @@ std::string title_case(std::string_view text);
 std::string capitalized(std::string_view text);
 
 /// repr() of a str.
-std::string quoted(std::string_view text);
+std::string python_quoted(std::string_view text);
 
 /// The longest text that an expression may make, in bytes.
 inline constexpr size_t kMaxText = size_t{16} << 20;

@@ -30,12 +30,17 @@ std::string listed(const Items& items, std::string_view open, std::string_view c
   return out.append(close);
 }
 
+std::string kind_name(SequenceKind kind) {
+  constexpr const char* kNames[] = {"list", "tuple", "range", "dict view", "iterator"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
 std::string sequence_text(const Sequence& sequence) {
   if (sequence.kind == SequenceKind::kList) return listed(sequence.items, "[", "]", repr_of);
   if (sequence.kind == SequenceKind::kTuple) {
     return listed(sequence.items, "(", sequence.items.size() == 1 ? ",)" : ")", repr_of);
   }
-  refuse("prints a value of type {}, whose text depends on Python", type_name(sequence.kind));
+  refuse("prints a value of type {}, whose text depends on Python", kind_name(sequence.kind));
 }
 
 bool equal_items(const std::vector<Value>& left, const std::vector<Value>& right) {
@@ -94,13 +99,8 @@ Value make_dict(std::vector<std::pair<std::string, Value>> items) {
   return std::make_shared<const Dict>(Dict{std::move(items), depth + 1});
 }
 
-std::string type_name(SequenceKind kind) {
-  constexpr const char* kNames[] = {"list", "tuple", "range", "dict view", "iterator"};
-  return kNames[static_cast<size_t>(kind)];
-}
-
 std::string type_name(const Value& value) {
-  if (const SequencePtr* sequence = value.as<SequencePtr>()) return type_name((*sequence)->kind);
+  if (const SequencePtr* sequence = value.as<SequencePtr>()) return kind_name((*sequence)->kind);
   if (const auto* space = value.as<Namespace*>()) return (*space)->is_loop ? "loop" : "namespace";
   if (value.is<Undefined>()) return "undefined";
   if (value.is<None>()) return "None";
@@ -135,7 +135,7 @@ std::string text_of(const Value& value) {
 }
 
 std::string repr_of(const Value& value) {
-  if (const std::string* text = value.as<std::string>()) return quoted(*text);
+  if (const std::string* text = value.as<std::string>()) return python_quoted(*text);
   if (value.is<Undefined>()) return "Undefined";
   if (value.is<None>()) return "None";
   if (const bool* flag = value.as<bool>()) return *flag ? "True" : "False";
@@ -143,7 +143,7 @@ std::string repr_of(const Value& value) {
   if (const double* number = value.as<double>()) return float_text(*number);
   if (const SequencePtr* sequence = value.as<SequencePtr>()) return sequence_text(**sequence);
   if (const DictPtr* dict = value.as<DictPtr>()) {
-    const auto pair = [](const auto& item) { return quoted(item.first) + ": " + repr_of(item.second); };
+    const auto pair = [](const auto& item) { return python_quoted(item.first) + ": " + repr_of(item.second); };
     return listed((*dict)->items, "{", "}", pair);
   }
   refuse("prints a value of type {}, whose text depends on Python", type_name(value));
