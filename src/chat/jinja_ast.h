@@ -64,6 +64,7 @@ struct Conditional {
 struct CallArguments {
   std::vector<ExpressionPtr> positional;
   std::vector<std::pair<std::string, ExpressionPtr>> named;
+  bool spread = false;  // has "*list" or "**dict", refused when it is reached
 };
 struct Filter {
   ExpressionPtr subject;  // null where a block is filtered

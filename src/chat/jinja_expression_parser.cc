@@ -201,8 +201,10 @@ CallArguments ExpressionParser::parse_arguments() {
   tokens_.expect_operator("(");
   CallArguments arguments;
   while (!tokens_.at_operator(")")) {
-    if (tokens_.at_operator("*") || tokens_.at_operator("**")) tokens_.reject("'*' in a call is not supported");
-    if (tokens_.at(TokenKind::kName) && tokens_.at_operator("=", 1)) {
+    if (tokens_.skip_operator("*") || tokens_.skip_operator("**")) {
+      arguments.spread = true;
+      arguments.positional.push_back(parse());
+    } else if (tokens_.at(TokenKind::kName) && tokens_.at_operator("=", 1)) {
       std::string name = tokens_.take().text;
       tokens_.take();
       arguments.named.emplace_back(std::move(name), parse());

@@ -194,6 +194,7 @@ Value Interpreter::visit(const Test& node) {
 }
 
 Arguments Interpreter::evaluate(const CallArguments& arguments) {
+  if (arguments.spread) refuse("'*' in a call is not supported");
   Arguments values;
   for (const ExpressionPtr& value : arguments.positional) values.positional.push_back(evaluate(*value));
   for (const auto& [name, value] : arguments.named) {

@@ -45,13 +45,13 @@ class Raised : public Error {
   explicit Raised(const std::string& message) : Error(ErrorKind::kRefused, message) {}
 };
 
-/// Bounds keep a hostile template from taking more than seconds and a few GiB; a conversation needs a thousandth.
+/// Bounds keep a hostile template from taking more than seconds and a GiB; a long conversation needs a hundredth.
 class Runtime {
  public:
   /// Evaluations, each with a surcharge per KiB of text.
-  static constexpr size_t kMaxWork = 20'000'000;
+  static constexpr size_t kMaxWork = 5'000'000;
   /// Bytes of all texts and lists that expressions made.
-  static constexpr size_t kMaxMade = size_t{2} << 30;
+  static constexpr size_t kMaxMade = size_t{512} << 20;
   static constexpr int kMaxDepth = 400;  // of evaluations, macros' included
 
   explicit Runtime(const std::tm& time) : time_(time) {}

@@ -12,6 +12,9 @@
 namespace bitloom::jinja {
 namespace {
 
+char ascii_upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
+char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
 utf8proc_category_t category_of(char32_t c) { return utf8proc_category(static_cast<utf8proc_int32_t>(c)); }
 
 bool is_cased(char32_t c) {
@@ -50,7 +53,8 @@ char32_t simple_title(char32_t c) { return static_cast<char32_t>(utf8proc_totitl
 /// Upper case of one character, which may be several. The full mappings of SpecialCasing.txt are those of the
 /// character's full folding, letter by letter.
 void append_upper(std::string& out, char32_t c) {
-  const std::vector<char32_t> parts = c < 0x80 ? std::vector<char32_t>{c} : folded(c);
+  if (c < 0x80) return (void)(out += ascii_upper(static_cast<char>(c)));
+  const std::vector<char32_t> parts = folded(c);
   if (parts.size() == 1 || category_of(c) == UTF8PROC_CATEGORY_LU) return append_utf8(out, simple_upper(c));
   for (const char32_t part : parts) append_utf8(out, simple_upper(part));
 }
@@ -89,7 +93,9 @@ bool is_final_sigma(std::string_view text, size_t at, size_t after) {
 }
 
 void append_lower(std::string& out, std::string_view text, size_t at, size_t after) {
-  if (text.substr(at, after - at) == "\u03A3") {
+  if (after - at == 1) {
+    out += ascii_lower(text[at]);
+  } else if (text.substr(at, after - at) == "\u03A3") {
     out += is_final_sigma(text, at, after) ? "\u03C2" : "\u03C3";
   } else {
     out += to_lower_case(text.substr(at, after - at));
