@@ -32,11 +32,16 @@ class KvCache {
   int64_t size() const { return size_; }
   int64_t capacity() const { return capacity_; }
   void clear() { size_ = 0; }
+  /// Forgets all but the first `size` tokens.
+  void truncate(int64_t size);
+  /// Makes room for `capacity` tokens; what is there stays.
+  void reserve(int64_t capacity);
 
  private:
   friend class Decoder;
   int64_t capacity_, size_ = 0;
-  std::vector<std::vector<float>> keys_, values_;  // per block [capacity, kv_heads * head_dim]
+  std::vector<int64_t> widths_;                    // per block: kv_heads * head_dim
+  std::vector<std::vector<float>> keys_, values_;  // per block [capacity, width]
 };
 
 class Decoder {
