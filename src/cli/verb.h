@@ -28,6 +28,7 @@ std::span<const Verb> verbs();
 Verb quantize_verb();
 Verb eval_ppl_verb();
 Verb eval_kl_verb();
+Verb eval_arithmetic_verb();
 Verb run_verb();
 Verb tokenize_verb();
 Verb info_verb();

@@ -6,8 +6,8 @@ namespace bitloom {
 
 std::span<const Verb> verbs() {
   static const std::vector<Verb> list = {
-      quantize_verb(), eval_ppl_verb(), eval_kl_verb(), run_verb(),    tokenize_verb(),
-      info_verb(),     formats_verb(),  recipes_verb(), verify_verb(), demo_verb(),
+      quantize_verb(), eval_ppl_verb(), eval_kl_verb(), eval_arithmetic_verb(), run_verb(),  tokenize_verb(),
+      info_verb(),     formats_verb(),  recipes_verb(), verify_verb(),          demo_verb(),
   };
   return list;
 }
