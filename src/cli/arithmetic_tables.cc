@@ -58,7 +58,9 @@ TitledTable refused_table(const Study& study) {
 TitledTable accuracy_table(std::span<const CellSummary> cells) {
   TitledTable out{"Accuracy",
                   "Of the valid answers, with Wilson's 95 % interval. Length match: the sum is as long as its longer "
-                  "addend. Off by one: by a power of ten; at the end: at the last digit of a token.",
+                  "addend. Off by one: by a power of ten; at the end: at the last digit of a token that another "
+                  "follows, where a carry "
+                  "between tokens is missed or made up.",
                   Table({{"format", Align::kLeft},
                          {"rows"},
                          {"invalid"},

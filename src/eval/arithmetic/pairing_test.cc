@@ -94,7 +94,7 @@ TEST_F(Items, RoundTrip) {
   EXPECT_EQ(outcomes[0].condition, row.condition);
   EXPECT_EQ(outcomes[0].shots, 4);
   EXPECT_EQ(outcomes[0].problem, 3);
-  EXPECT_EQ(outcomes[0].kind, AnswerKind::kOffByOneAtEnd);
+  EXPECT_EQ(outcomes[0].kind, AnswerKind::kOffByOne);
   const Json item = to_json(row);
   EXPECT_EQ(item["off_by_one_power"], 0);
   EXPECT_EQ(item["digit_errors"], (Json{0, 1}));

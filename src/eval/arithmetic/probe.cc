@@ -21,14 +21,14 @@ struct Place {
   bool decides;      // whether TokenizerProbe::cut looks at it
 };
 constexpr std::array<Place, 10> kPlaces = {{{"bare", "", true},
-                                            {"after +", "12+", true},
-                                            {"after =", "12=", true},
+                                            {"after +", "x+", true},
+                                            {"after =", "x=", true},
                                             {"after a line break", "\n", false},
-                                            {"after a blank", "12 ", false},
-                                            {"after ,", "12,", false},
-                                            {"after .", "12.", false},
-                                            {"after #", "12#", false},
-                                            {"after $", "12$", false},
+                                            {"after a blank", "x ", false},
+                                            {"after ,", "x,", false},
+                                            {"after .", "x.", false},
+                                            {"after #", "x#", false},
+                                            {"after $", "x$", false},
                                             {"before +", "", true}}};
 
 std::string random_number(int digits, Rng& rng) {
@@ -53,12 +53,15 @@ std::vector<int> threes(int digits, bool from_left) {
   return out;
 }
 
-/// The cut of one number of two digits or more. From both sides alike: kThreeFromLeft.
-DigitCut cut_of(std::span<const std::string> pieces, size_t begin, int digits) {
+/// The cut of a number among other text. From both sides alike: kThreeFromLeft.
+DigitCut cut_of(std::span<const std::string> pieces, const std::string& number) {
   if (!mixed_piece(pieces).empty()) return DigitCut::kMerged;
+  // Looked for, since a character that the vocabulary lacks may be missing in front of it.
+  const size_t begin = std::accumulate(pieces.begin(), pieces.end(), std::string()).find(number);
+  if (begin == std::string::npos) return DigitCut::kIrregular;
+  const int digits = static_cast<int>(number.size());
   std::vector<int> lengths;
-  for (const DigitToken& token : digit_tokens(pieces, begin, begin + static_cast<size_t>(digits)))
-    lengths.push_back(token.digits);
+  for (const DigitToken& token : digit_tokens(pieces, begin, begin + number.size())) lengths.push_back(token.digits);
   if (std::ssize(lengths) == digits) return DigitCut::kSingle;
   if (lengths == threes(digits, true)) return DigitCut::kThreeFromLeft;
   if (lengths == threes(digits, false)) return DigitCut::kThreeFromRight;
@@ -100,9 +103,10 @@ CutCount probe_place(const Tokenizer& tokenizer, const Place& place, uint64_t se
   Rng rng(seed, kProbeStream);
   for (int digits = 1; digits <= kLongest; ++digits) {
     for (int i = 0; i < kNumbersPerLength; ++i) {
-      const std::string text = place.text + random_number(digits, rng) + (before_plus ? "+12" : "");
+      const std::string number = random_number(digits, rng);
+      const std::string text = place.text + number + (before_plus ? "+x" : "");
       const std::vector<std::string> pieces = pieces_of_text(tokenizer, text);
-      const DigitCut cut = cut_of(pieces, std::string_view(place.text).size(), digits);
+      const DigitCut cut = cut_of(pieces, number);
       if (digits == 1 && cut != DigitCut::kMerged) continue;
       if (cut == DigitCut::kThreeFromLeft && is_neutral(digits)) {
         ++neutral;

@@ -93,11 +93,11 @@ std::vector<bool> token_errors(std::span<const int> digit_errors, std::span<cons
   return errors;
 }
 
-/// Whether the digit worth 10^power is the last of its chunk. `chunks` count the digits as written, leading zeros too.
+/// Whether the digit worth 10^power is the last of a chunk that another one follows.
 bool ends_chunk(int power, std::span<const int> chunks) {
   int below = 0;  // digits right of the end of the chunk
   for (size_t i = chunks.size(); i-- > 0; below += chunks[i])
-    if (below == power) return true;
+    if (below == power) return power > 0;
   return false;
 }
 

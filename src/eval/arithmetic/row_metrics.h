@@ -17,7 +17,7 @@ namespace bitloom::arithmetic {
 enum class AnswerKind {
   kCorrect,
   kInvalid,        // no number, or several
-  kOffByOneAtEnd,  // off by a power of ten, at the last digit of a chunk: a carry between tokens missed or made up
+  kOffByOneAtEnd,  // off by a power of ten, at the last digit of a chunk before another: a carry between tokens
   kOffByOne,       // off by another power of ten
   kLeftAligned,    // the shorter addend was padded with zeros on the right
   kChunkwise,      // chunks were added without carries between them

@@ -35,7 +35,7 @@ TEST(RowMetrics, EveryKindOfAnswer) {
       {"it is 124245, I think", AnswerKind::kCorrect},
       {"", AnswerKind::kInvalid},
       {"124245 or 124246", AnswerKind::kInvalid},
-      {"124246", AnswerKind::kOffByOneAtEnd},  // 1: last digit of the last token
+      {"124246", AnswerKind::kOffByOne},       // 1: nothing is carried into the last digit
       {"123245", AnswerKind::kOffByOneAtEnd},  // 1000: last digit of the first token, a carry missed
       {"124345", AnswerKind::kOffByOne},       // 100: first digit of the second token
       {"124235", AnswerKind::kOffByOne},       // 10: inside
@@ -114,7 +114,7 @@ TEST(RowMetrics, Carries) {
     int64_t x, y;
     int count, chain;
   };
-  const Case cases[] = {{123456, 789, 3, 3}, {999, 1, 3, 3}, {1, 999, 3, 3},    {5050, 5050, 2, 1},
+  const Case cases[] = {{123456, 789, 3, 3}, {999, 1, 3, 3}, {1, 999, 3, 3},       {5050, 5050, 2, 1},
                         {123, 456, 0, 0},    {95, 17, 2, 2}, {50095, 50017, 3, 2}, {505, 505, 2, 1}};
   for (const Case& c : cases) {
     EXPECT_EQ(carries_of(c.x, c.y).count, c.count) << c.x << " + " << c.y;

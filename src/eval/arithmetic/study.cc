@@ -156,8 +156,8 @@ std::vector<Cell> plan(const Prompter& prompter, const ProblemSet& set, const St
   if (!cells.empty()) return cells;
   std::string reasons;
   for (const auto& [operation, refusal] : study.refused)
-    reasons += fmt::format("\n  {} ({}): {}: {}", refusal.condition, static_cast<char>(operation), refusal.reason,
-                           refusal.example);
+    reasons += fmt::format("{} {} ({}): {}: {}", reasons.empty() ? "" : ";", refusal.condition,
+                           static_cast<char>(operation), refusal.reason, refusal.example);
   refuse("this tokenizer carries none of the formats:{}", reasons);
 }
 

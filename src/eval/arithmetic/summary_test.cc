@@ -27,7 +27,7 @@ Row row_of(int64_t first, int64_t second, const std::string& reply, const std::s
 TEST(Summary, TalliesByGroup) {
   const std::vector<Row> rows = {
       row_of(1234, 5678, "6912"),   // right
-      row_of(1234, 5678, "6913"),   // off by one at the end
+      row_of(1234, 5678, "6922"),   // off by ten: the last digit of 691|2's first token
       row_of(1234, 5678, "6,912"),  // right, other format
       row_of(1234, 5678, "?"),      // invalid
       row_of(9234, 5678, "14912"),  // a longer sum, right
