@@ -5,7 +5,7 @@ BITLOOM := $(RELEASE)/bitloom
 # make demo MODEL=smollm2 uses the real 135M model.
 MODEL ?= demo
 
-.PHONY: demo test build packages smollm2 check tidy format oracle clean
+.PHONY: demo test build packages smollm2 check tidy format oracle page-check clean
 
 demo: build $(if $(filter smollm2,$(MODEL)),smollm2)
 	@$(BITLOOM) demo --model $(MODEL)
@@ -39,6 +39,9 @@ format:
 
 oracle:
 	@tools/run_oracles.sh
+
+page-check:
+	@tools/check_pages.sh
 
 clean:
 	@rm -rf build

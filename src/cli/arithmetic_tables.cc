@@ -245,16 +245,19 @@ std::vector<CellSummary> detailed_cells(std::span<const CellSummary> cells) {
   return out;
 }
 
-std::vector<TitledTable> arithmetic_tables(const Study& study, std::span<const CellSummary> cells,
-                                           std::span<const PairedCell> paired) {
+std::vector<const TitledTable*> ArithmeticTables::in_order() const {
+  std::vector<const TitledTable*> out = {&probe,  &refused, &accuracy, &kinds,  &lengths,
+                                         &digits, &sizes,   &tokens,   &paired, &changes};
+  std::erase_if(out, [](const TitledTable* table) { return table->table.rows() == 0; });
+  return out;
+}
+
+ArithmeticTables arithmetic_tables(const Study& study, std::span<const CellSummary> cells,
+                                   std::span<const PairedCell> paired) {
   const std::vector<CellSummary> detailed = detailed_cells(cells);
-  std::vector<TitledTable> all = {probe_table(study.probe), refused_table(study),      accuracy_table(cells),
-                                  kinds_table(detailed),    signature_table(detailed), digit_table(detailed),
-                                  size_table(detailed),     token_table(detailed)};
-  all.push_back(paired_table(paired));
-  all.push_back(change_table(paired));
-  std::erase_if(all, [](const TitledTable& table) { return table.table.rows() == 0; });
-  return all;
+  return {probe_table(study.probe),  refused_table(study),  accuracy_table(cells), kinds_table(detailed),
+          signature_table(detailed), digit_table(detailed), size_table(detailed),  token_table(detailed),
+          paired_table(paired),      change_table(paired)};
 }
 
 }  // namespace bitloom

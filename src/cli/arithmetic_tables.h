@@ -19,12 +19,15 @@ struct TitledTable {
 /// "nosep, 8 shots"; "nosep (-), 8 shots" for what is no addition.
 std::string cell_name(arithmetic::Operation operation, const std::string& condition, int shots);
 
-/// The tokenizer's cuts, conditions refused, accuracy, kinds of errors, signatures, digits, sizes of digit errors,
-/// tokens; with `paired`, the comparison. What takes a row for each signature, digit or token is of the most shots
-/// alone; JSON has the rest. Tables that would be empty are left out.
-std::vector<TitledTable> arithmetic_tables(const arithmetic::Study& study,
-                                           std::span<const arithmetic::CellSummary> cells,
-                                           std::span<const arithmetic::PairedCell> paired);
+/// What takes a row for each signature, digit or token is of the most shots alone; JSON has the rest.
+struct ArithmeticTables {
+  TitledTable probe, refused, accuracy, kinds, lengths, digits, sizes, tokens;
+  TitledTable paired, changes;  // without rows when nothing is compared
+  /// Those with rows, as listed here.
+  std::vector<const TitledTable*> in_order() const;
+};
+ArithmeticTables arithmetic_tables(const arithmetic::Study& study, std::span<const arithmetic::CellSummary> cells,
+                                   std::span<const arithmetic::PairedCell> paired);
 
 /// The cells with the most shots.
 std::vector<arithmetic::CellSummary> detailed_cells(std::span<const arithmetic::CellSummary> cells);

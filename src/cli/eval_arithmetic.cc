@@ -4,8 +4,10 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "cli/arithmetic_page.h"
 #include "cli/arithmetic_tables.h"
 #include "cli/common_flags.h"
+#include "cli/page_file.h"
 #include "cli/verb.h"
 #include "eval/arithmetic/json.h"
 #include "eval/arithmetic/problem_file.h"
@@ -18,7 +20,7 @@ namespace {
 using namespace arithmetic;
 
 struct Flags {
-  std::string model, reference, against, items;
+  std::string model, reference, against, items, html;
   std::string set = "g1", digits = "7-9";
   std::vector<std::string> formats = {"nosep", "comma_r2l", "comma_l2r"}, shots = {"8"}, operations = {"+"};
   int64_t limit = 0;
@@ -116,7 +118,7 @@ Json record_of(const Result& result) {
   return record;
 }
 
-std::string text_of(const Result& result, bool bold) {
+Facts facts_of(const Result& result) {
   Facts facts = {{"model", result.flags.model},
                  {"problems", result.set.description},
                  {"prompts", prompts_of(*result.runner.prompter)},
@@ -124,12 +126,14 @@ std::string text_of(const Result& result, bool bold) {
                  {"time", format_duration(result.study.seconds)}};
   if (!result.paired.empty())
     facts.push_back({"reference", result.flags.reference.empty() ? result.flags.against : result.flags.reference});
-  std::string text = facts_text(facts);
-  for (const TitledTable& table : arithmetic_tables(result.study, result.cells, result.paired)) {
-    text += fmt::format("\n{}\n", table.title);
-    if (!table.note.empty()) text += table.note + "\n";
-    text += "\n" + table.table.to_text(bold);
-  }
+  return facts;
+}
+
+std::string text_of(const Result& result, bool bold) {
+  std::string text = facts_text(facts_of(result));
+  const ArithmeticTables tables = arithmetic_tables(result.study, result.cells, result.paired);
+  for (const TitledTable* table : tables.in_order())
+    text += fmt::format("\n{}\n{}\n\n{}", table->title, table->note, table->table.to_text(bold));
   return text;
 }
 
@@ -143,6 +147,7 @@ std::vector<Outcome> reference_outcomes(const Flags& flags, const ProblemSet& se
 }
 
 void evaluate(const Flags& flags, Session& session) {
+  if (!flags.html.empty()) check_page_file(flags.html);
   const StudyOptions options = study_options(flags);
   const ProblemSet set = problems_of(flags, *std::max_element(options.shots.begin(), options.shots.end()));
   const Runner runner = make_runner(flags.model, session);
@@ -155,7 +160,10 @@ void evaluate(const Flags& flags, Session& session) {
   if (!flags.against.empty() || !flags.reference.empty())
     result.paired =
         pair_outcomes(reference, outcomes_of(study.rows), flags.reference.empty() ? flags.against : flags.reference);
-  session.show(record_of(result), text_of(result, session.bold()));
+  const Json record = record_of(result);
+  if (!flags.html.empty())
+    write_page(flags.html, arithmetic_page(facts_of(result), study, result.cells, result.paired, record));
+  session.show(record, text_of(result, session.bold()));
 }
 
 std::function<void()> setup(FlagSet& app, Session& session) {
@@ -193,6 +201,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   app.add_option("--ref", flags->reference, "compare with a second model, usually the original")
       ->type_name("MODEL")
       ->excludes(against);
+  app.add_option("--html", flags->html, "write a page with the figures as plots")->type_name("FILE");
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { evaluate(*flags, session); };
