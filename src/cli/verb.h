@@ -30,6 +30,7 @@ Verb eval_ppl_verb();
 Verb eval_kl_verb();
 Verb eval_tasks_verb();
 Verb compare_verb();
+Verb eval_arithmetic_verb();
 Verb run_verb();
 Verb tokenize_verb();
 Verb info_verb();
