@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <map>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/common_flags.h"
+#include "cli/model_figures.h"
 #include "cli/verb.h"
 #include "forward/decoder.h"
 #include "hardware/read_bandwidth.h"
@@ -25,21 +25,6 @@ struct Flags {
 };
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-/// How the blocks' matrices are stored, the format with most weights first: "int4-g32", "Q4_1 + F16".
-std::string format_of(const Checkpoint& model) {
-  std::map<std::string, int64_t> weights;
-  for (const Site& site : linear_sites(model.graph())) {
-    const RowSourcePtr matrix = model.matrix(*site.linear);
-    weights[matrix->storage()] += matrix->rows() * matrix->cols();
-  }
-  std::vector<std::pair<int64_t, std::string>> order;
-  for (const auto& [storage, count] : weights) order.emplace_back(-count, storage);
-  std::sort(order.begin(), order.end());
-  std::string text;
-  for (const auto& [count, storage] : order) text += (text.empty() ? "" : " + ") + storage;
-  return text;
-}
 
 struct ModelFacts {
   std::string model, format;
@@ -143,7 +128,7 @@ void bench(const Flags& flags, Session& session) {
                             .clock = now,
                             .vocab_size = model->graph().vocab_size};
   const BenchResult result = run_bench(hooks, options, session.progress());
-  ModelFacts facts = {flags.model, format_of(*model), 0, bytes_per_token(*model), probe.bytes(),
+  ModelFacts facts = {flags.model, size_of(*model).format, 0, bytes_per_token(*model), probe.bytes(),
                       threads.thread_count()};
   for (const CheckpointTensor& tensor : model->tensors()) facts.bytes += tensor.rows->stored_bytes();
   if (flags.output == "json") session.json = true;

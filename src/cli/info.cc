@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <map>
 
 #include "cli/common_flags.h"
@@ -106,34 +105,18 @@ Totals totals_of(const Checkpoint& model) {
   return totals;
 }
 
-// Bits per weight of the matrices of the blocks.
-double matrix_bits(const Checkpoint& model) {
-  int64_t bytes = 0, weights = 0;
-  for (const Site& site : linear_sites(model.graph())) {
-    const RowSourcePtr matrix = model.matrix(*site.linear);
-    bytes += matrix->stored_bytes();
-    weights += matrix->rows() * matrix->cols();
-  }
-  return bits_per_weight(bytes, weights);
-}
-
-int64_t file_bytes(const Checkpoint& model) {
-  int64_t bytes = 0;
-  for (const std::string& file : model.weight_files()) bytes += static_cast<int64_t>(std::filesystem::file_size(file));
-  return bytes;
-}
-
 Json record_of(const Checkpoint& model, const std::vector<SizeEstimate>& estimates, const Json& manifest) {
   const Graph& graph = model.graph();
   const Totals totals = totals_of(model);
+  const ModelSize size = size_of(model);
   Json record = {{"model", model.path()},
                  {"kind", kind_text(model)},
                  {"architecture", graph.architecture},
                  {"parameters", totals.parameters},
                  {"bytes", totals.bytes},
                  {"bits_true", bits_per_weight(totals.bytes, totals.parameters)},
-                 {"matrix_bits", matrix_bits(model)},
-                 {"file_bytes", file_bytes(model)},
+                 {"matrix_bits", size.bits_true},
+                 {"file_bytes", size.bytes},
                  {"context", graph.max_positions},
                  {"vocabulary", graph.vocab_size},
                  {"blocks", graph.blocks.size()},
