@@ -111,6 +111,11 @@ Flag* Flag::delimiter(char separator) {
   return this;
 }
 
+Flag* Flag::one_each() {
+  option_->allow_extra_args(false);
+  return this;
+}
+
 Flag* Flag::excludes(Flag* other) {
   option_->excludes(other->option_);
   return this;

@@ -32,6 +32,8 @@ class Flag {
   Flag* value_optional();
   /// Cuts the text into the elements of a list.
   Flag* delimiter(char separator);
+  /// Of a list: takes one value each time it is given.
+  Flag* one_each();
   /// The two cannot be given together.
   Flag* excludes(Flag* other);
 

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <map>
 
 #include "cli/common_flags.h"
@@ -109,12 +108,15 @@ Totals totals_of(const Checkpoint& model) {
 Json record_of(const Checkpoint& model, const std::vector<SizeEstimate>& estimates, const Json& manifest) {
   const Graph& graph = model.graph();
   const Totals totals = totals_of(model);
+  const ModelSize size = size_of(model);
   Json record = {{"model", model.path()},
                  {"kind", kind_text(model)},
                  {"architecture", graph.architecture},
                  {"parameters", totals.parameters},
                  {"bytes", totals.bytes},
                  {"bits_true", bits_per_weight(totals.bytes, totals.parameters)},
+                 {"matrix_bits", size.bits_true},
+                 {"file_bytes", size.bytes},
                  {"context", graph.max_positions},
                  {"vocabulary", graph.vocab_size},
                  {"blocks", graph.blocks.size()},

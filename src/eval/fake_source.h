@@ -19,6 +19,8 @@ class FakeSource final : public LogitsSource {
   FakeSource(int64_t vocab, Row row) : vocab_(vocab), row_(std::move(row)) {}
 
   int64_t vocab_size() const override { return vocab_; }
+  int64_t max_positions() const override { return max_positions_; }
+  void set_max_positions(int64_t count) { max_positions_ = count; }
   void run(std::span<const int32_t> tokens) override { tokens_.assign(tokens.begin(), tokens.end()); }
   void logits(int64_t first, int64_t count, float* out) override {
     for (int64_t i = 0; i < count; ++i) {
@@ -28,7 +30,7 @@ class FakeSource final : public LogitsSource {
   }
 
  private:
-  int64_t vocab_;
+  int64_t vocab_, max_positions_ = 0;
   Row row_;
   std::vector<int32_t> tokens_;
 };

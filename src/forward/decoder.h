@@ -32,11 +32,22 @@ class KvCache {
   int64_t size() const { return size_; }
   int64_t capacity() const { return capacity_; }
   void clear() { size_ = 0; }
+  /// Forgets all but the first `size` tokens.
+  void truncate(int64_t size);
+  /// Makes room for `capacity` tokens; what is there stays.
+  void reserve(int64_t capacity);
 
  private:
   friend class Decoder;
   int64_t capacity_, size_ = 0;
-  std::vector<std::vector<float>> keys_, values_;  // per block [capacity, kv_heads * head_dim]
+  std::vector<int64_t> widths_;                    // per block: kv_heads * head_dim
+  std::vector<std::vector<float>> keys_, values_;  // per block [capacity, width]
+};
+
+/// Tokens that continue another branch of a pass, or what a cache holds.
+struct Branch {
+  std::span<const int32_t> tokens;
+  int64_t parent = -1;  // an earlier branch; -1: the cache
 };
 
 class Decoder {
@@ -55,6 +66,10 @@ class Decoder {
 
   /// Appends `tokens` (one or many) to the cache and returns the hidden states of those tokens [tokens, width].
   std::span<const float> step(std::span<const int32_t> tokens, KvCache& cache);
+
+  /// Hidden states [tokens of all branches, width], branch after branch, of a tree that grows out of what the cache
+  /// holds (nothing, in a fresh one). One pass; the cache stays as it is. Error(kRefused) as forward().
+  std::span<const float> branches(std::span<const Branch> branches, KvCache& prefix);
 
   /// Width of the rows that forward() and step() return.
   int64_t hidden_width() const;

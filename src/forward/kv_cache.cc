@@ -1,17 +1,29 @@
+#include <algorithm>
+#include <cassert>
+
 #include "forward/decoder.h"
 
 namespace bitloom {
 
+KvCache::KvCache(const Graph& graph, int64_t capacity) : capacity_(0) {
+  for (const Block& block : graph.blocks) widths_.push_back(block.attention.kv_heads * block.attention.head_dim);
+  keys_.resize(widths_.size());
+  values_.resize(widths_.size());
+  reserve(capacity);
+}
+
 // Rows are reserved, not touched: a cache takes memory as it fills.
-KvCache::KvCache(const Graph& graph, int64_t capacity) : capacity_(capacity) {
-  keys_.resize(graph.blocks.size());
-  values_.resize(graph.blocks.size());
-  for (size_t i = 0; i < graph.blocks.size(); ++i) {
-    const Attention& attention = graph.blocks[i].attention;
-    const size_t width = static_cast<size_t>(attention.kv_heads * attention.head_dim);
-    keys_[i].reserve(static_cast<size_t>(capacity) * width);
-    values_[i].reserve(static_cast<size_t>(capacity) * width);
+void KvCache::reserve(int64_t capacity) {
+  capacity_ = std::max(capacity_, capacity);
+  for (size_t i = 0; i < widths_.size(); ++i) {
+    keys_[i].reserve(static_cast<size_t>(capacity_ * widths_[i]));
+    values_[i].reserve(static_cast<size_t>(capacity_ * widths_[i]));
   }
+}
+
+void KvCache::truncate(int64_t size) {
+  assert(size >= 0 && size <= size_);
+  size_ = size;
 }
 
 }  // namespace bitloom
