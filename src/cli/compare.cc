@@ -58,8 +58,7 @@ void compare(const Flags& flags, Session& session) {
 
 std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("MODEL", flags->plan.models, "models to judge: directories or GGUF files")
-      ->type_name("MODEL...");
+  app.add_option("MODEL", flags->plan.models, "models to judge: directories or GGUF files")->type_name("MODEL...");
   app.add_option("--ref", flags->plan.reference, "the original: a model, or a file made by eval kl --save-ref")
       ->type_name("MODEL|FILE");
   add_text_flags(app, flags->plan.text, kUsualContext);

@@ -12,7 +12,7 @@
 namespace bitloom {
 namespace {
 
-const std::vector<double> kSteps = {0.01, 0.03, 0.1, 0.3, 1, 3};  // nats, limits of colours: the same on every page
+const std::vector<double> kSteps = {0.001, 0.01, 0.1, 0.3, 1, 3};  // nats, limits of colours: the same on every page
 constexpr const char* kKl = "KL divergence, nats";
 
 bool judged_by_kl(const ComparedModel& model) { return model.kl.has_value(); }
@@ -172,8 +172,6 @@ Section openings(const Comparison& comparison, const Reader& reader, const std::
     passage.title = model.name;
     passage.text = fmt::format("Mean of these {} tokens: {} nats.", passage.tokens.size(),
                                format_significant(model.opening.span.kl, 3));
-    passage.folded = std::any_of(section.blocks.begin(), section.blocks.end(),
-                                 [](const PageBlock& block) { return std::holds_alternative<Passage>(block); });
     section.blocks.push_back(passage);
   }
   return section;
@@ -220,7 +218,8 @@ Page compare_page(const ComparePlan& plan, const Comparison& comparison, const J
     page.summary = "Models of different tokenizers, by the bits that they need for a byte of the text.";
   } else {
     const std::string reference = reference_name(plan, comparison);
-    page.title = fmt::format("{} and what became of it", reference);
+    page.title = fmt::format("{} against {}",
+                             judged == 1 ? comparison.models.back().name : fmt::format("{} models", judged), reference);
     page.summary = fmt::format("{} {} compared with {} on {} tokens of {}.", judged, judged == 1 ? "model" : "models",
                                reference, comparison.text.windows.scored_tokens, comparison.text.file);
     page.sections.push_back(positions(comparison));
