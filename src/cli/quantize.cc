@@ -8,11 +8,14 @@
 #include "cli/common_flags.h"
 #include "cli/forecast.h"
 #include "cli/interrupt.h"
+#include "cli/page_file.h"
+#include "cli/quantize_page.h"
 #include "cli/site_tables.h"
 #include "cli/verb.h"
 #include "io/output_directory.h"
 #include "model/checkpoint.h"
 #include "pipeline/journal.h"
+#include "pipeline/manifest.h"
 #include "pipeline/quantize_model.h"
 #include "recipe/recipe.h"
 #include "report/numbers.h"
@@ -21,7 +24,7 @@ namespace bitloom {
 namespace {
 
 struct Flags {
-  std::string model, out, recipe = kDefaultRecipe, shard_size = "5G";
+  std::string model, out, recipe = kDefaultRecipe, shard_size = "5G", html;
   bool force = false, restart = false, dry_run = false, sites = false;
   CalibrationFlags calibration;
 };
@@ -38,9 +41,9 @@ std::string times_text(const WalkTimes& times) {
 }
 
 std::string summary(const Flags& flags, const QuantizeResult& result, bool bold) {
-  std::string text = flags.sites ? site_table(result.sites, bold) + "\n" : "";
-  text += scheme_table(result.sites, bold);
-  if (result.times) text += "\n" + layer_table(result.sites, bold);
+  std::string text = flags.sites ? site_table(result.sites).to_text(bold) + "\n" : "";
+  text += scheme_table(result.sites).to_text(bold);
+  if (result.times) text += "\n" + layer_table(result.sites).to_text(bold);
   text += fmt::format("error: squared error over squared weight{}\n\n",
                       result.times ? "; output error: the same of a layer's outputs on the calibration tokens" : "");
   if (result.times) text += times_text(*result.times);
@@ -100,6 +103,7 @@ void quantize(const Flags& flags, Session& session) {
   options.ranks = session.ranks();
   const Recipe recipe = load_recipe(flags.recipe);
   if (!flags.dry_run && session.ranks()->leads()) check_output(flags.out, flags.force);
+  if (!flags.html.empty()) check_page_file(flags.html);
   const auto source = Checkpoint::open(flags.model);
   resolve(recipe, source->graph());
   CalibrationData data;
@@ -116,6 +120,10 @@ void quantize(const Flags& flags, Session& session) {
   record["model"] = flags.model;
   record["out"] = flags.out;
   record["recipe"] = to_json(recipe);
+  if (!flags.html.empty() && session.ranks()->leads()) {
+    write_page(flags.html,
+               quantize_page(flags.out, result, recipe, read_json(flags.out + "/" + kManifestFile), record));
+  }
   session.show(record, summary(flags, result, session.bold()));
 }
 
@@ -133,8 +141,12 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->type_name("SIZE")
       ->capture_default_str();
   app.add_flag("--restart", flags->restart, "discard what an interrupted run left instead of going on");
-  app.add_flag("--dry-run", flags->dry_run, "say what it would take; exit code 1 when it does not fit");
+  Flag* dry_run_flag =
+      app.add_flag("--dry-run", flags->dry_run, "say what it would take; exit code 1 when it does not fit");
   app.add_flag("--sites", flags->sites, "show every matrix in the closing table");
+  app.add_option("--html", flags->html, "write a page on what was lost: errors by layer, provenance")
+      ->type_name("FILE")
+      ->excludes(dry_run_flag);
   add_calibration_flags(app, flags->calibration);
   add_threads_flag(app, session);
   add_json_flag(app, session);

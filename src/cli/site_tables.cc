@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <optional>
 #include <utility>
 
 #include "report/numbers.h"
-#include "report/table.h"
 
 namespace bitloom {
 namespace {
@@ -67,7 +67,12 @@ std::vector<Sum> group_by(const std::vector<SiteRecord>& sites,
   return sums;
 }
 
-/// "model.layers.3.mlp.up_proj.weight" -> "*.mlp.up_proj.weight", {"3"}.
+bool looked_at_data(const std::vector<SiteRecord>& sites) {
+  return std::any_of(sites.begin(), sites.end(), [](const SiteRecord& site) { return site.output_error.has_value(); });
+}
+
+}  // namespace
+
 std::pair<std::string, std::string> kind_and_block(const std::string& name) {
   for (size_t at = name.find('.'); at != std::string::npos; at = name.find('.', at + 1)) {
     const size_t digits = name.find_first_not_of("0123456789", at + 1);
@@ -78,13 +83,7 @@ std::pair<std::string, std::string> kind_and_block(const std::string& name) {
   return {name, ""};
 }
 
-bool looked_at_data(const std::vector<SiteRecord>& sites) {
-  return std::any_of(sites.begin(), sites.end(), [](const SiteRecord& site) { return site.output_error.has_value(); });
-}
-
-}  // namespace
-
-std::string scheme_table(const std::vector<SiteRecord>& sites, bool bold) {
+Table scheme_table(const std::vector<SiteRecord>& sites) {
   const bool data = looked_at_data(sites);
   std::vector<Column> columns = {{"scheme", Align::kLeft},
                                  {"rounding", Align::kLeft},
@@ -116,10 +115,10 @@ std::string scheme_table(const std::vector<SiteRecord>& sites, bool bold) {
     cells.push_back(count_if(known, sum.zero_groups));
     table.add(std::move(cells));
   }
-  return table.to_text(bold);
+  return table;
 }
 
-std::string layer_table(const std::vector<SiteRecord>& sites, bool bold) {
+Table layer_table(const std::vector<SiteRecord>& sites) {
   Table table({{"layers", Align::kLeft},
                {"matrices"},
                {"error"},
@@ -133,10 +132,10 @@ std::string layer_table(const std::vector<SiteRecord>& sites, bool bold) {
                figure(sum.output_error, sum.observed), format_significant(sum.worst_output_error, 3),
                kind_and_block(sum.worst_site).second, figure_if(sum.highest_damping > 0, sum.highest_damping)});
   }
-  return table.to_text(bold);
+  return table;
 }
 
-std::string site_table(const std::vector<SiteRecord>& sites, bool bold) {
+Table site_table(const std::vector<SiteRecord>& sites) {
   Table table({{"matrix", Align::kLeft},
                {"scheme", Align::kLeft},
                {"rounding", Align::kLeft},
@@ -153,7 +152,38 @@ std::string site_table(const std::vector<SiteRecord>& sites, bool bold) {
                figure_if(site.damping.has_value(), site.damping.value_or(0)),
                count_if(!site.taken_over, site.saturated), count_if(site.tokens > 0, site.dead_channels)});
   }
-  return table.to_text(bold);
+  return table;
+}
+
+double weight_error_of(const SiteRecord& site) { return site.taken_over ? kUnknown : site.weight_error; }
+double output_error_of(const SiteRecord& site) { return site.output_error.value_or(kUnknown); }
+
+StripPlot site_strips(const Caption& caption, const std::string& y_title, bool logarithmic,
+                      const std::vector<SiteFigures>& figures) {
+  StripPlot plot{caption, "layers", {"block"}, {y_title, logarithmic}, {}, {}, {}};
+  std::map<std::string, size_t> rows;
+  std::map<int64_t, size_t> columns;  // by the block's number
+  for (const SiteFigures& figure : figures) {
+    for (const SiteRecord& site : figure.sites) {
+      const auto [kind, block] = kind_and_block(site.name);
+      if (block.empty()) continue;
+      if (rows.try_emplace(kind, rows.size()).second) plot.rows.push_back(kind);
+      columns[std::stoll(block)] = 0;
+    }
+  }
+  for (auto& [block, column] : columns) {
+    column = plot.columns.size();
+    plot.columns.push_back(std::to_string(block));
+  }
+  for (const SiteFigures& figure : figures) {
+    StripSeries series{figure.name, {rows.size(), std::vector<double>(columns.size(), kUnknown)}};
+    for (const SiteRecord& site : figure.sites) {
+      const auto [kind, block] = kind_and_block(site.name);
+      if (!block.empty()) series.values[rows.at(kind)][columns.at(std::stoll(block))] = figure.figure(site);
+    }
+    plot.series.push_back(std::move(series));
+  }
+  return plot;
 }
 
 }  // namespace bitloom

@@ -1,5 +1,5 @@
 #pragma once
-// Tables for terminals and for Markdown.
+// Tables for terminals, for Markdown and for pages (page.h).
 //
 // Goals: columns that line up whatever the script (width by Unicode, not by bytes); the same rows in both renderings;
 // lines without trailing blanks, so that a table survives a pipe and a diff.
@@ -26,6 +26,9 @@ class Table {
   /// One cell per column; fewer are padded with empty ones (more: assert).
   void add(std::vector<std::string> cells);
   size_t rows() const { return rows_.size(); }
+  const std::vector<Column>& columns() const { return columns_; }
+  /// Of one row, one per column.
+  const std::vector<std::string>& cells(size_t row) const { return rows_.at(row); }
 
   /// Head line, rule, rows; columns two blanks apart. `bold_head` adds the ANSI codes for bold to the head line.
   std::string to_text(bool bold_head = false) const;
