@@ -55,6 +55,7 @@ INSTANTIATE_TEST_SUITE_P(
                  {"--json assets/demo", ".json", "models stand before"}},
         WrongUse{"run assets/demo", {"-p TEXT or -f FILE is required"}},
         WrongUse{"run assets/demo -p x -f y", {"--prompt excludes --file"}},
+        WrongUse{"run assets/demo -p x --system y", {"--system needs --chat"}},
         WrongUse{"run assets/demo -p x -n 0", {"--tokens", "'0' is no integer of at least 1"}},
         WrongUse{"run assets/demo -p x -t many", {"--threads", "'many' is no integer from 1 to 1024"}},
         WrongUse{"run assets/demo -p x --temp hot", {"--temp = hot: not a number"}},
