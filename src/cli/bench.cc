@@ -34,6 +34,7 @@ std::string format_of(const Checkpoint& model) {
     weights[matrix->storage()] += matrix->rows() * matrix->cols();
   }
   std::vector<std::pair<int64_t, std::string>> order;
+  order.reserve(weights.size());
   for (const auto& [storage, count] : weights) order.emplace_back(-count, storage);
   std::sort(order.begin(), order.end());
   std::string text;
@@ -143,8 +144,8 @@ void bench(const Flags& flags, Session& session) {
                             .clock = now,
                             .vocab_size = model->graph().vocab_size};
   const BenchResult result = run_bench(hooks, options, session.progress());
-  ModelFacts facts = {flags.model, format_of(*model), 0, bytes_per_token(*model), probe.bytes(),
-                      threads.thread_count()};
+  ModelFacts facts = {flags.model,   format_of(*model),     0, bytes_per_token(*model),
+                      probe.bytes(), threads.thread_count()};
   for (const CheckpointTensor& tensor : model->tensors()) facts.bytes += tensor.rows->stored_bytes();
   if (flags.output == "json") session.json = true;
   session.show(record_of(facts, options, result), text_of(facts, options, result));
