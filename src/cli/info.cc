@@ -92,19 +92,6 @@ std::string sizes_table(const std::vector<SizeEstimate>& estimates, bool bold) {
   return table.to_text(bold);
 }
 
-struct Totals {
-  int64_t parameters = 0, bytes = 0;
-};
-
-Totals totals_of(const Checkpoint& model) {
-  Totals totals;
-  for (const CheckpointTensor& tensor : model.tensors()) {
-    totals.parameters += elements_of(tensor);
-    totals.bytes += tensor.rows->stored_bytes();
-  }
-  return totals;
-}
-
 // Bits per weight of the matrices of the blocks.
 double matrix_bits(const Checkpoint& model) {
   int64_t bytes = 0, weights = 0;
@@ -120,6 +107,19 @@ int64_t file_bytes(const Checkpoint& model) {
   int64_t bytes = 0;
   for (const std::string& file : model.weight_files()) bytes += static_cast<int64_t>(std::filesystem::file_size(file));
   return bytes;
+}
+
+struct Totals {
+  int64_t parameters = 0, bytes = 0;
+};
+
+Totals totals_of(const Checkpoint& model) {
+  Totals totals;
+  for (const CheckpointTensor& tensor : model.tensors()) {
+    totals.parameters += elements_of(tensor);
+    totals.bytes += tensor.rows->stored_bytes();
+  }
+  return totals;
 }
 
 // The manifest of a bitloom directory: where the weights come from and what was done to them. Null for other models.
