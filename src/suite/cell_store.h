@@ -21,7 +21,7 @@ struct CellResult {
 class CellStore {
  public:
   /// `build` is a hash of the running program; `any_build` takes results of other builds, too.
-  CellStore(std::string directory, std::string build, bool any_build);
+  CellStore(const std::string& directory, std::string build, bool any_build);
 
   /// Nothing when the cell is not done, or its file cannot be read.
   std::optional<CellResult> find(const Cell& cell) const;
