@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/row_source.h"
+#include "chat/chat_template.h"
 #include "io/json.h"
 #include "io/mapped_file.h"
 #include "model/graph.h"
@@ -80,6 +81,9 @@ class Checkpoint {
   /// Loaded on first use; Error(kRefused) when the model has none or it does not fit the vocabulary.
   const Tokenizer& tokenizer() const;
   bool has_tokenizer() const;
+  /// The template that instruct models bring, by name where there are several. Error(kRefused) when the model has none,
+  /// or it is no template that bitloom can render.
+  ChatTemplate chat_template(const std::string& name = "default") const;
   /// Tokenizer and generation files to carry along to an output directory: file name -> contents.
   std::map<std::string, std::string> companion_files() const;
 

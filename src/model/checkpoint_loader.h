@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -15,7 +16,7 @@ namespace bitloom {
 struct StoredTensor {
   std::vector<int64_t> shape;
   RowSourcePtr rows;
-  RowSourcePtr out_in;  // W [out, in] where `rows` is [in, out]; else null
+  RowSourcePtr out_in;                   // W [out, in] where `rows` is [in, out]; else null
   std::vector<MappedPiece> pieces = {};  // its bytes in the files, for release()
 };
 
@@ -36,6 +37,13 @@ CheckpointParts load_gguf(const std::string& path);
 /// Companion files of each (see Checkpoint::companion_files).
 std::map<std::string, std::string> directory_companions(const std::string& path);
 std::map<std::string, std::string> gguf_companions(const GgufFile& file);
+
+/// What tokenizer_config.json would hold for a GGUF file.
+Json gguf_tokenizer_config(const GgufFile& file);
+
+/// The chat template `name` of a model directory, or of the GGUF file if not null; nullopt when the model has none at
+/// all.
+std::optional<ChatTemplate> load_chat_template(const std::string& path, const GgufFile* gguf, const std::string& name);
 
 /// Weights of the graph that the checkpoint stores as [in, out].
 std::set<std::string> in_out_weights(const Graph& graph);

@@ -75,19 +75,18 @@ Json generation_config(const GgufFile& file) {
   return config;
 }
 
-Json tokenizer_config(const GgufFile& file) {
-  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
-  const std::vector<std::string>* tokens = file.find_texts("tokenizer.ggml.tokens");
-  const std::pair<const char*, const char*> kinds[] = {
-      {"bos", "bos_token"}, {"eos", "eos_token"}, {"unknown", "unk_token"}, {"padding", "pad_token"}};
-  for (const auto& [kind, key] : kinds) {
-    if (const auto id = token_id(file, kind)) config[key] = tokens->at(static_cast<size_t>(*id));
+/// tokenizer.chat_template, and others by name beside it: a text, or a list as transformers writes it; null without.
+Json chat_templates(const GgufFile& file) {
+  const auto main = file.find_text("tokenizer.chat_template");
+  const std::vector<std::string>* names = file.find_texts("tokenizer.chat_templates");
+  if (names == nullptr || names->empty()) return main ? Json(*main) : Json();
+  Json list = Json::array();
+  if (main) list.push_back({{"name", "default"}, {"template", *main}});
+  for (const std::string& name : *names) {
+    if (main && name == "default") continue;
+    list.push_back({{"name", name}, {"template", file.text("tokenizer.chat_template." + name)}});
   }
-  for (const char* key : {"add_bos_token", "add_eos_token"}) {
-    if (const auto flag = file.find_flag(std::string("tokenizer.ggml.") + key)) config[key] = *flag;
-  }
-  if (const auto chat = file.find_text("tokenizer.chat_template")) config["chat_template"] = *chat;
-  return config;
+  return list;
 }
 
 }  // namespace
@@ -121,12 +120,27 @@ CheckpointParts load_gguf(const std::string& path) {
   return parts;
 }
 
+Json gguf_tokenizer_config(const GgufFile& file) {
+  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
+  const std::vector<std::string>* tokens = file.find_texts("tokenizer.ggml.tokens");
+  const std::pair<const char*, const char*> kinds[] = {
+      {"bos", "bos_token"}, {"eos", "eos_token"}, {"unknown", "unk_token"}, {"padding", "pad_token"}};
+  for (const auto& [kind, key] : kinds) {
+    if (const auto id = token_id(file, kind)) config[key] = tokens->at(static_cast<size_t>(*id));
+  }
+  for (const char* key : {"add_bos_token", "add_eos_token"}) {
+    if (const auto flag = file.find_flag(std::string("tokenizer.ggml.") + key)) config[key] = *flag;
+  }
+  if (Json chat = chat_templates(file); !chat.is_null()) config["chat_template"] = std::move(chat);
+  return config;
+}
+
 std::map<std::string, std::string> gguf_companions(const GgufFile& file) {
   std::map<std::string, std::string> files;
   files["generation_config.json"] = dump_json(generation_config(file));
   if (!file.has("tokenizer.ggml.model")) return files;
   files["tokenizer.json"] = dump_json(tokenizer_json_from_gguf(file));
-  files["tokenizer_config.json"] = dump_json(tokenizer_config(file));
+  files["tokenizer_config.json"] = dump_json(gguf_tokenizer_config(file));
   return files;
 }
 
