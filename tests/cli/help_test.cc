@@ -10,7 +10,7 @@ namespace bitloom::testing {
 namespace {
 
 const std::vector<std::string>& verb_names() {
-  static const std::vector<std::string> names = {"quantize", "eval ppl", "eval kl", "run",    "tokenize",
+  static const std::vector<std::string> names = {"quantize", "eval ppl", "eval kl", "eval arithmetic", "run", "tokenize",
                                                  "info",     "formats",  "recipes", "verify", "demo"};
   return names;
 }

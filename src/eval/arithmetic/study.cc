@@ -41,6 +41,7 @@ class Asker {
     row.problem = problem.index;
     row.condition = cell.condition->name;
     row.shots = cell.shots;
+    row.chat = prompter_.is_chat();
     std::vector<Exercise> shots;
     for (int i = 0; i < cell.shots; ++i)
       shots.push_back(exercise_of(problem.shots[static_cast<size_t>(i)], cell.operation));

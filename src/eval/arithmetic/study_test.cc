@@ -155,11 +155,11 @@ TEST_F(StudyTest, RefusesTooManyShotsAndLongFactors) {
 }
 
 TEST_F(StudyTest, ChatPromptsAreThePapersMessages) {
-  std::vector<Message> seen;
-  const ChatRenderer chat = [&](const std::vector<Message>& messages) {
+  std::vector<ChatMessage> seen;
+  const ChatRenderer chat = [&](const std::vector<ChatMessage>& messages) {
     seen = messages;
     std::string text;
-    for (const Message& message : messages)
+    for (const ChatMessage& message : messages)
       text += message.role == "assistant" ? message.content + "\n" : message.role == "user" ? message.content : "x\n";
     return text;
   };
