@@ -5,7 +5,10 @@ BITLOOM := $(RELEASE)/bitloom
 # make demo MODEL=smollm2 uses the real 135M model.
 MODEL ?= demo
 
-.PHONY: demo test build packages smollm2 check tidy format oracle page-check clean
+# make results SUITE_FLAGS=--any-build takes what an earlier build has finished.
+SUITE_FLAGS ?=
+
+.PHONY: demo test build packages smollm2 results check tidy format oracle page-check clean
 
 demo: build $(if $(filter smollm2,$(MODEL)),smollm2)
 	@$(BITLOOM) demo --model $(MODEL)
@@ -26,6 +29,14 @@ packages:
 
 smollm2:
 	@tools/get_smollm2.sh
+
+# The tables of README.md and docs/: every suite that they mark. Finished cells are not run again.
+results: build smollm2
+	@for suite in suites/*.yaml; do \
+	  documents=$$(grep -ls "^<!-- $$suite" README.md docs/*.md | sed 's/^/--markdown /'); \
+	  echo "$$suite" >&2; \
+	  $(BITLOOM) suite $$suite $(SUITE_FLAGS) $$documents >/dev/null || exit 1; \
+	done
 
 check:
 	@python3 tools/check_layers.py

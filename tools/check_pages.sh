@@ -15,7 +15,7 @@ axe=$(find "$venv" -name axe.min.js)
 vnu=$(find "$venv" -name vnu.jar)
 pages=build/page
 "$bin/sample_page" "$pages/every_part.html"
-"$bin/bitloom" quantize assets/demo build/page/demo --force --recipe gptq+int3-g32 --html "$pages/quantize.html" >/dev/null
+"$bin/bitloom" quantize assets/demo build/page/demo --force --recipe gptq+int3-g32 --samples 16 --html "$pages/quantize.html" >/dev/null
 # SVG 2 has paint-order, the validator's list has not.
 java -jar "$vnu" --also-check-css --filterpattern '.*“paint-order”.*' "$pages"/*.html
 echo "validator: nothing to say about $(ls "$pages"/*.html | wc -l) pages"

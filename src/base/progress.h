@@ -18,4 +18,18 @@ class Progress {
   virtual void log(const std::string& line) { (void)line; }
 };
 
+/// A task that ends with its scope, also when something throws.
+class ProgressTask {
+ public:
+  ProgressTask(Progress& progress, const std::string& label, int64_t total) : progress_(progress) {
+    progress_.begin(label, total);
+  }
+  ~ProgressTask() { progress_.end(); }
+  ProgressTask(const ProgressTask&) = delete;
+  ProgressTask& operator=(const ProgressTask&) = delete;
+
+ private:
+  Progress& progress_;
+};
+
 }  // namespace bitloom

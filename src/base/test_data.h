@@ -1,10 +1,12 @@
 #pragma once
-// For tests only: where their data lies. Tests run in the source tree's root.
+// For tests only: where their data lies, and where they write. Tests run in the source tree's root.
 
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
+#include <string_view>
 
 namespace bitloom::testing {
 
@@ -42,6 +44,12 @@ class TempDir {
  private:
   std::string path_;
 };
+
+inline void write_file(const std::string& path, std::string_view bytes) {
+  std::ofstream out(path, std::ios::binary);
+  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  ASSERT_TRUE(out.flush().good()) << path;
+}
 
 }  // namespace bitloom::testing
 

@@ -8,6 +8,7 @@
 #include "cli/common_flags.h"
 #include "cli/demo_rows.h"
 #include "cli/interrupt.h"
+#include "cli/model_figures.h"
 #include "cli/verb.h"
 #include "recipe/recipe.h"
 #include "report/numbers.h"
@@ -51,12 +52,6 @@ std::string find_asset(const std::string& path, const std::string& hint) {
     if (fs::exists(directory / place.filename())) return (directory / place.filename()).string();
   }
   misuse("{}: not found; {}", path, hint);
-}
-
-// "models/demo/" -> "demo"
-std::string base_name(const std::string& path) {
-  const fs::path normal = fs::path(path).lexically_normal();
-  return normal.has_filename() ? normal.filename().string() : normal.parent_path().filename().string();
 }
 
 DemoPlan plan_of(const Flags& flags) {

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "cli/model_figures.h"
 #include "cli/replayed_logits.h"
 #include "eval/divergence.h"
 #include "eval/perplexity.h"
@@ -13,7 +14,6 @@
 #include "io/text_data.h"
 #include "pipeline/quantize_model.h"
 #include "report/numbers.h"
-#include "runtime/generate.h"
 
 namespace bitloom {
 namespace {
@@ -91,7 +91,10 @@ class Demo {
     DemoRow row;
     row.scheme = "original";
     row.perplexity = result.perplexity;
-    set_original_size(row);
+    const ModelSize size = size_of(*original_);
+    row.bits_nominal = size.bits_nominal;
+    row.bits_true = size.bits_true;
+    row.bytes = size.bytes;
     row.tokens_per_second = measure_speed(original_decoder_, *original_);
     write_cache(cache_path, {{"evaluation_key", key}, {"row", to_json(row)}});
     return row;
@@ -165,22 +168,8 @@ class Demo {
     return row;
   }
 
-  void set_original_size(DemoRow& row) const {
-    double bytes = 0, weights = 0;
-    for (const Site& site : linear_sites(original_->graph())) {
-      const RowSourcePtr matrix = original_->matrix(*site.linear);
-      bytes += static_cast<double>(matrix->stored_bytes());
-      weights += static_cast<double>(matrix->rows()) * static_cast<double>(matrix->cols());
-    }
-    row.bits_nominal = row.bits_true = weights > 0 ? 8 * bytes / weights : 0;
-    for (const std::string& file : original_->weight_files()) row.bytes += static_cast<int64_t>(fs::file_size(file));
-  }
-
   double measure_speed(Decoder& decoder, const Checkpoint& model) const {
-    GenerateOptions options;
-    options.max_tokens = plan_.speed_tokens;
-    options.sampler.temperature = 0;
-    return generate(decoder, model.tokenizer(), plan_.prompt, options, [](const std::string&) {}).tokens_per_second();
+    return decode_speed(decoder, model.tokenizer(), plan_.prompt, plan_.speed_tokens);
   }
 
   const DemoPlan& plan_;

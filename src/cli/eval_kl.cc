@@ -3,7 +3,9 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "cli/common_flags.h"
+#include "cli/runner.h"
 #include "cli/text_flags.h"
 #include "cli/verb.h"
 #include "eval/divergence.h"
@@ -16,39 +18,9 @@ namespace {
 constexpr int64_t kUsualContext = 512;
 
 struct Flags {
-  std::string model, reference, save_reference;
+  std::string model, reference, save_reference, reference_size;
   TextFlags text;
 };
-
-// A model that runs: what it needs, in the order in which it must be destroyed.
-struct Runner {
-  std::shared_ptr<const Checkpoint> checkpoint;
-  std::unique_ptr<Decoder> decoder;
-  std::unique_ptr<LogitsSource> logits;
-};
-
-Runner make_runner(std::shared_ptr<const Checkpoint> checkpoint, Session& session) {
-  Runner runner;
-  runner.checkpoint = std::move(checkpoint);
-  runner.decoder = std::make_unique<Decoder>(runner.checkpoint, session.context().threads);
-  runner.logits = logits_of(*runner.decoder);
-  return runner;
-}
-
-// Token ids must mean the same to both, or the comparison is between different texts.
-void check_same_tokens(const Checkpoint& model, const Checkpoint& reference, const EvaluationText& text) {
-  if (model.graph().vocab_size != reference.graph().vocab_size)
-    refuse("{}: vocabulary of {} tokens, but the reference {} has {}", model.path(), model.graph().vocab_size,
-           reference.path(), reference.graph().vocab_size);
-  if (model.tokenizer().hash() == reference.tokenizer().hash()) return;
-  const TextWindows other = cut_windows(text.text, reference.tokenizer(), text.options);
-  bool same = other.windows.size() == text.windows.windows.size();
-  for (size_t i = 0; same && i < other.windows.size(); ++i)
-    same = other.windows[i].tokens == text.windows.windows[i].tokens;
-  if (!same)
-    refuse("{}: its tokenizer and that of the reference {} give different tokens for {}", model.path(),
-           reference.path(), text.file);
-}
 
 Json record_of(const DivergenceResult& result, const EvaluationText& text, const Checkpoint& model,
                const std::string& reference) {
@@ -61,6 +33,11 @@ Json record_of(const DivergenceResult& result, const EvaluationText& text, const
   record["kl_p99"] = result.kl_p99;
   record["kl_p999"] = result.kl_p999;
   record["kl_max"] = result.kl_max;
+  if (result.kl_error > 0) {
+    record["kl_sketch_bound"] = kSketchErrors * result.kl_error;
+    record["kl_max_sketch_bound"] = kSketchErrors * result.kl_max_error;
+    record["kl_certain"] = result.kl_certain;
+  }
   record["top1"] = result.top1;
   record["nll"] = result.nll;
   record["nll_ref"] = result.nll_ref;
@@ -83,49 +60,75 @@ std::string text_of(const DivergenceResult& result, const EvaluationText& text, 
       {"perplexity", fmt::format("{} (reference {})", format_perplexity(std::exp(result.nll)),
                                  format_perplexity(std::exp(result.nll_ref)))},
       {"reference", reference}};
+  if (result.kl_error > 0)
+    facts.insert(facts.begin() + 1,
+                 {"error of the sketch",
+                  fmt::format("± {} in the mean ({} standard errors), ± {} in the maximum; the mean is not below {}",
+                              kl(kSketchErrors * result.kl_error), kSketchErrors,
+                              kl(kSketchErrors * result.kl_max_error), kl(result.kl_certain))});
   for (auto& fact : provenance_facts(text, model)) facts.push_back(std::move(fact));
   facts.push_back({"time", format_duration(result.seconds)});
   return facts_text(facts);
 }
 
-void save_reference(const std::string& path, Runner& runner, const EvaluationText& text, Session& session) {
-  const Tokenizer& tokenizer = runner.checkpoint->tokenizer();
-  write_reference(path, *runner.logits, text.windows, tokenizer.hash(), text.sha256, session.context());
+ReferenceHeader save_reference(const Flags& flags, const Runner& runner, const EvaluationText& text, Session& session) {
+  const int64_t budget = flags.reference_size.empty() ? 0 : parse_bytes(flags.reference_size, "--ref-size");
+  return write_reference(flags.save_reference, *runner.logits, text.windows, runner.checkpoint->tokenizer().hash(),
+                         text.sha256, session.context(), static_cast<uint64_t>(budget));
+}
+
+// What was written, and how it compares with two bytes for each token of the vocabulary at each position.
+std::string saved_text(const std::string& path, const ReferenceHeader& header) {
+  const double full = 2.0 * static_cast<double>(header.vocab) * static_cast<double>(header.rows);
+  std::string text = fmt::format("{}: reference of {} tokens written, {} MiB", path, header.rows,
+                                 format_mib(static_cast<int64_t>(header.file_bytes())));
+  if (header.is_compact())
+    text += fmt::format(" ({} entries of {} at each position, {} times less than 2 bytes for all)", header.entries,
+                        header.vocab, format_significant(full / static_cast<double>(header.file_bytes()), 3));
+  return text + fmt::format("\ncompare with --ref {}{}\n", path,
+                            header.is_compact() ? ", which says how large the error of its KL can be" : "");
 }
 
 // --save-ref without --ref: MODEL itself is the reference, and there is nothing to compare yet.
 void only_save(const Flags& flags, Session& session) {
-  Runner runner = make_runner(Checkpoint::open(flags.model), session);
+  const Runner runner = make_runner(Checkpoint::open(flags.model), session);
   const EvaluationText text = cut_evaluation_text(flags.text, *runner.checkpoint, kUsualContext, session);
-  save_reference(flags.save_reference, runner, text, session);
+  const ReferenceHeader header = save_reference(flags, runner, text, session);
   Json record = provenance(text, *runner.checkpoint);
   record["saved"] = flags.save_reference;
-  session.show(record, fmt::format("{}: reference of {} tokens written; compare with --ref {}\n", flags.save_reference,
-                                   text.windows.scored_tokens, flags.save_reference));
+  record["saved_bytes"] = header.file_bytes();
+  record["entries"] = header.is_compact() ? header.entries : header.vocab;
+  session.show(record, saved_text(flags.save_reference, header));
 }
 
 void compare(const Flags& flags, Session& session) {
-  Runner model = make_runner(Checkpoint::open(flags.model), session);
+  const Runner model = make_runner(Checkpoint::open(flags.model), session);
   const EvaluationText text = cut_evaluation_text(flags.text, *model.checkpoint, kUsualContext, session);
-  const Tokenizer& tokenizer = model.checkpoint->tokenizer();
-  Runner reference;
+  const std::string tokenizer = model.checkpoint->tokenizer().hash();
+  Runner original;
+  std::unique_ptr<ReferenceRows> reference;
   if (is_reference_file(flags.reference)) {
     if (!flags.save_reference.empty()) misuse("--save-ref: {} is a saved reference already", flags.reference);
-    reference.logits = open_reference(flags.reference, text.windows, tokenizer.hash(), text.sha256);
+    reference = open_reference_rows(flags.reference, text.windows, tokenizer, text.sha256);
   } else {
-    reference = make_runner(Checkpoint::open(flags.reference), session);
-    check_same_tokens(*model.checkpoint, *reference.checkpoint, text);
-    if (!flags.save_reference.empty()) {
-      save_reference(flags.save_reference, reference, text, session);
-      reference.logits = open_reference(flags.save_reference, text.windows, tokenizer.hash(), text.sha256);
+    original = make_runner(Checkpoint::open(flags.reference), session);
+    const std::string mismatch = token_mismatch(*model.checkpoint, *original.checkpoint, text);
+    if (!mismatch.empty()) refuse("{}", mismatch);
+    if (flags.save_reference.empty()) {
+      reference = rows_of(*original.logits);
+    } else {
+      save_reference(flags, original, text, session);
+      reference = open_reference_rows(flags.save_reference, text.windows, tokenizer, text.sha256);
     }
   }
-  const DivergenceResult result = divergence(*reference.logits, *model.logits, text.windows, session.context());
+  const DivergenceResult result = divergence(*reference, *model.logits, text.windows, session.context());
   session.show(record_of(result, text, *model.checkpoint, flags.reference),
                text_of(result, text, *model.checkpoint, flags.reference));
 }
 
 void evaluate(const Flags& flags, Session& session) {
+  if (flags.save_reference.empty() && !flags.reference_size.empty())
+    misuse("--ref-size: is of the file that --save-ref names");
   if (!flags.reference.empty()) return compare(flags, session);
   if (flags.save_reference.empty()) misuse("eval kl: --ref MODEL or FILE is required, or --save-ref FILE to make one");
   only_save(flags, session);
@@ -138,6 +141,8 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->type_name("MODEL|FILE");
   app.add_option("--save-ref", flags->save_reference, "keep the original's predictions (without --ref: MODEL's)")
       ->type_name("FILE");
+  app.add_option("--ref-size", flags->reference_size, "keep it within so many bytes (64M), as sketches of known error")
+      ->type_name("BYTES");
   add_text_flags(app, flags->text, kUsualContext);
   add_threads_flag(app, session);
   add_json_flag(app, session);
@@ -151,7 +156,7 @@ Verb eval_kl_verb() {
           "how far a model's predictions are from the original's",
           "MODEL --ref MODEL|FILE --text FILE [flags]",
           {"bitloom eval kl /tmp/demo-int4 --ref assets/demo --text assets/demo/evaluation.txt",
-           "bitloom eval kl assets/demo --save-ref /tmp/demo.ref --text assets/demo/evaluation.txt"},
+           "bitloom eval kl assets/demo --save-ref /tmp/demo.ref --ref-size 8M --text assets/demo/evaluation.txt"},
           setup};
 }
 

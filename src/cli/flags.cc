@@ -101,8 +101,18 @@ Flag* Flag::each(const std::function<void(const std::string&)>& action) {
   return this;
 }
 
+Flag* Flag::value_optional() {
+  option_->expected(0, 1);
+  return this;
+}
+
 Flag* Flag::delimiter(char separator) {
   option_->delimiter(separator);
+  return this;
+}
+
+Flag* Flag::one_each() {
+  option_->allow_extra_args(false);
   return this;
 }
 

@@ -28,8 +28,12 @@ class Flag {
   Flag* check(const std::function<std::string(const std::string&)>& check);
   /// Called with every text given.
   Flag* each(const std::function<void(const std::string&)>& action);
+  /// The value may be left out: the variable is then "".
+  Flag* value_optional();
   /// Cuts the text into the elements of a list.
   Flag* delimiter(char separator);
+  /// Of a list: takes one value each time it is given.
+  Flag* one_each();
   /// The two cannot be given together.
   Flag* excludes(Flag* other);
 

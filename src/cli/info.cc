@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <map>
 
 #include "cli/common_flags.h"
+#include "cli/model_figures.h"
 #include "cli/size_estimate.h"
 #include "cli/verb.h"
 #include "io/tensor_view.h"
@@ -105,21 +105,18 @@ Totals totals_of(const Checkpoint& model) {
   return totals;
 }
 
-// The manifest of a bitloom directory: where the weights come from and what was done to them. Null for other models.
-Json manifest_of(const Checkpoint& model) {
-  const std::filesystem::path path = std::filesystem::path(model.path()) / "bitloom.json";
-  return model.kind() == CheckpointKind::kBitloom && std::filesystem::exists(path) ? read_json(path.string()) : Json();
-}
-
 Json record_of(const Checkpoint& model, const std::vector<SizeEstimate>& estimates, const Json& manifest) {
   const Graph& graph = model.graph();
   const Totals totals = totals_of(model);
+  const ModelSize size = size_of(model);
   Json record = {{"model", model.path()},
                  {"kind", kind_text(model)},
                  {"architecture", graph.architecture},
                  {"parameters", totals.parameters},
                  {"bytes", totals.bytes},
                  {"bits_true", bits_per_weight(totals.bytes, totals.parameters)},
+                 {"matrix_bits", size.bits_true},
+                 {"file_bytes", size.bytes},
                  {"context", graph.max_positions},
                  {"vocabulary", graph.vocab_size},
                  {"blocks", graph.blocks.size()},

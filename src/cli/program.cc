@@ -6,10 +6,10 @@
 #include <cstdio>
 #include <new>
 #include <optional>
-#include <set>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "cli/find_verb.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/verb.h"
@@ -20,19 +20,6 @@ namespace bitloom {
 namespace {
 
 using Arguments = std::vector<std::string>;
-
-std::string first_word(const std::string& name) { return name.substr(0, name.find(' ')); }
-
-// A verb that shares its first word with others, and its first word alone, need the second.
-[[noreturn]] void refuse_half_verb(const std::string& group, const Arguments& arguments) {
-  std::vector<std::string> seconds;
-  for (const Verb& verb : verbs())
-    if (first_word(verb.name) == group && verb.name != group) seconds.push_back(verb.name.substr(group.size() + 1));
-  const std::string list = fmt::format("{}", fmt::join(seconds, ", "));
-  if (arguments.size() < 2) misuse("bitloom {} needs one of: {}", group, list);
-  misuse("bitloom {}: unknown measure '{}'{}; there are: {}", group, arguments[1], did_you_mean(arguments[1], seconds),
-         list);
-}
 
 // `bitloom eval --help`: the verbs that begin so.
 bool is_group(const std::string& word) {
@@ -48,25 +35,6 @@ std::string group_help(const std::string& group) {
     examples += "  " + verb.examples[0] + "\n";
   }
   return fmt::format("usage: bitloom {} WHAT ... [flags]\n\n{}\nexamples:\n{}", group, lines, examples);
-}
-
-[[noreturn]] void refuse_unknown_verb(const std::string& word) {
-  std::set<std::string> known = {"help"};
-  for (const Verb& verb : verbs()) known.insert(first_word(verb.name));
-  const std::vector<std::string> names(known.begin(), known.end());
-  misuse("unknown verb '{}'{}; there are: {}", word, did_you_mean(word, names), fmt::join(names, ", "));
-}
-
-const Verb& find_verb(const Arguments& arguments) {
-  bool half = false;
-  for (const Verb& verb : verbs()) {
-    if (verb.name == arguments[0]) return verb;
-    if (first_word(verb.name) != arguments[0]) continue;
-    half = true;
-    if (arguments.size() > 1 && verb.name == arguments[0] + " " + arguments[1]) return verb;
-  }
-  if (half) refuse_half_verb(arguments[0], arguments);
-  refuse_unknown_verb(arguments[0]);
 }
 
 int run_verb(const Verb& verb, Arguments rest, const std::shared_ptr<Ranks>& ranks) {
@@ -102,8 +70,7 @@ int run_command(Arguments arguments, const std::shared_ptr<Ranks>& ranks) {
   if (is_group(arguments[0]) && arguments.size() == 2 && asks_for_help(arguments[1]))
     return write_output(group_help(arguments[0])), 0;
   const Verb& verb = find_verb(arguments);
-  const auto words = std::count(verb.name.begin(), verb.name.end(), ' ') + 1;
-  return run_verb(verb, {arguments.begin() + words, arguments.end()}, ranks);
+  return run_verb(verb, arguments_of(verb, arguments), ranks);
 }
 
 /// What one rank cannot do ends all of them, by the same error.

@@ -178,6 +178,7 @@ TEST(ProgressBar, ManyThreadsLoseNoUnit) {
   ProgressBar bar(screen.target(true));
   bar.begin("evaluate", 4001);
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&bar] {
       for (int i = 0; i < 1000; ++i) bar.advance(1, "x");

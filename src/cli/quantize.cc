@@ -141,10 +141,12 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->type_name("SIZE")
       ->capture_default_str();
   app.add_flag("--restart", flags->restart, "discard what an interrupted run left instead of going on");
-  app.add_flag("--dry-run", flags->dry_run, "say what it would take; exit code 1 when it does not fit");
+  Flag* dry_run_flag =
+      app.add_flag("--dry-run", flags->dry_run, "say what it would take; exit code 1 when it does not fit");
   app.add_flag("--sites", flags->sites, "show every matrix in the closing table");
   app.add_option("--html", flags->html, "write a page on what was lost: errors by layer, provenance")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->excludes(dry_run_flag);
   add_calibration_flags(app, flags->calibration);
   add_threads_flag(app, session);
   add_json_flag(app, session);

@@ -105,6 +105,10 @@ Section totals(const QuantizeResult& result) {
 Section layers(const QuantizeResult& result) {
   Section section{"Over the depth of the model", {}};
   const auto& sites = result.sites;
+  if (spread_of(sites, weight_error_of).site.empty()) {
+    section.blocks.push_back(Paragraph{"The matrices were taken over from a quantized source: nothing was measured."});
+    return section;
+  }
   const bool outputs = has_outputs(result);
   std::vector<SiteFigures> figures = {{"weight error", sites, weight_error_of}};
   if (outputs) figures.push_back({"output error", sites, output_error_of});

@@ -29,6 +29,10 @@ Context& Session::context() {
 
 void Session::show(const Json& record, const std::string& text) {
   if (!ranks_->leads()) return;
+  if (captured_ != nullptr) {
+    *captured_ = record;
+    return;
+  }
   // Pieces of vocabularies may be no UTF-8; JSON must be.
   write_output(json ? record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : text);
 }

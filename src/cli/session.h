@@ -34,6 +34,12 @@ class Session {
   /// speaks.
   void show(const Json& record, const std::string& text);
 
+  /// show() stores the record in `record` instead of printing, as with --json: for verbs that other verbs run.
+  void capture(Json& record) {
+    json = true;
+    captured_ = &record;
+  }
+
   /// Whether head lines may be bold: a terminal, and NO_COLOR unset (no-color.org).
   bool bold() const;
 
@@ -42,6 +48,7 @@ class Session {
   ProgressBar progress_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Context> context_;
+  Json* captured_ = nullptr;
 };
 
 /// Writes to standard output; Error(kFailed) when it does not take all (a full disk behind a redirection).

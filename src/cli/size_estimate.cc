@@ -59,6 +59,7 @@ std::vector<SizeEstimate> estimate_sizes(const Checkpoint& model, ThreadPool& th
   std::set<std::string> schemes(std::begin(kCommon), std::end(kCommon));
   for (const std::string& name : named_schemes()) schemes.insert(name);
   std::vector<SizeEstimate> estimates;
+  estimates.reserve(schemes.size());
   for (const std::string& scheme : schemes) estimates.push_back(estimate(scheme, matrices, rest));
   std::stable_sort(estimates.begin(), estimates.end(),
                    [](const SizeEstimate& a, const SizeEstimate& b) { return a.model_bytes > b.model_bytes; });

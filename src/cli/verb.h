@@ -28,6 +28,8 @@ std::span<const Verb> verbs();
 Verb quantize_verb();
 Verb eval_ppl_verb();
 Verb eval_kl_verb();
+Verb eval_tasks_verb();
+Verb compare_verb();
 Verb eval_arithmetic_verb();
 Verb run_verb();
 Verb tokenize_verb();
@@ -36,5 +38,7 @@ Verb formats_verb();
 Verb recipes_verb();
 Verb verify_verb();
 Verb demo_verb();
+Verb suite_verb();
+Verb bench_verb();
 
 }  // namespace bitloom

@@ -12,30 +12,6 @@
 namespace bitloom {
 namespace {
 
-std::vector<RowDivergence> compare_rows(LogitsSource& reference, LogitsSource& model, const TextWindows& windows,
-                                        Context& context) {
-  const int64_t vocab = model.vocab_size();
-  std::vector<RowDivergence> out(static_cast<size_t>(windows.scored_tokens));
-  std::vector<float> ref_logits, logits;
-  walk_windows(
-      windows, vocab, "divergence", context,
-      [&](std::span<const int32_t> inputs) {
-        reference.run(inputs);
-        model.run(inputs);
-      },
-      [&](const ScoreBlock& block) {
-        read_logits(reference, "the reference", block, context, ref_logits);
-        read_logits(model, "the model", block, context, logits);
-        context.threads.parallel_for(block.rows(), [&](int64_t i) {
-          const std::span<const float> p(ref_logits.data() + i * vocab, static_cast<size_t>(vocab));
-          const std::span<const float> q(logits.data() + i * vocab, static_cast<size_t>(vocab));
-          out[static_cast<size_t>(block.scored_before + i)] =
-              row_divergence(p, q, block.targets[static_cast<size_t>(i)]);
-        });
-      });
-  return out;
-}
-
 /// Value at `share` of the sorted values: rank share * (n - 1), between two ranks linearly.
 double percentile(const std::vector<double>& sorted, double share) {
   const double rank = share * static_cast<double>(sorted.size() - 1);
@@ -55,18 +31,42 @@ void fill_percentiles(std::vector<double> kl, DivergenceResult& out) {
 
 }  // namespace
 
-DivergenceResult divergence(LogitsSource& reference, LogitsSource& model, const TextWindows& windows,
-                            Context& context) {
-  const Stopwatch watch;
-  if (reference.vocab_size() != model.vocab_size())
+std::vector<RowDivergence> divergence_rows(ReferenceRows& reference, LogitsSource& model, const TextWindows& windows,
+                                           Context& context) {
+  const int64_t vocab = model.vocab_size();
+  if (reference.vocab_size() != vocab)
     refuse("the reference has a vocabulary of {}, the model one of {}: they cannot be compared", reference.vocab_size(),
-           model.vocab_size());
-  const std::vector<RowDivergence> rows = compare_rows(reference, model, windows, context);
+           vocab);
+  std::vector<RowDivergence> out(static_cast<size_t>(windows.scored_tokens));
+  std::vector<float> logits;
+  walk_windows(
+      windows, vocab, "divergence", context,
+      [&](std::span<const int32_t> inputs) {
+        reference.run(inputs);
+        model.run(inputs);
+      },
+      [&](const ScoreBlock& block) {
+        reference.load(block, context);
+        read_logits(model, "the model", block, context, logits);
+        context.threads.parallel_for(block.rows(), [&](int64_t i) {
+          const std::span<const float> q(logits.data() + i * vocab, static_cast<size_t>(vocab));
+          out[static_cast<size_t>(block.scored_before + i)] =
+              reference.against(i, q, block.targets[static_cast<size_t>(i)]);
+        });
+      });
+  return out;
+}
+
+DivergenceResult summarize(std::span<const RowDivergence> rows, const TextWindows& windows) {
   DivergenceResult out;
   std::vector<double> kl;
+  double variance = 0;
   int64_t same = 0;
   for (const RowDivergence& row : rows) {
+    if (kl.empty() || row.kl > out.kl_max) out.kl_max = row.kl, out.kl_max_error = std::sqrt(row.variance);
     kl.push_back(row.kl);
+    out.kl_certain += row.kl_certain;
+    variance += row.variance;
     out.nll_ref += row.nll_p;
     out.nll += row.nll_q;
     same += row.same_top ? 1 : 0;
@@ -77,14 +77,28 @@ DivergenceResult divergence(LogitsSource& reference, LogitsSource& model, const 
   out.kl_low = std::max(0.0, mean.low);
   out.kl_high = mean.high;
   out.interval = mean.basis;
+  out.kl_certain /= tokens;
+  out.kl_error = std::sqrt(variance) / tokens;
   out.nll /= tokens;
   out.nll_ref /= tokens;
   out.top1 = static_cast<double>(same) / tokens;
   fill_percentiles(std::move(kl), out);
   out.tokens = windows.scored_tokens;
   out.windows = static_cast<int64_t>(windows.windows.size());
+  return out;
+}
+
+DivergenceResult divergence(ReferenceRows& reference, LogitsSource& model, const TextWindows& windows,
+                            Context& context) {
+  const Stopwatch watch;
+  DivergenceResult out = summarize(divergence_rows(reference, model, windows, context), windows);
   out.seconds = watch.seconds();
   return out;
+}
+
+DivergenceResult divergence(LogitsSource& reference, LogitsSource& model, const TextWindows& windows,
+                            Context& context) {
+  return divergence(*rows_of(reference), model, windows, context);
 }
 
 }  // namespace bitloom

@@ -45,6 +45,25 @@ inline FakeSource random_source(int64_t vocab, double spread, double noise = 0, 
           }};
 }
 
+/// A model whose logits are another's and noise that depends on token and position, as rounding weights makes it.
+class NoisySource final : public LogitsSource {
+ public:
+  NoisySource(LogitsSource& model, double noise) : model_(model), noise_(noise) {}
+  int64_t vocab_size() const override { return model_.vocab_size(); }
+  void run(std::span<const int32_t> tokens) override { model_.run(tokens); }
+  void logits(int64_t first, int64_t count, float* out) override {
+    model_.logits(first, count, out);
+    for (int64_t i = 0; i < count; ++i) {
+      Rng rng(static_cast<uint64_t>(first + i), 21);
+      for (int64_t v = 0; v < vocab_size(); ++v) out[i * vocab_size() + v] += static_cast<float>(noise_ * rng.normal());
+    }
+  }
+
+ private:
+  LogitsSource& model_;
+  double noise_;
+};
+
 /// `count` windows of `length` random tokens, scored from `first_scored` on.
 inline TextWindows random_windows(int64_t count, int64_t length, int64_t first_scored, int64_t vocab) {
   TextWindows out;

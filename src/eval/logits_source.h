@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "forward/decoder.h"
 
@@ -21,6 +22,20 @@ class LogitsSource {
   /// out [count, vocab]: the logits at positions first .. first + count - 1 (each predicts the token after it).
   /// Error(kFailed) for positions that run() did not see.
   virtual void logits(int64_t first, int64_t count, float* out) = 0;
+
+  /// Runs several sequences; logits_at() then serves rows of them until the next run of either kind. They must stay
+  /// where they are until then. A source may run them at once and what they have in common once; this one runs each
+  /// when its rows are asked for.
+  virtual void run_all(std::span<const std::vector<int32_t>> sequences);
+  struct Row {
+    int64_t sequence = 0, position = 0;
+  };
+  /// out [rows, vocab]: the logits at `rows`. Error(kFailed) for rows that run_all() did not see.
+  virtual void logits_at(std::span<const Row> rows, float* out);
+
+ private:
+  std::span<const std::vector<int32_t>> sequences_;
+  int64_t current_ = -1;  // the sequence that was run last
 };
 
 /// A Decoder as a LogitsSource. The decoder must outlive it. Keeps a copy of one sequence's hidden states, so that two
@@ -29,8 +44,9 @@ std::unique_ptr<LogitsSource> logits_of(Decoder& decoder);
 
 /// The same with a KV cache: run() keeps what the sequence has in common with the one before, from the first token on,
 /// and runs the rest. Generation costs one step per token, prompts that begin alike cost their difference. Sums come in
-/// another order than in one pass, so that numbers agree with logits_of() to rounding. Memory: the longest sequence's
-/// keys and values, the last one's hidden states.
+/// another order than in one pass, so that numbers agree with logits_of() to rounding. run_all() keeps what all
+/// sequences share in the same way, and runs the rest as one tree (token_tree.h) in one pass. Memory: the longest
+/// sequence's keys and values, hidden states and activations of the last run.
 std::unique_ptr<LogitsSource> logits_of_steps(Decoder& decoder);
 
 }  // namespace bitloom

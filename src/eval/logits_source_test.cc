@@ -103,6 +103,33 @@ TEST_P(Sources, GrowingTokenByTokenEqualsWholeSequences) {
   expect_rows(out, expected(all));
 }
 
+// Every row of every sequence, through both sources' run_all() and through plain run().
+TEST_P(Sources, ManySequencesEqualSingleOnes) {
+  const Tokens stem = random(7, 12), shot = random(8, 6);
+  const std::vector<std::vector<Tokens>> calls = {
+      {joined(stem, random(1, 5)), joined(stem, shot), joined(joined(stem, shot), random(2, 4)), stem},
+      {joined(joined(stem, shot), random(3, 3)), joined(joined(stem, shot), random(4, 2))},  // some was kept
+      {random(5, 9), random(6, 2)},                                                          // nothing shared
+      {stem},
+      {stem, stem}};
+  for (const std::vector<Tokens>& sequences : calls) {
+    std::vector<LogitsSource::Row> rows;
+    std::vector<float> wanted;
+    for (size_t s = 0; s < sequences.size(); ++s) {
+      const std::vector<float> all = expected(sequences[s]);
+      wanted.insert(wanted.end(), all.begin(), all.end());
+      for (size_t i = 0; i < sequences[s].size(); ++i)
+        rows.push_back({static_cast<int64_t>(s), static_cast<int64_t>(i)});
+    }
+    for (LogitsSource* source : {whole_.get(), steps_.get()}) {
+      source->run_all(sequences);
+      std::vector<float> out(rows.size() * static_cast<size_t>(vocab_));
+      source->logits_at(rows, out.data());
+      expect_rows(out, wanted);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Tiny, Sources, ::testing::ValuesIn(architectures()),
                          [](const auto& test) { return test.param; });
 
@@ -135,6 +162,31 @@ TEST(SteppingLogits, ARefusedRunLeavesAConsistentSource) {
   for (size_t i = 0; i < 64; ++i) EXPECT_NEAR(a[i], b[i], 1e-5f);
   EXPECT_EQ(testing::message_of(ErrorKind::kFailed, [&] { source->logits(2, 2, a.data()); }),
             "logits at positions 2..3 of a sequence of 3");
+}
+
+TEST(SteppingLogits, RowsThatWereNotRun) {
+  ThreadPool threads{2};
+  Decoder decoder(Checkpoint::open(testing::golden("forward/llama")), threads);
+  const auto steps = logits_of_steps(decoder), whole = logits_of(decoder);
+  const std::vector<Tokens> sequences = {{1, 2, 3}, {1, 2}};
+  std::vector<float> out(64);
+  for (LogitsSource* source : {steps.get(), whole.get()}) {
+    source->run_all(sequences);
+    for (const LogitsSource::Row row : {LogitsSource::Row{2, 0}, {-1, 0}, {1, 2}, {0, -1}})
+      EXPECT_THAT(testing::message_of(ErrorKind::kFailed,
+                                      [&] {
+                                        source->logits_at({&row, 1}, out.data());
+                                      }),
+                  ::testing::HasSubstr("logits at position"));
+  }
+  steps->run(Tokens{1, 2, 3});
+  const LogitsSource::Row first;
+  EXPECT_EQ(testing::message_of(ErrorKind::kFailed,
+                                [&] {
+                                  steps->logits_at({&first, 1}, out.data());
+                                }),
+            "logits at position 0 of sequence 0, which was not run");
+  steps->run_all({});
 }
 
 }  // namespace

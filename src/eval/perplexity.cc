@@ -30,9 +30,7 @@ std::vector<double> losses_of(LogitsSource& model, const TextWindows& windows, C
 
 }  // namespace
 
-PerplexityResult perplexity(LogitsSource& model, const TextWindows& windows, Context& context) {
-  const Stopwatch watch;
-  const std::vector<double> losses = losses_of(model, windows, context);
+PerplexityResult perplexity_of(std::span<const double> losses, const TextWindows& windows) {
   const MeanInterval mean = mean_interval(losses, scored_counts(windows));
   PerplexityResult out;
   out.nll = mean.mean;
@@ -45,6 +43,12 @@ PerplexityResult perplexity(LogitsSource& model, const TextWindows& windows, Con
   if (windows.scored_bytes > 0)
     out.bits_per_byte =
         mean.mean * static_cast<double>(out.tokens) / std::numbers::ln2 / static_cast<double>(windows.scored_bytes);
+  return out;
+}
+
+PerplexityResult perplexity(LogitsSource& model, const TextWindows& windows, Context& context) {
+  const Stopwatch watch;
+  PerplexityResult out = perplexity_of(losses_of(model, windows, context), windows);
   out.seconds = watch.seconds();
   return out;
 }

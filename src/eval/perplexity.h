@@ -5,6 +5,7 @@
 // double precision, with an interval beside every mean (interval.h), the same for any number of threads.
 // Non-goals: loading models, reading text files, printing; tasks with answers (another file when they come).
 
+#include <span>
 #include <string>
 
 #include "base/context.h"
@@ -22,6 +23,9 @@ struct PerplexityResult {
   int64_t tokens = 0, windows = 0;
   double seconds = 0;
 };
+
+/// What the losses of every scored token, in order, amount to. `seconds` stays 0.
+PerplexityResult perplexity_of(std::span<const double> losses, const TextWindows& windows);
 
 /// One window at a time. Error(kFailed) naming window and position when the model gives a logit that is not finite;
 /// Error(kRefused) when a token of the text is outside the model's vocabulary.

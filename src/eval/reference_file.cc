@@ -1,155 +1,92 @@
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <vector>
 
 #include "base/error.h"
 #include "eval/divergence.h"
-#include "eval/reference_format.h"
-#include "eval/scoring.h"
-#include "io/mapped_file.h"
-#include "io/output_directory.h"
-#include "io/output_file.h"
+#include "eval/reference_io.h"
 
 namespace bitloom {
 namespace {
 
-/// A file that appears under its name only when commit() has run.
-class StagedFile {
+class FullReference final : public LogitsSource {
  public:
-  explicit StagedFile(const std::string& path) : path_(path), file_(path + ".partial") {}
-  ~StagedFile() {
-    if (!committed_) ::unlink(file_.path().c_str());
-  }
-  StagedFile(const StagedFile&) = delete;
-  StagedFile& operator=(const StagedFile&) = delete;
+  explicit FullReference(StoredRows rows) : rows_(std::move(rows)) {}
 
-  void append(std::span<const std::byte> bytes) {
-    file_.write_at(size_, bytes);
-    size_ += static_cast<int64_t>(bytes.size());
-  }
-
-  void commit() {
-    file_.finish();
-    if (std::rename(file_.path().c_str(), path_.c_str()) != 0)
-      fail(ErrorKind::kFailed, "{}: cannot rename {} to it: {}", path_, file_.path(), std::strerror(errno));
-    committed_ = true;
-  }
-
- private:
-  std::string path_;
-  OutputFile file_;
-  int64_t size_ = 0;
-  bool committed_ = false;
-};
-
-/// Before a model runs for an hour: may this be written, and does it fit?
-void check_output(const std::string& path, uint64_t bytes) {
-  if (std::filesystem::exists(path) && !is_reference_file(path))
-    misuse("{}: exists and is no bitloom reference file: it is not overwritten", path);
-  const int64_t available = free_disk_bytes(path);
-  if (static_cast<uint64_t>(available) < bytes)
-    fail(ErrorKind::kFailed, "{}: needs {} bytes, its file system has {} free", path, bytes, available);
-}
-
-class ReferenceFile final : public LogitsSource {
- public:
-  ReferenceFile(std::shared_ptr<const MappedFile> file, ReferenceHeader header, const TextWindows& windows)
-      : file_(std::move(file)), header_(std::move(header)), windows_(windows.windows) {
-    int64_t row = 0;
-    for (const TextWindows::Window& window : windows_) {
-      first_row_.push_back(row);
-      row += window.scored();
-    }
-  }
-
-  int64_t vocab_size() const override { return static_cast<int64_t>(header_.vocab); }
-
-  /// The window with these inputs; among equal ones the next in order.
-  void run(std::span<const int32_t> tokens) override {
-    const size_t start = current_ ? *current_ + 1 : 0;
-    release_current();
-    for (size_t i = 0; i < windows_.size(); ++i) {
-      const size_t w = (start + i) % windows_.size();
-      const std::vector<int32_t>& ours = windows_[w].tokens;
-      if (std::equal(ours.begin(), ours.end() - 1, tokens.begin(), tokens.end())) {
-        current_ = w;
-        return;
-      }
-    }
-    fail(ErrorKind::kFailed, "{}: holds no window with the {} tokens asked for", file_->path(), tokens.size());
-  }
+  int64_t vocab_size() const override { return static_cast<int64_t>(rows_.header().vocab); }
+  void run(std::span<const int32_t> tokens) override { rows_.run(tokens); }
 
   void logits(int64_t first, int64_t count, float* out) override {
-    if (!current_) fail(ErrorKind::kFailed, "{}: no window was run", file_->path());
-    const TextWindows::Window& window = windows_[*current_];
-    const int64_t begin = window.first_scored - 1, end = begin + window.scored();
-    if (first < begin || count < 0 || first > end - count)
-      fail(ErrorKind::kFailed, "{}: positions {}..{} asked for, window {} holds {}..{}", file_->path(), first,
-           first + count - 1, *current_, begin, end - 1);
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t row = first_row_[*current_] + first - begin + i;
-      const int32_t target = window.tokens[static_cast<size_t>(first + i + 1)];
-      const std::span<float> log_probs(out + i * vocab_size(), static_cast<size_t>(header_.vocab));
-      if (!decode_reference_row(row_data(row, 1).data(), target, log_probs))
-        refuse("{}: row {} is damaged: its scalars are no log-probabilities", file_->path(), row);
+    const std::byte* row = rows_.row(first, count);
+    for (int64_t i = 0; i < count; ++i, row += rows_.header().row_bytes()) {
+      const std::span<float> log_probs(out + i * vocab_size(), static_cast<size_t>(vocab_size()));
+      if (!decode_reference_row(row, rows_.target(first + i), log_probs)) rows_.refuse_row(first + i);
     }
   }
 
  private:
-  std::span<const std::byte> row_data(int64_t row, int64_t rows) const {
-    const uint64_t bytes = header_.row_bytes();
-    return file_->bytes().subspan(header_.data_offset + static_cast<uint64_t>(row) * bytes,
-                                  static_cast<uint64_t>(rows) * bytes);
-  }
-
-  void release_current() {
-    if (current_) file_->release(row_data(first_row_[*current_], windows_[*current_].scored()));
-    current_.reset();
-  }
-
-  std::shared_ptr<const MappedFile> file_;
-  ReferenceHeader header_;
-  std::vector<TextWindows::Window> windows_;
-  std::vector<int64_t> first_row_;  // of each window
-  std::optional<size_t> current_;
+  StoredRows rows_;
 };
 
-void check_same(const std::string& path, const char* what, const std::string& ours, const std::string& theirs) {
-  if (ours != theirs) refuse("{}: made with {} {}, asked for with {}", path, what, theirs, ours);
-}
+class CompactReference final : public ReferenceRows {
+ public:
+  explicit CompactReference(StoredRows rows) : rows_(std::move(rows)) {}
+
+  int64_t vocab_size() const override { return static_cast<int64_t>(rows_.header().vocab); }
+  void run(std::span<const int32_t> tokens) override { rows_.run(tokens); }
+
+  void load(const ScoreBlock& block, Context&) override {
+    const std::byte* row = rows_.row(block.first, block.rows());
+    block_.resize(static_cast<size_t>(block.rows()));
+    for (int64_t i = 0; i < block.rows(); ++i, row += rows_.header().row_bytes())
+      if (!decode_compact_row(row, rows_.header(), block_[static_cast<size_t>(i)])) rows_.refuse_row(block.first + i);
+  }
+
+  RowDivergence against(int64_t i, std::span<const float> logits, int64_t target) const override {
+    return compact_divergence(block_[static_cast<size_t>(i)], logits, target);
+  }
+
+ private:
+  StoredRows rows_;
+  std::vector<CompactRow> block_;
+};
+
+/// The rows of a full file, with the file.
+class FullRows final : public ReferenceRows {
+ public:
+  explicit FullRows(StoredRows rows) : file_(std::move(rows)), rows_(rows_of(file_)) {}
+  int64_t vocab_size() const override { return file_.vocab_size(); }
+  void run(std::span<const int32_t> tokens) override { rows_->run(tokens); }
+  void load(const ScoreBlock& block, Context& context) override { rows_->load(block, context); }
+  RowDivergence against(int64_t i, std::span<const float> logits, int64_t target) const override {
+    return rows_->against(i, logits, target);
+  }
+
+ private:
+  FullReference file_;
+  std::unique_ptr<ReferenceRows> rows_;
+};
+
+/// Draws of a row depend on its place alone. The stream is this use of the generator.
+constexpr uint64_t kDrawStream = 0x636f6d70;
 
 }  // namespace
 
-void write_reference(const std::string& path, LogitsSource& reference, const TextWindows& windows,
-                     const std::string& tokenizer_hash, const std::string& text_hash, Context& context) {
-  const int64_t vocab = reference.vocab_size();
-  const ReferenceHeader header = reference_header(vocab, windows, tokenizer_hash, text_hash);
-  const std::vector<std::byte> head = encode_reference_header(header);
-  check_output(path, head.size() + header.rows * header.row_bytes());
-  StagedFile file(path);
-  file.append(head);
-  std::vector<float> logits;
-  std::vector<std::byte> rows;
-  walk_windows(
-      windows, vocab, "reference", context, [&](std::span<const int32_t> inputs) { reference.run(inputs); },
-      [&](const ScoreBlock& block) {
-        read_logits(reference, "the reference", block, context, logits);
-        const uint64_t bytes = header.row_bytes();
-        rows.resize(static_cast<size_t>(block.rows()) * bytes);
-        context.threads.parallel_for(block.rows(), [&](int64_t i) {
-          const std::span<const float> row(logits.data() + i * vocab, static_cast<size_t>(vocab));
-          encode_reference_row(row, block.targets[static_cast<size_t>(i)],
-                               rows.data() + static_cast<uint64_t>(i) * bytes);
-        });
-        file.append(rows);
-      });
-  file.commit();
+ReferenceHeader write_reference(const std::string& path, LogitsSource& reference, const TextWindows& windows,
+                                const std::string& tokenizer_hash, const std::string& text_hash, Context& context,
+                                uint64_t budget) {
+  ReferenceHeader header = reference_header(reference.vocab_size(), windows, tokenizer_hash, text_hash);
+  const uint64_t entries = budget > 0 ? entries_within(header, budget, path) : 0;
+  if (entries > 0) header = reference_header(reference.vocab_size(), windows, tokenizer_hash, text_hash, entries);
+  write_reference_rows(path, header, reference, windows, context,
+                       [&](const ScoreBlock& block, int64_t i, std::span<const float> logits, std::byte* out) {
+                         const int32_t target = block.targets[static_cast<size_t>(i)];
+                         if (entries == 0) return encode_reference_row(logits, target, out);
+                         const Rng rng(static_cast<uint64_t>(block.scored_before + i), kDrawStream);
+                         encode_compact_row(compact_row(logits, target, static_cast<int64_t>(entries), rng), header,
+                                            out);
+                       });
+  return header;
 }
 
 bool is_reference_file(const std::string& path) {
@@ -162,15 +99,16 @@ bool is_reference_file(const std::string& path) {
 
 std::unique_ptr<LogitsSource> open_reference(const std::string& path, const TextWindows& windows,
                                              const std::string& tokenizer_hash, const std::string& text_hash) {
-  std::shared_ptr<const MappedFile> file = MappedFile::open(path);
-  ReferenceHeader theirs = decode_reference_header(file->bytes(), path);
-  const ReferenceHeader ours = reference_header(static_cast<int64_t>(theirs.vocab), windows, tokenizer_hash, text_hash);
-  check_same(path, "tokenizer", ours.tokenizer_hash, theirs.tokenizer_hash);
-  check_same(path, "text", ours.text_hash, theirs.text_hash);
-  if (ours.windows_hash != theirs.windows_hash || ours.rows != theirs.rows || ours.windows != theirs.windows)
-    refuse("{}: made on other windows: {} ({}), asked for {} ({})", path, theirs.description, theirs.windows_hash,
-           ours.description, ours.windows_hash);
-  return std::make_unique<ReferenceFile>(std::move(file), std::move(theirs), windows);
+  StoredRows rows(path, windows, tokenizer_hash, text_hash);
+  if (rows.header().is_compact()) refuse("{}: is compact: it holds no logits", path);
+  return std::make_unique<FullReference>(std::move(rows));
+}
+
+std::unique_ptr<ReferenceRows> open_reference_rows(const std::string& path, const TextWindows& windows,
+                                                   const std::string& tokenizer_hash, const std::string& text_hash) {
+  StoredRows rows(path, windows, tokenizer_hash, text_hash);
+  if (rows.header().is_compact()) return std::make_unique<CompactReference>(std::move(rows));
+  return std::make_unique<FullRows>(std::move(rows));
 }
 
 }  // namespace bitloom

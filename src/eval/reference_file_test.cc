@@ -267,7 +267,7 @@ TEST(ReferenceFile, LyingHeadersAreRefused) {
     f.put(bytes);
     return message_of([&] { f.open(); }, ErrorKind::kRefused);
   };
-  EXPECT_THAT(with(8, uint32_t{2}), HasSubstr("version 2 (this program reads 1)"));
+  EXPECT_THAT(with(8, uint32_t{3}), HasSubstr("version 3 (this program reads 1 and 2)"));
   EXPECT_THAT(with(12, uint32_t{0}), HasSubstr("rows at offset 0"));
   EXPECT_THAT(with(12, ~uint32_t{0}), HasSubstr("rows at offset 4294967295"));
   EXPECT_THAT(with(16, uint64_t{0}), HasSubstr("vocabulary 0"));

@@ -13,7 +13,9 @@ namespace bitloom {
 namespace {
 
 constexpr uint32_t kLongestString = 4096;
-constexpr uint64_t kLargestVocab = uint64_t{1} << 31;  // token ids are int32
+constexpr uint64_t kLargestVocab = uint64_t{1} << 31;    // token ids are int32
+constexpr uint64_t kLargestCompact = uint64_t{1} << 24;  // ids of 3 bytes
+constexpr uint64_t kMostEntries = 65535;                 // counts are u16
 
 void put_bytes(std::vector<std::byte>& out, const void* data, size_t count) {
   const size_t at = out.size();
@@ -54,6 +56,14 @@ std::string hash_windows(const TextWindows& windows) {
   return sha256_hex(bytes);
 }
 
+uint64_t read_entries(ByteReader& reader, uint64_t vocab) {
+  const auto entries = reader.read<uint32_t>("entries of a row");
+  if (entries == 0 || entries > std::min(vocab, kMostEntries) || vocab > kLargestCompact)
+    refuse("{}: header says {} entries of a row for a vocabulary of {} (at most {} for at most {})", reader.file(),
+           entries, vocab, std::min(vocab, kMostEntries), kLargestCompact);
+  return entries;
+}
+
 void check_size(const ReferenceHeader& header, size_t file_bytes, const std::string& path) {
   if (header.vocab == 0 || header.vocab > kLargestVocab || header.rows == 0 || header.windows == 0)
     refuse("{}: header says vocabulary {}, {} windows, {} rows", path, header.vocab, header.windows, header.rows);
@@ -86,7 +96,7 @@ double encode_codes(std::span<const float> logits, const Top& top, double step, 
 }  // namespace
 
 ReferenceHeader reference_header(int64_t vocab, const TextWindows& windows, const std::string& tokenizer_hash,
-                                 const std::string& text_hash) {
+                                 const std::string& text_hash, uint64_t entries) {
   ReferenceHeader out;
   out.vocab = static_cast<uint64_t>(vocab);
   out.windows = windows.windows.size();
@@ -95,19 +105,38 @@ ReferenceHeader reference_header(int64_t vocab, const TextWindows& windows, cons
   out.text_hash = text_hash;
   out.windows_hash = hash_windows(windows);
   out.description = windows.description;
+  out.entries = entries;
+  out.data_offset = encode_reference_header(out).size();
   return out;
+}
+
+uint64_t entries_within(const ReferenceHeader& full, uint64_t budget, const std::string& path) {
+  if (full.file_bytes() <= budget) return 0;
+  if (full.vocab > kLargestCompact)
+    misuse("{}: a vocabulary of {} is kept in full only (compact files go up to {})", path, full.vocab,
+           kLargestCompact);
+  ReferenceHeader compact = full;
+  compact.entries = kLeastCompactEntries;
+  compact.data_offset = encode_reference_header(compact).size();
+  if (compact.file_bytes() > budget)
+    misuse("{}: {} bytes are too few for {} positions: at least {}", path, budget, full.rows, compact.file_bytes());
+  const uint64_t row = (budget - compact.data_offset) / compact.rows;
+  const uint64_t most = std::min<uint64_t>(kMostEntries, compact.vocab);
+  compact.entries = std::min(most, (row / 4 * 4 - 16) / (4 + compact.id_bytes()));
+  return compact.entries;
 }
 
 std::vector<std::byte> encode_reference_header(const ReferenceHeader& header) {
   std::vector<std::byte> out;
   put_bytes(out, kReferenceMagic, 8);
-  put(out, kReferenceVersion);
+  put(out, header.is_compact() ? kCompactVersion : kReferenceVersion);
   put(out, uint32_t{0});
   put(out, header.vocab);
   put(out, header.windows);
   put(out, header.rows);
   for (const std::string* text : {&header.tokenizer_hash, &header.text_hash, &header.windows_hash, &header.description})
     put_string(out, *text);
+  if (header.is_compact()) put(out, static_cast<uint32_t>(header.entries));
   out.resize((out.size() + 7) / 8 * 8);
   const auto offset = static_cast<uint32_t>(out.size());
   std::memcpy(out.data() + 12, &offset, sizeof offset);
@@ -120,8 +149,9 @@ ReferenceHeader decode_reference_header(std::span<const std::byte> file, const s
   ByteReader reader(file, path);
   reader.take(8, "magic");
   const auto version = reader.read<uint32_t>("version");
-  if (version != kReferenceVersion)
-    refuse("{}: reference file of version {} (this program reads {})", path, version, kReferenceVersion);
+  if (version != kReferenceVersion && version != kCompactVersion)
+    refuse("{}: reference file of version {} (this program reads {} and {})", path, version, kReferenceVersion,
+           kCompactVersion);
   ReferenceHeader out;
   out.data_offset = reader.read<uint32_t>("offset of the rows");
   out.vocab = reader.read<uint64_t>("vocabulary");
@@ -131,6 +161,7 @@ ReferenceHeader decode_reference_header(std::span<const std::byte> file, const s
   out.text_hash = get_string(reader, "text hash");
   out.windows_hash = get_string(reader, "windows hash");
   out.description = get_string(reader, "description");
+  if (version == kCompactVersion) out.entries = read_entries(reader, out.vocab);
   if (out.data_offset != (reader.position() + 7) / 8 * 8)
     refuse("{}: rows at offset {}, after a header of {} bytes", path, out.data_offset, reader.position());
   if (out.data_offset > file.size())
@@ -169,6 +200,51 @@ bool decode_reference_row(const std::byte* row, int64_t target, std::span<float>
   const auto t = static_cast<size_t>(target);
   if (log_probs[t] < scalars.top - kReferenceBelow / 2) log_probs[t] = scalars.target;
   return true;
+}
+
+void encode_compact_row(const CompactRow& row, const ReferenceHeader& header, std::byte* out) {
+  std::memset(out, 0, header.row_bytes());
+  const float scalars[2] = {row.log_target, row.log_tail};
+  const auto counts = {static_cast<uint16_t>(row.certain.size()), static_cast<uint16_t>(row.drawn.size())};
+  std::memcpy(out, scalars, sizeof scalars);
+  std::memcpy(out + 8, &row.top, 4);
+  std::memcpy(out + 12, counts.begin(), 4);
+  std::byte* values = out + 16;
+  std::byte* ids = values + 4 * header.entries;
+  for (const std::vector<CompactRow::Entry>* entries : {&row.certain, &row.drawn})
+    for (const CompactRow::Entry& entry : *entries) {
+      std::memcpy(values, &entry.log_p, 4);
+      std::memcpy(ids, &entry.token, header.id_bytes());
+      values += 4;
+      ids += header.id_bytes();
+    }
+}
+
+bool decode_compact_row(const std::byte* in, const ReferenceHeader& header, CompactRow& row) {
+  const auto is_log_p = [](float x) { return std::isfinite(x) && x <= 1e-5f; };
+  uint16_t counts[2];
+  std::memcpy(&row.log_target, in, 4);
+  std::memcpy(&row.log_tail, in + 4, 4);
+  std::memcpy(&row.top, in + 8, 4);
+  std::memcpy(counts, in + 12, 4);
+  if (!is_log_p(row.log_target) || !is_log_p(row.log_tail)) return false;
+  if (row.top < 0 || static_cast<uint64_t>(row.top) >= header.vocab) return false;
+  // One draw alone has no spread; what lies in the tail only is in no file that was written here.
+  if (counts[0] == 0 || counts[1] == 1 || uint64_t{counts[0]} + counts[1] > header.entries) return false;
+  const std::byte* values = in + 16;
+  const std::byte* ids = values + 4 * header.entries;
+  std::vector<CompactRow::Entry> entries(counts[0] + size_t{counts[1]});
+  for (CompactRow::Entry& entry : entries) {
+    std::memcpy(&entry.log_p, values, 4);
+    std::memcpy(&entry.token, ids, header.id_bytes());
+    if (!is_log_p(entry.log_p) || static_cast<uint64_t>(entry.token) >= header.vocab) return false;
+    values += 4;
+    ids += header.id_bytes();
+  }
+  row.certain.assign(entries.begin(), entries.begin() + counts[0]);
+  row.drawn.assign(entries.begin() + counts[0], entries.end());
+  return std::adjacent_find(row.certain.begin(), row.certain.end(),
+                            [](const auto& a, const auto& b) { return a.token >= b.token; }) == row.certain.end();
 }
 
 }  // namespace bitloom

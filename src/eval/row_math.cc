@@ -27,6 +27,21 @@ double row_nll(std::span<const float> row, int64_t target) {
   return std::log(z) + (top - row[static_cast<size_t>(target)]);
 }
 
+Candidates candidates_of(std::span<const float> row, double log_z) {
+  std::array<Top, Candidates().size()> best;
+  size_t count = 0;
+  for (size_t v = 0; v < row.size(); ++v) {
+    if (count == best.size() && row[v] <= best.back().value) continue;
+    size_t at = count < best.size() ? count++ : count - 1;
+    for (; at > 0 && best[at - 1].value < row[v]; --at) best[at] = best[at - 1];
+    best[at] = {row[v], static_cast<int64_t>(v)};
+  }
+  Candidates out;
+  for (size_t i = 0; i < count; ++i)
+    out[i] = {static_cast<int32_t>(best[i].index), static_cast<float>(static_cast<double>(best[i].value) - log_z)};
+  return out;
+}
+
 RowDivergence row_divergence(std::span<const float> p, std::span<const float> q, int64_t target) {
   assert(p.size() == q.size());
   const Top top_p = top_of(p), top_q = top_of(q);
@@ -41,10 +56,12 @@ RowDivergence row_divergence(std::span<const float> p, std::span<const float> q,
   const double log_p = std::log(z_p), log_q = std::log(z_q);
   const auto t = static_cast<size_t>(target);
   RowDivergence out;
-  out.kl = std::max(0.0, weighted / z_p + log_q - log_p);
+  out.kl = out.kl_certain = std::max(0.0, weighted / z_p + log_q - log_p);
   out.nll_p = log_p + (static_cast<double>(top_p.value) - p[t]);
   out.nll_q = log_q + (static_cast<double>(top_q.value) - q[t]);
   out.same_top = top_p.index == top_q.index;
+  out.p = candidates_of(p, top_p.value + log_p);
+  out.q = candidates_of(q, top_q.value + log_q);
   return out;
 }
 

@@ -10,20 +10,6 @@
 namespace bitloom {
 namespace {
 
-/// Ends the task also when a model throws.
-class ProgressTask {
- public:
-  ProgressTask(Progress& progress, const std::string& label, int64_t total) : progress_(progress) {
-    progress_.begin(label, total);
-  }
-  ~ProgressTask() { progress_.end(); }
-  ProgressTask(const ProgressTask&) = delete;
-  ProgressTask& operator=(const ProgressTask&) = delete;
-
- private:
-  Progress& progress_;
-};
-
 /// Checks the windows before hours of work, and counts the tokens to run.
 int64_t tokens_to_run(const TextWindows& windows, int64_t vocab) {
   if (windows.scored_tokens <= 0) misuse("nothing to score: no windows");

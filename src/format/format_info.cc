@@ -48,6 +48,7 @@ std::string special_codes(const std::vector<CodeInfo>& codes) {
 std::vector<CodeInfo> code_table(const Format& format) {
   const Grid grid = grid_of(format);
   std::vector<CodeInfo> codes;
+  codes.reserve(size_t{1} << grid.bits);
   for (int code = 0; code < 1 << grid.bits; ++code) {
     codes.push_back({code, binary(format, code), grid.decode[static_cast<size_t>(code)], meaning(format, code, grid)});
   }

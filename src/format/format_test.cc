@@ -50,12 +50,14 @@ TEST(Format, TablesOfThreeToSixBits) {
                                 .875f, 1.0f,   1.25f, 1.5f,   1.75f, 2.0f,   2.5f,  3.0f,   3.5f,  4.0f,  5.0f,
                                 6.0f,  7.0f,   8.0f,  10.0f,  12.0f, 14.0f,  16.0f, 20.0f,  24.0f, 28.0f}));
   std::vector<float> uniform;
+  uniform.reserve(32);
   for (int i = 0; i < 32; ++i) uniform.push_back(static_cast<float>(i) * 0.125f);
   EXPECT_THAT(magnitudes("e1m4"), ElementsAreArray(uniform));
 }
 
 TEST(Format, TableOfE4M3Fn) {
   std::vector<float> expected;
+  expected.reserve(128);
   for (int i = 0; i < 8; ++i) expected.push_back(static_cast<float>(i) * 0x1p-9f);
   for (const float first :
        {.015625f, .03125f, .0625f, .125f, .25f, .5f, 1.0f, 2.0f, 4.0f, 8.0f, 16.0f, 32.0f, 64.0f, 128.0f, 256.0f}) {

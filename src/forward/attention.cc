@@ -13,40 +13,78 @@ namespace {
 // to pay in sgemm, small enough for a tile of 2048 keys (1 MiB) to stay in the second-level cache.
 constexpr int64_t kTileRows = 128;
 
+// Rows of keys and values at consecutive positions.
+struct KeyRun {
+  const HeadView* k;
+  const HeadView* v;
+  int64_t first_row, rows;
+};
+
+// Queries at consecutive rows, at the last positions of what the runs hold.
+struct Sequence {
+  int64_t first_query, queries;
+  int64_t keys = 0;
+  std::vector<KeyRun> runs = {};
+
+  void add(const KeyRun& run) { runs.push_back(run), keys += run.rows; }
+};
+
+std::vector<Sequence> sequences_of(const AttentionCall& call) {
+  std::vector<Sequence> result;
+  if (call.branches.empty()) {
+    for (int64_t s = 0; s < call.batch; ++s) {
+      result.push_back({s * call.queries, call.queries});
+      result.back().add({&call.k, &call.v, s * call.keys, call.keys});
+    }
+  }
+  for (const AttentionBranch& branch : call.branches) {
+    Sequence sequence{branch.first_row, branch.rows};
+    if (branch.parent >= 0) {
+      sequence.runs = result[static_cast<size_t>(branch.parent)].runs;
+      sequence.keys = result[static_cast<size_t>(branch.parent)].keys;
+    } else if (call.prefix > 0) {
+      sequence.add({&call.prefix_k, &call.prefix_v, 0, call.prefix});
+    }
+    sequence.add({&call.k, &call.v, branch.first_row, branch.rows});
+    result.push_back(std::move(sequence));
+  }
+  return result;
+}
+
 // One tile: queries [begin, end) of one sequence, for all heads of one key head. They see keys [first_key, last_key).
 struct Tile {
-  int64_t sequence, kv_head, begin, end, first_key, last_key;
-};
+  const Sequence* sequence;
+  int64_t begin, end, first_key, last_key;
+  int64_t kv_head = 0;
 
-struct Shape {
-  int64_t group, tile_queries, tiles;  // query heads per key head; queries per tile; tiles per sequence
+  int64_t position(int64_t query) const { return sequence->keys - sequence->queries + query; }
 };
-
-Shape shape_of(const AttentionCall& call) {
-  const int64_t group = call.heads / call.kv_heads;
-  const int64_t queries = std::clamp<int64_t>(kTileRows / group, 1, std::max<int64_t>(call.queries, 1));
-  return {group, queries, (call.queries + queries - 1) / queries};
-}
 
 // First key that the query at `position` sees.
 int64_t first_visible(const AttentionCall& call, int64_t position) {
   return call.window > 0 ? std::max<int64_t>(0, position - call.window + 1) : 0;
 }
 
-// Tiles are numbered so that the longest (last) queries start first: the threads then finish together.
-Tile tile_at(const AttentionCall& call, const Shape& shape, int64_t index) {
-  const int64_t pairs = call.batch * call.kv_heads;
-  const int64_t t = shape.tiles - 1 - index / pairs, pair = index % pairs;
-  const int64_t begin = t * shape.tile_queries, end = std::min(call.queries, begin + shape.tile_queries);
-  const int64_t offset = call.keys - call.queries;
-  return {pair / call.kv_heads, pair % call.kv_heads, begin, end, first_visible(call, offset + begin), offset + end};
+// The longest (last) queries first: the threads then finish together.
+std::vector<Tile> tiles_of(const AttentionCall& call, const std::vector<Sequence>& sequences) {
+  std::vector<Tile> tiles;
+  const int64_t step = std::max<int64_t>(1, kTileRows / (call.heads / call.kv_heads));
+  for (const Sequence& sequence : sequences) {
+    for (int64_t begin = 0; begin < sequence.queries; begin += step) {
+      const int64_t end = std::min(sequence.queries, begin + step), offset = sequence.keys - sequence.queries;
+      tiles.push_back({&sequence, begin, end, first_visible(call, offset + begin), offset + end});
+    }
+  }
+  std::stable_sort(tiles.begin(), tiles.end(), [](const Tile& a, const Tile& b) { return a.last_key > b.last_key; });
+  return tiles;
 }
 
 // Row g * (end - begin) + i of the tile is query begin + i of the g-th head of the group.
-void gather_queries(const AttentionCall& call, const Shape& shape, const Tile& tile, float* out) {
-  for (int64_t g = 0; g < shape.group; ++g) {
+void gather_queries(const AttentionCall& call, const Tile& tile, float* out) {
+  const int64_t group = call.heads / call.kv_heads;
+  for (int64_t g = 0; g < group; ++g) {
     for (int64_t i = tile.begin; i < tile.end; ++i, out += call.head_dim) {
-      const float* q = call.q.at(tile.sequence * call.queries + i, tile.kv_head * shape.group + g);
+      const float* q = call.q.at(tile.sequence->first_query + i, tile.kv_head * group + g);
       std::copy_n(q, call.head_dim, out);
     }
   }
@@ -54,7 +92,7 @@ void gather_queries(const AttentionCall& call, const Shape& shape, const Tile& t
 
 // Scores to unnormalised probabilities, keys that the query does not see to 0. Returns the sum of the row.
 float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, float* row) {
-  const int64_t position = call.keys - call.queries + query;
+  const int64_t position = tile.position(query);
   const int64_t low = first_visible(call, position) - tile.first_key, high = position + 1 - tile.first_key;
   if (call.softcap > 0.0f) soft_cap(call.softcap, row + low, high - low);
   const float total = exp_shifted(row + low, high - low);
@@ -63,11 +101,11 @@ float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, f
   return total;
 }
 
-void scatter_outputs(const AttentionCall& call, const Shape& shape, const Tile& tile, const float* values,
-                     const float* totals) {
-  for (int64_t g = 0; g < shape.group; ++g) {
+void scatter_outputs(const AttentionCall& call, const Tile& tile, const float* values, const float* totals) {
+  const int64_t group = call.heads / call.kv_heads;
+  for (int64_t g = 0; g < group; ++g) {
     for (int64_t i = tile.begin; i < tile.end; ++i, values += call.head_dim, ++totals) {
-      const int64_t row = tile.sequence * call.queries + i, head = tile.kv_head * shape.group + g;
+      const int64_t row = tile.sequence->first_query + i, head = tile.kv_head * group + g;
       float* out = call.out + (row * call.heads + head) * call.head_dim;
       const float inverse = 1.0f / *totals;
       for (int64_t c = 0; c < call.head_dim; ++c) out[c] = values[c] * inverse;
@@ -75,40 +113,64 @@ void scatter_outputs(const AttentionCall& call, const Shape& shape, const Tile& 
   }
 }
 
-int64_t scratch_size(const AttentionCall& call, const Shape& shape) {
-  return shape.group * shape.tile_queries * (call.keys + 2 * call.head_dim + 1);
+// body(run, its first row that the tile sees, the column of that row's key in the tile, rows seen)
+template <typename Body>
+void for_runs(const Tile& tile, const Body& body) {
+  int64_t position = 0;
+  for (const KeyRun& run : tile.sequence->runs) {
+    const int64_t low = std::max(position, tile.first_key), high = std::min(position + run.rows, tile.last_key);
+    if (low < high) body(run, run.first_row + low - position, low - tile.first_key, high - low);
+    position += run.rows;
+  }
 }
 
-void run_tile(const AttentionCall& call, const Shape& shape, const Tile& tile, float* scratch) {
-  const int64_t queries = tile.end - tile.begin, rows = shape.group * queries, dim = call.head_dim;
-  const int64_t keys = tile.last_key - tile.first_key, first = tile.sequence * call.keys + tile.first_key;
+int64_t scratch_size(const AttentionCall& call, const std::vector<Tile>& tiles) {
+  int64_t largest = 0;
+  for (const Tile& tile : tiles) {
+    const int64_t rows = call.heads / call.kv_heads * (tile.end - tile.begin);
+    largest = std::max(largest, rows * (tile.last_key - tile.first_key + 2 * call.head_dim + 1));
+  }
+  return largest;
+}
+
+void run_tile(const AttentionCall& call, const Tile& tile, float* scratch) {
+  const int64_t queries = tile.end - tile.begin, rows = call.heads / call.kv_heads * queries, dim = call.head_dim;
+  const int64_t keys = tile.last_key - tile.first_key, head = tile.kv_head;
   float* gathered = scratch;              // [rows, dim]
   float* values = gathered + rows * dim;  // [rows, dim]
   float* totals = values + rows * dim;    // [rows]
   float* scores = totals + rows;          // [rows, keys]
-  gather_queries(call, shape, tile, gathered);
-  sgemm(Transpose::kNo, Transpose::kYes, rows, keys, dim, call.scale, gathered, dim, call.k.at(first, tile.kv_head),
-        call.k.row_stride, 0.0f, scores, keys);
+  gather_queries(call, tile, gathered);
+  for_runs(tile, [&](const KeyRun& run, int64_t row, int64_t column, int64_t count) {
+    sgemm(Transpose::kNo, Transpose::kYes, rows, count, dim, call.scale, gathered, dim, run.k->at(row, head),
+          run.k->row_stride, 0.0f, scores + column, keys);
+  });
   for (int64_t row = 0; row < rows; ++row) {
     totals[row] = mask_and_exp(call, tile, tile.begin + row % queries, scores + row * keys);
   }
-  sgemm(Transpose::kNo, Transpose::kNo, rows, dim, keys, 1.0f, scores, keys, call.v.at(first, tile.kv_head),
-        call.v.row_stride, 0.0f, values, dim);
-  scatter_outputs(call, shape, tile, values, totals);
+  for_runs(tile, [&](const KeyRun& run, int64_t row, int64_t column, int64_t count) {
+    sgemm(Transpose::kNo, Transpose::kNo, rows, dim, count, 1.0f, scores + column, keys, run.v->at(row, head),
+          run.v->row_stride, column == 0 ? 0.0f : 1.0f, values, dim);
+  });
+  scatter_outputs(call, tile, values, totals);
 }
 
 }  // namespace
 
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads) {
   assert(call.heads % call.kv_heads == 0 && call.queries <= call.keys);
-  const Shape shape = shape_of(call);
-  const size_t needed = static_cast<size_t>(scratch_size(call, shape));
+  const std::vector<Sequence> sequences = sequences_of(call);
+  const std::vector<Tile> tiles = tiles_of(call, sequences);
+  const size_t needed = static_cast<size_t>(scratch_size(call, tiles));
   scratch.per_thread.resize(static_cast<size_t>(threads.thread_count()));
   for (std::vector<float>& buffer : scratch.per_thread) {
     if (buffer.size() < needed) buffer.resize(needed);
   }
-  threads.parallel_for_thread(call.batch * call.kv_heads * shape.tiles, [&](int64_t index, int thread) {
-    run_tile(call, shape, tile_at(call, shape, index), scratch.per_thread[static_cast<size_t>(thread)].data());
+  const int64_t pairs = static_cast<int64_t>(tiles.size()) * call.kv_heads;
+  threads.parallel_for_thread(pairs, [&](int64_t index, int thread) {
+    Tile tile = tiles[static_cast<size_t>(index / call.kv_heads)];
+    tile.kv_head = index % call.kv_heads;
+    run_tile(call, tile, scratch.per_thread[static_cast<size_t>(thread)].data());
   });
 }
 

@@ -35,18 +35,26 @@ struct BlockRunner::Run {
 
 namespace {
 
+HeadView rows_of_cache(const Attention& attention, float* cache) {
+  return {cache, attention.kv_heads * attention.head_dim, attention.head_dim};
+}
+
 // Appends the pass's keys or values to the cache and gives the view of all of them.
 HeadView cached(const HeadView& fresh, const Pass& pass, const Attention& attention, float* cache) {
-  const int64_t dim = attention.head_dim, width = attention.kv_heads * dim;
+  const HeadView all = rows_of_cache(attention, cache);
   for (int64_t row = 0; row < pass.length; ++row) {
     for (int64_t head = 0; head < attention.kv_heads; ++head) {
-      std::copy_n(fresh.at(row, head), dim, cache + (pass.start + row) * width + head * dim);
+      std::copy_n(fresh.at(row, head), attention.head_dim, all.at(pass.start + row, head));
     }
   }
-  return {cache, width, dim};
+  return all;
 }
 
 }  // namespace
+
+int64_t Pass::reach() const {
+  return positions.empty() ? start + length : *std::max_element(positions.begin(), positions.end()) + 1;
+}
 
 BlockRunner::BlockRunner(const Graph& graph, int index, const BlockWeights& weights, const RopeTable* rope)
     : block_(graph.blocks[static_cast<size_t>(index)]),
@@ -159,13 +167,18 @@ void BlockRunner::attend(const Run& run, const float* x) const {
   }
   place_heads(run, views.q, spec.heads, weights_.q_norm);
   place_heads(run, views.k, spec.kv_heads, weights_.k_norm);
+  AttentionCall call;
   if (!pass.cache.empty()) {
     const CacheRows& cache = pass.cache[static_cast<size_t>(index_)];
-    views.k = cached(views.k, pass, spec, cache.keys);
-    views.v = cached(views.v, pass, spec, cache.values);
+    if (pass.branches.empty()) {
+      views.k = cached(views.k, pass, spec, cache.keys);
+      views.v = cached(views.v, pass, spec, cache.values);
+    } else {
+      call.prefix_k = rows_of_cache(spec, cache.keys), call.prefix_v = rows_of_cache(spec, cache.values);
+    }
   }
-  AttentionCall call;
   call.q = views.q, call.k = views.k, call.v = views.v;
+  call.branches = pass.branches, call.prefix = pass.start;
   call.batch = pass.batch, call.queries = pass.length, call.keys = pass.start + pass.length;
   call.heads = spec.heads, call.kv_heads = spec.kv_heads, call.head_dim = spec.head_dim;
   call.scale = spec.scale, call.softcap = spec.softcap, call.window = spec.window;

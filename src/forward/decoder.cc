@@ -36,9 +36,9 @@ Decoder::State::State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool
 
 std::span<const float> Decoder::State::run(std::span<const int32_t> tokens, const Pass& pass) {
   const int64_t rows = pass.rows();
-  check_tokens(*checkpoint, weights, tokens, pass.start + pass.length);
+  check_tokens(*checkpoint, weights, tokens, pass.reach());
   work.reserve(graph, rows);
-  for (RopeTable& rope : ropes) rope.reach(pass.start + pass.length);
+  for (RopeTable& rope : ropes) rope.reach(pass.reach());
   embed_tokens(graph, weights, tokens, pass, work, threads);
   for (const BlockRunner& block : blocks) block.run(pass, work, threads);
   if (weights.final_norm.present()) {
@@ -71,7 +71,7 @@ std::span<const float> Decoder::forward(std::span<const int32_t> tokens, int64_t
 std::span<const float> Decoder::step(std::span<const int32_t> tokens, KvCache& cache) {
   Pass pass;
   pass.length = static_cast<int64_t>(tokens.size()), pass.start = cache.size_;
-  const int64_t filled = pass.start + pass.length;
+  const int64_t filled = pass.reach();
   if (filled > cache.capacity_) {
     refuse("{}: {} tokens do not fit the cache, which holds {} of {}", state_->checkpoint->path(), pass.length,
            pass.start, cache.capacity_);
@@ -86,6 +86,27 @@ std::span<const float> Decoder::step(std::span<const int32_t> tokens, KvCache& c
   const std::span<const float> hidden = state_->run(tokens, pass);
   cache.size_ = filled;
   return hidden;
+}
+
+std::span<const float> Decoder::branches(std::span<const Branch> branches, KvCache& prefix) {
+  Pass pass;
+  pass.start = prefix.size_;
+  std::vector<int32_t> tokens;
+  std::vector<int64_t> ends;  // position after each branch
+  for (const Branch& branch : branches) {
+    assert(branch.parent < static_cast<int64_t>(ends.size()));
+    const auto rows = static_cast<int64_t>(branch.tokens.size());
+    const int64_t start = branch.parent < 0 ? prefix.size_ : ends[static_cast<size_t>(branch.parent)];
+    pass.branches.push_back({pass.length, rows, branch.parent});
+    for (int64_t i = 0; i < rows; ++i) pass.positions.push_back(start + i);
+    tokens.insert(tokens.end(), branch.tokens.begin(), branch.tokens.end());
+    ends.push_back(start + rows);
+    pass.length += rows;
+  }
+  if (tokens.empty()) return {};
+  for (size_t i = 0; i < prefix.keys_.size(); ++i)
+    pass.cache.push_back({prefix.keys_[i].data(), prefix.values_[i].data()});
+  return state_->run(tokens, pass);
 }
 
 void Decoder::logits(std::span<const float> hidden, int64_t rows, float* out) const {

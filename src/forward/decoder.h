@@ -44,6 +44,12 @@ class KvCache {
   std::vector<std::vector<float>> keys_, values_;  // per block [capacity, width]
 };
 
+/// Tokens that continue another branch of a pass, or what a cache holds.
+struct Branch {
+  std::span<const int32_t> tokens;
+  int64_t parent = -1;  // an earlier branch; -1: the cache
+};
+
 class Decoder {
  public:
   Decoder(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads);
@@ -60,6 +66,10 @@ class Decoder {
 
   /// Appends `tokens` (one or many) to the cache and returns the hidden states of those tokens [tokens, width].
   std::span<const float> step(std::span<const int32_t> tokens, KvCache& cache);
+
+  /// Hidden states [tokens of all branches, width], branch after branch, of a tree that grows out of what the cache
+  /// holds (nothing, in a fresh one). One pass; the cache stays as it is. Error(kRefused) as forward().
+  std::span<const float> branches(std::span<const Branch> branches, KvCache& prefix);
 
   /// Width of the rows that forward() and step() return.
   int64_t hidden_width() const;

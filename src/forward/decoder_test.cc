@@ -167,6 +167,45 @@ TEST_P(GoldenModel, BatchEqualsSingleRuns) {
   }
 }
 
+// A tree over one text: pieces that continue each other, and side branches that must not be seen.
+TEST_P(GoldenModel, BranchesEqualWholeSequences) {
+  const Golden golden = golden_of(model());
+  Decoder decoder(Checkpoint::open(directory(model())), threads_);
+  const std::span<const int32_t> text = golden.sequence(0), other = golden.sequence(1);
+  for (const size_t cached : {0u, 1u, 13u}) {
+    KvCache prefix(decoder.graph(), golden.length);
+    decoder.step(text.first(cached), prefix);
+    const std::vector<Branch> tree = {
+        {text.subspan(cached, 5), -1},     // the text
+        {other.first(9), -1},              // beside it
+        {other.subspan(5, 2), 0},          // leaves the text after the first piece
+        {text.subspan(cached + 5, 1), 0},  // the text goes on
+        {text.subspan(cached + 6), 3},     // to its end
+        {{}, 4},                           // nothing
+        {text.subspan(cached + 6, 3), 3},  // the same again
+    };
+    const std::vector<float> rows = logits_of(decoder, decoder.branches(tree, prefix));
+    EXPECT_EQ(prefix.size(), static_cast<int64_t>(cached));
+    size_t at = 0;
+    for (size_t b = 0; b < tree.size(); ++b) {
+      // The branch's path from the root, and what the last rows of that whole sequence are.
+      std::vector<int32_t> path(tree[b].tokens.begin(), tree[b].tokens.end());
+      for (int64_t p = tree[b].parent; p >= 0; p = tree[static_cast<size_t>(p)].parent) {
+        const std::span<const int32_t> before = tree[static_cast<size_t>(p)].tokens;
+        path.insert(path.begin(), before.begin(), before.end());
+      }
+      path.insert(path.begin(), text.begin(), text.begin() + static_cast<int64_t>(cached));
+      const std::vector<float> whole = logits_of(decoder, decoder.forward(path, 1, static_cast<int64_t>(path.size())));
+      const size_t count = tree[b].tokens.size() * static_cast<size_t>(golden.vocab);
+      EXPECT_LE(max_difference(std::span(rows).subspan(at, count), std::span(whole).last(count)),
+                kReordered * golden.range())
+          << "branch " << b << " after " << cached;
+      at += count;
+    }
+    EXPECT_EQ(at, rows.size());
+  }
+}
+
 TEST_P(GoldenModel, AnyNumberOfThreadsGivesTheSameBytes) {
   const Golden golden = golden_of(model());
   std::vector<std::vector<float>> results;
@@ -175,6 +214,12 @@ TEST_P(GoldenModel, AnyNumberOfThreadsGivesTheSameBytes) {
     Decoder decoder(Checkpoint::open(directory(model())), threads);
     results.push_back(whole(decoder, golden));
     const std::vector<float> steps = in_pieces(decoder, golden.sequence(1), {5, 1});
+    KvCache empty(decoder.graph(), 0);
+    const std::vector<Branch> tree = {{golden.sequence(0), -1}, {golden.sequence(1), 0}, {golden.sequence(1), -1}};
+    if (decoder.graph().max_positions >= 2 * golden.length) {
+      const std::vector<float> branches = logits_of(decoder, decoder.branches(tree, empty));
+      results.back().insert(results.back().end(), branches.begin(), branches.end());
+    }
     results.back().insert(results.back().end(), steps.begin(), steps.end());
   }
   EXPECT_EQ(results[0], results[1]);
@@ -308,6 +353,18 @@ TEST_F(DecoderTest, RefusesMoreThanTheLearnedPositions) {
     expect_refused([&] { decoder.step(std::span(tokens).first(5), cache); }, {"65 tokens is too long"});
     EXPECT_EQ(cache.size(), 60);
   }
+}
+
+TEST_F(DecoderTest, RefusesBranchesBeyondTheLearnedPositions) {
+  Decoder decoder(Checkpoint::open(directory("gpt2")), threads_);
+  const std::vector<int32_t> tokens(40, 3);
+  KvCache cache(decoder.graph(), 64);
+  decoder.step(std::span(tokens).first(20), cache);
+  const std::vector<Branch> deep = {{std::span(tokens).first(20), -1}, {std::span(tokens).first(25), 0}};
+  expect_refused([&] { decoder.branches(deep, cache); }, {"65 tokens is too long", "learned positions for 64"});
+  const std::vector<Branch> wide = {{std::span(tokens), -1}, {std::span(tokens), -1}};
+  EXPECT_EQ(decoder.branches(wide, cache).size(), 80u * 32);
+  EXPECT_TRUE(decoder.branches({}, cache).empty());
 }
 
 TEST_F(DecoderTest, RefusesMoreThanTheCacheHolds) {

@@ -5,21 +5,15 @@
 
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "base/test_data.h"
 #include "io/hash.h"
 
 namespace bitloom::testing {
-
-inline void write_file(const std::string& path, std::string_view bytes) {
-  std::ofstream out(path, std::ios::binary);
-  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  ASSERT_TRUE(out.flush().good()) << path;
-}
 
 /// Message of the Error that `body` throws; fails the test when it throws none or one of another kind.
 template <typename Body>

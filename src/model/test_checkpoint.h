@@ -1,20 +1,16 @@
 #pragma once
 // For tests only: small checkpoint directories.
 
-#include <fstream>
 #include <numeric>
 #include <string>
 #include <vector>
 
+#include "base/test_data.h"
 #include "io/safetensors.h"
 #include "model/graph.h"
 #include "model/test_names.h"
 
 namespace bitloom::testing {
-
-inline void write_file(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
 
 /// Tensors of a directory under construction.
 class TinyCheckpoint {

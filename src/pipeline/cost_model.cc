@@ -350,16 +350,33 @@ MachineRates measure_rates(ThreadPool& threads, int64_t width) {
   return rates;
 }
 
+namespace {
+
+/// A probe of `width` channels is worth its time in walks that take at least so many seconds, of models that have such
+/// layers: some milliseconds, two seconds, ten seconds. Wider layers come closer to what the processor can do.
+struct RateProbe {
+  double walk_seconds;
+  int64_t width;
+};
+constexpr RateProbe kRateProbes[] = {{0, 128}, {20, 1024}, {600, 4096}};
+
+}  // namespace
+
 WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, const MachineRates& rates,
                       ThreadPool& threads) {
   return Predictor(task, chunks, rates, threads).predict();
 }
 
 WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, ThreadPool& threads) {
-  constexpr int64_t kShort = 128;
-  WalkCost cost = predict_walk(task, chunks, measure_rates(threads, kShort), threads);
-  if (cost.seconds < kLongWalk) return cost;
-  return predict_walk(task, chunks, measure_rates(threads), threads);
+  const Graph& graph = task.model->graph();
+  int64_t widest = 0;
+  for (const Site& site : linear_sites(graph)) widest = std::max(widest, site.linear->in);
+  WalkCost cost;
+  for (const RateProbe& probe : kRateProbes) {
+    if (cost.seconds < probe.walk_seconds || (probe.walk_seconds > 0 && widest < probe.width / 2)) continue;
+    cost = predict_walk(task, chunks, measure_rates(threads, probe.width), threads);
+  }
+  return cost;
 }
 
 }  // namespace bitloom

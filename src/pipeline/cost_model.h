@@ -25,8 +25,7 @@ struct MachineRates {
   double feedback = 0;  // of the column loop: rows d^2
   double rounding = 0;  // weights per second of rounding to nearest
 };
-/// On a layer of `width` channels and as many tokens: 1024 is like a real one and takes about two seconds, 128 some
-/// milliseconds, and gives less than what long loops reach.
+/// On a layer of `width` channels and as many tokens.
 MachineRates measure_rates(ThreadPool& threads, int64_t width = 1024);
 
 /// Bytes of this process that are in memory now, mapped files left out.
@@ -35,8 +34,7 @@ int64_t private_resident_bytes();
 /// With options->memory set, activations go to a file when they must. Nothing is refused here.
 WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, const MachineRates& rates,
                       ThreadPool& threads);
-/// With rates measured here: shortly, and at length when that says that the walk takes kLongWalk seconds.
+/// With rates measured here, as wide and as long as the walk is worth it.
 WalkCost predict_walk(const WalkTask& task, const std::vector<SequenceChunk>& chunks, ThreadPool& threads);
-inline constexpr double kLongWalk = 20;
 
 }  // namespace bitloom

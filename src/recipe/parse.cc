@@ -1,13 +1,8 @@
-#include <yaml-cpp/yaml.h>
-
-#include <algorithm>
 #include <filesystem>
 #include <set>
-#include <span>
-#include <type_traits>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "io/yaml_reader.h"
 #include "recipe/check.h"
 #include "recipe/parts.h"
 #include "recipe/recipe.h"
@@ -16,54 +11,12 @@ namespace bitloom {
 namespace {
 
 constexpr int kVersion = 1;
-// Far beyond any sensible recipe: bounds the work on a file that is none.
-constexpr size_t kMaxBytes = 1 << 20;
-constexpr size_t kMaxSteps = 1000;
+constexpr size_t kMaxSteps = 1000;  // far beyond any sensible recipe: bounds the work on a file that is none
 
-/// One document being read; makes messages with "file:line:column".
-class Reader {
+/// The nodes of a recipe as values.
+class Reader : public YamlReader {
  public:
-  explicit Reader(std::string origin) : origin_(std::move(origin)) {}
-
-  [[noreturn]] void reject(const YAML::Mark& mark, const std::string& message) const {
-    // An unset mark (an empty document) counts as the start of the file.
-    misuse("{}:{}:{}: {}", origin_, std::max(mark.line, 0) + 1, std::max(mark.column, 0) + 1, message);
-  }
-
-  /// Refuses a node that is no map, an unknown key and a repeated key.
-  void check_keys(const YAML::Node& node, const std::string& what, std::span<const std::string> allowed) const {
-    if (!node.IsMap())
-      reject(node.Mark(), fmt::format("{} must be a map with the keys {}", what, fmt::join(allowed, ", ")));
-    std::set<std::string> seen;
-    for (const auto& entry : node) {
-      const std::string key = text(entry.first, "a key");
-      if (std::find(allowed.begin(), allowed.end(), key) == allowed.end()) {
-        reject(entry.first.Mark(), fmt::format("unknown key '{}' in {}{}; allowed: {}", key, what,
-                                               did_you_mean(key, allowed), fmt::join(allowed, ", ")));
-      }
-      if (!seen.insert(key).second) reject(entry.first.Mark(), fmt::format("key '{}' is given twice in {}", key, what));
-    }
-  }
-
-  std::string text(const YAML::Node& node, const std::string& what) const {
-    if (!node.IsScalar()) reject(node.Mark(), fmt::format("{} must be a text, found {}", what, kind_of(node)));
-    return node.Scalar();
-  }
-
-  /// A list of patterns, or a single one.
-  std::vector<std::string> patterns(const YAML::Node& node, const std::string& what) const {
-    std::vector<std::string> result;
-    if (node.IsScalar()) {
-      result.push_back(node.Scalar());
-    } else if (node.IsSequence()) {
-      for (const YAML::Node& item : node) result.push_back(text(item, fmt::format("each of '{}'", what)));
-    } else {
-      reject(node.Mark(), fmt::format("'{}' must be a list of patterns, found {}", what, kind_of(node)));
-    }
-    const bool blank = std::any_of(result.begin(), result.end(), [](const std::string& p) { return p.empty(); });
-    if (result.empty() || blank) reject(node.Mark(), fmt::format("'{}' holds no pattern, or an empty one", what));
-    return result;
-  }
+  explicit Reader(const std::string& origin) : YamlReader(origin, "recipe") {}
 
   RecipeStep step(const YAML::Node& node, const std::string& what) const {
     static const std::vector<std::string> allowed = {"transform", "quantize", "keep", "rounding", "targets"};
@@ -74,7 +27,8 @@ class Reader {
     }
     if (keep.IsDefined()) return keep_step(node, what);
     RecipeStep result;
-    if (const YAML::Node targets = node["targets"]; targets.IsDefined()) result.targets = patterns(targets, "targets");
+    if (const YAML::Node targets = node["targets"]; targets.IsDefined())
+      result.targets = texts(targets, "targets", "pattern");
     const YAML::Node rounding = node["rounding"];
     if (transform.IsDefined()) {
       if (rounding.IsDefined()) {
@@ -97,12 +51,6 @@ class Reader {
   }
 
  private:
-  static const char* kind_of(const YAML::Node& node) {
-    if (node.IsMap()) return "a map";
-    if (node.IsSequence()) return "a list";
-    return node.IsScalar() ? "a text" : "nothing";
-  }
-
   QuantSpec spec(const YAML::Node& node, const std::string& what) const {
     const std::string spelling = text(node, fmt::format("'quantize' of {}", what));
     return at(node, what, [&] { return parse_spec(spelling); });
@@ -116,7 +64,7 @@ class Reader {
       }
     }
     RecipeStep result;
-    result.targets = patterns(node["keep"], "keep");
+    result.targets = texts(node["keep"], "keep", "pattern");
     return result;
   }
 
@@ -144,42 +92,14 @@ class Reader {
     }
     return result;
   }
-
-  /// What `read` returns; its errors with the node's place.
-  template <typename Read>
-  std::invoke_result_t<Read> at(const YAML::Node& node, const std::string& what, const Read& read) const {
-    try {
-      return read();
-    } catch (const Error& error) {
-      reject(node.Mark(), fmt::format("{}: {}", what, error.what()));
-    }
-  }
-
-  std::string origin_;
 };
-
-YAML::Node parse_document(const std::string& yaml, const std::string& origin, const Reader& reader) {
-  if (yaml.size() > kMaxBytes)
-    misuse("{}: {} is too large for a recipe", origin, human_bytes(static_cast<int64_t>(yaml.size())));
-  if (const size_t bad = first_invalid_utf8(yaml); bad != yaml.size()) {
-    misuse("{}: byte {} is not valid UTF-8", origin, bad);
-  }
-  std::vector<YAML::Node> documents;
-  try {
-    documents = YAML::LoadAll(yaml);
-  } catch (const YAML::Exception& error) {
-    reader.reject(error.mark, fmt::format("not valid YAML: {}", error.msg));
-  }
-  if (documents.size() != 1) misuse("{}: a recipe file holds one document, found {}", origin, documents.size());
-  return documents.front();
-}
 
 }  // namespace
 
 Recipe parse_recipe(const std::string& yaml, const std::string& origin) {
   static const std::vector<std::string> allowed = {"version", "name", "description", "source", "steps"};
   const Reader reader(origin);
-  const YAML::Node root = parse_document(yaml, origin, reader);
+  const YAML::Node root = reader.parse(yaml);
   reader.check_keys(root, "the recipe", allowed);
   if (root["version"].IsDefined()) reader.check_version(root["version"]);
 

@@ -7,7 +7,7 @@
 namespace bitloom {
 namespace {
 
-constexpr double kNameHeight = 17, kPanelHeight = 44, kPanelGap = 10;
+constexpr double kNameHeight = 17, kPanelHeight = 52, kPanelGap = 10;
 
 Extent extent_of(const StripPlot& plot) {
   Extent extent(plot.y);

@@ -36,12 +36,6 @@ std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& p
   return ids;
 }
 
-std::vector<int32_t> end_ids(const Graph& graph, const Tokenizer& tokenizer) {
-  std::vector<int32_t> ids = graph.eos_ids;
-  if (const auto eos = tokenizer.eos_id()) ids.push_back(*eos);
-  return ids;
-}
-
 /// Positions that this run can reach: the cache holds no more. A prompt too long for the model is refused by the loop.
 int64_t cache_capacity(const Graph& graph, int64_t prompt, int64_t max_tokens) {
   const int64_t limit = graph.max_positions > 0 ? graph.max_positions : std::numeric_limits<int64_t>::max();
@@ -50,6 +44,12 @@ int64_t cache_capacity(const Graph& graph, int64_t prompt, int64_t max_tokens) {
 }
 
 }  // namespace
+
+std::vector<int32_t> end_ids(const Graph& graph, const Tokenizer& tokenizer) {
+  std::vector<int32_t> ids = graph.eos_ids;
+  if (const auto eos = tokenizer.eos_id()) ids.push_back(*eos);
+  return ids;
+}
 
 GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt,
                         const GenerateOptions& options, const std::function<void(const std::string&)>& on_text) {

@@ -1,7 +1,6 @@
 #pragma once
 // For tests: small tokenizer.json documents.
 
-#include <fstream>
 #include <string>
 
 #include "base/test_data.h"
@@ -47,10 +46,6 @@ inline Json tiny_document() {
                 "¬": 12},
       "merges": ["a b", "Ġ a", "Ġ ab"]}
   })");
-}
-
-inline void write_file(const std::string& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary) << content;
 }
 
 }  // namespace bitloom::testing

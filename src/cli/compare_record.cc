@@ -1,0 +1,74 @@
+#include <cmath>
+
+#include "cli/comparison.h"
+
+namespace bitloom {
+namespace {
+
+/// The text of the span's tokens.
+std::string text_of(const TokenSpan& span, const Comparison& comparison) {
+  const std::vector<int32_t>& tokens = comparison.text.windows.windows[static_cast<size_t>(span.window)].tokens;
+  return comparison.reader->tokenizer().decode(
+      std::span(tokens).subspan(static_cast<size_t>(span.first), static_cast<size_t>(span.count)), false);
+}
+
+Json kl_of(const ComparedModel& model, const Comparison& comparison) {
+  const DivergenceResult& kl = *model.kl;
+  Json out = {{"kl_mean", kl.kl_mean},     {"kl_ci95", {kl.kl_low, kl.kl_high}},
+              {"kl_median", kl.kl_median}, {"kl_p90", kl.kl_p90},
+              {"kl_p99", kl.kl_p99},       {"kl_p999", kl.kl_p999},
+              {"kl_max", kl.kl_max},       {"top1", kl.top1},
+              {"kl_interval", kl.interval}};
+  if (kl.kl_error > 0) {
+    out["kl_sketch_bound"] = kSketchErrors * kl.kl_error;
+    out["kl_max_sketch_bound"] = kSketchErrors * kl.kl_max_error;
+    out["kl_certain"] = kl.kl_certain;
+  }
+  out["kl_by_position"] = Json::array();
+  for (const PositionBin& bin : model.by_position)
+    out["kl_by_position"].push_back(
+        {{"first", bin.first}, {"last", bin.last}, {"kl_mean", bin.kl.mean}, {"kl_ci95", {bin.kl.low, bin.kl.high}}});
+  out["worst"] = Json::array();
+  for (const JudgedSpan& worst : model.worst)
+    out["worst"].push_back({{"window", worst.span.window},
+                            {"first", worst.span.first},
+                            {"tokens", worst.span.count},
+                            {"kl_mean", worst.span.kl},
+                            {"text", text_of(worst.span, comparison)}});
+  return out;
+}
+
+Json record_of(const ComparedModel& model, const Comparison& comparison) {
+  const PerplexityResult& result = model.perplexity;
+  Json out = {{"model", model.path},
+              {"name", model.name},
+              {"format", model.size.format},
+              {"bits_nominal", model.size.bits_nominal},
+              {"bits_true", model.size.bits_true},
+              {"bytes", model.size.bytes},
+              {"ppl", result.perplexity},
+              {"ppl_ci95", {result.perplexity_low, result.perplexity_high}},
+              {"ppl_interval", result.interval},
+              {"nll", result.nll},
+              {"tokens", result.tokens},
+              {"tokens_per_second", model.tokens_per_second}};
+  if (result.bits_per_byte > 0) out["bits_per_byte"] = result.bits_per_byte;
+  if (model.calibrated_on) out["calibrated_on_share"] = *model.calibrated_on;
+  if (model.kl) out.update(kl_of(model, comparison));
+  return out;
+}
+
+}  // namespace
+
+Json to_json(const ComparePlan& plan, const Comparison& comparison) {
+  Json out = provenance(comparison.text, *comparison.reader);
+  for (const char* key : {"model", "calibrated_on_share"}) out.erase(key);
+  if (plan.per_byte)  // each model has its own
+    for (const char* key : {"tokenizer", "tokenizer_sha256", "tokens", "text_tokens", "windows"}) out.erase(key);
+  if (!plan.reference.empty()) out["ref"] = plan.reference;
+  out["models"] = Json::array();
+  for (const ComparedModel& model : comparison.models) out["models"].push_back(record_of(model, comparison));
+  return out;
+}
+
+}  // namespace bitloom

@@ -1,0 +1,57 @@
+#include "cli/model_figures.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "pipeline/manifest.h"
+#include "runtime/generate.h"
+
+namespace bitloom {
+
+namespace fs = std::filesystem;
+
+Json manifest_of(const Checkpoint& model) {
+  const std::string path = (fs::path(model.path()) / kManifestFile).string();
+  return model.kind() == CheckpointKind::kBitloom && fs::exists(path) ? read_json(path) : Json();
+}
+
+ModelSize size_of(const Checkpoint& model) {
+  ModelSize out;
+  double bytes = 0, weights = 0;
+  std::map<std::string, double> formats;  // weights in each
+  for (const Site& site : linear_sites(model.graph())) {
+    const RowSourcePtr matrix = model.matrix(*site.linear);
+    const double count = static_cast<double>(matrix->rows()) * static_cast<double>(matrix->cols());
+    bytes += static_cast<double>(matrix->stored_bytes());
+    weights += count;
+    formats[matrix->storage()] += count;
+  }
+  if (formats.empty()) return out;
+  out.format = std::max_element(formats.begin(), formats.end(), [](const auto& a, const auto& b) {
+                 return a.second < b.second;
+               })->first;
+  if (formats.size() > 1) out.format += fmt::format(" + {} more", formats.size() - 1);
+  out.bits_nominal = out.bits_true = 8 * bytes / weights;
+  const Json manifest = manifest_of(model);
+  if (manifest.is_object() && manifest.contains("totals"))
+    out.bits_nominal = manifest["totals"].value("bits_nominal", out.bits_nominal);
+  for (const std::string& file : model.weight_files()) out.bytes += static_cast<int64_t>(fs::file_size(file));
+  return out;
+}
+
+double decode_speed(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt, int64_t tokens) {
+  GenerateOptions options;
+  options.max_tokens = tokens;
+  options.sampler.temperature = 0;
+  return generate(decoder, tokenizer, prompt, options, [](const std::string&) {}).tokens_per_second();
+}
+
+std::string base_name(const std::string& path) {
+  const fs::path normal = fs::path(path).lexically_normal();
+  return normal.has_filename() ? normal.filename().string() : normal.parent_path().filename().string();
+}
+
+}  // namespace bitloom

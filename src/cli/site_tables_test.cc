@@ -1,0 +1,42 @@
+#include "cli/site_tables.h"
+
+#include <gmock/gmock.h>
+
+namespace bitloom {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsNan;
+using ::testing::Pair;
+
+SiteRecord site(const std::string& name, double weight_error, std::optional<double> output_error) {
+  SiteRecord record;
+  record.name = name;
+  record.rows = record.cols = 2;
+  record.weight_error = weight_error;
+  record.output_error = output_error;
+  return record;
+}
+
+TEST(SiteNames, KindAndBlock) {
+  EXPECT_THAT(kind_and_block("model.layers.3.mlp.up_proj.weight"), Pair("*.mlp.up_proj.weight", "3"));
+  EXPECT_THAT(kind_and_block("transformer.h.12.attn.c_attn.weight"), Pair("*.attn.c_attn.weight", "12"));
+  EXPECT_THAT(kind_and_block("lm_head.weight"), Pair("lm_head.weight", ""));
+}
+
+TEST(SiteStrips, PlaceFiguresByKindAndBlock) {
+  SiteRecord taken = site("m.2.q.w", 0, std::nullopt);
+  taken.taken_over = true;
+  const std::vector<SiteRecord> sites = {site("m.0.q.w", 0.1, 0.01), site("m.0.down.w", 0.2, std::nullopt), taken,
+                                         site("m.10.q.w", 0.3, 0.03), site("head.w", 0.9, 0.9)};
+  const StripPlot plot =
+      site_strips({"t", "d"}, "y", true, {{"weight", sites, weight_error_of}, {"output", sites, output_error_of}});
+  EXPECT_THAT(plot.rows, ElementsAre("*.q.w", "*.down.w"));
+  EXPECT_THAT(plot.columns, ElementsAre("0", "2", "10"));  // by number, not by spelling
+  EXPECT_THAT(plot.series.at(0).values.at(0), ElementsAre(0.1, IsNan(), 0.3));
+  EXPECT_THAT(plot.series.at(0).values.at(1), ElementsAre(0.2, IsNan(), IsNan()));
+  EXPECT_THAT(plot.series.at(1).values.at(0), ElementsAre(0.01, IsNan(), 0.03));
+}
+
+}  // namespace
+}  // namespace bitloom

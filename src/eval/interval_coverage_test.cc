@@ -1,0 +1,73 @@
+// What an interval says of a part of a text against the whole text, on a real model.
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "eval/divergence.h"
+#include "eval/fake_source.h"
+#include "eval/interval.h"
+#include "io/text_data.h"
+#include "model/checkpoint.h"
+
+namespace bitloom {
+namespace {
+
+/// Windows of the demo's text, and each scored position's value.
+struct Values {
+  std::vector<int64_t> counts;
+  std::vector<double> nll, kl;
+};
+
+Values values_of_the_demo() {
+  ThreadPool pool(2);
+  Progress silent;
+  Context context{pool, silent};
+  const auto checkpoint = Checkpoint::open("assets/demo");
+  const TextWindows windows = cut_windows(read_text_data("assets/demo/evaluation.txt", TextFormat()),
+                                          checkpoint->tokenizer(), {.context = 32, .max_windows = 120});
+  Decoder decoder(checkpoint, pool);
+  const std::unique_ptr<LogitsSource> reference = logits_of(decoder), base = logits_of(decoder);
+  testing::NoisySource model(*base, 0.3);
+  Values out;
+  out.counts = scored_counts(windows);
+  for (const RowDivergence& row : divergence_rows(*rows_of(*reference), model, windows, context)) {
+    out.nll.push_back(row.nll_q);
+    out.kl.push_back(row.kl);
+  }
+  return out;
+}
+
+/// Of 1000 samples of `units` windows each, drawn with replacement so that their mean is the text's: how many intervals
+/// hold the whole text's mean.
+int holding(const std::vector<double>& values, const std::vector<int64_t>& counts, int64_t units) {
+  double whole = 0;
+  for (const double x : values) whole += x / static_cast<double>(values.size());
+  Rng rng(17, static_cast<uint64_t>(units));
+  int held = 0;
+  for (int trial = 0; trial < 1000; ++trial) {
+    std::vector<double> sample;
+    std::vector<int64_t> lengths;
+    for (int64_t i = 0; i < units; ++i) {
+      const auto w = static_cast<int64_t>(rng.next_u32() % counts.size());
+      const auto begin = values.begin() + w * counts[0];
+      sample.insert(sample.end(), begin, begin + counts[0]);
+      lengths.push_back(counts[0]);
+    }
+    const MeanInterval out = mean_interval(sample, lengths);
+    held += out.low <= whole && whole <= out.high ? 1 : 0;
+  }
+  return held;
+}
+
+// 950 of 1000 with a binomial deviation of 6.9: five of them are allowed.
+TEST(IntervalCoverage, NineteenOfTwentySamplesHoldTheWholeTextsValue) {
+  const Values values = values_of_the_demo();
+  ASSERT_EQ(values.counts.size(), 120u);
+  for (const int64_t units : {8, 12, 40}) {
+    EXPECT_NEAR(holding(values.nll, values.counts, units), 950, 34.5) << "nll of " << units << " windows";
+    EXPECT_NEAR(holding(values.kl, values.counts, units), 950, 34.5) << "KL of " << units << " windows";
+  }
+}
+
+}  // namespace
+}  // namespace bitloom

@@ -1,0 +1,72 @@
+#pragma once
+// Log-likelihoods of continuations: requests are cut to tokens, sorted, batched, and run with what they share once.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "eval/logits_source.h"
+#include "tokenize/tokenizer.h"
+
+namespace bitloom {
+
+/// Tokens of a context and its continuation; the last `scored` are the continuation's.
+struct ScoredTokens {
+  std::vector<int32_t> tokens;
+  int64_t scored = 0;
+};
+
+/// Cuts contexts and continuations into tokens together, as the model would read them:
+///   blanks at the context's end (as Unicode has them) go over to the continuation; then
+///   whole = encode(context + continuation), scored = size(whole) - size(encode(context)).
+/// With a context that is empty, or nothing but blanks, the continuation is encoded alone behind BOS (EOS where there
+/// is no BOS). What is longer than `max_positions` inputs (0: any number) loses tokens on the left.
+class PairEncoder {
+ public:
+  PairEncoder(const Tokenizer& tokenizer, int64_t max_positions, bool add_special)
+      : tokenizer_(tokenizer), max_positions_(max_positions), add_special_(add_special) {}
+
+  /// Error(kRefused) beginning with `place` when nothing would be scored, or more than the positions hold.
+  ScoredTokens encode(const std::string& context, const std::string& continuation, const std::string& place);
+
+ private:
+  int64_t length_of(const std::string& context);
+  const Tokenizer& tokenizer_;
+  int64_t max_positions_;
+  bool add_special_;
+  std::string last_context_;  // an item's choices share theirs
+  int64_t last_length_ = -1;
+};
+
+/// What belongs together: the requests of an item. Groups of the same cluster begin alike (the same shots).
+struct RequestGroup {
+  std::vector<ScoredTokens> requests;
+  int64_t cluster = 0;
+};
+
+struct Likelihood {
+  double log_likelihood = 0;  // sum over the scored tokens, nats
+  int64_t tokens = 0;
+  bool greedy = true;  // every scored token is the likeliest, the lowest id among equals
+};
+
+/// Tokens that a batch runs, but for what all of it shares and for a group that alone has more: full-rate products,
+/// little memory.
+inline constexpr int64_t kBatchTokens = 512;
+
+/// Groups in the order in which they run, cut into batches: by cluster, in a cluster by the longest request, longest
+/// first, so that memory and errors show at once.
+struct Batch {
+  std::vector<size_t> groups;
+  int64_t tokens = 0;  // at most this many are run
+};
+std::vector<Batch> plan_batches(std::span<const RequestGroup> groups);
+
+/// [group][request]. Progress counts tokens run under `label`. Error(kFailed) naming `label` and the token for a logit
+/// that is not finite; Error(kRefused) for a token outside the vocabulary.
+std::vector<std::vector<Likelihood>> log_likelihoods(LogitsSource& model, std::span<const RequestGroup> groups,
+                                                     const std::string& label, Context& context);
+
+}  // namespace bitloom

@@ -1,0 +1,80 @@
+#include "io/yaml_reader.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/text.h"
+
+namespace bitloom {
+namespace {
+
+constexpr size_t kMaxBytes = 1 << 20;  // far beyond any sensible document: bounds the work on a file that is none
+
+}  // namespace
+
+YAML::Node YamlReader::parse(const std::string& yaml) const {
+  if (yaml.size() > kMaxBytes)
+    misuse("{}: {} is too large for a {}", origin_, human_bytes(static_cast<int64_t>(yaml.size())), kind_);
+  if (const size_t bad = first_invalid_utf8(yaml); bad != yaml.size()) {
+    misuse("{}: byte {} is not valid UTF-8", origin_, bad);
+  }
+  std::vector<YAML::Node> documents;
+  try {
+    documents = YAML::LoadAll(yaml);
+  } catch (const YAML::Exception& error) {
+    reject(error.mark, fmt::format("not valid YAML: {}", error.msg));
+  }
+  if (documents.size() != 1) misuse("{}: a {} file holds one document, found {}", origin_, kind_, documents.size());
+  return documents.front();
+}
+
+std::string YamlReader::place(const YAML::Mark& mark) const {
+  return fmt::format("{}:{}:{}", origin_, std::max(mark.line, 0) + 1, std::max(mark.column, 0) + 1);
+}
+
+void YamlReader::reject(const YAML::Mark& mark, const std::string& message) const {
+  misuse("{}: {}", place(mark), message);
+}
+
+void YamlReader::check_keys(const YAML::Node& node, const std::string& what,
+                            std::span<const std::string> allowed) const {
+  if (!node.IsMap())
+    reject(node.Mark(), fmt::format("{} must be a map with the keys {}", what, fmt::join(allowed, ", ")));
+  std::set<std::string> seen;
+  for (const auto& entry : node) {
+    const std::string key = text(entry.first, "a key");
+    if (std::find(allowed.begin(), allowed.end(), key) == allowed.end()) {
+      reject(entry.first.Mark(), fmt::format("unknown key '{}' in {}{}; allowed: {}", key, what,
+                                             did_you_mean(key, allowed), fmt::join(allowed, ", ")));
+    }
+    if (!seen.insert(key).second) reject(entry.first.Mark(), fmt::format("key '{}' is given twice in {}", key, what));
+  }
+}
+
+std::string YamlReader::text(const YAML::Node& node, const std::string& what) const {
+  if (!node.IsScalar()) reject(node.Mark(), fmt::format("{} must be a text, found {}", what, kind_of(node)));
+  return node.Scalar();
+}
+
+std::vector<std::string> YamlReader::texts(const YAML::Node& node, const std::string& what,
+                                           const std::string& item) const {
+  std::vector<std::string> result;
+  if (node.IsScalar()) {
+    result.push_back(node.Scalar());
+  } else if (node.IsSequence()) {
+    for (const YAML::Node& entry : node) result.push_back(text(entry, fmt::format("each of '{}'", what)));
+  } else {
+    reject(node.Mark(), fmt::format("'{}' must be a list of {}s, found {}", what, item, kind_of(node)));
+  }
+  const bool blank = std::any_of(result.begin(), result.end(), [](const std::string& text) { return text.empty(); });
+  if (result.empty() || blank) reject(node.Mark(), fmt::format("'{}' holds no {}, or an empty one", what, item));
+  return result;
+}
+
+const char* YamlReader::kind_of(const YAML::Node& node) {
+  if (node.IsMap()) return "a map";
+  if (node.IsSequence()) return "a list";
+  return node.IsScalar() ? "a text" : "nothing";
+}
+
+}  // namespace bitloom

@@ -1,0 +1,106 @@
+#include "runtime/bench.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "runtime/generate_loop.h"
+
+namespace bitloom {
+namespace {
+
+constexpr uint64_t kSeed = 1, kStream = 0x62656e6368;  // "bench"
+
+std::vector<int32_t> random_tokens(int64_t count, int64_t vocab) {
+  Rng rng(kSeed, kStream);
+  std::vector<int32_t> tokens(static_cast<size_t>(count));
+  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.next_u32() % static_cast<uint64_t>(vocab));
+  return tokens;
+}
+
+class Bench {
+ public:
+  Bench(const BenchHooks& hooks, const BenchOptions& options)
+      : hooks_(hooks),
+        options_(options),
+        tokens_(random_tokens(std::max(options.prompt, options.decode), hooks.vocab_size)) {}
+
+  /// Seconds of the whole prompt.
+  double prompt() const {
+    hooks_.reset();
+    const double start = hooks_.clock();
+    const std::span<const int32_t> all(tokens_.data(), static_cast<size_t>(options_.prompt));
+    for (size_t done = 0; done < all.size();) {
+      const size_t count = std::min(all.size() - done, static_cast<size_t>(kPromptChunk));
+      hooks_.step(all.subspan(done, count));
+      done += count;
+    }
+    return hooks_.clock() - start;
+  }
+
+  /// Seconds of `count` single tokens.
+  double decode(int64_t count) const {
+    hooks_.reset();
+    const double start = hooks_.clock();
+    for (int64_t i = 0; i < count; ++i) hooks_.step({&tokens_[static_cast<size_t>(i)], 1});
+    return hooks_.clock() - start;
+  }
+
+ private:
+  const BenchHooks& hooks_;
+  const BenchOptions& options_;
+  std::vector<int32_t> tokens_;
+};
+
+double rate(int64_t tokens, double seconds) { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
+
+int64_t microseconds(double seconds) { return static_cast<int64_t>(seconds * 1e6); }
+
+}  // namespace
+
+Spread spread_of(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  const double median = values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+  return {median, values.front(), values.back()};
+}
+
+BenchResult run_bench(const BenchHooks& hooks, const BenchOptions& options, Progress& progress) {
+  if (options.prompt + options.decode == 0) misuse("-p 0 and -n 0: nothing to measure");
+  const Bench bench(hooks, options);
+  const double warm_prompt = options.prompt > 0 ? bench.prompt() : 0;
+  const double warm_decode = options.decode > 0 ? bench.decode(1) * static_cast<double>(options.decode) : 0;
+  progress.begin("measuring", options.repetitions * microseconds(warm_prompt + warm_decode));
+  BenchResult result;
+  std::vector<double> prompt_rates, decode_rates;
+  for (int64_t i = 0; i < options.repetitions; ++i) {
+    if (options.prompt > 0) prompt_rates.push_back(rate(options.prompt, bench.prompt()));
+    progress.advance(microseconds(warm_prompt), "prompt");
+    if (options.decode > 0) decode_rates.push_back(rate(options.decode, bench.decode(options.decode)));
+    progress.advance(microseconds(warm_decode), "tokens");
+    result.read_bandwidth = std::max(result.read_bandwidth, hooks.read_pass());
+  }
+  progress.end();
+  result.prompt_rate = spread_of(std::move(prompt_rates));
+  result.decode_rate = spread_of(std::move(decode_rates));
+  return result;
+}
+
+int64_t bytes_per_token(const Checkpoint& model) {
+  const Graph& graph = model.graph();
+  int64_t bytes = 0;
+  for (const CheckpointTensor& tensor : model.tensors()) {
+    const bool looked_up =
+        (tensor.name == graph.embedding && !graph.tied_head) || tensor.name == graph.position_embedding;
+    const int64_t stored = tensor.rows->stored_bytes();
+    bytes += looked_up ? stored / tensor.rows->rows() : stored;
+  }
+  return bytes;
+}
+
+double bandwidth_share(int64_t bytes, double rate, double bandwidth) {
+  return bandwidth > 0 ? static_cast<double>(bytes) * rate / bandwidth : 0;
+}
+
+}  // namespace bitloom

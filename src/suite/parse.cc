@@ -1,0 +1,243 @@
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "base/text.h"
+#include "io/yaml_reader.h"
+#include "suite/suite.h"
+#include "suite/values.h"
+#include "suite/words.h"
+
+namespace bitloom {
+namespace {
+
+constexpr size_t kMaxEntries = 1000;  // of any list: far beyond any sensible suite
+
+using Keys = std::vector<std::string>;
+
+/// Names that mean something else in commands.
+const Keys& reserved_names() {
+  static const Keys names = {"source", "quantized", "out", "model", "recipe", "format", kQuantize};
+  return names;
+}
+
+class Reader : public YamlReader {
+ public:
+  explicit Reader(const std::string& origin) : YamlReader(origin, "suite") {}
+
+  Suite suite(const YAML::Node& root, const std::string& path) const {
+    static const Keys keys = {"version", "name",     "title",   "files",       "variables", "formats",
+                              "models",  "quantize", "recipes", "evaluations", "tables"};
+    check_keys(root, "the suite", keys);
+    if (root["version"].IsDefined()) check_version(root["version"]);
+    Suite suite;
+    suite.path = path;
+    suite.name = optional_text(root, "name", std::filesystem::path(path).stem().string());
+    suite.title = optional_text(root, "title");
+    suite.quantize = optional_text(root, "quantize");
+    suite.files = named_texts(root["files"], "files");
+    suite.variables = named_texts(root["variables"], "variables");
+    for (const YAML::Node& node : list(root, "models")) suite.models.push_back(model(node));
+    suite.recipes = recipes(root);
+    for (const YAML::Node& node : list(root, "evaluations")) suite.evaluations.push_back(evaluation(node));
+    for (const YAML::Node& node : list(root, "tables")) suite.tables.push_back(table(node));
+    check_names(root, suite);
+    return suite;
+  }
+
+ private:
+  void check_version(const YAML::Node& node) const {
+    if (text(node, "'version'") != "1")
+      reject(node.Mark(),
+             fmt::format("suite version '{}' is not supported; this program reads version 1", node.Scalar()));
+  }
+
+  std::string optional_text(const YAML::Node& map, const char* key, const std::string& otherwise = "") const {
+    const YAML::Node node = map[key];
+    return node.IsDefined() ? text(node, fmt::format("'{}'", key)) : otherwise;
+  }
+
+  std::string required_text(const YAML::Node& map, const char* key, const std::string& what) const {
+    if (!map[key].IsDefined()) reject(map.Mark(), fmt::format("{} lacks the key '{}'", what, key));
+    const std::string value = text(map[key], fmt::format("'{}' of {}", key, what));
+    if (value.empty()) reject(map[key].Mark(), fmt::format("'{}' of {} is empty", key, what));
+    return value;
+  }
+
+  std::vector<YAML::Node> list(const YAML::Node& map, const char* key) const {
+    const YAML::Node node = map[key];
+    if (!node.IsDefined()) reject(map.Mark(), fmt::format("the key '{}' is missing", key));
+    if (!node.IsSequence() || node.size() == 0 || node.size() > kMaxEntries)
+      reject(node.Mark(), fmt::format("'{}' must be a list of 1 to {} entries", key, kMaxEntries));
+    return {node.begin(), node.end()};
+  }
+
+  NamedTexts named_texts(const YAML::Node& node, const std::string& what) const {
+    NamedTexts result;
+    if (!node.IsDefined()) return result;
+    if (!node.IsMap())
+      reject(node.Mark(), fmt::format("'{}' must be a map of names to texts, found {}", what, kind_of(node)));
+    for (const auto& entry : node)
+      result.emplace_back(text(entry.first, fmt::format("a name of '{}'", what)),
+                          text(entry.second, fmt::format("each of '{}'", what)));
+    return result;
+  }
+
+  SuiteModel model(const YAML::Node& node) const {
+    SuiteModel model;
+    if (node.IsScalar()) {
+      model.path = node.Scalar();
+    } else {
+      static const Keys keys = {"name", "path"};
+      check_keys(node, "a model", keys);
+      model.path = required_text(node, "path", "a model");
+      model.name = optional_text(node, "name");
+    }
+    std::filesystem::path path = std::filesystem::path(model.path).lexically_normal();
+    if (!path.has_filename()) path = path.parent_path();
+    if (model.name.empty()) model.name = path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
+    return model;
+  }
+
+  /// Formats outside, recipes inside; a recipe without {format} once.
+  std::vector<SuiteRecipe> recipes(const YAML::Node& root) const {
+    std::vector<std::string> formats = {""};
+    if (root["formats"].IsDefined()) formats = texts(root["formats"], "formats", "format");
+    std::vector<SuiteRecipe> result;
+    for (size_t f = 0; f < formats.size(); ++f) {
+      for (const YAML::Node& node : list(root, "recipes")) {
+        SuiteRecipe recipe = this->recipe(node);
+        const Keys used = placeholders(recipe.recipe);
+        const bool by_format = std::find(used.begin(), used.end(), "format") != used.end();
+        if (by_format && formats[f].empty()) reject(node.Mark(), "{format} in a recipe needs the key 'formats'");
+        if (!by_format && f > 0) continue;
+        if (by_format) recipe.format = formats[f];
+        const auto value = [&](const std::string& name) {
+          return name == "format" ? std::optional(recipe.format) : std::nullopt;
+        };
+        recipe.recipe = at(node, "a recipe", [&] { return fill(recipe.recipe, value, {"format"}); });
+        if (recipe.name.empty()) recipe.name = recipe.recipe;
+        result.push_back(std::move(recipe));
+      }
+    }
+    return result;
+  }
+
+  SuiteRecipe recipe(const YAML::Node& node) const {
+    SuiteRecipe recipe;
+    recipe.place = place(node.Mark());
+    if (node.IsScalar()) {
+      recipe.recipe = node.Scalar();
+      return recipe;
+    }
+    static const Keys keys = {"name", "recipe", "quantize"};
+    check_keys(node, "a recipe", keys);
+    recipe.recipe = required_text(node, "recipe", "a recipe");
+    recipe.name = optional_text(node, "name");
+    recipe.flags = optional_text(node, "quantize");
+    return recipe;
+  }
+
+  SuiteEvaluation evaluation(const YAML::Node& node) const {
+    static const Keys keys = {"name", "run", "skip"};
+    check_keys(node, "an evaluation", keys);
+    SuiteEvaluation evaluation;
+    evaluation.place = place(node.Mark());
+    evaluation.name = required_text(node, "name", "an evaluation");
+    evaluation.run = required_text(node, "run", fmt::format("evaluation '{}'", evaluation.name));
+    if (node["skip"].IsDefined()) evaluation.skip = texts(node["skip"], "skip", "recipe");
+    return evaluation;
+  }
+
+  SuiteTable table(const YAML::Node& node) const {
+    static const Keys keys = {"name", "caption", "rows", "columns"};
+    check_keys(node, "a table", keys);
+    SuiteTable table;
+    table.place = place(node.Mark());
+    table.name = optional_text(node, "name");
+    table.caption = optional_text(node, "caption");
+    if (node["rows"].IsDefined()) table.rows = texts(node["rows"], "rows", "recipe");
+    for (const YAML::Node& entry : list(node, "columns")) table.columns.push_back(column(entry));
+    return table;
+  }
+
+  SuiteColumn column(const YAML::Node& node) const {
+    static const Keys keys = {"title", "text", "value", "interval", "as"};
+    check_keys(node, "a column", keys);
+    SuiteColumn column;
+    column.place = place(node.Mark());
+    column.title = required_text(node, "title", "a column");
+    column.text = optional_text(node, "text");
+    if (node["value"].IsDefined()) column.values = texts(node["value"], "value", "EVALUATION.KEY");
+    column.interval = optional_text(node, "interval");
+    column.as = optional_text(node, "as", "text");
+    if (column.text.empty() == column.values.empty())
+      reject(node.Mark(), fmt::format("column '{}' must have one of the keys 'text' and 'value'", column.title));
+    const Keys formats = column_formats();
+    if (std::find(formats.begin(), formats.end(), column.as) == formats.end())
+      reject(node["as"].Mark(),
+             fmt::format("column '{}': unknown way to write a value '{}'{}; allowed: {}", column.title, column.as,
+                         did_you_mean(column.as, formats), fmt::join(formats, ", ")));
+    return column;
+  }
+
+  void check_unique(const YAML::Node& node, const std::string& what, const Keys& names) const {
+    std::set<std::string> seen;
+    for (const std::string& name : names)
+      if (!seen.insert(name).second) reject(node.Mark(), fmt::format("two {} are called '{}'", what, name));
+  }
+
+  void check_names(const YAML::Node& root, const Suite& suite) const {
+    Keys in_commands, models, tables, recipes;
+    for (const auto& [name, value] : suite.files) in_commands.push_back(name);
+    for (const auto& [name, value] : suite.variables) in_commands.push_back(name);
+    for (const SuiteEvaluation& evaluation : suite.evaluations) in_commands.push_back(evaluation.name);
+    for (const SuiteModel& model : suite.models) models.push_back(model.name);
+    for (const SuiteTable& table : suite.tables) tables.push_back(table.name);
+    for (const SuiteRecipe& recipe : suite.recipes) recipes.push_back(recipe.label());
+    check_unique(root, "files, variables or evaluations", in_commands);
+    check_unique(root["models"], "models", models);
+    check_unique(root["recipes"], "recipes", recipes);
+    check_unique(root["tables"], "tables", tables);
+    for (const std::string& name : in_commands) {
+      if (placeholders("{" + name + "}").empty() || name.find('.') != name.npos)
+        reject(root.Mark(), fmt::format("'{}' is no name for commands: letters, digits, '_' and '-' only", name));
+      if (std::count(reserved_names().begin(), reserved_names().end(), name) > 0)
+        reject(root.Mark(), fmt::format("the name '{}' is taken: {} mean something of their own", name,
+                                        fmt::join(reserved_names(), ", ")));
+    }
+  }
+};
+
+void apply(const std::string& setting, Suite& suite) {
+  const size_t equals = setting.find('=');
+  if (equals == setting.npos) misuse("--set '{}': must be NAME=VALUE", setting);
+  const std::string name = setting.substr(0, equals);
+  Keys known;
+  for (NamedTexts* texts : {&suite.files, &suite.variables}) {
+    for (auto& [key, value] : *texts) {
+      known.push_back(key);
+      if (key != name) continue;
+      value = setting.substr(equals + 1);
+      return;
+    }
+  }
+  if (known.empty()) misuse("--set {}: {} has no files or variables", setting, suite.path);
+  misuse("--set {}: {} has no file or variable '{}'{}; there are: {}", setting, suite.path, name,
+         did_you_mean(name, known), fmt::join(known, ", "));
+}
+
+}  // namespace
+
+std::string SuiteRecipe::label() const {
+  return format.empty() || name.find(format) != std::string::npos ? name : name + " " + format;
+}
+
+Suite parse_suite(const std::string& yaml, const std::string& path, const std::vector<std::string>& settings) {
+  const Reader reader(path);
+  Suite suite = reader.suite(reader.parse(yaml), path);
+  for (const std::string& setting : settings) apply(setting, suite);
+  return suite;
+}
+
+}  // namespace bitloom

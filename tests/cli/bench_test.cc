@@ -1,0 +1,61 @@
+// `bitloom bench` from outside: flags, fields, the table. No figure of it is tested, only how they belong together.
+
+#include <gtest/gtest.h>
+
+#include "program.h"
+
+namespace bitloom::testing {
+namespace {
+
+using nlohmann::json;
+
+const std::vector<std::string> kQuick = {"bench", "assets/demo", "-p", "8", "-n", "2", "-r", "2", "-t", "1"};
+
+void expect_spread(const json& spread) {
+  EXPECT_GT(spread.at("low"), 0);
+  EXPECT_LE(spread.at("low"), spread.at("median"));
+  EXPECT_LE(spread.at("median"), spread.at("high"));
+}
+
+TEST(BenchVerb, FieldsBelongTogether) {
+  const json record = run_json(kQuick);
+  EXPECT_EQ(record.at("model"), "assets/demo");
+  EXPECT_EQ(record.at("format"), "BF16");
+  EXPECT_EQ(record.at("threads"), 1);
+  EXPECT_EQ(record.at("prompt_tokens"), 8);
+  EXPECT_EQ(record.at("tokens"), 2);
+  EXPECT_EQ(record.at("repetitions"), 2);
+  EXPECT_EQ(record.at("bytes"), run_json({"info", "assets/demo"}).at("bytes"));
+  EXPECT_EQ(record.at("bytes_per_token"), record.at("bytes")) << "its head is tied: all weights are read";
+  expect_spread(record.at("prompt_tokens_per_second"));
+  expect_spread(record.at("tokens_per_second"));
+  const double bytes = record.at("bytes_per_token"), rate = record.at("tokens_per_second").at("median");
+  EXPECT_DOUBLE_EQ(record.at("weight_bytes_per_second"), bytes * rate);
+  EXPECT_GT(record.at("read_bandwidth"), 0);
+  EXPECT_DOUBLE_EQ(record.at("bandwidth_share"), bytes * rate / record.at("read_bandwidth").get<double>());
+}
+
+TEST(BenchVerb, PrintsAMarkdownTableOrJson) {
+  std::vector<std::string> words = kQuick;
+  const Outcome table = run_bitloom(words);
+  ASSERT_EQ(table.code, 0) << table.err;
+  EXPECT_EQ(table.out.rfind("| model | format | MiB | threads | test | tokens/s | GB/s | of read bandwidth |\n", 0), 0u)
+      << table.out;
+  EXPECT_NE(table.out.find("| assets/demo | BF16 | 6.00 | 1 | prompt of 8 | "), std::string::npos) << table.out;
+  EXPECT_NE(table.out.find("| 2 tokens | "), std::string::npos) << table.out;
+  words.insert(words.end(), {"-o", "json"});
+  EXPECT_EQ(json::parse(run_bitloom(words).out).at("repetitions"), 2);
+}
+
+TEST(BenchVerb, MistakesAreTold) {
+  expect_error(run_bitloom({"bench", "assets/demo", "-o", "xml"}), 2, {"--output", "'xml'", "allowed: md, json"});
+  expect_error(run_bitloom({"bench", "assets/demo", "-r", "0"}), 2, {"--repetitions", "'0' is no integer from 1"});
+  expect_error(run_bitloom({"bench", "assets/demo", "-p", "0", "-n", "0"}), 2, {"nothing to measure"});
+  expect_error(run_bitloom({"bench", "assets/demo", "-p", "257"}), 3,
+               {"-p 257 is more than the model's context of 256"});
+  expect_error(run_bitloom({"bench", "assets/demo", "-n", "300"}), 3,
+               {"-n 300 is more than the model's context of 256"});
+}
+
+}  // namespace
+}  // namespace bitloom::testing
