@@ -30,7 +30,7 @@ struct Flags {
 };
 
 /// A model that answers, with what it needs, in the order in which it must be destroyed.
-struct Runner {
+struct Pupil {
   std::shared_ptr<const Checkpoint> checkpoint;
   std::unique_ptr<Decoder> decoder;
   std::unique_ptr<LogitsSource> logits;
@@ -52,14 +52,13 @@ ChatRenderer chat_renderer(const Checkpoint& model, const std::string& prompt) {
   return [chat](const std::vector<ChatMessage>& messages) { return chat.render(chat.with_system_folded(messages)); };
 }
 
-Runner make_runner(const std::string& path, const std::string& prompt, Session& session) {
-  Runner runner;
-  runner.checkpoint = Checkpoint::open(path);
-  runner.decoder = std::make_unique<Decoder>(runner.checkpoint, session.context().threads);
-  runner.logits = logits_of_steps(*runner.decoder);
-  runner.prompter =
-      std::make_unique<Prompter>(runner.checkpoint->tokenizer(), chat_renderer(*runner.checkpoint, prompt));
-  return runner;
+Pupil make_pupil(const std::string& path, const std::string& prompt, Session& session) {
+  Pupil pupil;
+  pupil.checkpoint = Checkpoint::open(path);
+  pupil.decoder = std::make_unique<Decoder>(pupil.checkpoint, session.context().threads);
+  pupil.logits = logits_of_steps(*pupil.decoder);
+  pupil.prompter = std::make_unique<Prompter>(pupil.checkpoint->tokenizer(), chat_renderer(*pupil.checkpoint, prompt));
+  return pupil;
 }
 
 GeneratorOptions generator_options(const Flags& flags, int max_shots) {
@@ -97,10 +96,10 @@ StudyOptions study_options(const Flags& flags) {
   return options;
 }
 
-Study study_of(const Runner& runner, const ProblemSet& set, StudyOptions options, Session& session) {
-  options.end_ids = runner.checkpoint->graph().eos_ids;
-  if (const auto eos = runner.checkpoint->tokenizer().eos_id()) options.end_ids.push_back(*eos);
-  return run_study(*runner.logits, *runner.prompter, set, options, session.context());
+Study study_of(const Pupil& pupil, const ProblemSet& set, StudyOptions options, Session& session) {
+  options.end_ids = pupil.checkpoint->graph().eos_ids;
+  if (const auto eos = pupil.checkpoint->tokenizer().eos_id()) options.end_ids.push_back(*eos);
+  return run_study(*pupil.logits, *pupil.prompter, set, options, session.context());
 }
 
 std::string prompts_of(const Prompter& prompter) {
@@ -109,7 +108,7 @@ std::string prompts_of(const Prompter& prompter) {
 
 struct Result {
   const Flags& flags;
-  const Runner& runner;
+  const Pupil& pupil;
   const ProblemSet& set;
   const Study& study;
   std::vector<CellSummary> cells;
@@ -120,9 +119,9 @@ Json record_of(const Result& result) {
   Json record = {{"model", result.flags.model},
                  {"set", result.set.description},
                  {"seed", result.flags.seed},
-                 {"prompts", result.runner.prompter->is_chat() ? "chat" : "lines"},
-                 {"tokenizer", result.runner.checkpoint->tokenizer().describe()},
-                 {"tokenizer_sha256", result.runner.checkpoint->tokenizer().hash()},
+                 {"prompts", result.pupil.prompter->is_chat() ? "chat" : "lines"},
+                 {"tokenizer", result.pupil.checkpoint->tokenizer().describe()},
+                 {"tokenizer_sha256", result.pupil.checkpoint->tokenizer().hash()},
                  {"probe", to_json(result.study.probe)},
                  {"refused", Json::array()},
                  {"cells", Json::array()},
@@ -152,8 +151,8 @@ std::string wrapped(const std::string& text) {
 Facts facts_of(const Result& result) {
   Facts facts = {{"model", result.flags.model},
                  {"problems", result.set.description},
-                 {"prompts", prompts_of(*result.runner.prompter)},
-                 {"tokenizer", result.runner.checkpoint->tokenizer().describe()},
+                 {"prompts", prompts_of(*result.pupil.prompter)},
+                 {"tokenizer", result.pupil.checkpoint->tokenizer().describe()},
                  {"time", format_duration(result.study.seconds)}};
   if (!result.paired.empty())
     facts.push_back({"reference", result.flags.reference.empty() ? result.flags.against : result.flags.reference});
@@ -173,21 +172,21 @@ std::vector<Outcome> reference_outcomes(const Flags& flags, const ProblemSet& se
                                         Session& session) {
   if (!flags.against.empty()) return read_outcomes(flags.against);
   if (flags.reference.empty()) return {};
-  const Runner runner = make_runner(flags.reference, flags.prompt, session);
-  return outcomes_of(study_of(runner, set, options, session).rows);
+  const Pupil pupil = make_pupil(flags.reference, flags.prompt, session);
+  return outcomes_of(study_of(pupil, set, options, session).rows);
 }
 
 void evaluate(const Flags& flags, Session& session) {
   if (!flags.html.empty()) check_page_file(flags.html);
   const StudyOptions options = study_options(flags);
   const ProblemSet set = problems_of(flags, *std::max_element(options.shots.begin(), options.shots.end()));
-  const Runner runner = make_runner(flags.model, flags.prompt, session);
+  const Pupil pupil = make_pupil(flags.model, flags.prompt, session);
   const std::vector<Outcome> reference = reference_outcomes(flags, set, options, session);
   std::optional<OutputFile> items;
   if (!flags.items.empty()) items.emplace(flags.items);
-  const Study study = study_of(runner, set, options, session);
+  const Study study = study_of(pupil, set, options, session);
   if (items) write_items(*items, study.rows);
-  Result result{flags, runner, set, study, summarise(study.rows), {}};
+  Result result{flags, pupil, set, study, summarise(study.rows), {}};
   if (!flags.against.empty() || !flags.reference.empty())
     result.paired =
         pair_outcomes(reference, outcomes_of(study.rows), flags.reference.empty() ? flags.against : flags.reference);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "eval/arithmetic/drafted_source.h"
 #include "eval/arithmetic/pieces.h"
 #include "eval/greedy.h"
 #include "eval/scoring.h"
@@ -28,6 +29,11 @@ std::vector<int> digit_counts(std::span<const DigitToken> tokens) {
 /// Digits of each token of a number at [begin, begin + length) of the question.
 std::vector<int> operand_chunks(std::span<const std::string> pieces, size_t begin, size_t length) {
   return digit_counts(digit_tokens(pieces, begin, begin + length));
+}
+
+/// Whether two pieces have digits at the same places.
+bool same_shape(const std::string& a, const std::string& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return is_digit(x) == is_digit(y); });
 }
 
 class Asker {
@@ -60,6 +66,7 @@ class Asker {
     greedy_options.end_ids = options_.end_ids;
     greedy_options.stops = {"\n"};
     steps_.clear();
+    model_.expect(expected);
     const GreedyResult result = greedy(
         model_, prompter_.tokenizer(), prompt.ids, greedy_options, [&](int32_t id, std::span<const float> logits) {
           const size_t at = steps_.size();
@@ -94,7 +101,7 @@ class Asker {
     const std::vector<int32_t> expected = prompt.reply_ids.value_or(std::vector<int32_t>());
     const std::vector<std::string> right = pieces_of(prompter_.tokenizer(), expected, prompt.ids);
     size_t alike = 0;
-    while (alike < pieces.size() && alike < right.size() && pieces[alike].size() == right[alike].size()) ++alike;
+    while (alike < pieces.size() && alike < right.size() && same_shape(pieces[alike], right[alike])) ++alike;
     for (const DigitToken& token : tokens) {
       AnswerToken kept{ids_[token.piece], pieces[token.piece], steps_[token.piece], {}};
       if (token.piece >= alike) {
@@ -113,7 +120,7 @@ class Asker {
     return digits ? frequency_ranks(prompter_.tokenizer(), chosen, truth) : FrequencyRanks{};
   }
 
-  LogitsSource& model_;
+  DraftedSource model_;
   const Prompter& prompter_;
   const StudyOptions& options_;
   std::vector<StepStats> steps_;  // of the last reply, one for each of ids_
