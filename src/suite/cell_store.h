@@ -14,7 +14,7 @@ namespace bitloom {
 
 /// The result of one cell.
 struct CellResult {
-  Json record;         // what the command printed with --json
+  Json record;         // what the command printed with --json, outputs of cells as "cell:LABEL"
   double seconds = 0;  // of the command
 };
 
