@@ -103,13 +103,16 @@ TASKS = {
     },
 }
 
-# task, shots, items, tokens to generate
+# task, shots, items, tokens to generate, "chat" where prompts are conversations
 CASES = [(name, 0, 200, 0) for name in TASKS if name != "gsm8k"] + [
     ("arc_easy", 2, 24, 0),
     ("winogrande", 3, 24, 0),
     ("lambada", 1, 24, 0),
     ("simple_arithmetic", 4, 200, 0),
     ("gsm8k", 2, 8, 100),
+    ("arc_easy", 0, 24, 0, "chat"),
+    ("sst2", 2, 24, 0, "chat"),
+    ("gsm8k", 1, 2, 60, "chat"),
 ]
 
 
@@ -166,9 +169,16 @@ def answers_of(sample, kind):
 def run_case(case, model):
     import lm_eval
 
-    name, shots, items, max_tokens = case
-    task = make_task(name, shots, max_tokens)
-    out = lm_eval.simple_evaluate(model=model, tasks=[task], limit=items, bootstrap_iters=0, num_fewshot=shots)
+    name, shots, items, max_tokens = case[:4]
+    out = lm_eval.simple_evaluate(
+        model=model,
+        tasks=[make_task(name, shots, max_tokens)],
+        limit=items,
+        bootstrap_iters=0,
+        num_fewshot=shots,
+        apply_chat_template=case[4:] == ("chat",),
+        fewshot_as_multiturn=True,
+    )
     filters = [f["name"] for f in TASKS[name].get("filter_list", [{"name": "none"}])]
     metrics = [m["metric"] for m in TASKS[name]["metric_list"]]
     kept = {}
@@ -187,6 +197,7 @@ def run_case(case, model):
         "task": name,
         "shots": shots,
         "max_tokens": max_tokens,
+        "prompt": "chat" if case[4:] else "plain",
         "figures": figures,
         "items": [kept[i] for i in range(items)],
     }

@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "base/test_data.h"
+#include "eval/tasks/chat_style.h"
 #include "eval/tasks/run_task.h"
 #include "io/json.h"
 #include "model/checkpoint.h"
@@ -70,7 +71,7 @@ double mean_likelihood(const Json& items, size_t count) {
 
 class TaskParity : public ::testing::Test {
  protected:
-  void run_case(const Json& golden, LogitsSource& model, const Tokenizer& tokenizer, Tally& tally) {
+  void run_case(const Json& golden, LogitsSource& model, const Checkpoint& checkpoint, Tally& tally) {
     const Json& items = golden.at("items");
     Task task = load_task(golden.at("task"));
     const bool generated = task.kind == TaskKind::kGenerate;
@@ -81,11 +82,12 @@ class TaskParity : public ::testing::Test {
     options.data = testing::shared_path("data/tasks");
     options.limit = static_cast<int64_t>(count);
     options.shots = golden.at("shots").get<int64_t>();
-    options.end_ids = {*tokenizer.eos_id()};
-    const TaskResult result = run_task(task, model, tokenizer, options, context_);
+    options.end_ids = {*checkpoint.tokenizer().eos_id()};
+    if (golden.at("prompt") == "chat") options.style = chat_style(checkpoint.chat_template());
+    const TaskResult result = run_task(task, model, checkpoint.tokenizer(), options, context_);
     ASSERT_EQ(result.items.size(), count);
     for (size_t i = 0; i < count; ++i)
-      compare_item(task.name + ", item " + std::to_string(i), result.items[i], items[i], tally);
+      compare_item(task.name + " (" + result.style + "), item " + std::to_string(i), result.items[i], items[i], tally);
     for (const MetricResult& metric : result.metrics) {
       if (metric.name == "perplexity") {
         EXPECT_NEAR(metric.value, std::exp(-mean_likelihood(items, count)), 1e-3);
@@ -109,8 +111,7 @@ TEST_F(TaskParity, ItemByItem) {
   Decoder decoder(checkpoint, pool_);
   const auto model = logits_of_steps(decoder);
   Tally tally;
-  for (const Json& golden : read_json(testing::golden("eval/tasks.json")))
-    run_case(golden, *model, checkpoint->tokenizer(), tally);
+  for (const Json& golden : read_json(testing::golden("eval/tasks.json"))) run_case(golden, *model, *checkpoint, tally);
   std::cout << tally.items << " items, " << tally.decisions << " decisions, " << tally.differ
             << " differ; log-likelihoods differ by at most " << tally.worst << " a token\n";
   EXPECT_LE(tally.differ * 400, tally.items);
