@@ -70,9 +70,9 @@ TEST(SuitePlan, FlagsOfAllAndOfOne) {
 TEST(SuitePlan, InputsAreWhatACommandNamesAndTheBuiltInText) {
   const Plan plan = plan_of(parse_suite(edited(kSmallSuite, "int4-g32", "gptq+int4-g32"), "x.yaml"));
   const auto names = [&](const std::string& label) {
-    std::vector<std::string> names;
-    for (const auto& [name, path] : cell_called(plan, label).inputs) names.push_back(name);
-    return names;
+    std::vector<std::string> inputs;
+    for (const auto& [name, path] : cell_called(plan, label).inputs) inputs.push_back(name);
+    return inputs;
   };
   EXPECT_THAT(names("demo/int8-row/quantize"), ElementsAre("assets/demo", "assets/demo/model.safetensors"));
   EXPECT_THAT(names("demo/four/quantize"),
