@@ -59,8 +59,7 @@ TitledTable accuracy_table(std::span<const CellSummary> cells) {
   TitledTable out{"Accuracy",
                   "Of the valid answers, with Wilson's 95 % interval. Length match: the sum is as long as its longer "
                   "addend. Off by one: by a power of ten; at the end: at the last digit of a token that another "
-                  "follows, where a carry "
-                  "between tokens is missed or made up.",
+                  "follows, where a carry between tokens is missed or made up.",
                   Table({{"format", Align::kLeft},
                          {"rows"},
                          {"invalid"},
@@ -137,6 +136,7 @@ TitledTable digit_table(std::span<const CellSummary> cells) {
   for (size_t digit = 1; digit <= most_digits(cells); ++digit) columns.push_back({fmt::format("{}", digit)});
   TitledTable out{"Errors by digit", "From the left, over answers of the right length.", Table(columns)};
   for (const CellSummary& cell : cells) {
+    if (cell.all.digits.empty()) continue;
     std::vector<std::string> line = {name_of(cell)};
     for (const DigitErrors& digit : cell.all.digits) line.push_back(share(digit.wrong, digit.rows));
     out.table.add(line);

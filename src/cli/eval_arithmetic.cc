@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
+#include <ctime>
 #include <optional>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "chat/chat_template.h"
 #include "cli/arithmetic_page.h"
 #include "cli/arithmetic_tables.h"
 #include "cli/common_flags.h"
@@ -20,7 +22,7 @@ namespace {
 using namespace arithmetic;
 
 struct Flags {
-  std::string model, reference, against, items, html;
+  std::string model, reference, against, items, html, prompt;
   std::string set = "g1", digits = "7-9";
   std::vector<std::string> formats = {"nosep", "comma_r2l", "comma_l2r"}, shots = {"8"}, operations = {"+"};
   int64_t limit = 0;
@@ -28,20 +30,35 @@ struct Flags {
 };
 
 /// A model that answers, with what it needs, in the order in which it must be destroyed.
-struct Runner {
+struct Pupil {
   std::shared_ptr<const Checkpoint> checkpoint;
   std::unique_ptr<Decoder> decoder;
   std::unique_ptr<LogitsSource> logits;
   std::unique_ptr<Prompter> prompter;
 };
 
-Runner make_runner(const std::string& path, Session& session) {
-  Runner runner;
-  runner.checkpoint = Checkpoint::open(path);
-  runner.decoder = std::make_unique<Decoder>(runner.checkpoint, session.context().threads);
-  runner.logits = logits_of_steps(*runner.decoder);
-  runner.prompter = std::make_unique<Prompter>(runner.checkpoint->tokenizer(), ChatRenderer());
-  return runner;
+/// The model's own template where it has one, unless lines are asked for. The date that some templates write is fixed,
+/// so that prompts do not change from day to day.
+ChatRenderer chat_renderer(const Checkpoint& model, const std::string& prompt) {
+  if (!prompt.empty() && prompt != "chat" && prompt != "lines")
+    misuse("--prompt {}: chat or lines; without the flag chat where the model has a template", prompt);
+  if (prompt == "lines" || (prompt.empty() && !model.has_chat_template())) return {};
+  ChatTemplate chat = model.chat_template();
+  std::tm date = {};
+  date.tm_year = 2024 - 1900;
+  date.tm_mon = 6;
+  date.tm_mday = 26;
+  chat.set_time(date);
+  return [chat](const std::vector<ChatMessage>& messages) { return chat.render(chat.with_system_folded(messages)); };
+}
+
+Pupil make_pupil(const std::string& path, const std::string& prompt, Session& session) {
+  Pupil pupil;
+  pupil.checkpoint = Checkpoint::open(path);
+  pupil.decoder = std::make_unique<Decoder>(pupil.checkpoint, session.context().threads);
+  pupil.logits = logits_of_steps(*pupil.decoder);
+  pupil.prompter = std::make_unique<Prompter>(pupil.checkpoint->tokenizer(), chat_renderer(*pupil.checkpoint, prompt));
+  return pupil;
 }
 
 GeneratorOptions generator_options(const Flags& flags, int max_shots) {
@@ -79,10 +96,10 @@ StudyOptions study_options(const Flags& flags) {
   return options;
 }
 
-Study study_of(const Runner& runner, const ProblemSet& set, StudyOptions options, Session& session) {
-  options.end_ids = runner.checkpoint->graph().eos_ids;
-  if (const auto eos = runner.checkpoint->tokenizer().eos_id()) options.end_ids.push_back(*eos);
-  return run_study(*runner.logits, *runner.prompter, set, options, session.context());
+Study study_of(const Pupil& pupil, const ProblemSet& set, StudyOptions options, Session& session) {
+  options.end_ids = pupil.checkpoint->graph().eos_ids;
+  if (const auto eos = pupil.checkpoint->tokenizer().eos_id()) options.end_ids.push_back(*eos);
+  return run_study(*pupil.logits, *pupil.prompter, set, options, session.context());
 }
 
 std::string prompts_of(const Prompter& prompter) {
@@ -91,7 +108,7 @@ std::string prompts_of(const Prompter& prompter) {
 
 struct Result {
   const Flags& flags;
-  const Runner& runner;
+  const Pupil& pupil;
   const ProblemSet& set;
   const Study& study;
   std::vector<CellSummary> cells;
@@ -102,9 +119,9 @@ Json record_of(const Result& result) {
   Json record = {{"model", result.flags.model},
                  {"set", result.set.description},
                  {"seed", result.flags.seed},
-                 {"prompts", result.runner.prompter->is_chat() ? "chat" : "lines"},
-                 {"tokenizer", result.runner.checkpoint->tokenizer().describe()},
-                 {"tokenizer_sha256", result.runner.checkpoint->tokenizer().hash()},
+                 {"prompts", result.pupil.prompter->is_chat() ? "chat" : "lines"},
+                 {"tokenizer", result.pupil.checkpoint->tokenizer().describe()},
+                 {"tokenizer_sha256", result.pupil.checkpoint->tokenizer().hash()},
                  {"probe", to_json(result.study.probe)},
                  {"refused", Json::array()},
                  {"cells", Json::array()},
@@ -118,11 +135,24 @@ Json record_of(const Result& result) {
   return record;
 }
 
+/// Lines of at most 100 columns.
+std::string wrapped(const std::string& text) {
+  std::string out;
+  size_t column = 0;
+  for (const std::string& word : split(text, ' ')) {
+    const bool breaks = column + word.size() > 99;
+    if (!out.empty()) out += breaks ? '\n' : ' ';
+    column = breaks ? word.size() : column + word.size() + 1;
+    out += word;
+  }
+  return out;
+}
+
 Facts facts_of(const Result& result) {
   Facts facts = {{"model", result.flags.model},
                  {"problems", result.set.description},
-                 {"prompts", prompts_of(*result.runner.prompter)},
-                 {"tokenizer", result.runner.checkpoint->tokenizer().describe()},
+                 {"prompts", prompts_of(*result.pupil.prompter)},
+                 {"tokenizer", result.pupil.checkpoint->tokenizer().describe()},
                  {"time", format_duration(result.study.seconds)}};
   if (!result.paired.empty())
     facts.push_back({"reference", result.flags.reference.empty() ? result.flags.against : result.flags.reference});
@@ -133,7 +163,7 @@ std::string text_of(const Result& result, bool bold) {
   std::string text = facts_text(facts_of(result));
   const ArithmeticTables tables = arithmetic_tables(result.study, result.cells, result.paired);
   for (const TitledTable* table : tables.in_order())
-    text += fmt::format("\n{}\n{}\n\n{}", table->title, table->note, table->table.to_text(bold));
+    text += fmt::format("\n{}\n{}\n\n{}", table->title, wrapped(table->note), table->table.to_text(bold));
   return text;
 }
 
@@ -142,21 +172,21 @@ std::vector<Outcome> reference_outcomes(const Flags& flags, const ProblemSet& se
                                         Session& session) {
   if (!flags.against.empty()) return read_outcomes(flags.against);
   if (flags.reference.empty()) return {};
-  const Runner runner = make_runner(flags.reference, session);
-  return outcomes_of(study_of(runner, set, options, session).rows);
+  const Pupil pupil = make_pupil(flags.reference, flags.prompt, session);
+  return outcomes_of(study_of(pupil, set, options, session).rows);
 }
 
 void evaluate(const Flags& flags, Session& session) {
   if (!flags.html.empty()) check_page_file(flags.html);
   const StudyOptions options = study_options(flags);
   const ProblemSet set = problems_of(flags, *std::max_element(options.shots.begin(), options.shots.end()));
-  const Runner runner = make_runner(flags.model, session);
+  const Pupil pupil = make_pupil(flags.model, flags.prompt, session);
   const std::vector<Outcome> reference = reference_outcomes(flags, set, options, session);
   std::optional<OutputFile> items;
   if (!flags.items.empty()) items.emplace(flags.items);
-  const Study study = study_of(runner, set, options, session);
+  const Study study = study_of(pupil, set, options, session);
   if (items) write_items(*items, study.rows);
-  Result result{flags, runner, set, study, summarise(study.rows), {}};
+  Result result{flags, pupil, set, study, summarise(study.rows), {}};
   if (!flags.against.empty() || !flags.reference.empty())
     result.paired =
         pair_outcomes(reference, outcomes_of(study.rows), flags.reference.empty() ? flags.against : flags.reference);
@@ -169,28 +199,26 @@ void evaluate(const Flags& flags, Session& session) {
 std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
-  app.add_option("--set", flags->set, "problems: g1, g2, or a file with columns num1, num2, shots")
-      ->type_name("g1|g2|FILE.csv")
+  app.add_option("--set", flags->set, "g1, g2 or FILE.csv with columns num1, num2, shots")
+      ->type_name("SET")
       ->capture_default_str();
   app.add_option("--digits", flags->digits, "lengths of the numbers of g1 and g2")
       ->type_name("LOW-HIGH")
       ->capture_default_str();
-  app.add_option("--formats", flags->formats, "how numbers are written: F, QUERY>ANSWER, QUERY>REPEAT>ANSWER")
-      ->type_name("F,...")
-      ->delimiter(',')
-      ->capture_default_str();
-  app.add_option("--shots", flags->shots, "solved problems before the question")
+  app.add_option("--formats", flags->formats, "how numbers are written (default nosep,comma_r2l,comma_l2r)")
+      ->type_name("F,Q>A,Q>R>A")
+      ->delimiter(',');
+  app.add_option("--shots", flags->shots, "solved problems before the question (default 8)")
       ->type_name("N,...")
-      ->delimiter(',')
-      ->capture_default_str();
-  app.add_option("--ops", flags->operations, "operations; - and * are not in the paper")
+      ->delimiter(',');
+  app.add_option("--ops", flags->operations, "operations; - and * are not in the paper (default +)")
       ->type_name("+,-,*")
-      ->delimiter(',')
-      ->capture_default_str();
-  app.add_option("--limit", flags->limit, "problems (0: 10 for each pair of g1, 100 for each signature of g2)")
+      ->delimiter(',');
+  app.add_option("--prompt", flags->prompt, "chat messages or lines A+B=C (default: as the model is)")
+      ->type_name("chat|lines");
+  app.add_option("--limit", flags->limit, "problems (default: g1 10 of each pair, g2 100 of each signature)")
       ->type_name("N")
-      ->check(integer_from(0))
-      ->capture_default_str();
+      ->check(integer_from(1));
   app.add_option("--seed", flags->seed, "of the problems")
       ->type_name("N")
       ->check(integer_from(0))

@@ -156,7 +156,7 @@ Verb eval_kl_verb() {
           "how far a model's predictions are from the original's",
           "MODEL --ref MODEL|FILE --text FILE [flags]",
           {"bitloom eval kl /tmp/demo-int4 --ref assets/demo --text assets/demo/evaluation.txt",
-           "bitloom eval kl assets/demo --save-ref /tmp/demo.ref --ref-size 8M --text assets/demo/evaluation.txt"},
+           "bitloom eval kl assets/demo --save-ref /tmp/d.ref --ref-size 8M --text assets/demo/evaluation.txt"},
           setup};
 }
 

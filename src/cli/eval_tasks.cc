@@ -6,6 +6,7 @@
 #include "cli/common_flags.h"
 #include "cli/verb.h"
 #include "cli/version.h"
+#include "eval/tasks/chat_style.h"
 #include "eval/tasks/run_task.h"
 #include "io/output_file.h"
 #include "model/checkpoint.h"
@@ -20,6 +21,7 @@ struct Flags {
   std::string model, data, items;
   std::vector<std::string> tasks;
   int64_t limit = 0, shots = -1;
+  bool chat = false;
 };
 
 std::vector<Task> tasks_of(const Flags& flags) {
@@ -81,6 +83,7 @@ void evaluate(const Flags& flags, Session& session) {
   if (flags.shots >= 0) options.shots = flags.shots;
   for (const Task& task : tasks) find_task_data(task, options.data);  // before the model is read
   const auto model = Checkpoint::open(flags.model);
+  if (flags.chat) options.style = chat_style(model->chat_template());
   options.end_ids = end_ids(model->graph(), model->tokenizer());
   Decoder decoder(model, session.context().threads);
   const auto logits = logits_of_steps(decoder);
@@ -105,6 +108,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   app.add_option("--shots", flags->shots, "solved examples before each item (default: the task's own number)")
       ->type_name("K")
       ->check(integer_from(0));
+  app.add_flag("--chat", flags->chat, "prompts as conversations, by the model's chat template");
   app.add_option("--items", flags->items, "write one JSON line per item, with all that scoring saw")->type_name("FILE");
   add_threads_flag(app, session);
   add_json_flag(app, session);

@@ -33,13 +33,14 @@ std::string wrap(const std::string& text, size_t columns, size_t indent) {
 
 std::string program_help() {
   std::string text =
-      "bitloom makes neural networks small: quantizes them, shows what was lost, and runs them.\n\n"
-      "usage: bitloom VERB ... [flags]\n\n";
-  for (const Verb& verb : verbs()) text += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
+      "bitloom makes neural networks small: quantizes them, shows what was lost, and runs them.\n"
+      "usage: bitloom VERB ... [flags]    bitloom help VERB    bitloom --version\n\n";
+  size_t width = 0;
+  for (const Verb& verb : verbs()) width = std::max(width, verb.name.size());
+  for (const Verb& verb : verbs()) text += fmt::format("  {:<{}}  {}\n", verb.name, width, verb.summary);
   text +=
-      "\n  MODEL is a Hugging Face directory, a bitloom directory or a GGUF file.\n"
-      "  Every verb takes --json; 'bitloom help VERB' explains it; 'bitloom --version' says which this is.\n"
-      "  Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n\n"
+      "\n  MODEL is a Hugging Face directory, a bitloom directory or a GGUF file. Every verb takes --json.\n"
+      "  Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n"
       "examples:\n"
       "  bitloom quantize assets/demo /tmp/demo-int4 --recipe int4-g32\n"
       "  bitloom run /tmp/demo-int4 -p \"Once upon a time\"\n";

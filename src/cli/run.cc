@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "base/error.h"
+#include "chat/chat_template.h"
 #include "cli/common_flags.h"
 #include "cli/verb.h"
 #include "model/checkpoint.h"
@@ -14,11 +16,14 @@ namespace {
 struct Flags {
   std::string model;
   InputFlags input;
+  bool chat = false;
+  std::optional<std::string> system;
   GenerateOptions options;
 };
 
 Json record_of(const Flags& flags, const std::string& prompt, const GenerateResult& result) {
   return {{"model", flags.model},
+          {"chat", flags.chat},
           {"prompt", prompt},
           {"text", result.text},
           {"stop", result.stop},
@@ -31,15 +36,32 @@ Json record_of(const Flags& flags, const std::string& prompt, const GenerateResu
           {"seed", flags.options.sampler.seed}};
 }
 
+/// The input as a user's message, ready for the answer. A system text goes into that message when the model's template
+/// has no place for one.
+std::string rendered_chat(const Flags& flags, const std::string& input, const Checkpoint& model, Session& session) {
+  const ChatTemplate chat = model.chat_template();
+  std::vector<ChatMessage> messages = {{"user", input}};
+  if (flags.system) messages.insert(messages.begin(), {"system", *flags.system});
+  if (flags.system && !chat.accepts_system()) {
+    session.progress().log("the chat template has no system message: its text begins the user's message");
+  }
+  return chat.render(chat.with_system_folded(messages));
+}
+
 void generate_text(const Flags& flags, Session& session) {
-  const std::string prompt = read_input(flags.input, "run");
+  if (flags.system && !flags.chat) misuse("run: --system needs --chat");
+  const std::string input = read_input(flags.input, "run");
   const auto model = Checkpoint::open(flags.model);
+  const std::string prompt = flags.chat ? rendered_chat(flags, input, *model, session) : input;
   Decoder decoder(model, session.context().threads);
   const bool streams = !session.json;
   const auto on_text = [streams](const std::string& text) {
     if (streams) write_output(text);
   };
-  const GenerateResult result = generate(decoder, model->tokenizer(), prompt, flags.options, on_text);
+  const Tokenizer& tokenizer = model->tokenizer();
+  const GenerateResult result =
+      flags.chat ? generate(decoder, tokenizer, encode_chat(tokenizer, prompt), flags.options, on_text)
+                 : generate(decoder, tokenizer, prompt, flags.options, on_text);
   session.show(record_of(flags, prompt, result), "\n");
   session.progress().log(fmt::format("prompt: {} tokens, {} tokens/s; generated: {} tokens, {} tokens/s; stopped: {}",
                                      result.prompt_ids.size(), format_rate(result.prompt_tokens_per_second()),
@@ -73,6 +95,8 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
   add_input_flags(app, flags->input, "what the text begins with");
+  app.add_flag("--chat", flags->chat, "the text is a message to an instruct model, by its chat template");
+  app.add_option("--system", flags->system, "with --chat: the system message")->type_name("TEXT");
   app.add_option("-n,--tokens", flags->options.max_tokens, "most tokens to generate")
       ->type_name("N")
       ->check(integer_from(1))
@@ -90,7 +114,7 @@ Verb run_verb() {
           "continue a text",
           "MODEL -p TEXT | -f FILE [flags]",
           {"bitloom run assets/demo -p \"Once upon a time\"",
-           "bitloom run /tmp/demo-int4 -f prompt.txt -n 200 --temp 0 --json"},
+           "bitloom run SmolLM2.gguf --chat -p \"What is 12 + 30?\" --temp 0"},
           setup};
 }
 

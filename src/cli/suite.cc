@@ -63,7 +63,8 @@ void show_plan(const Flags& flags, const Run& run, const CellStore& store, Sessi
     const std::vector<std::string> words =
         with_cells(cell.words, [&](size_t other) { return "{" + run.plan.cells[other].label + "}"; });
     table.add({cell.label, finished ? "finished" : "to run", fmt::format("{}", fmt::join(words, " "))});
-    cells.push_back({{"label", cell.label}, {"finished", finished}, {"words", words}, {"inputs", cell.inputs}});
+    cells.push_back(
+        {{"label", cell.label}, {"key", cell.key}, {"finished", finished}, {"words", words}, {"inputs", cell.inputs}});
   }
   session.show({{"suite", run.suite.name}, {"out", run.directory}, {"cells", std::move(cells)}},
                table.to_text(session.bold()));
@@ -77,6 +78,9 @@ std::string tables_text(const Suite& suite, const std::vector<RenderedTable>& ta
   }
   return text;
 }
+
+/// Records may hold pieces of vocabularies that are no UTF-8.
+std::string json_text(const Json& value) { return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 void fill_documents(const Flags& flags, const std::vector<RenderedTable>& tables) {
   for (const std::string& path : flags.documents) {
@@ -116,11 +120,11 @@ void run_suite(const Flags& flags, Session& session) {
 
   const SuiteOutcome outcome = {run.suite, run.plan, cells};
   const std::vector<RenderedTable> tables = render_tables(outcome);
-  const Json results = results_json(outcome, store);
+  const Json results = results_json(outcome);
   const std::string text = tables_text(run.suite, tables);
   write_by_rename(run.directory + "/table.md", text);
-  write_by_rename(run.directory + "/results.json", dump_json(results));
-  write_by_rename(run.directory + "/times.json", dump_json(times_json(outcome)));
+  write_by_rename(run.directory + "/results.json", json_text(results));
+  write_by_rename(run.directory + "/times.json", json_text(times_json(outcome)));
   tell_failures(run, cells);
   if (!flags.keep) store.remove_all_outputs();
   for (const Cell& cell : run.plan.cells)

@@ -3,7 +3,7 @@
 //
 // Goals of this folder: judge any model through its logits alone (logits_source.h), on the same windows (windows.h), in
 // double precision, with an interval beside every mean (interval.h), the same for any number of threads.
-// Non-goals: loading models, reading text files, printing; tasks with answers (another file when they come).
+// Non-goals: loading models, reading text files, printing. Tasks with answers are tasks/task.h.
 
 #include <span>
 #include <string>

@@ -84,6 +84,8 @@ class Checkpoint {
   /// The template that instruct models bring, by name where there are several. Error(kRefused) when the model has none,
   /// or it is no template that bitloom can render.
   ChatTemplate chat_template(const std::string& name = "default") const;
+  /// Whether it has a default one. Error(kRefused) for one that bitloom cannot render.
+  bool has_chat_template() const;
   /// Tokenizer and generation files to carry along to an output directory: file name -> contents.
   std::map<std::string, std::string> companion_files() const;
 

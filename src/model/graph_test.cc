@@ -12,6 +12,7 @@ Graph llama() { return build_graph(testing::llama_config(), "config.json", NameS
 
 std::vector<std::string> weights(const std::vector<Site>& sites) {
   std::vector<std::string> names;
+  names.reserve(sites.size());
   for (const Site& site : sites) names.push_back(to_string(site.input) + " " + site.linear->weight);
   return names;
 }

@@ -116,4 +116,6 @@ ChatTemplate Checkpoint::chat_template(const std::string& name) const {
   return *std::move(loaded);
 }
 
+bool Checkpoint::has_chat_template() const { return load_chat_template(path_, gguf_.get(), kDefault).has_value(); }
+
 }  // namespace bitloom

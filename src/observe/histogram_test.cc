@@ -40,6 +40,7 @@ TEST(Histogram, ByHand) {
 TEST(Histogram, PercentilesByHand) {
   // Values 0 .. 9 in bins of width 1 (32 bins reach 16): the k-th is known to half a bin.
   std::vector<float> values;
+  values.reserve(10);
   for (int i = 0; i < 10; ++i) values.push_back(static_cast<float>(i));
   const Histogram histogram = histogram_of(values, 32);
   ASSERT_EQ(histogram.width(), 1);
@@ -80,6 +81,7 @@ TEST(Histogram, PercentilesAreWithinTheStatedError) {
   std::vector<float> values = testing::normal_values(20001, 2);
   const Histogram histogram = histogram_of(values, 1024);
   std::vector<float> magnitudes;
+  magnitudes.reserve(values.size());
   for (const float value : values) magnitudes.push_back(std::abs(value));
   std::sort(values.begin(), values.end());
   std::sort(magnitudes.begin(), magnitudes.end());

@@ -45,7 +45,7 @@ TensorEdits scale_block(std::shared_ptr<const Checkpoint> model, int block,
     }
     if (made.tensors.empty()) continue;
     for (const auto& [name, rows] : made.tensors) all.tensors[name] = rows;
-    model = Checkpoint::edited(std::move(model), std::move(made));
+    model = Checkpoint::edited(std::move(model), made);
   }
   return all;
 }

@@ -162,7 +162,7 @@ CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const
     sites_.insert(sites_.end(), outcome.sites.begin(), outcome.sites.end());
     remarks_.insert(remarks_.end(), outcome.remarks.begin(), outcome.remarks.end());
   }
-  model_ = Checkpoint::edited(task.model, std::move(edits));
+  model_ = Checkpoint::edited(task.model, edits);
 }
 
 }  // namespace bitloom

@@ -36,6 +36,7 @@ Json kept_json(const TensorSpec& part) {
 
 std::vector<Json> describe_files(const std::vector<std::string>& paths, Context& context) {
   std::vector<int64_t> sizes;
+  sizes.reserve(paths.size());
   for (const std::string& path : paths) sizes.push_back(static_cast<int64_t>(fs::file_size(path)));
   std::vector<Json> result(paths.size());
   // The largest first, so that no thread is left alone with it at the end.

@@ -42,14 +42,14 @@ class Listener final : public Progress {
 };
 
 inline QuantizeResult quantize(const std::string& model, const std::string& out, const Recipe& recipe,
-                               Progress& progress, QuantizeOptions options = {}, int threads = 2) {
+                               Progress& progress, const QuantizeOptions& options = {}, int threads = 2) {
   ThreadPool pool(threads);
   Context context{pool, progress};
   return quantize_model(Checkpoint::open(model), out, recipe, options, context);
 }
 
 inline QuantizeResult quantize(const std::string& model, const std::string& out, const std::string& recipe,
-                               QuantizeOptions options = {}, int threads = 2) {
+                               const QuantizeOptions& options = {}, int threads = 2) {
   Progress silent;
   return quantize(model, out, load_recipe(recipe), silent, options, threads);
 }

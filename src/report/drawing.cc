@@ -20,7 +20,7 @@ struct SeriesStyle {
   const char* hatch;   // path in a 6 x 6 tile; "" filled
 };
 
-constexpr std::array<SeriesStyle, kSeriesStyles> kStyles = {{
+constexpr std::array<SeriesStyle, kSeriesColors> kStyles = {{
     {"m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0z", "", ""},
     {"m-3.2-3.2h6.4v6.4h-6.4z", "6 3", "M-1 1l2-2M0 6l6-6M5 7l2-2"},
     {"m0-4.2l4 7h-8z", "2 2.5", "M1.5 1.5h.01M4.5 4.5h.01"},
@@ -31,7 +31,11 @@ constexpr std::array<SeriesStyle, kSeriesStyles> kStyles = {{
     {"m-2-4h4l2 4-2 4h-4l-2-4z", "12 3 3 3", "M0 6l6-6M0 0l6 6"},
 }};
 
-int style_of(int series) { return series % kSeriesStyles; }
+int color_of(int series) { return series % kSeriesColors; }
+/// The eight after the first eight have their colours with other looks, and so on.
+const SeriesStyle& style_of(int series) {
+  return kStyles[static_cast<size_t>(series + series / kSeriesColors) % kStyles.size()];
+}
 
 std::string points(const std::vector<Place>& places) {
   std::string out;
@@ -78,10 +82,10 @@ void Drawing::text(Place at, std::string_view text, Anchor anchor, std::string_v
 }
 
 void Drawing::path(const std::vector<Place>& places, int series) {
-  const std::string dashes = kStyles[style_of(series)].dashes;
+  const std::string dashes = style_of(series).dashes;
   body_ += fmt::format(R"(<path class="curve s{}"{} d="{}"/>)"
                        "\n",
-                       style_of(series), dashes.empty() ? "" : fmt::format(R"( stroke-dasharray="{}")", dashes),
+                       color_of(series), dashes.empty() ? "" : fmt::format(R"( stroke-dasharray="{}")", dashes),
                        points(places));
 }
 
@@ -94,26 +98,24 @@ void Drawing::plain_path(const std::vector<Place>& places, std::string_view css_
 void Drawing::area(const std::vector<Place>& outline, int series, std::string_view css_class) {
   body_ += fmt::format(R"(<path class="{} s{}" d="{}Z"/>)"
                        "\n",
-                       css_class, style_of(series), points(outline));
+                       css_class, color_of(series), points(outline));
 }
 
 void Drawing::marker(Place at, int series, std::string_view tooltip) {
-  const int style = style_of(series);
-  const std::string attributes =
-      fmt::format(R"( class="mark s{}" d="M{} {}{}")", style, pixels(at.x), pixels(at.y), kStyles[style].marker);
+  const std::string attributes = fmt::format(R"( class="mark s{}" d="M{} {}{}")", color_of(series), pixels(at.x),
+                                             pixels(at.y), style_of(series).marker);
   body_ += titled("path", attributes, tooltip);
 }
 
 void Drawing::bar(const Box& box, int series, std::string_view tooltip) {
-  const int style = style_of(series);
   const std::string place = fmt::format(R"(x="{}" y="{}" width="{}" height="{}")", pixels(box.left), pixels(box.top),
                                         pixels(std::max(box.width(), 0.0)), pixels(box.height()));
   std::string fill;
-  if (*kStyles[style].hatch != '\0') {
-    hatched_ |= 1U << style;
-    fill = fmt::format(" style=\"fill:url(#{}h{})\"", id_, style);
+  if (*style_of(series).hatch != '\0') {
+    hatched_.insert(series);
+    fill = fmt::format(" style=\"fill:url(#{}h{})\"", id_, series);
   }
-  body_ += titled("rect", fmt::format(R"( class="bar s{}" {}{})", style, place, fill), tooltip);
+  body_ += titled("rect", fmt::format(R"( class="bar s{}" {}{})", color_of(series), place, fill), tooltip);
 }
 
 void Drawing::whisker(Place from, Place to) {
@@ -134,12 +136,11 @@ void Drawing::swatch(Place at, int series) { bar({at.x + 6, at.y - 5, at.x + 22,
 
 std::string Drawing::contents() const {
   std::string hatchings;
-  for (int s = 0; s < kSeriesStyles; ++s) {
-    if ((hatched_ >> s & 1U) == 0) continue;
-    hatchings += fmt::format(R"(<pattern id="{0}h{1}" class="s{1}" width="6" height="6" patternUnits="userSpaceOnUse">)"
-                             R"(<rect class="tint" width="6" height="6"/><path class="hatch" d="{2}"/></pattern>)"
+  for (const int series : hatched_) {
+    hatchings += fmt::format(R"(<pattern id="{}h{}" class="s{}" width="6" height="6" patternUnits="userSpaceOnUse">)"
+                             R"(<rect class="tint" width="6" height="6"/><path class="hatch" d="{}"/></pattern>)"
                              "\n",
-                             id_, s, kStyles[s].hatch);
+                             id_, series, color_of(series), style_of(series).hatch);
   }
   return (hatchings.empty() ? "" : "<defs>\n" + hatchings + "</defs>\n") + body_;
 }

@@ -2,6 +2,7 @@
 // SVG elements, in CSS pixels, y downwards. Colours and fonts are the page's: elements carry classes, and what belongs
 // to a series carries "s0" to "s7", which set the colour. Series also differ in marker, dashes and hatching.
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,7 +13,7 @@
 
 namespace bitloom {
 
-inline constexpr int kSeriesStyles = 8;
+inline constexpr int kSeriesColors = 8;
 inline constexpr double kTextSize = 12, kLineHeight = 16;
 
 /// Pixels that `text` takes at 12 px: an estimate from above for the usual sans-serif faces.
@@ -57,7 +58,7 @@ class Drawing {
 
  private:
   std::string id_, body_;
-  unsigned hatched_ = 0;  // bit s: the hatching of series s is used
+  std::set<int> hatched_;  // series whose hatching is used
 };
 
 /// "12", "12.5": at most one decimal.

@@ -29,7 +29,7 @@ class Stepper {
   std::vector<float> logits_;
 };
 
-std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& prompt) {
+std::vector<int32_t> ids_of(const Tokenizer& tokenizer, const std::string& prompt) {
   std::vector<int32_t> ids = tokenizer.encode(prompt);
   if (!ids.empty()) return ids;
   if (const auto start = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id()) ids.push_back(*start);
@@ -53,8 +53,13 @@ std::vector<int32_t> end_ids(const Graph& graph, const Tokenizer& tokenizer) {
 
 GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt,
                         const GenerateOptions& options, const std::function<void(const std::string&)>& on_text) {
+  return generate(decoder, tokenizer, ids_of(tokenizer, prompt), options, on_text);
+}
+
+GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, std::vector<int32_t> prompt_ids,
+                        const GenerateOptions& options, const std::function<void(const std::string&)>& on_text) {
   GenerateResult result;
-  result.prompt_ids = prompt_ids(tokenizer, prompt);
+  result.prompt_ids = std::move(prompt_ids);
   const Graph& graph = decoder.graph();
   Stepper stepper(decoder, cache_capacity(graph, static_cast<int64_t>(result.prompt_ids.size()), options.max_tokens));
   Tokenizer::Stream stream(tokenizer, true, result.prompt_ids);

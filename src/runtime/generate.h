@@ -39,5 +39,8 @@ std::vector<int32_t> end_ids(const Graph& graph, const Tokenizer& tokenizer);
 /// Error(kRefused) when the prompt does not fit the context or has no token; Error(kUsage) for a bad option.
 GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt,
                         const GenerateOptions& options, const std::function<void(const std::string&)>& on_text);
+/// The same for a prompt that is tokenized already, such as a rendered chat (encode_chat).
+GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, std::vector<int32_t> prompt_ids,
+                        const GenerateOptions& options, const std::function<void(const std::string&)>& on_text);
 
 }  // namespace bitloom

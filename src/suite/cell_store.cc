@@ -9,7 +9,7 @@ namespace bitloom {
 
 namespace fs = std::filesystem;
 
-CellStore::CellStore(std::string directory, std::string build, bool any_build)
+CellStore::CellStore(const std::string& directory, std::string build, bool any_build)
     : directory_(directory + "/cells"), build_(std::move(build)), any_build_(any_build) {
   std::error_code error;
   fs::create_directories(directory_, error);

@@ -14,14 +14,14 @@ namespace bitloom {
 
 /// The result of one cell.
 struct CellResult {
-  Json record;         // what the command printed with --json
+  Json record;         // what the command printed with --json, outputs of cells as "cell:LABEL"
   double seconds = 0;  // of the command
 };
 
 class CellStore {
  public:
   /// `build` is a hash of the running program; `any_build` takes results of other builds, too.
-  CellStore(std::string directory, std::string build, bool any_build);
+  CellStore(const std::string& directory, std::string build, bool any_build);
 
   /// Nothing when the cell is not done, or its file cannot be read.
   std::optional<CellResult> find(const Cell& cell) const;

@@ -34,6 +34,7 @@ std::string cell_word(size_t cell) { return fmt::format("{{cell:{}}}", cell); }
 std::vector<std::string> with_cells(const std::vector<std::string>& words,
                                     const std::function<std::string(size_t)>& text) {
   std::vector<std::string> out;
+  out.reserve(words.size());
   for (const std::string& word : words) out.push_back(with_cells(word, text));
   return out;
 }

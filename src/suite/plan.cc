@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <set>
 
 #include "base/error.h"
 #include "base/install_paths.h"
@@ -65,9 +64,15 @@ class Planner {
       cell.words = {kQuantize, row_.model.path, "{out}", "--recipe", recipe.recipe};
       for (const std::string& flags : {suite_.quantize, recipe.flags})
         for (const std::string& word : split_words(flags)) cell.words.push_back(filled(word, cell));
-      if (needs_of(resolved).any()) cell.inputs = data_directories("assets/calibration");  // unless flags say otherwise
+      if (needs_of(resolved).any()) add_builtin_text(cell);
     });
     row_.cells[kQuantize] = add(std::move(cell));
+  }
+
+  /// What is calibrated on unless flags say otherwise; where it lies depends on the program's place.
+  static void add_builtin_text(Cell& cell) {
+    const std::vector<std::string> places = data_directories("assets/calibration");
+    if (!places.empty()) cell.inputs["built-in text"] = places.front();
   }
 
   /// The row's cell of an evaluation, made where it is not there yet; nothing when the recipe skips it, or what it
@@ -124,17 +129,15 @@ class Planner {
   }
 
   void add_inputs(Cell& cell) const {
-    std::set<std::string> inputs(cell.inputs.begin(), cell.inputs.end());
     for (size_t i = 1; i < cell.words.size(); ++i) {
       const std::string& word = cell.words[i];
       if (word == row_.model.path)
-        inputs.insert(checkpoint_->weight_files().begin(), checkpoint_->weight_files().end());
+        for (const std::string& file : checkpoint_->weight_files()) cell.inputs[file] = file;
       const size_t equals = word.starts_with("--") ? word.find('=') : word.npos;
       const std::string path = equals == word.npos ? word : word.substr(equals + 1);
       std::error_code none;
-      if (!path.empty() && fs::exists(path, none)) inputs.insert(path);
+      if (!path.empty() && fs::exists(path, none)) cell.inputs[path] = path;
     }
-    cell.inputs.assign(inputs.begin(), inputs.end());
   }
 
   const Suite& suite_;
@@ -161,7 +164,7 @@ void set_keys(Plan& plan, InputHashes& hashes, Progress& progress) {
   std::vector<std::string> keys;
   for (Cell& cell : plan.cells) {
     Json inputs = Json::object();
-    for (const std::string& path : cell.inputs) inputs[path] = hashes.of(path, progress);
+    for (const auto& [name, path] : cell.inputs) inputs[name] = hashes.of(path, progress);
     const Json identity = {
         {"words", with_cells(cell.words, [&](size_t other) { return "{cell:" + keys[other] + "}"; })},
         {"inputs", std::move(inputs)},

@@ -21,9 +21,9 @@ struct Cell {
       words;                  // "eval kl {cell:5} --ref {cell:2} -c 512": {cell:N} is what cell N made, {out} its own
   std::vector<size_t> needs;  // cells whose {out} it reads, all before this one
   std::string place;          // in the suite's file, for messages
-  std::vector<std::string> inputs;  // files and directories that it reads
-  Json recipe;                      // of a quantization: its steps, resolved
-  std::string key;                  // hash of words, recipe, the contents of inputs and the keys of what it needs
+  std::map<std::string, std::string> inputs;  // files and directories that it reads: name, path
+  Json recipe;                                // of a quantization: its steps, resolved
+  std::string key;  // hash of words, recipe, the contents of inputs and the keys of what it needs
 
   bool makes_output() const;
 };

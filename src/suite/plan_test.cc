@@ -66,6 +66,20 @@ TEST(SuitePlan, FlagsOfAllAndOfOne) {
       ElementsAre("quantize", "assets/demo", "{out}", "--recipe", "gptq+int4-g32", "--samples", "2", "--seed", "3"));
 }
 
+// The built-in text counts for recipes that learn from data, under a name that does not depend on where it lies.
+TEST(SuitePlan, InputsAreWhatACommandNamesAndTheBuiltInText) {
+  const Plan plan = plan_of(parse_suite(edited(kSmallSuite, "int4-g32", "gptq+int4-g32"), "x.yaml"));
+  const auto names = [&](const std::string& label) {
+    std::vector<std::string> inputs;
+    for (const auto& [name, path] : cell_called(plan, label).inputs) inputs.push_back(name);
+    return inputs;
+  };
+  EXPECT_THAT(names("demo/int8-row/quantize"), ElementsAre("assets/demo", "assets/demo/model.safetensors"));
+  EXPECT_THAT(names("demo/four/quantize"),
+              ElementsAre("assets/demo", "assets/demo/model.safetensors", "built-in text"));
+  EXPECT_THAT(names("demo/four/kl"), ElementsAre("assets/demo/evaluation.txt"));
+}
+
 TEST(SuitePlan, EveryCommandIsCheckedWithMadeUpOutputs) {
   std::vector<std::vector<std::string>> checked;
   make_plan(small_suite(), [&](const std::vector<std::string>& words) { checked.push_back(words); });

@@ -8,6 +8,7 @@
 #include "report/numbers.h"
 #include "suite/cell_words.h"
 #include "suite/check_suite.h"
+#include "suite/values.h"
 
 namespace bitloom {
 namespace {
@@ -85,7 +86,7 @@ class CellRunner {
     try {
       const std::vector<std::string> words = with_outputs(
           cell.words, store_.output(cell), [&](size_t other) { return store_.output(plan_.cells[other]); });
-      CellResult result{options_.command(words), 0};
+      CellResult result{with_labels(cell, options_.command(words)), 0};
       result.seconds = options_.clock() - start;
       store_.write(cell, result);
       outcome.result = std::move(result);
@@ -98,6 +99,14 @@ class CellRunner {
       return;
     }
     note(i);
+  }
+
+  /// The record with what cells made called by their labels: nothing in it depends on where this run worked.
+  Json with_labels(const Cell& cell, Json record) const {
+    record = with_text_replaced(record, store_.output(cell), "cell:" + cell.label);
+    for (const size_t need : cell.needs)
+      record = with_text_replaced(record, store_.output(plan_.cells[need]), "cell:" + plan_.cells[need].label);
+    return record;
   }
 
   std::string closing_words(const CellOutcome& outcome) const {

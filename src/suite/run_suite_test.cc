@@ -45,7 +45,7 @@ class RunCells : public ::testing::Test {
       EXPECT_TRUE(fs::exists(word)) << label << " needs " << word;
     }
     if (label == fails_) refuse("{} is broken", label);
-    return {{"label", label}, {"kl_mean", 0.5}};
+    return {{"label", label}, {"kl_mean", 0.5}, {"words", words}};
   }
 
   const Cell& cell(const std::string& label) const {
@@ -106,6 +106,8 @@ TEST_F(RunCells, EveryCellOnceAndOutputsOnlyAsLongAsNeeded) {
   EXPECT_THAT(run(), IsEmpty());
   EXPECT_THAT(lines_.lines, IsEmpty()) << "nothing to say about what is finished";
   EXPECT_EQ(outcomes_[3].result->record.at("label"), "demo/int8-row/kl");
+  EXPECT_EQ(outcomes_[3].result->record.at("words")[2], "cell:demo/int8-row/quantize");
+  EXPECT_EQ(outcomes_[0].result->record.at("words")[4], "cell:demo/original/reference");
   EXPECT_FALSE(outcomes_[3].ran);
 }
 

@@ -1,7 +1,6 @@
 #include "suite/tables.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 
 #include "base/error.h"
@@ -132,21 +131,6 @@ Json values_of(const SuiteTable& table, const SuiteOutcome& outcome) {
   return {{"name", table.name}, {"columns", std::move(titles)}, {"rows", std::move(rows)}};
 }
 
-/// Strings with the paths of outputs replaced.
-Json with_labels(const Json& value, const std::map<std::string, std::string>& labels) {
-  if (value.is_string()) {
-    std::string text = value;
-    for (const auto& [path, label] : labels)
-      for (size_t at = text.find(path); at != text.npos; at = text.find(path, at + label.size()))
-        text.replace(at, path.size(), label);
-    return text;
-  }
-  if (!value.is_structured()) return value;
-  Json out = value;
-  for (Json& item : out) item = with_labels(item, labels);
-  return out;
-}
-
 Json named(const NamedTexts& texts) {
   Json out = Json::object();
   for (const auto& [name, text] : texts) out[name] = text;
@@ -180,16 +164,13 @@ std::vector<RenderedTable> render_tables(const SuiteOutcome& outcome) {
   return tables;
 }
 
-Json results_json(const SuiteOutcome& outcome, const CellStore& store) {
-  std::map<std::string, std::string> labels;
-  for (const Cell& cell : outcome.plan.cells)
-    if (cell.makes_output()) labels[store.output(cell)] = "cell:" + cell.label;
+Json results_json(const SuiteOutcome& outcome) {
   Json rows = Json::array(), tables = Json::array();
   for (const PlanRow& row : outcome.plan.rows) {
     Json results = Json::object();
     for (const auto& [evaluation, cell] : row.cells) {
       const CellOutcome& one = outcome.cells[cell];
-      results[evaluation] = one.result ? with_labels(without_times(one.result->record), labels) : Json();
+      results[evaluation] = one.result ? without_times(one.result->record) : Json();
     }
     rows.push_back({{"model", row.model.name},
                     {"recipe", row.recipe.name},

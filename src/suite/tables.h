@@ -28,8 +28,7 @@ struct RenderedTable {
 std::vector<RenderedTable> render_tables(const SuiteOutcome& outcome);
 
 /// Files, variables, the values of all tables and every result, without times: two runs of a suite give the same.
-/// Outputs of cells appear as "cell:LABEL".
-Json results_json(const SuiteOutcome& outcome, const CellStore& store);
+Json results_json(const SuiteOutcome& outcome);
 /// Seconds of every cell, and the times and rates in its result.
 Json times_json(const SuiteOutcome& outcome);
 

@@ -85,6 +85,19 @@ std::string format_value(const Json& value, const Json& interval, const std::str
   return format_interval(number(value, as), number(interval[0], as), number(interval[1], as));
 }
 
+Json with_text_replaced(const Json& record, const std::string& from, const std::string& to) {
+  if (record.is_string()) {
+    std::string text = record;
+    for (size_t at = text.find(from); at != text.npos; at = text.find(from, at + to.size()))
+      text.replace(at, from.size(), to);
+    return text;
+  }
+  if (!record.is_structured()) return record;
+  Json out = record;
+  for (Json& item : out) item = with_text_replaced(item, from, to);
+  return out;
+}
+
 bool is_time(const std::string& key) {
   return ends_with_seconds(key) || key == "times" || key.find("per_second") != key.npos ||
          key.find("bandwidth") != key.npos;

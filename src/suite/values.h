@@ -29,6 +29,9 @@ std::string format_value(const Json& value, const std::string& as);
 /// A value with the half-width of its interval [low, high].
 std::string format_value(const Json& value, const Json& interval, const std::string& as);
 
+/// The record with `from` replaced by `to` wherever a string holds it.
+Json with_text_replaced(const Json& record, const std::string& from, const std::string& to);
+
 /// Whether a key holds what differs from run to run: a time, a rate, a measured bandwidth.
 bool is_time(const std::string& key);
 /// The record without such keys, at any depth.

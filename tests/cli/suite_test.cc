@@ -10,6 +10,7 @@
 #include <random>
 #include <thread>
 
+#include "base/test_data.h"
 #include "broken_models.h"
 #include "program.h"
 
@@ -151,6 +152,21 @@ TEST_F(Suites, FillsInWhatDocumentsMark) {
   EXPECT_NE(filled.find("| gptq | 3.50 | "), std::string::npos) << filled;
   EXPECT_EQ(filled.find("Two recipes"), std::string::npos);
   EXPECT_TRUE(filled.ends_with("\n<!-- end -->\nMore.\n")) << filled;
+}
+
+// The suites that come with bitloom, as far as they can be checked without running them.
+TEST(SuiteFiles, AreAllValid) {
+  BITLOOM_REQUIRE_SMOLLM2();
+  for (const std::string needed : {"data/wikitext2/wiki.test.raw", "data/openwebtext-1000.jsonl", "models/english-3m"})
+    BITLOOM_REQUIRE_SHARED(needed);
+  const TempDir dir;
+  size_t count = 0;
+  for (const auto& entry : fs::directory_iterator("suites")) {
+    const json plan = run_json({"suite", entry.path(), "--dry-run", "--out", dir.file("out")});
+    EXPECT_GT(plan.at("cells").size(), 1u) << entry.path();
+    ++count;
+  }
+  EXPECT_GE(count, 4u);
 }
 
 // A command that fails is told at the end; the others are kept.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <regex>
+#include <sstream>
 
 #include "broken_models.h"
 #include "program.h"
@@ -99,6 +100,35 @@ TEST_F(Verbs, EvalPplWarnsBeyondTheModelsContext) {
   const Outcome outcome = run_bitloom({"eval", "ppl", "assets/demo", "--text", kText, "-c", "300", "--windows", "1"});
   EXPECT_EQ(outcome.code, 0);
   EXPECT_NE(outcome.err.find("warning: a context of 300 is longer than the 256"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Verbs, EvalTasks) {
+  const TempDir dir;
+  const json record = run_json({"eval", "tasks", "assets/demo", "--tasks", "story_endings,tasks/story_endings.yaml",
+                                "--limit", "8", "--shots", "1", "--items", dir.file("items.jsonl")});
+  ASSERT_EQ(record.at("tasks").size(), 2u);
+  const json& task = record.at("tasks").at(0);
+  EXPECT_EQ(task.at("items"), 8);
+  EXPECT_EQ(task.at("shots"), 1);
+  EXPECT_EQ(task.at("data_sha256").get<std::string>().size(), 64u);
+  EXPECT_EQ(record.at("tokenizer_sha256").get<std::string>().size(), 64u);
+  EXPECT_EQ(task.at("metrics"), record.at("tasks").at(1).at("metrics"));
+  std::istringstream lines(read_bytes(dir.file("items.jsonl")));
+  double right = 0, count = 0;
+  for (std::string line; std::getline(lines, line) && count < 8; ++count) {
+    const json item = json::parse(line);
+    EXPECT_EQ(item.at("item"), count);
+    EXPECT_EQ(item.at("options").size(), 2u);
+    right += item.at("metrics").at("acc").at("value").get<double>();
+  }
+  EXPECT_EQ(task.at("metrics").at("acc").at("value"), right / 8);
+}
+
+TEST_F(Verbs, EvalTasksOfABrokenRecord) {
+  const TempDir dir;
+  write_bytes(dir.file("story_endings.jsonl"), R"({"query": "q", "choices": ["a", "b"]})");
+  expect_error(run_bitloom({"eval", "tasks", model(), "--tasks", "story_endings", "--data", dir.path()}), 3,
+               {dir.file("story_endings.jsonl") + ":1: field 'gold' is missing"});
 }
 
 TEST_F(Verbs, EvalKlAgainstAModelAndAFile) {

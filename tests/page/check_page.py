@@ -3,14 +3,16 @@
 
   check_page.py PAGE...                      pages as files
   check_page.py --make PROGRAM [ARG...]      one made by a program; "{page}" in an ARG is the file to write
+  check_page.py --finds PAGE                 a broken page: what its "expect:" comments say must be found
   --shots DIR    keeps screenshots           --axe FILE   runs axe (axe.min.js) as well
 
-Checked wide, on a phone, in dark mode and on a very narrow screen: nothing is loaded, no error is logged, no scrolling
-sideways, sizes and contrast of text, headings, names, scrolling boxes by keyboard (checks.js); and a passage's tokens by
-keyboard and by mouse. Exit code 77 where there is no Chromium.
+Checked wide, on a phone, in dark mode and on a very narrow screen: nothing is loaded, no error is logged, no
+scrolling sideways, sizes and contrast of text, headings, names, scrolling boxes by keyboard (checks.js); and a
+passage's tokens by keyboard and by mouse. Exit code 77 where there is no Chromium.
 """
 import argparse
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,8 +21,10 @@ from chromium import Chromium, find
 
 CHECKS = (pathlib.Path(__file__).parent / "checks.js").read_text()
 # name, width, dark
-SCREENS = (("wide", 1280, False), ("phone", 390, False), ("dark", 1280, True), ("dark-phone", 390, True), ("narrow", 320, False))
-CARD = "(() => { const card = document.querySelector('.passage:not(details) .card'); return card.hidden ? '' : card.innerText; })()"
+SCREENS = (("wide", 1280, False), ("phone", 390, False), ("dark", 1280, True), ("dark-phone", 390, True),
+           ("narrow", 320, False))
+CARD = ("(() => { const card = document.querySelector('.passage:not(details) .card');"
+        "return card.hidden ? '' : card.innerText; })()")
 
 
 def passage_problems(browser):
@@ -57,9 +61,8 @@ def passage_problems(browser):
 
 def axe_problems(browser, axe):
     browser.evaluate(axe + "; undefined")
-    found = browser.evaluate("axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations.map((v) => "
-                             "`axe ${v.id} (${v.impact}): ${v.help}: ${v.nodes.length} x ${v.nodes[0].html.slice(0, 120)}`))")
-    return found
+    return browser.evaluate("axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations.map((v) => `axe "
+                            "${v.id} (${v.impact}): ${v.help}: ${v.nodes.length} x ${v.nodes[0].html.slice(0, 120)}`))")
 
 
 def check(page, options, axe):
@@ -79,9 +82,21 @@ def check(page, options, axe):
     return problems
 
 
+def finds(page):
+    """Of a page that is broken on purpose."""
+    problems = check(page, argparse.Namespace(shots=None), None)
+    expected = re.findall("<!-- expect: (.*?) -->", pathlib.Path(page).read_text())
+    missing = [text for text in expected if not any(text in problem for problem in problems)]
+    for text in missing:
+        print(f"{page}: not found: {text}")
+    print(f"{len(expected) - len(missing)} of {len(expected)} defects found")
+    return 1 if missing or not expected else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pages", nargs="*")
+    parser.add_argument("--finds", metavar="PAGE")
     parser.add_argument("--shots", type=pathlib.Path)
     parser.add_argument("--axe", type=pathlib.Path)
     parser.add_argument("--make", nargs=argparse.REMAINDER, default=[])
@@ -89,6 +104,8 @@ def main():
     if not find():
         print("skipped: no chromium (Debian: apt-get install chromium)")
         return 77
+    if options.finds:
+        return finds(options.finds)
     axe = options.axe.read_text() if options.axe else None
     with tempfile.TemporaryDirectory(prefix="bitloom-page-") as directory:
         if options.make:
@@ -101,7 +118,7 @@ def main():
             for problem in problems:
                 print(f"{page}: {problem}")
             count += len(problems)
-    print(f"{len(options.pages)} page{'s' if len(options.pages) != 1 else ''} on {len(SCREENS)} screens: {count} problems")
+    print(f"{len(options.pages)} pages on {len(SCREENS)} screens: {count} problems")
     return 1 if count or not options.pages else 0
 
 

@@ -30,8 +30,9 @@ class Chromium:
             os.dup2(to_read, 3)
             os.dup2(to_write, 4)
 
-        command = [find(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run",
-                   "--disable-background-networking", "--remote-debugging-pipe", f"--user-data-dir={self.profile.name}"]
+        command = [find(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
+                   "--no-first-run", "--disable-background-networking", "--remote-debugging-pipe",
+                   f"--user-data-dir={self.profile.name}"]
         self.process = subprocess.Popen(command, preexec_fn=wire, close_fds=False, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_read)
@@ -131,10 +132,5 @@ class Chromium:
 
     def screenshot(self, path, whole=True):
         data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
-        with open(path, "wb") as file:
-            file.write(base64.b64decode(data))
-
-    def pdf(self, path):
-        data = self.call("Page.printToPDF", printBackground=True)["data"]
         with open(path, "wb") as file:
             file.write(base64.b64decode(data))

@@ -104,14 +104,16 @@ class ItemReader {
   }
 
   Outcome outcome() const {
-    const std::string operation = text("op"), kind = text("kind");
+    const std::string operation = text("op"), kind = text("kind"), prompt = text("prompt");
     if (operation != "+" && operation != "-" && operation != "*")
       refuse("{}:{}: op: \"{}\"; there are +, - and *", path_, line_, operation);
     const auto known = parse_answer_kind(kind);
     if (!known) refuse("{}:{}: kind: no kind of answer \"{}\"", path_, line_, kind);
+    if (prompt != "chat" && prompt != "lines")
+      refuse("{}:{}: prompt: \"{}\"; there are chat and lines", path_, line_, prompt);
     const Exercise exercise{static_cast<Operation>(operation[0]), integer("first"), integer("second"),
                             integer("answer")};
-    return {exercise, text("format"), static_cast<int>(integer("shots")), integer("problem"), *known};
+    return {exercise, text("format"), static_cast<int>(integer("shots")), prompt == "chat", integer("problem"), *known};
   }
 
  private:
@@ -131,6 +133,7 @@ Json to_json(const Row& row) {
   Json record = {{"op", op_text(row.exercise.operation)},
                  {"format", row.condition},
                  {"shots", row.shots},
+                 {"prompt", row.chat ? "chat" : "lines"},
                  {"problem", row.problem},
                  {"first", row.exercise.first},
                  {"second", row.exercise.second},

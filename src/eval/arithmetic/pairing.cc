@@ -19,12 +19,16 @@ std::string describe(const Outcome& outcome) {
                      outcome.exercise.first, static_cast<char>(outcome.exercise.operation), outcome.exercise.second);
 }
 
+const char* form_of(const Outcome& outcome) { return outcome.chat ? "chat messages" : "lines"; }
+
 const Outcome& partner_of(const Outcome& outcome, const std::map<Key, const Outcome*>& reference,
                           const std::string& origin) {
   const auto at = reference.find(key_of(outcome));
   if (at == reference.end()) refuse("{}: lacks {}", origin, describe(outcome));
   if (at->second->exercise != outcome.exercise)
     refuse("{}: other problems: {}, here {}", origin, describe(*at->second), describe(outcome));
+  if (at->second->chat != outcome.chat)
+    refuse("{}: asked in {}, here in {}", origin, form_of(*at->second), form_of(outcome));
   return *at->second;
 }
 
@@ -61,7 +65,8 @@ PairedCell closed(OpenCell& open) {
 
 std::vector<Outcome> outcomes_of(std::span<const Row> rows) {
   std::vector<Outcome> out;
-  for (const Row& row : rows) out.push_back({row.exercise, row.condition, row.shots, row.problem, row.metrics.kind});
+  for (const Row& row : rows)
+    out.push_back({row.exercise, row.condition, row.shots, row.chat, row.problem, row.metrics.kind});
   return out;
 }
 

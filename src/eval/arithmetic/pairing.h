@@ -17,6 +17,7 @@ struct Outcome {
   Exercise exercise;
   std::string condition;
   int shots = 0;
+  bool chat = false;
   int64_t problem = 0;
   AnswerKind kind = AnswerKind::kInvalid;
   bool correct() const { return kind == AnswerKind::kCorrect; }
@@ -33,7 +34,8 @@ struct PairedCell {
 };
 
 /// Cell by cell in the model's order. What the reference alone has is left out.
-/// Error(kRefused) naming the first row of the model's that the reference lacks, or whose problem is another one there;
+/// Error(kRefused) naming the first row of the model's that the reference lacks, or that asks another problem there,
+/// or in another form (messages and lines are not compared);
 /// `origin` is what the reference came from.
 std::vector<PairedCell> pair_outcomes(std::span<const Outcome> reference, std::span<const Outcome> model,
                                       const std::string& origin);

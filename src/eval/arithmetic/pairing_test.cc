@@ -13,7 +13,7 @@ namespace bitloom::arithmetic {
 namespace {
 
 Outcome outcome(int64_t problem, AnswerKind kind, const std::string& condition = "nosep") {
-  return {exercise_of({problem + 10, 5}, Operation::kAdd), condition, 8, problem, kind};
+  return {exercise_of({problem + 10, 5}, Operation::kAdd), condition, 8, false, problem, kind};
 }
 
 template <typename Action>
@@ -59,6 +59,10 @@ TEST(Pairing, RefusesOtherProblems) {
   other[0].exercise = exercise_of({99, 5}, Operation::kAdd);
   EXPECT_EQ(refusal([&] { pair_outcomes(other, one, "ref.jsonl"); }),
             "ref.jsonl: other problems: nosep, 8 shots, problem 0: 99 + 5, here nosep, 8 shots, problem 0: 10 + 5");
+  other = one;
+  other[0].chat = true;
+  EXPECT_EQ(refusal([&] { pair_outcomes(other, one, "ref.jsonl"); }),
+            "ref.jsonl: asked in chat messages, here in lines");
 }
 
 class Items : public ::testing::Test {
@@ -79,6 +83,7 @@ TEST_F(Items, RoundTrip) {
   row.condition = "comma_r2l>nosep";
   row.shots = 4;
   row.problem = 3;
+  row.chat = true;
   row.reply = "96 \xff";
   row.answer = read_answer("96", false);
   row.chunks = {1, 1};
@@ -94,6 +99,7 @@ TEST_F(Items, RoundTrip) {
   EXPECT_EQ(outcomes[0].condition, row.condition);
   EXPECT_EQ(outcomes[0].shots, 4);
   EXPECT_EQ(outcomes[0].problem, 3);
+  EXPECT_TRUE(outcomes[0].chat);
   EXPECT_EQ(outcomes[0].kind, AnswerKind::kOffByOne);
   const Json item = to_json(row);
   EXPECT_EQ(item["off_by_one_power"], 0);
@@ -105,9 +111,12 @@ TEST_F(Items, RoundTrip) {
 TEST_F(Items, RefusesBrokenLinesByPlace) {
   EXPECT_EQ(message("3\n"), ":1: no JSON object");
   EXPECT_EQ(message("\n{\"op\": \"+\"}\n"), ":2: no field kind");
-  EXPECT_EQ(message(R"({"op": "/", "kind": "correct"})"), ":1: op: \"/\"; there are +, - and *");
-  EXPECT_EQ(message(R"({"op": "+", "kind": "good"})"), ":1: kind: no kind of answer \"good\"");
-  EXPECT_EQ(message(R"({"op": "+", "kind": "correct", "first": "1"})"), ":1: first: \"1\" is no integer");
+  const auto with = [&](const std::string& fields) { return message(R"({"prompt": "lines", )" + fields + "}"); };
+  EXPECT_EQ(with(R"("op": "/", "kind": "correct")"), ":1: op: \"/\"; there are +, - and *");
+  EXPECT_EQ(with(R"("op": "+", "kind": "good")"), ":1: kind: no kind of answer \"good\"");
+  EXPECT_EQ(with(R"("op": "+", "kind": "correct", "first": "1")"), ":1: first: \"1\" is no integer");
+  EXPECT_EQ(message(R"({"op": "+", "kind": "correct", "prompt": "poem"})"),
+            ":1: prompt: \"poem\"; there are chat and lines");
   EXPECT_NE(message("{\n"), "");
 }
 

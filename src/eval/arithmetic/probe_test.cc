@@ -102,9 +102,9 @@ TEST(Check, RefusesPromptsWhoseLastTokensAReplyChanges) {
 }
 
 TEST(Check, InAChatTheTurnsStandApart) {
-  const ChatRenderer chat = [](const std::vector<Message>& messages) {
+  const ChatRenderer chat = [](const std::vector<ChatMessage>& messages) {
     std::string text;
-    for (const Message& message : messages) text += "x" + message.content + "x\n";
+    for (const ChatMessage& message : messages) text += "x" + message.content + "x\n";
     return text + "x";
   };
   EXPECT_FALSE(check(testing::three_from_left(), "comma_l2r", chat));

@@ -7,17 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "chat/chat_template.h"
 #include "eval/arithmetic/condition.h"
 #include "tokenize/tokenizer.h"
 
 namespace bitloom::arithmetic {
 
-struct Message {
-  std::string role, content;  // role: "system", "user" or "assistant"
-};
-
 /// A model's chat template: the text of a conversation, up to where the assistant's next words begin, BOS included.
-using ChatRenderer = std::function<std::string(const std::vector<Message>& messages)>;
+using ChatRenderer = std::function<std::string(const std::vector<ChatMessage>& messages)>;
 
 struct Prompt {
   std::string text;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "eval/arithmetic/drafted_source.h"
 #include "eval/arithmetic/pieces.h"
 #include "eval/greedy.h"
 #include "eval/scoring.h"
@@ -30,6 +31,11 @@ std::vector<int> operand_chunks(std::span<const std::string> pieces, size_t begi
   return digit_counts(digit_tokens(pieces, begin, begin + length));
 }
 
+/// Whether two pieces have digits at the same places.
+bool same_shape(const std::string& a, const std::string& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return is_digit(x) == is_digit(y); });
+}
+
 class Asker {
  public:
   Asker(LogitsSource& model, const Prompter& prompter, const StudyOptions& options)
@@ -41,6 +47,7 @@ class Asker {
     row.problem = problem.index;
     row.condition = cell.condition->name;
     row.shots = cell.shots;
+    row.chat = prompter_.is_chat();
     std::vector<Exercise> shots;
     for (int i = 0; i < cell.shots; ++i)
       shots.push_back(exercise_of(problem.shots[static_cast<size_t>(i)], cell.operation));
@@ -59,6 +66,7 @@ class Asker {
     greedy_options.end_ids = options_.end_ids;
     greedy_options.stops = {"\n"};
     steps_.clear();
+    model_.expect(expected);
     const GreedyResult result = greedy(
         model_, prompter_.tokenizer(), prompt.ids, greedy_options, [&](int32_t id, std::span<const float> logits) {
           const size_t at = steps_.size();
@@ -93,7 +101,7 @@ class Asker {
     const std::vector<int32_t> expected = prompt.reply_ids.value_or(std::vector<int32_t>());
     const std::vector<std::string> right = pieces_of(prompter_.tokenizer(), expected, prompt.ids);
     size_t alike = 0;
-    while (alike < pieces.size() && alike < right.size() && pieces[alike].size() == right[alike].size()) ++alike;
+    while (alike < pieces.size() && alike < right.size() && same_shape(pieces[alike], right[alike])) ++alike;
     for (const DigitToken& token : tokens) {
       AnswerToken kept{ids_[token.piece], pieces[token.piece], steps_[token.piece], {}};
       if (token.piece >= alike) {
@@ -112,7 +120,7 @@ class Asker {
     return digits ? frequency_ranks(prompter_.tokenizer(), chosen, truth) : FrequencyRanks{};
   }
 
-  LogitsSource& model_;
+  DraftedSource model_;
   const Prompter& prompter_;
   const StudyOptions& options_;
   std::vector<StepStats> steps_;  // of the last reply, one for each of ids_

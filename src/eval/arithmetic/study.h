@@ -26,6 +26,7 @@ struct Row {
   int64_t problem = 0;  // its index in the set
   std::string condition;
   int shots = 0;
+  bool chat = false;  // asked in messages, else in lines
   int64_t prompt_tokens = 0;
   std::string reply, stop;
   Answer answer;

@@ -113,6 +113,19 @@ TEST_F(StudyTest, ARepeatedQuestionIsNotTheAnswer) {
   }
 }
 
+// Single digits behind a blank have the lengths of the right reply's tokens, shifted by one: nothing to compare with.
+TEST_F(StudyTest, AReplyThatIsCutOtherwiseHasNoTrueTokens) {
+  const auto blank = [](const std::string& a, const std::string& b) { return " " + sum_of(a, b); };
+  const Study study = run(testing::single_digits(), blank, options_for({"nosep"}));
+  for (const Row& row : study.rows) {
+    EXPECT_TRUE(row.metrics.correct) << row.reply;
+    for (const AnswerToken& token : row.tokens) {
+      EXPECT_FALSE(token.stats.true_rank);
+      EXPECT_FALSE(token.ranks.first_digit);
+    }
+  }
+}
+
 TEST_F(StudyTest, RepliesThatNeverEndAreCut) {
   const Study study = run(
       testing::single_digits(), [](const auto&, const auto&) { return std::string(99, '1'); }, options_for({"nosep"}));
@@ -155,11 +168,11 @@ TEST_F(StudyTest, RefusesTooManyShotsAndLongFactors) {
 }
 
 TEST_F(StudyTest, ChatPromptsAreThePapersMessages) {
-  std::vector<Message> seen;
-  const ChatRenderer chat = [&](const std::vector<Message>& messages) {
+  std::vector<ChatMessage> seen;
+  const ChatRenderer chat = [&](const std::vector<ChatMessage>& messages) {
     seen = messages;
     std::string text;
-    for (const Message& message : messages)
+    for (const ChatMessage& message : messages)
       text += message.role == "assistant" ? message.content + "\n" : message.role == "user" ? message.content : "x\n";
     return text;
   };

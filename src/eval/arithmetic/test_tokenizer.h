@@ -11,8 +11,8 @@
 namespace bitloom::testing {
 
 /// `split` is the pre-tokenizer's pattern. Byte-level BPE over "</s>" (0), the ten digits and what the study writes
-/// besides. With `threes` every run of two or three digits is a token, taken whole; the ids of three digits are scattered, so that
-/// a neighbour is not the next id. `more` are merges of two tokens each, first in rank.
+/// besides. With `threes` every run of two or three digits is a token, taken whole; the ids of three digits are
+/// scattered, so that a neighbour is not the next id. `more` are merges of two tokens each, first in rank.
 inline Tokenizer digit_tokenizer(const std::string& split, bool threes,
                                  const std::vector<std::pair<std::string, std::string>>& more = {}) {
   Json vocab = {{"</s>", 0}}, merges = Json::array();
