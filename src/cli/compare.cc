@@ -29,6 +29,7 @@ std::string text_of(const ComparePlan& plan, const Comparison& comparison, bool 
                                       comparison.text.file, comparison.text.windows.description)
                         : fmt::format("{}: {} tokens of {}\n", comparison.text.windows.description,
                                       comparison.text.windows.scored_tokens, comparison.text.file);
+  if (const Table skills = skill_table(comparison); skills.rows() > 0) text += "\n" + skills.to_text(bold);
   for (const std::string& note : compare_notes(plan, comparison)) text += note + "\n";
   return text;
 }
@@ -67,6 +68,15 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->type_name("N")
       ->check(integer_from(0))
       ->capture_default_str();
+  app.add_option("--tasks", flags->plan.skills.tasks, "tasks as of eval tasks, with paired tests against the original")
+      ->type_name("A,B")
+      ->delimiter(',');
+  app.add_option("--data", flags->plan.skills.data, "folder of the tasks' data files")->type_name("DIR");
+  app.add_option("--arithmetic", flags->plan.skills.digits, "additions of numbers of so many digits: 2, 1-3")
+      ->type_name("LOW-HIGH");
+  app.add_option("--limit", flags->plan.skills.limit, "only the first N records of each task, and N additions")
+      ->type_name("N")
+      ->check(integer_from(1));
   app.add_option("--html", flags->page, "write a page with plots and coloured passages")->type_name("FILE");
   add_threads_flag(app, session);
   app.add_option("--json", flags->json, "print one JSON object instead of text, or write it to FILE.json")

@@ -57,6 +57,31 @@ Section overview(const ComparePlan& plan, const Comparison& comparison) {
   return section;
 }
 
+/// Shares of right answers as bars; every figure in the table.
+std::optional<Section> skills(const Comparison& comparison) {
+  const std::vector<Skill>& first = comparison.models.front().skills;
+  if (first.empty()) return std::nullopt;
+  BarPlot plot;
+  plot.caption = {"Right answers", "Share of items that each model has right, with 95 % intervals."};
+  plot.category_title = "task and metric";
+  plot.value = {.title = "share right"};
+  for (const Skill& skill : first)
+    if (skill.right_or_wrong) plot.categories.push_back(skill.task + " " + skill.metric);
+  for (const ComparedModel& model : comparison.models) {
+    BarSeries series{model.name, {}};
+    for (const Skill& skill : model.skills) {
+      if (!skill.right_or_wrong) continue;
+      const double half = 1.96 * skill.standard_error;
+      series.values.push_back({skill.value, std::max(0.0, skill.value - half), std::min(1.0, skill.value + half)});
+    }
+    plot.series.push_back(series);
+  }
+  Section section{"Tasks", {}};
+  if (!plot.categories.empty()) section.blocks.push_back(Plot(plot));
+  section.blocks.push_back(TableBlock{"Against the original, on the same items", skill_table(comparison)});
+  return section;
+}
+
 Section positions(const Comparison& comparison) {
   LinePlot plot;
   plot.caption = {"KL by place in the window",
@@ -213,6 +238,7 @@ Page compare_page(const ComparePlan& plan, const Comparison& comparison, const J
   Page page;
   const auto judged = std::count_if(comparison.models.begin(), comparison.models.end(), judged_by_kl);
   page.sections.push_back(overview(plan, comparison));
+  if (auto section = skills(comparison)) page.sections.push_back(*section);
   if (plan.per_byte) {
     page.title = fmt::format("{} models on {}", comparison.models.size(), comparison.text.file);
     page.summary = "Models of different tokenizers, by the bits that they need for a byte of the text.";

@@ -13,6 +13,9 @@ namespace bitloom {
 /// A row for each model, the reference first.
 Table compare_table(const Comparison& comparison, bool per_byte);
 
+/// A row for each metric of a task and each model, with the paired test against the reference; empty without tasks.
+Table skill_table(const Comparison& comparison);
+
 /// What must be said below the table: units, protocol, the error of a compact reference, text that a model was
 /// calibrated on.
 std::vector<std::string> compare_notes(const ComparePlan& plan, const Comparison& comparison);

@@ -38,6 +38,31 @@ Json kl_of(const ComparedModel& model, const Comparison& comparison) {
   return out;
 }
 
+Json skills_of(const ComparedModel& model, const Comparison& comparison) {
+  Json out = Json::array();
+  for (size_t i = 0; i < model.skills.size(); ++i) {
+    const Skill& skill = model.skills[i];
+    Json entry = {{"task", skill.task},
+                  {"metric", skill.metric},
+                  {"value", skill.value},
+                  {"stderr", skill.standard_error},
+                  {"items", skill.items.size()}};
+    if (const Skill* reference = reference_skill(comparison, model, i)) {
+      const PairedSkill paired = pair_skills(*reference, skill);
+      entry["difference"] = paired.difference.mean;
+      entry["difference_stderr"] = paired.difference.standard_error;
+      entry["difference_ci95"] = {paired.difference.low, paired.difference.high};
+      if (paired.answers) {
+        entry["lost"] = paired.answers->only_reference;
+        entry["won"] = paired.answers->only_model;
+        entry["p_value"] = paired.answers->p_value;
+      }
+    }
+    out.push_back(entry);
+  }
+  return out;
+}
+
 Json record_of(const ComparedModel& model, const Comparison& comparison) {
   const PerplexityResult& result = model.perplexity;
   Json out = {{"model", model.path},
@@ -54,6 +79,7 @@ Json record_of(const ComparedModel& model, const Comparison& comparison) {
               {"tokens_per_second", model.tokens_per_second}};
   if (result.bits_per_byte > 0) out["bits_per_byte"] = result.bits_per_byte;
   if (model.calibrated_on) out["calibrated_on_share"] = *model.calibrated_on;
+  if (!model.skills.empty()) out["tasks"] = skills_of(model, comparison);
   if (model.kl) out.update(kl_of(model, comparison));
   return out;
 }

@@ -67,6 +67,44 @@ Table compare_table(const Comparison& comparison, bool per_byte) {
   return table;
 }
 
+Table skill_table(const Comparison& comparison) {
+  Table table({{"task", Align::kLeft},
+               {"metric", Align::kLeft},
+               {"model", Align::kLeft},
+               {"value"},
+               {"stderr"},
+               {"items"},
+               {"difference"},
+               {"lost"},
+               {"won"},
+               {"p"}});
+  for (size_t i = 0; i < comparison.models.front().skills.size(); ++i) {
+    for (const ComparedModel& model : comparison.models) {
+      const Skill& skill = model.skills[i];
+      const bool single = !std::isfinite(skill.standard_error);
+      std::vector<std::string> cells = {skill.task,
+                                        skill.metric,
+                                        model.name,
+                                        fmt::format("{:.4f}", skill.value),
+                                        or_dash(!single, fmt::format("{:.4f}", skill.standard_error)),
+                                        std::to_string(skill.items.size())};
+      if (const Skill* reference = reference_skill(comparison, model, i)) {
+        const PairedSkill paired = pair_skills(*reference, skill);
+        const McNemar answers = paired.answers.value_or(McNemar());
+        const double half = (paired.difference.high - paired.difference.low) / 2;
+        cells.push_back(fmt::format("{:+.4f} ± {:.4f}", paired.difference.mean, half));
+        cells.push_back(or_dash(paired.answers.has_value(), std::to_string(answers.only_reference)));
+        cells.push_back(or_dash(paired.answers.has_value(), std::to_string(answers.only_model)));
+        cells.push_back(or_dash(paired.answers.has_value(), format_significant(answers.p_value, 2)));
+      } else {
+        cells.insert(cells.end(), 4, "-");
+      }
+      table.add(cells);
+    }
+  }
+  return table;
+}
+
 std::vector<std::string> compare_notes(const ComparePlan& plan, const Comparison& comparison) {
   std::vector<std::string> notes = {
       "Bits are per weight of the blocks' matrices; embedding, head and norms count in MiB."};
@@ -77,6 +115,10 @@ std::vector<std::string> compare_notes(const ComparePlan& plan, const Comparison
   else
     notes.push_back("± is half a 95 % interval (" + last.perplexity.interval + "); tokens/s of one stream.");
   if (const std::string note = sketch_note(plan, comparison); !note.empty()) notes.push_back(note + ".");
+  if (!last.skills.empty() && comparison.has_reference_model)
+    notes.push_back(
+        "Of tasks: difference to the original on the same items with its 95 % interval (perplexity: of the mean "
+        "log-likelihood); lost and won: items that one of the two alone has right; p: McNemar's exact test of these.");
   for (const ComparedModel& model : comparison.models)
     if (model.calibrated_on && *model.calibrated_on > 0.005)
       notes.push_back(fmt::format("{} was calibrated on about {} of this text: its figures flatter it.", model.name,

@@ -43,7 +43,7 @@ TokenSpan opening_of(std::span<const RowDivergence> rows, const TextWindows& win
 
 class Comparing {
  public:
-  Comparing(const ComparePlan& plan, Session& session) : plan_(plan), session_(session) {}
+  Comparing(const ComparePlan& plan, Session& session) : plan_(plan), session_(session), skills_(plan.skills) {}
 
   Comparison run() {
     check_flags();
@@ -123,8 +123,8 @@ class Comparing {
     const bool keep = plan_.models.size() > 1 && tokens * runner.decoder->hidden_width() * 4 <= kMostKept;
     ReplayedLogits replayed(*runner.decoder);
     const auto reference = rows_of(keep ? static_cast<LogitsSource&>(replayed) : *runner.logits);
-    for (size_t i = 1; i < checkpoints_.size(); ++i) judge(i, *reference);
     finish(*runner.decoder, 0);
+    for (size_t i = 1; i < checkpoints_.size(); ++i) judge(i, *reference);
   }
 
   void judge(size_t i, ReferenceRows& reference) {
@@ -148,12 +148,13 @@ class Comparing {
     ComparedModel& model = out_.models[i];
     if (plan_.speed_tokens > 0)
       model.tokens_per_second = decode_speed(decoder, checkpoints_[i]->tokenizer(), kPrompt, plan_.speed_tokens);
-    session_.progress().log(fmt::format("[{}/{}] {}: perplexity {}", ++done_, checkpoints_.size(), model.name,
-                                        format_perplexity(model.perplexity.perplexity)));
+    model.skills = skills_.judge(*checkpoints_[i], decoder, session_);
+    session_.progress().log(fmt::format("[{}/{}] {}", ++done_, checkpoints_.size(), model.name));
   }
 
   const ComparePlan& plan_;
   Session& session_;
+  SkillTest skills_;
   std::vector<std::shared_ptr<const Checkpoint>> checkpoints_;  // as out_.models
   std::vector<EvaluationText> texts_;                           // as each of them reads it
   Comparison out_;
@@ -161,6 +162,11 @@ class Comparing {
 };
 
 }  // namespace
+
+const Skill* reference_skill(const Comparison& comparison, const ComparedModel& model, size_t i) {
+  if (!comparison.has_reference_model || &model == &comparison.models.front()) return nullptr;
+  return &comparison.models.front().skills[i];
+}
 
 Comparison compare_models(const ComparePlan& plan, Session& session) { return Comparing(plan, session).run(); }
 

@@ -12,6 +12,7 @@
 
 #include "cli/model_figures.h"
 #include "cli/session.h"
+#include "cli/skills.h"
 #include "cli/text_flags.h"
 #include "eval/divergence.h"
 #include "eval/perplexity.h"
@@ -25,6 +26,7 @@ struct ComparePlan {
   TextFlags text;
   bool per_byte = false;      // no KL: each model reads the text with its own tokenizer
   int64_t speed_tokens = 32;  // generated to measure tokens/s; 0: not measured
+  SkillPlan skills;
 };
 
 /// A span of the text and what is known of each of its tokens.
@@ -39,6 +41,7 @@ struct ComparedModel {
   Json manifest;  // null when there is none
   PerplexityResult perplexity;
   double tokens_per_second = 0;
+  std::vector<Skill> skills;
   std::optional<double> calibrated_on;  // share of the text, where that is known
   // Against the reference; none for itself and with `per_byte`.
   std::optional<DivergenceResult> kl;
@@ -53,6 +56,9 @@ struct Comparison {
   std::shared_ptr<const Checkpoint> reader;  // whose tokenizer reads the text (with `per_byte`: the first model's)
   EvaluationText text;
 };
+
+/// What the reference scores where `model` scores skill `i`; null for the reference itself and without one.
+const Skill* reference_skill(const Comparison& comparison, const ComparedModel& model, size_t i);
 
 /// Error(kRefused) before any model runs when two models read the text as different tokens: it says which, and what to
 /// do instead. Error(kUsage) for flags that contradict each other.

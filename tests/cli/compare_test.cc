@@ -78,6 +78,28 @@ TEST(Compare, TableAndPageAndRecordTellTheSame) {
   EXPECT_LT(page.size(), 1000000u);
 }
 
+TEST(Compare, TasksArePairedWithTheReferenceItemByItem) {
+  const Models models;
+  const Words tasks = {"--tasks", "story_endings", "--limit", "20"};
+  const auto out = run_json(Words{"compare", models.two, "--ref", "assets/demo", "--arithmetic", "1", "--speed", "0"} +
+                            tasks + kShort);
+  const auto &original = out.at("models")[0].at("tasks"), &ours = out.at("models")[1].at("tasks");
+  ASSERT_EQ(ours.size(), 4u);
+  EXPECT_EQ(ours[3].at("task"), "addition 1");
+  EXPECT_EQ(ours[3].at("items"), 20);
+  const auto alone = run_json(Words{"eval", "tasks", models.two} + tasks).at("tasks")[0];
+  EXPECT_EQ(alone.at("task"), "story_endings");
+  for (size_t i = 0; i < 3; ++i) {
+    const auto& skill = ours[i];
+    EXPECT_EQ(skill.at("value"), alone.at("metrics").at(skill.at("metric").get<std::string>()).at("value"));
+    EXPECT_FALSE(original[i].contains("p_value"));
+    // Of the same 20 items, lost and won are what the difference is made of.
+    const double difference = skill.at("value").get<double>() - original[i].at("value").get<double>();
+    EXPECT_NEAR(skill.at("difference").get<double>(), difference, 1e-12);
+    EXPECT_NEAR((skill.at("won").get<double>() - skill.at("lost").get<double>()) / 20, difference, 1e-12);
+  }
+}
+
 TEST(Compare, ASavedReferenceStandsForTheModel) {
   const Models models;
   const std::string file = models.dir.file("demo.ref");
