@@ -36,8 +36,9 @@ testing::FakeSource calculator_model(const Tokenizer& tokenizer, const Calculato
             std::fill(logits.begin(), logits.end(), 0.0F);
             if (equals == std::string::npos) return;
             const std::vector<std::string> operands = split(text.substr(line, equals - line), '+');
-            const size_t reply_at = std::min(text.find_first_not_of(' ', equals + 1), text.size());
             const std::string reply = calculator(digits_in(operands[0]), digits_in(operands.at(1)));
+            const char blank = reply.starts_with(' ') ? '\0' : ' ';  // behind "=", part of the question unless replied
+            const size_t reply_at = std::min(text.find_first_not_of(blank, equals + 1), text.size());
             const std::vector<int32_t> whole = tokenizer.encode(text.substr(0, reply_at) + reply + "\n");
             const auto next = static_cast<size_t>(whole[tokens.size()]);
             logits[next] = 4;
