@@ -52,8 +52,7 @@ class SteppingLogits final : public LogitsSource {
   int64_t max_positions() const override { return decoder_.graph().max_positions; }
 
   void run(std::span<const int32_t> tokens) override {
-    const auto differ = std::mismatch(tokens.begin(), tokens.end(), tokens_.begin(), tokens_.end());
-    keep(static_cast<size_t>(differ.first - tokens.begin()));
+    keep(common_prefix(tokens, tokens_));
     while (tokens_.size() < tokens.size())
       append(tokens.subspan(tokens_.size(), std::min(kChunk, tokens.size() - tokens_.size())));
   }

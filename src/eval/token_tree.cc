@@ -6,10 +6,6 @@
 namespace bitloom {
 namespace {
 
-size_t common_of(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
-  return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
-}
-
 /// Builds by depth over the sequences in lexicographic order: those that share a beginning are neighbours.
 class Builder {
  public:
@@ -34,7 +30,7 @@ class Builder {
     while (begin < end) {
       size_t next = begin + 1;
       while (next < end && at(next)[depth] == at(begin)[depth]) ++next;
-      const size_t reach = common_of(at(begin), at(next - 1));
+      const size_t reach = common_prefix(at(begin), at(next - 1));
       grow(begin, next, reach, add(begin, next, depth, reach, parent));
       begin = next;
     }
@@ -56,11 +52,15 @@ class Builder {
 
 }  // namespace
 
+size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
+  return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+}
+
 size_t common_prefix(TokenSequences sequences) {
   if (sequences.empty()) return 0;
   size_t common = sequences.front().size();
   for (const std::vector<int32_t>& sequence : sequences)
-    common = std::min(common, common_of(sequences.front(), sequence));
+    common = std::min(common, common_prefix(sequences.front(), sequence));
   return common;
 }
 

@@ -11,7 +11,8 @@ namespace bitloom {
 
 using TokenSequences = std::span<const std::vector<int32_t>>;
 
-/// Tokens that all sequences begin with.
+/// How many tokens both, or all, sequences begin with.
+size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b);
 size_t common_prefix(TokenSequences sequences);
 
 struct TokenTree {

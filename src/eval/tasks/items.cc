@@ -51,6 +51,19 @@ Shot shot_of(const Task& task, const Record& record) {
   return {};
 }
 
+/// The contexts of a record; sets the item's continuations and what is right.
+std::vector<std::string> ask(const Task& task, const Record& record, Item& item) {
+  const bool choices = task.kind == TaskKind::kChoices, contexts = task.kind == TaskKind::kContexts;
+  if (!choices) item.target = target_of(task, record);
+  if (contexts || task.kind == TaskKind::kTarget) item.continuations = {item.target};
+  if (!choices && !contexts) return {task.context.render(record)};
+  std::vector<std::string> options = options_of(task, record);
+  item.gold = static_cast<int64_t>(gold_of(task, record, options.size()));
+  if (contexts) return options;
+  item.continuations = std::move(options);
+  return {task.context.render(record)};
+}
+
 /// Indices of the first `count` records that are not the item's.
 std::vector<size_t> shots_for(std::span<const Record> records, size_t item, int64_t count) {
   std::vector<size_t> result;
@@ -85,17 +98,7 @@ std::vector<Item> make_items(const Task& task, std::span<const Record> records, 
     item.shot_set = sets.emplace(examples, sets.size()).first->second;
     Question question{task.preamble, {}, {}};
     for (const size_t example : examples) question.shots.push_back(shot_of(task, records[example]));
-    std::vector<std::string> contexts, options;
-    if (task.kind == TaskKind::kChoices || task.kind == TaskKind::kContexts) {
-      options = options_of(task, record);
-      item.gold = static_cast<int64_t>(gold_of(task, record, options.size()));
-    }
-    if (task.kind == TaskKind::kContexts) contexts = options;
-    if (task.kind != TaskKind::kContexts) contexts = {task.context.render(record)};
-    if (task.kind == TaskKind::kChoices) item.continuations = options;
-    if (task.kind != TaskKind::kChoices) item.target = target_of(task, record);
-    if (task.kind == TaskKind::kContexts || task.kind == TaskKind::kTarget) item.continuations = {item.target};
-    for (std::string& context : contexts) {
+    for (std::string& context : ask(task, record, item)) {
       question.text = std::move(context);
       item.prompts.push_back(style.render(question, task));
     }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "eval/row_math.h"
 #include "eval/scoring.h"
+#include "eval/token_tree.h"
 
 namespace bitloom {
 namespace {
@@ -16,10 +17,6 @@ int64_t longest_of(const RequestGroup& group) {
   return static_cast<int64_t>(longest);
 }
 
-int64_t common_of(std::span<const int32_t> a, std::span<const int32_t> b) {
-  return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
-}
-
 /// Counts what a batch would run as requests come in order: a request costs what it does not share with the one before,
 /// and what all share is kept from the batch before.
 struct BatchCost {
@@ -28,12 +25,12 @@ struct BatchCost {
 
   void add(const ScoredTokens& request) {
     const std::span<const int32_t> tokens(request.tokens);
-    const int64_t common = shared < 0 ? 0 : common_of(last, tokens);
+    const int64_t common = shared < 0 ? 0 : static_cast<int64_t>(common_prefix(last, tokens));
     total += static_cast<int64_t>(tokens.size()) - common;
     shared = shared < 0 ? static_cast<int64_t>(tokens.size()) : std::min(shared, common);
     last = tokens;
   }
-  int64_t tokens() const { return total - shared; }
+  bool fits() const { return total - shared <= kBatchTokens; }
 };
 
 std::vector<size_t> running_order(std::span<const RequestGroup> groups) {
@@ -102,14 +99,14 @@ std::vector<Batch> plan_batches(std::span<const RequestGroup> groups) {
   for (const size_t group : running_order(groups)) {
     BatchCost with = cost;
     for (const ScoredTokens& request : groups[group].requests) with.add(request);
-    if (batches.empty() || with.tokens() > kBatchTokens) {
+    if (batches.empty() || !with.fits()) {
       batches.emplace_back();
       with = {};
       for (const ScoredTokens& request : groups[group].requests) with.add(request);
     }
     cost = with;
     batches.back().groups.push_back(group);
-    batches.back().tokens = cost.tokens();
+    batches.back().tokens = cost.total;
   }
   return batches;
 }
@@ -119,7 +116,7 @@ std::vector<std::vector<Likelihood>> log_likelihoods(LogitsSource& model, std::s
   check_tokens(groups, model.vocab_size());
   const std::vector<Batch> batches = plan_batches(groups);
   int64_t total = 0, done = 0;
-  for (const Batch& batch : batches) total += std::max<int64_t>(batch.tokens, 1);
+  for (const Batch& batch : batches) total += batch.tokens;
   const ProgressTask task(context.progress, label, total);
   std::vector<std::vector<Likelihood>> result(groups.size());
   for (const Batch& batch : batches) {
@@ -138,7 +135,7 @@ std::vector<std::vector<Likelihood>> log_likelihoods(LogitsSource& model, std::s
     model.run_all(inputs);
     add_targets(model, targets, label, context);
     done += static_cast<int64_t>(batch.groups.size());
-    context.progress.advance(std::max<int64_t>(batch.tokens, 1), fmt::format("item {} of {}", done, groups.size()));
+    context.progress.advance(batch.tokens, fmt::format("item {} of {}", done, groups.size()));
   }
   return result;
 }

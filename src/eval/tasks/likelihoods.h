@@ -52,15 +52,15 @@ struct Likelihood {
   bool greedy = true;  // every scored token is the likeliest, the lowest id among equals
 };
 
-/// Tokens that a batch runs, but for what all of it shares and for a group that alone has more: full-rate products,
-/// little memory.
+/// Tokens that a batch runs, but for what all of it shares (which is kept from batch to batch), and for a group that
+/// alone has more: full-rate products, little memory.
 inline constexpr int64_t kBatchTokens = 512;
 
 /// Groups in the order in which they run, cut into batches: by cluster, in a cluster by the longest request, longest
 /// first, so that memory and errors show at once.
 struct Batch {
   std::vector<size_t> groups;
-  int64_t tokens = 0;  // at most this many are run
+  int64_t tokens = 0;  // what requests share counted once
 };
 std::vector<Batch> plan_batches(std::span<const RequestGroup> groups);
 
