@@ -160,7 +160,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
 
 Verb suite_verb() {
   return {"suite",
-          "run models x recipes x evaluations, keeping what is finished, and make tables of them",
+          "models x recipes x evaluations: tables, resumable, nothing run twice",
           "FILE [flags]",
           {"bitloom suite suites/demo.yaml --dry-run",
            "bitloom suite suites/demo.yaml --only int4-g32 --set windows=4 --out /tmp/demo-suite"},
