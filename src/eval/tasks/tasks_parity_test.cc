@@ -16,7 +16,7 @@
 namespace bitloom {
 namespace {
 
-constexpr size_t kItems = 12, kGenerated = 2;
+constexpr size_t kItems = 8, kGenerated = 1;
 
 struct Tally {
   int64_t items = 0, decisions = 0, differ = 0;
