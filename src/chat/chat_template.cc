@@ -23,11 +23,14 @@ std::tm local_time() {
   return time;
 }
 
+/// What a template computes with must be well-formed.
+void check_utf8(const std::string& text, const std::string& origin, const std::string& what) {
+  const size_t bad = first_invalid_utf8(text);
+  if (bad < text.size()) refuse("{}: {} is no UTF-8 at byte {}", origin, what, bad);
+}
+
 jinja::Value message_value(const ChatMessage& message, const std::string& origin) {
-  for (const std::string* text : {&message.role, &message.content}) {
-    const size_t bad = first_invalid_utf8(*text);
-    if (bad < text->size()) refuse("{}: a message is no UTF-8 at byte {}", origin, bad);
-  }
+  for (const std::string* text : {&message.role, &message.content}) check_utf8(*text, origin, "a message");
   return jinja::make_dict({{"role", message.role}, {"content", message.content}});
 }
 
@@ -51,7 +54,9 @@ std::vector<std::pair<std::string, jinja::Value>> variables(const std::vector<Ch
 ChatTemplate::ChatTemplate(const std::string& text, const std::string& origin,
                            std::map<std::string, std::string> special_tokens)
     : program_(std::make_shared<const Program>(Program{jinja::parse_template(text, origin), origin})),
-      special_tokens_(std::move(special_tokens)) {}
+      special_tokens_(std::move(special_tokens)) {
+  for (const auto& [name, token] : special_tokens_) check_utf8(token, origin, name);
+}
 
 std::string ChatTemplate::render(const std::vector<ChatMessage>& messages, bool add_generation_prompt) const {
   return jinja::render_template(program_->block, program_->origin,

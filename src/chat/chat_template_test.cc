@@ -59,6 +59,7 @@ TEST(ChatTemplate, RefusesWhatIsNoText) {
   const ChatTemplate chat(kLoop, "t", {});
   EXPECT_EQ(refusal([&] { chat.render({{"user", "ab\xFF"}}); }), "t: a message is no UTF-8 at byte 2");
   EXPECT_EQ(refusal([&] { chat.render({{"us\xC3", ""}}); }), "t: a message is no UTF-8 at byte 2");
+  EXPECT_EQ(refusal([] { ChatTemplate("a", "t", {{"bos_token", "<s\xE2>"}}); }), "t: bos_token is no UTF-8 at byte 2");
   EXPECT_EQ(refusal([] { ChatTemplate("a\xFF", "t", {}); }), "t: byte 1 of the template is no UTF-8");
   EXPECT_EQ(refusal([] { ChatTemplate(std::string((1 << 20) + 1, 'x'), "t", {}); }),
             "t: 1048577 bytes of template, at most 1048576");
