@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <optional>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -121,15 +122,19 @@ void bench(const Flags& flags, Session& session) {
   fit_context(options, *model);
   ThreadPool& threads = session.context().threads;
   Stepper stepper(model, threads, std::max<int64_t>(1, std::max(options.prompt, options.decode)));
-  BandwidthProbe probe(threads, bandwidth_buffer_bytes());
+  std::optional<BandwidthProbe> probe;  // made when first needed: a large buffer
+  const auto read_pass = [&] {
+    if (!probe) probe.emplace(threads, bandwidth_buffer_bytes());
+    return probe->pass(now);
+  };
   const BenchHooks hooks = {.reset = [&] { stepper.reset(); },
                             .step = [&](std::span<const int32_t> tokens) { stepper.step(tokens); },
-                            .read_pass = [&] { return probe.pass(now); },
+                            .read_pass = read_pass,
                             .clock = now,
                             .vocab_size = model->graph().vocab_size};
   const BenchResult result = run_bench(hooks, options, session.progress());
-  ModelFacts facts = {flags.model, size_of(*model).format, 0, bytes_per_token(*model), probe.bytes(),
-                      threads.thread_count()};
+  ModelFacts facts = {flags.model,    size_of(*model).format, 0, bytes_per_token(*model),
+                      probe->bytes(), threads.thread_count()};
   for (const CheckpointTensor& tensor : model->tensors()) facts.bytes += tensor.rows->stored_bytes();
   if (flags.output == "json") session.json = true;
   session.show(record_of(facts, options, result), text_of(facts, options, result));

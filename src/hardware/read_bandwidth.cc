@@ -31,7 +31,7 @@ int64_t pieces(int64_t words) { return (words + kPiece - 1) / kPiece; }
 
 int64_t bandwidth_buffer_bytes() {
   const int64_t cache = std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
-  return std::clamp<int64_t>(4 * cache, int64_t{256} << 20, int64_t{1} << 30);
+  return std::clamp<int64_t>(4 * cache, int64_t{256} << 20, int64_t{512} << 20);
 }
 
 BandwidthProbe::BandwidthProbe(ThreadPool& threads, int64_t bytes)

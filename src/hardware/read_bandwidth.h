@@ -9,7 +9,7 @@
 
 namespace bitloom {
 
-/// Bytes that no cache holds: four times the last level's size, at least 256 MiB, at most 1 GiB.
+/// Bytes that no cache holds: four times the last level's size, at least 256 MiB, at most 512 MiB.
 int64_t bandwidth_buffer_bytes();
 
 /// A buffer that all threads of a pool stream through.
