@@ -1,5 +1,6 @@
 #pragma once
-// For tests only: where their data lies, and where they write. Tests run in the source tree's root.
+// For tests only: where their data lies, where they write, and the text of the errors they provoke. Tests run in the
+// source tree's root.
 
 #include <gtest/gtest.h>
 
@@ -7,6 +8,8 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+
+#include "base/error.h"
 
 namespace bitloom::testing {
 
@@ -44,6 +47,26 @@ class TempDir {
  private:
   std::string path_;
 };
+
+/// Message of the Error that `body` throws; fails the test when it throws none or one of another kind.
+template <typename Body>
+std::string message_of(ErrorKind kind, Body&& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    EXPECT_EQ(static_cast<int>(error.kind()), static_cast<int>(kind)) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no Error";
+  return "";
+}
+
+/// `text` with the first `from` replaced.
+inline std::string edited(std::string text, const std::string& from, const std::string& to) {
+  const size_t at = text.find(from);
+  EXPECT_NE(at, text.npos) << from;
+  return text.replace(at, from.size(), to);
+}
 
 inline void write_file(const std::string& path, std::string_view bytes) {
   std::ofstream out(path, std::ios::binary);

@@ -55,4 +55,7 @@ class ChatTemplate {
 /// model expects, so special tokens in the text are recognised and none is added; BOS stands there once.
 std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, std::string_view rendered);
 
+/// The day of every evaluation, where a template writes the date: 26 July 2024, a Friday.
+std::tm evaluation_day();
+
 }  // namespace bitloom

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/common_flags.h"
@@ -24,8 +24,6 @@ struct Flags {
   std::string model, output = "md";
   BenchOptions options;
 };
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 struct ModelFacts {
   std::string model, format;
@@ -125,12 +123,12 @@ void bench(const Flags& flags, Session& session) {
   std::optional<BandwidthProbe> probe;  // made when first needed: a large buffer
   const auto read_pass = [&] {
     if (!probe) probe.emplace(threads, bandwidth_buffer_bytes());
-    return probe->pass(now);
+    return probe->pass(steady_seconds);
   };
   const BenchHooks hooks = {.reset = [&] { stepper.reset(); },
                             .step = [&](std::span<const int32_t> tokens) { stepper.step(tokens); },
                             .read_pass = read_pass,
-                            .clock = now,
+                            .clock = steady_seconds,
                             .vocab_size = model->graph().vocab_size};
   const BenchResult result = run_bench(hooks, options, session.progress());
   ModelFacts facts = {flags.model,    size_of(*model).format, 0, bytes_per_token(*model),

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <ctime>
 #include <optional>
 
 #include "base/error.h"
@@ -44,11 +43,7 @@ ChatRenderer chat_renderer(const Checkpoint& model, const std::string& prompt) {
     misuse("--prompt {}: chat or lines; without the flag chat where the model has a template", prompt);
   if (prompt == "lines" || (prompt.empty() && !model.has_chat_template())) return {};
   ChatTemplate chat = model.chat_template();
-  std::tm date = {};
-  date.tm_year = 2024 - 1900;
-  date.tm_mon = 6;
-  date.tm_mday = 26;
-  chat.set_time(date);
+  chat.set_time(evaluation_day());
   return [chat](const std::vector<ChatMessage>& messages) { return chat.render(chat.with_system_folded(messages)); };
 }
 

@@ -1,13 +1,14 @@
 #include <fmt/format.h>
 
-#include <chrono>
 #include <filesystem>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "cli/common_flags.h"
 #include "cli/verb.h"
 #include "cli/verb_lines.h"
 #include "io/hash.h"
+#include "io/output_file.h"
 #include "pipeline/file_lock.h"
 #include "report/table.h"
 #include "suite/cell_words.h"
@@ -25,8 +26,6 @@ struct Flags {
   std::vector<std::string> settings, documents;
   bool keep = false, any_build = false, dry_run = false;
 };
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Everything that stands between a file and what came out of it.
 struct Run {
@@ -86,7 +85,7 @@ void fill_documents(const Flags& flags, const std::vector<RenderedTable>& tables
   for (const std::string& path : flags.documents) {
     const std::string before = read_text(path);
     const std::string after = fill_marked_parts(before, path, flags.file, tables);
-    if (after != before) write_by_rename(path, after);
+    if (after != before) replace_file(path, after);
   }
 }
 
@@ -113,7 +112,7 @@ void run_suite(const Flags& flags, Session& session) {
   SuiteRunOptions options;
   options.only = flags.only;
   options.keep = flags.keep;
-  options.clock = now;
+  options.clock = steady_seconds;
   options.command = [&](const std::vector<std::string>& words) { return run_verb_line(words, session.threads); };
   const auto check = [&](const Cell& cell, const Json& record) { check_columns(run.suite, cell, record); };
   const std::vector<CellOutcome> cells = run_cells(run.plan, store, options, check, session.progress());
@@ -122,9 +121,9 @@ void run_suite(const Flags& flags, Session& session) {
   const std::vector<RenderedTable> tables = render_tables(outcome);
   const Json results = results_json(outcome);
   const std::string text = tables_text(run.suite, tables);
-  write_by_rename(run.directory + "/table.md", text);
-  write_by_rename(run.directory + "/results.json", json_text(results));
-  write_by_rename(run.directory + "/times.json", json_text(times_json(outcome)));
+  replace_file(run.directory + "/table.md", text);
+  replace_file(run.directory + "/results.json", json_text(results));
+  replace_file(run.directory + "/times.json", json_text(times_json(outcome)));
   tell_failures(run, cells);
   if (!flags.keep) store.remove_all_outputs();
   for (const Cell& cell : run.plan.cells)

@@ -4,15 +4,14 @@
 
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 
 #include "base/error.h"
 #include "base/test_data.h"
 #include "eval/divergence.h"
 #include "eval/fake_source.h"
 #include "eval/reference_format.h"
+#include "eval/test_reference.h"
 #include "io/text_data.h"
 #include "model/checkpoint.h"
 
@@ -21,42 +20,20 @@ namespace {
 
 using testing::FakeSource;
 using ::testing::HasSubstr;
+using testing::message_of;
 using testing::NoisySource;
 using testing::random_source;
 using testing::random_windows;
 
-struct Fixture {
-  explicit Fixture(TextWindows text = random_windows(3, 90, 20, 700)) : windows(std::move(text)) {}
-
-  ThreadPool pool{2};
-  Progress silent;
-  Context context{pool, silent};
-  testing::TempDir dir;
-  std::string path = dir.file("ref.bin");
-  TextWindows windows;
+struct Fixture : testing::ReferencePlace {
+  explicit Fixture(TextWindows text = random_windows(3, 90, 20, 700)) : ReferencePlace(std::move(text)) {}
 
   ReferenceHeader write(LogitsSource& model, uint64_t budget) {
     return write_reference(path, model, windows, "tok-hash", "text-hash", context, budget);
   }
   std::unique_ptr<ReferenceRows> open() { return open_reference_rows(path, windows, "tok-hash", "text-hash"); }
   DivergenceResult compare(LogitsSource& model) { return divergence(*open(), model, windows, context); }
-  std::string bytes() const {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-  void put(const std::string& bytes) const { std::ofstream(path, std::ios::binary) << bytes; }
 };
-
-template <typename Action>
-std::string message_of(Action action, ErrorKind kind) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    return error.what();
-  }
-  return "no error";
-}
 
 /// What the file of a reference says of a model against what the reference itself says.
 void expect_within_bound(const DivergenceResult& out, const DivergenceResult& direct) {
@@ -122,7 +99,7 @@ TEST(CompactReference, AFileThatFitsInFullIsKeptInFull) {
   EXPECT_FALSE(f.write(model, full).is_compact());
   EXPECT_EQ(f.bytes().size(), full);
   EXPECT_TRUE(f.write(model, full - 1).is_compact());
-  EXPECT_THAT(message_of([&] { open_reference(f.path, f.windows, "tok-hash", "text-hash"); }, ErrorKind::kRefused),
+  EXPECT_THAT(message_of(ErrorKind::kRefused, [&] { open_reference(f.path, f.windows, "tok-hash", "text-hash"); }),
               HasSubstr("is compact: it holds no logits"));
 }
 
@@ -130,7 +107,7 @@ TEST(CompactReference, ABudgetTooSmallNamesTheLeast) {
   Fixture f;
   FakeSource model = random_source(700, 3);
   const uint64_t least = reference_header(700, f.windows, "tok-hash", "text-hash", 8).file_bytes();
-  EXPECT_THAT(message_of([&] { f.write(model, least - 1); }, ErrorKind::kUsage),
+  EXPECT_THAT(message_of(ErrorKind::kUsage, [&] { f.write(model, least - 1); }),
               HasSubstr(fmt::format("{} bytes are too few for 210 positions: at least {}", least - 1, least)));
   EXPECT_EQ(f.write(model, least).entries, 8u);
 }
@@ -150,9 +127,9 @@ TEST(CompactReference, OtherTokenizersAndTextsAreRefusedByName) {
   Fixture f;
   FakeSource model = random_source(700, 3);
   f.write(model, 40000);
-  EXPECT_EQ(message_of([&] { open_reference_rows(f.path, f.windows, "other", "text-hash"); }, ErrorKind::kRefused),
+  EXPECT_EQ(message_of(ErrorKind::kRefused, [&] { open_reference_rows(f.path, f.windows, "other", "text-hash"); }),
             f.path + ": made with tokenizer tok-hash, asked for with other");
-  EXPECT_EQ(message_of([&] { open_reference_rows(f.path, f.windows, "tok-hash", "other"); }, ErrorKind::kRefused),
+  EXPECT_EQ(message_of(ErrorKind::kRefused, [&] { open_reference_rows(f.path, f.windows, "tok-hash", "other"); }),
             f.path + ": made with text text-hash, asked for with other");
 }
 
@@ -167,7 +144,7 @@ TEST(CompactReference, DamageIsRefused) {
     std::string bytes = whole;
     std::memcpy(bytes.data() + row + offset, &value, sizeof value);
     f.put(bytes);
-    return message_of([&] { f.compare(model); }, ErrorKind::kRefused);
+    return message_of(ErrorKind::kRefused, [&] { f.compare(model); });
   };
   EXPECT_THAT(with(0, 1.0f), HasSubstr("row 2 is damaged"));
   EXPECT_THAT(with(4, std::nanf("")), HasSubstr("row 2 is damaged"));
@@ -181,7 +158,7 @@ TEST(CompactReference, DamageIsRefused) {
   EXPECT_THAT(with(16 + 4 * header.entries, uint16_t{39}), HasSubstr("row 2 is damaged"));  // ids must rise
   for (size_t size = 0; size < whole.size(); ++size) {
     f.put(whole.substr(0, size));
-    EXPECT_THAT(message_of([&] { f.open(); }, ErrorKind::kRefused), HasSubstr(f.path)) << size;
+    EXPECT_THAT(message_of(ErrorKind::kRefused, [&] { f.open(); }), HasSubstr(f.path)) << size;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "eval/interval.h"
 #include "eval/row_math.h"

@@ -4,6 +4,7 @@
 #include <numbers>
 #include <vector>
 
+#include "base/clock.h"
 #include "eval/interval.h"
 #include "eval/row_math.h"
 #include "eval/scoring.h"

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <numeric>
 
 #include "base/error.h"
@@ -13,48 +11,29 @@
 #include "eval/divergence.h"
 #include "eval/fake_source.h"
 #include "eval/reference_format.h"
+#include "eval/test_reference.h"
 
 namespace bitloom {
 namespace {
 
 using testing::FakeSource;
 using ::testing::HasSubstr;
+using testing::message_of;
 using testing::random_source;
 using testing::random_windows;
 
 constexpr double kStep = kReferenceRange / kReferenceLastCode;
 constexpr double kError = 2 * kStep;  // of one log-probability, as the header derives it
 
-struct Fixture {
-  ThreadPool pool{2};
-  Progress silent;
-  Context context{pool, silent};
-  testing::TempDir dir;
-  std::string path = dir.file("ref.bin");
-  TextWindows windows = random_windows(3, 90, 20, 61);
+struct Fixture : testing::ReferencePlace {
+  Fixture() : ReferencePlace(random_windows(3, 90, 20, 61)) {}
 
   void write(LogitsSource& model) { write_reference(path, model, windows, "tok-hash", "text-hash", context); }
   std::unique_ptr<LogitsSource> open() { return open_reference(path, windows, "tok-hash", "text-hash"); }
   DivergenceResult compare(LogitsSource& reference, LogitsSource& model) {
     return divergence(reference, model, windows, context);
   }
-  std::string bytes() const {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-  void put(const std::string& bytes) const { std::ofstream(path, std::ios::binary) << bytes; }
 };
-
-template <typename Action>
-std::string message_of(Action action, ErrorKind kind) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    return error.what();
-  }
-  return "no error";
-}
 
 std::vector<float> decoded(const std::vector<float>& row, int64_t target) {
   std::vector<std::byte> bytes(reference_header(static_cast<int64_t>(row.size()), {}, "", "").row_bytes());
@@ -188,7 +167,7 @@ TEST(ReferenceFile, ServesWindowsInAnyOrderAndOnlyTheirScoredPositions) {
   f.write(model);
   const std::unique_ptr<LogitsSource> file = f.open();
   std::vector<float> row(61), expected(61);
-  EXPECT_THAT(message_of([&] { file->logits(19, 1, row.data()); }, ErrorKind::kFailed), HasSubstr("no window was run"));
+  EXPECT_THAT(message_of(ErrorKind::kFailed, [&] { file->logits(19, 1, row.data()); }), HasSubstr("no window was run"));
   for (const size_t w : {2u, 0u, 1u, 1u}) {
     const std::span<const int32_t> inputs = std::span(f.windows.windows[w].tokens).first(89);
     file->run(inputs);
@@ -197,10 +176,10 @@ TEST(ReferenceFile, ServesWindowsInAnyOrderAndOnlyTheirScoredPositions) {
     model.logits(88, 1, expected.data());
     EXPECT_NEAR(row[5], static_cast<double>(testing::slow_log_softmax(expected)[5]), kError);
   }
-  EXPECT_THAT(message_of([&] { file->logits(18, 1, row.data()); }, ErrorKind::kFailed), HasSubstr("holds 19..88"));
-  EXPECT_THAT(message_of([&] { file->logits(88, 2, row.data()); }, ErrorKind::kFailed), HasSubstr("positions 88..89"));
+  EXPECT_THAT(message_of(ErrorKind::kFailed, [&] { file->logits(18, 1, row.data()); }), HasSubstr("holds 19..88"));
+  EXPECT_THAT(message_of(ErrorKind::kFailed, [&] { file->logits(88, 2, row.data()); }), HasSubstr("positions 88..89"));
   const std::vector<int32_t> other(89, 1);
-  EXPECT_THAT(message_of([&] { file->run(other); }, ErrorKind::kFailed),
+  EXPECT_THAT(message_of(ErrorKind::kFailed, [&] { file->run(other); }),
               HasSubstr("holds no window with the 89 tokens"));
 }
 
@@ -211,7 +190,7 @@ TEST(ReferenceFile, IsRecognisedByItsMagic) {
   f.put("bitloom");
   EXPECT_FALSE(is_reference_file(f.path));
   FakeSource model = random_source(61, 1);
-  EXPECT_THAT(message_of([&] { f.write(model); }, ErrorKind::kUsage), HasSubstr("it is not overwritten"));
+  EXPECT_THAT(message_of(ErrorKind::kUsage, [&] { f.write(model); }), HasSubstr("it is not overwritten"));
   std::filesystem::remove(f.path);
   f.write(model);
   EXPECT_TRUE(is_reference_file(f.path));
@@ -222,7 +201,7 @@ TEST(ReferenceFile, OtherTokenizerTextOrWindowsAreRefusedByName) {
   FakeSource model = random_source(61, 1);
   f.write(model);
   const auto open = [&](const TextWindows& windows, const char* tokenizer, const char* text) {
-    return message_of([&] { open_reference(f.path, windows, tokenizer, text); }, ErrorKind::kRefused);
+    return message_of(ErrorKind::kRefused, [&] { open_reference(f.path, windows, tokenizer, text); });
   };
   EXPECT_EQ(open(f.windows, "other", "text-hash"), f.path + ": made with tokenizer tok-hash, asked for with other");
   EXPECT_EQ(open(f.windows, "tok-hash", "other"), f.path + ": made with text text-hash, asked for with other");
@@ -248,12 +227,12 @@ TEST(ReferenceFile, EveryTruncationIsRefused) {
   ASSERT_EQ(whole.size() % 4, 0u);
   for (size_t size = 0; size < whole.size(); ++size) {
     f.put(whole.substr(0, size));
-    const std::string message = message_of([&] { f.open(); }, ErrorKind::kRefused);
+    const std::string message = message_of(ErrorKind::kRefused, [&] { f.open(); });
     EXPECT_THAT(message, HasSubstr(f.path)) << size;
     EXPECT_THAT(message, size < 8 ? HasSubstr("no bitloom reference file") : HasSubstr("truncated")) << size;
   }
   f.put(whole + "x");
-  EXPECT_THAT(message_of([&] { f.open(); }, ErrorKind::kRefused), HasSubstr("truncated or overlong"));
+  EXPECT_THAT(message_of(ErrorKind::kRefused, [&] { f.open(); }), HasSubstr("truncated or overlong"));
 }
 
 TEST(ReferenceFile, LyingHeadersAreRefused) {
@@ -265,7 +244,7 @@ TEST(ReferenceFile, LyingHeadersAreRefused) {
     std::string bytes = whole;
     std::memcpy(bytes.data() + offset, &value, sizeof value);
     f.put(bytes);
-    return message_of([&] { f.open(); }, ErrorKind::kRefused);
+    return message_of(ErrorKind::kRefused, [&] { f.open(); });
   };
   EXPECT_THAT(with(8, uint32_t{3}), HasSubstr("version 3 (this program reads 1 and 2)"));
   EXPECT_THAT(with(12, uint32_t{0}), HasSubstr("rows at offset 0"));
@@ -292,7 +271,7 @@ TEST(ReferenceFile, DamagedRowsAreRefused) {
       std::memcpy(bytes.data() + rows_at + 3 * 136 + scalar, &bad, sizeof bad);
       f.put(bytes);
       const std::unique_ptr<LogitsSource> file = f.open();
-      EXPECT_THAT(message_of([&] { f.compare(*file, model); }, ErrorKind::kRefused), HasSubstr("row 3 is damaged"));
+      EXPECT_THAT(message_of(ErrorKind::kRefused, [&] { f.compare(*file, model); }), HasSubstr("row 3 is damaged"));
     }
   }
 }
@@ -326,12 +305,12 @@ TEST(ReferenceFile, WhatCannotBeWrittenSaysSoAndLeavesNothing) {
   Fixture f;
   FakeSource model = random_source(61, 1);
   f.path = f.dir.file("absent/ref.bin");
-  EXPECT_THAT(message_of([&] { f.write(model); }, ErrorKind::kFailed), HasSubstr("absent/ref.bin"));
+  EXPECT_THAT(message_of(ErrorKind::kFailed, [&] { f.write(model); }), HasSubstr("absent/ref.bin"));
   f.path = f.dir.file("ref.bin");
   FakeSource broken(61, [](std::span<const int32_t> tokens, std::span<float> out) {
     std::fill(out.begin(), out.end(), tokens.size() == 80 ? std::nanf("") : 0.0f);
   });
-  EXPECT_THAT(message_of([&] { f.write(broken); }, ErrorKind::kFailed),
+  EXPECT_THAT(message_of(ErrorKind::kFailed, [&] { f.write(broken); }),
               HasSubstr("the reference: logit of token 0 is nan"));
   EXPECT_TRUE(std::filesystem::is_empty(f.dir.path()));
 }

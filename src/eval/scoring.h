@@ -1,7 +1,6 @@
 #pragma once
 // The walk that every judge takes: window by window, scored positions in blocks of rows.
 
-#include <chrono>
 #include <functional>
 #include <span>
 #include <string>
@@ -39,13 +38,5 @@ void read_logits(LogitsSource& model, const std::string& who, const ScoreBlock& 
 
 /// Scored positions of each window, as mean_interval() takes them.
 std::vector<int64_t> scored_counts(const TextWindows& windows);
-
-class Stopwatch {
- public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 }  // namespace bitloom

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/test_data.h"
 #include "format/every_format.h"
 
 namespace bitloom {
@@ -13,13 +14,7 @@ using ::testing::HasSubstr;
 using Kind = Granularity::Kind;
 
 std::string message(const std::string& text) {
-  try {
-    parse_spec(text);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kUsage);
-    return error.what();
-  }
-  return "accepted";
+  return testing::message_of(ErrorKind::kUsage, [&] { parse_spec(text); });
 }
 
 TEST(QuantSpec, ReadsShortNames) {

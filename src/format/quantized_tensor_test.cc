@@ -9,12 +9,14 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/test_data.h"
 #include "packing/bitstream.h"
 
 namespace bitloom {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::message_of;
 using ::testing::StartsWith;
 
 /// Parts in memory, with codes, scales and zeros kept in the open to decode from by definition.
@@ -156,16 +158,6 @@ TEST(QuantizedTensor, LayoutAnnouncesTheParts) {
   EXPECT_EQ(two_level[1].dtype, DType::kF8E4M3);
   EXPECT_EQ(two_level[2].suffix, ".tensor_scale");
   EXPECT_EQ(QuantizedTensor::layout(parse_spec("mxfp4"), 5, 70)[1].dtype, DType::kF8E8M0);
-}
-
-std::string message_of(ErrorKind kind, const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind);
-    return error.what();
-  }
-  return "accepted";
 }
 
 TEST(QuantizedTensor, RefusesPartsThatDoNotFit) {

@@ -145,5 +145,13 @@ TEST(OutputFile, AShortWriteIsCompletedOrAnError) {
   EXPECT_NO_THROW(file.finish());
 }
 
+TEST(ReplaceFile, LeavesNothingBeside) {
+  const TempDir dir;
+  replace_file(dir.file("a.json"), "one");
+  replace_file(dir.file("a.json"), "two");
+  EXPECT_EQ(read_text(dir.file("a.json")), "two");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <system_error>
 #include <utility>
 
@@ -42,6 +43,15 @@ void OutputFile::finish() {
   if (::fsync(fd_) != 0 && errno != EINVAL && errno != EROFS) fail_errno("cannot write");
   const int fd = std::exchange(fd_, -1);
   if (::close(fd) != 0) fail_errno("cannot close");
+}
+
+void replace_file(const std::string& path, const std::string& text) {
+  const std::string fresh = path + kReplacementSuffix;
+  OutputFile file(fresh);
+  file.write_at(0, text);
+  file.finish();
+  if (::rename(fresh.c_str(), path.c_str()) != 0)
+    fail(ErrorKind::kFailed, "{}: cannot rename to {}: {}", fresh, path, std::generic_category().message(errno));
 }
 
 }  // namespace bitloom

@@ -30,4 +30,8 @@ class OutputFile {
   int fd_ = -1;
 };
 
+/// The file at `path` holds `text` from now on: written under the name PATH.new, made durable, renamed.
+void replace_file(const std::string& path, const std::string& text);
+inline constexpr const char* kReplacementSuffix = ".new";
+
 }  // namespace bitloom

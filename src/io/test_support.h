@@ -15,19 +15,6 @@
 
 namespace bitloom::testing {
 
-/// Message of the Error that `body` throws; fails the test when it throws none or one of another kind.
-template <typename Body>
-std::string message_of(ErrorKind kind, Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    EXPECT_EQ(static_cast<int>(error.kind()), static_cast<int>(kind)) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no Error";
-  return "";
-}
-
 /// Little-endian bytes of a number.
 template <typename T>
 std::string bytes_of_number(T value) {

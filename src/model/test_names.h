@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/test_data.h"
 #include "model/architecture.h"
 
 namespace bitloom::testing {
@@ -25,14 +26,7 @@ class NameSet final : public TensorNames {
 
 /// The message of the refusal that `body` must end in.
 inline std::string refusal(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kRefused) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "not refused";
-  return "";
+  return testing::message_of(ErrorKind::kRefused, [&] { body(); });
 }
 
 /// A small llama configuration.

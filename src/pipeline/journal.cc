@@ -21,20 +21,9 @@ namespace fs = std::filesystem;
 constexpr const char* kIdentityFile = "identity.json";
 constexpr const char* kBlockFile = "block.json";
 constexpr const char* kLockFile = "lock";
-constexpr const char* kFresh = ".new";
 
 std::string path_of_block(const std::string& directory, int block) {
   return fmt::format("{}/block-{:04}", directory, block);
-}
-
-void write_durably(const std::string& path, const std::string& text) {
-  const std::string fresh = path + kFresh;
-  OutputFile file(fresh);
-  file.write_at(0, text);
-  file.finish();
-  if (::rename(fresh.c_str(), path.c_str()) != 0) {
-    fail(ErrorKind::kFailed, "{}: cannot rename to {}: {}", fresh, path, std::generic_category().message(errno));
-  }
 }
 
 /// "recipe was gptq+int4-g128, is gptq+int3-g128".
@@ -71,7 +60,7 @@ bool is_name_of_ours(std::string_view name) {
   for (const std::string_view beginning : {"block-", "activations-"}) {
     if (name.starts_with(beginning)) return true;
   }
-  return name == kLockFile || name == kIdentityFile || name == std::string(kIdentityFile) + kFresh;
+  return name == kLockFile || name == kIdentityFile || name == std::string(kIdentityFile) + kReplacementSuffix;
 }
 
 /// A directory of that name that is no journal of ours must not be filled or emptied.
@@ -186,7 +175,7 @@ Journal::Journal(const std::string& out, const Json& identity, bool restart) : d
   const std::string known = directory_ + "/" + kIdentityFile;
   if (restart || !fs::exists(known)) {
     empty();
-    write_durably(known, dump_json(identity));
+    replace_file(known, dump_json(identity));
   } else {
     check_identity(directory_, out, identity);
   }

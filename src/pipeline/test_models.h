@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "base/test_data.h"
 #include "io/hash.h"
 #include "io/json.h"
 #include "pipeline/quantize_model.h"
@@ -63,14 +64,7 @@ inline std::vector<std::string> verify(const std::string& model) {
 
 /// The message of the Error that `body` throws, which must be of `kind`.
 inline std::string refusal(ErrorKind kind, const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was refused";
-  return "";
+  return testing::message_of(kind, [&] { body(); });
 }
 
 inline void copy_model(const std::string& from, const std::string& to) {

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "base/test_data.h"
 #include "recipe/random_recipe.h"
 #include "recipe/recipe.h"
 
@@ -29,14 +30,7 @@ steps:
 
 /// The message that parsing `yaml` as "r.yaml" is refused with, which must be a usage error.
 std::string refusal(const std::string& yaml) {
-  try {
-    parse_recipe(yaml, "r.yaml");
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "accepted:\n" << yaml;
-  return "";
+  return testing::message_of(ErrorKind::kUsage, [&] { parse_recipe(yaml, "r.yaml"); });
 }
 
 TEST(ParseRecipe, ReadsEveryKey) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/test_data.h"
 
 namespace bitloom {
 namespace {
@@ -16,14 +17,7 @@ using ::testing::HasSubstr;
 
 template <typename Action>
 std::string refusal(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "accepted";
-  return "";
+  return testing::message_of(ErrorKind::kUsage, [&] { action(); });
 }
 
 std::string set_refusal(const char* part, const char* name, const char* value) {

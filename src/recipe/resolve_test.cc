@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/test_data.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
@@ -68,14 +69,7 @@ std::vector<std::string> names(const std::string& steps, const Graph& graph) {
 }
 
 std::string refusal(const std::string& steps, const Graph& graph) {
-  try {
-    plan(steps, graph);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "accepted: " << steps;
-  return "";
+  return testing::message_of(ErrorKind::kUsage, [&] { plan(steps, graph); });
 }
 
 TEST(ResolveRecipe, MeansTheBlocksByDefault) {
@@ -204,14 +198,7 @@ std::vector<TransformSites> transforms(const std::string& steps, const Graph& gr
 }
 
 std::string transforms_refusal(const std::string& steps, const Graph& graph) {
-  try {
-    transforms(steps, graph);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "accepted: " << steps;
-  return "";
+  return testing::message_of(ErrorKind::kUsage, [&] { transforms(steps, graph); });
 }
 
 TEST(ResolveTransforms, KeepsTheirOrderAndFindsTheirSites) {

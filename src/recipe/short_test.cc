@@ -5,6 +5,7 @@
 #include <regex>
 
 #include "base/error.h"
+#include "base/test_data.h"
 #include "base/text.h"
 #include "recipe/random_recipe.h"
 #include "recipe/recipe.h"
@@ -15,14 +16,7 @@ namespace {
 using ::testing::HasSubstr;
 
 std::string refusal(const std::string& text) {
-  try {
-    parse_short(text);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "accepted: " << text;
-  return "";
+  return testing::message_of(ErrorKind::kUsage, [&] { parse_short(text); });
 }
 
 RecipeStep step_of(const Transform& transform) {

@@ -10,6 +10,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/test_data.h"
 #include "format/every_format.h"
 #include "round/group_quantizer.h"
 #include "round/test_matrix.h"
@@ -367,13 +368,7 @@ TEST(Nearest, BlocksAndTilesAreCutAlike) {
 }
 
 std::string refusal(const RowSource& w, const std::string& spec, const float* importance = nullptr) {
-  try {
-    round_matrix(w, spec, nullptr, importance);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kRefused);
-    return error.what();
-  }
-  return "accepted";
+  return testing::message_of(ErrorKind::kRefused, [&] { round_matrix(w, spec, nullptr, importance); });
 }
 
 TEST(Nearest, RefusesWhatIsNotFinite) {

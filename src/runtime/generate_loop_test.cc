@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/test_data.h"
 
 namespace bitloom {
 namespace {
@@ -41,13 +42,7 @@ struct Counter {
 };
 
 std::string message_of(Counter& model, std::vector<int32_t> prompt, int64_t max_tokens, ErrorKind kind) {
-  try {
-    model.run(std::move(prompt), max_tokens);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind);
-    return error.what();
-  }
-  return "no error";
+  return testing::message_of(kind, [&] { model.run(std::move(prompt), max_tokens); });
 }
 
 TEST(GenerateLoop, ContinuesUntilLength) {

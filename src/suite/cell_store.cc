@@ -43,7 +43,7 @@ void CellStore::write(const Cell& cell, const CellResult& result) const {
                        {"words", cell.words},
                        {"record", result.record},
                        {"seconds", result.seconds}};
-  write_by_rename(result_file(cell), stored.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  replace_file(result_file(cell), stored.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 void CellStore::forget(const Cell& cell) const {
@@ -67,16 +67,6 @@ void CellStore::remove_files(const std::function<bool(const std::string&)>& name
   for (const auto& entry : fs::directory_iterator(directory_))
     if (named(entry.path().filename().string())) found.push_back(entry.path());
   for (const fs::path& path : found) fs::remove_all(path);
-}
-
-void write_by_rename(const std::string& path, const std::string& text) {
-  const std::string unfinished = path + ".partial";
-  OutputFile file(unfinished);
-  file.write_at(0, text);
-  file.finish();
-  std::error_code error;
-  fs::rename(unfinished, path, error);
-  if (error) fail(ErrorKind::kFailed, "{}: {}", path, error.message());
 }
 
 }  // namespace bitloom

@@ -45,7 +45,4 @@ class CellStore {
   bool any_build_;
 };
 
-/// The file appears complete or not at all, and survives a power failure.
-void write_by_rename(const std::string& path, const std::string& text);
-
 }  // namespace bitloom

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "io/hash.h"
 #include "io/json.h"
-#include "suite/cell_store.h"
+#include "io/output_file.h"
 
 namespace bitloom {
 namespace {
@@ -64,7 +64,7 @@ void InputHashes::save() const {
   Json document = Json::object();
   for (const auto& [path, entry] : entries_)
     document[path] = {{"bytes", entry.bytes}, {"changed", entry.changed}, {"sha256", entry.sha256}};
-  write_by_rename(file_, document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  replace_file(file_, document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace bitloom

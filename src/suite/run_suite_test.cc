@@ -198,16 +198,5 @@ TEST(ExpectedSeconds, MeansOfTheSameEvaluationElseOfAll) {
   EXPECT_DOUBLE_EQ(*expected_seconds({{"kl", 2}}, {}), 0);
 }
 
-TEST(WriteByRename, LeavesNothingBeside) {
-  const TempDir dir;
-  write_by_rename(dir.file("a.json"), "one");
-  write_by_rename(dir.file("a.json"), "two");
-  std::ifstream file(dir.file("a.json"));
-  std::string text;
-  file >> text;
-  EXPECT_EQ(text, "two");
-  EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 1);
-}
-
 }  // namespace
 }  // namespace bitloom::testing

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/test_data.h"
 #include "suite/plan.h"
 #include "suite/suite.h"
 
@@ -36,13 +37,6 @@ tables:
 
 inline Suite small_suite() { return parse_suite(kSmallSuite, "suites/small.yaml"); }
 
-/// A suite's text with the first `from` replaced.
-inline std::string edited(std::string text, const std::string& from, const std::string& to) {
-  const size_t at = text.find(from);
-  EXPECT_NE(at, text.npos) << from;
-  return text.replace(at, from.size(), to);
-}
-
 inline Plan plan_of(const Suite& suite) {
   return make_plan(suite, [](const std::vector<std::string>&) {});
 }
@@ -50,13 +44,7 @@ inline Plan plan_of(const Suite& suite) {
 /// The message that `work` is refused with; "" when it is not.
 template <typename Work>
 std::string refusal(const Work& work, ErrorKind kind = ErrorKind::kUsage) {
-  try {
-    work();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    return error.what();
-  }
-  return "";
+  return testing::message_of(kind, [&] { work(); });
 }
 
 }  // namespace bitloom::testing

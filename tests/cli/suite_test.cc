@@ -42,12 +42,6 @@ tables:
       - {title: perplexity, value: [kl.ppl, ppl.ppl], as: perplexity}
 )";
 
-std::string edited(std::string text, const std::string& from, const std::string& to) {
-  const size_t at = text.find(from);
-  EXPECT_NE(at, text.npos) << from;
-  return text.replace(at, from.size(), to);
-}
-
 /// Of a run that did some work first: the exit code, nothing on standard output, and what the last line holds.
 void expect_end(const Outcome& outcome, int code, const std::vector<std::string>& parts) {
   const size_t last = outcome.err.rfind("bitloom: error: ");

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "base/test_data.h"
 #include "eval/arithmetic/answer.h"
 
 namespace bitloom::arithmetic {
@@ -16,13 +17,7 @@ std::string formatted(int64_t number, const std::string& format) {
 }
 
 std::string message_of(const std::string& condition) {
-  try {
-    parse_condition(condition);
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kUsage);
-    return e.what();
-  }
-  return "";
+  return testing::message_of(ErrorKind::kUsage, [&] { parse_condition(condition); });
 }
 
 TEST(NumberFormat, WritesChunksFromEitherSide) {

@@ -14,17 +14,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-
-template <typename Action>
-std::string refusal(const Action& action) {
-  try {
-    action();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kRefused);
-    return e.what();
-  }
-  return "";
-}
+using testing::message_of;
 
 TEST(Csv, ReadsQuotesAndLineBreaks) {
   const CsvTable table = parse_csv("a,b,c\n1,\"x,\"\"y\"\"\nz\",\r\n\"\"\"\",,\"\"\n7,8,9", "t.csv");
@@ -39,10 +29,14 @@ TEST(Csv, ReadsQuotesAndLineBreaks) {
 }
 
 TEST(Csv, RefusesBrokenTables) {
-  EXPECT_EQ(refusal([] { parse_csv("", "t.csv"); }), "t.csv: empty; a line with the columns' names must stand first");
-  EXPECT_EQ(refusal([] { parse_csv("a,b\n1\n", "t.csv"); }), "t.csv:2: 1 fields, the head line has 2");
-  EXPECT_EQ(refusal([] { parse_csv("a\n\"x\ny", "t.csv"); }), "t.csv:2: a quote that is not closed");
-  EXPECT_EQ(refusal([] { parse_csv("a\n\"x\"y\n", "t.csv"); }), "t.csv:2: text behind a closing quote");
+  EXPECT_EQ(message_of(ErrorKind::kRefused, [] { parse_csv("", "t.csv"); }),
+            "t.csv: empty; a line with the columns' names must stand first");
+  EXPECT_EQ(message_of(ErrorKind::kRefused, [] { parse_csv("a,b\n1\n", "t.csv"); }),
+            "t.csv:2: 1 fields, the head line has 2");
+  EXPECT_EQ(message_of(ErrorKind::kRefused, [] { parse_csv("a\n\"x\ny", "t.csv"); }),
+            "t.csv:2: a quote that is not closed");
+  EXPECT_EQ(message_of(ErrorKind::kRefused, [] { parse_csv("a\n\"x\"y\n", "t.csv"); }),
+            "t.csv:2: text behind a closing quote");
 }
 
 class ProblemFile : public ::testing::Test {
@@ -54,7 +48,7 @@ class ProblemFile : public ::testing::Test {
   }
   std::string message(const std::string& text) {
     const std::string path = write(text);
-    std::string what = refusal([&] { read_problem_file(path); });
+    std::string what = message_of(ErrorKind::kRefused, [&] { read_problem_file(path); });
     if (what.starts_with(path)) what.erase(0, path.size());
     return what;
   }

@@ -12,19 +12,9 @@
 namespace bitloom::arithmetic {
 namespace {
 
+using testing::message_of;
 Outcome outcome(int64_t problem, AnswerKind kind, const std::string& condition = "nosep") {
   return {exercise_of({problem + 10, 5}, Operation::kAdd), condition, 8, false, problem, kind};
-}
-
-template <typename Action>
-std::string refusal(const Action& action) {
-  try {
-    action();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kRefused);
-    return e.what();
-  }
-  return "";
 }
 
 TEST(Pairing, CountsPairsAndKinds) {
@@ -53,15 +43,15 @@ TEST(Pairing, CountsPairsAndKinds) {
 TEST(Pairing, RefusesOtherProblems) {
   const std::vector<Outcome> one = {outcome(0, AnswerKind::kCorrect)};
   const std::vector<Outcome> two = {outcome(0, AnswerKind::kCorrect), outcome(1, AnswerKind::kCorrect)};
-  EXPECT_EQ(refusal([&] { pair_outcomes(one, two, "ref.jsonl"); }),
+  EXPECT_EQ(message_of(ErrorKind::kRefused, [&] { pair_outcomes(one, two, "ref.jsonl"); }),
             "ref.jsonl: lacks nosep, 8 shots, problem 1: 11 + 5");
   std::vector<Outcome> other = one;
   other[0].exercise = exercise_of({99, 5}, Operation::kAdd);
-  EXPECT_EQ(refusal([&] { pair_outcomes(other, one, "ref.jsonl"); }),
+  EXPECT_EQ(message_of(ErrorKind::kRefused, [&] { pair_outcomes(other, one, "ref.jsonl"); }),
             "ref.jsonl: other problems: nosep, 8 shots, problem 0: 99 + 5, here nosep, 8 shots, problem 0: 10 + 5");
   other = one;
   other[0].chat = true;
-  EXPECT_EQ(refusal([&] { pair_outcomes(other, one, "ref.jsonl"); }),
+  EXPECT_EQ(message_of(ErrorKind::kRefused, [&] { pair_outcomes(other, one, "ref.jsonl"); }),
             "ref.jsonl: asked in chat messages, here in lines");
 }
 
@@ -69,7 +59,7 @@ class Items : public ::testing::Test {
  protected:
   std::string message(const std::string& text) {
     std::ofstream(path_) << text;
-    std::string what = refusal([&] { read_outcomes(path_); });
+    std::string what = message_of(ErrorKind::kRefused, [&] { read_outcomes(path_); });
     if (what.starts_with(path_)) what.erase(0, path_.size());
     return what;
   }

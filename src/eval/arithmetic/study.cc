@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "eval/arithmetic/drafted_source.h"
 #include "eval/arithmetic/pieces.h"
