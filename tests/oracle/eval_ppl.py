@@ -112,11 +112,17 @@ class Llama2cTokenizer:
 
 
 class GgufTokenizer:
-    """The file's own keys, as transformers reads them."""
+    """The file's own keys, as transformers reads them; but it takes every "gpt2" file for GPT-2's own, where this one
+    says "smollm": digits are cut off one by one first, and blanks before one are a piece."""
 
     def __init__(self, path):
+        from tokenizers import pre_tokenizers
+
         file = pathlib.Path(path)
         self.engine = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        self.engine.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
         self.bos = self.engine.bos_token_id
         self.adds_bos = False  # tokenizer.ggml.add_bos_token
 

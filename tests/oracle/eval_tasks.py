@@ -39,7 +39,9 @@ TASKS = {
         "file": "lambada_test.jsonl",
         "output_type": "loglikelihood",
         "doc_to_text": "{{text.split(' ')[:-1]|join(' ')}}",
+        # lm_eval sets no delimiter before a target, but does before a shot's answer: the target brings its own.
         "doc_to_target": "{{' '+text.split(' ')[-1]}}",
+        "target_delimiter": "",
         "metric_list": [metric("acc"), metric("perplexity")],
     },
     "hellaswag": {**CHOICES, "file": "hellaswag_val_1000.jsonl", "doc_to_text": "{{query}}"},

@@ -3,9 +3,7 @@
 namespace bitloom {
 
 PromptStyle chat_style(ChatTemplate chat) {
-  std::tm day{};
-  day.tm_year = 2024 - 1900, day.tm_mon = 6, day.tm_mday = 26, day.tm_wday = 5, day.tm_yday = 207;
-  chat.set_time(day);
+  chat.set_time(evaluation_day());
   PromptStyle style;
   style.name = "chat", style.delimiter = false, style.add_special = false;
   style.render = [chat = std::move(chat)](const Question& question, const Task&) {

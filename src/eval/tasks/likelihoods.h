@@ -18,9 +18,10 @@ struct ScoredTokens {
   int64_t scored = 0;
 };
 
-/// Cuts contexts and continuations into tokens together, as the model would read them:
+/// Cuts contexts and continuations into tokens together, as lm_eval does:
 ///   blanks at the context's end (as Unicode has them) go over to the continuation; then
-///   whole = encode(context + continuation), scored = size(whole) - size(encode(context)).
+///   head = encode(context), tail = encode(context + continuation) without its first size(head) tokens; tail is scored.
+/// A token that would span the seam ("=-" of "2-3=" and "-1") is so lost to the model: a task's delimiter avoids it.
 /// With a context that is empty, or nothing but blanks, the continuation is encoded alone behind BOS (EOS where there
 /// is no BOS). What is longer than `max_positions` inputs (0: any number) loses tokens on the left.
 class PairEncoder {
@@ -32,12 +33,13 @@ class PairEncoder {
   ScoredTokens encode(const std::string& context, const std::string& continuation, const std::string& place);
 
  private:
-  int64_t length_of(const std::string& context);
+  const std::vector<int32_t>& tokens_of(const std::string& context);
+
   const Tokenizer& tokenizer_;
   int64_t max_positions_;
   bool add_special_;
   std::string last_context_;  // an item's choices share theirs
-  int64_t last_length_ = -1;
+  std::vector<int32_t> last_tokens_;
 };
 
 /// What belongs together: the requests of an item. Groups of the same cluster begin alike (the same shots).

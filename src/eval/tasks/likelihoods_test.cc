@@ -44,6 +44,18 @@ TEST(PairEncoder, BlanksGoOverToTheContinuation) {
   EXPECT_EQ(demo().decode(std::span(pair.tokens).last(static_cast<size_t>(pair.scored))), " \nsat");
 }
 
+// lm_eval reads the context as it is cut alone, and what the whole has behind as many tokens.
+TEST(PairEncoder, ATokenOverTheSeamIsLost) {
+  Tokens expected = demo().encode("The ol");
+  const Tokens whole = demo().encode("The old man sat");
+  ASSERT_EQ(whole.size(), expected.size() + 1);
+  ASSERT_NE(whole[expected.size() - 1], expected.back());
+  expected.push_back(whole.back());
+  const ScoredTokens pair = pair_of("The ol", "d man sat");
+  EXPECT_EQ(pair.tokens, expected);
+  EXPECT_EQ(pair.scored, 1);
+}
+
 TEST(PairEncoder, WithoutContext) {
   Tokens expected = demo().encode("Once", false);
   expected.insert(expected.begin(), *demo().bos_id());

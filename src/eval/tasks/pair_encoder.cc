@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/error.h"
 #include "eval/tasks/likelihoods.h"
 #include "eval/tasks/unicode_blanks.h"
@@ -16,8 +18,10 @@ ScoredTokens PairEncoder::encode(const std::string& context, const std::string& 
     if (result.tokens.empty() || result.tokens[0] != *start) result.tokens.insert(result.tokens.begin(), *start);
     result.scored = static_cast<int64_t>(result.tokens.size()) - 1;
   } else {
+    const std::vector<int32_t>& of_head = tokens_of(head);
     result.tokens = tokenizer_.encode(head + tail, add_special_);
-    result.scored = static_cast<int64_t>(result.tokens.size()) - length_of(head);
+    result.scored = static_cast<int64_t>(result.tokens.size()) - static_cast<int64_t>(of_head.size());
+    std::copy_n(of_head.begin(), std::min(of_head.size(), result.tokens.size()), result.tokens.begin());
   }
   if (result.scored < 1) refuse("{}: no token of its own is left of the continuation '{}'", place, continuation);
   if (max_positions_ == 0) return result;
@@ -28,12 +32,12 @@ ScoredTokens PairEncoder::encode(const std::string& context, const std::string& 
   return result;
 }
 
-int64_t PairEncoder::length_of(const std::string& context) {
-  if (last_length_ < 0 || context != last_context_) {
-    last_length_ = static_cast<int64_t>(tokenizer_.encode(context, add_special_).size());
+const std::vector<int32_t>& PairEncoder::tokens_of(const std::string& context) {
+  if (last_tokens_.empty() || context != last_context_) {
+    last_tokens_ = tokenizer_.encode(context, add_special_);
     last_context_ = context;
   }
-  return last_length_;
+  return last_tokens_;
 }
 
 }  // namespace bitloom

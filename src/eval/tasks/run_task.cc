@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/install_paths.h"
 #include "eval/greedy.h"
