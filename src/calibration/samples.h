@@ -76,10 +76,11 @@ struct CalibrationSet {
   std::string ids_sha256() const;
 };
 
-/// `tokenizer`: null for a model without one, which takes token ids only. `vocab_size`: rows of the model's embedding; every id is less. Error(kUsage) for options that make no sense.
-/// Error(kRefused) for a text that cannot be read, with line or byte offset; an id outside the vocabulary; too little
-/// text for the request (gptq and packed: fewer than samples x length tokens), with the tokens there are, those needed
-/// and those missing. Error(kFailed) when the built-in text is not found.
+/// `tokenizer`: null for a model without one, which takes token ids only. `vocab_size`: rows of the model's embedding;
+/// every id is less. Error(kUsage) for options that make no sense. Error(kRefused) for a text that cannot be read, with
+/// line or byte offset; an id outside the vocabulary; too little text for the request (gptq and packed: fewer than
+/// samples x length tokens), with the tokens there are, those needed and those missing. Error(kFailed) when the
+/// built-in text is not found.
 CalibrationSet sample_calibration(const Tokenizer* tokenizer, int64_t vocab_size, const CalibrationOptions& options);
 
 /// source, sha256, format, rule, samples, length, seed, tokens, ids_sha256, tokenizer_sha256, description.

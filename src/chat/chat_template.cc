@@ -40,6 +40,7 @@ std::vector<std::pair<std::string, jinja::Value>> variables(const std::vector<Ch
                                                             const std::map<std::string, std::string>& special_tokens,
                                                             const std::string& origin) {
   std::vector<jinja::Value> list;
+  list.reserve(messages.size());
   for (const ChatMessage& message : messages) list.push_back(message_value(message, origin));
   std::vector<std::pair<std::string, jinja::Value>> values(special_tokens.begin(), special_tokens.end());
   values.emplace_back("messages", jinja::make_sequence(std::move(list)));

@@ -1,5 +1,6 @@
 #include "chat/chat_template.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "io/test_support.h"

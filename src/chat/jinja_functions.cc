@@ -41,7 +41,7 @@ std::vector<std::pair<std::string, Value>> fields(const Invocation& call) {
     items = (*dict)->items;
   }
   for (const auto& [name, value] : call.arguments.named) {
-    const auto same = [&name](const auto& item) { return item.first == name; };
+    const auto same = [&name = name](const auto& item) { return item.first == name; };
     const auto at = std::find_if(items.begin(), items.end(), same);
     at == items.end() ? (void)items.emplace_back(name, value) : (void)(at->second = value);
   }

@@ -198,7 +198,7 @@ Arguments Interpreter::evaluate(const CallArguments& arguments) {
   Arguments values;
   for (const ExpressionPtr& value : arguments.positional) values.positional.push_back(evaluate(*value));
   for (const auto& [name, value] : arguments.named) {
-    const auto same = [&name](const auto& other) { return other.first == name; };
+    const auto same = [&name = name](const auto& other) { return other.first == name; };
     if (std::any_of(values.named.begin(), values.named.end(), same)) refuse("gives '{}' twice", name);
     values.named.emplace_back(name, evaluate(*value));
   }
@@ -224,7 +224,7 @@ void Interpreter::bind_parameters(const Macro& macro, const Arguments& arguments
     refuse("macro '{}' takes {} arguments at most", macro.name, macro.parameters.size());
   }
   for (const auto& [name, value] : arguments.named) {
-    const auto same = [&name](const MacroParameter& parameter) { return parameter.name == name; };
+    const auto same = [&name = name](const MacroParameter& parameter) { return parameter.name == name; };
     const auto at = std::find_if(macro.parameters.begin(), macro.parameters.end(), same);
     const bool known = at != macro.parameters.end() || name == "caller";
     if (!known) refuse("macro '{}' has no parameter '{}'", macro.name, name);

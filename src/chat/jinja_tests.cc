@@ -1,4 +1,5 @@
 // Tests: "value is NAME".
+#include <algorithm>
 #include <array>
 
 #include "chat/jinja_builtins.h"

@@ -4,13 +4,13 @@
 // Values are immutable, as transformers' sandbox has them; only a namespace changes, and it belongs to the rendering
 // (Runtime), so values never form cycles. Nesting is bounded, and with it every walk over a value.
 
-#include <concepts>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -31,13 +31,18 @@ struct Undefined {
 };
 struct None {};
 
+template <typename T, typename Variant>
+inline constexpr bool is_alternative = false;
+template <typename T, typename... Ts>
+inline constexpr bool is_alternative<T, std::variant<Ts...>> = (std::is_same_v<T, Ts> || ...);
+
 class Value {
  public:
   using Data =
       std::variant<Undefined, None, bool, int64_t, double, std::string, SequencePtr, DictPtr, Namespace*, CallablePtr>;
   Value() = default;
   template <typename T>
-  requires std::constructible_from<Data, std::in_place_type_t<T>, T &&> Value(T value)
+  requires is_alternative<T, Data> Value(T value)
       : data_(std::in_place_type<T>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
 
   template <typename T>

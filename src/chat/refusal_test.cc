@@ -1,5 +1,6 @@
 // What a template is refused for, and in which words: constructs outside the subset, bounds, the template's own
 // refusal.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "chat/chat_template.h"

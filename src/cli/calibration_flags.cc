@@ -29,8 +29,7 @@ void add_calibration_flags(FlagSet& app, CalibrationFlags& flags) {
       ->check(integer_from(2))
       ->each([&flags](const std::string&) { flags.length_given = true; });
   app.add_option("--seed", flags.seed, "of every random choice")->capture_default_str();
-  app.add_option("--order", flags.order, "quantized before: sequential, block, none")
-      ->capture_default_str();
+  app.add_option("--order", flags.order, "quantized before: sequential, block, none")->capture_default_str();
   app.add_option("--activations", flags.activations, "kept as fp32 or bf16")->capture_default_str();
   app.add_option("--mem", flags.memory, "memory to stay within, as 16G; activations go to a file when they must");
   app.add_option("--save-stats", flags.statistics_out, "keep the layers' statistics in DIR")->type_name("DIR");

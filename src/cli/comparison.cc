@@ -22,9 +22,10 @@ constexpr const char* kPrompt = "The first thing to know is";  // to measure spe
 
 /// Base names where they are unique, else paths.
 std::vector<std::string> names_of(const std::vector<std::string>& paths) {
-  std::vector<std::string> names;
   std::multiset<std::string> all;
   for (const std::string& path : paths) all.insert(base_name(path));
+  std::vector<std::string> names;
+  names.reserve(paths.size());
   for (const std::string& path : paths) names.push_back(all.count(base_name(path)) > 1 ? path : base_name(path));
   return names;
 }

@@ -88,6 +88,7 @@ void evaluate(const Flags& flags, Session& session) {
   Decoder decoder(model, session.context().threads);
   const auto logits = logits_of_steps(decoder);
   std::vector<TaskResult> results;
+  results.reserve(tasks.size());
   for (const Task& task : tasks)
     results.push_back(run_task(task, *logits, model->tokenizer(), options, session.context()));
   if (!flags.items.empty()) write_items(flags.items, results);

@@ -4,6 +4,7 @@
 // larger.
 
 #include <map>
+#include <span>
 #include <vector>
 
 #include "eval/logits_source.h"
@@ -21,7 +22,7 @@ class ReplayedLogits final : public LogitsSource {
  private:
   Decoder& decoder_;
   std::map<std::vector<int32_t>, std::vector<float>> hidden_;
-  const std::vector<float>* current_ = nullptr;
+  std::span<const float> current_;  // of hidden_
 };
 
 }  // namespace bitloom

@@ -17,6 +17,7 @@ using ::testing::ElementsAre;
 
 std::vector<float> logits_of(const std::vector<double>& probabilities) {
   std::vector<float> out;
+  out.reserve(probabilities.size());
   for (const double p : probabilities) out.push_back(static_cast<float>(std::log(p)));
   return out;
 }
@@ -37,6 +38,7 @@ std::vector<float> near_row(std::vector<float> row, double noise) {
 
 std::vector<int32_t> tokens_of(const std::vector<CompactRow::Entry>& entries) {
   std::vector<int32_t> out;
+  out.reserve(entries.size());
   for (const CompactRow::Entry& entry : entries) out.push_back(entry.token);
   return out;
 }

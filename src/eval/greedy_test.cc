@@ -21,7 +21,7 @@ const Tokenizer& demo() {
 }
 
 /// A model that says `script` after a prompt of `prompt` tokens, and token 0 after that.
-FakeSource speaker(std::vector<int32_t> script, size_t prompt, int64_t positions = 0) {
+FakeSource speaker(const std::vector<int32_t>& script, size_t prompt, int64_t positions = 0) {
   FakeSource source(demo().vocab_size(), [=](std::span<const int32_t> tokens, std::span<float> logits) {
     std::fill(logits.begin(), logits.end(), 0.0f);
     const size_t at = tokens.size() - prompt;
@@ -118,7 +118,7 @@ TEST(Greedy, EndsWhereThePositionsEnd) {
 
 TEST(Greedy, RefusesWhatMakesNoSense) {
   FakeSource source = speaker({}, 3, 2);
-  const auto run = [&](std::vector<int32_t> prompt, const GreedyOptions& options) {
+  const auto run = [&](const std::vector<int32_t>& prompt, const GreedyOptions& options) {
     return [&source, prompt, options] { greedy(source, demo(), prompt, options, {}); };
   };
   EXPECT_EQ(testing::message_of(ErrorKind::kRefused, run(kPrompt, {})),

@@ -70,9 +70,9 @@ TEST(Positions, ShortWindowsAreSpansOfTheirOwnLength) {
 // The worst span of all is the first, by trying all.
 TEST(Positions, TheFirstIsTheWorstOfAll) {
   const TextWindows windows = windows_of({40, 40, 25});
-  std::vector<double> kl;
+  std::vector<double> kl(102);
   Rng rng(4, 4);
-  for (int i = 0; i < 102; ++i) kl.push_back(rng.uniform_double());
+  for (double& x : kl) x = rng.uniform_double();
   double worst = 0;
   for (const int64_t start : {0, 39, 78})
     for (int64_t i = start; i + 8 <= (start == 78 ? 102 : start + 39); ++i) {

@@ -16,7 +16,7 @@ std::shared_ptr<const Checkpoint> equalized(std::shared_ptr<const Checkpoint> mo
   for (int b = 0; b < static_cast<int>(model->graph().blocks.size()); ++b) {
     edits.tensors.merge(equalize_block(*model, b, transform, targeted, threads).tensors);
   }
-  return Checkpoint::edited(std::move(model), std::move(edits));
+  return Checkpoint::edited(std::move(model), edits);
 }
 
 }  // namespace

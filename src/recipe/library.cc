@@ -38,6 +38,7 @@ Recipe short_recipe(const std::string& text, const std::map<std::string, std::st
   } catch (const Error& error) {
     if (text.find('+') != std::string::npos) throw;
     std::vector<std::string> names;
+    names.reserve(files.size());
     for (const auto& file : files) names.push_back(file.first);
     const std::string where = fmt::format("{}", fmt::join(recipe_directories(), ", "));
     misuse("'{}' is neither a recipe of {}{} nor a short recipe: {}", text, where.empty() ? "recipes/" : where,

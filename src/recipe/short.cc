@@ -72,7 +72,7 @@ Part parse_part(const std::string& text) {
     misuse("unknown part '{}'{}; allowed: {}", name, did_you_mean(name, part_names()), fmt::join(part_names(), ", "));
   }
   if (colon != std::string::npos) set_options(*part, text.substr(colon + 1));
-  return *std::move(part);
+  return *part;
 }
 
 QuantSpec parse_format(const std::string& text) {

@@ -12,7 +12,8 @@
 namespace bitloom {
 namespace {
 
-constexpr double kColumnWidth = 6.9;  // of a terminal column at 12 px
+constexpr double kColumnWidth = 6.9;               // of a terminal column at 12 px
+constexpr std::string_view kBroad = "MWmw<>=+%@";  // up to two columns wide
 
 struct SeriesStyle {
   const char* marker;  // outline around 0,0
@@ -63,7 +64,10 @@ std::string pixels(double value) {
   return std::fmod(tenths, 10) == 0 ? fmt::format("{:.0f}", tenths / 10) : fmt::format("{:.1f}", tenths / 10);
 }
 
-double text_width(std::string_view text) { return kColumnWidth * static_cast<double>(display_width(text)); }
+double text_width(std::string_view text) {
+  const auto broad = std::count_if(text.begin(), text.end(), [](char c) { return kBroad.find(c) != kBroad.npos; });
+  return kColumnWidth * (static_cast<double>(display_width(text)) + static_cast<double>(broad));
+}
 
 std::string fit_text(std::string_view text, double width) {
   return fit_width(text, static_cast<size_t>(std::max(width / kColumnWidth, 1.0)));

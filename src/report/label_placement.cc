@@ -39,6 +39,7 @@ std::vector<PlacedLabel> candidates(Place point, const std::string& text) {
 std::vector<PlacedLabel> place_labels(const std::vector<Place>& points, const std::vector<std::string>& labels,
                                       const Box& area) {
   std::vector<Box> taken;
+  taken.reserve(points.size() + labels.size());
   for (const Place& point : points) taken.push_back({point.x - 5, point.y - 5, point.x + 5, point.y + 5});
   std::vector<PlacedLabel> placed;
   for (size_t i = 0; i < points.size(); ++i) {

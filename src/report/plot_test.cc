@@ -176,6 +176,12 @@ TEST(Labels, StayInsideAndApart) {
   }
 }
 
+// Advances of DejaVu Sans, the broadest of the usual faces, in em.
+TEST(TextWidth, IsEnoughForABroadFace) {
+  EXPECT_GE(text_width("nosep>nosep>nosep"), kTextSize * (3 * (0.634 + 0.612 + 0.521 + 0.615 + 0.635) + 2 * 0.838));
+  EXPECT_GE(text_width("mmww"), kTextSize * (2 * 0.974 + 2 * 0.818));
+}
+
 TEST(Pixels, AtMostOneDecimal) {
   EXPECT_THAT((std::vector<std::string>{pixels(12), pixels(12.34), pixels(-0.01), pixels(-3.06)}),
               ElementsAre("12", "12.3", "0", "-3.1"));

@@ -87,8 +87,9 @@ inline StripPlot sample_strips() {
   for (int i = 0; i < 30; ++i) plot.columns.push_back(std::to_string(i));
   for (int row = 0; row < 2; ++row) {
     for (int s = 0; s < 2; ++s) {
-      std::vector<double> values;
-      for (int i = 0; i < 30; ++i) values.push_back(std::pow(10, -2 - s + 0.4 * std::sin(i + 3.0 * row + s)));
+      std::vector<double> values(30);
+      for (int i = 0; i < 30; ++i)
+        values[static_cast<size_t>(i)] = std::pow(10, -2 - s + 0.4 * std::sin(i + 3.0 * row + s));
       plot.series[static_cast<size_t>(s)].values.push_back(values);
     }
   }

@@ -317,8 +317,8 @@ TEST(Nearest, ZeroGroupsDecodeToZero) {
 /// Weights at both ends of fp32, in every format and scale type: finite results, valid bytes, nothing lost silently.
 TEST(Nearest, ExtremeWeightsStayFinite) {
   for (const float size : {1e-45f, 1e-40f, 1e-30f, 1e-8f, 1e8f, 1e30f, 3.4e38f}) {
-    std::vector<float> values;
-    for (int i = 0; i < 64; ++i) values.push_back(size * (static_cast<float>((i * 37 % 64) - 31) / 32));
+    std::vector<float> values(64);
+    for (int i = 0; i < 64; ++i) values[static_cast<size_t>(i)] = size * (static_cast<float>((i * 37 % 64) - 31) / 32);
     const DenseMatrix w(1, 64, values);
     for (const Format& format : testing::every_format()) {
       for (const char* scheme : {"-g16-f32", "-g16-f16", "-g16-bf16", "-g16-e8m0", "-g16-e8m0-ceil", "-g16-e4m3x",

@@ -155,6 +155,7 @@ std::vector<float> constrained(const std::string& option) {
   }
   constrain_row(quantizer, groups, chosen);
   std::vector<float> result;
+  result.reserve(chosen.size());
   for (const GroupScale& s : chosen) result.push_back(s.stored);
   return result;
 }

@@ -22,8 +22,9 @@ SamplerOptions plain() {
 }
 
 /// Logits whose softmax is `p`, with a constant that must not matter.
-std::vector<float> logits_of(std::vector<double> p) {
+std::vector<float> logits_of(const std::vector<double>& p) {
   std::vector<float> out;
+  out.reserve(p.size());
   for (const double x : p) out.push_back(static_cast<float>(std::log(x) + 2.5));
   return out;
 }

@@ -84,6 +84,7 @@ std::vector<PairedCell> pair_outcomes(std::span<const Outcome> reference, std::s
     ++cell.cell.model_kinds[static_cast<size_t>(outcome.kind)];
   }
   std::vector<PairedCell> cells;
+  cells.reserve(open.size());
   for (OpenCell& cell : open) cells.push_back(closed(cell));
   return cells;
 }

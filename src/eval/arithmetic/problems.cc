@@ -1,6 +1,7 @@
 #include "eval/arithmetic/problems.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "base/error.h"
 
@@ -17,6 +18,7 @@ int64_t power_of_ten(int exponent) {
 
 /// Uniform in [low, high): draws above the largest multiple of the range are thrown away.
 int64_t uniform_in(int64_t low, int64_t high, Rng& rng) {
+  assert(low < high);
   const auto range = static_cast<uint64_t>(high - low);
   const uint64_t rest = (UINT64_MAX % range + 1) % range;
   uint64_t draw = 0;

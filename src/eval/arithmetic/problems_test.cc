@@ -87,9 +87,9 @@ TEST(Problems, DrawsAreUniformInTheirRanges) {
   }
   EXPECT_EQ(counts.size(), 36U);
   // Mean 1000, deviation sqrt(8000 / 8 * 7 / 8) = 29.6: five of them.
-  EXPECT_NEAR(ones, kDraws / 8, 148);
+  EXPECT_NEAR(ones, kDraws / 8.0, 148);
   // S = 8 leaves the answer 9 alone: (1, 8) holds all of S = 8.
-  EXPECT_NEAR((counts[{1, 8}]), kDraws / 8, 148);
+  EXPECT_NEAR((counts[{1, 8}]), kDraws / 8.0, 148);
 }
 
 TEST(Problems, ExtremesOfARangeComeUp) {

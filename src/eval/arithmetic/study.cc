@@ -50,6 +50,7 @@ class Asker {
     row.shots = cell.shots;
     row.chat = prompter_.is_chat();
     std::vector<Exercise> shots;
+    shots.reserve(static_cast<size_t>(cell.shots));
     for (int i = 0; i < cell.shots; ++i)
       shots.push_back(exercise_of(problem.shots[static_cast<size_t>(i)], cell.operation));
     const Prompt prompt = prompter_.make(*cell.condition, row.exercise, shots);

@@ -15,6 +15,7 @@ namespace {
 /// Logits of probabilities, moved by a constant as logits may be.
 std::vector<float> logits_of(const std::vector<double>& probabilities) {
   std::vector<float> out;
+  out.reserve(probabilities.size());
   for (const double p : probabilities) out.push_back(static_cast<float>(std::log(p) + 3));
   return out;
 }

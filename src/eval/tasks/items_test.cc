@@ -14,6 +14,7 @@ using ::testing::ElementsAre;
 std::vector<Record> records(const std::vector<std::string>& lines) {
   const auto file = std::make_shared<const std::string>("d.jsonl");
   std::vector<Record> result;
+  result.reserve(lines.size());
   for (const std::string& line : lines)
     result.emplace_back(file, static_cast<int64_t>(result.size()) + 1, parse_json(line, "test"));
   return result;

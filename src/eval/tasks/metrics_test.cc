@@ -14,6 +14,7 @@ ScoredOption option(double log_likelihood, int64_t characters, int64_t bytes) {
 
 std::vector<double> values(const ItemResult& item, const std::vector<std::string>& metrics) {
   std::vector<double> result;
+  result.reserve(metrics.size());
   for (const std::string& metric : metrics) result.push_back(item.verdicts.at(metric).value);
   return result;
 }

@@ -43,6 +43,7 @@ Task load_task(const std::string& text) {
   const auto files = task_files();
   if (const auto file = files.find(text); file != files.end()) return read_task_file(file->second);
   std::vector<std::string> names;
+  names.reserve(files.size());
   for (const auto& file : files) names.push_back(file.first);
   misuse("unknown task '{}'{}; tasks: {}", text, did_you_mean(text, names), fmt::join(names, ", "));
 }
