@@ -1,5 +1,6 @@
 #include "base/dtype.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cassert>
@@ -176,7 +177,7 @@ void decode_to_f32(DType dtype, const std::byte* data, int64_t first, int64_t co
 
 void encode_from_f32(DType dtype, const float* in, int64_t count, std::byte* out) {
   if (dtype == DType::kF32) {
-    std::memcpy(out, in, static_cast<size_t>(count) * 4);
+    std::copy_n(reinterpret_cast<const std::byte*>(in), count * 4, out);
     return;
   }
   assert(dtype == DType::kF16 || dtype == DType::kBF16);

@@ -77,6 +77,7 @@ TEST(Tokenizer, EncodesInSeveralThreads) {
   const std::vector<int32_t> expected = tokenizer.encode(text);
   std::vector<std::vector<int32_t>> results(4);
   std::vector<std::thread> threads;
+  threads.reserve(results.size());
   for (auto& result : results) threads.emplace_back([&tokenizer, &text, &result] { result = tokenizer.encode(text); });
   for (std::thread& thread : threads) thread.join();
   for (const auto& result : results) EXPECT_EQ(result, expected);

@@ -40,8 +40,8 @@ struct Observed {
   Observed(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads) {
     x.resize(model->graph().blocks.size()), moments.resize(x.size());
     Decoder decoder(model, threads);
-    std::vector<int32_t> tokens;
-    for (int32_t i = 0; i < 48; ++i) tokens.push_back(i * 29 % 64);
+    std::vector<int32_t> tokens(48);
+    for (int32_t i = 0; i < 48; ++i) tokens[static_cast<size_t>(i)] = i * 29 % 64;
     const Tap tap = [&](const TapEvent& event) {
       const auto block = static_cast<size_t>(event.site.block);
       x[block][event.site.input].assign(event.x.begin(), event.x.end());

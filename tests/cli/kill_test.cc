@@ -37,8 +37,7 @@ class Kill : public ::testing::Test {
   }
 
   std::vector<std::string> command(const std::string& out) const {
-    return {BITLOOM_PROGRAM,
-            "quantize",
+    return {"quantize",
             model_.path(),
             dir_.file(out),
             "-r",
@@ -58,16 +57,7 @@ class Kill : public ::testing::Test {
   /// Kills the command when `until` says so; false when it ended before, which must be with success.
   template <typename Until>
   bool kill_when(const std::string& out, const Until& until) const {
-    const std::vector<std::string> words = command(out);
-    const pid_t child = fork();
-    if (child == 0) {
-      std::vector<char*> pointers;
-      for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
-      pointers.push_back(nullptr);
-      if (freopen("/dev/null", "w", stderr) == nullptr || freopen("/dev/null", "w", stdout) == nullptr) _exit(126);
-      execv(pointers[0], pointers.data());
-      _exit(127);
-    }
+    const pid_t child = start_bitloom(command(out));
     int status = 0;
     while (!until()) {
       if (waitpid(child, &status, WNOHANG) == child) {

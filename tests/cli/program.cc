@@ -24,6 +24,20 @@ void redirect(const std::string& path, int flags, int descriptor) {
   if (file < 0 || dup2(file, descriptor) < 0) _exit(126);
 }
 
+std::vector<std::string> bitloom_command(const std::vector<std::string>& arguments) {
+  std::vector<std::string> command = {BITLOOM_PROGRAM};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return command;
+}
+
+/// In a child: becomes the command.
+[[noreturn]] void become(std::vector<std::string> command) {
+  std::vector<char*> words(command.size() + 1);
+  for (size_t i = 0; i < command.size(); ++i) words[i] = command[i].data();
+  execvp(words[0], words.data());
+  _exit(127);
+}
+
 Outcome run_process(std::vector<std::string> command, const std::string& input) {
   const TempDir dir;
   std::ofstream(dir.file("in"), std::ios::binary) << input;
@@ -33,11 +47,7 @@ Outcome run_process(std::vector<std::string> command, const std::string& input) 
     redirect(dir.file("out"), O_WRONLY | O_CREAT, STDOUT_FILENO);
     redirect(dir.file("err"), O_WRONLY | O_CREAT, STDERR_FILENO);
     setenv("BITLOOM", BITLOOM_PROGRAM, 1);
-    std::vector<char*> words;
-    for (std::string& word : command) words.push_back(word.data());
-    words.push_back(nullptr);
-    execvp(words[0], words.data());
-    _exit(127);
+    become(std::move(command));
   }
   int status = 0;
   waitpid(child, &status, 0);
@@ -48,9 +58,17 @@ Outcome run_process(std::vector<std::string> command, const std::string& input) 
 }  // namespace
 
 Outcome run_bitloom(const std::vector<std::string>& arguments, const std::string& input) {
-  std::vector<std::string> command = {BITLOOM_PROGRAM};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  return run_process(std::move(command), input);
+  return run_process(bitloom_command(arguments), input);
+}
+
+pid_t start_bitloom(const std::vector<std::string>& arguments) {
+  const pid_t child = fork();
+  if (child == 0) {
+    redirect("/dev/null", O_WRONLY, STDOUT_FILENO);
+    redirect("/dev/null", O_WRONLY, STDERR_FILENO);
+    become(bitloom_command(arguments));
+  }
+  return child;
 }
 
 Outcome run_shell(const std::string& command, const std::string& input) {

@@ -1,6 +1,8 @@
 #pragma once
 // Runs the program as a user does and keeps what it says.
 
+#include <sys/types.h>
+
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -14,6 +16,9 @@ struct Outcome {
 
 /// Runs build/.../bitloom with these arguments in the source tree's root, standard input from `input`.
 Outcome run_bitloom(const std::vector<std::string>& arguments, const std::string& input = "");
+
+/// Starts the program with these arguments, its output thrown away; returns its process id, to wait for.
+pid_t start_bitloom(const std::vector<std::string>& arguments);
 
 /// Runs any command line through sh, with the program's path in $BITLOOM.
 Outcome run_shell(const std::string& command, const std::string& input = "");

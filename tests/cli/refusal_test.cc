@@ -161,7 +161,7 @@ TEST(Refusal, GgufCutOffAndLying) {
   expect_error(run_bitloom({"info", path}), 3, {path, "1152921504606846976 tensors", "0 bytes are left"});
   write_bytes(path, head + little_endian(0, 8) + little_endian(1000, 8) + "short");
   expect_error(run_bitloom({"info", path}), 3, {path, "1000 metadata keys"});
-  write_bytes(path, "GGUF" + little_endian(9, 4) + little_endian(0, 16));
+  write_bytes(path, "GGUF" + little_endian(9, 4) + little_endian(0, 8) + little_endian(0, 8));
   expect_error(run_bitloom({"info", path}), 3, {path, "version 9"});
 }
 

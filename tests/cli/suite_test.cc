@@ -213,17 +213,7 @@ class SuiteKill : public Suites {
  protected:
   /// Kills a run after `seconds`; false when it had ended.
   bool kill_after(const std::string& out, double seconds) const {
-    std::vector<std::string> words = command(out);
-    words.insert(words.begin(), BITLOOM_PROGRAM);
-    const pid_t child = fork();
-    if (child == 0) {
-      std::vector<char*> pointers;
-      for (std::string& word : words) pointers.push_back(word.data());
-      pointers.push_back(nullptr);
-      if (freopen("/dev/null", "w", stderr) == nullptr || freopen("/dev/null", "w", stdout) == nullptr) _exit(126);
-      execv(pointers[0], pointers.data());
-      _exit(127);
-    }
+    const pid_t child = start_bitloom(command(out));
     std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
     kill(child, SIGKILL);
     int status = 0;
