@@ -37,6 +37,7 @@ Decoder::State::State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool
 std::span<const float> Decoder::State::run(std::span<const int32_t> tokens, const Pass& pass) {
   const int64_t rows = pass.rows();
   check_tokens(*checkpoint, weights, tokens, pass.reach());
+  if (rows == 0) return {};
   work.reserve(graph, rows);
   for (RopeTable& rope : ropes) rope.reach(pass.reach());
   embed_tokens(graph, weights, tokens, pass, work, threads);
