@@ -16,6 +16,10 @@ vnu=$(find "$venv" -name vnu.jar)
 pages=build/page
 "$bin/sample_page" "$pages/every_part.html"
 "$bin/bitloom" quantize assets/demo build/page/demo --force --recipe gptq+int3-g32 --samples 16 --html "$pages/quantize.html" >/dev/null
+"$bin/bitloom" compare build/page/demo --ref assets/demo --text assets/demo/evaluation.txt -c 128 --windows 4 \
+  --html "$pages/compare.html" >/dev/null
+"$bin/bitloom" eval arithmetic assets/demo --digits 1-2 --limit 24 --shots 1,2 --formats 'nosep,nosep>nosep>nosep' \
+  --html "$pages/arithmetic.html" >/dev/null
 # SVG 2 has paint-order, the validator's list has not.
 java -jar "$vnu" --also-check-css --filterpattern '.*“paint-order”.*' "$pages"/*.html
 echo "validator: nothing to say about $(ls "$pages"/*.html | wc -l) pages"
