@@ -270,7 +270,7 @@ struct GgufArchitecture {
   void (*fill)(const Metadata& data, Json& config);
 };
 
-constexpr std::array kArchitectures = {
+constexpr std::array kGgufArchitectures = {
     GgufArchitecture{"llama", "llama", "LlamaForCausalLM", fill_llama},  // mistral files too
     GgufArchitecture{"qwen2", "qwen2", "Qwen2ForCausalLM", fill_qwen},
     GgufArchitecture{"qwen3", "qwen3", "Qwen3ForCausalLM", fill_qwen},
@@ -285,7 +285,7 @@ constexpr std::array kArchitectures = {
 const GgufArchitecture& find_architecture(const GgufFile& file) {
   const std::string name = file.text("general.architecture");
   std::string known;
-  for (const GgufArchitecture& row : kArchitectures) {
+  for (const GgufArchitecture& row : kGgufArchitectures) {
     if (name == row.name) return row;
     known += (known.empty() ? "" : ", ") + std::string(row.name);
   }
