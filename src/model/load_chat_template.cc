@@ -64,6 +64,7 @@ FoundTemplate pick(const std::map<std::string, std::string>& named, const std::s
   const auto at = named.find(name);
   if (at != named.end()) return {at->second, origin + ": chat_template" + (name == kDefault ? "" : " '" + name + "'")};
   std::vector<std::string> names;
+  names.reserve(named.size());
   for (const auto& [known, text] : named) names.push_back(known);
   refuse("{}: no chat template '{}'; there are: {}", origin, name, fmt::join(names, ", "));
 }
