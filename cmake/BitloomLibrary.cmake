@@ -5,8 +5,8 @@
 #   TESTS a_test.cc ...     one GoogleTest program for the folder, NAME_test
 #   TEST_DEPS ...           what only the tests use
 #   COLD                    nothing here has loops over weights or activations: optimised less, which compiles in two thirds of the time
-#   TOGETHER                six sources are compiled at a time in release builds, in half the time: no two may use a name in their
-#                           unnamed namespaces
+#   TOGETHER                six sources are compiled at a time in release builds, in half the time: no two of them may
+#                           give the same name to something in an unnamed namespace
 #   BENCHES a_bench.cc ...  one Google Benchmark program, NAME_bench, built on request (target "benches"))
 #
 # Declares the library bitloom_NAME with the alias bitloom::NAME. Includes are written from src/.

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Conversations about sums, to calibrate on: one JSON line each, {"text": ...} with ChatML's marks as SmolLM2 and
-Qwen have them. assets/calibration/sums.jsonl is `tools/make_sums.py > assets/calibration/sums.jsonl`."""
+Qwen have them. assets/calibration/sums.jsonl is `tools/make_sums.py > assets/calibration/sums.jsonl`; an argument is
+another seed than 0."""
 
 import json
 import random
+import sys
 
 CONVERSATIONS, SUMS, LARGEST = 40, 24, 99
 
@@ -21,6 +23,6 @@ def conversation(rng):
 
 
 if __name__ == "__main__":
-    rng = random.Random(0)
+    rng = random.Random(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     for _ in range(CONVERSATIONS):
         print(json.dumps({"text": conversation(rng)}))
