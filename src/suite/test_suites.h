@@ -41,7 +41,7 @@ inline Plan plan_of(const Suite& suite) {
   return make_plan(suite, [](const std::vector<std::string>&) {});
 }
 
-/// The message that `work` is refused with; "" when it is not.
+/// The message that `work` must be refused with.
 template <typename Work>
 std::string refusal(const Work& work, ErrorKind kind = ErrorKind::kUsage) {
   return testing::message_of(kind, [&] { work(); });
