@@ -99,20 +99,20 @@ Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan)
 }
 
 void add_up(const std::vector<PlannedTensor>& plan, QuantizeResult& result) {
-  double nominal = 0, quantized_bytes = 0, all_bytes = 0;
-  int64_t quantized = 0, all = 0;
+  double nominal = 0, block_bytes = 0, all_bytes = 0;
+  int64_t of_blocks = 0, all = 0;
   for (const PlannedTensor& tensor : plan) {
-    const int64_t rows = tensor.rows->rows(), cols = tensor.rows->cols();
+    const int64_t weights = weights_of(*tensor.rows);
     const auto bytes = static_cast<double>(tensor.bytes());
-    all += rows * cols;
+    all += weights;
     all_bytes += bytes;
-    if (!tensor.is_quantized()) continue;
-    quantized += rows * cols;
-    quantized_bytes += bytes;
-    nominal += nominal_bits(tensor.spec(), rows, cols) * static_cast<double>(rows * cols);
+    if (!tensor.of_blocks) continue;
+    of_blocks += weights;
+    block_bytes += bytes;
+    nominal += tensor.bits_nominal() * static_cast<double>(weights);
   }
-  result.bits_nominal = per_weight(nominal, quantized);
-  result.bits_true = per_weight(8 * quantized_bytes, quantized);
+  result.bits_nominal = per_weight(nominal, of_blocks);
+  result.bits_true = per_weight(8 * block_bytes, of_blocks);
   result.bits_true_model = per_weight(8 * all_bytes, all);
 }
 

@@ -6,10 +6,13 @@
 //   source      name, kind, files {name: {sha256, bytes}}   the weights, config.json and tokenizer it was made from
 //   recipe      the recipe as a value; reads back as a recipe file
 //   tensors     {name: {spec, rounding, shape [out, in], bytes, bits_nominal, bits_true, weight_error, max_abs_error,
-//               saturated, zero_groups}}; one taken over from a quantized source says "taken_over" instead of errors
+//               saturated, zero_groups}}; one taken over from a quantized source, its values unchanged, says
+//               "taken_over" instead of errors
 //   kept        {name: {dtype, shape, bytes}}
 //   left_out    [name]: tensors of the source that its graph does not use (buffers, a vision tower)
-//   totals      bits_nominal, bits_true over the quantized matrices; bits_true_model, weights, tensor_bytes over all
+//   totals      bits_nominal, bits_true over the linear layers of the blocks, kept ones included; bits_true_model,
+//   weights,
+//               tensor_bytes over all
 //   files       {name: {sha256, bytes}} of every other file of the directory
 
 #include <map>

@@ -6,14 +6,22 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "pipeline/dense_values.h"
+#include "pipeline/exact_spec.h"
 
 namespace bitloom {
 namespace {
 
-/// Linear layers by tensor name. A tied head is no layer of its own: the embedding's rows are its rows.
-std::map<std::string, const Linear*> linears_of(const Graph& graph) {
-  std::map<std::string, const Linear*> result;
+using Linears = std::map<std::string, const Linear*>;  // by tensor name
+
+Linears block_linears(const Graph& graph) {
+  Linears result;
   for (const Site& site : linear_sites(graph)) result.emplace(site.linear->weight, site.linear);
+  return result;
+}
+
+/// Linear layers. A tied head is no layer of its own: the embedding's rows are its rows.
+Linears all_linears(const Graph& graph) {
+  Linears result = block_linears(graph);
   if (!graph.tied_head) result.emplace(graph.head.weight, &graph.head);
   for (const Linear* linear : {&graph.project_in, &graph.project_out}) {
     if (linear->present()) result.emplace(linear->weight, linear);
@@ -46,9 +54,15 @@ int64_t PlannedTensor::bytes() const {
   return total;
 }
 
+double PlannedTensor::bits_nominal() const {
+  const int64_t weights = rows->rows() * rows->cols();
+  if (is_quantized()) return nominal_bits(spec(), rows->rows(), rows->cols());
+  return weights == 0 ? 0 : 8.0 * static_cast<double>(bytes()) / static_cast<double>(weights);
+}
+
 std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map<std::string, RecipeStep>& steps,
                                         ThreadPool& threads) {
-  const auto linears = linears_of(source.graph());
+  const Linears linears = all_linears(source.graph()), of_blocks = block_linears(source.graph());
   const auto stored = stored_tensors(source);
   std::vector<PlannedTensor> plan;
   for (const CheckpointTensor& tensor : source.tensors()) {
@@ -58,13 +72,15 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map
     planned.file = view == stored.end() ? source.path() : view->second.file;
     planned.rows = tensor.rows;
     planned.source_bytes = tensor.rows->stored_bytes();
+    planned.of_blocks = of_blocks.contains(tensor.name);
     // A quantized matrix is W [out, in], whatever the file's layout.
     const auto linear = linears.find(tensor.name);
     const RowSourcePtr matrix = linear == linears.end() ? tensor.rows : source.matrix(*linear->second);
     if (const auto step = steps.find(tensor.name); step != steps.end()) {
       planned.step = step->second;
-    } else {
-      planned.taken = std::dynamic_pointer_cast<const QuantizedTensor>(matrix);
+    } else if (planned.taken = std::dynamic_pointer_cast<const QuantizedTensor>(matrix); planned.taken == nullptr) {
+      planned.exact = exact_spec(*matrix, threads);
+      source.release(tensor.name);
     }
     if (planned.is_quantized()) {
       planned.rows = matrix;

@@ -15,22 +15,27 @@
 
 namespace bitloom {
 
-/// A tensor of the source and what becomes of it; exactly one of `step`, `taken`, `stored` and `kept_dtype` is set.
+/// A tensor of the source and what becomes of it; exactly one of `step`, `taken`, `exact`, `stored` and `kept_dtype` is
+/// set.
 struct PlannedTensor {
   std::string name;
   std::string file;                              // that holds it in the source, for messages
   RowSourcePtr rows;                             // [out, in] where it is rounded, else as stored
   std::optional<RecipeStep> step;                // rounded
   std::shared_ptr<const QuantizedTensor> taken;  // quantized already and kept: its parts are taken over
+  std::optional<QuantSpec> exact;                // quantized already by another tool: this holds the same values
   std::optional<TensorView> stored;              // kept: its bytes are copied
-  std::optional<DType> kept_dtype;               // kept, but from blocks that safetensors cannot hold: decoded to this
+  std::optional<DType> kept_dtype;               // kept, but from blocks that we cannot hold: decoded to this
   std::vector<TensorSpec> parts;                 // what the files will hold
   int64_t source_bytes = 0;
+  bool of_blocks = false;  // a linear layer of the blocks
 
-  bool is_quantized() const { return step.has_value() || taken != nullptr; }
+  bool is_quantized() const { return step || taken || exact; }
   int64_t bytes() const;
   /// Of a quantized tensor: its own spec.
-  const QuantSpec& spec() const { return step ? *step->quantize : taken->spec(); }
+  const QuantSpec& spec() const { return step ? *step->quantize : taken ? taken->spec() : *exact; }
+  /// Per weight, as papers count; of a tensor that is not quantized: as it is stored.
+  double bits_nominal() const;
 };
 
 /// Every tensor that the model's graph uses, in the order of `source`.

@@ -6,11 +6,11 @@
 // before the first is written, and accounted for afterwards; nothing lost silently. Non-goals: which codes are best
 // (round/), what a recipe means (recipe/).
 //
-// What becomes of a tensor that the recipe leaves alone: its bytes are copied. From a GGUF file, whose blocks
-// safetensors cannot hold, it is decoded to the narrowest of BF16, F16 and F32 that holds every value exactly. From a
-// bitloom directory a quantized matrix is taken over as it is. A matrix that was quantized before and that the recipe
-// names is decoded and rounded again: allowed, with a remark to the progress's log, and errors are against the decoded
-// values.
+// What becomes of a tensor that the recipe leaves alone: its bytes are copied. From a bitloom directory a quantized
+// matrix is taken over as it is; from a GGUF file so is one whose values a format of ours holds exactly (Q8_0 as
+// int8-narrow-g32; see exact_spec.h), and any other is decoded to the narrowest of BF16, F16 and F32 that does. A
+// matrix that was quantized before and that the recipe names is decoded and rounded again: allowed, with a remark to
+// the progress's log, and errors are against the decoded values.
 
 #include <memory>
 #include <optional>
@@ -73,7 +73,7 @@ struct SiteRecord {
   int64_t saturated = 0, zero_groups = 0;
   int64_t bytes = 0;
   std::string rounding;     // "nearest", "gptq:act-order"; of a matrix taken over: ""
-  bool taken_over = false;  // from a quantized source as it was: no errors measured
+  bool taken_over = false;  // from a quantized source, its values unchanged: no errors to measure
   // Known where the recipe looked at data.
   std::optional<double> output_error;  // mean over tokens of |(W - Q) x|^2 / |W x|^2
   std::optional<double> damping;       // of the second moment, as raised where it had to be
@@ -82,7 +82,8 @@ struct SiteRecord {
 
 struct QuantizeResult {
   std::vector<SiteRecord> sites;
-  // Over the quantized matrices: bits per weight. `bytes` is the size of the weight files, `bytes_before` the source's.
+  // Bits per weight of the blocks' linear layers, kept ones as they are stored. `bytes` is the size of the weight
+  // files, `bytes_before` the source's.
   double bits_nominal = 0, bits_true = 0;
   // Over all weights of the model.
   double bits_true_model = 0;

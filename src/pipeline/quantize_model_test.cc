@@ -17,13 +17,14 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::AllOf;
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::kDemo;
 using testing::Listener;
 using ::testing::Not;
 using testing::TempDir;
+
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
 
 /// All files of a directory by name.
 std::map<std::string, std::string> contents(const std::string& directory) {
@@ -72,7 +73,8 @@ int64_t header_bytes(const std::string& directory) {
   return total;
 }
 
-/// Every byte of the weight files is accounted for by a tensor of the manifest.
+/// Every byte of the weight files is accounted for by a tensor of the manifest; bits are those of the blocks' matrices,
+/// which are all quantized here.
 void expect_bytes_add_up(const std::string& out, const QuantizeResult& result) {
   Json manifest = read_json(out + "/bitloom.json");
   int64_t recorded = 0;
@@ -81,14 +83,17 @@ void expect_bytes_add_up(const std::string& out, const QuantizeResult& result) {
   }
   EXPECT_EQ(recorded, manifest["totals"]["tensor_bytes"].get<int64_t>());
   EXPECT_EQ(recorded + header_bytes(out), result.bytes);
-  int64_t quantized_bytes = 0;
+  int64_t block_bytes = 0;
   double weights = 0;
+  const auto of_blocks = matrices(*Checkpoint::open(out));
   for (const SiteRecord& site : result.sites) {
-    quantized_bytes += site.bytes;
-    weights += static_cast<double>(site.rows * site.cols);
-    EXPECT_EQ(site.bits_true, 8.0 * static_cast<double>(site.bytes) / static_cast<double>(site.rows * site.cols));
+    const auto count = static_cast<double>(site.rows * site.cols);
+    EXPECT_EQ(site.bits_true, 8.0 * static_cast<double>(site.bytes) / count);
+    if (!of_blocks.contains(site.name)) continue;
+    block_bytes += site.bytes;
+    weights += count;
   }
-  EXPECT_DOUBLE_EQ(result.bits_true, 8.0 * static_cast<double>(quantized_bytes) / weights);
+  EXPECT_DOUBLE_EQ(result.bits_true, 8.0 * static_cast<double>(block_bytes) / weights);
 }
 
 class EveryFormat : public ::testing::TestWithParam<const char*> {};
@@ -160,7 +165,7 @@ TEST(QuantizeModel, RecordsSourceRecipeAndFiles) {
   EXPECT_TRUE(listed.contains("tokenizer.json"));
   // The head is tied, so embedding and head are one more quantized matrix.
   EXPECT_EQ(manifest["tensors"].size(), 43u);
-  EXPECT_EQ(manifest["tensors"]["model.embed_tokens.weight"]["shape"], (Json{4096, 192}));
+  EXPECT_EQ(manifest["tensors"][kEmbedding]["shape"], (Json{4096, 192}));
 
   Json config = read_json(out + "/config.json");
   EXPECT_EQ(config["quantization_config"]["quant_method"], "bitloom");
@@ -231,21 +236,39 @@ TEST(QuantizeModel, TakesOverWhatAQuantizedSourceKeeps) {
   EXPECT_NO_THROW(testing::verify(dir.file("second")));
 }
 
+/// Of six blocks two stay BF16, and so does the embedding, which is of no block.
+TEST(QuantizeModel, CountsTheBitsOfKeptMatricesOfTheBlocks) {
+  const TempDir dir;
+  Progress silent;
+  const Recipe recipe = parse_recipe("steps: [{quantize: int4-g32}, {keep: [blocks.0.*, blocks.-1.*]}]", "r.yaml");
+  const QuantizeResult result = testing::quantize(kDemo, dir.file("out"), recipe, silent);
+  EXPECT_DOUBLE_EQ(result.bits_nominal, (4 * 4.5 + 2 * 16) / 6);
+  EXPECT_DOUBLE_EQ(result.bits_true, (4 * 4.5 + 2 * 16) / 6);
+  EXPECT_GT(result.bits_true_model, result.bits_true);
+}
+
 TEST(QuantizeModel, KeepsEveryValueOfAGgufSource) {
   BITLOOM_REQUIRE_SMOLLM2();
   const TempDir dir;
   Listener listener;
   const Recipe recipe = load_recipe("int4-g128");
   const QuantizeResult result = testing::quantize(testing::smollm2_path(), dir.file("out"), recipe, listener);
-  EXPECT_EQ(result.sites.size(), 210u);
-  EXPECT_THAT(listener.lines, Contains(HasSubstr("210 matrices come quantized as Q4_1")));
+  EXPECT_EQ(result.sites.size(), 211u);
+  EXPECT_DOUBLE_EQ(result.bits_nominal, 4.125) << "the blocks', whatever the embedding takes";
+  EXPECT_THAT(listener.lines, ElementsAre(HasSubstr("210 matrices come quantized as Q4_1")));
   const auto source = Checkpoint::open(testing::smollm2_path()), out = Checkpoint::open(dir.file("out"));
   for (const CheckpointTensor& tensor : source->tensors()) {
     if (out->tensor(tensor.name).rows->storage() == to_string(*recipe.steps[0].quantize)) continue;
     EXPECT_EQ(out->tensor(tensor.name).shape, tensor.shape);
     EXPECT_EQ(out->tensor(tensor.name).rows->decode_all(), tensor.rows->decode_all()) << tensor.name;
   }
+  EXPECT_EQ(source->tensor(kEmbedding).rows->storage(), "Q8_0");
+  EXPECT_EQ(out->tensor(kEmbedding).rows->storage(), "int8-narrow-g32");
+  EXPECT_EQ(out->tensor(kEmbedding).rows->stored_bytes(), source->tensor(kEmbedding).rows->stored_bytes());
+  Json manifest = read_json(dir.file("out") + "/bitloom.json");
+  EXPECT_EQ(manifest["tensors"][kEmbedding]["taken_over"], true);
   EXPECT_EQ(out->tokenizer().encode("Once upon a time"), source->tokenizer().encode("Once upon a time"));
+  EXPECT_NO_THROW(testing::verify(dir.file("out")));
   expect_bytes_add_up(dir.file("out"), result);
 }
 
