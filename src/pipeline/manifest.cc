@@ -24,7 +24,11 @@ const char* kind_name(CheckpointKind kind) {
   return "";
 }
 
-int64_t weights_of(const RowSource& rows) { return rows.rows() * rows.cols(); }
+/// Bits of all weights as papers count them; of a kept tensor as it is stored.
+double nominal_total(const PlannedTensor& tensor) {
+  if (!tensor.is_quantized()) return 8 * static_cast<double>(tensor.bytes());
+  return nominal_bits(tensor.spec(), tensor.rows->rows(), tensor.rows->cols()) * static_cast<double>(tensor.weights());
+}
 
 double per_weight(double total, int64_t weights) { return weights > 0 ? total / static_cast<double>(weights) : 0; }
 
@@ -72,7 +76,7 @@ Json tensors_of(const std::vector<PlannedTensor>& plan, const QuantizeResult& re
   Json tensors = Json::object(), kept = Json::object();
   int64_t weights = 0, tensor_bytes = 0;
   for (const PlannedTensor& tensor : plan) {
-    weights += weights_of(*tensor.rows);
+    weights += tensor.weights();
     tensor_bytes += tensor.bytes();
     if (!tensor.is_quantized()) kept[tensor.name] = kept_json(tensor.parts.front());
   }
@@ -102,14 +106,13 @@ void add_up(const std::vector<PlannedTensor>& plan, QuantizeResult& result) {
   double nominal = 0, block_bytes = 0, all_bytes = 0;
   int64_t of_blocks = 0, all = 0;
   for (const PlannedTensor& tensor : plan) {
-    const int64_t weights = weights_of(*tensor.rows);
     const auto bytes = static_cast<double>(tensor.bytes());
-    all += weights;
+    all += tensor.weights();
     all_bytes += bytes;
     if (!tensor.of_blocks) continue;
-    of_blocks += weights;
+    of_blocks += tensor.weights();
     block_bytes += bytes;
-    nominal += tensor.bits_nominal() * static_cast<double>(weights);
+    nominal += nominal_total(tensor);
   }
   result.bits_nominal = per_weight(nominal, of_blocks);
   result.bits_true = per_weight(8 * block_bytes, of_blocks);

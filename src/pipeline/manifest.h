@@ -10,9 +10,8 @@
 //               "taken_over" instead of errors
 //   kept        {name: {dtype, shape, bytes}}
 //   left_out    [name]: tensors of the source that its graph does not use (buffers, a vision tower)
-//   totals      bits_nominal, bits_true over the linear layers of the blocks, kept ones included; bits_true_model,
-//   weights,
-//               tensor_bytes over all
+//   totals      bits_nominal, bits_true over the linear layers of the blocks, kept ones as they are stored;
+//               bits_true_model, weights, tensor_bytes over all
 //   files       {name: {sha256, bytes}} of every other file of the directory
 
 #include <map>

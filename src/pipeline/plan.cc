@@ -54,12 +54,6 @@ int64_t PlannedTensor::bytes() const {
   return total;
 }
 
-double PlannedTensor::bits_nominal() const {
-  const int64_t weights = rows->rows() * rows->cols();
-  if (is_quantized()) return nominal_bits(spec(), rows->rows(), rows->cols());
-  return weights == 0 ? 0 : 8.0 * static_cast<double>(bytes()) / static_cast<double>(weights);
-}
-
 std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map<std::string, RecipeStep>& steps,
                                         ThreadPool& threads) {
   const Linears linears = all_linears(source.graph()), of_blocks = block_linears(source.graph());
@@ -80,21 +74,18 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map
       planned.step = step->second;
     } else if (planned.taken = std::dynamic_pointer_cast<const QuantizedTensor>(matrix); planned.taken == nullptr) {
       planned.exact = exact_spec(*matrix, threads);
-      source.release(tensor.name);
     }
     if (planned.is_quantized()) {
       planned.rows = matrix;
       add_quantized_parts(planned);
-      continue;
-    }
-    if (view != stored.end()) {
+    } else if (view != stored.end()) {
       planned.stored = view->second;
       planned.parts = {{tensor.name, view->second.dtype, view->second.shape}};
     } else {
       planned.kept_dtype = narrowest_exact_dtype(*tensor.rows, threads);
-      source.release(tensor.name);
       planned.parts = {{tensor.name, *planned.kept_dtype, tensor.shape}};
     }
+    source.release(tensor.name);
   }
   return plan;
 }

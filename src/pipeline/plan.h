@@ -30,12 +30,12 @@ struct PlannedTensor {
   int64_t source_bytes = 0;
   bool of_blocks = false;  // a linear layer of the blocks
 
-  bool is_quantized() const { return step || taken || exact; }
+  bool is_rounded() const { return step || exact; }
+  bool is_quantized() const { return is_rounded() || taken; }
+  int64_t weights() const { return rows->rows() * rows->cols(); }
   int64_t bytes() const;
   /// Of a quantized tensor: its own spec.
   const QuantSpec& spec() const { return step ? *step->quantize : taken ? taken->spec() : *exact; }
-  /// Per weight, as papers count; of a tensor that is not quantized: as it is stored.
-  double bits_nominal() const;
 };
 
 /// Every tensor that the model's graph uses, in the order of `source`.

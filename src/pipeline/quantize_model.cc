@@ -39,7 +39,7 @@ int64_t bytes_needed(const std::vector<PlannedTensor>& plan, const std::map<std:
 int64_t rounding_memory(const std::vector<PlannedTensor>& plan, int threads) {
   int64_t largest = 0;
   for (const PlannedTensor& tensor : plan) {
-    if (tensor.step || tensor.exact) largest = std::max(largest, tensor.bytes() + tensor.source_bytes);
+    if (tensor.is_rounded()) largest = std::max(largest, tensor.bytes() + tensor.source_bytes);
   }
   return private_resident_bytes() + largest + int64_t{threads} * (int64_t{1} << 20);
 }
@@ -66,7 +66,7 @@ SiteRecord record_of(const PlannedTensor& tensor, const RoundingReport& report) 
   site.spec = to_string(tensor.spec());
   site.rows = tensor.rows->rows();
   site.cols = tensor.rows->cols();
-  site.bits_nominal = tensor.bits_nominal();
+  site.bits_nominal = nominal_bits(tensor.spec(), site.rows, site.cols);
   site.bytes = tensor.bytes();
   site.weight_error = report.weight_error;
   site.max_abs_error = report.max_abs_error;
@@ -88,7 +88,7 @@ SiteRecord write_quantized(const PlannedTensor& tensor, const KnownSites& known,
   }
   RoundingReport report;
   std::shared_ptr<const QuantizedTensor> quantized = tensor.taken;
-  if (tensor.taken == nullptr) {
+  if (tensor.is_rounded()) {
     const std::string place = fmt::format("{}: tensor '{}'", tensor.file, tensor.name);
     quantized = quantize_nearest(place, *tensor.rows, tensor.spec(), threads, &report);
   }
@@ -261,7 +261,7 @@ QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& sourc
   int64_t weights = 0;
   for (const PlannedTensor& tensor : plan) {
     cost.output_bytes += tensor.bytes();
-    if (tensor.step) weights += tensor.rows->rows() * tensor.rows->cols();
+    if (tensor.is_rounded()) weights += tensor.weights();
   }
   cost.memory = rounding_memory(plan, context.threads.thread_count());
   cost.disk = bytes_needed(plan, source->companion_files());
