@@ -43,19 +43,19 @@ SizeEstimate estimate(const std::string& scheme, const std::map<std::string, con
 }
 
 // Bytes of the tensors that a recipe for the blocks' matrices leaves alone; the same for every such recipe.
-int64_t bytes_that_stay(const Checkpoint& model, ThreadPool& threads) {
+int64_t bytes_that_stay(const Checkpoint& model, Context& context) {
   const auto steps = resolve(load_recipe("int8-row"), model.graph());
   int64_t bytes = 0;
-  for (const PlannedTensor& tensor : plan_tensors(model, steps, threads))
+  for (const PlannedTensor& tensor : plan_tensors(model, steps, context))
     if (!tensor.step) bytes += tensor.bytes();
   return bytes;
 }
 
 }  // namespace
 
-std::vector<SizeEstimate> estimate_sizes(const Checkpoint& model, ThreadPool& threads) {
+std::vector<SizeEstimate> estimate_sizes(const Checkpoint& model, Context& context) {
   const auto matrices = block_matrices(model.graph());
-  const int64_t rest = bytes_that_stay(model, threads);
+  const int64_t rest = bytes_that_stay(model, context);
   std::set<std::string> schemes(std::begin(kCommon), std::end(kCommon));
   for (const std::string& name : named_schemes()) schemes.insert(name);
   std::vector<SizeEstimate> estimates;

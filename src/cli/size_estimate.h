@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/threads.h"
+#include "base/context.h"
 #include "model/checkpoint.h"
 
 namespace bitloom {
@@ -15,8 +15,8 @@ struct SizeEstimate {
   int64_t model_bytes = 0;                 // all tensors, those that stay included
 };
 
-/// One estimate per named scheme and common short name, largest first. Of the weights it reads only tensors that stay
-/// but cannot stay in their storage (GGUF blocks), to see how wide they become.
-std::vector<SizeEstimate> estimate_sizes(const Checkpoint& model, ThreadPool& threads);
+/// One estimate per named scheme and common short name, largest first. What it reads of the weights, and what it shows
+/// of progress, is what plan_tensors() does.
+std::vector<SizeEstimate> estimate_sizes(const Checkpoint& model, Context& context);
 
 }  // namespace bitloom

@@ -46,6 +46,25 @@ void add_quantized_parts(PlannedTensor& tensor) {
   }
 }
 
+/// As it would be quantized: W [out, in], whatever the file's layout.
+RowSourcePtr matrix_of(const Checkpoint& source, const Linears& linears, const CheckpointTensor& tensor) {
+  const auto linear = linears.find(tensor.name);
+  return linear == linears.end() ? tensor.rows : source.matrix(*linear->second);
+}
+
+/// For values that stay, but not in their storage: the smallest that holds every one.
+void decide_by_values(PlannedTensor& tensor, const RowSourcePtr& matrix, const std::vector<int64_t>& shape,
+                      ThreadPool& threads) {
+  tensor.exact = exact_spec(*matrix, threads);
+  if (tensor.exact) {
+    tensor.rows = matrix;
+    add_quantized_parts(tensor);
+  } else {
+    tensor.kept_dtype = narrowest_exact_dtype(*tensor.rows, threads);
+    tensor.parts = {{tensor.name, *tensor.kept_dtype, shape}};
+  }
+}
+
 }  // namespace
 
 int64_t PlannedTensor::bytes() const {
@@ -55,11 +74,15 @@ int64_t PlannedTensor::bytes() const {
 }
 
 std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map<std::string, RecipeStep>& steps,
-                                        ThreadPool& threads) {
+                                        Context& context) {
   const Linears linears = all_linears(source.graph()), of_blocks = block_linears(source.graph());
   const auto stored = stored_tensors(source);
+  const std::vector<CheckpointTensor>& tensors = source.tensors();
   std::vector<PlannedTensor> plan;
-  for (const CheckpointTensor& tensor : source.tensors()) {
+  std::vector<size_t> undecided;
+  int64_t undecided_bytes = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const CheckpointTensor& tensor = tensors[i];
     PlannedTensor& planned = plan.emplace_back();
     planned.name = tensor.name;
     const auto view = source.is_edited(tensor.name) ? stored.end() : stored.find(tensor.name);
@@ -67,13 +90,11 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map
     planned.rows = tensor.rows;
     planned.source_bytes = tensor.rows->stored_bytes();
     planned.of_blocks = of_blocks.contains(tensor.name);
-    // A quantized matrix is W [out, in], whatever the file's layout.
-    const auto linear = linears.find(tensor.name);
-    const RowSourcePtr matrix = linear == linears.end() ? tensor.rows : source.matrix(*linear->second);
+    const RowSourcePtr matrix = matrix_of(source, linears, tensor);
     if (const auto step = steps.find(tensor.name); step != steps.end()) {
       planned.step = step->second;
-    } else if (planned.taken = std::dynamic_pointer_cast<const QuantizedTensor>(matrix); planned.taken == nullptr) {
-      planned.exact = exact_spec(*matrix, threads);
+    } else {
+      planned.taken = std::dynamic_pointer_cast<const QuantizedTensor>(matrix);
     }
     if (planned.is_quantized()) {
       planned.rows = matrix;
@@ -82,10 +103,16 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map
       planned.stored = view->second;
       planned.parts = {{tensor.name, view->second.dtype, view->second.shape}};
     } else {
-      planned.kept_dtype = narrowest_exact_dtype(*tensor.rows, threads);
-      planned.parts = {{tensor.name, *planned.kept_dtype, tensor.shape}};
+      undecided.push_back(i);
+      undecided_bytes += planned.source_bytes;
     }
     source.release(tensor.name);
+  }
+  const ProgressTask task(context.progress, "planning", undecided_bytes);
+  for (const size_t i : undecided) {
+    decide_by_values(plan[i], matrix_of(source, linears, tensors[i]), tensors[i].shape, context.threads);
+    source.release(plan[i].name);
+    context.progress.advance(plan[i].source_bytes, plan[i].name);
   }
   return plan;
 }
@@ -107,12 +134,12 @@ std::vector<std::string> remarks_on(const Checkpoint& source, const std::vector<
   }
   for (const auto& [storage, count] : quantized_before) {
     remarks.push_back(
-        fmt::format("{} matrices come quantized as {}: they are decoded and rounded again, and errors are "
+        fmt::format("matrices that come quantized as {}: {}; they are decoded and rounded again, and errors are "
                     "measured against the decoded values",
-                    count, storage));
+                    storage, count));
   }
   if (const auto& unused = source.unused_tensors(); !unused.empty()) {
-    remarks.push_back(fmt::format("{} tensors that the model does not use are left out, such as '{}'", unused.size(),
+    remarks.push_back(fmt::format("tensors that the model does not use are left out: {}, such as '{}'", unused.size(),
                                   unused.front()));
   }
   return remarks;

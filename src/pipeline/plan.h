@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/threads.h"
+#include "base/context.h"
 #include "format/quantized_tensor.h"
 #include "io/safetensors.h"
 #include "model/checkpoint.h"
@@ -38,9 +38,10 @@ struct PlannedTensor {
   const QuantSpec& spec() const { return step ? *step->quantize : taken ? taken->spec() : *exact; }
 };
 
-/// Every tensor that the model's graph uses, in the order of `source`.
+/// Every tensor that the model's graph uses, in the order of `source`. Of the weights it reads those that stay but
+/// cannot stay in their storage (GGUF blocks, edited values), to see what holds them.
 std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map<std::string, RecipeStep>& steps,
-                                        ThreadPool& threads);
+                                        Context& context);
 
 /// What the user should know about the plan before it is carried out: weights that were quantized before, kept tensors
 /// that grow because their storage cannot be kept, tensors that are left out.

@@ -195,7 +195,7 @@ QuantizeResult write_output(const OutputTask& task, const std::string& out, cons
   if (task.calibrated != nullptr) {
     for (const SiteRecord& site : task.calibrated->sites()) known.emplace(site.name, site), steps.erase(site.name);
   }
-  const std::vector<PlannedTensor> plan = plan_tensors(model, steps, context.threads);
+  const std::vector<PlannedTensor> plan = plan_tensors(model, steps, context);
   const std::map<std::string, std::string> companions = task.source.companion_files();
   OutputDirectory directory(out, options.force, bytes_needed(plan, companions));
 
@@ -256,7 +256,7 @@ QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& sourc
                                   const QuantizeOptions& options, Context& context) {
   const std::shared_ptr<const Checkpoint> model = rewrite_model(source, recipe, options.seed, context.threads);
   const auto steps = resolve(recipe, model->graph());
-  const std::vector<PlannedTensor> plan = plan_tensors(*model, steps, context.threads);
+  const std::vector<PlannedTensor> plan = plan_tensors(*model, steps, context);
   QuantizeCost cost;
   int64_t weights = 0;
   for (const PlannedTensor& tensor : plan) {

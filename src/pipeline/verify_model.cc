@@ -190,7 +190,7 @@ std::vector<std::string> verify_model(const std::string& path, Context& context)
     reject("{}: a bitloom model without its manifest {}", path, kManifestFile);
   }
   if (manifest) {
-    const std::vector<PlannedTensor> tensors = plan_tensors(*model, {}, context.threads);
+    const std::vector<PlannedTensor> tensors = plan_tensors(*model, {}, context);
     verify_names(*manifest, tensors, path);
     verify_records(*manifest, tensors);
     right.push_back(verify_totals(*manifest, tensors));
