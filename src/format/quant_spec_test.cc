@@ -10,6 +10,7 @@
 namespace bitloom {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using Kind = Granularity::Kind;
 
@@ -107,8 +108,10 @@ TEST(QuantSpec, MessagesNameThePartAndTheAllowedOnes) {
   EXPECT_THAT(message("int9-g128"), HasSubstr("unknown format \"int9\" in \"int9-g128\"; formats are int2..int8"));
   EXPECT_THAT(message("int9-g128"), HasSubstr("did you mean 'int"));
   EXPECT_THAT(message("mxfp44"), HasSubstr("did you mean 'mxfp4'?"));
+  EXPECT_THAT(message("int4g32"), HasSubstr("did you mean 'int4-g32'?"));
   EXPECT_THAT(message(""), HasSubstr("unknown format \"\""));
-  EXPECT_THAT(message("int4-g0"), HasSubstr("\"-g0\" in \"int4-g0\" should be -gN (a positive integer)"));
+  EXPECT_THAT(message("int4-g0"), EndsWith("\"-g0\" in \"int4-g0\" should be -gN (a positive integer)"));
+  EXPECT_THAT(message("int4-g32-prow"), HasSubstr("did you mean 'row'?"));
   EXPECT_THAT(message("int4-g-1"), HasSubstr("\"-g\""));
   EXPECT_THAT(message("int4-block4"), HasSubstr("-blockRxC"));
   EXPECT_THAT(message("int4-p0"), HasSubstr("percentile above 0"));

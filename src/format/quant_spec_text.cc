@@ -144,9 +144,25 @@ constexpr Prefix kPrefixes[] = {
 
 // ---- reading -------------------------------------------------------------------------------------------------------
 
-std::vector<std::string> option_names() {
-  std::vector<std::string> names = {"gN", "blockRxC", "mse", "pP", "narrow"};
+std::vector<std::string> word_names() {
+  std::vector<std::string> names = {"narrow"};
   for (const Word& word : kWords) names.emplace_back(word.text);
+  return names;
+}
+
+std::vector<std::string> option_names() {
+  std::vector<std::string> names = {"gN", "blockRxC", "mse", "pP"};
+  for (std::string& word : word_names()) names.push_back(std::move(word));
+  return names;
+}
+
+/// The formats' and schemes' names, and what `base` would be if it only lacked the '-' behind one of them.
+std::vector<std::string> base_candidates(std::string_view base) {
+  std::vector<std::string> names = format_names();
+  for (const std::string& scheme : named_schemes()) names.push_back(scheme);
+  for (size_t i = names.size(); i-- > 0;) {
+    if (base.starts_with(names[i])) names.push_back(fmt::format("{}-{}", names[i], base.substr(names[i].size())));
+  }
   return names;
 }
 
@@ -188,10 +204,8 @@ class Reader {
         return count;
       }
     }
-    std::vector<std::string> known = format_names();
-    for (const std::string& scheme : named_schemes()) known.push_back(scheme);
     misuse("unknown format \"{}\" in \"{}\"; formats are {}, and the schemes {}{}", parts[0], text_, format_spellings(),
-           fmt::join(named_schemes(), ", "), did_you_mean(parts[0], known));
+           fmt::join(named_schemes(), ", "), did_you_mean(parts[0], base_candidates(parts[0])));
   }
 
   void read_option(const std::string& part) {
@@ -205,7 +219,7 @@ class Reader {
     for (const Prefix& prefix : kPrefixes) {
       if (!part.starts_with(prefix.text)) continue;
       if (!prefix.set(std::string_view(part).substr(prefix.text.size()), spec_)) {
-        misuse("\"-{}\" in \"{}\" should be -{}{}", part, text_, prefix.shape, did_you_mean(part, option_names()));
+        misuse("\"-{}\" in \"{}\" should be -{}{}", part, text_, prefix.shape, did_you_mean(part, word_names()));
       }
       return occupy(prefix.slot, part);
     }
