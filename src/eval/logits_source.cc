@@ -101,7 +101,7 @@ class SteppingLogits final : public LogitsSource {
 
   void append(std::span<const int32_t> tokens) {
     const auto needed = static_cast<int64_t>(tokens_.size() + tokens.size());
-    if (needed > cache_.capacity()) cache_.reserve(std::max(needed, 2 * cache_.capacity()));
+    cache_.ensure(needed);
     const std::span<const float> hidden = decoder_.step(tokens, cache_);
     tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
     hidden_.insert(hidden_.end(), hidden.begin(), hidden.end());

@@ -34,11 +34,13 @@ class KvCache {
   void clear() { size_ = 0; }
   /// Forgets all but the first `size` tokens.
   void truncate(int64_t size);
-  /// Makes room for `capacity` tokens; what is there stays.
-  void reserve(int64_t capacity);
+  /// Room for `tokens` tokens at least; one that must grow doubles. What is there stays.
+  void ensure(int64_t tokens);
 
  private:
   friend class Decoder;
+  void reserve(int64_t capacity);
+
   int64_t capacity_, size_ = 0;
   std::vector<int64_t> widths_;                    // per block: kv_heads * head_dim
   std::vector<std::vector<float>> keys_, values_;  // per block [capacity, width]

@@ -12,6 +12,10 @@ KvCache::KvCache(const Graph& graph, int64_t capacity) : capacity_(0) {
   reserve(capacity);
 }
 
+void KvCache::ensure(int64_t tokens) {
+  if (tokens > capacity_) reserve(std::max(tokens, 2 * capacity_));
+}
+
 // Rows are reserved, not touched: a cache takes memory as it fills.
 void KvCache::reserve(int64_t capacity) {
   capacity_ = std::max(capacity_, capacity);

@@ -9,14 +9,17 @@ namespace bitloom {
 namespace {
 
 /// A decoder, its cache and one row of logits.
+constexpr int64_t kFirstCapacity = 4096;  // of the cache; it grows
+
 class Stepper {
  public:
   Stepper(Decoder& decoder, int64_t capacity)
       : decoder_(decoder),
-        cache_(decoder.graph(), capacity),
+        cache_(decoder.graph(), std::min(capacity, kFirstCapacity)),
         logits_(static_cast<size_t>(decoder.graph().vocab_size)) {}
 
   std::span<float> step(std::span<const int32_t> tokens, bool want_logits) {
+    cache_.ensure(cache_.size() + static_cast<int64_t>(tokens.size()));
     const std::span<const float> hidden = decoder_.step(tokens, cache_);
     if (!want_logits) return {};
     decoder_.logits(hidden.last(static_cast<size_t>(decoder_.hidden_width())), 1, logits_.data());
@@ -36,7 +39,7 @@ std::vector<int32_t> ids_of(const Tokenizer& tokenizer, const std::string& promp
   return ids;
 }
 
-/// Positions that this run can reach: the cache holds no more. A prompt too long for the model is refused by the loop.
+/// Positions that this run can reach. A prompt too long for the model is refused by the loop.
 int64_t cache_capacity(const Graph& graph, int64_t prompt, int64_t max_tokens) {
   const int64_t limit = graph.max_positions > 0 ? graph.max_positions : std::numeric_limits<int64_t>::max();
   const int64_t room = std::numeric_limits<int64_t>::max() - prompt;

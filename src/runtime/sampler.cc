@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 
@@ -9,6 +10,7 @@ namespace bitloom {
 namespace {
 
 constexpr uint64_t kSamplerStream = 0x73616d70;  // "samp"
+constexpr float kLargest = std::numeric_limits<float>::max();
 
 void check(const SamplerOptions& o) {
   if (!(o.temperature >= 0 && std::isfinite(o.temperature)))
@@ -39,7 +41,8 @@ Sampler::Sampler(const SamplerOptions& options) : options_(options), rng_(option
   check(options);
 }
 
-/// x / penalty for x > 0, else x * penalty, once for each distinct token among the last repeat_last.
+/// x / penalty for x > 0, else x * penalty, at most the largest float, once for each distinct token among the last
+/// repeat_last.
 void Sampler::penalise(std::span<float> logits, std::span<const int32_t> context) const {
   if (options_.repeat_penalty == 1.0f) return;
   const size_t count = std::min(context.size(), static_cast<size_t>(options_.repeat_last));
@@ -51,6 +54,7 @@ void Sampler::penalise(std::span<float> logits, std::span<const int32_t> context
     if (token < 0 || static_cast<size_t>(token) >= logits.size()) continue;
     float& x = logits[static_cast<size_t>(token)];
     x = x > 0 ? x / options_.repeat_penalty : x * options_.repeat_penalty;
+    x = std::clamp(x, -kLargest, kLargest);
   }
 }
 
@@ -103,8 +107,8 @@ double Sampler::weigh() {
 }
 
 int32_t Sampler::sample(std::span<float> logits, std::span<const int32_t> context) {
-  penalise(logits, context);
   check_finite(logits);
+  penalise(logits, context);
   if (options_.temperature == 0.0f)
     return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
   filter(logits);
@@ -116,8 +120,8 @@ int32_t Sampler::sample(std::span<float> logits, std::span<const int32_t> contex
 
 std::vector<std::pair<int32_t, double>> Sampler::distribution(std::span<float> logits,
                                                               std::span<const int32_t> context) {
-  penalise(logits, context);
   check_finite(logits);
+  penalise(logits, context);
   filter(logits);
   if (options_.temperature == 0.0f) return {{candidates_[0].second, 1.0}};
   const double total = weigh();

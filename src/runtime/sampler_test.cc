@@ -113,6 +113,20 @@ TEST(Sampler, GreedyTakesTheLowestIdAmongTheMostLikely) {
   EXPECT_EQ(Sampler(options).sample(logits, context), 3);
 }
 
+TEST(Sampler, APenaltyBeyondFloatsIsTheLargestFloat) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  SamplerOptions options = plain();
+  const std::vector<int32_t> context{0, 1};
+  for (const float penalty : {1e38f, 1e-38f}) {
+    options.repeat_penalty = penalty;
+    std::vector<float> logits{100, -100, 1};
+    const auto left = Sampler(options).distribution(logits, context);
+    EXPECT_THAT(logits,
+                penalty > 1 ? ElementsAre(100 / penalty, -kLargest, 1) : ElementsAre(kLargest, -100 * penalty, 1));
+    EXPECT_EQ(left[0].first, penalty > 1 ? 2 : 0);
+  }
+}
+
 TEST(Sampler, RepetitionPenaltyDividesPositiveAndMultipliesOthersOncePerToken) {
   SamplerOptions options = plain();
   options.repeat_penalty = 2;

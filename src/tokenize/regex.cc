@@ -76,6 +76,14 @@ Regex::Regex(const std::string& pcre2_pattern) {
   jit_ = pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE) == 0;
 }
 
+bool is_script(const std::string& name) {
+  int code = 0;
+  size_t offset = 0;
+  pcre2_code* compiled = compile("\\p{sc:" + name + "}", code, offset);
+  pcre2_code_free(compiled);
+  return compiled != nullptr;
+}
+
 bool Regex::search(std::string_view text, size_t from, RegexScratch::State& state, size_t& begin, size_t& end) const {
   const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   int result = PCRE2_ERROR_JIT_STACKLIMIT;

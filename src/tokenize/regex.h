@@ -1,8 +1,9 @@
 #pragma once
 // Regular expressions as tokenizer.json spells them (Oniguruma, Ruby syntax), run by PCRE2 with JIT.
 //
-// Goals: the matches that Oniguruma would find. Classes that the two define differently (\s \w \h \b, newlines and
-// anchors, {,n}) are rewritten; a construct that cannot be (class intersection, \W inside a class, {n,m}+) is refused.
+// Goals: the matches that Oniguruma would find. Classes that the two define differently (\s \w \h \v \b, [:alpha:],
+// newlines and anchors, {,n}) are rewritten; a construct that cannot be (class intersection, \W inside a class, {n,m}+)
+// is refused. Limit: characters that are newer than PCRE2's Unicode (14 in 10.42) are no letters, digits or marks.
 // Non-goal: captures.
 
 #include <cstddef>
@@ -55,9 +56,11 @@ class Regex {
 /// The pattern rewritten for PCRE2 (see above). `where` is the place to complain about.
 std::string translate_oniguruma(const std::string& pattern, const JsonNode& where);
 
-/// The inside of a PCRE2 class equal to \s of the field's regex libraries, and to \w of Oniguruma and of Rust's regex.
+/// Whether PCRE2 knows a script of this name.
+bool is_script(const std::string& name);
+
+/// The inside of a PCRE2 class equal to \s of the field's regex libraries, and to \w of Rust's regex.
 extern const char* const kSpaceClass;
-extern const char* const kWordClass;
 extern const char* const kRustWordClass;
 
 }  // namespace bitloom

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tokenize/golden_strings.h"
+#include "tokenize/unicode.h"
+
 namespace bitloom {
 namespace {
 
@@ -38,6 +41,24 @@ TEST(Regex, MatchesAsOnigurumaDoes) {
   EXPECT_EQ(marked("a++b", "aaab"), "[aaab]");
 }
 
+// Over every character that was assigned in Unicode 14.
+TEST(Regex, ClassesAreOnigurumas) {
+  const Json golden = read_json(testing::golden("tokenize/classes.json"))["regex"];
+  for (const auto& [pattern, expected] : golden["members"].items()) {
+    const Regex regex(pattern, place());
+    RegexScratch scratch;
+    std::string members;
+    for (const Json& run : golden["characters"]) {
+      for (auto c = run[0].get<char32_t>(); c <= run[1].get<char32_t>(); ++c) {
+        std::string text;
+        append_utf8(text, c);
+        members += regex.contains(text, scratch) ? '1' : '0';
+      }
+    }
+    EXPECT_EQ(testing::crc32(members), expected.get<uint32_t>()) << pattern;
+  }
+}
+
 TEST(Regex, EmptyMatchBehindAMatchIsNone) {
   EXPECT_EQ(marked("x*", "axxb"), "[]a[xx]b[]");
   EXPECT_EQ(marked("(?=b)", "abb"), "a[]b[]b");
@@ -49,8 +70,9 @@ void expect_refused(const std::string& pattern, const std::string& message) {
     ADD_FAILURE() << pattern << " was accepted";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::kRefused);
-    EXPECT_THAT(e.what(), testing::StartsWith("tokenizer.json: pre_tokenizer.pattern.Regex is the regex '" + pattern));
-    EXPECT_THAT(e.what(), testing::HasSubstr(message));
+    EXPECT_THAT(e.what(),
+                ::testing::StartsWith("tokenizer.json: pre_tokenizer.pattern.Regex is the regex '" + pattern));
+    EXPECT_THAT(e.what(), ::testing::HasSubstr(message));
   }
 }
 
@@ -58,6 +80,11 @@ TEST(Regex, RefusesWhatItCannotDo) {
   expect_refused("[a-z&&[^b]]", "intersects character classes with '&&', which bitloom does not support");
   expect_refused("[a[bc]]", "nests character classes; bitloom supports only flat ones");
   expect_refused("[\\W]", "has '\\W' inside a class, which bitloom does not support");
+  expect_refused("[[:graph:]]", "has '[:graph:]', which bitloom does not support");
+  expect_refused("[[:^punct:]]", "has '[:^punct:]', which bitloom does not support");
+  expect_refused("[[:digit]", "has an unclosed '[:'");
+  expect_refused("\\pL", "has '\\p', which is no escape of Oniguruma's");
+  expect_refused("\\Qa\\E", "has '\\Q', which is no escape of Oniguruma's");
   expect_refused("a{1,3}+", "has '{}+', which bitloom does not support");
   expect_refused("(a", "missing closing parenthesis");
   expect_refused("[a", "has an unclosed '['");

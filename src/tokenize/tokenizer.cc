@@ -60,8 +60,22 @@ Tokenizer::Stream::Stream(const Tokenizer& tokenizer, bool skip_special, std::sp
     : tokenizer_(&tokenizer), skip_special_(skip_special) {
   const auto context = before.last(std::min(before.size(), kMaxWaiting));
   ids_.assign(context.begin(), context.end());
+  drop_broken_character();
   prefix_ = ids_.size();
   given_ = ids_.empty() ? 0 : tokenizer.decode(ids_, skip_special).size();
+}
+
+// The context may begin inside a character, and a byte-fallback decoder spoils the whole run of bytes for it. A
+// character has at most three bytes behind its first. A context that ends in U+FFFD for good stays as it is.
+void Tokenizer::Stream::drop_broken_character() {
+  std::vector<int32_t> rest = ids_;
+  for (int dropped = 0; dropped <= 3 && !rest.empty(); ++dropped) {
+    if (!tokenizer_->decode(rest, skip_special_).ends_with(kReplacement)) {
+      ids_ = std::move(rest);
+      return;
+    }
+    rest.erase(rest.begin());
+  }
 }
 
 // ids_ holds what was given out last (prefix_ ids, given_ bytes of text), for context, and what waits behind it: how a

@@ -58,6 +58,8 @@ class Tokenizer {
     std::string finish();
 
    private:
+    void drop_broken_character();
+
     const Tokenizer* tokenizer_;
     bool skip_special_;
     std::vector<int32_t> ids_;

@@ -24,11 +24,12 @@ EnginePtr from_tokenizer_bin(const std::string& path) {
 struct Source {
   const char* name;
   EnginePtr (*load)(const std::string& path);
+  bool has_template;  // says itself what stands around a sequence
 };
 
-constexpr Source kSources[] = {{"tokenizer.json", from_tokenizer_json},
-                               {"tokenizer.model", make_sentencepiece_engine},
-                               {"tokenizer.bin", from_tokenizer_bin}};
+constexpr Source kSources[] = {{"tokenizer.json", from_tokenizer_json, true},
+                               {"tokenizer.model", make_sentencepiece_engine, false},
+                               {"tokenizer.bin", from_tokenizer_bin, false}};
 
 // A file of settings beside the tokenizer; absent ones are empty.
 struct Settings {
@@ -85,20 +86,21 @@ void resolve(const Neighbours& files, const std::string& name, const Tokenizer::
   id_by_number(files.generation_config, name + "_id", engine, id);
 }
 
-// As transformers 5 does: when tokenizer_config.json speaks of add_bos_token or add_eos_token, it decides.
+/// What tokenizer_config.json says of the tokens around a sequence.
 void apply_flags(const Settings& settings, Tokenizer::Engine& engine) {
   const JsonNode root(settings.content, "", settings.path);
-  if (!root.find("add_bos_token") && !root.find("add_eos_token")) return;
-  const auto wanted = [&](const char* key, const std::optional<int32_t>& id) {
-    return id && root.flag_or(key, false) ? std::vector<int32_t>{*id} : std::vector<int32_t>{};
-  };
-  engine.set_special(wanted("add_bos_token", engine.bos), wanted("add_eos_token", engine.eos));
+  std::vector<int32_t> before = engine.prefix(), after;
+  if (root.find("add_bos_token")) {
+    before.clear();
+    if (engine.bos && root.flag_or("add_bos_token", false)) before.push_back(*engine.bos);
+  }
+  if (engine.eos && root.flag_or("add_eos_token", false)) after.push_back(*engine.eos);
+  engine.set_special(std::move(before), std::move(after));
 }
 
-EnginePtr load_engine(const std::string& directory) {
+const Source& source_in(const std::string& directory) {
   for (const Source& source : kSources) {
-    const fs::path path = fs::path(directory) / source.name;
-    if (fs::exists(path)) return source.load(path.string());
+    if (fs::exists(fs::path(directory) / source.name)) return source;
   }
   refuse("{}: no tokenizer.json, tokenizer.model or tokenizer.bin", directory);
 }
@@ -106,13 +108,15 @@ EnginePtr load_engine(const std::string& directory) {
 }  // namespace
 
 Tokenizer Tokenizer::load(const std::string& directory) {
-  auto engine = load_engine(directory);
+  const Source& source = source_in(directory);
+  auto engine = source.load((fs::path(directory) / source.name).string());
   const Neighbours files{read_settings(directory, "tokenizer_config.json"),
                          read_settings(directory, "special_tokens_map.json"), read_settings(directory, "config.json"),
                          read_settings(directory, "generation_config.json")};
   resolve(files, "bos_token", *engine, engine->bos);
   resolve(files, "eos_token", *engine, engine->eos);
-  apply_flags(files.tokenizer_config, *engine);
+  // As transformers 5: a template is not contradicted.
+  if (!source.has_template) apply_flags(files.tokenizer_config, *engine);
   return Tokenizer(std::shared_ptr<const Engine>(std::move(engine)));
 }
 

@@ -1,5 +1,6 @@
 #include "tokenize/tokenizer.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -150,6 +151,25 @@ TEST(Stream, ContinuesWhatStandsBefore) {
   }
 }
 
+// Bytes all the way: the context that a long prompt leaves begins inside a character.
+TEST(Stream, ContinuesCharactersOfSingleBytes) {
+  const Tokenizer tokenizer = Tokenizer::from_json(testing::synthetic("llama2"), "llama2");
+  for (const std::string character : {"\u12ED", "\u00FE", "\U0001F9EC"}) {
+    std::string text;
+    for (int i = 0; i < 40; ++i) text += character;
+    const std::vector<int32_t> ids = tokenizer.encode(text, false);
+    ASSERT_GE(ids.size(), 40 * character.size()) << "not of bytes";
+    const std::span<const int32_t> all = ids;
+    for (size_t cut = 0; cut < 40; ++cut) {
+      const size_t prompt = ids.size() - (40 - cut) * character.size();
+      Tokenizer::Stream stream(tokenizer, true, all.first(prompt));
+      std::string rest;
+      for (const int32_t id : all.subspan(prompt)) rest += stream.push(id);
+      EXPECT_EQ(rest + stream.finish(), text.substr(cut * character.size())) << character << " " << cut;
+    }
+  }
+}
+
 TEST(Stream, WaitsForTheRestOfACharacter) {
   const Tokenizer tokenizer = tiny();
   Tokenizer::Stream stream(tokenizer);
@@ -204,16 +224,37 @@ TEST_F(Directory, SpecialTokensComeFromTheFirstFileThatNamesThem) {
   EXPECT_EQ(load().eos_id(), 1);
 }
 
-TEST_F(Directory, FlagsOfTheConfigDecideAsInTransformers5) {
-  write("tokenizer_config.json", {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", false}});
-  EXPECT_FALSE(load().adds_bos());
-  EXPECT_THAT(load().encode("a"), ElementsAre(2));
-  write("tokenizer_config.json", {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_eos_token", true}});
-  EXPECT_THAT(load().encode("a"), ElementsAre(2, 1));
+// As in transformers 5.
+TEST_F(Directory, FlagsOfTheConfigDoNotContradictATemplate) {
   write("tokenizer_config.json",
-        {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}, {"add_eos_token", true}});
-  EXPECT_THAT(load().encode("a"), ElementsAre(0, 2, 1));
-  EXPECT_THAT(load().encode("a", false), ElementsAre(2));
+        {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", false}, {"add_eos_token", true}});
+  EXPECT_TRUE(load().adds_bos());
+  EXPECT_THAT(load().encode("a"), ElementsAre(0, 2));
+}
+
+/// llama2.c's: the longest token's length, then per token its score, its length and its bytes.
+std::string llama2c_file(const std::vector<std::string>& tokens) {
+  const auto word = [](uint32_t value) { return std::string(reinterpret_cast<const char*>(&value), 4); };
+  std::string bytes = word(8);
+  for (const std::string& token : tokens) bytes += word(0) + word(static_cast<uint32_t>(token.size())) + token;
+  return bytes;
+}
+
+TEST(TokenizerBin, FlagsOfTheConfigDecideWhatStandsAround) {
+  const testing::TempDir dir;
+  std::vector<std::string> tokens = {"<unk>", "\n<s>\n", "\n</s>\n"};
+  for (int i = 0; i < 256; ++i) tokens.push_back(fmt::format("<0x{:02X}>", i));
+  tokens.insert(tokens.end(), {" ", "a"});
+  testing::write_file(dir.file("tokenizer.bin"), llama2c_file(tokens));
+  const auto encoded = [&](const Json& config) {
+    testing::write_file(dir.file("tokenizer_config.json"), config.dump());
+    return Tokenizer::load(dir.path()).encode("a");
+  };
+  EXPECT_THAT(encoded(Json::object()), ElementsAre(1, 259, 260));
+  EXPECT_THAT(encoded({{"add_eos_token", false}}), ElementsAre(1, 259, 260));
+  EXPECT_THAT(encoded({{"add_eos_token", true}}), ElementsAre(1, 259, 260, 2));
+  EXPECT_THAT(encoded({{"add_bos_token", false}}), ElementsAre(259, 260));
+  EXPECT_THAT(encoded({{"add_bos_token", false}, {"add_eos_token", true}}), ElementsAre(259, 260, 2));
 }
 
 TEST_F(Directory, RefusesContradictions) {

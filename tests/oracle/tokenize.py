@@ -6,7 +6,8 @@ Writes to --out (default tests/golden/tokenize):
   NAME.crc         per string two little-endian u32: crc32 of the ids (little-endian u32 each, with special tokens),
                    crc32 of decode(ids) in UTF-8 with special tokens skipped
   synthetic.crc    the same in one u32 (ids then text), every 4th string, tokenizer after tokenizer in sorted order
-  classes.json     character classes as runs [first, last] of code points, crc32 of every character's normal forms
+  classes.json     character classes as runs [first, last] of code points, crc32 of every character's normal forms;
+                   per regex the crc32 of which of the characters it matches ('0', '1')
 
 Needs ../shared and build/models (SmolLM2).
 """
@@ -448,6 +449,25 @@ def runs(code_points):
     return out
 
 
+BRACKETS = "alnum alpha blank cntrl digit lower punct space upper word xdigit".split()
+CLASSES = [*(f"[[:{name}:]]" for name in BRACKETS), *(f"[^[:{name}:]]" for name in BRACKETS),
+           *(f"[[:^{name}:]]" for name in ("cntrl", "digit", "space", "upper")),
+           r"\w", r"\W", r"[\w]", r"[^\w]", r"[^\s\w]", r"\s", r"\S", r"[\s]", r"[\S]", r"\d", r"\D", r"[\D]", r"\h", r"\H",
+           r"\v", r"[\v]", r"\b.", r"\p{L}", r"\p{Lu}", r"\p{M}", r"\p{N}", r"\p{P}", r"\p{S}", r"\P{L}", r"[^\p{L}\p{N}]",
+           r"\p{Han}", r"\p{^Han}", r"\P{Han}", r"[^\p{Han}]", r"\p{Hiragana}", r"\p{Latin}", r"\p{Cyrillic}", r"\p{Yi}"]
+
+
+def regex_members():
+    if unicodedata.unidata_version != "14.0.0":
+        raise SystemExit(f"this Python's Unicode is {unicodedata.unidata_version}; the golden classes are of 14.0.0's characters")
+    characters = [c for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
+    members = {}
+    for pattern in CLASSES:
+        drop = normalizers.Replace(Regex(pattern), "")
+        members[pattern] = zlib.crc32("".join("01"[drop.normalize_str(chr(c)) == ""] for c in characters).encode())
+    return {"characters": runs(characters), "members": members}
+
+
 def classes():
     code_points = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
     accents, punctuation, space = normalizers.StripAccents(), pre_tokenizers.Punctuation(), pre_tokenizers.WhitespaceSplit()
@@ -459,6 +479,7 @@ def classes():
         # each character between marks of the classes 1, 230 and 240
         "normal_forms": {name: zlib.crc32("".join(form.normalize_str(f"a\u0345{chr(c)}\u0334\u0301.")
                                                   for c in code_points).encode()) for name, form in forms.items()},
+        "regex": regex_members(),
     }
 
 
