@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <optional>
 
 #include "base/error.h"
@@ -95,6 +96,18 @@ QuantizeResult run_guarded(const Flags& flags, const std::shared_ptr<const Check
   }
 }
 
+/// Before any work: OUT may be made, and what is read or kept beside it survives that.
+void check_outputs(const Flags& flags) {
+  check_output(flags.out, flags.force);
+  std::vector<std::string> others = {flags.model};
+  for (const std::string& path :
+       {flags.calibration.file, flags.calibration.statistics_in, flags.calibration.statistics_out}) {
+    if (!path.empty()) others.push_back(path);
+  }
+  if (std::filesystem::is_regular_file(flags.recipe)) others.push_back(flags.recipe);
+  check_spares(flags.out, others);
+}
+
 void quantize(const Flags& flags, Session& session) {
   QuantizeOptions options = options_of(flags.calibration);
   options.force = flags.force;
@@ -102,7 +115,7 @@ void quantize(const Flags& flags, Session& session) {
   options.shard_bytes = parse_bytes(flags.shard_size, "--shard-size");
   options.ranks = session.ranks();
   const Recipe recipe = load_recipe(flags.recipe);
-  if (!flags.dry_run && session.ranks()->leads()) check_output(flags.out, flags.force);
+  if (!flags.dry_run && session.ranks()->leads()) check_outputs(flags);
   if (!flags.html.empty()) check_page_file(flags.html);
   const auto source = Checkpoint::open(flags.model);
   resolve(recipe, source->graph());

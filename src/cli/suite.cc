@@ -9,7 +9,7 @@
 #include "cli/verb_lines.h"
 #include "io/hash.h"
 #include "io/output_file.h"
-#include "pipeline/file_lock.h"
+#include "io/file_lock.h"
 #include "report/table.h"
 #include "suite/cell_words.h"
 #include "suite/marked_text.h"

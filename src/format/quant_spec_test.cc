@@ -100,6 +100,8 @@ TEST(QuantSpec, CanonicalText) {
   EXPECT_EQ(to_string(parse_spec("int4-f16-g32")), "int4-g32");
   EXPECT_EQ(to_string(parse_spec("int4-mse2.4-asym-bf16-g32")), "int4-g32-asym-bf16-mse");
   EXPECT_EQ(to_string(parse_spec("e5m2-bf16")), "e5m2-row");
+  EXPECT_EQ(to_string(parse_spec("int4-p0.00001")), "int4-row-p0.00001");
+  EXPECT_EQ(to_string(parse_spec("int4-p99.90")), "int4-row-p99.9");
   EXPECT_EQ(to_string(parse_spec("table[-1;0;1]-g64")), "table[-1;0;1]-g64");
   EXPECT_EQ(to_string(QuantSpec{}), "int4-row");
 }
@@ -109,6 +111,7 @@ TEST(QuantSpec, MessagesNameThePartAndTheAllowedOnes) {
   EXPECT_THAT(message("int9-g128"), HasSubstr("did you mean 'int"));
   EXPECT_THAT(message("mxfp44"), HasSubstr("did you mean 'mxfp4'?"));
   EXPECT_THAT(message("int4g32"), HasSubstr("did you mean 'int4-g32'?"));
+  EXPECT_THAT(message("int4_g32"), HasSubstr("did you mean 'int4-g32'?"));
   EXPECT_THAT(message(""), HasSubstr("unknown format \"\""));
   EXPECT_THAT(message("int4-g0"), EndsWith("\"-g0\" in \"int4-g0\" should be -gN (a positive integer)"));
   EXPECT_THAT(message("int4-g32-prow"), HasSubstr("did you mean 'row'?"));

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <iterator>
@@ -161,7 +162,10 @@ std::vector<std::string> base_candidates(std::string_view base) {
   std::vector<std::string> names = format_names();
   for (const std::string& scheme : named_schemes()) names.push_back(scheme);
   for (size_t i = names.size(); i-- > 0;) {
-    if (base.starts_with(names[i])) names.push_back(fmt::format("{}-{}", names[i], base.substr(names[i].size())));
+    if (!base.starts_with(names[i])) continue;
+    std::string_view rest = base.substr(names[i].size());
+    while (!rest.empty() && std::isalnum(static_cast<unsigned char>(rest.front())) == 0) rest.remove_prefix(1);
+    names.push_back(fmt::format("{}-{}", names[i], rest));
   }
   return names;
 }
@@ -262,12 +266,18 @@ std::string granularity_text(const Granularity& g) {
   return "";
 }
 
+/// The shortest decimal that reads back, without an exponent, whose sign would be a '-'.
+std::string fixed_text(double value) {
+  char text[512];  // a double's least is 324 places behind the point
+  return {text, std::to_chars(std::begin(text), std::end(text), value, std::chars_format::fixed).ptr};
+}
+
 std::string range_text(const RangeRule& range) {
   switch (range.kind) {
     case RangeRule::Kind::kAbsmax:
       return "";
     case RangeRule::Kind::kPercentile:
-      return fmt::format("-p{}", range.percentile);
+      return "-p" + fixed_text(range.percentile);
     case RangeRule::Kind::kMse:
       return range.mse_exponent == RangeRule{}.mse_exponent ? "-mse" : fmt::format("-mse{}", range.mse_exponent);
   }

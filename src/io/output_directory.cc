@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "io/file_lock.h"
 #include "io/mapped_file.h"
 #include "io/output_file.h"
 
@@ -28,14 +29,37 @@ bool is_taken(const std::string& path) {
   return fs::exists(fs::symlink_status(path, error));
 }
 
+/// Whether `path` is `place` or lies in it, links followed.
+bool lies_in(const fs::path& path, const fs::path& place) {
+  std::error_code error;
+  const auto resolved = [&](const fs::path& p) { return fs::weakly_canonical(fs::absolute(p, error), error); };
+  const fs::path relative = resolved(path).lexically_relative(resolved(place));
+  return !relative.empty() && *relative.begin() != "..";
+}
+
 /// --force must not be able to remove the ground under one's feet: "/", ".", "..".
 void check_replaceable(const std::string& path) {
   std::error_code error;
-  const fs::path target = fs::weakly_canonical(fs::absolute(path, error), error);
-  const fs::path here = fs::current_path(error);
-  const fs::path relative = here.lexically_relative(target);
-  const bool holds_here = !relative.empty() && *relative.begin() != "..";
-  if (path.empty() || holds_here) misuse("output '{}' is or holds the working directory; name a new directory", path);
+  if (path.empty() || lies_in(fs::current_path(error), path))
+    misuse("output '{}' is or holds the working directory; name a new directory", path);
+}
+
+std::string staging_for(const std::string& path) { return path + ".partial"; }
+
+/// Of the files that a directory holds, itself and below.
+int64_t bytes_in(const std::string& directory) {
+  std::error_code error;
+  int64_t total = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(directory, error)) {
+    const auto size = entry.is_regular_file(error) ? entry.file_size(error) : 0;
+    if (!error) total += static_cast<int64_t>(size);
+  }
+  return total;
+}
+
+std::string without_slashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
 }
 
 void discard(const std::string& path, const char* what) {
@@ -62,8 +86,8 @@ void sync_entries(const fs::path& directory) {
 std::string put_in_place(const std::string& fresh, const std::string& path) {
   if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0) return fresh;
   // File systems without an atomic exchange: two renames, the first undone when the second fails.
-  const std::string old = path + ".old";
-  if (is_taken(old)) discard(old, "an earlier leftover");
+  std::string old = path + ".old";
+  while (is_taken(old)) old += "er";
   rename_or_fail(path, old);
   if (::rename(fresh.c_str(), path.c_str()) != 0) {
     const std::string reason = errno_text();
@@ -80,18 +104,46 @@ void check_output(const std::string& path, bool force) {
   if (!force && is_taken(path)) misuse("output '{}' exists; --force replaces it", path);
 }
 
-OutputDirectory::OutputDirectory(std::string path, bool force, int64_t needs) : path_(std::move(path)), force_(force) {
-  while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
+void check_spares(const std::string& path, std::span<const std::string> inputs) {
+  const std::string out = without_slashes(path);
+  for (const std::string& input : inputs) {
+    if (lies_in(input, out) || lies_in(input, staging_for(out)))
+      misuse("output '{}' would remove '{}', which this run uses; name another directory", path, input);
+  }
+}
+
+/// The file is there as long as the staging directory, after a crash too, and removed behind it.
+struct OutputDirectory::Lock {
+  explicit Lock(const std::string& staging) : path(staging + ".lock"), was_there(is_taken(path)), file(path) {}
+  ~Lock() {
+    if (file.held()) ::unlink(path.c_str());
+  }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+  std::string path;
+  bool was_there;
+  FileLock file;
+};
+
+OutputDirectory::OutputDirectory(std::string path, bool force, int64_t needs)
+    : path_(without_slashes(std::move(path))), staging_(staging_for(path_)), force_(force) {
   check_output(path_, force);
-  staging_ = path_ + ".partial";
-  if (is_taken(staging_)) discard(staging_, "an earlier unfinished output");
   const int64_t free_bytes = free_disk_bytes(path_);
-  if (free_bytes < needs) {
+  if (free_bytes < needs - bytes_in(staging_)) {
     fail(ErrorKind::kFailed, "{}: not enough free disk space: needs {}, has {}", path_, human_bytes(needs),
          human_bytes(free_bytes));
   }
   std::error_code error;
-  fs::create_directories(staging_, error);
+  fs::create_directories(fs::absolute(path_).parent_path(), error);
+  if (error) fail(ErrorKind::kFailed, "{}: cannot create directory: {}", staging_, error.message());
+  lock_ = std::make_unique<Lock>(staging_);
+  if (!lock_->file.held()) misuse("output '{}' is being made by another run, which holds {}", path_, lock_->path);
+  if (is_taken(staging_)) {
+    if (!lock_->was_there) misuse("{}: exists and is no unfinished output; move it away", staging_);
+    discard(staging_, "an earlier unfinished output");
+  }
+  fs::create_directory(staging_, error);
   if (error) fail(ErrorKind::kFailed, "{}: cannot create directory: {}", staging_, error.message());
 }
 

@@ -3,16 +3,19 @@
 // renamed at the end.
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 
 namespace bitloom {
 
 class OutputDirectory {
  public:
-  /// Creates PATH.partial (discarding an earlier one), with PATH's parents. Error(kUsage) when PATH exists and `force`
-  /// is false, or when PATH is, or holds, the working directory; Error(kFailed) naming path and reason when it cannot
-  /// be made, or when the file system has less than `needs` bytes free (both figures in the message). PATH itself is
-  /// untouched until commit().
+  /// Creates PATH.partial, with PATH's parents, and holds PATH.partial.lock until it is gone. What an interrupted run
+  /// left there is discarded. Error(kUsage) when PATH exists and `force` is false, when PATH is, or holds, the working
+  /// directory, when another run holds the lock, or when PATH.partial stands there without a lock, so is not ours;
+  /// Error(kFailed) naming path and reason when it cannot be made, or when the file system has less than `needs` bytes
+  /// free (both figures in the message). PATH itself is untouched until commit().
   OutputDirectory(std::string path, bool force, int64_t needs);
   /// Removes the temporary directory unless committed.
   ~OutputDirectory();
@@ -28,7 +31,10 @@ class OutputDirectory {
   void commit();
 
  private:
+  struct Lock;
+
   std::string path_, staging_;
+  std::unique_ptr<Lock> lock_;
   bool force_ = false;
   bool committed_ = false;
 };
@@ -36,6 +42,10 @@ class OutputDirectory {
 /// What the constructor refuses to do, for those who have long work before it: Error(kUsage) when PATH exists and
 /// `force` is false, or when it is, or holds, the working directory.
 void check_output(const std::string& path, bool force);
+
+/// Error(kUsage) when making PATH would remove one of `inputs`: one that is, or lies in, PATH or a name that it has on
+/// the way.
+void check_spares(const std::string& path, std::span<const std::string> inputs);
 
 /// Free bytes on the file system that holds `path` or its nearest existing parent.
 int64_t free_disk_bytes(const std::string& path);

@@ -49,8 +49,58 @@ TEST(OutputDirectory, DiscardsAnEarlierPartialOne) {
   const TempDir dir;
   fs::create_directories(dir.file("out.partial/sub"));
   testing::write_file(dir.file("out.partial/stale"), "x");
-  OutputDirectory output(dir.file("out"), false, 0);
-  EXPECT_TRUE(fs::is_empty(output.staging()));
+  testing::write_file(dir.file("out.partial.lock"), "");  // a killed run leaves both
+  {
+    OutputDirectory output(dir.file("out"), false, 0);
+    EXPECT_TRUE(fs::is_empty(output.staging()));
+  }
+  EXPECT_TRUE(fs::is_empty(dir.path()));
+}
+
+TEST(OutputDirectory, LeavesAPartialOneThatIsNotItsOwn) {
+  const TempDir dir;
+  fs::create_directories(dir.file("out.partial"));
+  testing::write_file(dir.file("out.partial/theirs"), "x");
+  EXPECT_EQ(message_of(ErrorKind::kUsage, [&] { OutputDirectory(dir.file("out"), true, 0); }),
+            dir.file("out.partial") + ": exists and is no unfinished output; move it away");
+  EXPECT_EQ(read_text(dir.file("out.partial/theirs")), "x");
+  EXPECT_FALSE(fs::exists(dir.file("out.partial.lock")));
+}
+
+TEST(OutputDirectory, IsMadeByOneRunAtATime) {
+  const TempDir dir;
+  OutputDirectory first(dir.file("out"), false, 0);
+  first.write_text("a", "x");
+  EXPECT_EQ(
+      message_of(ErrorKind::kUsage, [&] { OutputDirectory(dir.file("out"), true, 0); }),
+      "output '" + dir.file("out") + "' is being made by another run, which holds " + dir.file("out.partial.lock"));
+  first.commit();
+  EXPECT_EQ(read_text(dir.file("out/a")), "x");
+}
+
+TEST(OutputDirectory, SparesWhatIsRead) {
+  const TempDir dir;
+  fs::create_directories(dir.file("models/demo"));
+  testing::write_file(dir.file("models/demo/a.gguf"), "x");
+  fs::create_symlink(dir.file("models/demo/a.gguf"), dir.file("link.gguf"));
+  const auto spares = [&](const std::string& out, const std::string& input) {
+    check_spares(dir.file(out), std::vector{dir.file(input)});
+  };
+  EXPECT_EQ(message_of(ErrorKind::kUsage, [&] { spares("models", "models/demo"); }),
+            "output '" + dir.file("models") + "' would remove '" + dir.file("models/demo") +
+                "', which this run uses; name another directory");
+  for (const auto& [out, input] :
+       std::vector<std::pair<const char*, const char*>>{{"models/demo/", "models/demo"},
+                                                        {"models/demo", "models/demo/a.gguf"},
+                                                        {"models/../models", "link.gguf"},
+                                                        {"q", "q.partial"},
+                                                        {"q/", "q.partial/model"}}) {
+    EXPECT_THAT(message_of(ErrorKind::kUsage, [&] { spares(out, input); }), HasSubstr("which this run uses")) << out;
+  }
+  for (const auto& [out, input] : std::vector<std::pair<const char*, const char*>>{
+           {"models/new", "models/demo"}, {"models/demo/new", "models/demo"}, {"models/dem", "models/demo"}}) {
+    EXPECT_NO_THROW(spares(out, input)) << out;
+  }
 }
 
 TEST(OutputDirectory, NeedsForceToReplace) {

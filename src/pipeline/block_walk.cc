@@ -106,6 +106,7 @@ class Walk {
   using Statistics = std::map<SiteInput, InputStatistics>;
 
   void run_block(int block);
+  bool gathers(const BlockState& state) const;
   void scale(BlockState& state);
   void gather(BlockState& state, SiteInput input, Statistics& statistics);
   void look_at(BlockState& state, Statistics& statistics, double seconds);
@@ -190,7 +191,7 @@ void Walk::run_block(int block) {
   scale(state);
   Statistics statistics;
   const bool at_once = options_.order == WalkOrder::kBlock && options_.statistics_in.empty();
-  if (!state.finished && at_once) {
+  if (at_once && gathers(state)) {
     statistics = wanted_of_block(block);
     double seconds = 0;
     for (const auto& [input, of_input] : cost_of(block).gather) seconds += of_input;
@@ -210,6 +211,9 @@ void Walk::run_block(int block) {
   if (!state.finished) journal_.store(block, state.outcome);
   for (const Site& site : linear_sites(graph_, block)) task_.model->release(site.linear->weight);
 }
+
+/// Of a finished block statistics are only kept.
+bool Walk::gathers(const BlockState& state) const { return !state.finished || !options_.statistics_out.empty(); }
 
 /// Channel scales for the block's inputs. Of a block that is finished they matter to the float stream only, and there
 /// to the last bit, so they are found again.
@@ -241,7 +245,7 @@ void Walk::scale(BlockState& state) {
 /// Brings every sequence to the input, and gathers what is wanted of it on the way.
 void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
   const InputNeeds needs = needs_of_input(task_, state.index, input);
-  const bool looks = needs.statistics && !state.finished, kept = !options_.statistics_in.empty();
+  const bool looks = needs.statistics && gathers(state), kept = !options_.statistics_in.empty();
   InputStatistics* of_input = nullptr;
   if (looks) {
     InputStatistics start = kept ? load_statistics(options_.statistics_in, state.index, input,

@@ -120,8 +120,6 @@ CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const
                                  const std::string& out, const Recipe& recipe, const QuantizeOptions& options,
                                  Context& context) {
   Ranks& ranks = *options.ranks;
-  // Early, so that no hour is spent on a directory that cannot be written.
-  if (ranks.leads()) check_output(out, options.force);
   check_data(recipe, options);
   WalkTask task = task_of(std::move(model), recipe, options);
   remarks_ = remarks_on_transforms(task);
@@ -135,14 +133,12 @@ CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const
   check_statistics_flags(task);
   StatisticsOrigin origin = origin_of(source_files_, recipe, options);
   if (!options.statistics_in.empty()) record_.update(open_statistics(options.statistics_in, origin));
-  if (!options.statistics_out.empty() && ranks.leads()) {
-    origin.calibration = record_;
-    begin_statistics(options.statistics_out, origin);
-  }
+  origin.calibration = record_;
   record_["ranks"] = ranks.size();  // of this run, whoever gathered the statistics
   const Json identity = identity_of(source, source_files_, recipe, record_);
   check_alike(identity, ranks);
   if (ranks.leads()) journal_ = std::make_unique<Journal>(out, identity, options.restart);
+  if (!options.statistics_out.empty() && ranks.leads()) begin_statistics(options.statistics_out, origin);
   SharedJournal journal(journal_.get(), ranks);
   if (journal.finished() > 0) {
     context.progress.log(fmt::format("going on after block {} of {}, from {}", journal.finished(),

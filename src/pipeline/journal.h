@@ -17,7 +17,7 @@
 
 #include "io/json.h"
 #include "pipeline/block_outcome.h"
-#include "pipeline/file_lock.h"
+#include "io/file_lock.h"
 
 namespace bitloom {
 

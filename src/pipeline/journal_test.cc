@@ -90,6 +90,7 @@ TEST(Journal, UnfinishedBlockDoesNotCount) {
   { Journal(dir.file("out"), kIdentity, false).store(0, some_outcome(1)); }
   fs::create_directory(dir.file("out.journal/block-0001.partial"));
   std::ofstream(dir.file("out.journal/block-0001.partial/model.safetensors")) << "half";
+  std::ofstream(dir.file("out.journal/block-0001.partial.lock")).flush();
   Journal journal(dir.file("out"), kIdentity, false);
   EXPECT_EQ(journal.finished(), 1);
   journal.store(1, some_outcome(2));

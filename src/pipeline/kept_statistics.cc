@@ -23,18 +23,25 @@ std::string input_path(const std::string& directory, int block, SiteInput input)
   return fmt::format("{}/block-{:04}.{}.safetensors", directory, block, to_string(input));
 }
 
+/// Before the index speaks of another run.
+void remove_inputs(const std::string& directory) {
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("block-") && name.ends_with(".safetensors")) fs::remove(entry.path());
+  }
+}
+
 }  // namespace
 
 void begin_statistics(const std::string& directory, const StatisticsOrigin& origin) {
   std::error_code error;
   fs::create_directories(directory, error);
   if (error) fail(ErrorKind::kFailed, "{}: cannot create directory: {}", directory, error.message());
-  OutputFile file(index_path(directory));
-  file.write_at(0, dump_json({{"version", kVersion},
-                              {"source", origin.source},
-                              {"rewrites", origin.rewrites},
-                              {"calibration", origin.calibration}}));
-  file.finish();
+  if (fs::exists(index_path(directory))) remove_inputs(directory);
+  replace_file(index_path(directory), dump_json({{"version", kVersion},
+                                                 {"source", origin.source},
+                                                 {"rewrites", origin.rewrites},
+                                                 {"calibration", origin.calibration}}));
 }
 
 void keep_statistics(const std::string& directory, int block, SiteInput input, const InputStatistics& statistics) {

@@ -22,7 +22,8 @@ struct StatisticsOrigin {
   Json calibration;      // the manifest's record of the data
 };
 
-/// Creates the directory and its statistics.json. Error(kFailed) with path and reason.
+/// Creates the directory and its statistics.json; statistics that an earlier run kept there are removed. Error(kFailed)
+/// with path and reason.
 void begin_statistics(const std::string& directory, const StatisticsOrigin& origin);
 void keep_statistics(const std::string& directory, int block, SiteInput input, const InputStatistics& statistics);
 

@@ -6,6 +6,7 @@
 #include "base/test_data.h"
 #include "calibration/samples.h"
 #include "pipeline/test_models.h"
+#include "pipeline/walk_test_support.h"
 
 namespace bitloom {
 namespace {
@@ -46,6 +47,32 @@ TEST_F(KeptStatistics, GiveTheBytesOfARunOnTheData) {
   // Another format, the same inputs.
   run("gptq+int4-g32", "other", "", file("kept"));
   EXPECT_FALSE(testing::verify(file("other")).empty());
+}
+
+TEST_F(KeptStatistics, ARunThatGoesOnKeepsFinishedBlocksToo) {
+  for (const WalkOrder order : {WalkOrder::kSequential, WalkOrder::kBlock}) {
+    QuantizeOptions options;
+    options.data = &data_, options.order = order, options.force = true;
+    options.statistics_out = file("whole");
+    testing::quantize(testing::kDemo, file("out"), "gptq+int3-g32", options);
+    options.statistics_out = "";
+    for (int call = 1; !std::filesystem::exists(file("out.journal/block-0002")); ++call) {
+      testing::Listener stopped(call);
+      EXPECT_ANY_THROW(testing::quantize(testing::kDemo, file("out"), load_recipe("gptq+int3-g32"), stopped, options));
+    }
+    options.statistics_out = file("resumed");
+    testing::quantize(testing::kDemo, file("out"), "gptq+int3-g32", options);
+    testing::expect_same_files(testing::files_of(file("resumed")), testing::files_of(file("whole")), "resumed");
+  }
+}
+
+TEST_F(KeptStatistics, OfAnEarlierRunAreRemoved) {
+  run("gptq+int3-g32", "out", file("kept"), "");
+  testing::write_file(file("kept") + "/README", "mine");
+  ASSERT_TRUE(std::filesystem::exists(file("kept") + "/block-0005.mlp.safetensors"));
+  begin_statistics(file("kept"), {Json::object(), "", Json::object()});
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(file("kept")), {}), 2)
+      << "the index, and what is not ours";
 }
 
 TEST_F(KeptStatistics, AreRefusedWhereTheyDoNotBelong) {

@@ -79,7 +79,7 @@ TEST(QuantizeFailure, NeverReplacesTheSource) {
   options.force = true;
   EXPECT_THAT(refusal(ErrorKind::kUsage,
                       [&] { testing::quantize(dir.file("demo"), dir.file("demo") + "/", "int4-g32", options); }),
-              HasSubstr("is the model to quantize"));
+              HasSubstr("which this run uses"));
   EXPECT_NO_THROW(testing::verify(dir.file("demo")));
 }
 

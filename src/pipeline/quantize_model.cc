@@ -50,10 +50,10 @@ std::vector<TensorSpec> specs_of(const std::vector<PlannedTensor>& plan) {
   return specs;
 }
 
-void check_not_the_source(const Checkpoint& source, const std::string& out) {
-  std::error_code absent;
-  if (fs::equivalent(source.path(), out, absent))
-    misuse("output '{}' is the model to quantize; name another directory", out);
+void check_spares_source(const Checkpoint& source, const std::string& out) {
+  std::vector<std::string> files = source.weight_files();
+  files.insert(files.begin(), source.path());
+  check_spares(out, files);
 }
 
 void write_parts(const PlannedTensor& tensor, const QuantizedTensor& quantized, SafetensorsWriter& writer) {
@@ -239,7 +239,9 @@ QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, c
   const auto start = std::chrono::steady_clock::now();
   const bool calibrates = needs_of(recipe).any();
   if (!calibrates && !options.ranks->leads()) return {};
-  check_not_the_source(*source, out);
+  // Early, so that no hour is spent on a directory that cannot be written.
+  if (options.ranks->leads()) check_output(out, options.force);
+  check_spares_source(*source, out);
   const std::shared_ptr<const Checkpoint> model = rewrite_model(source, recipe, options.seed, context.threads);
   std::unique_ptr<CalibratedModel> calibrated;
   if (calibrates) {

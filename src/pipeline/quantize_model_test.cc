@@ -218,8 +218,8 @@ TEST(QuantizeModel, TakesOverWhatAQuantizedSourceKeeps) {
   const Recipe second = parse_recipe("steps: [{quantize: int8-row, targets: [down, embedding]}]", "second.yaml");
   const QuantizeResult result = testing::quantize(dir.file("first"), dir.file("second"), second, listener);
 
-  EXPECT_THAT(listener.lines,
-              ElementsAre(AllOf(HasSubstr("matrices that come quantized as int4-g32: 6;"), HasSubstr("rounded again"))));
+  EXPECT_THAT(listener.lines, ElementsAre(AllOf(HasSubstr("matrices that come quantized as int4-g32: 6;"),
+                                                HasSubstr("rounded again"))));
   const auto first = Checkpoint::open(dir.file("first")), again = Checkpoint::open(dir.file("second"));
   const std::string up = "model.layers.2.mlp.up_proj.weight", down = "model.layers.2.mlp.down_proj.weight";
   EXPECT_EQ(again->tensor(up).rows->storage(), "int4-g32");

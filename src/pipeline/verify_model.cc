@@ -105,6 +105,18 @@ std::string verify_files(const Manifest& manifest, const std::string& directory,
   return fmt::format("{} files have the recorded sizes and SHA-256", names.size());
 }
 
+/// What says how the model behaves is listed too. Legal texts may come later.
+void verify_companions(const Manifest& manifest, const Checkpoint& model) {
+  std::vector<std::string> names = {kConfigFile};
+  for (const auto& [name, contents] : model.companion_files()) {
+    if (!name.starts_with("LICENSE") && !name.starts_with("NOTICE")) names.push_back(name);
+  }
+  for (const std::string& name : names) {
+    if (!manifest.table("files").contains(name))
+      reject("{}/{}: a file that {} does not list", model.path(), name, kManifestFile);
+  }
+}
+
 /// The names in the files are those that the manifest accounts for, no more and no less.
 void verify_names(const Manifest& manifest, const std::vector<PlannedTensor>& tensors, const std::string& directory) {
   std::set<std::string> expected;
@@ -191,6 +203,7 @@ std::vector<std::string> verify_model(const std::string& path, Context& context)
   }
   if (manifest) {
     const std::vector<PlannedTensor> tensors = plan_tensors(*model, {}, context);
+    verify_companions(*manifest, *model);
     verify_names(*manifest, tensors, path);
     verify_records(*manifest, tensors);
     right.push_back(verify_totals(*manifest, tensors));

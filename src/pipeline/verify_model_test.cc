@@ -71,6 +71,11 @@ TEST_F(VerifyQuantized, FindsMissingAndForeignFiles) {
   fs::copy_file(weights(), model + "/extra.safetensors");
   EXPECT_THAT(finding(), AllOf(HasSubstr("extra.safetensors"), HasSubstr("does not list")));
   fs::remove(model + "/extra.safetensors");
+  testing::write_file(model + "/NOTICE", "mine");
+  EXPECT_NO_THROW(testing::verify(model));
+  testing::write_file(model + "/chat_template.jinja", "{{ messages }}");
+  EXPECT_THAT(finding(), HasSubstr("/chat_template.jinja: a file that bitloom.json does not list"));
+  fs::remove(model + "/chat_template.jinja");
   fs::remove(model + "/tokenizer.json");
   EXPECT_THAT(finding(), AllOf(HasSubstr("tokenizer.json"), HasSubstr("missing")));
 }
