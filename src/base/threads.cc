@@ -8,8 +8,11 @@
 #include <csignal>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#include "base/error.h"
 
 namespace bitloom {
 namespace {
@@ -72,6 +75,15 @@ struct ThreadPool::State {
     inside_loop = false;
   }
 
+  void stop() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    start.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+
   void work(int thread) {
     uint64_t seen = 0;
     for (;;) {
@@ -91,19 +103,18 @@ struct ThreadPool::State {
 ThreadPool::ThreadPool(int count) : state_(std::make_unique<State>()) {
   if (count <= 0) count = usable_processors();
   const SignalsBlocked blocked;
-  for (int thread = 1; thread < count; ++thread) {
-    state_->workers.emplace_back([state = state_.get(), thread] { state->work(thread); });
+  try {
+    for (int thread = 1; thread < count; ++thread) {
+      state_->workers.emplace_back([state = state_.get(), thread] { state->work(thread); });
+    }
+  } catch (const std::system_error& error) {
+    const size_t started = state_->workers.size() + 1;
+    state_->stop();
+    fail(ErrorKind::kFailed, "cannot start more than {} of {} threads: {}", started, count, error.what());
   }
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
-  }
-  state_->start.notify_all();
-  for (std::thread& worker : state_->workers) worker.join();
-}
+ThreadPool::~ThreadPool() { state_->stop(); }
 
 int ThreadPool::thread_count() const { return static_cast<int>(state_->workers.size()) + 1; }
 

@@ -146,11 +146,12 @@ void BlockRunner::apply(const Run& run, const Linear& linear, const LinearWeight
 // Per-head norm, then rope, of all queries or all keys of the pass.
 void BlockRunner::place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const {
   if (!norm.present() && rope_ == nullptr) return;
+  const int64_t length = run.pass.reach();
   for_rows(run.threads, run.rows, [&](int64_t row) {
     for (int64_t head = 0; head < heads; ++head) {
       float* x = view.at(row, head);
       if (norm.present()) norm_row(norm, x, x);
-      if (rope_ != nullptr) rope_->rotate(run.pass.position(row), x);
+      if (rope_ != nullptr) rope_->rotate(run.pass.position(row), length, x);
     }
   });
 }

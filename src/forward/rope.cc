@@ -6,24 +6,30 @@
 
 namespace bitloom {
 
-void RopeTable::reach(int64_t length) {
-  if (length <= length_) return;
-  const int64_t grown = std::max(length, 2 * length_);
-  for (int64_t position = length_; position < grown; ++position) {
-    for (const double inv_freq : rope_->inv_freq) {
-      const double angle = static_cast<double>(position) * inv_freq;
-      cos_.push_back(static_cast<float>(std::cos(angle) * rope_->attention_factor));
-      sin_.push_back(static_cast<float>(std::sin(angle) * rope_->attention_factor));
+void RopeTable::grow(Angles& angles, const std::vector<double>& inv_freq, int64_t length) const {
+  if (length <= angles.length) return;
+  const int64_t grown = std::max(length, 2 * angles.length);
+  for (int64_t position = angles.length; position < grown; ++position) {
+    for (const double frequency : inv_freq) {
+      const double angle = static_cast<double>(position) * frequency;
+      angles.cos.push_back(static_cast<float>(std::cos(angle) * rope_->attention_factor));
+      angles.sin.push_back(static_cast<float>(std::sin(angle) * rope_->attention_factor));
     }
   }
-  length_ = grown;
+  angles.length = grown;
 }
 
-void RopeTable::rotate(int64_t position, float* x) const {
-  assert(position < length_);
+void RopeTable::reach(int64_t length) {
+  grow(usual_, rope_->inv_freq, length);
+  if (is_long(length)) grow(long_, rope_->long_inv_freq, length);
+}
+
+void RopeTable::rotate(int64_t position, int64_t length, float* x) const {
+  const Angles& angles = is_long(length) ? long_ : usual_;
+  assert(position < length && length <= angles.length);
   const int64_t n = static_cast<int64_t>(rope_->inv_freq.size());
-  const float* c = cos_.data() + position * n;
-  const float* s = sin_.data() + position * n;
+  const float* c = angles.cos.data() + position * n;
+  const float* s = angles.sin.data() + position * n;
   for (int64_t i = 0; i < n; ++i) {
     const float a = x[i], b = x[i + n];
     x[i] = a * c[i] - b * s[i];

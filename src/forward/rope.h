@@ -9,25 +9,33 @@
 
 namespace bitloom {
 
-/// cos and sin of a Rope's angles for positions 0 .. length() - 1, computed in fp64 and rounded once.
+/// cos and sin of a Rope's angles, computed in fp64 and rounded once.
 class RopeTable {
  public:
   explicit RopeTable(const Rope& rope) : rope_(&rope) {}
 
   /// Makes the table reach at least `length` positions. It grows by doubling, so that steps do not recompute it.
   void reach(int64_t length);
-  int64_t length() const { return length_; }
+  int64_t length() const { return usual_.length; }
 
-  /// Rotates one head's channels x at `position`, n = inv_freq.size():
+  /// Rotates one head's channels x at `position` of a sequence of `length`, n = inv_freq.size():
   ///   x[i]     <- x[i] cos - x[i + n] sin
   ///   x[i + n] <- x[i + n] cos + x[i] sin,   i < n, angle = position * inv_freq[i]
   /// Channels from 2 n on stay.
-  void rotate(int64_t position, float* x) const;
+  /// The frequencies are those of that length. Steps that pass Rope::max_length leave the keys before as they were
+  /// rotated, as transformers does.
+  void rotate(int64_t position, int64_t length, float* x) const;
 
  private:
+  struct Angles {
+    int64_t length = 0;
+    std::vector<float> cos, sin;  // [length, n]
+  };
+  void grow(Angles& angles, const std::vector<double>& inv_freq, int64_t length) const;
+  bool is_long(int64_t length) const { return rope_->max_length > 0 && length > rope_->max_length; }
+
   const Rope* rope_;
-  int64_t length_ = 0;
-  std::vector<float> cos_, sin_;  // [length, n]
+  Angles usual_, long_;
 };
 
 }  // namespace bitloom

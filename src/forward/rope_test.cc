@@ -27,7 +27,7 @@ TEST(Rope, TurnsPairs) {
   for (const int64_t position : {0, 1, 2, 100, 4999}) {
     const std::vector<float> x = random_head(1);
     std::vector<float> y = x;
-    table.rotate(position, y.data());
+    table.rotate(position, table.length(), y.data());
     for (size_t i = 0; i < 3; ++i) {
       const std::complex<double> pair(x[i], x[i + 3]);
       const auto turned = pair * std::polar(1.25, static_cast<double>(position) * kPartial.inv_freq[i]);
@@ -46,8 +46,8 @@ TEST(Rope, ScoresDependOnDistance) {
   table.reach(64);
   const auto score = [&](int64_t i, int64_t j) {
     std::vector<float> q = random_head(2), k = random_head(3);
-    table.rotate(i, q.data());
-    table.rotate(j, k.data());
+    table.rotate(i, table.length(), q.data());
+    table.rotate(j, table.length(), k.data());
     double sum = 0;
     for (size_t c = 0; c < 8; ++c) sum += static_cast<double>(q[c]) * k[c];
     return sum;
@@ -57,6 +57,25 @@ TEST(Rope, ScoresDependOnDistance) {
   EXPECT_GT(std::abs(score(20, 13) - score(20, 14)), 1e-3);
 }
 
+// Up to max_length the usual frequencies, beyond it the others, at every position.
+TEST(Rope, LongSequencesHaveTheirOwnFrequencies) {
+  Rope both = kPartial, longer = kPartial;
+  both.max_length = 16;
+  both.long_inv_freq = longer.inv_freq = {0.5, 0.1, 0.002};
+  RopeTable table(both), usual(kPartial), other(longer);
+  const auto rotated = [](RopeTable& t, int64_t position, int64_t length) {
+    std::vector<float> x = random_head(5);
+    t.reach(length);
+    t.rotate(position, length, x.data());
+    return x;
+  };
+  for (const int64_t position : {1, 9, 15}) {
+    EXPECT_EQ(rotated(table, position, 17), rotated(other, position, 17));
+    EXPECT_EQ(rotated(table, position, 16), rotated(usual, position, 16));
+    EXPECT_NE(rotated(table, position, 16), rotated(table, position, 17));
+  }
+}
+
 TEST(Rope, GrowingKeepsTheTable) {
   RopeTable grown(kPartial), whole(kPartial);
   for (int64_t length = 1; length <= 300; length += 7) grown.reach(length);
@@ -64,8 +83,8 @@ TEST(Rope, GrowingKeepsTheTable) {
   EXPECT_GE(grown.length(), 295);
   for (const int64_t position : {0, 7, 8, 131, 290}) {
     std::vector<float> a = random_head(4), b = a;
-    grown.rotate(position, a.data());
-    whole.rotate(position, b.data());
+    grown.rotate(position, 295, a.data());
+    whole.rotate(position, 300, b.data());
     EXPECT_EQ(a, b);
   }
 }

@@ -57,11 +57,6 @@ int64_t bytes_in(const std::string& directory) {
   return total;
 }
 
-std::string without_slashes(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
-}
-
 void discard(const std::string& path, const char* what) {
   std::error_code error;
   fs::remove_all(path, error);
@@ -99,13 +94,19 @@ std::string put_in_place(const std::string& fresh, const std::string& path) {
 
 }  // namespace
 
+std::string plain_output_path(const std::string& path) {
+  fs::path plain = fs::path(path).lexically_normal();
+  if (!plain.has_filename() && plain.has_relative_path()) plain = plain.parent_path();
+  return plain.string();
+}
+
 void check_output(const std::string& path, bool force) {
   check_replaceable(path);
   if (!force && is_taken(path)) misuse("output '{}' exists; --force replaces it", path);
 }
 
 void check_spares(const std::string& path, std::span<const std::string> inputs) {
-  const std::string out = without_slashes(path);
+  const std::string out = plain_output_path(path);
   for (const std::string& input : inputs) {
     if (lies_in(input, out) || lies_in(input, staging_for(out)))
       misuse("output '{}' would remove '{}', which this run uses; name another directory", path, input);
@@ -126,8 +127,8 @@ struct OutputDirectory::Lock {
   FileLock file;
 };
 
-OutputDirectory::OutputDirectory(std::string path, bool force, int64_t needs)
-    : path_(without_slashes(std::move(path))), staging_(staging_for(path_)), force_(force) {
+OutputDirectory::OutputDirectory(const std::string& path, bool force, int64_t needs)
+    : path_(plain_output_path(path)), staging_(staging_for(path_)), force_(force) {
   check_output(path_, force);
   const int64_t free_bytes = free_disk_bytes(path_);
   if (free_bytes < needs - bytes_in(staging_)) {

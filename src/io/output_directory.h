@@ -16,7 +16,7 @@ class OutputDirectory {
   /// directory, when another run holds the lock, or when PATH.partial stands there without a lock, so is not ours;
   /// Error(kFailed) naming path and reason when it cannot be made, or when the file system has less than `needs` bytes
   /// free (both figures in the message). PATH itself is untouched until commit().
-  OutputDirectory(std::string path, bool force, int64_t needs);
+  OutputDirectory(const std::string& path, bool force, int64_t needs);
   /// Removes the temporary directory unless committed.
   ~OutputDirectory();
   OutputDirectory(const OutputDirectory&) = delete;
@@ -38,6 +38,9 @@ class OutputDirectory {
   bool force_ = false;
   bool committed_ = false;
 };
+
+/// "out" of "out/", "./out/." and "a/../out": what other names are made of.
+std::string plain_output_path(const std::string& path);
 
 /// What the constructor refuses to do, for those who have long work before it: Error(kUsage) when PATH exists and
 /// `force` is false, or when it is, or holds, the working directory.

@@ -78,6 +78,17 @@ TEST(OutputDirectory, IsMadeByOneRunAtATime) {
   EXPECT_EQ(read_text(dir.file("out/a")), "x");
 }
 
+TEST(OutputDirectory, KnowsOtherSpellingsOfItsPath) {
+  for (const char* path : {"a/out", "a/out/", "a/out//", "a/out/.", "./a/out", "a/b/../out"})
+    EXPECT_EQ(plain_output_path(path), "a/out") << path;
+  EXPECT_EQ(plain_output_path("/out/"), "/out");
+  EXPECT_EQ(plain_output_path("/"), "/");
+  const TempDir dir;
+  OutputDirectory output(dir.file("out/."), false, 0);
+  output.commit();
+  EXPECT_TRUE(fs::is_directory(dir.file("out")));
+}
+
 TEST(OutputDirectory, SparesWhatIsRead) {
   const TempDir dir;
   fs::create_directories(dir.file("models/demo"));
@@ -89,17 +100,19 @@ TEST(OutputDirectory, SparesWhatIsRead) {
   EXPECT_EQ(message_of(ErrorKind::kUsage, [&] { spares("models", "models/demo"); }),
             "output '" + dir.file("models") + "' would remove '" + dir.file("models/demo") +
                 "', which this run uses; name another directory");
-  for (const auto& [out, input] :
-       std::vector<std::pair<const char*, const char*>>{{"models/demo/", "models/demo"},
-                                                        {"models/demo", "models/demo/a.gguf"},
-                                                        {"models/../models", "link.gguf"},
-                                                        {"q", "q.partial"},
-                                                        {"q/", "q.partial/model"}}) {
-    EXPECT_THAT(message_of(ErrorKind::kUsage, [&] { spares(out, input); }), HasSubstr("which this run uses")) << out;
+  using Pairs = std::vector<std::pair<const char*, const char*>>;
+  for (const auto& pair : Pairs{{"models/demo/", "models/demo"},
+                                {"models/demo", "models/demo/a.gguf"},
+                                {"models/../models", "link.gguf"},
+                                {"q", "q.partial"},
+                                {"q/", "q.partial/model"}}) {
+    EXPECT_THAT(message_of(ErrorKind::kUsage, [&] { spares(pair.first, pair.second); }),
+                HasSubstr("which this run uses"))
+        << pair.first;
   }
-  for (const auto& [out, input] : std::vector<std::pair<const char*, const char*>>{
-           {"models/new", "models/demo"}, {"models/demo/new", "models/demo"}, {"models/dem", "models/demo"}}) {
-    EXPECT_NO_THROW(spares(out, input)) << out;
+  for (const auto& pair :
+       Pairs{{"models/new", "models/demo"}, {"models/demo/new", "models/demo"}, {"models/dem", "models/demo"}}) {
+    EXPECT_NO_THROW(spares(pair.first, pair.second)) << pair.first;
   }
 }
 

@@ -214,6 +214,19 @@ TEST(Architecture, RefusesGptNeoPatternsThatDoNotFit) {
   EXPECT_THAT(refused(config), HasSubstr("expected [[["));
   config["attention_types"] = Json::parse(R"([[["global"], 999999999999]])");
   EXPECT_THAT(refused(config), HasSubstr("expected [[["));
+  config["attention_layers"] = {"global", "local"};
+  EXPECT_THAT(refused(config), HasSubstr("'attention_layers' is [\"global\",\"local\"], which gives 2 layers"));
+}
+
+// As in transformers: the list decides, whatever its short form says.
+TEST(Architecture, GptNeoTakesTheListOfLayers) {
+  Json config = {
+      {"model_type", "gpt_neo"}, {"vocab_size", 40}, {"hidden_size", 32}, {"num_layers", 2}, {"num_heads", 4}};
+  config["attention_types"] = Json::parse(R"([[["global", "local"], 1]])");
+  config["attention_layers"] = {"local", "global"};
+  const Graph graph = build(config);
+  EXPECT_GT(graph.blocks[0].attention.window, 0);
+  EXPECT_EQ(graph.blocks[1].attention.window, 0);
 }
 
 TEST(Architecture, OptNormsNeedWeights) {

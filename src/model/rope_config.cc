@@ -65,7 +65,9 @@ Rope rope_from_settings(const ConfigReader& settings, const RopeRules& rules) {
   base.original_positions = settings.count(kOriginal, rules.max_positions);
   Rope rope = type.build(base, settings);
   bool finite = std::isfinite(rope.attention_factor);
-  for (const double frequency : rope.inv_freq) finite = finite && std::isfinite(frequency);
+  for (const auto* frequencies : {&rope.inv_freq, &rope.long_inv_freq}) {
+    for (const double frequency : *frequencies) finite = finite && std::isfinite(frequency);
+  }
   if (!finite) refuse("{}: the rotary settings give frequencies that are not finite", settings.origin());
   return rope;
 }
@@ -86,8 +88,8 @@ Rope rope_from_config(const ConfigReader& config, const RopeRules& rules) {
   inherit(settings, config, rules.partial_key, "partial_rotary_factor");
   if (rules.default_original > 0) {
     settings[kOriginal] = config.count(kOriginal, rules.default_original);
-  } else {
-    inherit(settings, config, kOriginal, kOriginal);
+  } else if (config.has(kOriginal)) {  // wins over the settings' own, as in transformers
+    settings[kOriginal] = config.number(kOriginal);
   }
   return rope_from_settings(ConfigReader(settings, config.origin(), name + "."), rules);
 }

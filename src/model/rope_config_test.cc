@@ -41,12 +41,19 @@ TEST(RopeConfig, AgreesWithTransformers) {
   }
 }
 
-TEST(RopeConfig, LongropeHoldsUpToTheOriginalLength) {
+TEST(RopeConfig, LongropeHasOtherFrequenciesBeyondTheOriginalLength) {
   const Json cases = read_json(testing::golden("model/rope.json"));
   for (const Json& item : cases) {
     const std::string name = item["name"];
     const bool longrope = name == "phi3 su" || name == "phi3 longrope, partial" || name == "llama longrope";
-    EXPECT_EQ(build(item["config"]).ropes[0].max_length, longrope ? 4096 : 0) << name;
+    const Rope rope = build(item["config"]).ropes[0];
+    EXPECT_EQ(rope.max_length, longrope ? 4096 : 0) << name;
+    const auto expected = item.value("long_inv_freq", Json::array()).get<std::vector<double>>();
+    EXPECT_EQ(expected.empty(), !longrope) << name;
+    ASSERT_EQ(rope.long_inv_freq.size(), expected.size()) << name;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_LE(std::abs(rope.long_inv_freq[i] - expected[i]), kTolerance * expected[i]) << name << ", pair " << i;
+    }
   }
 }
 

@@ -126,21 +126,25 @@ std::vector<double> longrope_factors(const RopeBase& base, const ConfigReader& s
   return factors;
 }
 
-/// LongRoPE: 1 / (e_i p_i), with the factors e of sequences no longer than the original context. Longer ones have
-/// another list, so the rope holds up to that length unless the lists are equal.
+/// LongRoPE: 1 / (e_i p_i), with one list of factors e for sequences no longer than the original context, and another
+/// for longer ones.
 Rope build_longrope(const RopeBase& base, const ConfigReader& settings) {
   const std::vector<double> shorter = longrope_factors(base, settings, "short_factor");
   const std::vector<double> longer = longrope_factors(base, settings, "long_factor");
-  std::vector<float> frequencies = powers(base);
-  for (size_t i = 0; i < frequencies.size(); ++i) {
-    frequencies[i] = 1.0f / (static_cast<float>(shorter[i]) * frequencies[i]);
-  }
-  Rope rope = finish(frequencies);
+  const auto frequencies = [&](const std::vector<double>& factors) {
+    std::vector<float> result = powers(base);
+    for (size_t i = 0; i < result.size(); ++i) result[i] = 1.0f / (static_cast<float>(factors[i]) * result[i]);
+    return result;
+  };
+  Rope rope = finish(frequencies(shorter));
   const auto original = static_cast<double>(base.original_positions);
   const double factor = settings.positive("factor", static_cast<double>(base.max_positions) / original);
   const double usual = factor <= 1.0 ? 1.0 : std::sqrt(1.0 + std::log(factor) / std::log(original));
   rope.attention_factor = settings.number("attention_factor", usual);
-  if (shorter != longer) rope.max_length = base.original_positions;
+  if (shorter != longer) {
+    rope.max_length = base.original_positions;
+    rope.long_inv_freq = finish(frequencies(longer)).inv_freq;
+  }
   return rope;
 }
 

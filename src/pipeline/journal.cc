@@ -155,11 +155,7 @@ Json describe(const BlockOutcome& outcome) {
   return {{"sites", std::move(sites)}, {"rewritten", std::move(rewritten)}, {"remarks", outcome.remarks}};
 }
 
-std::string Journal::directory_for(const std::string& out) {
-  std::string path = out;
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path + ".journal";
-}
+std::string Journal::directory_for(const std::string& out) { return plain_output_path(out) + ".journal"; }
 
 Journal::Journal(const std::string& out, const Json& identity, bool restart) : directory_(directory_for(out)) {
   if (fs::exists(directory_) && !fs::is_directory(directory_)) {

@@ -9,6 +9,7 @@ import json
 import pathlib
 
 from transformers import AutoConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXRotaryEmbedding
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
@@ -48,6 +49,10 @@ CASES = {
                                                            original_max_position_embeddings=4096)),
     "llama yarn, original from max_position_embeddings": dict(model_type="llama", max_position_embeddings=4096,
                                                               rope_scaling=dict(rope_type="yarn", factor=2.0)),
+    "llama yarn, original at both levels": dict(model_type="llama", max_position_embeddings=8192,
+                                                original_max_position_embeddings=2048,
+                                                rope_scaling=dict(rope_type="yarn", factor=2.0,
+                                                                  original_max_position_embeddings=4096)),
     "llama longrope": dict(model_type="llama", max_position_embeddings=8192,
                            rope_scaling=dict(rope_type="longrope", factor=2.0, short_factor=factors(1.0, 32),
                                              long_factor=factors(2.0, 32), original_max_position_embeddings=4096)),
@@ -88,6 +93,17 @@ def ropes(keys):
     return [(module.inv_freq, module.attention_scaling)]
 
 
+def long_frequencies(keys):
+    """Of a sequence longer than the original context; None where the rope has no others."""
+    keys = copy.deepcopy(keys)
+    config = AutoConfig.for_model(keys.pop("model_type"), **keys)
+    parameters = config.rope_parameters
+    if parameters.get("rope_type") != "longrope":
+        return None
+    original = parameters["original_max_position_embeddings"]
+    return [float(f) for f in ROPE_INIT_FUNCTIONS["longrope"](config, "cpu", seq_len=original + 1)[0]]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("tests/golden/model"))
@@ -96,9 +112,12 @@ def main():
     cases = []
     for name, keys in CASES.items():
         config = BASE | keys
-        cases.append(dict(name=name, config=config, ropes=[
+        case = dict(name=name, config=config, ropes=[
             dict(inv_freq=[float(f) for f in inv_freq], attention_factor=float(factor))
-            for inv_freq, factor in ropes(config)]))
+            for inv_freq, factor in ropes(config)])
+        if (frequencies := long_frequencies(config)) is not None:
+            case["long_inv_freq"] = frequencies
+        cases.append(case)
     (out / "rope.json").write_text(json.dumps(cases, indent=1) + "\n")
 
 

@@ -24,14 +24,14 @@ std::vector<std::string> expand_types(const ConfigReader& config, const Json& ty
   return out;
 }
 
-/// Per layer, whether it is local. attention_types decides, as in transformers; attention_layers is its expansion.
+/// Per layer, whether it is local. attention_layers decides, as in transformers; attention_types expands to it.
 std::vector<bool> local_layers(const ConfigReader& config, const Json& document, int64_t layers) {
-  const bool given = config.has("attention_types");
-  const std::string key = given || !config.has("attention_layers") ? "attention_types" : "attention_layers";
-  std::vector<std::string> types = config.has(key) && !given ? config.texts(key) : std::vector<std::string>{};
-  if (given && !document["attention_types"].is_array()) config.refuse_value(key, kTypesExpected);
+  const bool listed = config.has("attention_layers"), given = config.has("attention_types");
+  const std::string key = listed ? "attention_layers" : "attention_types";
+  std::vector<std::string> types = listed ? config.texts(key) : std::vector<std::string>{};
+  if (!listed && given && !document[key].is_array()) config.refuse_value(key, kTypesExpected);
   const Json fallback = Json::parse(R"([[["global", "local"], 12]])");
-  if (types.empty()) types = expand_types(config, given ? document["attention_types"] : fallback, layers);
+  if (!listed) types = expand_types(config, given ? document[key] : fallback, layers);
   if (static_cast<int64_t>(types.size()) != layers) {
     config.refuse_value(key, fmt::format("which gives {} layers where num_layers = {}", types.size(), layers));
   }
