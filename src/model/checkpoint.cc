@@ -20,12 +20,14 @@ bool is_gguf(const std::string& path) {
   return file && std::string_view(magic.data(), magic.size()) == "GGUF";
 }
 
-CheckpointParts load(const std::string& path) {
+CheckpointParts load(const std::string& path) try {
   const std::filesystem::file_status status = std::filesystem::status(path);
   if (!std::filesystem::exists(status)) refuse("{}: no such file or directory", path);
   if (std::filesystem::is_directory(status)) return load_directory(path);
   if (std::filesystem::is_regular_file(status) && is_gguf(path)) return load_gguf(path);
   refuse("{}: neither a model directory nor a GGUF file", path);
+} catch (const std::filesystem::filesystem_error& error) {
+  refuse("{}: cannot open: {}", error.path1().string(), error.code().message());
 }
 
 constexpr std::array kTokenizerFiles = {"tokenizer.json", "tokenizer.model", "tokenizer.bin"};
@@ -88,12 +90,13 @@ const Tokenizer& Checkpoint::tokenizer() const {
     refuse("{}: no tokenizer (expected {})", path_,
            gguf_ ? "the key tokenizer.ggml.model" : "tokenizer.json, tokenizer.model or tokenizer.bin");
   }
-  auto loaded = std::make_shared<const Tokenizer>(gguf_ ? Tokenizer::from_gguf(*gguf_) : Tokenizer::load(path_));
-  if (loaded->vocab_size() > graph_.vocab_size) {
-    refuse("{}: the tokenizer has {} ids, more than the {} rows of the embedding '{}'", path_, loaded->vocab_size(),
+  const Tokenizer loaded = gguf_ ? Tokenizer::from_gguf(*gguf_) : Tokenizer::load(path_);
+  // Added tokens that a model never learned may lie beyond its rows: gemma3's image tokens, a <pad> of fine-tuning.
+  if (loaded.base_vocab_size() > graph_.vocab_size) {
+    refuse("{}: the tokenizer has {} ids, more than the {} rows of the embedding '{}'", path_, loaded.base_vocab_size(),
            graph_.vocab_size, graph_.embedding);
   }
-  tokenizer_ = std::move(loaded);
+  tokenizer_ = std::make_shared<const Tokenizer>(loaded.limited_to(graph_.vocab_size));
   return *tokenizer_;
 }
 

@@ -185,6 +185,17 @@ std::string tokenizer_json(int tokens) {
       .dump();
 }
 
+TEST(Checkpoint, NamesAPathThatCannotBeFollowed) {
+  const TempDir dir;
+  std::filesystem::create_symlink(dir.file("loop"), dir.file("loop"));
+  EXPECT_EQ(refusal([&] { Checkpoint::open(dir.file("loop")); }),
+            dir.file("loop") + ": cannot open: Too many levels of symbolic links");
+  std::filesystem::create_directory(dir.file("model"));
+  std::filesystem::create_symlink("config.json", dir.file("model/config.json"));
+  EXPECT_EQ(refusal([&] { Checkpoint::open(dir.file("model")); }),
+            dir.file("model/config.json") + ": cannot open: Too many levels of symbolic links");
+}
+
 TEST(Checkpoint, TokenizerMustFitTheEmbedding) {
   const TempDir dir;
   TinyCheckpoint(llama_config()).write(dir.path());
@@ -200,6 +211,21 @@ TEST(Checkpoint, TokenizerMustFitTheEmbedding) {
                 "'model.embed_tokens.weight'");
   write_file(dir.file("tokenizer.json"), tokenizer_json(39));
   EXPECT_EQ(bare->tokenizer().vocab_size(), 39);
+}
+
+TEST(Checkpoint, AddedTokensMayLieBeyondTheEmbedding) {
+  const TempDir dir;
+  TinyCheckpoint(llama_config()).write(dir.path());
+  Json document = Json::parse(tokenizer_json(40));
+  document["added_tokens"] = {{{"id", 40}, {"content", "<pad>"}, {"special", true}, {"normalized", false}}};
+  write_file(dir.file("tokenizer.json"), document.dump());
+  const auto checkpoint = Checkpoint::open(dir.path());
+  const Tokenizer& tokenizer = checkpoint->tokenizer();
+  EXPECT_EQ(tokenizer.vocab_size(), 41);
+  const std::string text = tokenizer.id_to_token(3);
+  EXPECT_EQ(tokenizer.encode(text, false).size(), 1u);
+  EXPECT_EQ(refusal([&] { tokenizer.encode(text + "<pad>"); }),
+            dir.file("tokenizer.json") + ": the text holds '<pad>', token 40, but the model embeds 40 tokens");
 }
 
 TEST(Checkpoint, OpensTheSharedModels) {

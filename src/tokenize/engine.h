@@ -23,6 +23,7 @@ struct Tokenizer::Engine {
   /// nullopt when no token has this id.
   virtual std::optional<std::string> id_to_token(int32_t id) const = 0;
   virtual int64_t vocab_size() const = 0;
+  virtual int64_t base_vocab_size() const { return vocab_size(); }
   /// Ids put before the sequence by encode(..., true).
   virtual std::vector<int32_t> prefix() const = 0;
   /// Puts these around every sequence instead of what the file says.

@@ -83,6 +83,7 @@ class JsonEngine : public Tokenizer::Engine {
   }
 
   int64_t vocab_size() const override { return int64_t{largest_id_} + 1; }
+  int64_t base_vocab_size() const override { return int64_t{model_.largest_id()} + 1; }
   std::vector<int32_t> prefix() const override { return post_processor_.prefix(); }
   void set_special(std::vector<int32_t> before, std::vector<int32_t> after) override {
     post_processor_ = PostProcessor(std::move(before), std::move(after));

@@ -26,7 +26,20 @@ Tokenizer Tokenizer::from_json(const Json& document, const std::string& origin) 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special) const {
   const size_t invalid = first_invalid_utf8(text);
   if (invalid != text.size()) refuse("text to tokenize: byte {} is not valid UTF-8", invalid);
-  return engine_->encode(text, add_special);
+  std::vector<int32_t> ids = engine_->encode(text, add_special);
+  if (rows_ >= vocab_size()) return ids;
+  for (const int32_t id : ids) {
+    if (id >= rows_)
+      refuse("{}: the text holds '{}', token {}, but the model embeds {} tokens", engine_->origin, id_to_token(id), id,
+             rows_);
+  }
+  return ids;
+}
+
+Tokenizer Tokenizer::limited_to(int64_t rows) const {
+  Tokenizer limited = *this;
+  limited.rows_ = rows;
+  return limited;
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
@@ -34,6 +47,7 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) c
 }
 
 int64_t Tokenizer::vocab_size() const { return engine_->vocab_size(); }
+int64_t Tokenizer::base_vocab_size() const { return engine_->base_vocab_size(); }
 
 std::optional<int32_t> Tokenizer::token_to_id(std::string_view token) const {
   return engine_->token_to_id(std::string(token));

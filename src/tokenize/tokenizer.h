@@ -6,6 +6,7 @@
 // trust; tokenizer.model goes through the SentencePiece library. Non-goals: training, offsets, truncation and padding.
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,6 +28,9 @@ class Tokenizer {
   /// From a tokenizer.json document; `origin` is for messages.
   static Tokenizer from_json(const Json& document, const std::string& origin);
 
+  /// The same for a model that embeds ids below `rows` alone: encode() refuses a text with another, naming the token.
+  Tokenizer limited_to(int64_t rows) const;
+
   /// Ids of `text` (valid UTF-8, else Error(kRefused) with the offset). `add_special` applies the post-processor
   /// (BOS and the like); special tokens written in the text are recognised either way.
   std::vector<int32_t> encode(std::string_view text, bool add_special = true) const;
@@ -34,6 +38,8 @@ class Tokenizer {
 
   /// Number of ids, added tokens included (largest id + 1).
   int64_t vocab_size() const;
+  /// The same without the added tokens.
+  int64_t base_vocab_size() const;
   std::optional<int32_t> token_to_id(std::string_view token) const;
   /// The token as the vocabulary spells it. Error(kUsage) for an id out of range.
   std::string id_to_token(int32_t id) const;
@@ -71,6 +77,7 @@ class Tokenizer {
  private:
   explicit Tokenizer(std::shared_ptr<const Engine> engine);
   std::shared_ptr<const Engine> engine_;
+  int64_t rows_ = std::numeric_limits<int64_t>::max();
 };
 
 /// A tokenizer.json document equal in effect to a GGUF file's tokenizer.* keys ("llama" and "gpt2" models).
