@@ -113,6 +113,12 @@ TEST(Refusal, TokenizerWithAnUnsupportedPart) {
 
 TEST(Refusal, VocabularyThatDoesNotFitTheModel) {
   const ModelCopy model;
+  model.edit_json("tokenizer.json", [](json& tokenizer) { tokenizer["model"]["vocab"]["unlikely"] = 4096; });
+  expect_error(run_bitloom({"tokenize", model.path(), "-p", "x"}), 3, {model.path(), "4097", "4096"});
+}
+
+TEST(Refusal, TextWithATokenThatTheModelHasNoRowFor) {
+  const ModelCopy model;
   model.edit_json("tokenizer.json", [](json& tokenizer) {
     tokenizer["added_tokens"].push_back({{"id", 4096},
                                          {"content", "<extra>"},
@@ -122,7 +128,9 @@ TEST(Refusal, VocabularyThatDoesNotFitTheModel) {
                                          {"normalized", false},
                                          {"special", true}});
   });
-  expect_error(run_bitloom({"tokenize", model.path(), "-p", "x"}), 3, {model.path(), "4097", "4096"});
+  EXPECT_EQ(run_bitloom({"tokenize", model.path(), "-p", "x"}).code, 0);
+  for (const char* verb : {"tokenize", "run"})
+    expect_error(run_bitloom({verb, model.path(), "-p", "x<extra>"}), 3, {"tokenizer.json", "'<extra>'", "4096"});
 }
 
 TEST(Refusal, VocabularyOfTheConfigDoesNotFitTheEmbedding) {
