@@ -7,7 +7,7 @@
 #include "cli/common_flags.h"
 #include "cli/verb.h"
 #include "format/format_info.h"
-#include "format/quant_spec.h"
+#include "format/storage.h"
 #include "report/numbers.h"
 #include "report/table.h"
 
@@ -38,11 +38,11 @@ Json record_of(const FormatInfo& info) {
 Json schemes_record() {
   Json schemes = Json::array();
   for (const std::string& name : named_schemes()) {
-    const QuantSpec spec = parse_spec(name);
+    const GridStorage storage = parse_grid(name);
     schemes.push_back({{"name", name},
-                       {"format", name_of(spec.format)},
-                       {"group", spec.granularity.group},
-                       {"bits_nominal", nominal_bits(spec, 4096, 4096)}});
+                       {"format", name_of(storage.format)},
+                       {"group", storage.granularity.group},
+                       {"bits_nominal", nominal_bits(storage, 4096, 4096)}});
   }
   return schemes;
 }
@@ -60,9 +60,9 @@ std::string formats_table(const std::vector<FormatInfo>& formats, bool bold) {
 std::string schemes_table(bool bold) {
   Table table({{"scheme", Align::kLeft}, {"format", Align::kLeft}, {"group"}, {"bits nominal"}});
   for (const std::string& name : named_schemes()) {
-    const QuantSpec spec = parse_spec(name);
-    table.add({name, name_of(spec.format), fmt::format("{}", spec.granularity.group),
-               format_bits(nominal_bits(spec, 4096, 4096))});
+    const GridStorage storage = parse_grid(name);
+    table.add({name, name_of(storage.format), fmt::format("{}", storage.granularity.group),
+               format_bits(nominal_bits(storage, 4096, 4096))});
   }
   return table.to_text(bold);
 }

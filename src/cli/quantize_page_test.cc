@@ -14,7 +14,7 @@ QuantizeResult result_with_data() {
   for (int block = 0; block < 2; ++block) {
     SiteRecord site;
     site.name = "layers." + std::to_string(block) + ".up.weight";
-    site.spec = "int4-g32";
+    site.storage = "int4-g32";
     site.rounding = "gptq";
     site.rows = 4, site.cols = 32;
     site.bits_nominal = site.bits_true = 4.5;

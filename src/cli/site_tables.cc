@@ -96,7 +96,7 @@ Table scheme_table(const std::vector<SiteRecord>& sites) {
   if (data) columns.push_back({"output error"});
   columns.insert(columns.end(), {{"saturated"}, {"zero groups"}});
   Table table(columns);
-  const auto name_of = [](const SiteRecord& site) { return site.spec + "\t" + site.rounding; };
+  const auto name_of = [](const SiteRecord& site) { return site.storage + site.search + "\t" + site.rounding; };
   for (const Sum& sum : group_by(sites, name_of)) {
     const size_t tab = sum.name.find('\t');
     const std::string rounding = sum.name.substr(tab + 1);
@@ -146,7 +146,7 @@ Table site_table(const std::vector<SiteRecord>& sites) {
                {"saturated"},
                {"dead channels"}});
   for (const SiteRecord& site : sites) {
-    table.add({site.name, site.spec, site.taken_over ? "taken over" : site.rounding,
+    table.add({site.name, site.storage + site.search, site.taken_over ? "taken over" : site.rounding,
                figure_if(!site.taken_over, site.weight_error), figure_if(!site.taken_over, site.max_abs_error),
                figure_if(site.output_error.has_value(), site.output_error.value_or(0)),
                figure_if(site.damping.has_value(), site.damping.value_or(0)),

@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include "format/quantized_tensor.h"
+#include "format/stored_matrix.h"
 #include "pipeline/plan.h"
 
 namespace bitloom {
@@ -13,12 +13,6 @@ namespace {
 // Beside the named schemes: what people ask for most.
 constexpr const char* kCommon[] = {"int8-row", "int6-g64", "int5-g64", "int4-row", "int4-g128",
                                    "int4-g32", "nf4-g64",  "int3-g64", "int2-g64", "int2-g32"};
-
-int64_t part_bytes(const TensorPart& part) {
-  int64_t count = 1;
-  for (const int64_t size : part.shape) count *= size;
-  return bytes_of(part.dtype, count);
-}
 
 // Weight matrices of the blocks, each once, with their true shape.
 std::map<std::string, const Linear*> block_matrices(const Graph& graph) {
@@ -29,14 +23,14 @@ std::map<std::string, const Linear*> block_matrices(const Graph& graph) {
 
 SizeEstimate estimate(const std::string& scheme, const std::map<std::string, const Linear*>& matrices,
                       int64_t rest_bytes) {
-  const QuantSpec spec = parse_spec(scheme);
+  const Storage storage = parse_storage(scheme);
   int64_t bytes = 0;
   double weights = 0, nominal = 0;
   for (const auto& [name, linear] : matrices) {
-    for (const TensorPart& part : QuantizedTensor::layout(spec, linear->out, linear->in)) bytes += part_bytes(part);
+    for (const TensorPart& part : greatest_parts(storage, linear->out, linear->in)) bytes += bytes_of(part);
     const double count = static_cast<double>(linear->out) * static_cast<double>(linear->in);
     weights += count;
-    nominal += count * nominal_bits(spec, linear->out, linear->in);
+    nominal += count * nominal_bits(storage, linear->out, linear->in);
   }
   if (weights == 0) return {scheme, 0, 0, rest_bytes};
   return {scheme, nominal / weights, 8.0 * static_cast<double>(bytes) / weights, rest_bytes + bytes};

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <random>
 
-#include "format/quantized_tensor.h"
+#include "format/stored_matrix.h"
 #include "packing/bitstream.h"
 
 namespace bitloom {
@@ -57,8 +57,8 @@ BENCHMARK_CAPTURE(encode, e2m1_away, "e2m1", Ties::kAway);
 BENCHMARK_CAPTURE(encode, int8_away, "int8", Ties::kAway);
 
 void decode(benchmark::State& state, const std::string& text) {
-  const QuantSpec spec = parse_spec(text);
-  std::vector<TensorPart> parts = QuantizedTensor::layout(spec, kRows, kCols);
+  const Storage storage = parse_storage(text);
+  std::vector<TensorPart> parts = greatest_parts(storage, kRows, kCols);
   std::vector<std::vector<std::byte>> bytes;
   for (TensorPart& part : parts) {
     int64_t count = 1;
@@ -66,7 +66,7 @@ void decode(benchmark::State& state, const std::string& text) {
     bytes.emplace_back(static_cast<size_t>(bytes_of(part.dtype, count)), std::byte{0x31});
     part.bytes = bytes.back();
   }
-  const auto tensor = QuantizedTensor::from_parts("w", spec, kRows, kCols, parts, nullptr);
+  const auto tensor = StoredMatrix::from_parts("w", storage, kRows, kCols, parts, nullptr);
   std::vector<float> out(kRows * kCols);
   for (auto _ : state) {
     tensor->decode_rows(0, kRows, out.data());

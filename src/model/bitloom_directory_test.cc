@@ -1,7 +1,7 @@
 // Directories whose matrices are stored in quantized parts.
 
 #include "base/test_data.h"
-#include "format/quantized_tensor.h"
+#include "format/stored_matrix.h"
 #include "model/checkpoint.h"
 #include "model/test_checkpoint.h"
 
@@ -22,9 +22,9 @@ const std::string kDown = "model.layers.0.mlp.down_proj.weight";  // [32, 48]
 /// Returns what the parts decode to.
 std::vector<float> quantize(TinyCheckpoint& tiny, const std::string& name, const std::string& spec_text, int64_t rows,
                             int64_t cols) {
-  const QuantSpec spec = parse_spec(spec_text);
+  const Storage spec = parse_storage(spec_text);
   auto held = std::make_shared<std::vector<std::string>>();
-  std::vector<TensorPart> parts = QuantizedTensor::layout(spec, rows, cols);
+  std::vector<TensorPart> parts = greatest_parts(spec, rows, cols);
   for (TensorPart& part : parts) {
     int64_t count = 1;
     for (const int64_t extent : part.shape) count *= extent;
@@ -37,9 +37,9 @@ std::vector<float> quantize(TinyCheckpoint& tiny, const std::string& name, const
   tiny.erase(name);
   Json& section = tiny.config()["quantization_config"];
   section["quant_method"] = "bitloom";
-  section["version"] = 1;
-  section["tensors"][name] = {{"spec", spec_text}, {"shape", {rows, cols}}};
-  return QuantizedTensor::from_parts(name, spec, rows, cols, parts, held)->decode_all();
+  section["version"] = 2;
+  section["tensors"][name] = {{"storage", spec_text}, {"shape", {rows, cols}}};
+  return StoredMatrix::from_parts(name, spec, rows, cols, parts, held)->decode_all();
 }
 
 std::string refused(const TinyCheckpoint& tiny) {
@@ -60,7 +60,7 @@ TEST(BitloomDirectory, DecodesItsParts) {
     EXPECT_EQ(checkpoint->kind(), CheckpointKind::kBitloom);
     EXPECT_THAT(checkpoint->matrix(checkpoint->graph().blocks[0].mlp.down)->decode_all(), ElementsAreArray(down));
     EXPECT_THAT(checkpoint->tensor("model.embed_tokens.weight").rows->decode_all(), ElementsAreArray(embedding));
-    EXPECT_EQ(checkpoint->tensor(kDown).rows->storage(), to_string(parse_spec(spec)));
+    EXPECT_EQ(checkpoint->tensor(kDown).rows->storage(), to_string(parse_storage(spec)));
     EXPECT_TRUE(checkpoint->unused_tensors().empty());
   }
 }
@@ -91,10 +91,10 @@ TEST(BitloomDirectory, RefusesWhatDoesNotFit) {
                 t.set(kDown + ".codes", {32, 16}, DType::kU8);
               }),
               HasSubstr(kDown + ".codes: shape is [32, 16], int4-g16 needs [32, 24]"));
-  EXPECT_THAT(broken([&](TinyCheckpoint& t) { section(t)["version"] = 2; }),
-              HasSubstr("'quantization_config.version' is 2, supported: 1"));
-  EXPECT_THAT(broken([&](TinyCheckpoint& t) { section(t)["tensors"][kDown]["spec"] = "intt4"; }),
-              HasSubstr(key + ".spec' is \"intt4\", "));
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) { section(t)["version"] = 3; }),
+              HasSubstr("'quantization_config.version' is 3, supported: 2"));
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) { section(t)["tensors"][kDown]["storage"] = "intt4"; }),
+              HasSubstr(key + ".storage' is \"intt4\", "));
   EXPECT_THAT(broken([&](TinyCheckpoint& t) {
                 section(t)["tensors"][kDown]["shape"] = {48, 32};
               }),
@@ -106,12 +106,12 @@ TEST(BitloomDirectory, RefusesWhatDoesNotFit) {
   EXPECT_THAT(broken([&](TinyCheckpoint& t) { section(t)["tensors"][kDown].erase("shape"); }),
               HasSubstr(key + ".shape' is absent, expected [out, in]"));
   EXPECT_THAT(broken([&](TinyCheckpoint& t) {
-                section(t)["tensors"]["model.layers.9.q.weight"] = {{"spec", "int4-g16"}, {"shape", {32, 48}}};
+                section(t)["tensors"]["model.layers.9.q.weight"] = {{"storage", "int4-g16"}, {"shape", {32, 48}}};
               }),
               EndsWith("config.json: quantization_config.tensors has 'model.layers.9.q.weight', which is no matrix of "
                        "this model"));
   EXPECT_THAT(broken([&](TinyCheckpoint& t) {
-                section(t)["tensors"]["model.norm.weight"] = {{"spec", "int4-g16"}, {"shape", {1, 32}}};
+                section(t)["tensors"]["model.norm.weight"] = {{"storage", "int4-g16"}, {"shape", {1, 32}}};
               }),
               HasSubstr("'model.norm.weight' has shape [1, 32], expected [32]"));
 }

@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "format/quantized_tensor.h"
+#include "format/stored_matrix.h"
 #include "io/safetensors.h"
 #include "model/architecture.h"
 #include "model/checkpoint_loader.h"
@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 /// A matrix of quantization_config.tensors.
 struct QuantizedEntry {
-  QuantSpec spec;
+  Storage storage;
   std::vector<int64_t> shape;  // [out, in]
 };
 
@@ -69,18 +69,18 @@ std::vector<TensorView> DirectoryTensors::open_views(const std::string& path) {
   return open_safetensors_directory(path);
 }
 
-QuantSpec read_spec(const ConfigReader& entry) {
+Storage read_storage(const ConfigReader& entry) {
   try {
-    return parse_spec(entry.text("spec"));
+    return parse_storage(entry.text("storage"));
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kUsage) throw;
-    entry.refuse_value("spec", error.what());
+    entry.refuse_value("storage", error.what());
   }
 }
 
 QuantizedEntry read_entry(const ConfigReader& entry) {
   QuantizedEntry out;
-  out.spec = read_spec(entry);
+  out.storage = read_storage(entry);
   for (const double extent : entry.numbers("shape")) {
     const bool whole = extent >= 1 && extent <= static_cast<double>(ConfigReader::kMaxCount) &&
                        extent == static_cast<double>(static_cast<int64_t>(extent));
@@ -97,7 +97,7 @@ void DirectoryTensors::read_quantized(const Json& config, const std::string& ori
   const ConfigReader reader(section, origin, "quantization_config.");
   if (reader.text("quant_method", "none") != "bitloom") return;
   is_bitloom_ = true;
-  if (reader.count("version") != 1) reader.refuse_value("version", "supported: 1");
+  if (reader.count("version") != 2) reader.refuse_value("version", "supported: 2");
   const Json tensors = reader.object("tensors");
   for (const auto& [name, value] : tensors.items()) {
     quantized_[name] = read_entry(ConfigReader(value, origin, "quantization_config.tensors." + name + "."));
@@ -135,7 +135,7 @@ StoredTensor DirectoryTensors::take_quantized(const QuantizedEntry& entry, const
   std::vector<TensorPart> parts;
   std::vector<std::shared_ptr<const void>> owners;
   std::vector<MappedPiece> pieces;
-  for (const TensorPart& announced : QuantizedTensor::layout(entry.spec, rows, cols)) {
+  for (const TensorPart& announced : greatest_parts(entry.storage, rows, cols)) {
     const TensorView* view = find(expected.name + announced.suffix);
     if (view == nullptr) refuse_missing(path_, expected.name + announced.suffix, announced.shape);
     parts.push_back({announced.suffix, view->dtype, view->shape, view->bytes});
@@ -145,7 +145,7 @@ StoredTensor DirectoryTensors::take_quantized(const QuantizedEntry& entry, const
   }
   taken_.insert(expected.name);
   auto owner = std::make_shared<const std::vector<std::shared_ptr<const void>>>(std::move(owners));
-  return {shape, QuantizedTensor::from_parts(path_ + ": " + expected.name, entry.spec, rows, cols, parts, owner),
+  return {shape, StoredMatrix::from_parts(path_ + ": " + expected.name, entry.storage, rows, cols, parts, owner),
           nullptr, std::move(pieces)};
 }
 

@@ -7,14 +7,14 @@
 #include <vector>
 
 #include "base/row_source.h"
-#include "format/quantized_tensor.h"
+#include "format/stored_matrix.h"
 #include "model/graph.h"
 #include "pipeline/quantize_model.h"
 
 namespace bitloom {
 
 struct BlockOutcome {
-  std::map<std::string, std::shared_ptr<const QuantizedTensor>> quantized;  // by tensor name
+  std::map<std::string, std::shared_ptr<const StoredMatrix>> quantized;  // by tensor name
   // Tensors that a rewrite changed and that stay unquantized: norms, biases, W [out, in] of linears.
   std::map<std::string, std::vector<float>> rewritten;
   std::vector<SiteRecord> sites;     // of `quantized`, in the order of execution

@@ -24,7 +24,7 @@ TensorEdits searched(const Checkpoint& model, int block, const ScaleSearchTransf
   const RoundedWeights rounded = [&](const RowSource& w, const Linear& linear) {
     const auto step = steps.find(linear.weight);
     if (step == steps.end()) return w.decode_all();
-    return quantize_nearest(linear.weight, w, *step->second.quantize, threads)->decode_all();
+    return quantize_nearest(linear.weight, w, grid_target(*step->second.quantize, linear.weight), threads)->decode_all();
   };
   return search_block_scales(model, block, moments, transform, rounded, targeted, threads).edits;
 }

@@ -133,7 +133,7 @@ class ReferenceWalk {
   }
 
   RowSourcePtr rounded(const RowSource& w, const RecipeStep& step, const InputStatistics& statistics) const {
-    const QuantSpec& spec = *step.quantize;
+    const GridTarget spec = grid_target(*step.quantize, "w");
     // In order "none" f - x is zero: nothing is left to compensate.
     const CrossMoment* cross = statistics.cross ? &*statistics.cross : nullptr;
     if (const auto* learned = std::get_if<LearnedRounding>(&step.rounding)) {
@@ -141,7 +141,7 @@ class ReferenceWalk {
     }
     const auto* feedback = std::get_if<FeedbackRounding>(&step.rounding);
     if (feedback == nullptr) return quantize_nearest("", w, spec, threads_);
-    const int64_t group = scale_shape(spec, w.rows(), w.cols()).group_cols;
+    const int64_t group = scale_shape(spec.storage, w.rows(), w.cols()).group_cols;
     const FeedbackFactor factor = make_feedback_factor(statistics.moment, cross, *feedback, group, threads_);
     return quantize_with_feedback("", w, spec, factor, feedback->static_groups, threads_);
   }
@@ -172,7 +172,7 @@ void expect_reference(const CalibratedRun& run) {
     for (const Site& site : linear_sites(found->graph())) {
       if (site.linear->weight == tensor.name) out = found->matrix(*site.linear);
     }
-    if (std::dynamic_pointer_cast<const QuantizedTensor>(rows)) {
+    if (std::dynamic_pointer_cast<const StoredMatrix>(rows)) {
       EXPECT_EQ(out->storage(), rows->storage()) << run.model << ", " << run.recipe << ": " << tensor.name;
     }
     EXPECT_EQ(out->decode_all(), rows->decode_all()) << run.model << ", " << run.recipe << ": " << tensor.name;

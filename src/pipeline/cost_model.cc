@@ -118,7 +118,7 @@ class Predictor {
   double round_seconds(const Site& site, const RecipeStep& step) const {
     const auto n = static_cast<double>(site.linear->out), d = static_cast<double>(site.linear->in);
     // Clip search tries 80 scales.
-    const double nearest = n * d / rates_.rounding * (step.quantize->range.kind == RangeRule::Kind::kMse ? 80.0 : 1.0);
+    const double nearest = n * d / rates_.rounding * (step.quantize->search.range.kind == RangeRule::Kind::kMse ? 80.0 : 1.0);
     if (std::holds_alternative<FeedbackRounding>(step.rounding))
       return nearest + n * d * d / rates_.feedback / task_.options->ranks->size();
     if (const auto* learned = std::get_if<LearnedRounding>(&step.rounding)) {
@@ -274,7 +274,7 @@ class Predictor {
 
   static int64_t bytes_of_quantized(const RecipeStep& step, const Linear& linear) {
     int64_t total = 0;
-    for (const TensorPart& part : QuantizedTensor::layout(*step.quantize, linear.out, linear.in)) {
+    for (const TensorPart& part : greatest_parts(step.storage(), linear.out, linear.in)) {
       total += bytes_of(part.dtype, std::accumulate(part.shape.begin(), part.shape.end(), int64_t{1},
                                                     [](int64_t a, int64_t n) { return a * n; }));
     }
@@ -342,10 +342,10 @@ MachineRates measure_rates(ThreadPool& threads, int64_t width) {
   FeedbackFactor factor;
   rates.factor = 4.0 / 3.0 * cube /
                  seconds_of([&] { factor = make_feedback_factor(moment, nullptr, FeedbackRounding{}, 0, threads); });
-  const QuantSpec spec = parse_spec("int4-g128");
-  const double nearest = seconds_of([&] { quantize_nearest("", *w, spec, threads); });
+  const GridTarget target = parse_grid_target("int4-g128");
+  const double nearest = seconds_of([&] { quantize_nearest("", *w, target, threads); });
   rates.rounding = static_cast<double>(square) / nearest;
-  const double feedback = seconds_of([&] { quantize_with_feedback("", *w, spec, factor, false, threads); });
+  const double feedback = seconds_of([&] { quantize_with_feedback("", *w, target, factor, false, threads); });
   rates.feedback = cube / std::max(feedback - nearest, 0.1 * feedback);
   return rates;
 }

@@ -5,13 +5,13 @@
 
 #include "base/row_source.h"
 #include "base/threads.h"
-#include "format/quant_spec.h"
+#include "round/target.h"
 
 namespace bitloom {
 
 /// The spec that holds the very values of a matrix which another tool quantized: nearest rounding to it gives every one
 /// back. nullopt when no such spec is known, or when it was tried and a value changes (a block of Q8_0 whose codes do
 /// not reach 127) or is not finite. Known: Q8_0, MXFP4. Memory: one matrix's codes.
-std::optional<QuantSpec> exact_spec(const RowSource& w, ThreadPool& threads);
+std::optional<RoundingTarget> exact_spec(const RowSource& w, ThreadPool& threads);
 
 }  // namespace bitloom

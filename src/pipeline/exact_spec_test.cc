@@ -50,7 +50,7 @@ std::vector<float> q8_0() {
               [](Rng& rng) { return f16_to_f32(f32_to_f16(std::exp2(static_cast<float>(rng.normal()) - 7))); });
 }
 
-std::optional<QuantSpec> found(std::vector<float> values, const std::string& storage) {
+std::optional<RoundingTarget> found(std::vector<float> values, const std::string& storage) {
   ThreadPool threads(2);
   return exact_spec(Labelled({kRows, kCols, std::move(values)}, storage), threads);
 }
@@ -60,8 +60,8 @@ TEST(ExactSpec, HoldsQ8_0) {
   ASSERT_TRUE(spec.has_value());
   ThreadPool threads(2);
   const DenseMatrix w(kRows, kCols, q8_0());
-  EXPECT_EQ(quantize_nearest("w", w, *spec, threads)->decode_all(), w.values());
-  EXPECT_EQ(nominal_bits(*spec, kRows, kCols), 8.5);
+  EXPECT_EQ(quantize_nearest("w", w, grid_target(*spec, "w"), threads)->decode_all(), w.values());
+  EXPECT_EQ(nominal_bits(spec->storage, kRows, kCols), 8.5);
 }
 
 /// Every block holds E8M0 times levels of e2m1, whatever its largest level.
@@ -71,7 +71,7 @@ TEST(ExactSpec, HoldsMxfp4) {
     const auto values =
         draw([&](Rng& rng, int64_t) { return (rng.next_u32() % 2 ? -1.0f : 1.0f) * kLevels[rng.next_u32() % levels]; },
              [](Rng& rng) { return std::exp2(static_cast<float>(rng.next_u32() % 20) - 15); });
-    EXPECT_EQ(found(values, "MXFP4"), parse_spec("mxfp4")) << levels;
+    EXPECT_EQ(found(values, "MXFP4"), parse_target("mxfp4")) << levels;
   }
 }
 

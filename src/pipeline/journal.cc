@@ -119,16 +119,16 @@ BlockOutcome read_block(const std::string& directory) {
   BlockOutcome outcome;
   for (const Json& entry : document.at("sites")) {
     SiteRecord site = site_from_json(entry);
-    const QuantSpec spec = parse_spec(site.spec);
+    const Storage storage = parse_storage(site.storage);
     std::vector<TensorPart> parts;
     auto owners = std::make_shared<std::vector<std::shared_ptr<const void>>>();
-    for (const TensorPart& part : QuantizedTensor::layout(spec, site.rows, site.cols)) {
+    for (const TensorPart& part : greatest_parts(storage, site.rows, site.cols)) {
       const TensorView& view = find(site.name + part.suffix);
       parts.push_back({part.suffix, view.dtype, view.shape, view.bytes});
       owners->push_back(view.owner);
     }
     outcome.quantized[site.name] =
-        QuantizedTensor::from_parts(directory + ": " + site.name, spec, site.rows, site.cols, parts, owners);
+        StoredMatrix::from_parts(directory + ": " + site.name, storage, site.rows, site.cols, parts, owners);
     outcome.sites.push_back(std::move(site));
   }
   for (const Json& name : document.at("rewritten")) {

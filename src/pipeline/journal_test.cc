@@ -28,11 +28,11 @@ BlockOutcome some_outcome(uint64_t seed) {
        std::vector<std::pair<std::string, std::string>>{{"a.weight", "int4-g16"}, {"b.weight", "mxfp4"}}) {
     std::vector<float> w(8 * 32);
     for (float& value : w) value = rng.uniform() - 0.5f;
-    const QuantSpec spec = parse_spec(format);
+    const GridTarget spec = parse_grid_target(format);
     RoundingReport report;
     outcome.quantized[name] = quantize_nearest(name, *dense_matrix(8, 32, w), spec, threads, &report);
     SiteRecord site;
-    site.name = name, site.spec = to_string(spec), site.rounding = "gptq", site.rows = 8, site.cols = 32;
+    site.name = name, site.storage = to_string(spec), site.rounding = "gptq", site.rows = 8, site.cols = 32;
     site.weight_error = report.weight_error, site.max_abs_error = report.max_abs_error;
     site.bytes = outcome.quantized[name]->stored_bytes(), site.bits_true = 4.5, site.bits_nominal = 4.25;
     site.tokens = 40, site.dropped_tokens = 2, site.dead_channels = 1, site.output_error = 0.1 + 0.2,

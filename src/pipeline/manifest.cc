@@ -27,7 +27,9 @@ const char* kind_name(CheckpointKind kind) {
 /// Bits of all weights as papers count them; of a kept tensor as it is stored.
 double nominal_total(const PlannedTensor& tensor) {
   if (!tensor.is_quantized()) return 8 * static_cast<double>(tensor.bytes());
-  return nominal_bits(tensor.spec(), tensor.rows->rows(), tensor.rows->cols()) * static_cast<double>(tensor.weights());
+  const double bits = tensor.taken ? tensor.taken->nominal_bits()
+                                   : nominal_bits(tensor.storage(), tensor.rows->rows(), tensor.rows->cols());
+  return bits * static_cast<double>(tensor.weights());
 }
 
 double per_weight(double total, int64_t weights) { return weights > 0 ? total / static_cast<double>(weights) : 0; }
@@ -95,10 +97,11 @@ Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan)
   Json tensors = Json::object();
   for (const PlannedTensor& tensor : plan) {
     if (!tensor.is_quantized()) continue;
-    tensors[tensor.name] = {{"spec", to_string(tensor.spec())}, {"shape", {tensor.rows->rows(), tensor.rows->cols()}}};
+    tensors[tensor.name] = {{"storage", to_string(tensor.storage())},
+                            {"shape", {tensor.rows->rows(), tensor.rows->cols()}}};
   }
   Json config = source.config();
-  config["quantization_config"] = {{"quant_method", "bitloom"}, {"version", 1}, {"tensors", std::move(tensors)}};
+  config["quantization_config"] = {{"quant_method", "bitloom"}, {"version", 2}, {"tensors", std::move(tensors)}};
   return config;
 }
 
@@ -120,8 +123,9 @@ void add_up(const std::vector<PlannedTensor>& plan, QuantizeResult& result) {
 }
 
 Json to_json(const SiteRecord& site) {
-  Json json = {{"spec", site.spec},         {"shape", {site.rows, site.cols}},   {"bytes", site.bytes},
+  Json json = {{"storage", site.storage},         {"shape", {site.rows, site.cols}},   {"bytes", site.bytes},
                {"rounding", site.rounding}, {"bits_nominal", site.bits_nominal}, {"bits_true", site.bits_true}};
+  if (!site.search.empty()) json["search"] = site.search;
   if (site.taken_over) {
     json["taken_over"] = true;
     return json;
@@ -132,6 +136,9 @@ Json to_json(const SiteRecord& site) {
                {"zero_groups", site.zero_groups}});
   if (site.output_error) json["output_error"] = *site.output_error;
   if (site.damping) json["damping"] = *site.damping;
+  if (site.compensation_ratio) json["compensation_ratio"] = *site.compensation_ratio;
+  if (site.flipped) json["flipped"] = *site.flipped;
+  if (site.rows_kept) json["rows_kept"] = *site.rows_kept;
   if (site.tokens > 0) {
     json.update(
         {{"tokens", site.tokens}, {"dropped_tokens", site.dropped_tokens}, {"dead_channels", site.dead_channels}});
@@ -142,7 +149,8 @@ Json to_json(const SiteRecord& site) {
 SiteRecord site_from_json(const Json& json) {
   SiteRecord site;
   site.name = json.at("name").get<std::string>();
-  site.spec = json.at("spec").get<std::string>();
+  site.storage = json.at("storage").get<std::string>();
+  site.search = json.value("search", "");
   site.rows = json.at("shape").at(0).get<int64_t>();
   site.cols = json.at("shape").at(1).get<int64_t>();
   site.bytes = json.at("bytes").get<int64_t>();
@@ -156,6 +164,9 @@ SiteRecord site_from_json(const Json& json) {
   site.taken_over = json.value("taken_over", false);
   if (json.contains("output_error")) site.output_error = json["output_error"].get<double>();
   if (json.contains("damping")) site.damping = json["damping"].get<double>();
+  if (json.contains("compensation_ratio")) site.compensation_ratio = json["compensation_ratio"].get<double>();
+  if (json.contains("flipped")) site.flipped = json["flipped"].get<int64_t>();
+  if (json.contains("rows_kept")) site.rows_kept = json["rows_kept"].get<int64_t>();
   site.tokens = json.value("tokens", int64_t{0});
   site.dropped_tokens = json.value("dropped_tokens", int64_t{0});
   site.dead_channels = json.value("dead_channels", int64_t{0});

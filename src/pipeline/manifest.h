@@ -41,7 +41,7 @@ Json source_of(const Checkpoint& source);
 Json tensors_of(const std::vector<PlannedTensor>& plan, const QuantizeResult& result);
 
 /// config.json of the output: the source's keys, and quantization_config
-///   {"quant_method": "bitloom", "version": 1, "tensors": {NAME: {"spec": "int4-g128", "shape": [out, in]}}}.
+///   {"quant_method": "bitloom", "version": 2, "tensors": {NAME: {"storage": "int4-g128", "shape": [out, in]}}}.
 Json to_json(const SiteRecord& site);
 /// Reads back what to_json() made, and its "name".
 SiteRecord site_from_json(const Json& json);

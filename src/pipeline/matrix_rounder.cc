@@ -6,6 +6,7 @@
 #include "pipeline/rank_work.h"
 #include "round/adaround.h"
 #include "round/feedback.h"
+#include "round/kmeans/kmeans.h"
 #include "round/nearest.h"
 
 namespace bitloom {
@@ -43,33 +44,45 @@ struct MatrixRounder::Visitor {
   MatrixRounder& self;
   const std::string& place;
   const RowSource& w;
-  const QuantSpec& spec;
+  const RecipeStep& step;
   SiteRecord& record;
 
-  std::shared_ptr<const QuantizedTensor> operator()(const NearestRounding&) const {
+  std::shared_ptr<const StoredMatrix> operator()(const NearestRounding&) const {
     RoundingReport report;
-    auto tensor = quantize_nearest(place, w, spec, self.threads_, &report);
+    auto tensor = quantize_nearest(place, w, target(), self.threads_, &report);
     take_over(report, record);
     return tensor;
   }
 
-  std::shared_ptr<const QuantizedTensor> operator()(const FeedbackRounding& rounding) const {
-    const FeedbackFactor& factor = self.factor_for(place, rounding, scale_shape(spec, w.rows(), w.cols()).group_cols);
+  std::shared_ptr<const StoredMatrix> operator()(const FeedbackRounding& rounding) const {
+    const FeedbackFactor& factor = self.factor_for(place, rounding, scale_shape(target().storage, w.rows(), w.cols()).group_cols);
     FeedbackReport report;
     auto tensor =
-        quantize_with_feedback(place, w, spec, factor, rounding.static_groups, self.ranks_, self.threads_, report);
+        quantize_with_feedback(place, w, target(), factor, rounding.static_groups, self.ranks_, self.threads_, report);
     take_over(report.rounding, record);
     record.damping = factor.damping;
+    record.compensation_ratio = report.largest_ratio;
     return tensor;
   }
 
-  std::shared_ptr<const QuantizedTensor> operator()(const LearnedRounding& rounding) const {
+  std::shared_ptr<const StoredMatrix> operator()(const LearnedRounding& rounding) const {
     LearnedReport report;
     auto tensor =
-        quantize_learned(place, w, spec, self.statistics_->moment, self.cross(), rounding, self.threads_, &report);
+        quantize_learned(place, w, target(), self.statistics_->moment, self.cross(), rounding, self.threads_, &report);
     take_over(report.rounding, record);
+    record.flipped = report.flipped;
+    record.rows_kept = report.rows_kept_nearest;
     return tensor;
   }
+
+  std::shared_ptr<const StoredMatrix> operator()(const KMeansRounding& rounding) const {
+    RoundingReport report;
+    auto matrix = quantize_kmeans(place, w, step.storage(), rounding, self.threads_, &report);
+    take_over(report, record);
+    return matrix;
+  }
+
+  GridTarget target() const { return grid_target(*step.quantize, place); }
 };
 
 MatrixRounder::MatrixRounder(const InputStatistics* statistics, Ranks& ranks, ThreadPool& threads)
@@ -77,16 +90,17 @@ MatrixRounder::MatrixRounder(const InputStatistics* statistics, Ranks& ranks, Th
 
 MatrixRounder::~MatrixRounder() = default;
 
-std::shared_ptr<const QuantizedTensor> MatrixRounder::round_matrix(const std::string& place, const RowSource& w,
+std::shared_ptr<const StoredMatrix> MatrixRounder::round_matrix(const std::string& place, const RowSource& w,
                                                                    const RecipeStep& step, SiteRecord& record) {
-  const QuantSpec& spec = *step.quantize;
   if (statistics_ == nullptr && needs_of(step.rounding).second_moment) {
     fail(ErrorKind::kFailed, "{}: {} without statistics of its inputs", place, to_short(step.rounding));
   }
-  auto tensor = std::visit(Visitor{*this, place, w, spec, record}, step.rounding);
-  record.spec = to_string(spec);
+  auto tensor = std::visit(Visitor{*this, place, w, step, record}, step.rounding);
+  record.storage = tensor->storage();
+  record.search = to_string(step.quantize->search);
+  record.rounding = to_short(step.rounding);
   record.rows = w.rows(), record.cols = w.cols();
-  record.bits_nominal = nominal_bits(spec, w.rows(), w.cols());
+  record.bits_nominal = tensor->nominal_bits();
   record.bits_true = tensor->true_bits();
   record.bytes = tensor->stored_bytes();
   if (statistics_ != nullptr) describe_data(w, *tensor, record);

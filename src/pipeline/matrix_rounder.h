@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "format/quantized_tensor.h"
+#include "format/stored_matrix.h"
 #include "observe/input_statistics.h"
 #include "pipeline/quantize_model.h"
 #include "pipeline/ranks.h"
@@ -24,7 +24,7 @@ class MatrixRounder {
   ~MatrixRounder();
 
   /// W as the step says. `place` ("FILE: tensor 'NAME'") starts every message; the record's name is the caller's.
-  std::shared_ptr<const QuantizedTensor> round_matrix(const std::string& place, const RowSource& w,
+  std::shared_ptr<const StoredMatrix> round_matrix(const std::string& place, const RowSource& w,
                                                       const RecipeStep& step, SiteRecord& record);
 
  private:

@@ -41,7 +41,9 @@ std::map<std::string, TensorView> stored_tensors(const Checkpoint& source) {
 }
 
 void add_quantized_parts(PlannedTensor& tensor) {
-  for (const TensorPart& part : QuantizedTensor::layout(tensor.spec(), tensor.rows->rows(), tensor.rows->cols())) {
+  const auto parts = tensor.taken ? tensor.taken->parts()
+                                  : greatest_parts(tensor.storage(), tensor.rows->rows(), tensor.rows->cols());
+  for (const TensorPart& part : parts) {
     tensor.parts.push_back({tensor.name + part.suffix, part.dtype, part.shape});
   }
 }
@@ -93,8 +95,9 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map
     const RowSourcePtr matrix = matrix_of(source, linears, tensor);
     if (const auto step = steps.find(tensor.name); step != steps.end()) {
       planned.step = step->second;
+      check_storable(tensor.name, planned.storage(), matrix->rows());
     } else {
-      planned.taken = std::dynamic_pointer_cast<const QuantizedTensor>(matrix);
+      planned.taken = std::dynamic_pointer_cast<const StoredMatrix>(matrix);
     }
     if (planned.is_quantized()) {
       planned.rows = matrix;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/context.h"
-#include "format/quantized_tensor.h"
+#include "format/stored_matrix.h"
 #include "io/safetensors.h"
 #include "model/checkpoint.h"
 #include "recipe/recipe.h"
@@ -22,20 +22,22 @@ struct PlannedTensor {
   std::string file;                              // that holds it in the source, for messages
   RowSourcePtr rows;                             // [out, in] where it is rounded, else as stored
   std::optional<RecipeStep> step;                // rounded
-  std::shared_ptr<const QuantizedTensor> taken;  // quantized already and kept: its parts are taken over
-  std::optional<QuantSpec> exact;                // quantized already by another tool: this holds the same values
+  std::shared_ptr<const StoredMatrix> taken;  // quantized already and kept: its parts are taken over
+  std::optional<RoundingTarget> exact;                // quantized already by another tool: this holds the same values
   std::optional<TensorView> stored;              // kept: its bytes are copied
   std::optional<DType> kept_dtype;               // kept, but from blocks that we cannot hold: decoded to this
   std::vector<TensorSpec> parts;                 // what the files will hold
   int64_t source_bytes = 0;
   bool of_blocks = false;  // a linear layer of the blocks
 
+  /// The bytes that are announced are those that rounding will make, not only their upper bound.
+  bool sizes_known() const { return !step || has_fixed_sizes(step->storage()); }
   bool is_rounded() const { return step || exact; }
   bool is_quantized() const { return is_rounded() || taken; }
   int64_t weights() const { return rows->rows() * rows->cols(); }
   int64_t bytes() const;
-  /// Of a quantized tensor: its own spec.
-  const QuantSpec& spec() const { return step ? *step->quantize : taken ? taken->spec() : *exact; }
+  /// Of a quantized tensor: what it is or will be stored as.
+  Storage storage() const { return taken ? taken->spec() : step ? step->storage() : exact->storage; }
 };
 
 /// Every tensor that the model's graph uses, in the order of `source`. Of the weights it reads those that stay but

@@ -11,8 +11,10 @@
 #include "pipeline/cost_model.h"
 #include "pipeline/dense_values.h"
 #include "pipeline/manifest.h"
+#include "pipeline/matrix_rounder.h"
 #include "pipeline/plan.h"
 #include "pipeline/rewrite_model.h"
+#include "pipeline/rounded_ahead.h"
 #include "round/nearest.h"
 
 namespace bitloom {
@@ -56,29 +58,39 @@ void check_spares_source(const Checkpoint& source, const std::string& out) {
   check_spares(out, files);
 }
 
-void write_parts(const PlannedTensor& tensor, const QuantizedTensor& quantized, SafetensorsWriter& writer) {
+void write_parts(const PlannedTensor& tensor, const StoredMatrix& quantized, SafetensorsWriter& writer) {
   for (const TensorPart& part : quantized.parts()) writer.write(tensor.name + part.suffix, part.bytes);
 }
 
-SiteRecord record_of(const PlannedTensor& tensor, const RoundingReport& report) {
+/// Of a matrix whose values the source has: nothing was measured.
+SiteRecord record_of(const PlannedTensor& tensor, const StoredMatrix& matrix) {
   SiteRecord site;
   site.name = tensor.name;
-  site.spec = to_string(tensor.spec());
-  site.rows = tensor.rows->rows();
-  site.cols = tensor.rows->cols();
-  site.bits_nominal = nominal_bits(tensor.spec(), site.rows, site.cols);
-  site.bytes = tensor.bytes();
-  site.weight_error = report.weight_error;
-  site.max_abs_error = report.max_abs_error;
-  site.saturated = report.saturated;
-  site.zero_groups = report.zero_groups;
-  site.taken_over = !tensor.step;
-  if (tensor.step) site.rounding = to_short(tensor.step->rounding);
+  site.storage = matrix.storage();
+  site.rows = matrix.rows();
+  site.cols = matrix.cols();
+  site.bits_nominal = matrix.nominal_bits();
+  site.bits_true = matrix.true_bits();
+  site.bytes = matrix.stored_bytes();
+  site.taken_over = true;
   return site;
 }
 
 /// Records of matrices that were quantized before writing began, by name.
 using KnownSites = std::map<std::string, SiteRecord>;
+
+/// Without data; a matrix that another tool quantized is held exactly, which is no rounding of ours.
+std::shared_ptr<const StoredMatrix> round_tensor(const PlannedTensor& tensor, ThreadPool& threads, SiteRecord& site) {
+  const std::string place = fmt::format("{}: tensor '{}'", tensor.file, tensor.name);
+  if (tensor.exact) {
+    auto matrix = quantize_nearest(place, *tensor.rows, grid_target(*tensor.exact, place), threads);
+    site = record_of(tensor, *matrix);
+    return matrix;
+  }
+  Ranks alone;
+  site.name = tensor.name;
+  return MatrixRounder(nullptr, alone, threads).round_matrix(place, *tensor.rows, *tensor.step, site);
+}
 
 SiteRecord write_quantized(const PlannedTensor& tensor, const KnownSites& known, SafetensorsWriter& writer,
                            ThreadPool& threads) {
@@ -86,15 +98,12 @@ SiteRecord write_quantized(const PlannedTensor& tensor, const KnownSites& known,
     write_parts(tensor, *tensor.taken, writer);
     return site->second;
   }
-  RoundingReport report;
-  std::shared_ptr<const QuantizedTensor> quantized = tensor.taken;
-  if (tensor.is_rounded()) {
-    const std::string place = fmt::format("{}: tensor '{}'", tensor.file, tensor.name);
-    quantized = quantize_nearest(place, *tensor.rows, tensor.spec(), threads, &report);
+  if (tensor.taken) {
+    write_parts(tensor, *tensor.taken, writer);
+    return record_of(tensor, *tensor.taken);
   }
-  write_parts(tensor, *quantized, writer);
-  SiteRecord site = record_of(tensor, report);
-  site.bits_true = quantized->true_bits();
+  SiteRecord site;
+  write_parts(tensor, *round_tensor(tensor, threads, site), writer);
   return site;
 }
 
@@ -118,6 +127,24 @@ void write_kept(const Checkpoint& source, const PlannedTensor& tensor, Safetenso
   }
   encode_pieces(*tensor.rows, *tensor.kept_dtype, threads,
                 [&](std::span<const std::byte> bytes) { writer.write(tensor.name, bytes); });
+}
+
+/// Rounds the matrices whose sizes only the result tells, since a weight file announces all sizes first. Each waits in
+/// a file, so that memory stays that of one matrix.
+void round_ahead(std::vector<PlannedTensor>& plan, RoundedAhead& ahead, KnownSites& known, Context& context) {
+  int64_t total = 0;
+  for (const PlannedTensor& tensor : plan) total += tensor.sizes_known() ? 0 : tensor.source_bytes;
+  if (total == 0) return;
+  const ProgressTask task(context.progress, "rounding", total);
+  for (PlannedTensor& tensor : plan) {
+    if (tensor.sizes_known()) continue;
+    tensor.taken = ahead.keep(tensor.name, *round_tensor(tensor, context.threads, known[tensor.name]));
+    tensor.parts.clear();
+    for (const TensorPart& part : tensor.taken->parts()) {
+      tensor.parts.push_back({tensor.name + part.suffix, part.dtype, part.shape});
+    }
+    context.progress.advance(tensor.source_bytes, tensor.name);
+  }
 }
 
 /// The weight files' names.
@@ -195,9 +222,11 @@ QuantizeResult write_output(const OutputTask& task, const std::string& out, cons
   if (task.calibrated != nullptr) {
     for (const SiteRecord& site : task.calibrated->sites()) known.emplace(site.name, site), steps.erase(site.name);
   }
-  const std::vector<PlannedTensor> plan = plan_tensors(model, steps, context);
+  std::vector<PlannedTensor> plan = plan_tensors(model, steps, context);
   const std::map<std::string, std::string> companions = task.source.companion_files();
   OutputDirectory directory(out, options.force, bytes_needed(plan, companions));
+  RoundedAhead ahead(directory.staging());
+  round_ahead(plan, ahead, known, context);
 
   QuantizeResult result;
   result.remarks = remarks_on(task.source, plan);
@@ -209,6 +238,7 @@ QuantizeResult write_output(const OutputTask& task, const std::string& out, cons
   for (const std::string& remark : result.remarks) context.progress.log(remark);
   std::vector<std::string> files =
       write_weights(model, plan, known, directory.staging(), options.shard_bytes, context, result.sites);
+  ahead.discard();
   add_up(plan, result);
   result.bytes = size_of(files, directory.staging());
   for (const std::string& file : task.source.weight_files())

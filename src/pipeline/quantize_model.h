@@ -67,7 +67,8 @@ struct WalkTimes {
 
 /// One quantized matrix, as shown in the closing table and kept in the manifest.
 struct SiteRecord {
-  std::string name, spec;
+  std::string name, storage;
+  std::string search;  // how scales were found, as round/target.h spells it: "-mse"
   int64_t rows = 0, cols = 0;
   double bits_nominal = 0, bits_true = 0, weight_error = 0, max_abs_error = 0;
   int64_t saturated = 0, zero_groups = 0;
@@ -77,6 +78,10 @@ struct SiteRecord {
   // Known where the recipe looked at data.
   std::optional<double> output_error;  // mean over tokens of |(W - Q) x|^2 / |W x|^2
   std::optional<double> damping;       // of the second moment, as raised where it had to be
+  // Error feedback: largest compensated weight over the largest weight; above 10 the damping is too small.
+  std::optional<double> compensation_ratio;
+  // Learned rounding: codes that differ from nearest rounding's, and rows for which nearest rounding did better.
+  std::optional<int64_t> flipped, rows_kept;
   int64_t tokens = 0, dropped_tokens = 0, dead_channels = 0;
 };
 

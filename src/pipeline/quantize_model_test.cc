@@ -10,6 +10,7 @@
 #include "base/test_data.h"
 #include "io/safetensors.h"
 #include "pipeline/test_models.h"
+#include "round/kmeans/kmeans.h"
 #include "round/nearest.h"
 
 namespace bitloom {
@@ -43,7 +44,7 @@ std::map<std::string, RowSourcePtr> matrices(const Checkpoint& model) {
 }
 
 /// Every matrix of the blocks decodes as when it is rounded by itself; everything else has the source's bytes.
-void expect_rounded(const std::string& source_path, const std::string& out_path, const QuantSpec& spec) {
+void expect_rounded(const std::string& source_path, const std::string& out_path, const GridTarget& spec) {
   const auto source = Checkpoint::open(source_path), out = Checkpoint::open(out_path);
   EXPECT_EQ(out->kind(), CheckpointKind::kBitloom);
   ThreadPool threads(2);
@@ -51,7 +52,7 @@ void expect_rounded(const std::string& source_path, const std::string& out_path,
   ASSERT_EQ(before.size(), after.size());
   for (const auto& [name, rows] : before) {
     const auto direct = quantize_nearest(name, *rows, spec, threads);
-    EXPECT_EQ(after.at(name)->storage(), to_string(spec));
+    EXPECT_EQ(after.at(name)->storage(), to_string(spec.storage));
     EXPECT_EQ(after.at(name)->decode_all(), direct->decode_all()) << name;
   }
   for (const TensorView& view : open_safetensors_directory(source_path)) {
@@ -96,6 +97,31 @@ void expect_bytes_add_up(const std::string& out, const QuantizeResult& result) {
   EXPECT_DOUBLE_EQ(result.bits_true, 8.0 * static_cast<double>(block_bytes) / weights);
 }
 
+/// Storages whose sizes only the result tells: announced, written and accounted for all the same.
+TEST(QuantizeModel, CodebooksOfMixedWidthsAndOutliers) {
+  for (const char* text : {"kmeans+codebook2.5-col", "kmeans:outliers=0.001+codebook3-col", "kmeans+codebook4-g64"}) {
+    const TempDir dir;
+    const std::string out = dir.file("out");
+    const Recipe recipe = load_recipe(text);
+    const QuantizeResult result = testing::quantize(kDemo, out, text);
+    expect_bytes_add_up(out, result);
+    EXPECT_NO_THROW(testing::verify(out));
+    EXPECT_FALSE(fs::exists(fs::path(out) / "rounded"));
+    const auto source = Checkpoint::open(kDemo), reopened = Checkpoint::open(out);
+    const RecipeStep& step = recipe.steps[0];
+    ThreadPool threads(1);
+    const auto after = matrices(*reopened);
+    for (const auto& [name, rows] : matrices(*source)) {
+      const auto direct =
+          quantize_kmeans(name, *rows, step.storage(), std::get<KMeansRounding>(step.rounding), threads);
+      EXPECT_EQ(after.at(name)->storage(), to_string(step.storage()));
+      EXPECT_EQ(after.at(name)->decode_all(), direct->decode_all()) << text << " " << name;
+    }
+    // The manifest names the rounding that made the codes.
+    for (const SiteRecord& site : result.sites) EXPECT_EQ(site.rounding, to_short(step.rounding));
+  }
+}
+
 class EveryFormat : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(EveryFormat, ReopensAsItWasRounded) {
@@ -103,7 +129,7 @@ TEST_P(EveryFormat, ReopensAsItWasRounded) {
   const std::string out = dir.file("out");
   const QuantizeResult result = testing::quantize(kDemo, out, GetParam());
   EXPECT_EQ(result.sites.size(), 42u);  // 6 blocks of 7
-  expect_rounded(kDemo, out, parse_spec(GetParam()));
+  expect_rounded(kDemo, out, parse_grid_target(GetParam()));
   expect_bytes_add_up(out, result);
   EXPECT_GE(result.bits_true, result.bits_nominal * 0.999);
   EXPECT_NO_THROW(testing::verify(out));
@@ -170,7 +196,7 @@ TEST(QuantizeModel, RecordsSourceRecipeAndFiles) {
   Json config = read_json(out + "/config.json");
   EXPECT_EQ(config["quantization_config"]["quant_method"], "bitloom");
   EXPECT_EQ(config["quantization_config"]["tensors"]["model.layers.0.mlp.down_proj.weight"],
-            (Json{{"spec", to_string(*recipe.steps[0].quantize)}, {"shape", {192, 512}}}));
+            (Json{{"storage", to_string(recipe.steps[0].storage())}, {"shape", {192, 512}}}));
   config.erase("quantization_config");
   EXPECT_EQ(config, read_json(std::string(kDemo) + "/config.json"));
 }
@@ -184,7 +210,7 @@ TEST(QuantizeModel, WritesShards) {
   const auto files = contents(out);
   EXPECT_TRUE(files.contains("model.safetensors.index.json"));
   EXPECT_FALSE(files.contains("model.safetensors"));
-  expect_rounded(kDemo, out, parse_spec("int4-g32"));
+  expect_rounded(kDemo, out, parse_grid_target("int4-g32"));
   expect_bytes_add_up(out, result);
   EXPECT_NO_THROW(testing::verify(out));
 }
@@ -194,7 +220,7 @@ TEST(QuantizeModel, TransposesWhatIsStoredTransposed) {
   const TempDir dir;
   const std::string source = testing::golden("forward/gpt2");
   testing::quantize(source, dir.file("out"), "int4-g16-asym");
-  expect_rounded(source, dir.file("out"), parse_spec("int4-g16-asym"));
+  expect_rounded(source, dir.file("out"), parse_grid_target("int4-g16-asym"));
   Json config = read_json(dir.file("out") + "/config.json");
   const auto model = Checkpoint::open(source);
   const Linear& qkv = model->graph().blocks[0].attention.q;
@@ -206,7 +232,7 @@ TEST(QuantizeModel, QuantizesFusedAndUntiedModels) {
     const TempDir dir;
     const std::string source = testing::golden(std::string("forward/") + name);
     testing::quantize(source, dir.file("out"), "int8-g32");
-    expect_rounded(source, dir.file("out"), parse_spec("int8-g32"));
+    expect_rounded(source, dir.file("out"), parse_grid_target("int8-g32"));
     EXPECT_NO_THROW(testing::verify(dir.file("out"))) << name;
   }
 }
@@ -226,7 +252,7 @@ TEST(QuantizeModel, TakesOverWhatAQuantizedSourceKeeps) {
   EXPECT_EQ(again->tensor(up).rows->decode_all(), first->tensor(up).rows->decode_all());
   ThreadPool threads(2);
   EXPECT_EQ(again->tensor(down).rows->decode_all(),
-            quantize_nearest(down, *first->tensor(down).rows, parse_spec("int8-row"), threads)->decode_all());
+            quantize_nearest(down, *first->tensor(down).rows, parse_grid_target("int8-row"), threads)->decode_all());
   EXPECT_EQ(result.sites.size(), 43u);
   Json manifest = read_json(dir.file("second") + "/bitloom.json");
   EXPECT_EQ(manifest["tensors"][up]["taken_over"], true);
@@ -259,7 +285,7 @@ TEST(QuantizeModel, KeepsEveryValueOfAGgufSource) {
   EXPECT_EQ(listener.done, listener.announced) << "planning, writing and hashing";
   const auto source = Checkpoint::open(testing::smollm2_path()), out = Checkpoint::open(dir.file("out"));
   for (const CheckpointTensor& tensor : source->tensors()) {
-    if (out->tensor(tensor.name).rows->storage() == to_string(*recipe.steps[0].quantize)) continue;
+    if (out->tensor(tensor.name).rows->storage() == to_string(recipe.steps[0].storage())) continue;
     EXPECT_EQ(out->tensor(tensor.name).shape, tensor.shape);
     EXPECT_EQ(out->tensor(tensor.name).rows->decode_all(), tensor.rows->decode_all()) << tensor.name;
   }

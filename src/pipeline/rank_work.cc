@@ -89,12 +89,12 @@ void sum_over_ranks(InputStatistics& statistics, Ranks& ranks) {
   statistics.cross = CrossMoment::restore(channels, counts[3], std::move(products));
 }
 
-std::shared_ptr<const QuantizedTensor> quantize_with_feedback(const std::string& name, const RowSource& w,
-                                                              const QuantSpec& spec, const FeedbackFactor& factor,
+std::shared_ptr<const StoredMatrix> quantize_with_feedback(const std::string& name, const RowSource& w,
+                                                              const GridTarget& target, const FeedbackFactor& factor,
                                                               bool static_groups, Ranks& ranks, ThreadPool& threads,
                                                               FeedbackReport& report) {
-  if (ranks.size() == 1) return quantize_with_feedback(name, w, spec, factor, static_groups, threads, &report);
-  const FeedbackBase base = make_feedback_base(name, w, spec, factor, static_groups, threads);
+  if (ranks.size() == 1) return quantize_with_feedback(name, w, target, factor, static_groups, threads, &report);
+  const FeedbackBase base = make_feedback_base(name, w, target, factor, static_groups, threads);
   const FeedbackPart mine = quantize_rows_with_feedback(w, base, factor, tile_rows_of(ranks, w.rows()), threads);
   std::vector<FeedbackPart> parts;
   for (const Bytes& bytes : ranks.gather(pack(mine))) parts.push_back(unpack_part(bytes));

@@ -17,8 +17,8 @@ void sum_over_ranks(InputStatistics& statistics, Ranks& ranks);
 
 /// quantize_with_feedback() with whole tiles of rows shared out: the same bytes for any number of ranks, given the same
 /// factor.
-std::shared_ptr<const QuantizedTensor> quantize_with_feedback(const std::string& name, const RowSource& w,
-                                                              const QuantSpec& spec, const FeedbackFactor& factor,
+std::shared_ptr<const StoredMatrix> quantize_with_feedback(const std::string& name, const RowSource& w,
+                                                              const GridTarget& target, const FeedbackFactor& factor,
                                                               bool static_groups, Ranks& ranks, ThreadPool& threads,
                                                               FeedbackReport& report);
 

@@ -47,7 +47,8 @@ TEST(Resume, AtEveryPoint) { stop_everywhere(run_of("llama_bf16", "gptq+int4-g16
 TEST(Resume, EveryAlgorithm) {
   int first = 0;
   for (const char* recipe : {"gptaq+int3-g16", "adaround:iterations=3+int4-g16", "smoothquant+int8-row",
-                             "smoothquant+gptaq+int4-g16", "awq:steps=3+gptq+int4-g16", "hadamard+gptq+int4-g16"}) {
+                             "smoothquant+gptaq+int4-g16", "awq:steps=3+gptq+int4-g16", "hadamard+gptq+int4-g16",
+                             "smoothquant+kmeans:outliers=0.01+codebook2.5-col"}) {
     stop_everywhere(run_of("llama_bf16", recipe), first++ % 5, 7);
   }
 }

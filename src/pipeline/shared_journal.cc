@@ -26,13 +26,11 @@ Bytes pack(const BlockOutcome& outcome) {
   return bytes;
 }
 
-std::shared_ptr<const QuantizedTensor> take_tensor(BytesReader& reader, const SiteRecord& site) {
-  const QuantSpec spec = parse_spec(site.spec);
-  std::vector<TensorPart> parts = QuantizedTensor::layout(spec, site.rows, site.cols);
-  auto owned = std::make_shared<std::vector<Bytes>>();
-  for (size_t i = 0; i < parts.size(); ++i) owned->push_back(reader.take<std::byte>());
-  for (size_t i = 0; i < parts.size(); ++i) parts[i].bytes = (*owned)[i];
-  return QuantizedTensor::from_parts(site.name, spec, site.rows, site.cols, parts, owned);
+std::shared_ptr<const StoredMatrix> take_tensor(BytesReader& reader, const SiteRecord& site) {
+  const Storage storage = parse_storage(site.storage);
+  std::vector<Bytes> parts(greatest_parts(storage, site.rows, site.cols).size());
+  for (Bytes& part : parts) part = reader.take<std::byte>();
+  return stored_from_bytes(site.name, storage, site.rows, site.cols, std::move(parts));
 }
 
 BlockOutcome unpack(const Bytes& bytes) {

@@ -151,10 +151,10 @@ void verify_records(const Manifest& manifest, const std::vector<PlannedTensor>& 
       manifest.expect(entry, place, "shape", tensor.parts.front().shape);
       continue;
     }
-    const QuantizedTensor& q = *tensor.taken;
-    manifest.expect(entry, place, "spec", to_string(q.spec()));
+    const StoredMatrix& q = *tensor.taken;
+    manifest.expect(entry, place, "storage", q.storage());
     manifest.expect(entry, place, "shape", {q.rows(), q.cols()});
-    manifest.expect(entry, place, "bits_nominal", nominal_bits(q.spec(), q.rows(), q.cols()));
+    manifest.expect(entry, place, "bits_nominal", q.nominal_bits());
     manifest.expect(entry, place, "bits_true", q.true_bits());
   }
 }
@@ -175,7 +175,7 @@ int64_t verify_values(const Checkpoint& model, Context& context) {
   for (const CheckpointTensor& tensor : model.tensors()) total += tensor.rows->stored_bytes();
   context.progress.begin("checking values", total);
   for (const CheckpointTensor& tensor : model.tensors()) {
-    if (const auto* q = dynamic_cast<const QuantizedTensor*>(tensor.rows.get())) {
+    if (const auto* q = dynamic_cast<const StoredMatrix*>(tensor.rows.get())) {
       q->check_values(tensor.name);
       ++quantized;
     }

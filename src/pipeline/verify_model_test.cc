@@ -94,7 +94,7 @@ TEST_F(VerifyQuantized, FindsAManifestThatDisagrees) {
               AllOf(HasSubstr("'ghost'"), HasSubstr("missing from the files")));
   EXPECT_THAT(with([](Json& m) { m["tensors"][kUp]["bits_true"] = 3.0; }),
               AllOf(HasSubstr(kUp), HasSubstr("\"bits_true\" is 3.0, but")));
-  EXPECT_THAT(with([](Json& m) { m["tensors"][kUp]["spec"] = "int3-g32"; }), HasSubstr("\"spec\" is \"int3-g32\""));
+  EXPECT_THAT(with([](Json& m) { m["tensors"][kUp]["storage"] = "int3-g32"; }), HasSubstr("\"storage\" is \"int3-g32\""));
   EXPECT_THAT(with([](Json& m) { m["kept"][kNorm]["bytes"] = 3; }), HasSubstr("\"bytes\" is 3"));
   EXPECT_THAT(with([](Json& m) { m["totals"]["bits_true_model"] = 1.0; }), HasSubstr("\"bits_true_model\" is 1.0"));
   EXPECT_THAT(with([](Json& m) { m["totals"].erase("weights"); }), HasSubstr("\"weights\" is missing"));
@@ -116,7 +116,7 @@ TEST_F(VerifyQuantized, FindsABrokenOrMissingManifest) {
 
 TEST_F(VerifyQuantized, FindsAConfigThatDisagrees) {
   Json config = read_json(model + "/config.json");
-  config["quantization_config"]["tensors"][kUp]["spec"] = "int3-g32";
+  config["quantization_config"]["tensors"][kUp]["storage"] = "int3-g32";
   std::ofstream(model + "/config.json") << dump_json(config);
   rehash(model, "config.json");
   EXPECT_THAT(finding(), HasSubstr(kUp));

@@ -44,11 +44,25 @@ std::string bad_step(const RecipeStep& step) {
   }
   if (step.transform) return bad_transform(step);
   if (step.keeps() && step.targets.empty()) return "keeps, but names no patterns";
+  if (step.quantize && !rounds_onto(step.rounding, step.quantize->storage)) {
+    return fmt::format("'{}' cannot choose codes of {}: codebooks are made by 'kmeans', scaled grids by the others",
+                       row_of(part_of(step.rounding)).name, to_string(step.quantize->storage));
+  }
   return bad_option(part_of(step.rounding));
+}
+
+/// A search that rounds to nearest on the way, before a storage that has no nearest rounding.
+std::string bad_search(const RecipeStep& search, const RecipeStep& quantize) {
+  if (!search.transform || !quantize.quantize || !std::holds_alternative<ScaleSearchTransform>(*search.transform))
+    return "";
+  if (rounds_onto(NearestRounding{}, quantize.quantize->storage)) return "";
+  return fmt::format("'{}' tries scales by rounding to nearest, which {} has no grid for",
+                     row_of(part_of(*search.transform)).name, to_string(quantize.quantize->storage));
 }
 
 /// What is wrong with the step after an earlier one.
 std::string bad_pair(const RecipeStep& earlier, const RecipeStep& later) {
+  if (std::string reason = bad_search(earlier, later); !reason.empty()) return reason;
   if (!earlier.transform || !later.transform) return "";
   const std::string reason = clash(*earlier.transform, *later.transform);
   if (!reason.empty() && surely_meet(earlier, later)) return reason;

@@ -20,7 +20,7 @@ RecipeStep transform(const Transform& transform, std::vector<std::string> target
 
 RecipeStep quantize(const Rounding& rounding) {
   RecipeStep step;
-  step.quantize = parse_spec("int4-g128");
+  step.quantize = parse_target("int4-g128");
   step.rounding = rounding;
   return step;
 }

@@ -23,9 +23,9 @@ std::string refusal(const std::string& name) {
 
 TEST(LoadRecipe, TakesShortNames) {
   const Recipe recipe = load_recipe("int4-g128");
-  EXPECT_EQ(recipe.name, to_string(parse_spec("int4-g128")));
+  EXPECT_EQ(recipe.name, to_string(parse_target("int4-g128")));
   ASSERT_EQ(recipe.steps.size(), 1u);
-  EXPECT_EQ(recipe.steps[0].quantize, parse_spec("int4-g128"));
+  EXPECT_EQ(recipe.steps[0].quantize, parse_target("int4-g128"));
   EXPECT_TRUE(recipe.steps[0].targets.empty());
 }
 

@@ -51,9 +51,9 @@ class Reader : public YamlReader {
   }
 
  private:
-  QuantSpec spec(const YAML::Node& node, const std::string& what) const {
+  RoundingTarget spec(const YAML::Node& node, const std::string& what) const {
     const std::string spelling = text(node, fmt::format("'quantize' of {}", what));
-    return at(node, what, [&] { return parse_spec(spelling); });
+    return at(node, what, [&] { return parse_target(spelling); });
   }
 
   RecipeStep keep_step(const YAML::Node& node, const std::string& what) const {

@@ -39,11 +39,11 @@ TEST(ParseRecipe, ReadsEveryKey) {
   EXPECT_EQ(recipe.description, "a mixture: three steps");
   EXPECT_EQ(recipe.source, "Somebody et al., 2023");
   ASSERT_EQ(recipe.steps.size(), 3u);
-  EXPECT_EQ(recipe.steps[0].quantize, parse_spec("int4-g128"));
+  EXPECT_EQ(recipe.steps[0].quantize, parse_target("int4-g128"));
   EXPECT_THAT(recipe.steps[0].targets, ElementsAre("*"));
   EXPECT_FALSE(recipe.steps[1].quantize);
   EXPECT_THAT(recipe.steps[1].targets, ElementsAre("*.down_proj.weight"));
-  EXPECT_EQ(recipe.steps[2].quantize, parse_spec("int8-row"));
+  EXPECT_EQ(recipe.steps[2].quantize, parse_target("int8-row"));
   EXPECT_THAT(recipe.steps[2].targets, ElementsAre("embedding", "head"));
 }
 
@@ -64,7 +64,7 @@ TEST(ParseRecipe, NamesPlaceSpellingAndAllowedKeys) {
                     HasSubstr("allowed: version, name, description, source, steps")));
   EXPECT_THAT(refusal("steps:\n - quantize: int4-g128\n   rounding: nearst\n"),
               StartsWith("r.yaml:3:14: step 1: unknown rounding 'nearst' (did you mean 'nearest'?); "
-                         "allowed: nearest, gptq, adaround, gptaq"));
+                         "allowed: nearest, gptq, adaround, kmeans, gptaq"));
   EXPECT_THAT(refusal("steps:\n - keep: q\n - quantize: itn4-g128\n"),
               AllOf(StartsWith("r.yaml:3:14: step 2: "), HasSubstr("itn4")));
 }
@@ -119,7 +119,7 @@ TEST(ParseRecipe, ReadsTransforms) {
 
 TEST(ParseRecipe, NamesThePlaceOfABadPart) {
   EXPECT_EQ(refusal("steps:\n - quantize: int4\n   rounding: {gtpq: {}}\n"),
-            "r.yaml:3:15: step 1: unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, gptq, adaround, "
+            "r.yaml:3:15: step 1: unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, gptq, adaround, kmeans, "
             "gptaq");
   EXPECT_EQ(
       refusal("steps:\n - transform: gptq\n"),
@@ -221,7 +221,7 @@ TEST(PrintRecipe, ReadsBackAnyText) {
     Recipe recipe{awkward_text(rng), awkward_text(rng), awkward_text(rng), {}};
     for (uint32_t s = 1 + rng.next_u32() % 3; s > 0; --s) {
       RecipeStep step;
-      if (rng.next_u32() % 3 != 0) step.quantize = parse_spec(specs[rng.next_u32() % specs.size()]);
+      if (rng.next_u32() % 3 != 0) step.quantize = parse_target(specs[rng.next_u32() % specs.size()]);
       if (!step.quantize || rng.next_u32() % 2 == 0) step.targets = {awkward_text(rng), awkward_text(rng)};
       recipe.steps.push_back(step);
     }

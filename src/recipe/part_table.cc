@@ -72,6 +72,11 @@ constexpr Option kLearnedOptions[] = {
     flag<&LearnedRounding::descent>("descent", "flip single codes afterwards while that helps"),
 };
 
+constexpr Option kKMeansOptions[] = {
+    number<&KMeansRounding::iterations>("iterations", 0, 10000, "turns of Lloyd's algorithm at most"),
+    number<&KMeansRounding::outliers>("outliers", 0, 0.5, "share of the weights kept in fp16 beside the codebook"),
+};
+
 constexpr Option kHadamardOptions[] = {
     flag<&HadamardTransform::residual>("residual", "rotate the residual stream"),
     flag<&HadamardTransform::heads>("heads", "rotate each head's channels between v and output"),
@@ -121,6 +126,8 @@ const PartRow kRows[] = {
      "each column's error fed into the columns not yet rounded", "rounded with error feedback (GPTQ)"},
     {"adaround", PartStage::kRounding, LearnedRounding{}, kLearnedOptions, true, true, kNothing,
      "up or down, learned for the smallest output error", "rounded up or down as learned (AdaRound)"},
+    {"kmeans", PartStage::kRounding, KMeansRounding{}, kKMeansOptions, true, true, kNothing,
+     "codebooks with the least squared error (codebook3-col, ...)", "codebooks by k-means"},
     {"bias-correction",
      PartStage::kAfterwards,
      BiasCorrectionTransform{},

@@ -45,7 +45,7 @@ TEST(Parts, HaveOneRowForEachAlternative) {
     EXPECT_TRUE(names.insert(name).second) << name;
     // The grammar: a '+' before a digit may be an exponent's, and no part's name is a format's.
     EXPECT_EQ(name.find_first_of("0123456789+:,=[]"), std::string::npos) << name;
-    EXPECT_THROW(parse_spec(name), Error) << name;
+    EXPECT_THROW(parse_target(name), Error) << name;
   }
 }
 
@@ -134,12 +134,12 @@ TEST(Parts, ConvertBothWays) {
 
 TEST(Parts, RefuseUnknownNames) {
   EXPECT_EQ(refusal([] { rounding_named("gtpq"); }),
-            "unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, gptq, adaround, gptaq");
+            "unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, gptq, adaround, kmeans, gptaq");
   EXPECT_EQ(refusal([] { transform_named("hadmard"); }),
             "unknown transform 'hadmard' (did you mean 'hadamard'?); allowed: hadamard, equalize, smoothquant, awq, "
             "bias-correction");
   EXPECT_EQ(refusal([] { rounding_named("awq"); }),
-            "'awq' is a transform, not a rounding; allowed: nearest, gptq, adaround, gptaq");
+            "'awq' is a transform, not a rounding; allowed: nearest, gptq, adaround, kmeans, gptaq");
   EXPECT_THAT(refusal([] { transform_named("gptaq"); }),
               HasSubstr("'gptaq' is a rounding, not a transform; allowed: "));
 }

@@ -38,7 +38,7 @@ inline Part random_part(bool rounding, Rng& rng) {
   return part;
 }
 
-inline QuantSpec random_spec(Rng& rng) {
+inline RoundingTarget random_target(Rng& rng) {
   static const std::vector<std::string> specs = {"int4-g128",
                                                  "int3-g64-asym",
                                                  "e3m2-row",
@@ -51,8 +51,10 @@ inline QuantSpec random_spec(Rng& rng) {
                                                  "int8-p99.9",
                                                  "table[-1e+3;0;2e+7]-row",
                                                  "e5m2-ieee-g32",
-                                                 "int2-g32"};
-  return parse_spec(specs[below(rng, static_cast<uint32_t>(specs.size()))]);
+                                                 "int2-g32",
+                                                 "codebook2.5-col",
+                                                 "codebook4-g128"};
+  return parse_target(specs[below(rng, static_cast<uint32_t>(specs.size()))]);
 }
 
 inline bool accepted(const Recipe& recipe) {
@@ -68,8 +70,10 @@ inline bool accepted(const Recipe& recipe) {
 inline Recipe random_short_recipe(Rng& rng) {
   Recipe recipe;
   RecipeStep quantize;
-  quantize.quantize = random_spec(rng);
   quantize.rounding = rounding_of(random_part(true, rng));
+  do {
+    quantize.quantize = random_target(rng);
+  } while (!rounds_onto(quantize.rounding, quantize.quantize->storage));
   recipe.steps = {quantize};
   for (uint32_t tries = below(rng, 4); tries > 0; --tries) {
     Recipe longer = recipe;

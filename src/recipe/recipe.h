@@ -10,7 +10,7 @@
 //     - transform: hadamard          # a rewrite made before rounding, or a correction made afterwards; see parts.h
 //     - transform: {smoothquant: {alpha: 0.6}}  # the same with options
 //       targets: ["mlp"]             # sites it is for; default: every linear site of the blocks
-//     - quantize: int4-g128          # a QuantSpec, see quant_spec.h
+//     - quantize: int4-g128          # a RoundingTarget, see round/target.h
 //       rounding: {gptq: {order: act-order}}    # or a name alone; default: nearest
 //       targets: ["*"]               # patterns over site names; default: every linear site of the blocks
 //     - keep: ["*.down_proj.weight"] # leave these as they are
@@ -45,10 +45,10 @@
 #include <string_view>
 #include <vector>
 
-#include "format/quant_spec.h"
 #include "io/json.h"
 #include "model/graph.h"
 #include "round/rounding.h"
+#include "round/target.h"
 #include "transform/transform.h"
 
 namespace bitloom {
@@ -58,11 +58,13 @@ inline constexpr const char* kDefaultRecipe = "gptq+int4-g128";
 
 /// Exactly one of quantize, keep (neither is set) and transform.
 struct RecipeStep {
-  std::optional<QuantSpec> quantize;
+  std::optional<RoundingTarget> quantize;
   Rounding rounding;                 // of quantize
   std::vector<std::string> targets;  // empty: every linear site of the blocks
   std::optional<Transform> transform;
 
+  /// What the matrices are stored as; of a step that quantizes.
+  Storage storage() const { return storage_by(rounding, quantize->storage); }
   bool keeps() const { return !quantize && !transform; }
   bool operator==(const RecipeStep&) const = default;
 };

@@ -112,9 +112,9 @@ TEST(ResolveRecipe, LetsLaterStepsOverride) {
       "targets: "
       "blocks.0.q}",
       llama(false));
-  EXPECT_EQ(found.at("model.layers.1.mlp.up_proj.weight"), to_string(parse_spec("int4-g128")));
-  EXPECT_EQ(found.at("model.layers.1.mlp.down_proj.weight"), to_string(parse_spec("int8-row")));
-  EXPECT_EQ(found.at("lm_head.weight"), to_string(parse_spec("int8-row")));
+  EXPECT_EQ(found.at("model.layers.1.mlp.up_proj.weight"), to_string(parse_target("int4-g128")));
+  EXPECT_EQ(found.at("model.layers.1.mlp.down_proj.weight"), to_string(parse_target("int8-row")));
+  EXPECT_EQ(found.at("lm_head.weight"), to_string(parse_target("int8-row")));
   EXPECT_EQ(found.at("model.layers.0.self_attn.q_proj.weight"), "mxfp4");
   EXPECT_FALSE(found.contains("model.layers.0.mlp.down_proj.weight"));
   EXPECT_FALSE(found.contains("model.embed_tokens.weight"));

@@ -40,7 +40,7 @@ std::vector<std::string> split_steps(std::string_view text) {
 
 bool is_format(const std::string& text) {
   try {
-    parse_spec(text);
+    parse_target(text);
     return true;
   } catch (const Error&) {
     return false;
@@ -75,10 +75,10 @@ Part parse_part(const std::string& text) {
   return *part;
 }
 
-QuantSpec parse_format(const std::string& text) {
+RoundingTarget parse_format(const std::string& text) {
   const std::string name = text.substr(0, text.find(':'));
   if (find_part(name)) misuse("no format after '{}'; it comes last, as in {}", name, kExample);
-  return parse_spec(text);
+  return parse_target(text);
 }
 
 /// A short form being read. Errors carry no place; parse_short adds it.
@@ -113,7 +113,7 @@ class Composer {
   Recipe with_any_format() const {
     Recipe whole = recipe_;
     RecipeStep any;
-    any.quantize = QuantSpec{};
+    any.quantize = RoundingTarget{};
     whole.steps.push_back(any);
     return whole;
   }

@@ -27,7 +27,7 @@ RecipeStep step_of(const Transform& transform) {
 
 RecipeStep step_of(const char* format, const Rounding& rounding) {
   RecipeStep step;
-  step.quantize = parse_spec(format);
+  step.quantize = parse_target(format);
   step.rounding = rounding;
   return step;
 }
@@ -95,9 +95,9 @@ TEST(ShortRecipe, IsNamedCanonicallyAndDescribed) {
 
 TEST(ShortRecipe, LeavesFormatsAndNumbersWhole) {
   const Recipe table = parse_short("gptq+table[-1;0;1]-g64");
-  EXPECT_EQ(table.steps[0].quantize, parse_spec("table[-1;0;1]-g64"));
-  EXPECT_EQ(parse_short("gptq+table[-1e+3;0;1e+30]-g64").steps[0].quantize, parse_spec("table[-1e+3;0;1e+30]-g64"));
-  EXPECT_EQ(parse_short("table[-1e+3;0;1e+30]-g64").steps[0].quantize, parse_spec("table[-1e+3;0;1e+30]-g64"));
+  EXPECT_EQ(table.steps[0].quantize, parse_target("table[-1;0;1]-g64"));
+  EXPECT_EQ(parse_short("gptq+table[-1e+3;0;1e+30]-g64").steps[0].quantize, parse_target("table[-1e+3;0;1e+30]-g64"));
+  EXPECT_EQ(parse_short("table[-1e+3;0;1e+30]-g64").steps[0].quantize, parse_target("table[-1e+3;0;1e+30]-g64"));
   EXPECT_EQ(parse_short("smoothquant:0.0075e+2+int8-row").steps[0].transform, Transform(SmoothTransform{0.75}));
   EXPECT_EQ(parse_short("adaround:regularizer=1.e+2,warmup=5E-1+int4-mse2.5e+0").steps[0],
             step_of("int4-mse2.5", LearnedRounding{.regularizer = 100, .warmup = 0.5}));
@@ -127,7 +127,7 @@ TEST(ShortRecipe, IsNotForEveryRecipe) {
 TEST(ShortRecipe, SaysWhichStepIsWrongAndHow) {
   EXPECT_EQ(refusal("gtpq+int4-g128"),
             "short recipe 'gtpq+int4-g128', step 1: unknown part 'gtpq' (did you mean 'gptq'?); allowed: hadamard, "
-            "equalize, smoothquant, awq, nearest, gptq, adaround, bias-correction, gptaq");
+            "equalize, smoothquant, awq, nearest, gptq, adaround, kmeans, bias-correction, gptaq");
   EXPECT_THAT(
       refusal("hadamard+gptq:dmap=1+int4-g128"),
       HasSubstr("step 2: unknown option 'dmap' of 'gptq' (did you mean 'damp'?); allowed: damping (or damp), "));

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "round/lattice.h"
-#include "round/quantized_builder.h"
+#include "round/grid_builder.h"
 #include "round/soft_rounding.h"
 
 namespace bitloom {
@@ -29,16 +29,16 @@ struct HardTile {
 class LearnedRun {
  public:
   LearnedRun(const RowSource& w, const LayerStatistics& layer, const LearnedRounding& options,
-             const QuantizedTensor& nearest)
+             const StoredMatrix& nearest)
       : w_(w),
         layer_(layer),
         options_(options),
         nearest_(nearest),
-        lattice_(nearest.spec()),
-        shape_(scale_shape(nearest.spec(), w.rows(), w.cols())),
+        lattice_(nearest.grid()->storage()),
+        shape_(nearest.grid()->shape()),
         builder_(nearest) {}
 
-  std::shared_ptr<const QuantizedTensor> run(const std::string& name, ThreadPool& threads,
+  std::shared_ptr<const StoredMatrix> run(const std::string& name, ThreadPool& threads,
                                              std::vector<TileResult>& tiles) {
     tiles.resize(static_cast<size_t>((w_.rows() + kTileRows - 1) / kTileRows));
     threads.parallel_for(static_cast<int64_t>(tiles.size()), [&](int64_t t) {
@@ -76,8 +76,8 @@ class LearnedRun {
     const int64_t d = w_.cols(), at = r * d;
     std::vector<float> scales(static_cast<size_t>(shape_.cols));
     std::vector<uint8_t> zeros(scales.size());
-    nearest_.scales_of_row(row / shape_.group_rows, scales.data(), zeros.data());
-    nearest_.codes_of_row(row, nearest.codes.data() + at);
+    nearest_.grid()->scales_of_row(row / shape_.group_rows, scales.data(), zeros.data());
+    nearest_.grid()->codes_of_row(row, nearest.codes.data() + at);
     for (int64_t c = 0; c < d; ++c) {
       const auto i = static_cast<size_t>(at + c), g = static_cast<size_t>(c / shape_.group_cols);
       const float w = tile_w[i], scale = scales[g];
@@ -152,10 +152,10 @@ class LearnedRun {
   const RowSource& w_;
   const LayerStatistics& layer_;
   const LearnedRounding& options_;
-  const QuantizedTensor& nearest_;
+  const StoredMatrix& nearest_;
   Lattice lattice_;
   ScaleShape shape_;
-  QuantizedBuilder builder_;
+  GridBuilder builder_;
 };
 
 void check(const std::string& name, const RowSource& w, const LayerStatistics& layer, const LearnedRounding& o) {
@@ -192,16 +192,16 @@ LearnedReport summarise(const std::vector<TileResult>& tiles, const RoundingRepo
 
 }  // namespace
 
-std::shared_ptr<const QuantizedTensor> quantize_learned(const std::string& name, const RowSource& w,
-                                                        const QuantSpec& spec, const LayerStatistics& layer,
+std::shared_ptr<const StoredMatrix> quantize_learned(const std::string& name, const RowSource& w,
+                                                        const GridTarget& target, const LayerStatistics& layer,
                                                         const LearnedRounding& options, ThreadPool& threads,
                                                         LearnedReport* report) {
   check(name, w, layer, options);
   std::vector<float> diagonal;
   for (int64_t c = 0; c < layer.channels; ++c) diagonal.push_back(layer.second[c * layer.channels + c]);
   RoundingReport nearest_report;
-  const bool searched = spec.range.kind == RangeRule::Kind::kMse;
-  const auto nearest = quantize_nearest(name, w, spec, threads, &nearest_report, searched ? diagonal.data() : nullptr);
+  const bool searched = target.search.range.kind == RangeRule::Kind::kMse;
+  const auto nearest = quantize_nearest(name, w, target, threads, &nearest_report, searched ? diagonal.data() : nullptr);
   std::vector<TileResult> tiles;
   auto tensor = LearnedRun(w, layer, options, *nearest).run(name, threads, tiles);
   if (report != nullptr) *report = summarise(tiles, nearest_report);

@@ -30,15 +30,15 @@ struct LearnedReport {
 /// rise. The clip search of -mse weighs errors by the diagonal of H. Error(kRefused) naming `name` for NaN and Inf,
 /// kFailed when channels differ, no token was seen or an option is out of range. Memory: H (and C) in fp32, and per
 /// thread a dozen tiles of at most 64 rows of W in fp32.
-std::shared_ptr<const QuantizedTensor> quantize_learned(const std::string& name, const RowSource& w,
-                                                        const QuantSpec& spec, const SecondMoment& moment,
+std::shared_ptr<const StoredMatrix> quantize_learned(const std::string& name, const RowSource& w,
+                                                        const GridTarget& target, const SecondMoment& moment,
                                                         const CrossMoment* cross, const LearnedRounding& options,
                                                         ThreadPool& threads, LearnedReport* report = nullptr);
 
 /// The same with the moments as dense means, which must outlive the call: what several matrices that read the same
 /// input share.
-std::shared_ptr<const QuantizedTensor> quantize_learned(const std::string& name, const RowSource& w,
-                                                        const QuantSpec& spec, const LayerStatistics& layer,
+std::shared_ptr<const StoredMatrix> quantize_learned(const std::string& name, const RowSource& w,
+                                                        const GridTarget& target, const LayerStatistics& layer,
                                                         const LearnedRounding& options, ThreadPool& threads,
                                                         LearnedReport* report = nullptr);
 

@@ -25,11 +25,11 @@ void learned_rate(benchmark::State& state, bool descent) {
   LearnedRounding options;
   options.iterations = state.range(2);
   options.descent = descent;
-  const QuantSpec spec = parse_spec("int4-g64");
+  const GridTarget target = parse_grid_target("int4-g64");
   const double roof = measure_sgemm_gflops(1024, 0.2, threads);
   for (auto _ : state) {
     benchmark::DoNotOptimize(
-        quantize_learned("w", w, spec, LayerStatistics{cols, h.data(), nullptr}, options, threads));
+        quantize_learned("w", w, target, LayerStatistics{cols, h.data(), nullptr}, options, threads));
   }
   const double flops = 2.0 * static_cast<double>(rows * cols * cols) * static_cast<double>(options.iterations) *
                        static_cast<double>(state.iterations());

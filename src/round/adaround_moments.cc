@@ -4,8 +4,8 @@
 
 namespace bitloom {
 
-std::shared_ptr<const QuantizedTensor> quantize_learned(const std::string& name, const RowSource& w,
-                                                        const QuantSpec& spec, const SecondMoment& moment,
+std::shared_ptr<const StoredMatrix> quantize_learned(const std::string& name, const RowSource& w,
+                                                        const GridTarget& target, const SecondMoment& moment,
                                                         const CrossMoment* cross, const LearnedRounding& options,
                                                         ThreadPool& threads, LearnedReport* report) {
   if (moment.tokens() == 0) fail(ErrorKind::kFailed, "{}: no token was seen", name);
@@ -21,7 +21,7 @@ std::shared_ptr<const QuantizedTensor> quantize_learned(const std::string& name,
     cross->copy_to(difference.data(), threads);
     layer.cross = difference.data();
   }
-  return quantize_learned(name, w, spec, layer, options, threads, report);
+  return quantize_learned(name, w, target, layer, options, threads, report);
 }
 
 }  // namespace bitloom

@@ -83,11 +83,11 @@ double token_loss(const Inputs& in, const std::vector<float>& target, const RowS
   return total;
 }
 
-std::shared_ptr<const QuantizedTensor> learn_rounding(const RowSource& w, const std::string& spec,
+std::shared_ptr<const StoredMatrix> learn_rounding(const RowSource& w, const std::string& target,
                                                       const LayerStatistics& layer, const LearnedRounding& options,
                                                       LearnedReport* report = nullptr, int thread_count = 2) {
   ThreadPool threads(thread_count);
-  return quantize_learned("w", w, parse_spec(spec), layer, options, threads, report);
+  return quantize_learned("w", w, parse_grid_target(target), layer, options, threads, report);
 }
 
 // The derivation in soft_tile.h, against tokens: losses differ from the tokens' by the constant mean (w e)^2 alone.
@@ -216,27 +216,27 @@ TEST(LearnedRounding, WithoutIterationsOrDescentItIsNearestForEveryFamily) {
   LearnedRounding options;
   options.iterations = 0;
   options.descent = false;
-  for (const char* spec :
+  for (const char* target :
        {"int4-g32", "int3-g32-asym", "int2-row", "e2m1-g32", "e4m3fn-row", "mxfp4", "mxint8", "nvfp4", "nf4-g64",
         "table[-1;0;0.5;1]-g32", "int4-tensor", "int4-block16x32", "e2m1-g32-m2floor", "int3-g32-mse", "e3m2-g32-m1"}) {
     DenseMatrix w = normal_matrix(70, 96, 8);
     for (size_t i = 0; i < 32; ++i) w.values()[i] = 0;  // a group of zeros
     LearnedReport report;
-    const auto q = learn_rounding(w, spec, in.layer(), options, &report);
+    const auto q = learn_rounding(w, target, in.layer(), options, &report);
     const auto diagonal_weighted = [&] {
       std::vector<float> diagonal;
       for (int64_t c = 0; c < 96; ++c) diagonal.push_back(in.second[static_cast<size_t>(c * 97)]);
       return diagonal;
     }();
-    const bool searched = std::string(spec).find("mse") != std::string::npos;
+    const bool searched = std::string(target).find("mse") != std::string::npos;
     RoundingReport nearest_report;
-    const auto nearest = testing::round_matrix(w, spec, &nearest_report, searched ? diagonal_weighted.data() : nullptr);
+    const auto nearest = testing::round_matrix(w, target, &nearest_report, searched ? diagonal_weighted.data() : nullptr);
     // h >= 1/2 takes ties up, nearest rounding to even: equal errors, of which nearest rounding's code is kept.
-    EXPECT_EQ(q->decode_all(), nearest->decode_all()) << spec;
-    EXPECT_EQ(report.flipped, 0) << spec;
-    EXPECT_EQ(report.output_error, report.output_error_nearest) << spec;
-    EXPECT_NEAR(report.rounding.weight_error, nearest_report.weight_error, 1e-9) << spec;
-    EXPECT_EQ(report.rounding.zero_groups, nearest_report.zero_groups) << spec;
+    EXPECT_EQ(q->decode_all(), nearest->decode_all()) << target;
+    EXPECT_EQ(report.flipped, 0) << target;
+    EXPECT_EQ(report.output_error, report.output_error_nearest) << target;
+    EXPECT_NEAR(report.rounding.weight_error, nearest_report.weight_error, 1e-9) << target;
+    EXPECT_EQ(report.rounding.zero_groups, nearest_report.zero_groups) << target;
   }
 }
 
@@ -244,15 +244,15 @@ TEST(LearnedRounding, BeatsNearestForEveryFamilyAndReportsTheTokensError) {
   const Inputs in(200, 96, 9);
   LearnedRounding options;
   options.iterations = 60;
-  for (const char* spec :
+  for (const char* target :
        {"int4-g32", "int3-g32-asym", "int2-row", "e2m1-g32", "mxfp4", "nvfp4", "nf4-g64", "int4-block16x32"}) {
     const DenseMatrix w = normal_matrix(70, 96, 10);
     LearnedReport report;
-    const auto q = learn_rounding(w, spec, in.layer(), options, &report);
+    const auto q = learn_rounding(w, target, in.layer(), options, &report);
     const double tokens = token_loss(in, in.x, w, *q);
-    EXPECT_NEAR(report.output_error, tokens, 1e-4 * tokens) << spec;
-    EXPECT_LT(report.output_error, 0.7 * report.output_error_nearest) << spec;
-    EXPECT_GT(report.flipped, 0) << spec;
+    EXPECT_NEAR(report.output_error, tokens, 1e-4 * tokens) << target;
+    EXPECT_LT(report.output_error, 0.7 * report.output_error_nearest) << target;
+    EXPECT_GT(report.flipped, 0) << target;
     q->check_values("w");
   }
 }
@@ -303,7 +303,7 @@ TEST(LearnedRounding, ComesNearTheExactOptimum) {
     for (int64_t r = 0; r < w.rows(); ++r) {
       float scale = 0;
       uint8_t zero = 0;
-      nearest->scales_of_row(r, &scale, &zero);
+      nearest->grid()->scales_of_row(r, &scale, &zero);
       optimum += exact_optimum(in, target, w.values().data() + r * in.d, scale);
     }
     const double learned = token_loss(in, target, w, *q), rounded = token_loss(in, target, w, *nearest);
@@ -324,7 +324,7 @@ TEST(Descent, EndsWhereNoFlipHelps) {
   for (int64_t r = 0; r < 8; ++r) {
     float scale = 0;
     uint8_t zero = 0;
-    q->scales_of_row(r, &scale, &zero);
+    q->grid()->scales_of_row(r, &scale, &zero);
     const float* row = w.values().data() + r * 12;
     float* mine = values.data() + r * 12;
     const double loss = token_loss(in, in.x, row, mine);
@@ -341,7 +341,7 @@ TEST(Descent, EndsWhereNoFlipHelps) {
 // Papers' floating-point page, 6.3: on minifloats the lattice is not the scale's multiples. Levels of e2m1 around 4.6
 // are 4 and 6, around 2.2 are 2 and 3; the soft start reproduces the weights.
 TEST(Lattice, EnclosesOnTheFormatsOwnLevels) {
-  const Lattice lattice(parse_spec("e2m1-row"));
+  const Lattice lattice(parse_grid("e2m1-row"));
   const auto expect = [&](float y, float lower, float upper) {
     const Lattice::Enclosure two = lattice.enclose(y, 0);
     EXPECT_EQ(lattice.level(two.lower, 0), lower) << y;
@@ -349,7 +349,7 @@ TEST(Lattice, EnclosesOnTheFormatsOwnLevels) {
   };
   expect(4.6f, 4, 6), expect(2.2f, 2, 3), expect(0.3f, 0, 0.5f), expect(-3.5f, -4, -3), expect(-0.1f, -0.5f, 0);
   expect(2, 2, 3), expect(6, 6, 6), expect(7, 6, 6), expect(-6, -6, -4), expect(-9, -6, -6);
-  const Lattice integers(parse_spec("int4-row-asym"));
+  const Lattice integers(parse_grid("int4-row-asym"));
   const Lattice::Enclosure two = integers.enclose(-2.5f, 5);
   EXPECT_EQ(integers.level(two.lower, 5), -3);
   EXPECT_EQ(integers.code(two.lower), 2);
@@ -366,11 +366,11 @@ TEST(LearnedRounding, TheSoftStartReproducesTheWeights) {
   options.regularizer = 0;
   options.descent = false;
   // fp32 scales and levels up to the range's end: nothing is clipped, whose error the others would compensate.
-  for (const char* spec : {"e2m1-g32-f32", "e3m2-row-f32", "int4-narrow-g32-f32", "nf4-g64-f32"}) {
+  for (const char* target : {"e2m1-g32-f32", "e3m2-row-f32", "int4-narrow-g32-f32", "nf4-g64-f32"}) {
     LearnedReport report;
-    learn_rounding(w, spec, in.layer(), options, &report);
-    EXPECT_EQ(report.flipped, 0) << spec;
-    EXPECT_GT(report.output_error_nearest, 0) << spec;
+    learn_rounding(w, target, in.layer(), options, &report);
+    EXPECT_EQ(report.flipped, 0) << target;
+    EXPECT_GT(report.output_error_nearest, 0) << target;
   }
 }
 
@@ -439,18 +439,18 @@ TEST(LearnedRounding, TakesTheMomentsOfCalibration) {
   ThreadPool threads(2);
   SecondMoment moment(64);
   CrossMoment cross(64);
-  const QuantSpec spec = parse_spec("int3-g32");
-  EXPECT_THROW(quantize_learned("w", w, spec, moment, nullptr, {}, threads), Error);  // no token
+  const GridTarget target = parse_grid_target("int3-g32");
+  EXPECT_THROW(quantize_learned("w", w, target, moment, nullptr, {}, threads), Error);  // no token
   moment.add(in.x.data(), 300, 64, threads);
   cross.add(in.f.data(), in.x.data(), 300, 64, threads);
   LearnedReport report;
-  const auto plain = quantize_learned("w", w, spec, moment, nullptr, {}, threads, &report);
+  const auto plain = quantize_learned("w", w, target, moment, nullptr, {}, threads, &report);
   EXPECT_NEAR(report.output_error, output_error(w, *plain, moment, threads), 1e-5 * report.output_error);
-  const auto corrected = quantize_learned("w", w, spec, moment, &cross, {}, threads);
+  const auto corrected = quantize_learned("w", w, target, moment, &cross, {}, threads);
   EXPECT_LT(token_loss(in, in.f, w, *corrected), token_loss(in, in.f, w, *plain));
   EXPECT_LT(token_loss(in, in.x, w, *plain), token_loss(in, in.x, w, *corrected));
   const CrossMoment other(32);
-  EXPECT_THROW(quantize_learned("w", w, spec, moment, &other, {}, threads), Error);
+  EXPECT_THROW(quantize_learned("w", w, target, moment, &other, {}, threads), Error);
 }
 
 /// A line of tests/golden/round/adaround.txt.

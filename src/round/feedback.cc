@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "round/feedback_tile.h"
-#include "round/quantized_builder.h"
+#include "round/grid_builder.h"
 
 namespace bitloom {
 namespace {
@@ -26,7 +26,7 @@ bool groups_stay_together(const std::vector<int64_t>& order, int64_t group) {
 }
 
 /// Stores one tile's rows. Different rows may be stored concurrently.
-void store_rows(QuantizedBuilder& builder, const FeedbackPart& part, int64_t cols) {
+void store_rows(GridBuilder& builder, const FeedbackPart& part, int64_t cols) {
   const int64_t rows = part.rows.end - part.rows.begin;
   const int64_t groups = static_cast<int64_t>(part.scales.size()) / rows;
   for (int64_t r = 0; r < rows; ++r) {
@@ -38,10 +38,10 @@ void store_rows(QuantizedBuilder& builder, const FeedbackPart& part, int64_t col
 }
 
 /// Everything but the codes and fitted scales.
-QuantizedBuilder start_builder(const FeedbackBase& base) {
-  if (!base.fitted) return QuantizedBuilder(*base.nearest);
-  QuantizedBuilder builder(base.spec, base.nearest->rows(), base.nearest->cols());
-  if (base.spec.scale == ScaleType::kE4M3TwoLevel) builder.store_tensor_scale(tensor_scale_of(*base.nearest));
+GridBuilder start_builder(const FeedbackBase& base) {
+  if (!base.fitted) return GridBuilder(*base.nearest);
+  GridBuilder builder(base.target.storage, base.nearest->rows(), base.nearest->cols());
+  if (base.target.storage.scale == ScaleType::kE4M3TwoLevel) builder.store_tensor_scale(base.nearest->grid()->tensor_scale());
   return builder;
 }
 
@@ -75,18 +75,18 @@ std::vector<RowRange> tiles_of(RowRange rows) {
 
 }  // namespace
 
-FeedbackBase make_feedback_base(const std::string& name, const RowSource& w, const QuantSpec& spec,
+FeedbackBase make_feedback_base(const std::string& name, const RowSource& w, const GridTarget& target,
                                 const FeedbackFactor& factor, bool static_groups, ThreadPool& threads) {
   if (w.cols() != factor.channels) {
     fail(ErrorKind::kFailed, "{}: {} columns, but the statistics have {} channels", name, w.cols(), factor.channels);
   }
   FeedbackBase base;
-  base.fitted = spec.granularity.kind == Granularity::Kind::kGroup && !static_groups && !is_m2(spec.constraint) &&
-                groups_stay_together(factor.order, scale_shape(spec, w.rows(), w.cols()).group_cols);
-  const bool searched = spec.range.kind == RangeRule::Kind::kMse;
-  base.spec = spec;
-  QuantSpec quick = spec;
-  if (base.fitted && searched) quick.range = RangeRule{};
+  base.fitted = target.storage.granularity.kind == Granularity::Kind::kGroup && !static_groups && !is_m2(target.search.constraint) &&
+                groups_stay_together(factor.order, scale_shape(target.storage, w.rows(), w.cols()).group_cols);
+  const bool searched = target.search.range.kind == RangeRule::Kind::kMse;
+  base.target = target;
+  GridTarget quick = target;
+  if (base.fitted && searched) quick.search.range = RangeRule{};
   RoundingReport report;
   base.nearest =
       quantize_nearest(name, w, quick, threads, &report, searched && !base.fitted ? factor.diagonal.data() : nullptr);
@@ -94,12 +94,12 @@ FeedbackBase make_feedback_base(const std::string& name, const RowSource& w, con
   return base;
 }
 
-std::shared_ptr<const QuantizedTensor> quantize_with_feedback(const std::string& name, const RowSource& w,
-                                                              const QuantSpec& spec, const FeedbackFactor& factor,
+std::shared_ptr<const StoredMatrix> quantize_with_feedback(const std::string& name, const RowSource& w,
+                                                              const GridTarget& target, const FeedbackFactor& factor,
                                                               bool static_groups, ThreadPool& threads,
                                                               FeedbackReport* report) {
-  const FeedbackBase base = make_feedback_base(name, w, spec, factor, static_groups, threads);
-  QuantizedBuilder builder = start_builder(base);
+  const FeedbackBase base = make_feedback_base(name, w, target, factor, static_groups, threads);
+  GridBuilder builder = start_builder(base);
   const FeedbackTiles solver(w, base, factor, report != nullptr);
   const std::vector<RowRange> rows = tiles_of({0, w.rows()});
   std::vector<FeedbackTile> tiles(rows.size());
@@ -135,14 +135,14 @@ FeedbackPart quantize_rows_with_feedback(const RowSource& w, const FeedbackBase&
   return whole;
 }
 
-std::shared_ptr<const QuantizedTensor> merge_feedback_parts(const std::string& name, const FeedbackBase& base,
+std::shared_ptr<const StoredMatrix> merge_feedback_parts(const std::string& name, const FeedbackBase& base,
                                                             const FeedbackFactor& factor,
                                                             std::vector<FeedbackPart> parts, FeedbackReport* report) {
-  const QuantizedTensor& nearest = *base.nearest;
+  const StoredMatrix& nearest = *base.nearest;
   std::erase_if(parts, [](const FeedbackPart& part) { return part.rows.begin == part.rows.end; });
   std::sort(parts.begin(), parts.end(),
             [](const FeedbackPart& a, const FeedbackPart& b) { return a.rows.begin < b.rows.begin; });
-  QuantizedBuilder builder = start_builder(base);
+  GridBuilder builder = start_builder(base);
   std::vector<FeedbackTile> tiles;
   int64_t row = 0;
   for (const FeedbackPart& part : parts) {

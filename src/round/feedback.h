@@ -28,8 +28,8 @@ struct FeedbackReport {
 /// W [rows, channels]. `static_groups`: group scales from the original weights. The clip search of -mse weighs errors
 /// by the diagonal of H. Error(kRefused) naming `name` for NaN and Inf, kFailed when W does not fit the factor. Memory:
 /// per thread three tiles of at most 256 rows of W in fp32.
-std::shared_ptr<const QuantizedTensor> quantize_with_feedback(const std::string& name, const RowSource& w,
-                                                              const QuantSpec& spec, const FeedbackFactor& factor,
+std::shared_ptr<const StoredMatrix> quantize_with_feedback(const std::string& name, const RowSource& w,
+                                                              const GridTarget& target, const FeedbackFactor& factor,
                                                               bool static_groups, ThreadPool& threads,
                                                               FeedbackReport* report = nullptr);
 
@@ -47,12 +47,12 @@ struct RowRange {
 /// Nearest rounding of the whole matrix, as far as feedback needs it: values checked, scales that must be known
 /// beforehand (tensor, row and block scales, M2 constraints, static groups), tensor scales.
 struct FeedbackBase {
-  QuantSpec spec;
-  std::shared_ptr<const QuantizedTensor> nearest;
+  GridTarget target;
+  std::shared_ptr<const StoredMatrix> nearest;
   bool fitted = false;  // group scales are fitted by the loop: those of `nearest` are made without search, unused
   int64_t zero_groups = 0;
 };
-FeedbackBase make_feedback_base(const std::string& name, const RowSource& w, const QuantSpec& spec,
+FeedbackBase make_feedback_base(const std::string& name, const RowSource& w, const GridTarget& target,
                                 const FeedbackFactor& factor, bool static_groups, ThreadPool& threads);
 
 /// What one tile of rows adds to the report.
@@ -78,7 +78,7 @@ FeedbackPart quantize_rows_with_feedback(const RowSource& w, const FeedbackBase&
                                          RowRange rows, ThreadPool& threads);
 
 /// Error(kFailed) naming `name` and the row when the parts do not cover every row once.
-std::shared_ptr<const QuantizedTensor> merge_feedback_parts(const std::string& name, const FeedbackBase& base,
+std::shared_ptr<const StoredMatrix> merge_feedback_parts(const std::string& name, const FeedbackBase& base,
                                                             const FeedbackFactor& factor,
                                                             std::vector<FeedbackPart> parts,
                                                             FeedbackReport* report = nullptr);

@@ -26,12 +26,12 @@ void feedback_rate(benchmark::State& state, const char* spec_text) {
     factor.u[static_cast<size_t>(c * cols + c)] = 1.0f;
     factor.order.push_back(c);
   }
-  const QuantSpec spec = parse_spec(spec_text);
+  const GridTarget target = parse_grid_target(spec_text);
   // Every weight takes its part of the errors of the columns before it: rows * cols^2 / 2 multiply-adds.
   const double flops = static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(cols);
   testing::run_beside_sgemm(
       state, threads, flops, [] {},
-      [&] { benchmark::DoNotOptimize(quantize_with_feedback("w", w, spec, factor, false, threads)); });
+      [&] { benchmark::DoNotOptimize(quantize_with_feedback("w", w, target, factor, false, threads)); });
 }
 BENCHMARK_CAPTURE(feedback_rate, int4_g128, "int4-g128")
     ->Args({576, 576})

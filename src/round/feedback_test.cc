@@ -56,7 +56,7 @@ FeedbackFactor natural_factor(const SecondMoment& moment, ThreadPool& threads) {
   return make_feedback_factor(moment, nullptr, options, 0, threads);
 }
 
-void expect_same_bytes(const QuantizedTensor& a, const QuantizedTensor& b, const std::string& what) {
+void expect_same_bytes(const StoredMatrix& a, const StoredMatrix& b, const std::string& what) {
   ASSERT_EQ(a.parts().size(), b.parts().size());
   for (size_t i = 0; i < a.parts().size(); ++i) {
     const auto& x = a.parts()[i].bytes;
@@ -99,11 +99,11 @@ TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
   const DenseMatrix w = test_matrix();
   const FeedbackFactor factor = natural_factor(diagonal(threads), threads);
   for (const char* text : kSpecs) {
-    const QuantSpec spec = parse_spec(text);
-    const auto nearest = quantize_nearest("w", w, spec, threads, nullptr,
-                                          spec.range.kind == RangeRule::Kind::kMse ? factor.diagonal.data() : nullptr);
+    const GridTarget target = parse_grid_target(text);
+    const auto nearest = quantize_nearest("w", w, target, threads, nullptr,
+                                          target.search.range.kind == RangeRule::Kind::kMse ? factor.diagonal.data() : nullptr);
     for (const bool static_groups : {false, true}) {
-      expect_same_bytes(*quantize_with_feedback("w", w, spec, factor, static_groups, threads), *nearest, text);
+      expect_same_bytes(*quantize_with_feedback("w", w, target, factor, static_groups, threads), *nearest, text);
     }
   }
 }
@@ -114,15 +114,15 @@ TEST(Feedback, OutputErrorFallsBelowNearestForEverySpec) {
   const SecondMoment moment = correlated(threads);
   for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation, ColumnOrder::kGroupAware}) {
     for (const char* text : kSpecs) {
-      const QuantSpec spec = parse_spec(text);
+      const GridTarget target = parse_grid_target(text);
       FeedbackRounding options;
       options.order = order;
-      const int64_t group = spec.granularity.kind == Granularity::Kind::kGroup ? spec.granularity.group : 0;
+      const int64_t group = target.storage.granularity.kind == Granularity::Kind::kGroup ? target.storage.granularity.group : 0;
       const FeedbackFactor factor = make_feedback_factor(moment, nullptr, options, group, threads);
       FeedbackReport report;
-      const auto q = quantize_with_feedback("w", w, spec, factor, false, threads, &report);
+      const auto q = quantize_with_feedback("w", w, target, factor, false, threads, &report);
       const double fed = output_error(w, *q, moment, threads),
-                   rounded = output_error(w, *quantize_nearest("w", w, spec, threads), moment, threads);
+                   rounded = output_error(w, *quantize_nearest("w", w, target, threads), moment, threads);
       EXPECT_LT(fed, 0.9 * rounded) << text << " order " << static_cast<int>(order);
       // fp32 in the factor and the loop: 1e-3 of the damped error is generous, and the damping's part is subtracted.
       const double damped = fed + factor.lambda() * report.rounding.weight_error * squared_norm(w);
@@ -138,7 +138,7 @@ TEST(OutputError, IsTheDefinitionAndOneOfZeroIsTheEnergy) {
   ThreadPool threads(2);
   const DenseMatrix w = test_matrix(), zero(kRows, kCols, std::vector<float>(kRows * kCols));
   const SecondMoment moment = correlated(threads);
-  const auto q = quantize_nearest("w", w, parse_spec("int3-g64-asym"), threads);
+  const auto q = quantize_nearest("w", w, parse_grid_target("int3-g64-asym"), threads);
   const double expected = reference_output_error(w, *q, moment);
   EXPECT_NEAR(output_error(w, *q, moment, threads), expected, 5e-5 * expected);
   EXPECT_EQ(output_energy(w, moment, threads), output_error(w, zero, moment, threads));
@@ -154,8 +154,8 @@ TEST(Feedback, E1MyEqualsNarrowIntegers) {
   const DenseMatrix w = test_matrix();
   const FeedbackFactor factor = natural_factor(correlated(threads), threads);
   const auto integers =
-      quantize_with_feedback("w", w, parse_spec("int4-narrow-row-f32"), factor, false, threads)->decode_all();
-  const auto floats = quantize_with_feedback("w", w, parse_spec("e1m2-row-f32"), factor, false, threads)->decode_all();
+      quantize_with_feedback("w", w, parse_grid_target("int4-narrow-row-f32"), factor, false, threads)->decode_all();
+  const auto floats = quantize_with_feedback("w", w, parse_grid_target("e1m2-row-f32"), factor, false, threads)->decode_all();
   // Scales differ by the power of two between the grids' units, so values agree exactly.
   for (size_t i = 0; i < integers.size(); ++i) ASSERT_EQ(integers[i], floats[i]) << i;
 }
@@ -163,11 +163,11 @@ TEST(Feedback, E1MyEqualsNarrowIntegers) {
 TEST(Feedback, SameBytesForAnyNumberOfThreads) {
   ThreadPool one(1), three(3);
   const DenseMatrix w(600, kCols, random_values(600 * kCols, 7));
-  const QuantSpec spec = parse_spec("int3-g32-asym");
+  const GridTarget target = parse_grid_target("int3-g32-asym");
   const FeedbackFactor a = natural_factor(correlated(one), one), b = natural_factor(correlated(three), three);
   EXPECT_EQ(a.u, b.u);
-  expect_same_bytes(*quantize_with_feedback("w", w, spec, a, false, one),
-                    *quantize_with_feedback("w", w, spec, b, false, three), "");
+  expect_same_bytes(*quantize_with_feedback("w", w, target, a, false, one),
+                    *quantize_with_feedback("w", w, target, b, false, three), "");
 }
 
 TEST(Feedback, DeadColumnsBecomeZeroAndAreNamed) {
@@ -179,7 +179,7 @@ TEST(Feedback, DeadColumnsBecomeZeroAndAreNamed) {
   const FeedbackFactor factor = natural_factor(moment, threads);
   EXPECT_THAT(factor.dead_columns, testing::ElementsAre(7, 100));
   const auto q =
-      quantize_with_feedback("w", test_matrix(), parse_spec("int4-g32"), factor, false, threads)->decode_all();
+      quantize_with_feedback("w", test_matrix(), parse_grid_target("int4-g32"), factor, false, threads)->decode_all();
   for (int64_t r = 0; r < kRows; ++r) {
     EXPECT_EQ(q[static_cast<size_t>(r * kCols + 7)], 0.0f);
     EXPECT_EQ(q[static_cast<size_t>(r * kCols + 100)], 0.0f);
@@ -204,7 +204,7 @@ TEST(Feedback, WithoutTokensOrWithAnotherShapeItFails) {
   EXPECT_THROW(natural_factor(SecondMoment(8), threads), Error);
   const FeedbackFactor factor = natural_factor(correlated(threads), threads);
   const DenseMatrix other(8, 16, random_values(8 * 16, 1));
-  EXPECT_THROW(quantize_with_feedback("w", other, parse_spec("int4-row"), factor, false, threads), Error);
+  EXPECT_THROW(quantize_with_feedback("w", other, parse_grid_target("int4-row"), factor, false, threads), Error);
 }
 
 // Parts of rows, solved in any grouping and merged in any order, are the bytes of the whole: for scales fitted by the
@@ -219,10 +219,10 @@ TEST(FeedbackParts, MergedEqualTheWholeForEveryGranularity) {
     options.order = order;
     const FeedbackFactor factor = make_feedback_factor(moment, nullptr, options, 0, threads);
     for (const char* text : kSpecs) {
-      const QuantSpec spec = parse_spec(text);
+      const GridTarget target = parse_grid_target(text);
       FeedbackReport whole_report, report;
-      const auto whole = quantize_with_feedback("w", w, spec, factor, false, threads, &whole_report);
-      const FeedbackBase base = make_feedback_base("w", w, spec, factor, false, threads);
+      const auto whole = quantize_with_feedback("w", w, target, factor, false, threads, &whole_report);
+      const FeedbackBase base = make_feedback_base("w", w, target, factor, false, threads);
       std::vector<FeedbackPart> parts;
       for (const RowRange rows : {RowRange{512, kMany}, RowRange{0, 256}, RowRange{256, 256}, RowRange{256, 512}}) {
         parts.push_back(quantize_rows_with_feedback(w, base, factor, rows, threads));
@@ -239,7 +239,7 @@ TEST(FeedbackParts, GapsAndRaggedRangesAreErrors) {
   ThreadPool threads(1);
   const DenseMatrix w(300, kCols, random_values(300 * kCols, 9));
   const FeedbackFactor factor = natural_factor(correlated(threads), threads);
-  const FeedbackBase base = make_feedback_base("w", w, parse_spec("int4-g32"), factor, false, threads);
+  const FeedbackBase base = make_feedback_base("w", w, parse_grid_target("int4-g32"), factor, false, threads);
   for (const RowRange rows : {RowRange{10, 256}, RowRange{0, 200}, RowRange{-256, 256}, RowRange{256, 512}}) {
     EXPECT_THROW(quantize_rows_with_feedback(w, base, factor, rows, threads), Error);
   }
@@ -257,7 +257,7 @@ TEST(ColumnOrder, IsAPermutationThatCodesDoNotShow) {
   ThreadPool threads(1);
   const DenseMatrix w = test_matrix();
   const SecondMoment moment = diagonal(threads);
-  const auto nearest = quantize_nearest("w", w, parse_spec("int4-row"), threads);
+  const auto nearest = quantize_nearest("w", w, parse_grid_target("int4-row"), threads);
   for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation, ColumnOrder::kGroupAware}) {
     FeedbackRounding options;
     options.order = order;
@@ -265,7 +265,7 @@ TEST(ColumnOrder, IsAPermutationThatCodesDoNotShow) {
     auto sorted = factor.order;
     std::sort(sorted.begin(), sorted.end());
     for (int64_t c = 0; c < kCols; ++c) ASSERT_EQ(sorted[static_cast<size_t>(c)], c);
-    expect_same_bytes(*quantize_with_feedback("w", w, parse_spec("int4-row"), factor, false, threads), *nearest, "");
+    expect_same_bytes(*quantize_with_feedback("w", w, parse_grid_target("int4-row"), factor, false, threads), *nearest, "");
   }
 }
 

@@ -4,20 +4,14 @@
 #include <cmath>
 
 namespace bitloom {
-float tensor_scale_of(const QuantizedTensor& tensor) {
-  if (tensor.spec().scale != ScaleType::kE4M3TwoLevel) return 1;
-  float scale = 0;
-  decode_to_f32(DType::kF32, tensor.parts().back().bytes.data(), 0, 1, &scale);
-  return scale;
-}
 
 FeedbackTiles::FeedbackTiles(const RowSource& w, const FeedbackBase& base, const FeedbackFactor& factor, bool measured)
-    : w_(w), nearest_(*base.nearest), factor_(factor), measured_(measured), spec_(base.spec) {
-  const ScaleShape shape = scale_shape(spec_, w.rows(), w.cols());
+    : w_(w), nearest_(*base.nearest), factor_(factor), measured_(measured), target_(base.target) {
+  const ScaleShape shape = scale_shape(target_.storage, w.rows(), w.cols());
   group_rows_ = shape.group_rows;
   groups_ = {&factor.order, shape.group_cols, shape.cols, base.fitted};
   feedback_ = {factor.channels, factor.u.data(), factor.correction.empty() ? nullptr : factor.correction.data()};
-  quantizer_.emplace(spec_, tensor_scale_of(nearest_));
+  quantizer_.emplace(target_, nearest_.grid()->tensor_scale());
   for (const int64_t column : factor.order) importance_.push_back(factor.diagonal[static_cast<size_t>(column)]);
 }
 
@@ -27,7 +21,7 @@ FeedbackPart FeedbackTiles::solve(RowRange range) const {
   w_.decode_rows(range.begin, range.end, original.data());
   load_columns(original, rows, columns);
   GridColumns policy(*quantizer_, groups_, rows,
-                     spec_.range.kind == RangeRule::Kind::kMse ? importance_.data() : nullptr);
+                     target_.search.range.kind == RangeRule::Kind::kMse ? importance_.data() : nullptr);
   if (!groups_.fitted) load_scales(range, policy);
   FeedbackPart part;
   part.rows = range;
@@ -58,7 +52,7 @@ void FeedbackTiles::load_scales(RowRange range, GridColumns& policy) const {
   std::vector<float> scales(static_cast<size_t>(groups_.groups));
   std::vector<uint8_t> zeros(scales.size());
   for (int64_t r = 0; r < range.end - range.begin; ++r) {
-    nearest_.scales_of_row((range.begin + r) / group_rows_, scales.data(), zeros.data());
+    nearest_.grid()->scales_of_row((range.begin + r) / group_rows_, scales.data(), zeros.data());
     for (int64_t g = 0; g < groups_.groups; ++g) {
       policy.scale(g, r).scale = scales[static_cast<size_t>(g)];
       policy.scale(g, r).zero = zeros[static_cast<size_t>(g)];

@@ -9,9 +9,6 @@
 
 namespace bitloom {
 
-/// 1 without two-level scales.
-float tensor_scale_of(const QuantizedTensor& tensor);
-
 class FeedbackTiles {
  public:
   /// Everything is referred to and must outlive this. `measured`: errors are wanted, not only codes.
@@ -28,10 +25,10 @@ class FeedbackTiles {
                FeedbackTile& tile) const;
 
   const RowSource& w_;
-  const QuantizedTensor& nearest_;
+  const StoredMatrix& nearest_;
   const FeedbackFactor& factor_;
   bool measured_;
-  QuantSpec spec_;
+  GridTarget target_;
   int64_t group_rows_ = 1;
   ColumnGroups groups_;
   ColumnFeedback feedback_;

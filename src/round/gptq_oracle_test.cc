@@ -82,16 +82,16 @@ std::vector<int> solve_row(std::vector<double> w, std::vector<double> inverse, c
 }
 
 /// Levels by column of one row of the tensor.
-std::vector<int> levels_of_row(const QuantizedTensor& tensor, int64_t row) {
+std::vector<int> levels_of_row(const StoredMatrix& tensor, int64_t row) {
   std::vector<uint8_t> codes(static_cast<size_t>(tensor.cols())), zeros(codes.size());
   std::vector<float> scales(codes.size());
-  tensor.codes_of_row(row, codes.data());
-  tensor.scales_of_row(row, scales.data(), zeros.data());
-  const ScaleShape shape = scale_shape(tensor.spec(), tensor.rows(), tensor.cols());
-  const std::vector<float> decode = grid_of(tensor.spec().format).decode;
+  tensor.grid()->codes_of_row(row, codes.data());
+  tensor.grid()->scales_of_row(row, scales.data(), zeros.data());
+  const ScaleShape shape = tensor.grid()->shape();
+  const std::vector<float> decode = grid_of(tensor.grid()->storage().format).decode;
   std::vector<int> levels;
   for (size_t c = 0; c < codes.size(); ++c) {
-    levels.push_back(tensor.spec().asymmetric ? codes[c] - zeros[c / static_cast<size_t>(shape.group_cols)]
+    levels.push_back(tensor.grid()->storage().asymmetric ? codes[c] - zeros[c / static_cast<size_t>(shape.group_cols)]
                                               : static_cast<int>(decode[codes[c]]));
   }
   return levels;
@@ -130,7 +130,7 @@ TEST(GptqOracle, OptimalBrainQuantizationWithADenseInverseGivesTheSameCodes) {
     options.order = order;
     const FeedbackFactor factor = make_feedback_factor(moment, nullptr, options, 0, threads);
     for (const char* text : {"int4-row-f32", "int4-g32-f32"}) {
-      const auto tensor = quantize_with_feedback("w", w, parse_spec(text), factor, false, threads);
+      const auto tensor = quantize_with_feedback("w", w, parse_grid_target(text), factor, false, threads);
       const bool natural_order = order == ColumnOrder::kNatural;
       double margin = 1;
       for (int64_t r = 0; r < kRows; ++r) {
@@ -168,7 +168,7 @@ TEST(GptqOracle, ThePublishedProcedureInNumpyGivesTheSameCodes) {
   SecondMoment moment(kCols);
   moment.add(x.data(), kTokens, kCols, threads);
   const struct {
-    std::string name, spec;
+    std::string name, target;
     ColumnOrder order;
     bool static_groups;
   } cases[] = {
@@ -183,10 +183,10 @@ TEST(GptqOracle, ThePublishedProcedureInNumpyGivesTheSameCodes) {
     FeedbackRounding options;
     options.order = item.order;
     const FeedbackFactor factor = make_feedback_factor(moment, nullptr, options, 0, threads);
-    const auto tensor = quantize_with_feedback("w", w, parse_spec(item.spec), factor, item.static_groups, threads);
+    const auto tensor = quantize_with_feedback("w", w, parse_grid_target(item.target), factor, item.static_groups, threads);
     const auto levels = values_of<int8_t>(file, item.name + ".levels");
     const auto expected = values_of<float>(file, item.name + ".scales");
-    const auto groups = static_cast<size_t>(scale_shape(tensor->spec(), kRows, kCols).cols);
+    const auto groups = static_cast<size_t>(tensor->grid()->shape().cols);
     ASSERT_EQ(levels.size(), size_t{kRows * kCols});
     ASSERT_EQ(expected.size(), groups * kRows);
     std::vector<float> scales(groups);
@@ -195,7 +195,7 @@ TEST(GptqOracle, ThePublishedProcedureInNumpyGivesTheSameCodes) {
       EXPECT_EQ(levels_of_row(*tensor, r),
                 std::vector<int>(levels.begin() + r * kCols, levels.begin() + (r + 1) * kCols))
           << item.name << " row " << r;
-      tensor->scales_of_row(r, scales.data(), zeros.data());
+      tensor->grid()->scales_of_row(r, scales.data(), zeros.data());
       for (size_t g = 0; g < groups; ++g) {
         const float scale = expected[static_cast<size_t>(r) * groups + g];
         // Compensated weights in fp32: 160 updates of 6e-8 each, of weights no larger than the range.

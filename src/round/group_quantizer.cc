@@ -87,16 +87,16 @@ void EncodeStats::add(const EncodeStats& other) {
   saturated += other.saturated;
 }
 
-GroupQuantizer::GroupQuantizer(const QuantSpec& spec, float tensor_scale)
-    : spec_(spec),
+GroupQuantizer::GroupQuantizer(const GridTarget& target, float tensor_scale)
+    : target_(target),
       tensor_scale_(tensor_scale),
-      limits_(limits_of(spec.format)),
-      max_code_(static_cast<float>((1 << bits_of(spec.format)) - 1)),
-      encoder_(make_encoder(spec.format, spec.ties)) {
-  const Grid grid = grid_of(spec.format);
+      limits_(limits_of(target.storage.format)),
+      max_code_(static_cast<float>((1 << bits_of(target.storage.format)) - 1)),
+      encoder_(make_encoder(target.storage.format, target.search.ties)) {
+  const Grid grid = grid_of(target.storage.format);
   const auto& levels = grid.levels;
   const size_t n = levels.size();
-  max_abs_ = spec.asymmetric ? max_code_ : grid.max_abs;
+  max_abs_ = target.storage.asymmetric ? max_code_ : grid.max_abs;
   bottom_level_ = levels[0];
   top_level_ = levels[n - 1];
   high_limit_ = levels[n - 1] + (levels[n - 1] - levels[n - 2]) / 2 + kScaleSlack * grid.max_abs;
@@ -105,22 +105,22 @@ GroupQuantizer::GroupQuantizer(const QuantSpec& spec, float tensor_scale)
 }
 
 void GroupQuantizer::encode_run(const float* y, int64_t n, uint8_t zero, uint8_t* codes) const {
-  if (!spec_.asymmetric) return encoder_->encode(y, n, codes);
+  if (!target_.storage.asymmetric) return encoder_->encode(y, n, codes);
   // code = clamp(round(y) + zero, 0, 2^b - 1), clamped first so that rounding sees small numbers.
   const float z = zero, low = -z, high = max_code_ - z;
   for (int64_t i = 0; i < n; ++i) {
     const float a = y[i] < low ? low : y[i];
     const float b = a > high ? high : a;
-    codes[i] = static_cast<uint8_t>(static_cast<int>(round_integer(b, spec_.ties) + z));
+    codes[i] = static_cast<uint8_t>(static_cast<int>(round_integer(b, target_.search.ties) + z));
   }
 }
 
 void GroupQuantizer::snap_run(const float* y, int64_t n, uint8_t zero, float* levels) const {
-  if (!spec_.asymmetric) return encoder_->snap(y, n, levels);
+  if (!target_.storage.asymmetric) return encoder_->snap(y, n, levels);
   const float z = zero, low = -z, high = max_code_ - z;
   for (int64_t i = 0; i < n; ++i) {
     const float a = y[i] < low ? low : y[i];
-    levels[i] = round_integer(a > high ? high : a, spec_.ties);
+    levels[i] = round_integer(a > high ? high : a, target_.search.ties);
   }
 }
 
@@ -145,8 +145,8 @@ void GroupQuantizer::encode(const WeightGroup& group, const GroupScale& scale, u
                             EncodeStats* stats) const {
   float y[kRun], q[kRun];
   const float high =
-      spec_.asymmetric ? max_code_ - static_cast<float>(scale.zero) + 0.5f + kScaleSlack * max_code_ : high_limit_;
-  const float low = spec_.asymmetric ? -static_cast<float>(scale.zero) - 0.5f - kScaleSlack * max_code_ : low_limit_;
+      target_.storage.asymmetric ? max_code_ - static_cast<float>(scale.zero) + 0.5f + kScaleSlack * max_code_ : high_limit_;
+  const float low = target_.storage.asymmetric ? -static_cast<float>(scale.zero) - 0.5f - kScaleSlack * max_code_ : low_limit_;
   for_each_run(group, [&](int64_t r, int64_t c, int64_t n) {
     const float* w = group.data + r * group.stride + c;
     uint8_t* out = codes + r * code_stride + c;
@@ -156,7 +156,7 @@ void GroupQuantizer::encode(const WeightGroup& group, const GroupScale& scale, u
     int saturated = 0;
     for (int64_t i = 0; i < n; ++i) saturated += (y[i] > high ? 1 : 0) + (y[i] < low ? 1 : 0);
     stats->saturated += saturated;
-    if (spec_.asymmetric) {
+    if (target_.storage.asymmetric) {
       for (int64_t i = 0; i < n; ++i) q[i] = scale.scale * static_cast<float>(out[i] - scale.zero);
     } else {
       for (int64_t i = 0; i < n; ++i) q[i] = scale.scale * decode_[out[i]];
@@ -168,7 +168,7 @@ void GroupQuantizer::encode(const WeightGroup& group, const GroupScale& scale, u
 int64_t GroupQuantizer::encode_scaled(const float* y, int64_t n, const GroupScale* scales, uint8_t* codes,
                                       float* levels) const {
   int64_t saturated = 0;
-  if (!spec_.asymmetric) {
+  if (!target_.storage.asymmetric) {
     encoder_->encode(y, n, codes);
     for (int64_t i = 0; i < n; ++i) levels[i] = decode_[codes[i]];
     for (int64_t i = 0; i < n; ++i) saturated += (y[i] > high_limit_ ? 1 : 0) + (y[i] < low_limit_ ? 1 : 0);
@@ -177,7 +177,7 @@ int64_t GroupQuantizer::encode_scaled(const float* y, int64_t n, const GroupScal
   for (int64_t i = 0; i < n; ++i) {
     const float zero = scales[i].zero, low = -zero, high = max_code_ - zero;
     saturated += y[i] > high + 0.5f || y[i] < low - 0.5f ? 1 : 0;
-    levels[i] = round_integer(std::clamp(y[i], low, high), spec_.ties);
+    levels[i] = round_integer(std::clamp(y[i], low, high), target_.search.ties);
     codes[i] = static_cast<uint8_t>(static_cast<int>(levels[i] + zero));
   }
   return saturated;
@@ -186,7 +186,7 @@ int64_t GroupQuantizer::encode_scaled(const float* y, int64_t n, const GroupScal
 void GroupQuantizer::decode_scaled(const uint8_t* codes, int64_t n, const GroupScale* scales, float* weights) const {
   for (int64_t i = 0; i < n; ++i) {
     weights[i] =
-        scales[i].scale * (spec_.asymmetric ? static_cast<float>(codes[i] - scales[i].zero) : decode_[codes[i]]);
+        scales[i].scale * (target_.storage.asymmetric ? static_cast<float>(codes[i] - scales[i].zero) : decode_[codes[i]]);
   }
 }
 

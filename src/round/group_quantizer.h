@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "format/quant_spec.h"
+#include "round/target.h"
 
 namespace bitloom {
 
@@ -45,13 +45,13 @@ struct EncodeStats {
 class GroupQuantizer {
  public:
   /// `tensor_scale` matters for two-level scales only.
-  explicit GroupQuantizer(const QuantSpec& spec, float tensor_scale = 1.0f);
+  explicit GroupQuantizer(const GridTarget& target, float tensor_scale = 1.0f);
 
-  const QuantSpec& spec() const { return spec_; }
+  const GridTarget& target() const { return target_; }
   /// The tensor scale of two-level scales for a whole matrix of this range.
   float tensor_scale_for(const WeightRange& whole) const;
 
-  /// Range by the spec's rule; for kMse, the full range. An all-zero group has the range {0, 0}.
+  /// Range by the target's rule; for kMse, the full range. An all-zero group has the range {0, 0}.
   WeightRange find_range(const WeightGroup& group) const;
   /// The scale that covers the range, rounded to its type. A zero range: a zero scale (E8M0: byte 0; two-level: the
   /// smallest block scale).
@@ -62,9 +62,9 @@ class GroupQuantizer {
   std::vector<GroupScale> candidates(const WeightRange& range) const;
   /// find_range and scale_for; for kMse the candidate with the smallest error, the widest among equals. No constraint.
   GroupScale choose(const WeightGroup& group) const;
-  /// A scale > 0 rounded to the spec's type (see round_scale).
+  /// A scale > 0 rounded to the target's type (see round_scale).
   float round_to_stored(float scale) const {
-    return round_scale(spec_.scale, scale, max_abs_, spec_.block_scale_floor);
+    return round_scale(target_.storage.scale, scale, max_abs_, target_.search.block_scale_floor);
   }
   /// The zero point, if any, that goes with an imposed stored scale.
   GroupScale with_scale(const WeightRange& range, float stored) const;
@@ -79,7 +79,7 @@ class GroupQuantizer {
   /// y [n], already divided by its scale, each with the zero point of its own scale: codes [n] and the levels they
   /// stand for (in units of the scale). Returns how many lie beyond the outermost level by more than half a step.
   int64_t encode_scaled(const float* y, int64_t n, const GroupScale* scales, uint8_t* codes, float* levels) const;
-  /// The weights [n] that codes [n] stand for, each with its own scale: exactly as QuantizedTensor decodes them.
+  /// The weights [n] that codes [n] stand for, each with its own scale: exactly as StoredMatrix decodes them.
   void decode_scaled(const uint8_t* codes, int64_t n, const GroupScale* scales, float* weights) const;
 
  private:
@@ -90,7 +90,7 @@ class GroupQuantizer {
   void encode_run(const float* y, int64_t n, uint8_t zero, uint8_t* codes) const;
   void snap_run(const float* y, int64_t n, uint8_t zero, float* levels) const;
 
-  QuantSpec spec_;
+  GridTarget target_;
   float tensor_scale_;
   FormatLimits limits_;
   float max_abs_;  // largest magnitude of a level

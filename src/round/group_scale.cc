@@ -32,14 +32,14 @@ WeightRange full_range(const WeightGroup& group) {
 
 WeightRange GroupQuantizer::find_range(const WeightGroup& group) const {
   const WeightRange full = full_range(group);
-  if (spec_.range.kind != RangeRule::Kind::kPercentile || full.is_zero()) return full;
+  if (target_.search.range.kind != RangeRule::Kind::kPercentile || full.is_zero()) return full;
   std::vector<float> values;
   values.reserve(static_cast<size_t>(group.rows * group.cols));
   for (int64_t r = 0; r < group.rows; ++r) {
     const float* w = group.data + r * group.stride;
     values.insert(values.end(), w, w + group.cols);
   }
-  const std::vector<RankQuery> queries = percentile_queries(spec_, static_cast<int64_t>(values.size()));
+  const std::vector<RankQuery> queries = percentile_queries(target_, static_cast<int64_t>(values.size()));
   std::vector<float> found;
   for (const RankQuery& query : queries) {
     const auto at = values.begin() + query.rank;
@@ -47,11 +47,11 @@ WeightRange GroupQuantizer::find_range(const WeightGroup& group) const {
                      [&](float a, float b) { return query.magnitude ? std::abs(a) < std::abs(b) : a < b; });
     found.push_back(*at);
   }
-  return clip_range(full, found, spec_.asymmetric);
+  return clip_range(full, found, target_.storage.asymmetric);
 }
 
 float GroupQuantizer::wanted_scale(const WeightRange& range, float divisor) const {
-  if (spec_.asymmetric) return (range.high - range.low) / (max_code_ * divisor);
+  if (target_.storage.asymmetric) return (range.high - range.low) / (max_code_ * divisor);
   const float up = limits_.positive > 0 ? range.high / (limits_.positive * divisor) : 0;
   const float down = limits_.negative > 0 ? -range.low / (limits_.negative * divisor) : 0;
   const float wanted = std::max(up, down);
@@ -60,12 +60,12 @@ float GroupQuantizer::wanted_scale(const WeightRange& range, float divisor) cons
 }
 
 float GroupQuantizer::tensor_scale_for(const WeightRange& whole) const {
-  if (spec_.scale != ScaleType::kE4M3TwoLevel) return 1;
+  if (target_.storage.scale != ScaleType::kE4M3TwoLevel) return 1;
   return round_tensor_scale(whole.is_zero() ? 0 : wanted_scale(whole, kMaxBlockScale), max_abs_);
 }
 
 float GroupQuantizer::stored_scale(const WeightRange& range, MxMode mode) const {
-  if (spec_.scale == ScaleType::kE8M0) {
+  if (target_.storage.scale == ScaleType::kE8M0) {
     const bool lopsided = limits_.positive != limits_.negative;
     const float amax = lopsided ? wanted_scale(range, 1) * limits_.max : std::max(range.high, -range.low);
     const float capped = std::clamp(amax, std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::max());
@@ -75,15 +75,15 @@ float GroupQuantizer::stored_scale(const WeightRange& range, MxMode mode) const 
 }
 
 GroupScale GroupQuantizer::scale_for(const WeightRange& range) const {
-  if (!range.is_zero()) return with_scale(range, stored_scale(range, spec_.mx_mode));
-  if (spec_.scale == ScaleType::kE8M0) return with_scale(range, 0x1p-127f);
-  if (spec_.scale == ScaleType::kE4M3TwoLevel) return with_scale(range, round_to_stored(0));
+  if (!range.is_zero()) return with_scale(range, stored_scale(range, target_.search.mx_mode));
+  if (target_.storage.scale == ScaleType::kE8M0) return with_scale(range, 0x1p-127f);
+  if (target_.storage.scale == ScaleType::kE4M3TwoLevel) return with_scale(range, round_to_stored(0));
   return {};
 }
 
 GroupScale GroupQuantizer::with_scale(const WeightRange& range, float stored) const {
   GroupScale scale{stored, stored * tensor_scale_, 0, range};
-  if (spec_.asymmetric && scale.scale > 0) {
+  if (target_.storage.asymmetric && scale.scale > 0) {
     // zero = round(-low / scale), half to even as GPTQ's torch.round.
     scale.zero = static_cast<uint8_t>(std::clamp(std::nearbyint(-range.low / scale.scale), 0.0f, max_code_));
   }
@@ -96,8 +96,8 @@ std::vector<GroupScale> GroupQuantizer::candidates(const WeightRange& range) con
     if (scales.empty() || scales.back().stored != scale.stored || scales.back().zero != scale.zero)
       scales.push_back(scale);
   };
-  if (spec_.scale == ScaleType::kE8M0) {
-    const float widest = std::max(stored_scale(range, spec_.mx_mode), stored_scale(range, MxMode::kRceil));
+  if (target_.storage.scale == ScaleType::kE8M0) {
+    const float widest = std::max(stored_scale(range, target_.search.mx_mode), stored_scale(range, MxMode::kRceil));
     for (int i = 0; i < kExponentSteps; ++i) add(with_scale(range, round_to_stored(std::ldexp(widest, -i))));
     return scales;
   }
@@ -111,8 +111,8 @@ std::vector<GroupScale> GroupQuantizer::candidates(const WeightRange& range) con
 
 float GroupQuantizer::clipped(const WeightRange& range, const GroupScale& scale) const {
   const float zero = static_cast<float>(scale.zero);
-  const float top = spec_.asymmetric ? max_code_ - zero : top_level_;
-  const float bottom = spec_.asymmetric ? -zero : bottom_level_;
+  const float top = target_.storage.asymmetric ? max_code_ - zero : top_level_;
+  const float bottom = target_.storage.asymmetric ? -zero : bottom_level_;
   const float above = range.high > 0 ? range.high - scale.scale * top : 0;
   const float below = range.low < 0 ? scale.scale * bottom - range.low : 0;
   return std::max({above, below, 0.0f});
@@ -120,16 +120,16 @@ float GroupQuantizer::clipped(const WeightRange& range, const GroupScale& scale)
 
 GroupScale GroupQuantizer::choose(const WeightGroup& group) const {
   const WeightRange range = find_range(group);
-  if (spec_.range.kind != RangeRule::Kind::kMse || range.is_zero()) return scale_for(range);
+  if (target_.search.range.kind != RangeRule::Kind::kMse || range.is_zero()) return scale_for(range);
   const float unit = std::max(range.high, -range.low);
   GroupScale best = scale_for(range);
   double least = std::numeric_limits<double>::infinity();
   for (const GroupScale& candidate : candidates(range)) {
     // The outermost weight alone may cost more than the best so far; 1e-4 covers the error of abs_power twice.
     float bound = clipped(range, candidate) / unit;
-    abs_power(&bound, 1, spec_.range.mse_exponent);
+    abs_power(&bound, 1, target_.search.range.mse_exponent);
     if (group.importance == nullptr && static_cast<double>(bound) * (1 - 1e-4) > least) continue;
-    const double error = this->error(group, candidate, spec_.range.mse_exponent, unit);
+    const double error = this->error(group, candidate, target_.search.range.mse_exponent, unit);
     if (error < least) best = candidate, least = error;
   }
   return best;

@@ -4,13 +4,13 @@
 
 namespace bitloom {
 
-Lattice::Lattice(const QuantSpec& spec) : asymmetric_(spec.asymmetric) {
-  Grid grid = grid_of(spec.format);
+Lattice::Lattice(const GridStorage& storage) : asymmetric_(storage.asymmetric) {
+  Grid grid = grid_of(storage.format);
   levels_ = std::move(grid.levels);
   codes_ = std::move(grid.codes);
   decode_ = std::move(grid.decode);
   if (!asymmetric_) return;
-  const int count = 1 << bits_of(spec.format);
+  const int count = 1 << bits_of(storage.format);
   levels_.clear(), codes_.clear();
   for (int code = 0; code < count; ++code) {
     levels_.push_back(static_cast<float>(code));

@@ -1,17 +1,17 @@
 #pragma once
-// The numbers a spec's codes stand for, in units of the scale, as a sorted table: which two of them enclose a weight.
+// The numbers a target's codes stand for, in units of the scale, as a sorted table: which two of them enclose a weight.
 
 #include <cstdint>
 #include <vector>
 
-#include "format/quant_spec.h"
+#include "round/target.h"
 
 namespace bitloom {
 
 class Lattice {
  public:
   /// Symmetric: the format's finite levels. Asymmetric integers: 0 .. 2^b - 1, to be read less the zero point.
-  explicit Lattice(const QuantSpec& spec);
+  explicit Lattice(const GridStorage& storage);
 
   /// Indices of the greatest level <= y + zero and of the next level up; both the outermost one beyond it (and on the
   /// topmost level itself).

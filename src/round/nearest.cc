@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "round/group_quantizer.h"
-#include "round/quantized_builder.h"
+#include "round/grid_builder.h"
 #include "round/scale_constraint.h"
 #include "round/whole_matrix.h"
 
@@ -21,26 +21,26 @@ struct TileReport {
 
 class NearestRounding {
  public:
-  NearestRounding(const std::string& name, const RowSource& w, const QuantSpec& spec, ThreadPool& threads,
+  NearestRounding(const std::string& name, const RowSource& w, const GridTarget& target, ThreadPool& threads,
                   const float* importance)
       : name_(name),
         w_(w),
-        spec_(spec),
+        target_(target),
         importance_(importance),
-        shape_(scale_shape(spec, w.rows(), w.cols())),
-        per_tensor_(spec.granularity.kind == Granularity::Kind::kTensor),
+        shape_(scale_shape(target.storage, w.rows(), w.cols())),
+        per_tensor_(target.storage.granularity.kind == Granularity::Kind::kTensor),
         // A tensor's one scale is chosen beforehand, so its tiles need not hold the whole group.
         tiles_(name, w, per_tensor_ ? 1 : shape_.group_rows, threads),
-        builder_(spec, w.rows(), w.cols()),
+        builder_(target.storage, w.rows(), w.cols()),
         reports_(static_cast<size_t>(tiles_.tiles())) {}
 
-  std::shared_ptr<const QuantizedTensor> run() {
+  std::shared_ptr<const StoredMatrix> run() {
     float tensor_scale = 1;
-    if (spec_.scale == ScaleType::kE4M3TwoLevel) {
-      tensor_scale = GroupQuantizer(spec_).tensor_scale_for(range_of_matrix(tiles_));
+    if (target_.storage.scale == ScaleType::kE4M3TwoLevel) {
+      tensor_scale = GroupQuantizer(target_).tensor_scale_for(range_of_matrix(tiles_));
       builder_.store_tensor_scale(tensor_scale);
     }
-    quantizer_.emplace(spec_, tensor_scale);
+    quantizer_.emplace(target_, tensor_scale);
     if (per_tensor_) {
       whole_ = choose_for_matrix(tiles_, *quantizer_, importance_);
       builder_.store_scales(0, {whole_});
@@ -104,12 +104,12 @@ class NearestRounding {
 
   const std::string& name_;
   const RowSource& w_;
-  const QuantSpec& spec_;
+  const GridTarget& target_;
   const float* importance_;
   ScaleShape shape_;
   bool per_tensor_;
   TileReader tiles_;
-  QuantizedBuilder builder_;
+  GridBuilder builder_;
   std::vector<TileReport> reports_;
   std::optional<GroupQuantizer> quantizer_;
   GroupScale whole_;  // granularity tensor
@@ -117,16 +117,16 @@ class NearestRounding {
 
 }  // namespace
 
-std::shared_ptr<const QuantizedTensor> quantize_nearest(const std::string& name, const RowSource& w,
-                                                        const QuantSpec& spec, ThreadPool& threads,
+std::shared_ptr<const StoredMatrix> quantize_nearest(const std::string& name, const RowSource& w,
+                                                        const GridTarget& target, ThreadPool& threads,
                                                         RoundingReport* report, const float* importance) {
-  check_spec(spec, to_string(spec));
+  check_target(target, to_string(target));
   for (int64_t c = 0; importance != nullptr && c < w.cols(); ++c) {
     if (!(importance[c] >= 0) || !std::isfinite(importance[c])) {
       refuse("{}: importance of column {} is {}, must be finite and not negative", name, c, importance[c]);
     }
   }
-  NearestRounding rounding(name, w, spec, threads, importance);
+  NearestRounding rounding(name, w, target, threads, importance);
   auto tensor = rounding.run();
   if (report != nullptr) *report = rounding.report();
   return tensor;

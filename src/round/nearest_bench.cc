@@ -10,9 +10,9 @@ constexpr int64_t kRows = 256, kCols = 2048;
 
 void round_matrix(benchmark::State& state, const std::string& text) {
   const DenseMatrix w = testing::normal_matrix(kRows, kCols, 1);
-  const QuantSpec spec = parse_spec(text);
+  const GridTarget target = parse_grid_target(text);
   ThreadPool threads(1);
-  for (auto _ : state) benchmark::DoNotOptimize(quantize_nearest("w", w, spec, threads));
+  for (auto _ : state) benchmark::DoNotOptimize(quantize_nearest("w", w, target, threads));
   state.SetItemsProcessed(state.iterations() * kRows * kCols);
 }
 BENCHMARK_CAPTURE(round_matrix, int4_g128, "int4-g128");

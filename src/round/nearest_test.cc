@@ -57,7 +57,7 @@ const std::vector<std::string>& many_specs() {
   return kSpecs;
 }
 
-bool same_bytes(const QuantizedTensor& a, const QuantizedTensor& b) {
+bool same_bytes(const StoredMatrix& a, const StoredMatrix& b) {
   for (size_t i = 0; i < a.parts().size(); ++i) {
     const auto x = a.parts()[i].bytes, y = b.parts()[i].bytes;
     if (x.size() != y.size() || !std::equal(x.begin(), x.end(), y.begin())) return false;
@@ -68,21 +68,21 @@ bool same_bytes(const QuantizedTensor& a, const QuantizedTensor& b) {
 TEST(Nearest, SameBytesForAnyThreadCount) {
   const DenseMatrix w = normal_matrix(700, 210, 1);  // three tiles
   ThreadPool one(1), three(3);
-  for (const std::string& spec : many_specs()) {
+  for (const std::string& target : many_specs()) {
     RoundingReport a, b;
-    const auto x = quantize_nearest("w", w, parse_spec(spec), one, &a);
-    const auto y = quantize_nearest("w", w, parse_spec(spec), three, &b);
-    EXPECT_TRUE(same_bytes(*x, *y)) << spec;
-    EXPECT_EQ(std::memcmp(&a, &b, sizeof a), 0) << spec;
+    const auto x = quantize_nearest("w", w, parse_grid_target(target), one, &a);
+    const auto y = quantize_nearest("w", w, parse_grid_target(target), three, &b);
+    EXPECT_TRUE(same_bytes(*x, *y)) << target;
+    EXPECT_EQ(std::memcmp(&a, &b, sizeof a), 0) << target;
     x->check_values("w");
   }
 }
 
 TEST(Nearest, ReportIsWhatDecodes) {
   const DenseMatrix w = normal_matrix(40, 210, 2);
-  for (const std::string& spec : many_specs()) {
+  for (const std::string& target : many_specs()) {
     RoundingReport report;
-    const std::vector<float> q = round_matrix(w, spec, &report)->decode_all();
+    const std::vector<float> q = round_matrix(w, target, &report)->decode_all();
     double error = 0, norm = 0, largest = 0;
     for (size_t i = 0; i < q.size(); ++i) {
       const double d = static_cast<double>(w.values()[i]) - q[i];
@@ -91,8 +91,8 @@ TEST(Nearest, ReportIsWhatDecodes) {
       largest = std::max<double>(largest, std::abs(w.values()[i] - q[i]));
     }
     // Sums of 8400 positive doubles in another order: relative difference below 8400 * 2^-53.
-    EXPECT_NEAR(report.weight_error, error / norm, error / norm * 2e-12) << spec;
-    EXPECT_EQ(report.max_abs_error, largest) << spec;
+    EXPECT_NEAR(report.weight_error, error / norm, error / norm * 2e-12) << target;
+    EXPECT_EQ(report.max_abs_error, largest) << target;
   }
 }
 
@@ -100,21 +100,21 @@ TEST(Nearest, ReportIsWhatDecodes) {
 TEST(Nearest, ChoosesTheNearestLevelOfTheStoredScale) {
   const DenseMatrix w = normal_matrix(6, 70, 3);
   for (const std::string& text : many_specs()) {
-    const QuantSpec spec = parse_spec(text);
+    const GridTarget target = parse_grid_target(text);
     const auto tensor = round_matrix(w, text);
-    const ScaleShape shape = scale_shape(spec, 6, 70);
-    const Grid grid = grid_of(spec.format);
+    const ScaleShape shape = scale_shape(target.storage, 6, 70);
+    const Grid grid = grid_of(target.storage.format);
     const std::vector<float> q = tensor->decode_all();
     std::vector<float> scales(static_cast<size_t>(shape.cols));
     std::vector<uint8_t> zeros(scales.size());
     for (int64_t i = 0; i < 6 * 70; ++i) {
-      tensor->scales_of_row(i / 70 / shape.group_rows, scales.data(), zeros.data());
+      tensor->grid()->scales_of_row(i / 70 / shape.group_rows, scales.data(), zeros.data());
       const size_t g = static_cast<size_t>(i % 70 / shape.group_cols);
       const float x = w.values()[static_cast<size_t>(i)];
       const double mine = std::abs(static_cast<double>(x) - q[static_cast<size_t>(i)]);
       for (int code = 0; code < 1 << grid.bits; ++code) {
         const float level =
-            spec.asymmetric ? static_cast<float>(code - zeros[g]) : grid.decode[static_cast<size_t>(code)];
+            target.storage.asymmetric ? static_cast<float>(code - zeros[g]) : grid.decode[static_cast<size_t>(code)];
         if (!std::isfinite(level)) continue;
         // w / scale is rounded to fp32 before levels are compared, and scale * level after: 2^-22 of the weight.
         ASSERT_LE(mine, std::abs(x - static_cast<double>(scales[g]) * level) + std::abs(x) * 0x1p-22)
@@ -144,9 +144,9 @@ TEST(Nearest, ErrorFallsWithBits) {
     }
   }
   double last = 1;
-  for (const char* spec : {"int2-g32-asym", "int3-g32-asym", "int4-g32-asym", "int5-g32-asym", "int8-g32-asym"}) {
-    EXPECT_LT(error_of(w, spec), last) << spec;
-    last = error_of(w, spec);
+  for (const char* target : {"int2-g32-asym", "int3-g32-asym", "int4-g32-asym", "int5-g32-asym", "int8-g32-asym"}) {
+    EXPECT_LT(error_of(w, target), last) << target;
+    last = error_of(w, target);
   }
 }
 
@@ -202,10 +202,10 @@ TEST(Nearest, ClipSearchNeverLoses) {
 TEST(Nearest, ClipSearchShortcutChangesNothing) {
   const DenseMatrix w = normal_matrix(16, 192, 18);
   const std::vector<float> equal(192, 1.0f);
-  for (const char* spec :
+  for (const char* target :
        {"int2-g32-mse", "int4-g32-mse", "int8-row-mse", "int3-g64-asym-mse", "e2m1-g16-e4m3x-mse", "nf4-g64-mse2",
         "mxfp4-mse", "e4m3fn-row-mse", "table[0;1;3]-g32-mse", "int4-block4x8-mse0.7"}) {
-    EXPECT_TRUE(same_bytes(*round_matrix(w, spec), *round_matrix(w, spec, nullptr, equal.data()))) << spec;
+    EXPECT_TRUE(same_bytes(*round_matrix(w, target), *round_matrix(w, target, nullptr, equal.data()))) << target;
   }
 }
 
@@ -213,14 +213,14 @@ TEST(Nearest, ImportanceSteersTheClipSearch) {
   DenseMatrix w = normal_matrix(8, 64, 9);
   for (int64_t r = 0; r < 8; ++r) w.values()[static_cast<size_t>(r * 64)] = 1.0f;  // an outlier in column 0
   std::vector<float> importance(64, 1.0f);
-  const auto outlier_error = [&](const float* weights, const char* spec) {
-    return std::abs(round_matrix(w, spec, nullptr, weights)->decode_all()[0] - 1.0f);
+  const auto outlier_error = [&](const float* weights, const char* target) {
+    return std::abs(round_matrix(w, target, nullptr, weights)->decode_all()[0] - 1.0f);
   };
-  for (const char* spec : {"int3-narrow-row-mse", "int3-narrow-tensor-mse", "e2m1-row-mse2"}) {
+  for (const char* target : {"int3-narrow-row-mse", "int3-narrow-tensor-mse", "e2m1-row-mse2"}) {
     importance[0] = 1e6f;
-    EXPECT_LT(outlier_error(importance.data(), spec), 0.1f) << spec;
+    EXPECT_LT(outlier_error(importance.data(), target), 0.1f) << target;
     importance[0] = 0;
-    EXPECT_GT(outlier_error(importance.data(), spec), 0.5f) << spec;
+    EXPECT_GT(outlier_error(importance.data(), target), 0.5f) << target;
   }
 }
 
@@ -239,11 +239,11 @@ TEST(Nearest, RceilNeverSaturatesAndFloorDoes) {
 
 TEST(Nearest, ConstraintsHold) {
   const DenseMatrix w = normal_matrix(16, 256, 11);
-  const auto scales_of = [&](const char* spec, int64_t row) {
-    const auto tensor = round_matrix(w, spec);
+  const auto scales_of = [&](const char* target, int64_t row) {
+    const auto tensor = round_matrix(w, target);
     std::vector<float> scales(8);
     std::vector<uint8_t> zeros(8);
-    tensor->scales_of_row(row, scales.data(), zeros.data());
+    tensor->grid()->scales_of_row(row, scales.data(), zeros.data());
     return scales;
   };
   for (const char* option : {"-m1", "-pow2round", "-pow2floor", "-pow2mse"}) {
@@ -275,10 +275,10 @@ TEST(Nearest, PercentileCutsTheTail) {
   std::vector<float> row;
   for (int i = 1; i <= 1000; ++i) row.push_back(static_cast<float>(i % 2 == 0 ? i : -i));
   const DenseMatrix w(1, 1000, row);
-  const auto scale = [&](const std::string& spec) {
+  const auto scale = [&](const std::string& target) {
     float s;
     uint8_t zero;
-    round_matrix(w, spec)->scales_of_row(0, &s, &zero);
+    round_matrix(w, target)->grid()->scales_of_row(0, &s, &zero);
     return s;
   };
   for (const char* granularity : {"-row", "-tensor", "-g1000", "-block1x1000"}) {
@@ -303,12 +303,12 @@ TEST(Nearest, ZeroGroupsDecodeToZero) {
   std::vector<std::string> specs = {"int4-g32-asym",   "mxfp4",        "nvfp4",
                                     "int4-g32-m2ceil", "int4-g32-mse", "int4-g32-p99"};
   for (const Format& format : testing::every_format()) specs.push_back(name_of(format) + "-g32-f16");
-  for (const std::string& spec : specs) {
+  for (const std::string& target : specs) {
     RoundingReport report;
-    const auto tensor = round_matrix(w, spec, &report);
-    EXPECT_EQ(report.zero_groups, parse_spec(spec).granularity.group == 16 ? 2 : 1) << spec;
+    const auto tensor = round_matrix(w, target, &report);
+    EXPECT_EQ(report.zero_groups, parse_grid_target(target).storage.granularity.group == 16 ? 2 : 1) << target;
     const std::vector<float> q = tensor->decode_all();
-    for (size_t i = 64; i < 96; ++i) EXPECT_EQ(q[i], 0) << spec;
+    for (size_t i = 64; i < 96; ++i) EXPECT_EQ(q[i], 0) << target;
     tensor->check_values("w");
   }
   EXPECT_EQ(report_of(DenseMatrix(3, 5, std::vector<float>(15)), "int4-tensor").zero_groups, 1);
@@ -323,9 +323,9 @@ TEST(Nearest, ExtremeWeightsStayFinite) {
     for (const Format& format : testing::every_format()) {
       for (const char* scheme : {"-g16-f32", "-g16-f16", "-g16-bf16", "-g16-e8m0", "-g16-e8m0-ceil", "-g16-e4m3x",
                                  "-row-m1", "-tensor-mse", "-g16-f16-m2mse"}) {
-        const std::string spec = name_of(format) + scheme;
-        const auto tensor = round_matrix(w, spec);
-        for (const float q : tensor->decode_all()) ASSERT_TRUE(std::isfinite(q)) << spec << " " << size;
+        const std::string target = name_of(format) + scheme;
+        const auto tensor = round_matrix(w, target);
+        for (const float q : tensor->decode_all()) ASSERT_TRUE(std::isfinite(q)) << target << " " << size;
         tensor->check_values("w");
       }
     }
@@ -346,8 +346,8 @@ TEST(Nearest, OddShapes) {
   for (const auto& [rows, cols] :
        std::vector<std::pair<int64_t, int64_t>>{{0, 0}, {0, 8}, {3, 0}, {1, 1}, {5, 33}, {70, 1}}) {
     const DenseMatrix w = normal_matrix(rows, cols, 13);
-    for (const std::string& spec : many_specs()) {
-      const auto tensor = round_matrix(w, spec);
+    for (const std::string& target : many_specs()) {
+      const auto tensor = round_matrix(w, target);
       EXPECT_EQ(tensor->rows(), rows);
       EXPECT_EQ(tensor->decode_all().size(), static_cast<size_t>(rows * cols));
       tensor->check_values("w");
@@ -367,17 +367,17 @@ TEST(Nearest, BlocksAndTilesAreCutAlike) {
   }
 }
 
-std::string refusal(const RowSource& w, const std::string& spec, const float* importance = nullptr) {
-  return testing::message_of(ErrorKind::kRefused, [&] { round_matrix(w, spec, nullptr, importance); });
+std::string refusal(const RowSource& w, const std::string& target, const float* importance = nullptr) {
+  return testing::message_of(ErrorKind::kRefused, [&] { round_matrix(w, target, nullptr, importance); });
 }
 
 TEST(Nearest, RefusesWhatIsNotFinite) {
-  for (const char* spec : {"int4-g32", "int4-tensor", "nvfp4", "mxfp4", "int4-tensor-p99", "int4-row-mse"}) {
+  for (const char* target : {"int4-g32", "int4-tensor", "nvfp4", "mxfp4", "int4-tensor-p99", "int4-row-mse"}) {
     DenseMatrix w = normal_matrix(900, 100, 15);
     w.values()[712 * 100 + 31] = std::numeric_limits<float>::quiet_NaN();
-    EXPECT_EQ(refusal(w, spec), "w: weight [712, 31] is nan; only finite weights can be quantized") << spec;
+    EXPECT_EQ(refusal(w, target), "w: weight [712, 31] is nan; only finite weights can be quantized") << target;
     w.values()[712 * 100 + 31] = -std::numeric_limits<float>::infinity();
-    EXPECT_EQ(refusal(w, spec), "w: weight [712, 31] is -inf; only finite weights can be quantized") << spec;
+    EXPECT_EQ(refusal(w, target), "w: weight [712, 31] is -inf; only finite weights can be quantized") << target;
   }
   const DenseMatrix w = normal_matrix(2, 4, 16);
   for (const float bad : {-1.0f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {

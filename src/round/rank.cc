@@ -14,9 +14,9 @@ int64_t nearest_rank(double percent, int64_t n) {
 
 }  // namespace
 
-std::vector<RankQuery> percentile_queries(const QuantSpec& spec, int64_t n) {
-  const double p = spec.range.percentile;
-  if (!spec.asymmetric) return {{nearest_rank(p, n), true}};
+std::vector<RankQuery> percentile_queries(const GridTarget& target, int64_t n) {
+  const double p = target.search.range.percentile;
+  if (!target.storage.asymmetric) return {{nearest_rank(p, n), true}};
   // From the top as from the bottom, so that W and -W are cut alike.
   const int64_t high = nearest_rank((100 + p) / 2, n);
   return {{n - 1 - high, false}, {high, false}};

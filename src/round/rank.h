@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "format/quant_spec.h"
+#include "round/target.h"
 #include "round/group_quantizer.h"
 
 namespace bitloom {
@@ -18,7 +18,7 @@ struct RankQuery {
 
 /// What a percentile range asks of n weights. Symmetric: the P-th percentile of |w|. Asymmetric: the percentiles
 /// (100 - P) / 2 and (100 + P) / 2 of w.
-std::vector<RankQuery> percentile_queries(const QuantSpec& spec, int64_t n);
+std::vector<RankQuery> percentile_queries(const GridTarget& target, int64_t n);
 
 /// The full range cut to the weights found by percentile_queries; the full range if nothing but zero would be left,
 /// since a group that is not all zero needs a scale.

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <variant>
 
+#include "format/storage.h"
+
 namespace bitloom {
 
 /// The order in which error feedback visits columns.
@@ -41,7 +43,25 @@ struct LearnedRounding {
   bool operator==(const LearnedRounding&) const = default;
 };
 
-using Rounding = std::variant<NearestRounding, FeedbackRounding, LearnedRounding>;
+/// Codebooks by k-means; round/kmeans/kmeans.h. Recipes call it "kmeans".
+struct KMeansRounding {
+  int64_t iterations = 50;  // at most; it ends where nothing moves
+  double outliers = 0;      // share of the weights that is reserved in fp16, beside the codebook
+  bool operator==(const KMeansRounding&) const = default;
+};
+
+using Rounding = std::variant<NearestRounding, FeedbackRounding, LearnedRounding, KMeansRounding>;
+
+/// What a rounding onto `wanted` writes: its own side terms are added.
+inline Storage storage_by(const Rounding& rounding, Storage wanted) {
+  if (const auto* kmeans = std::get_if<KMeansRounding>(&rounding)) wanted.side.outliers.most = kmeans->outliers;
+  return wanted;
+}
+
+/// Whether codes of this storage can be chosen so: k-means makes codebooks, everything else rounds to scaled grids.
+inline bool rounds_onto(const Rounding& rounding, const Storage& storage) {
+  return std::holds_alternative<KMeansRounding>(rounding) == std::holds_alternative<CodebookStorage>(storage.base);
+}
 
 /// What an algorithm must be told about the layer's inputs.
 struct DataNeeds {

@@ -53,7 +53,7 @@ float fraction_of(const GroupQuantizer& quantizer, float row_max, int k) {
 }  // namespace
 
 std::vector<GroupScale> constraint_options(const GroupQuantizer& quantizer, const GroupScale& scale, float row_max) {
-  const Constraint constraint = quantizer.spec().constraint;
+  const Constraint constraint = quantizer.target().search.constraint;
   if (constraint == Constraint::kNone || scale.stored == 0) return {scale};
   std::vector<GroupScale> options;
   if (is_m2(constraint)) {
@@ -70,7 +70,7 @@ std::vector<GroupScale> constraint_options(const GroupQuantizer& quantizer, cons
 
 void constrain_row(const GroupQuantizer& quantizer, const std::vector<WeightGroup>& groups,
                    std::vector<GroupScale>& scales) {
-  if (quantizer.spec().constraint == Constraint::kNone) return;
+  if (quantizer.target().search.constraint == Constraint::kNone) return;
   float row_max = 0;
   for (const GroupScale& scale : scales) row_max = std::max(row_max, scale.stored);
   for (size_t g = 0; g < groups.size(); ++g) {

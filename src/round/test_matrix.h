@@ -23,19 +23,19 @@ inline DenseMatrix normal_matrix(int64_t rows, int64_t cols, uint64_t seed, doub
   return {rows, cols, std::move(w)};
 }
 
-inline std::shared_ptr<const QuantizedTensor> round_matrix(const RowSource& w, const std::string& spec,
+inline std::shared_ptr<const StoredMatrix> round_matrix(const RowSource& w, const std::string& target,
                                                            RoundingReport* report = nullptr,
                                                            const float* importance = nullptr) {
   ThreadPool threads(1);
-  return quantize_nearest("w", w, parse_spec(spec), threads, report, importance);
+  return quantize_nearest("w", w, parse_grid_target(target), threads, report, importance);
 }
 
-inline RoundingReport report_of(const RowSource& w, const std::string& spec) {
+inline RoundingReport report_of(const RowSource& w, const std::string& target) {
   RoundingReport report;
-  round_matrix(w, spec, &report);
+  round_matrix(w, target, &report);
   return report;
 }
 
-inline double error_of(const RowSource& w, const std::string& spec) { return report_of(w, spec).weight_error; }
+inline double error_of(const RowSource& w, const std::string& target) { return report_of(w, target).weight_error; }
 
 }  // namespace bitloom::testing

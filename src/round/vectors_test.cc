@@ -21,14 +21,14 @@ namespace {
 
 using testing::round_matrix;
 
-std::vector<uint8_t> codes_of(const QuantizedTensor& tensor, int64_t row, size_t count) {
+std::vector<uint8_t> codes_of(const StoredMatrix& tensor, int64_t row, size_t count) {
   std::vector<uint8_t> codes(static_cast<size_t>(tensor.cols()));
-  tensor.codes_of_row(row, codes.data());
+  tensor.grid()->codes_of_row(row, codes.data());
   codes.resize(count);
   return codes;
 }
 
-int scale_byte(const QuantizedTensor& tensor, size_t at) { return std::to_integer<int>(tensor.parts()[1].bytes[at]); }
+int scale_byte(const StoredMatrix& tensor, size_t at) { return std::to_integer<int>(tensor.parts()[1].bytes[at]); }
 
 DenseMatrix one_row(std::vector<float> w, size_t cols) {
   w.resize(cols);
@@ -36,7 +36,7 @@ DenseMatrix one_row(std::vector<float> w, size_t cols) {
 }
 
 struct BlockVector {
-  const char* spec;
+  const char* target;
   int byte;
   std::vector<uint8_t> codes;
   std::vector<float> values;
@@ -58,15 +58,15 @@ TEST(Vectors, MxBlocks) {
        {1, -2, .3125f, 7, -.125f, 0, 3.3125f, -5.125f}},
   };
   for (const BlockVector& v : vectors) {
-    const auto tensor = round_matrix(w, v.spec);
-    EXPECT_EQ(scale_byte(*tensor, 0), v.byte) << v.spec;
-    EXPECT_EQ(codes_of(*tensor, 0, 8), v.codes) << v.spec;
+    const auto tensor = round_matrix(w, v.target);
+    EXPECT_EQ(scale_byte(*tensor, 0), v.byte) << v.target;
+    EXPECT_EQ(codes_of(*tensor, 0, 8), v.codes) << v.target;
     const std::vector<float> decoded = tensor->decode_all();
     for (size_t i = 0; i < 8; ++i) {
-      EXPECT_EQ(decoded[i], v.values[i]) << v.spec << " " << i;
-      EXPECT_EQ(std::signbit(decoded[i]), std::signbit(v.values[i])) << v.spec << " " << i;
+      EXPECT_EQ(decoded[i], v.values[i]) << v.target << " " << i;
+      EXPECT_EQ(std::signbit(decoded[i]), std::signbit(v.values[i])) << v.target << " " << i;
     }
-    for (size_t i = 8; i < 32; ++i) EXPECT_EQ(decoded[i], 0) << v.spec;
+    for (size_t i = 8; i < 32; ++i) EXPECT_EQ(decoded[i], 0) << v.target;
   }
 }
 
@@ -144,7 +144,7 @@ TEST(Vectors, Mxfp4BecomesNvfp4) {
 /// Scales of .011 .007 .0021 .020 under a constraint: groups of one weight with that absmax times the divisor.
 std::vector<float> constrained(const std::string& option) {
   const float scales[] = {.011f, .007f, .0021f, .020f};
-  const GroupQuantizer quantizer(parse_spec("e2m1-g2-f32" + option));
+  const GroupQuantizer quantizer(parse_grid_target("e2m1-g2-f32" + option));
   std::vector<float> w;
   for (const float s : scales) w.insert(w.end(), {6 * s, 2.5f * s});
   std::vector<WeightGroup> groups;

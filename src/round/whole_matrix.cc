@@ -123,20 +123,20 @@ WeightRange range_of_matrix(const TileReader& tiles) {
 }
 
 GroupScale choose_for_matrix(const TileReader& tiles, const GroupQuantizer& quantizer, const float* importance) {
-  const QuantSpec& spec = quantizer.spec();
+  const GridTarget& target = quantizer.target();
   WeightRange range = range_of_matrix(tiles);
   if (range.is_zero()) return quantizer.scale_for(range);
   const float unit = std::max(range.high, -range.low);
   GroupScale scale;
-  if (spec.range.kind == RangeRule::Kind::kMse) {
-    scale = least_error(tiles, quantizer, quantizer.candidates(range), spec.range.mse_exponent, unit, importance);
+  if (target.search.range.kind == RangeRule::Kind::kMse) {
+    scale = least_error(tiles, quantizer, quantizer.candidates(range), target.search.range.mse_exponent, unit, importance);
   } else {
-    if (spec.range.kind == RangeRule::Kind::kPercentile) {
+    if (target.search.range.kind == RangeRule::Kind::kPercentile) {
       std::vector<float> found;
-      for (const RankQuery& query : percentile_queries(spec, tiles.matrix().rows() * tiles.matrix().cols())) {
+      for (const RankQuery& query : percentile_queries(target, tiles.matrix().rows() * tiles.matrix().cols())) {
         found.push_back(value_of_rank(tiles, query));
       }
-      range = clip_range(range, found, spec.asymmetric);
+      range = clip_range(range, found, target.storage.asymmetric);
     }
     scale = quantizer.scale_for(range);
   }

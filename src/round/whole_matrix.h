@@ -36,7 +36,7 @@ class TileReader {
 
 WeightRange range_of_matrix(const TileReader& tiles);
 
-/// The one scale of a whole matrix by the spec's range rule and constraint.
+/// The one scale of a whole matrix by the target's range rule and constraint.
 GroupScale choose_for_matrix(const TileReader& tiles, const GroupQuantizer& quantizer, const float* importance);
 
 }  // namespace bitloom

@@ -98,7 +98,8 @@ std::map<std::string, double> output_errors(const std::string& json, bool first_
 TEST_F(RanksTest, AgreeWithOneProcess) {
   const std::string flags = std::string(kFlags) + " --json";
   for (const auto& [recipe, first_block] : std::map<std::string, bool>{
-           {"awq+gptq+int4-g32", false}, {"gptaq+int4-g32", true}, {"adaround:iterations=5+int4-g32", false}}) {
+           {"awq+gptq+int4-g32", false}, {"gptaq+int4-g32", true}, {"adaround:iterations=5+int4-g32", false},
+           {"smoothquant+kmeans:outliers=0.01+codebook2.5-col", false}}) {
     const Outcome one = quantize(1, recipe + "1", recipe, flags), three = quantize(3, recipe + "3", recipe, flags);
     ASSERT_EQ(one.code, 0) << one.err;
     ASSERT_EQ(three.code, 0) << three.err;

@@ -13,7 +13,7 @@
 namespace bitloom {
 
 /// Full: -2^(b-1) .. 2^(b-1)-1; narrow: -(2^(b-1)-1) .. 2^(b-1)-1; all times 2^-fraction. With a zero point (see
-/// QuantSpec::asymmetric) codes are 0 .. 2^b-1 and the value is scale * (code - zero).
+/// GridStorage::asymmetric) codes are 0 .. 2^b-1 and the value is scale * (code - zero).
 /// "int4", "int8-narrow", "int8q6-narrow": the element of OCP's MXINT8, 8 bits of which 6 are fraction.
 struct IntFormat {
   int bits = 8;  // 2..8

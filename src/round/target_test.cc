@@ -1,4 +1,4 @@
-#include "format/quant_spec.h"
+#include "round/target.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,54 +15,54 @@ using ::testing::HasSubstr;
 using Kind = Granularity::Kind;
 
 std::string message(const std::string& text) {
-  return testing::message_of(ErrorKind::kUsage, [&] { parse_spec(text); });
+  return testing::message_of(ErrorKind::kUsage, [&] { parse_grid_target(text); });
 }
 
-TEST(QuantSpec, ReadsShortNames) {
-  const QuantSpec spec = parse_spec("int4-g128");
-  EXPECT_EQ(spec.format, Format(IntFormat{4, false}));
-  EXPECT_EQ(spec.granularity, (Granularity{Kind::kGroup, 128, 0}));
-  EXPECT_EQ(spec.scale, ScaleType::kF16);
-  EXPECT_FALSE(spec.asymmetric);
+TEST(GridTarget, ReadsShortNames) {
+  const GridTarget target = parse_grid_target("int4-g128");
+  EXPECT_EQ(target.storage.format, Format(IntFormat{4, false}));
+  EXPECT_EQ(target.storage.granularity, (Granularity{Kind::kGroup, 128, 0}));
+  EXPECT_EQ(target.storage.scale, ScaleType::kF16);
+  EXPECT_FALSE(target.storage.asymmetric);
 
-  EXPECT_TRUE(parse_spec("int3-g64-asym").asymmetric);
-  EXPECT_EQ(parse_spec("e3m2-row").granularity.kind, Kind::kRow);
-  EXPECT_EQ(parse_spec("int8").granularity.kind, Kind::kRow);
-  EXPECT_EQ(parse_spec("nf4-tensor").granularity.kind, Kind::kTensor);
-  EXPECT_EQ(parse_spec("e4m3fn-block64x128").granularity, (Granularity{Kind::kBlock, 128, 64}));
-  EXPECT_EQ(parse_spec("e5m2-ieee-g32").format, Format(kE5M2Ieee));
-  EXPECT_EQ(parse_spec("int4-narrow-g32"), parse_spec("int4-g32-narrow"));
-  EXPECT_EQ(parse_spec("fp4-bnb-g64").format, *find_format("fp4-bnb"));
-  EXPECT_EQ(parse_spec("int4-mse3").range.mse_exponent, 3);
-  EXPECT_EQ(parse_spec("int4-p99.5").range.percentile, 99.5);
-  EXPECT_EQ(std::get<TableFormat>(parse_spec("table[-1;-1e-05;0;1]-g64").format).levels[1], -1e-5f);
+  EXPECT_TRUE(parse_grid_target("int3-g64-asym").storage.asymmetric);
+  EXPECT_EQ(parse_grid_target("e3m2-row").storage.granularity.kind, Kind::kRow);
+  EXPECT_EQ(parse_grid_target("int8").storage.granularity.kind, Kind::kRow);
+  EXPECT_EQ(parse_grid_target("nf4-tensor").storage.granularity.kind, Kind::kTensor);
+  EXPECT_EQ(parse_grid_target("e4m3fn-block64x128").storage.granularity, (Granularity{Kind::kBlock, 128, 64}));
+  EXPECT_EQ(parse_grid_target("e5m2-ieee-g32").storage.format, Format(kE5M2Ieee));
+  EXPECT_EQ(parse_grid_target("int4-narrow-g32"), parse_grid_target("int4-g32-narrow"));
+  EXPECT_EQ(parse_grid_target("fp4-bnb-g64").storage.format, *find_format("fp4-bnb"));
+  EXPECT_EQ(parse_grid_target("int4-mse3").search.range.mse_exponent, 3);
+  EXPECT_EQ(parse_grid_target("int4-p99.5").search.range.percentile, 99.5);
+  EXPECT_EQ(std::get<TableFormat>(parse_grid_target("table[-1;-1e-05;0;1]-g64").storage.format).levels[1], -1e-5f);
 }
 
-TEST(QuantSpec, WideFormatsGetScalesInBf16) {
-  EXPECT_EQ(parse_spec("e5m2-g32").scale, ScaleType::kBF16);
-  EXPECT_EQ(parse_spec("e5m2-g32-f16").scale, ScaleType::kF16);
-  EXPECT_EQ(parse_spec("e4m3-g32").scale, ScaleType::kF16);
+TEST(GridTarget, WideFormatsGetScalesInBf16) {
+  EXPECT_EQ(parse_grid_target("e5m2-g32").storage.scale, ScaleType::kBF16);
+  EXPECT_EQ(parse_grid_target("e5m2-g32-f16").storage.scale, ScaleType::kF16);
+  EXPECT_EQ(parse_grid_target("e4m3-g32").storage.scale, ScaleType::kF16);
 }
 
-TEST(QuantSpec, NamedSchemes) {
-  const QuantSpec mxfp4 = parse_spec("mxfp4");
-  EXPECT_EQ(mxfp4.format, Format(kE2M1));
-  EXPECT_EQ(mxfp4.granularity, (Granularity{Kind::kGroup, 32, 0}));
-  EXPECT_EQ(mxfp4.scale, ScaleType::kE8M0);
-  EXPECT_EQ(mxfp4.mx_mode, MxMode::kFloor);
-  EXPECT_EQ(parse_spec("mxfp4-rceil").mx_mode, MxMode::kRceil);
-  EXPECT_EQ(parse_spec("e2m1-g32-e8m0"), mxfp4);
-  EXPECT_EQ(to_string(parse_spec("e2m1-g32-e8m0-even")), "mxfp4-even");
-  EXPECT_EQ(to_string(parse_spec("mxfp4-g16")), "e2m1-g16-e8m0");
-  const QuantSpec nvfp4 = parse_spec("nvfp4");
-  EXPECT_EQ(nvfp4.granularity.group, 16);
-  EXPECT_EQ(nvfp4.scale, ScaleType::kE4M3TwoLevel);
-  EXPECT_EQ(parse_spec("mxint8").format, Format(IntFormat{8, true, 6}));
-  for (const std::string& name : named_schemes()) EXPECT_EQ(to_string(parse_spec(name)), name);
+TEST(GridTarget, NamedSchemes) {
+  const GridTarget mxfp4 = parse_grid_target("mxfp4");
+  EXPECT_EQ(mxfp4.storage.format, Format(kE2M1));
+  EXPECT_EQ(mxfp4.storage.granularity, (Granularity{Kind::kGroup, 32, 0}));
+  EXPECT_EQ(mxfp4.storage.scale, ScaleType::kE8M0);
+  EXPECT_EQ(mxfp4.search.mx_mode, MxMode::kFloor);
+  EXPECT_EQ(parse_grid_target("mxfp4-rceil").search.mx_mode, MxMode::kRceil);
+  EXPECT_EQ(parse_grid_target("e2m1-g32-e8m0"), mxfp4);
+  EXPECT_EQ(to_string(parse_grid_target("e2m1-g32-e8m0-even")), "mxfp4-even");
+  EXPECT_EQ(to_string(parse_grid_target("mxfp4-g16")), "e2m1-g16-e8m0");
+  const GridTarget nvfp4 = parse_grid_target("nvfp4");
+  EXPECT_EQ(nvfp4.storage.granularity.group, 16);
+  EXPECT_EQ(nvfp4.storage.scale, ScaleType::kE4M3TwoLevel);
+  EXPECT_EQ(parse_grid_target("mxint8").storage.format, Format(IntFormat{8, true, 6}));
+  for (const std::string& name : named_schemes()) EXPECT_EQ(to_string(parse_grid_target(name)), name);
 }
 
 /// Every format with every option that it admits.
-TEST(QuantSpec, TextRoundTrips) {
+TEST(GridTarget, TextRoundTrips) {
   const char* const options[] = {"-row",       "-tensor",     "-g1",        "-g64",      "-block2x16",
                                  "-asym",      "-f32",        "-f16",       "-bf16",     "-e8m0",
                                  "-e8m0-ceil", "-e8m0-rceil", "-e8m0-even", "-e4m3x",    "-e4m3x-sminnormal",
@@ -70,14 +70,14 @@ TEST(QuantSpec, TextRoundTrips) {
                                  "-m2round",   "-m2floor",    "-m2mse",     "-mse",      "-mse2",
                                  "-mse0.7",    "-p99.99",     "-p100",      "-tiesaway", "-tieszero"};
   const auto try_text = [](const std::string& text) {
-    QuantSpec spec;
+    GridTarget target;
     try {
-      spec = parse_spec(text);
+      target = parse_grid_target(text);
     } catch (const Error&) {
       return 0;
     }
-    EXPECT_EQ(parse_spec(to_string(spec)), spec) << text << " -> " << to_string(spec);
-    EXPECT_EQ(to_string(parse_spec(to_string(spec))), to_string(spec));
+    EXPECT_EQ(parse_grid_target(to_string(target)), target) << text << " -> " << to_string(target);
+    EXPECT_EQ(to_string(parse_grid_target(to_string(target))), to_string(target));
     return 1;
   };
   int accepted = 0;
@@ -95,18 +95,18 @@ TEST(QuantSpec, TextRoundTrips) {
   EXPECT_GT(accepted, 9000);
 }
 
-TEST(QuantSpec, CanonicalText) {
-  EXPECT_EQ(to_string(parse_spec("int4")), "int4-row");
-  EXPECT_EQ(to_string(parse_spec("int4-f16-g32")), "int4-g32");
-  EXPECT_EQ(to_string(parse_spec("int4-mse2.4-asym-bf16-g32")), "int4-g32-asym-bf16-mse");
-  EXPECT_EQ(to_string(parse_spec("e5m2-bf16")), "e5m2-row");
-  EXPECT_EQ(to_string(parse_spec("int4-p0.00001")), "int4-row-p0.00001");
-  EXPECT_EQ(to_string(parse_spec("int4-p99.90")), "int4-row-p99.9");
-  EXPECT_EQ(to_string(parse_spec("table[-1;0;1]-g64")), "table[-1;0;1]-g64");
-  EXPECT_EQ(to_string(QuantSpec{}), "int4-row");
+TEST(GridTarget, CanonicalText) {
+  EXPECT_EQ(to_string(parse_grid_target("int4")), "int4-row");
+  EXPECT_EQ(to_string(parse_grid_target("int4-f16-g32")), "int4-g32");
+  EXPECT_EQ(to_string(parse_grid_target("int4-mse2.4-asym-bf16-g32")), "int4-g32-asym-bf16-mse");
+  EXPECT_EQ(to_string(parse_grid_target("e5m2-bf16")), "e5m2-row");
+  EXPECT_EQ(to_string(parse_grid_target("int4-p0.00001")), "int4-row-p0.00001");
+  EXPECT_EQ(to_string(parse_grid_target("int4-p99.90")), "int4-row-p99.9");
+  EXPECT_EQ(to_string(parse_grid_target("table[-1;0;1]-g64")), "table[-1;0;1]-g64");
+  EXPECT_EQ(to_string(GridTarget{}), "int4-row");
 }
 
-TEST(QuantSpec, MessagesNameThePartAndTheAllowedOnes) {
+TEST(GridTarget, MessagesNameThePartAndTheAllowedOnes) {
   EXPECT_THAT(message("int9-g128"), HasSubstr("unknown format \"int9\" in \"int9-g128\"; formats are int2..int8"));
   EXPECT_THAT(message("int9-g128"), HasSubstr("did you mean 'int"));
   EXPECT_THAT(message("mxfp44"), HasSubstr("did you mean 'mxfp4'?"));
@@ -136,25 +136,42 @@ TEST(QuantSpec, MessagesNameThePartAndTheAllowedOnes) {
   EXPECT_THAT(message("table[1;2"), HasSubstr("unknown format"));
 }
 
-TEST(QuantSpec, ChecksSpecsThatNobodyParsed) {
-  QuantSpec spec;
+TEST(RoundingTarget, StorageAndSearchAreApart) {
+  const RoundingTarget target = parse_target("mxfp4-mse-rceil-g16");
+  EXPECT_EQ(to_string(target.storage), "e2m1-g16-e8m0");
+  EXPECT_EQ(to_string(target.search), "-rceil-mse");
+  EXPECT_EQ(to_string(target), "e2m1-g16-e8m0-rceil-mse");
+  EXPECT_EQ(parse_target("int4-g128-mse").storage, parse_storage("int4-g128"));
+  EXPECT_EQ(to_string(parse_target("codebook2.5-col").storage), "codebook2.5-col");
+}
+
+TEST(RoundingTarget, SearchesAreForScales) {
+  EXPECT_THAT(message("codebook3-col-mse"), HasSubstr("\"-mse\" searches scales, and this storage has none"));
+  EXPECT_THAT(message("codebook3-col-asym"), HasSubstr("unknown option \"-asym\" in \"codebook3-col-asym\""));
+  EXPECT_THAT(message("codebook3-col"), HasSubstr("is no scaled grid"));
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [] { parse_storage("int4-g128-mse"); }),
+              HasSubstr("unknown option \"-mse\" in \"int4-g128-mse\"; options are -gN"));
+}
+
+TEST(GridTarget, ChecksSpecsThatNobodyParsed) {
+  GridTarget target;
   const auto message_of_spec = [&] {
     try {
-      check_spec(spec, "made");
+      check_target(target, "made");
     } catch (const Error& error) {
       return std::string(error.what());
     }
     return std::string("accepted");
   };
-  spec.granularity = {Kind::kGroup, 0, 0};
+  target.storage.granularity = {Kind::kGroup, 0, 0};
   EXPECT_EQ(message_of_spec(), "\"made\": groups of 0 columns");
-  spec.granularity = {Kind::kBlock, 4, 0};
+  target.storage.granularity = {Kind::kBlock, 4, 0};
   EXPECT_EQ(message_of_spec(), "\"made\": blocks of 0 rows");
 }
 
-TEST(QuantSpec, ShapesOfScales) {
+TEST(GridTarget, ShapesOfScales) {
   const auto shape = [](const char* text, int64_t rows, int64_t cols) {
-    const ScaleShape s = scale_shape(parse_spec(text), rows, cols);
+    const ScaleShape s = scale_shape(parse_grid(text), rows, cols);
     return std::vector<int64_t>{s.rows, s.cols, s.group_rows, s.group_cols};
   };
   EXPECT_EQ(shape("int4-tensor", 5, 70), (std::vector<int64_t>{1, 1, 5, 70}));
@@ -166,8 +183,8 @@ TEST(QuantSpec, ShapesOfScales) {
   EXPECT_EQ(shape("int4-g32", 0, 0), (std::vector<int64_t>{0, 0, 1, 1}));
 }
 
-TEST(QuantSpec, NominalBits) {
-  const auto bits = [](const char* text) { return nominal_bits(parse_spec(text), 1024, 4096); };
+TEST(GridTarget, NominalBits) {
+  const auto bits = [](const char* text) { return nominal_bits(parse_grid(text), 1024, 4096); };
   EXPECT_DOUBLE_EQ(bits("int4-g128"), 4.125);
   EXPECT_DOUBLE_EQ(bits("int2-g128-asym"), 2 + 18.0 / 128);  // GPTQ's 2.14
   EXPECT_DOUBLE_EQ(bits("int3-g128-asym"), 3 + 19.0 / 128);  // 3.148

@@ -1,22 +1,22 @@
-// Whether the values of a quantized tensor are ones its format can mean.
+// Whether the values of a scaled grid are ones its format can mean.
 #include <cmath>
 
 #include "base/error.h"
-#include "format/quantized_tensor.h"
+#include "format/families/grid/grid_matrix.h"
 #include "packing/bitstream.h"
 
 namespace bitloom {
 
-void QuantizedTensor::check_values(const std::string& name) const {
+void GridMatrix::check_values(const std::string& name) const {
   check_scales(name);
   check_codes(name);
 }
 
-void QuantizedTensor::check_scales(const std::string& name) const {
+void GridMatrix::check_scales(const std::string& name) const {
   if (!std::isfinite(tensor_scale_) || tensor_scale_ <= 0) {
     fail(ErrorKind::kUnverified, "{}.tensor_scale: is {}, must be finite and positive", name, tensor_scale_);
   }
-  const float reach = spec_.asymmetric ? static_cast<float>((1 << bits_) - 1) : grid_of(spec_.format).max_abs;
+  const float reach = storage_.asymmetric ? static_cast<float>((1 << bits_) - 1) : grid_of(storage_.format).max_abs;
   std::vector<float> scales(static_cast<size_t>(shape_.cols));
   std::vector<uint8_t> zeros(scales.size());
   for (int64_t r = 0; r < shape_.rows; ++r) {
@@ -31,25 +31,25 @@ void QuantizedTensor::check_scales(const std::string& name) const {
              scale, scale, reach);
       }
     }
-    if (spec_.asymmetric &&
-        !padding_is_zero(parts_[2].bytes.data() + r * bitstream_bytes(bits_, shape_.cols), shape_.cols, bits_)) {
+    if (storage_.asymmetric &&
+        !padding_is_zero(zeros_.bytes.data() + r * bitstream_bytes(bits_, shape_.cols), shape_.cols, bits_)) {
       fail(ErrorKind::kUnverified, "{}.zeros: padding bits of row {} are not zero", name, r);
     }
   }
 }
 
-void QuantizedTensor::check_codes(const std::string& name) const {
+void GridMatrix::check_codes(const std::string& name) const {
   std::vector<uint8_t> codes(static_cast<size_t>(cols_));
   for (int64_t r = 0; r < rows_; ++r) {
     codes_of_row(r, codes.data());
-    for (int64_t c = 0; c < cols_ && !spec_.asymmetric; ++c) {
+    for (int64_t c = 0; c < cols_ && !storage_.asymmetric; ++c) {
       const uint8_t code = codes[static_cast<size_t>(c)];
       if (!std::isfinite(decode_table_[code])) {
         fail(ErrorKind::kUnverified, "{}.codes: [{}, {}] is 0x{:02X}, no number of {}", name, r, c, code,
-             name_of(spec_.format));
+             name_of(storage_.format));
       }
     }
-    if (!padding_is_zero(bytes_of_part(0) + r * bitstream_bytes(bits_, cols_), cols_, bits_)) {
+    if (!padding_is_zero(stored_codes() + r * bitstream_bytes(bits_, cols_), cols_, bits_)) {
       fail(ErrorKind::kUnverified, "{}.codes: padding bits of row {} are not zero", name, r);
     }
   }

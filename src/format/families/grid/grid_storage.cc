@@ -1,6 +1,8 @@
-#include "format/quant_spec.h"
+#include "format/families/grid/grid_storage.h"
 
 #include <algorithm>
+
+#include "packing/bitstream.h"
 
 namespace bitloom {
 
@@ -9,8 +11,8 @@ ScaleType default_scale(const Format& format) {
   return limits_of(format).max > 512 ? ScaleType::kBF16 : ScaleType::kF16;
 }
 
-ScaleShape scale_shape(const QuantSpec& spec, int64_t rows, int64_t cols) {
-  const Granularity& g = spec.granularity;
+ScaleShape scale_shape(const GridStorage& storage, int64_t rows, int64_t cols) {
+  const Granularity& g = storage.granularity;
   ScaleShape shape;
   shape.group_rows = 1;
   shape.group_cols = std::max<int64_t>(cols, 1);
@@ -33,11 +35,22 @@ ScaleShape scale_shape(const QuantSpec& spec, int64_t rows, int64_t cols) {
   return shape;
 }
 
-double nominal_bits(const QuantSpec& spec, int64_t rows, int64_t cols) {
-  const int bits = bits_of(spec.format);
-  const ScaleShape shape = scale_shape(spec, rows, cols);
-  const int per_group = scale_bits(spec.scale) + (spec.asymmetric ? bits : 0);
+double nominal_bits(const GridStorage& storage, int64_t rows, int64_t cols) {
+  const int bits = bits_of(storage.format);
+  const ScaleShape shape = scale_shape(storage, rows, cols);
+  const int per_group = scale_bits(storage.scale) + (storage.asymmetric ? bits : 0);
   return bits + static_cast<double>(per_group) / static_cast<double>(shape.group_rows * shape.group_cols);
+}
+
+std::vector<TensorPart> greatest_parts(const GridStorage& storage, int64_t rows, int64_t cols) {
+  const int bits = bits_of(storage.format);
+  const ScaleShape shape = scale_shape(storage, rows, cols);
+  std::vector<TensorPart> parts;
+  parts.push_back({".codes", DType::kU8, {rows, bitstream_bytes(bits, cols)}, {}});
+  parts.push_back({".scales", stored_dtype(storage.scale), {shape.rows, shape.cols}, {}});
+  if (storage.asymmetric) parts.push_back({".zeros", DType::kU8, {shape.rows, bitstream_bytes(bits, shape.cols)}, {}});
+  if (storage.scale == ScaleType::kE4M3TwoLevel) parts.push_back({".tensor_scale", DType::kF32, {1}, {}});
+  return parts;
 }
 
 }  // namespace bitloom

@@ -1,21 +1,21 @@
 #pragma once
-// The bytes of a quantized tensor while they are made, in the order of QuantizedTensor::layout().
+// The bytes of a quantized tensor while they are made, in the order of greatest_parts().
 
 #include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "format/quantized_tensor.h"
+#include "format/stored_matrix.h"
 #include "round/group_quantizer.h"
 
 namespace bitloom {
 
-class QuantizedBuilder {
+class GridBuilder {
  public:
-  QuantizedBuilder(const QuantSpec& spec, int64_t rows, int64_t cols);
+  GridBuilder(const GridStorage& storage, int64_t rows, int64_t cols);
   /// A changeable copy.
-  explicit QuantizedBuilder(const QuantizedTensor& tensor);
+  explicit GridBuilder(const StoredMatrix& matrix);
 
   /// Rows may be stored concurrently, as long as each is stored by one thread. codes [cols].
   void store_codes(int64_t row, const uint8_t* codes);
@@ -24,13 +24,13 @@ class QuantizedBuilder {
   void store_tensor_scale(float scale);
 
   /// The builder is spent.
-  std::shared_ptr<const QuantizedTensor> finish(const std::string& name);
+  std::shared_ptr<const StoredMatrix> finish(const std::string& name);
 
  private:
   struct Bytes {
     std::vector<std::vector<std::byte>> of_part;
   };
-  QuantSpec spec_;
+  GridStorage storage_;
   int64_t rows_, cols_;
   ScaleShape shape_;
   int bits_;

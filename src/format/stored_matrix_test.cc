@@ -1,4 +1,4 @@
-#include "format/quantized_tensor.h"
+#include "format/stored_matrix.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/test_data.h"
+#include "format/families/codebook/codebook_matrix.h"
 #include "packing/bitstream.h"
 
 namespace bitloom {
@@ -21,7 +22,7 @@ using ::testing::StartsWith;
 
 /// Parts in memory, with codes, scales and zeros kept in the open to decode from by definition.
 struct Made {
-  QuantSpec spec;
+  GridStorage spec;
   int64_t rows, cols;
   ScaleShape shape;
   std::vector<std::vector<std::byte>> bytes;
@@ -31,8 +32,8 @@ struct Made {
   float tensor_scale = 1;
 
   Made(const std::string& text, int64_t r, int64_t c)
-      : spec(parse_spec(text)), rows(r), cols(c), shape(scale_shape(spec, r, c)) {
-    parts = QuantizedTensor::layout(spec, rows, cols);
+      : spec(parse_grid(text)), rows(r), cols(c), shape(scale_shape(spec, r, c)) {
+    parts = greatest_parts(spec, rows, cols);
     for (TensorPart& part : parts) {
       int64_t count = 1;
       for (const int64_t n : part.shape) count *= n;
@@ -70,8 +71,8 @@ struct Made {
     }
   }
 
-  std::shared_ptr<const QuantizedTensor> tensor() const {
-    return QuantizedTensor::from_parts("w", spec, rows, cols, parts, nullptr);
+  std::shared_ptr<const StoredMatrix> tensor() const {
+    return StoredMatrix::from_parts("w", Storage{spec, {}}, rows, cols, parts, nullptr);
   }
 
   float value(int64_t r, int64_t c) const {
@@ -103,7 +104,7 @@ const char* const kSpecs[] = {"int2-g5",
                               "int4-tensor-asym",
                               "int2-block4x4-asym"};
 
-TEST(QuantizedTensor, DecodesByDefinition) {
+TEST(StoredMatrix, DecodesByDefinition) {
   int tried = 0;
   for (const char* text : kSpecs) {
     for (const auto& [rows, cols] :
@@ -126,7 +127,7 @@ TEST(QuantizedTensor, DecodesByDefinition) {
   EXPECT_EQ(tried, 95);
 }
 
-TEST(QuantizedTensor, EmptyShapes) {
+TEST(StoredMatrix, EmptyShapes) {
   for (const auto& [rows, cols] : std::vector<std::pair<int64_t, int64_t>>{{0, 0}, {0, 5}, {3, 0}}) {
     const Made made("int4-g32-asym", rows, cols);
     EXPECT_TRUE(made.tensor()->decode_all().empty());
@@ -135,7 +136,7 @@ TEST(QuantizedTensor, EmptyShapes) {
   }
 }
 
-TEST(QuantizedTensor, CountsEveryStoredByte) {
+TEST(StoredMatrix, CountsEveryStoredByte) {
   EXPECT_EQ(Made("int3-g32", 4, 64).tensor()->stored_bytes(), 4 * 24 + 4 * 2 * 2);
   EXPECT_DOUBLE_EQ(Made("int3-g32", 4, 64).tensor()->true_bits(), 3.5);
   EXPECT_DOUBLE_EQ(Made("mxfp4", 4, 64).tensor()->true_bits(), 4.25);
@@ -144,8 +145,8 @@ TEST(QuantizedTensor, CountsEveryStoredByte) {
   EXPECT_EQ(Made("int3-g3-asym", 2, 7).tensor()->stored_bytes(), 2 * 3 + 2 * 3 * 2 + 2 * 2);
 }
 
-TEST(QuantizedTensor, LayoutAnnouncesTheParts) {
-  const auto parts = QuantizedTensor::layout(parse_spec("int3-g32-asym"), 5, 70);
+TEST(StoredMatrix, LayoutAnnouncesTheParts) {
+  const auto parts = greatest_parts(parse_grid("int3-g32-asym"), 5, 70);
   ASSERT_EQ(parts.size(), 3u);
   EXPECT_EQ(parts[0].suffix, ".codes");
   EXPECT_EQ(parts[0].shape, (std::vector<int64_t>{5, 27}));
@@ -154,13 +155,13 @@ TEST(QuantizedTensor, LayoutAnnouncesTheParts) {
   EXPECT_EQ(parts[1].shape, (std::vector<int64_t>{5, 3}));
   EXPECT_EQ(parts[2].suffix, ".zeros");
   EXPECT_EQ(parts[2].shape, (std::vector<int64_t>{5, 2}));
-  const auto two_level = QuantizedTensor::layout(parse_spec("nvfp4"), 5, 70);
+  const auto two_level = greatest_parts(parse_grid("nvfp4"), 5, 70);
   EXPECT_EQ(two_level[1].dtype, DType::kF8E4M3);
   EXPECT_EQ(two_level[2].suffix, ".tensor_scale");
-  EXPECT_EQ(QuantizedTensor::layout(parse_spec("mxfp4"), 5, 70)[1].dtype, DType::kF8E8M0);
+  EXPECT_EQ(greatest_parts(parse_grid("mxfp4"), 5, 70)[1].dtype, DType::kF8E8M0);
 }
 
-TEST(QuantizedTensor, RefusesPartsThatDoNotFit) {
+TEST(StoredMatrix, RefusesPartsThatDoNotFit) {
   const auto refusal = [](const char* text, const std::function<void(Made&)>& spoil) {
     Made made(text, 4, 40);
     spoil(made);
@@ -185,7 +186,7 @@ TEST(QuantizedTensor, RefusesPartsThatDoNotFit) {
   EXPECT_EQ(refusal("int4-g32", [](Made& m) { m.rows = -1; }), "w: shape is [-1, 40]");
 }
 
-TEST(QuantizedTensor, FindsValuesThatMeanNothing) {
+TEST(StoredMatrix, FindsValuesThatMeanNothing) {
   const auto finding = [](const char* text, int64_t cols, const std::function<void(Made&)>& spoil) {
     Made made(text, 4, cols);
     spoil(made);
@@ -204,6 +205,135 @@ TEST(QuantizedTensor, FindsValuesThatMeanNothing) {
   EXPECT_THAT(finding("mxfp4", 64, set(1, 0, 254)), HasSubstr("overflows"));
   EXPECT_THAT(finding("nvfp4", 64, [](Made& m) { std::memset(m.bytes[2].data(), 0xFF, 4); }),
               HasSubstr("nan, must be finite and positive"));
+}
+
+// ---- codebooks ------------------------------------------------------------------------------------------------------
+
+/// Columns of widths 1, 2, 3, ... 8, 1, ... with codes that use every level.
+std::vector<CodebookColumn> columns_of_all_widths(int64_t rows, int64_t cols) {
+  std::vector<CodebookColumn> columns;
+  std::mt19937 random(5);
+  for (int64_t c = 0; c < cols; ++c) {
+    CodebookColumn column{static_cast<int>(c % 8) + 1, {}, {}};
+    for (int level = 0; level < 1 << column.bits; ++level) {
+      column.table.push_back(static_cast<float>(c) - static_cast<float>(level) / 256);
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      column.codes.push_back(static_cast<uint8_t>(random() % (1u << static_cast<unsigned>(column.bits))));
+    }
+    columns.push_back(std::move(column));
+  }
+  return columns;
+}
+
+TEST(Codebook, ColumnsOfAnyWidthDecodeByDefinition) {
+  for (const int64_t rows : {1, 7, 64, 65}) {
+    for (const int64_t cols : {1, 8, 19}) {
+      const auto columns = columns_of_all_widths(rows, cols);
+      const auto matrix = stored_from_bytes("w", parse_storage("codebook4.5-col"), rows, cols, pack_columns(columns));
+      matrix->check_values("w");
+      const std::vector<float> all = matrix->decode_all();
+      for (int64_t r = 0; r < rows; ++r) {
+        std::vector<float> row(static_cast<size_t>(cols));
+        matrix->decode_rows(r, r + 1, row.data());
+        for (int64_t c = 0; c < cols; ++c) {
+          const CodebookColumn& column = columns[static_cast<size_t>(c)];
+          const float value = f16_to_f32(f32_to_f16(column.table[column.codes[static_cast<size_t>(r)]]));
+          ASSERT_EQ(all[static_cast<size_t>(r * cols + c)], value) << rows << " " << r << " " << c;
+          ASSERT_EQ(row[static_cast<size_t>(c)], value) << rows << " " << r << " " << c;
+        }
+      }
+    }
+  }
+}
+
+/// 8 columns of 1 to 8 bits and 16 rows: codes 2 * 36 bytes, tables 510 levels, widths 8 bytes.
+TEST(Codebook, CountsEveryStoredByte) {
+  const auto matrix =
+      stored_from_bytes("w", parse_storage("codebook4.5-col"), 16, 8, pack_columns(columns_of_all_widths(16, 8)));
+  EXPECT_EQ(matrix->stored_bytes(), 2 * 36 + 2 * 510 + 8);
+  EXPECT_DOUBLE_EQ(matrix->nominal_bits(), 4.5);
+  EXPECT_DOUBLE_EQ(matrix->true_bits(), 8.0 * (72 + 1020 + 8) / 128);
+  // What is announced beforehand has room for it.
+  const auto most = greatest_parts(parse_storage("codebook4.5-col"), 16, 8);
+  for (size_t i = 0; i < most.size(); ++i) EXPECT_LE(matrix->parts()[i].shape[0], most[i].shape[0]) << most[i].suffix;
+}
+
+TEST(Codebook, RefusesPartsThatDoNotFit) {
+  const auto refusal = [](const std::function<void(std::vector<std::vector<std::byte>>&)>& spoil) {
+    auto bytes = pack_columns(columns_of_all_widths(16, 8));
+    spoil(bytes);
+    return message_of(ErrorKind::kRefused, [&] { stored_from_bytes("w", parse_storage("codebook4.5-col"), 16, 8, bytes); });
+  };
+  EXPECT_EQ(refusal([](auto& b) { b[0][3] = std::byte{9}; }), "w.widths: [3] is 9, must be 1 to 8");
+  EXPECT_EQ(refusal([](auto& b) { b[0][3] = std::byte{0}; }), "w.widths: [3] is 0, must be 1 to 8");
+  EXPECT_EQ(refusal([](auto& b) { b[0].pop_back(); }), "w.widths: shape is [7], codebook4.5-col needs [8]");
+  EXPECT_EQ(refusal([](auto& b) { b[1].pop_back(); }), "w.codes: shape is [71], the widths need [72]");
+  EXPECT_EQ(refusal([](auto& b) { b[2].resize(1018); }), "w.tables: shape is [509], the widths need [510]");
+  EXPECT_THAT(refusal([](auto& b) { b[1].resize(500); }), HasSubstr("needs one dimension of at most"));
+}
+
+TEST(Codebook, FindsValuesThatMeanNothing) {
+  const auto finding = [](size_t part, size_t at, int value) {
+    auto bytes = pack_columns(columns_of_all_widths(7, 3));
+    bytes[part][at] = static_cast<std::byte>(value);
+    const auto matrix = stored_from_bytes("w", parse_storage("codebook4.5-col"), 7, 3, std::move(bytes));
+    return message_of(ErrorKind::kUnverified, [&] { matrix->check_values("w"); });
+  };
+  EXPECT_EQ(finding(1, 0, 0x80), "w.codes: padding bits of column 0 are not zero");
+  EXPECT_EQ(finding(2, 3, 0x7C), "w.tables: level 1 is inf, must be finite");
+}
+
+// ---- outliers -------------------------------------------------------------------------------------------------------
+
+std::shared_ptr<const StoredMatrix> with_outliers(std::vector<std::vector<std::byte>> outliers) {
+  auto bytes = pack_columns(columns_of_all_widths(16, 8));
+  for (auto& part : outliers) bytes.push_back(std::move(part));
+  return stored_from_bytes("w", parse_storage("codebook4.5-col+outliers0.05"), 16, 8, std::move(bytes));
+}
+
+TEST(Outliers, AddToTheBase) {
+  const std::vector<Outlier> some = {{15, 7, -2.5f}, {0, 0, 1.5f}, {3, 0, 0.25f}, {9, 4, 1e-3f}};
+  const auto matrix = with_outliers(pack_outliers(some, 8));
+  matrix->check_values("w");
+  std::vector<float> expected =
+      stored_from_bytes("w", parse_storage("codebook4.5-col"), 16, 8, pack_columns(columns_of_all_widths(16, 8)))
+          ->decode_all();
+  for (const Outlier& o : some) expected[static_cast<size_t>(o.row * 8 + o.col)] += f16_to_f32(f32_to_f16(o.value));
+  EXPECT_EQ(matrix->decode_all(), expected);
+  for (int64_t begin = 0; begin < 16; ++begin) {
+    for (int64_t end = begin + 1; end <= 16; ++end) {
+      std::vector<float> rows(static_cast<size_t>((end - begin) * 8));
+      matrix->decode_rows(begin, end, rows.data());
+      EXPECT_EQ(rows, std::vector<float>(expected.begin() + begin * 8, expected.begin() + end * 8)) << begin << end;
+    }
+  }
+  EXPECT_DOUBLE_EQ(matrix->nominal_bits(), 4.5 + 16 * 4 / 128.0);
+  EXPECT_EQ(matrix->stored_bytes(), 1100 + 4 * (2 + 2) + 9 * 4);
+}
+
+TEST(Outliers, RefusesAndFindsWhatMeansNothing) {
+  const auto packed = pack_outliers({{1, 0, 1}, {2, 0, 1}, {3, 5, 1}}, 8);
+  const auto spoilt = [&](size_t part, size_t at, int value) {
+    auto bytes = packed;
+    bytes[part][at] = static_cast<std::byte>(value);
+    return bytes;
+  };
+  const auto refusal = [](const std::vector<std::vector<std::byte>>& bytes) {
+    return message_of(ErrorKind::kRefused, [&] { with_outliers(bytes); });
+  };
+  const auto finding = [](const std::vector<std::vector<std::byte>>& bytes) {
+    const auto matrix = with_outliers(bytes);
+    matrix->decode_all();  // of a file that nobody verified: no harm
+    return message_of(ErrorKind::kUnverified, [&] { matrix->check_values("w"); });
+  };
+  EXPECT_EQ(refusal(spoilt(2, 4, 200)), "w.outlier_starts: [1] is above the next");
+  EXPECT_EQ(refusal(spoilt(2, 0, 1)), "w.outlier_starts: from 1 to 3, but there are 3 values");
+  EXPECT_EQ(refusal(pack_outliers(std::vector<Outlier>(8, {0, 0, 1}), 8)),
+            "w.outlier_values: shape is [8], outliers0.05 needs one dimension of at most 7");
+  EXPECT_THAT(finding(spoilt(1, 0, 16)), HasSubstr("w.outlier_rows: [0] is 16, rows of a column must ascend and be"));
+  EXPECT_THAT(finding(spoilt(1, 2, 1)), HasSubstr("w.outlier_rows: [1] is 1, rows of a column must ascend"));
+  EXPECT_THAT(finding(spoilt(0, 1, 0x7C)), HasSubstr("w.outlier_values: [0] is inf, must be finite"));
 }
 
 }  // namespace

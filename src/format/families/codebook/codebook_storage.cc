@@ -1,0 +1,124 @@
+#include "format/families/codebook/codebook_storage.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "packing/bitstream.h"
+
+namespace bitloom {
+namespace {
+
+using Share = CodebookStorage::Share;
+constexpr std::string_view kWord = "codebook";
+constexpr int64_t kMostLevels = 256;
+
+int64_t read_width(std::string_view text, std::string_view whole) {
+  const auto bits = parse_number<double>(text);
+  const double milli = bits ? std::round(*bits * 1000) : 0;
+  if (!bits || milli < 1000 || milli > 8000 || milli / 1000 != *bits) {
+    misuse("\"{}\": codebooks have codes of 1 to 8 bits, with at most three places after the point", whole);
+  }
+  return static_cast<int64_t>(milli);
+}
+
+/// Whether `part` says who shares a table.
+bool set_share(std::string_view part, CodebookStorage& storage) {
+  storage.group = 0;
+  if (part == "col") return storage.share = Share::kColumn, true;
+  if (part == "row") return storage.share = Share::kRow, true;
+  if (part == "tensor") return storage.share = Share::kTensor, true;
+  const auto size = part.starts_with("g") ? parse_number<int64_t>(part.substr(1)) : std::nullopt;
+  if (!size || *size < 1) return false;
+  storage.share = Share::kGroup, storage.group = *size;
+  return true;
+}
+
+}  // namespace
+
+bool is_codebook_spelling(std::string_view text) {
+  return text.starts_with(kWord) && text.size() > kWord.size() &&
+         std::isdigit(static_cast<unsigned char>(text[kWord.size()])) != 0;
+}
+
+CodebookStorage parse_codebook(std::string_view text, std::vector<std::string>* others) {
+  const std::vector<std::string> parts = split(text, '-');
+  CodebookStorage storage;
+  storage.milli_bits = read_width(std::string_view(parts[0]).substr(kWord.size()), text);
+  bool shared = false;
+  for (size_t i = 1; i < parts.size(); ++i) {
+    if (set_share(parts[i], storage)) {
+      if (shared) misuse("\"-{}\" in \"{}\" repeats or contradicts an earlier option", parts[i], text);
+      shared = true;
+    } else if (others != nullptr) {
+      others->push_back(parts[i]);
+    } else {
+      misuse("unknown option \"-{}\" in \"{}\"; options are -{}{}", parts[i], text,
+             fmt::join(codebook_option_names(), " -"), did_you_mean(parts[i], codebook_option_names()));
+    }
+  }
+  if (storage.share != Share::kColumn && !storage.whole()) {
+    misuse("\"{}\": only columns with tables of their own may differ in width; add -col", text);
+  }
+  return storage;
+}
+
+std::string to_string(const CodebookStorage& storage) {
+  const double bits = static_cast<double>(storage.milli_bits) / 1000;
+  switch (storage.share) {
+    case Share::kColumn:
+      return fmt::format("{}{}-col", kWord, bits);
+    case Share::kRow:
+      return fmt::format("{}{}-row", kWord, bits);
+    case Share::kGroup:
+      return fmt::format("{}{}-g{}", kWord, bits, storage.group);
+    case Share::kTensor:
+      return fmt::format("{}{}-tensor", kWord, bits);
+  }
+  return "";
+}
+
+std::vector<std::string> codebook_option_names() { return {"col", "row", "gN", "tensor"}; }
+
+double nominal_bits(const CodebookStorage& storage, int64_t, int64_t) {
+  return static_cast<double>(storage.milli_bits) / 1000;
+}
+
+TableShape table_shape(const CodebookStorage& storage, int64_t rows, int64_t cols) {
+  const int64_t all_rows = std::max<int64_t>(rows, 1), all_cols = std::max<int64_t>(cols, 1);
+  switch (storage.share) {
+    case Share::kColumn:
+      return {1, cols, all_rows, 1};
+    case Share::kRow:
+      return {rows, 1, 1, all_cols};
+    case Share::kGroup:
+      return {rows, (cols + storage.group - 1) / storage.group, 1, storage.group};
+    case Share::kTensor:
+      return {1, 1, all_rows, all_cols};
+  }
+  return {};
+}
+
+std::vector<TensorPart> greatest_parts(const CodebookStorage& storage, int64_t rows, int64_t cols) {
+  if (storage.share != Share::kColumn) {
+    const TableShape shape = table_shape(storage, rows, cols);
+    return {{".codes", DType::kU8, {rows, bitstream_bytes(storage.bits(), cols)}, {}},
+            {".tables", DType::kF16, {shape.rows, shape.cols, int64_t{1} << storage.bits()}, {}}};
+  }
+  // Columns of any widths with this mean: their bitstreams' padding is below a byte each, and tables are largest where
+  // the bits of all columns beyond the first are given to as few as possible.
+  const int64_t code_bits = (storage.milli_bits * rows * cols + 999) / 1000;
+  const int64_t wide = (cols * (storage.milli_bits - 1000) + 6999) / 7000;
+  const int64_t levels =
+      storage.whole() && storage.bits() == 8 ? cols * kMostLevels : wide * kMostLevels + (cols - wide) * 2;
+  return {{".widths", DType::kU8, {cols}, {}},
+          {".codes", DType::kU8, {(code_bits + 7) / 8 + cols}, {}},
+          {".tables", DType::kF16, {levels}, {}}};
+}
+
+}  // namespace bitloom

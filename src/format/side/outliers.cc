@@ -1,0 +1,138 @@
+#include "format/side/outliers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <cstring>
+#include <tuple>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace bitloom {
+namespace {
+
+constexpr std::string_view kWord = "outliers";
+
+template <typename T>
+T load(const std::byte* data, int64_t index) {
+  T value;
+  std::memcpy(&value, data + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
+
+template <typename T>
+void append(std::vector<std::byte>& bytes, T value) {
+  const auto* raw = reinterpret_cast<const std::byte*>(&value);
+  bytes.insert(bytes.end(), raw, raw + sizeof(T));
+}
+
+}  // namespace
+
+OutlierStorage parse_outliers(std::string_view text, std::string_view whole) {
+  const auto share = text.starts_with(kWord) ? parse_number<double>(text.substr(kWord.size())) : std::nullopt;
+  if (!share || !(*share > 0 && *share <= 0.5)) {
+    misuse("\"+{}\" in \"{}\" should be +outliersS, S a share above 0 up to 0.5", text, whole);
+  }
+  return {*share};
+}
+
+std::string to_string(const OutlierStorage& storage) { return fmt::format("{}{}", kWord, storage.most); }
+
+double nominal_bits(const OutlierStorage& storage) { return 16 * storage.most; }
+
+int64_t most_outliers(const OutlierStorage& storage, int64_t rows, int64_t cols) {
+  return static_cast<int64_t>(std::ceil(storage.most * static_cast<double>(rows) * static_cast<double>(cols)));
+}
+
+std::vector<TensorPart> greatest_parts(const OutlierStorage& storage, int64_t rows, int64_t cols) {
+  if (!storage.present()) return {};
+  const int64_t most = most_outliers(storage, rows, cols);
+  return {{".outlier_values", DType::kF16, {most}, {}},
+          {".outlier_rows", DType::kU16, {most}, {}},
+          {".outlier_starts", DType::kU32, {cols + 1}, {}}};
+}
+
+std::vector<std::vector<std::byte>> pack_outliers(std::vector<Outlier> outliers, int64_t cols) {
+  std::sort(outliers.begin(), outliers.end(),
+            [](const Outlier& a, const Outlier& b) { return std::tie(a.col, a.row) < std::tie(b.col, b.row); });
+  std::vector<std::vector<std::byte>> parts(3);
+  auto next = outliers.begin();
+  for (int64_t c = 0; c < cols; ++c) {
+    append(parts[2], static_cast<uint32_t>(next - outliers.begin()));
+    for (; next != outliers.end() && next->col == c; ++next) {
+      assert(next->row >= 0 && next->row < kMostOutlierRows);
+      append(parts[0], f32_to_f16(next->value));
+      append(parts[1], static_cast<uint16_t>(next->row));
+    }
+  }
+  append(parts[2], static_cast<uint32_t>(outliers.size()));
+  return parts;
+}
+
+OutlierView::OutlierView(const std::string& name, const OutlierStorage& storage, int64_t rows, int64_t cols,
+                         const std::vector<TensorPart>& parts)
+    : rows_(rows), cols_(cols) {
+  if (rows > kMostOutlierRows) refuse("{}: outliers in {} rows, at most {} can be named", name, rows, kMostOutlierRows);
+  const std::string text = to_string(storage);
+  const std::vector<TensorPart> want = greatest_parts(storage, rows, cols);
+  const TensorPart values = bounded_part(name, text, parts, want[0]);
+  const TensorPart rows_of = bounded_part(name, text, parts, want[1]);
+  const TensorPart starts = checked_part(name, text, parts, want[2]);
+  values_ = values.bytes.data(), rows_of_ = rows_of.bytes.data(), starts_ = starts.bytes.data();
+  if (values.shape != rows_of.shape) {
+    refuse("{}.outlier_rows: {} rows for {} values", name, rows_of.shape[0], values.shape[0]);
+  }
+  for (int64_t c = 0; c < cols; ++c) {
+    if (start_of(c) > start_of(c + 1)) refuse("{}.outlier_starts: [{}] is above the next", name, c);
+  }
+  if (start_of(0) != 0 || start_of(cols) != values.shape[0]) {
+    refuse("{}.outlier_starts: from {} to {}, but there are {} values", name, start_of(0), start_of(cols),
+           values.shape[0]);
+  }
+}
+
+uint32_t OutlierView::start_of(int64_t col) const { return load<uint32_t>(starts_, col); }
+uint16_t OutlierView::row_of(int64_t index) const { return load<uint16_t>(rows_of_, index); }
+float OutlierView::value_of(int64_t index) const { return f16_to_f32(load<uint16_t>(values_, index)); }
+
+void OutlierView::add_rows(int64_t begin, int64_t end, float* out) const {
+  for (int64_t c = 0; c < cols_; ++c) {
+    for (int64_t i = first_from(c, begin); i < start_of(c + 1) && row_of(i) < end; ++i) {
+      if (row_of(i) >= begin) out[(row_of(i) - begin) * cols_ + c] += value_of(i);
+    }
+  }
+}
+
+/// The first entry of column c whose row is not below `row`, by halving.
+int64_t OutlierView::first_from(int64_t c, int64_t row) const {
+  int64_t low = start_of(c), high = start_of(c + 1);
+  while (low < high) {
+    const int64_t middle = low + (high - low) / 2;
+    if (row_of(middle) < row) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+void OutlierView::check_values(const std::string& name) const {
+  for (int64_t c = 0; c < cols_; ++c) {
+    for (int64_t i = start_of(c); i < start_of(c + 1); ++i) {
+      const bool ordered = i == start_of(c) || row_of(i) > row_of(i - 1);
+      if (row_of(i) >= rows_ || !ordered) {
+        fail(ErrorKind::kUnverified, "{}.outlier_rows: [{}] is {}, rows of a column must ascend and be below {}", name,
+             i, row_of(i), rows_);
+      }
+      if (!std::isfinite(value_of(i))) {
+        fail(ErrorKind::kUnverified, "{}.outlier_values: [{}] is {}, must be finite", name, i, value_of(i));
+      }
+    }
+  }
+}
+
+}  // namespace bitloom

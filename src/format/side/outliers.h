@@ -1,0 +1,75 @@
+#pragma once
+// Side term "outliers": a few entries of a matrix in fp16, column by column (CSC), added to what the base decodes to.
+//
+//   W(r, c) = base(r, c) + sum of the values of column c whose row is r
+//
+// Parts, for W [rows, cols] with n entries:
+//   .outlier_values  F16 [n]          column after column, rows ascending
+//   .outlier_rows    U16 [n]          so at most 65536 rows
+//   .outlier_starts  U32 [cols + 1]   column c holds entries [starts[c], starts[c + 1])
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "format/family.h"
+
+namespace bitloom {
+
+inline constexpr int64_t kMostOutlierRows = 65536;
+
+struct OutlierStorage {
+  double most = 0;  // share of the weights that may have an entry; 0: no such side term
+  bool present() const { return most > 0; }
+  bool operator==(const OutlierStorage&) const = default;
+};
+
+/// "outliers0.001". `whole` is quoted in messages: Error(kUsage) for a share that is not above 0 and at most 0.5.
+OutlierStorage parse_outliers(std::string_view text, std::string_view whole);
+std::string to_string(const OutlierStorage& storage);
+
+/// As CLAQ counts them: 16 bits an entry, positions ignored (true bits are the file's).
+double nominal_bits(const OutlierStorage& storage);
+
+/// Entries of a [rows, cols] matrix at most: most * rows * cols, rounded up.
+int64_t most_outliers(const OutlierStorage& storage, int64_t rows, int64_t cols);
+/// Nothing when there is no such side term.
+std::vector<TensorPart> greatest_parts(const OutlierStorage& storage, int64_t rows, int64_t cols);
+
+/// One entry, for making parts.
+struct Outlier {
+  int64_t row = 0, col = 0;
+  float value = 0;
+};
+
+/// The bytes of the three parts, in the order of greatest_parts. `outliers` in any order, each place at most once.
+/// Values are rounded to fp16, ties to even.
+std::vector<std::vector<std::byte>> pack_outliers(std::vector<Outlier> outliers, int64_t cols);
+
+/// A view of parts that somebody else owns.
+class OutlierView {
+ public:
+  /// Error(kRefused), starting with `name`: parts that are missing or of a wrong size, columns that do not follow each
+  /// other. What rows and values say is check_values' business.
+  OutlierView(const std::string& name, const OutlierStorage& storage, int64_t rows, int64_t cols,
+              const std::vector<TensorPart>& parts);
+
+  /// Adds what lies in rows [begin, end) to out [end - begin, cols].
+  void add_rows(int64_t begin, int64_t end, float* out) const;
+  int64_t count() const { return static_cast<int64_t>(start_of(cols_)); }
+  /// Error(kUnverified): a row out of range or out of order, a value that is not finite.
+  void check_values(const std::string& name) const;
+
+ private:
+  uint32_t start_of(int64_t col) const;
+  int64_t first_from(int64_t col, int64_t row) const;
+  uint16_t row_of(int64_t index) const;
+  float value_of(int64_t index) const;
+
+  int64_t rows_, cols_;
+  const std::byte *values_, *rows_of_, *starts_;
+};
+
+}  // namespace bitloom

@@ -1,0 +1,53 @@
+#pragma once
+// How a matrix is stored, as a small printable value: one base family and what is added to it.
+// parse_storage(to_string(s)) == s. What is stored, and nothing else: no search, no method, no kernel.
+//
+// To add a base family: a folder under format/families (see format/family.h), its storage in the variant, its row in
+// storage.cc and its matrix in stored_matrix.cc.
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "format/families/codebook/codebook_storage.h"
+#include "format/families/grid/grid_storage.h"
+#include "format/side/outliers.h"
+
+namespace bitloom {
+
+using BaseStorage = std::variant<GridStorage, CodebookStorage>;
+
+/// What is added to the base: W = base + sparse outliers.
+struct SideTerms {
+  OutlierStorage outliers;
+  bool operator==(const SideTerms&) const = default;
+};
+
+struct Storage {
+  BaseStorage base;
+  SideTerms side;
+  bool operator==(const Storage&) const = default;
+};
+
+/// "int4-g128", "codebook2.5-col", "codebook3-col+outliers0.001". Options of the base that its family does not know are
+/// appended to `others`; null: they are an error. Error(kUsage) names the part, the allowed ones, the nearest spelling.
+Storage parse_storage(std::string_view text, std::vector<std::string>* others = nullptr);
+std::string to_string(const Storage& storage);
+/// What may stand behind '-' in this storage's family, for messages.
+std::vector<std::string> storage_option_names(const Storage& storage);
+
+/// Bits per weight as papers count them.
+double nominal_bits(const Storage& storage, int64_t rows, int64_t cols);
+
+/// Every part of a [rows, cols] matrix, each at its greatest: what a file must make room for. A matrix tells its own
+/// sizes (StoredMatrix::parts()).
+std::vector<TensorPart> greatest_parts(const Storage& storage, int64_t rows, int64_t cols);
+
+/// Whether every matrix of one shape has just these sizes: then a file can announce them before anything is rounded.
+bool has_fixed_sizes(const Storage& storage);
+
+/// Error(kUsage), naming `name` and the storage, when a matrix of so many rows cannot be stored so.
+void check_storable(const std::string& name, const Storage& storage, int64_t rows);
+
+}  // namespace bitloom

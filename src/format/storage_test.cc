@@ -1,0 +1,76 @@
+#include "format/storage.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/test_data.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string message(const std::string& text) {
+  return testing::message_of(ErrorKind::kUsage, [&] { parse_storage(text); });
+}
+
+TEST(Storage, TextRoundTrips) {
+  for (const char* text : {"int4-g128", "mxfp4", "table[-1000;0;20000000]-row", "codebook3-col", "codebook2.5-col",
+                           "codebook2.125-col", "codebook8-row", "codebook1-g32", "codebook4-tensor",
+                           "codebook3-col+outliers0.001", "int4-g128+outliers0.005", "nf4-g64+outliers1e-06"}) {
+    EXPECT_EQ(to_string(parse_storage(text)), text);
+    EXPECT_EQ(parse_storage(to_string(parse_storage(text))), parse_storage(text));
+  }
+  EXPECT_EQ(to_string(parse_storage("codebook3")), "codebook3-col");
+}
+
+TEST(Storage, MessagesNameThePartAndTheAllowedOnes) {
+  EXPECT_THAT(message("codebook9-col"), HasSubstr("codes of 1 to 8 bits"));
+  EXPECT_THAT(message("codebook0.5"), HasSubstr("codes of 1 to 8 bits"));
+  EXPECT_THAT(message("codebook2.12345-col"), HasSubstr("three places"));
+  EXPECT_THAT(message("codebook2.5-row"), HasSubstr("only columns with tables of their own may differ in width"));
+  EXPECT_THAT(message("codebook3-cols"), HasSubstr("did you mean 'col'?"));
+  EXPECT_THAT(message("codebook3-col-row"), HasSubstr("repeats or contradicts"));
+  EXPECT_THAT(message("int4-g128+outliers2"), HasSubstr("a share above 0 up to 0.5"));
+  EXPECT_THAT(message("int4-g128+lowrank8"), HasSubstr("should be +outliersS"));
+  EXPECT_THAT(message("codebook"), HasSubstr("unknown format \"codebook\""));
+}
+
+TEST(Storage, NominalBits) {
+  EXPECT_DOUBLE_EQ(nominal_bits(parse_storage("codebook2.5-col"), 64, 64), 2.5);
+  EXPECT_DOUBLE_EQ(nominal_bits(parse_storage("codebook3-row"), 64, 64), 3);
+  // CLAQ's 3.12 bits: 3 and 16 for each of 0.75 % reserved weights (papers' column-wise page, 3.7).
+  EXPECT_NEAR(nominal_bits(parse_storage("codebook3-col+outliers0.0075"), 64, 64), 3.12, 1e-12);
+}
+
+/// Any widths with the announced mean fit what is announced.
+TEST(Storage, GreatestPartsHoldEveryDistributionOfWidths) {
+  for (const int64_t milli : {1000, 1500, 2500, 3000, 7500, 8000}) {
+    const CodebookStorage storage{milli, CodebookStorage::Share::kColumn, 0};
+    for (const int64_t cols : {1, 2, 7, 40}) {
+      const auto most = greatest_parts(storage, 13, cols);
+      // As few columns as possible take all bits: the most levels; all alike: the most padding.
+      int64_t left = milli * cols / 1000 - cols, levels = 0, bytes = 0;
+      for (int64_t c = 0; c < cols; ++c) {
+        const int64_t bits = 1 + std::min<int64_t>(left, 7);
+        left -= bits - 1;
+        levels += int64_t{1} << bits;
+        bytes += (bits * 13 + 7) / 8;
+      }
+      EXPECT_LE(levels, most[2].shape[0]) << milli << " " << cols;
+      EXPECT_LE(bytes, most[1].shape[0]) << milli << " " << cols;
+      EXPECT_LE(cols * ((milli / 1000 * 13 + 7) / 8), most[1].shape[0]) << milli << " " << cols;
+    }
+  }
+}
+
+TEST(Storage, OutliersNameRowsIn16Bits) {
+  check_storable("w", parse_storage("int4-g128+outliers0.01"), 65536);
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage,
+                                  [] { check_storable("w", parse_storage("int4-g128+outliers0.01"), 65537); }),
+              HasSubstr("its 65537 rows are too many (at most 65536)"));
+}
+
+}  // namespace
+}  // namespace bitloom

@@ -1,0 +1,317 @@
+#include "round/kmeans/kmeans.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "base/error.h"
+#include "format/families/codebook/codebook_matrix.h"
+#include "packing/bitstream.h"
+#include "round/whole_matrix.h"
+
+namespace bitloom {
+namespace {
+
+using Share = CodebookStorage::Share;
+constexpr float kMostF16 = 65504.0f;
+
+/// W [rows, cols] in memory, and which weights are reserved.
+struct Weights {
+  int64_t rows = 0, cols = 0;
+  std::vector<float> values;
+  std::vector<uint8_t> reserved;  // empty: none
+  float at(int64_t i) const { return values[static_cast<size_t>(i)]; }
+  bool is_reserved(int64_t i) const { return !reserved.empty() && reserved[static_cast<size_t>(i)] != 0; }
+};
+
+Weights load(const std::string& name, const RowSource& w, ThreadPool& threads) {
+  Weights weights{w.rows(), w.cols(), std::vector<float>(static_cast<size_t>(w.rows() * w.cols())), {}};
+  TileReader(name, w, 1, threads).for_each([&](int64_t, int64_t first, int64_t rows, const float* tile) {
+    std::copy(tile, tile + rows * w.cols(), weights.values.begin() + first * w.cols());
+  });
+  const auto beyond =
+      std::find_if(weights.values.begin(), weights.values.end(), [](float x) { return std::abs(x) > kMostF16; });
+  if (beyond != weights.values.end()) {
+    const int64_t i = beyond - weights.values.begin();
+    refuse("{}: weight [{}, {}] is {}, beyond fp16, in which codebooks are stored", name, i / w.cols(), i % w.cols(),
+           *beyond);
+  }
+  return weights;
+}
+
+/// Marks the `count` weights of greatest magnitude, the first among equals.
+void reserve(Weights& weights, int64_t count) {
+  if (count == 0) return;
+  std::vector<int64_t> order(weights.values.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  const auto before = [&](int64_t a, int64_t b) {
+    const float x = std::abs(weights.at(a)), y = std::abs(weights.at(b));
+    return x != y ? x > y : a < b;
+  };
+  std::nth_element(order.begin(), order.begin() + (count - 1), order.end(), before);
+  weights.reserved.assign(weights.values.size(), 0);
+  for (int64_t i = 0; i < count; ++i) weights.reserved[static_cast<size_t>(order[static_cast<size_t>(i)])] = 1;
+}
+
+/// The weights of one table, by their places in W.
+std::vector<int64_t> places_of(const Weights& weights, const TableShape& shape, int64_t table) {
+  const int64_t row0 = table / shape.cols * shape.table_rows, col0 = table % shape.cols * shape.table_cols;
+  const int64_t row1 = std::min(weights.rows, row0 + shape.table_rows);
+  const int64_t col1 = std::min(weights.cols, col0 + shape.table_cols);
+  std::vector<int64_t> places;
+  places.reserve(static_cast<size_t>((row1 - row0) * (col1 - col0)));
+  for (int64_t r = row0; r < row1; ++r) {
+    for (int64_t c = col0; c < col1; ++c) places.push_back(r * weights.cols + c);
+  }
+  return places;
+}
+
+/// The nearest of ascending levels, the lower one of two.
+uint8_t nearest_level(const std::vector<float>& levels, float x) {
+  const auto above = std::lower_bound(levels.begin(), levels.end(), x);
+  if (above == levels.begin()) return 0;
+  const auto upper = static_cast<size_t>(above - levels.begin());
+  if (above == levels.end()) return static_cast<uint8_t>(upper - 1);
+  return static_cast<uint8_t>(x - levels[upper - 1] <= levels[upper] - x ? upper - 1 : upper);
+}
+
+/// Lloyd's algorithm on sorted values, of which clusters are runs: cuts[k] is the first value of cluster k.
+class Lloyd {
+ public:
+  using Cuts = std::vector<int64_t>;
+  Lloyd(const std::vector<float>& sorted, int64_t levels, int64_t iterations)
+      : sorted_(sorted), n_(static_cast<int64_t>(sorted.size())), levels_(levels), iterations_(iterations) {
+    sums_.assign(sorted.size() + 1, 0);
+    for (size_t i = 0; i < sorted.size(); ++i) sums_[i + 1] = sums_[i] + static_cast<double>(sorted[i]);
+  }
+
+  Cuts quantiles() const {
+    Cuts cuts;
+    for (int64_t k = 0; k <= levels_; ++k) cuts.push_back(k * n_ / levels_);
+    return cuts;
+  }
+  Cuts equal_steps() const {
+    const double low = sorted_.front(), step = (static_cast<double>(sorted_.back()) - low) / static_cast<double>(levels_);
+    Cuts cuts = {0};
+    for (int64_t k = 1; k < levels_; ++k) cuts.push_back(first_from(low + step * static_cast<double>(k)));
+    cuts.push_back(n_);
+    return cuts;
+  }
+
+  /// The clusters' means [levels].
+  std::vector<double> run(Cuts cuts) const {
+    for (int64_t turn = 0; turn < iterations_; ++turn) {
+      const std::vector<double> means = means_of(cuts);
+      Cuts moved = cuts;
+      for (size_t k = 1; k < means.size(); ++k) moved[k] = first_from((means[k - 1] + means[k]) / 2);
+      if (moved == cuts) break;
+      cuts = std::move(moved);
+    }
+    return means_of(cuts);
+  }
+
+  /// sum of (x - nearest mean)^2 over the values, less the same constant, sum x^2, for all means.
+  double error(const std::vector<double>& means) const {
+    double total = 0;
+    for (size_t k = 0; k < means.size(); ++k) {
+      const int64_t first = k == 0 ? 0 : first_from((means[k - 1] + means[k]) / 2);
+      const int64_t last = k + 1 == means.size() ? n_ : first_from((means[k] + means[k + 1]) / 2);
+      total += means[k] * (means[k] * static_cast<double>(last - first) - 2 * sum(first, last));
+    }
+    return total;
+  }
+
+ private:
+  double sum(int64_t first, int64_t last) const {
+    return sums_[static_cast<size_t>(last)] - sums_[static_cast<size_t>(first)];
+  }
+  /// The first value above `bound`, as an index.
+  int64_t first_from(double bound) const {
+    return std::upper_bound(sorted_.begin(), sorted_.end(), bound,
+                            [](double a, float b) { return a < static_cast<double>(b); }) -
+           sorted_.begin();
+  }
+  std::vector<double> means_of(const Cuts& cuts) const {
+    std::vector<double> means(static_cast<size_t>(levels_));
+    for (size_t k = 0; k < means.size(); ++k) {
+      const int64_t first = cuts[k], last = cuts[k + 1];
+      // An empty cluster stands at the value where it would begin.
+      means[k] = first == last ? static_cast<double>(sorted_[static_cast<size_t>(std::min(first, n_ - 1))])
+                               : sum(first, last) / static_cast<double>(last - first);
+    }
+    return means;
+  }
+
+  const std::vector<float>& sorted_;
+  int64_t n_, levels_, iterations_;
+  std::vector<double> sums_;  // of the first i values
+};
+
+/// A fitted table and the codes of its places.
+struct Fit {
+  CodebookColumn column;
+  double error = 0;  // sum of (w - level)^2 over weights that are not reserved
+};
+
+Fit fit_table(const Weights& weights, const std::vector<int64_t>& places, int bits, const KMeansRounding& options) {
+  std::vector<float> sorted;
+  sorted.reserve(places.size());
+  for (const int64_t i : places) {
+    if (!weights.is_reserved(i)) sorted.push_back(weights.at(i));
+  }
+  if (sorted.empty()) sorted.push_back(0);
+  std::sort(sorted.begin(), sorted.end());
+  Fit fit;
+  fit.column = {bits, {}, kmeans_levels(sorted, int64_t{1} << bits, options.iterations)};
+  fit.column.codes.reserve(places.size());
+  for (const int64_t i : places) {
+    const uint8_t code = nearest_level(fit.column.table, weights.at(i));
+    fit.column.codes.push_back(code);
+    const double difference =
+        static_cast<double>(weights.at(i)) - static_cast<double>(fit.column.table[static_cast<size_t>(code)]);
+    if (!weights.is_reserved(i)) fit.error += difference * difference;
+  }
+  return fit;
+}
+
+/// One run over a matrix.
+class Run {
+ public:
+  Run(const std::string& name, const RowSource& w, const Storage& storage, const KMeansRounding& options,
+      ThreadPool& threads)
+      : storage_(storage),
+        codebook_(std::get<CodebookStorage>(storage.base)),
+        options_(options),
+        threads_(threads),
+        weights_(load(name, w, threads)),
+        shape_(table_shape(codebook_, w.rows(), w.cols())) {
+    const double all = static_cast<double>(w.rows()) * static_cast<double>(w.cols());
+    reserve(weights_, static_cast<int64_t>(storage.side.outliers.most * all));
+  }
+
+  std::shared_ptr<const StoredMatrix> run(const std::string& name) {
+    fit_all(std::vector<int>(static_cast<size_t>(shape_.rows * shape_.cols), codebook_.bits()));
+    if (!codebook_.whole()) widen_worst();
+    std::vector<std::vector<std::byte>> bytes = codebook_.share == Share::kColumn ? pack_columns(columns()) : pack_rows();
+    if (storage_.side.outliers.present()) {
+      for (auto& part : pack_outliers(outliers(), weights_.cols)) bytes.push_back(std::move(part));
+    }
+    return stored_from_bytes(name, storage_, weights_.rows, weights_.cols, std::move(bytes));
+  }
+
+  RoundingReport report(const StoredMatrix& matrix) const {
+    RoundingReport report;
+    double error = 0, norm = 0;
+    std::vector<float> row(static_cast<size_t>(weights_.cols));
+    for (int64_t r = 0; r < weights_.rows; ++r) {
+      matrix.decode_rows(r, r + 1, row.data());
+      for (int64_t c = 0; c < weights_.cols; ++c) {
+        const double w = weights_.at(r * weights_.cols + c), difference = w - row[static_cast<size_t>(c)];
+        error += difference * difference, norm += w * w;
+        report.max_abs_error = std::max(report.max_abs_error, std::abs(difference));
+      }
+    }
+    report.weight_error = norm > 0 ? error / norm : 0;
+    return report;
+  }
+
+ private:
+  /// Tables whose width is not the one given are fitted anew.
+  void fit_all(const std::vector<int>& widths) {
+    fits_.resize(widths.size());
+    threads_.parallel_for(static_cast<int64_t>(widths.size()), [&](int64_t t) {
+      Fit& fit = fits_[static_cast<size_t>(t)];
+      const int bits = widths[static_cast<size_t>(t)];
+      if (fit.column.bits != bits) fit = fit_table(weights_, places_of(weights_, shape_, t), bits, options_);
+    });
+  }
+
+  void widen_worst() {
+    const auto count = static_cast<size_t>(codebook_.milli_bits % 1000 * weights_.cols / 1000);
+    std::vector<size_t> order(fits_.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return fits_[a].error > fits_[b].error; });
+    std::vector<int> widths(fits_.size(), codebook_.bits());
+    for (size_t i = 0; i < count; ++i) ++widths[order[i]];
+    fit_all(widths);
+  }
+
+  std::vector<CodebookColumn> columns() const {
+    std::vector<CodebookColumn> columns;
+    columns.reserve(fits_.size());
+    for (const Fit& fit : fits_) columns.push_back(fit.column);
+    return columns;
+  }
+
+  std::vector<std::vector<std::byte>> pack_rows() const {
+    const int bits = codebook_.bits();
+    std::vector<uint8_t> codes(weights_.values.size());
+    std::vector<std::vector<std::byte>> parts(2);
+    for (size_t t = 0; t < fits_.size(); ++t) {
+      const CodebookColumn& table = fits_[t].column;
+      const std::vector<int64_t> places = places_of(weights_, shape_, static_cast<int64_t>(t));
+      for (size_t i = 0; i < places.size(); ++i) codes[static_cast<size_t>(places[i])] = table.codes[i];
+      const size_t at = parts[1].size();
+      parts[1].resize(at + 2 * table.table.size());
+      encode_from_f32(DType::kF16, table.table.data(), static_cast<int64_t>(table.table.size()), parts[1].data() + at);
+    }
+    const int64_t row_bytes = bitstream_bytes(bits, weights_.cols);
+    parts[0].resize(static_cast<size_t>(weights_.rows * row_bytes));
+    for (int64_t r = 0; r < weights_.rows; ++r) {
+      pack_bits(codes.data() + r * weights_.cols, weights_.cols, bits, parts[0].data() + r * row_bytes);
+    }
+    return parts;
+  }
+
+  /// What is left of the reserved weights when their base is taken away.
+  std::vector<Outlier> outliers() const {
+    std::vector<Outlier> all;
+    for (size_t t = 0; t < fits_.size() && !weights_.reserved.empty(); ++t) {
+      const std::vector<int64_t> places = places_of(weights_, shape_, static_cast<int64_t>(t));
+      for (size_t i = 0; i < places.size(); ++i) {
+        if (!weights_.is_reserved(places[i])) continue;
+        const float base = fits_[t].column.table[fits_[t].column.codes[i]];
+        all.push_back({places[i] / weights_.cols, places[i] % weights_.cols, weights_.at(places[i]) - base});
+      }
+    }
+    return all;
+  }
+
+  const Storage& storage_;
+  const CodebookStorage& codebook_;
+  const KMeansRounding& options_;
+  ThreadPool& threads_;
+  Weights weights_;
+  TableShape shape_;
+  std::vector<Fit> fits_;  // by table
+};
+
+}  // namespace
+
+std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t levels, int64_t iterations) {
+  const Lloyd lloyd(sorted, levels, iterations);
+  const std::vector<double> a = lloyd.run(lloyd.quantiles()), b = lloyd.run(lloyd.equal_steps());
+  std::vector<float> table;
+  table.reserve(a.size());
+  for (const double mean : lloyd.error(a) <= lloyd.error(b) ? a : b) {
+    table.push_back(f16_to_f32(f32_to_f16(static_cast<float>(mean))));
+  }
+  std::sort(table.begin(), table.end());
+  return table;
+}
+
+std::shared_ptr<const StoredMatrix> quantize_kmeans(const std::string& name, const RowSource& w, const Storage& storage,
+                                                    const KMeansRounding& options, ThreadPool& threads,
+                                                    RoundingReport* report) {
+  if (!std::holds_alternative<CodebookStorage>(storage.base)) {
+    misuse("{}: k-means makes codebooks, not {}", name, to_string(storage));
+  }
+  Run run(name, w, storage, options, threads);
+  auto matrix = run.run(name);
+  if (report != nullptr) *report = run.report(*matrix);
+  return matrix;
+}
+
+}  // namespace bitloom

@@ -1,0 +1,33 @@
+#pragma once
+// Rounding onto codebooks by k-means (Lloyd, 1957): each table's levels minimise the squared error of the weights that
+// share it, and each weight takes its nearest level. Needs no data.
+//
+// Goals: every storage of the family "codebook", mixed widths and reserved outliers included; the same bytes for any
+// number of threads. Non-goals: the exact optimum (a local one, from quantiles), weights of the loss.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "format/stored_matrix.h"
+#include "round/nearest.h"
+#include "round/rounding.h"
+
+namespace bitloom {
+
+/// Levels of one table: `levels` of them, ascending, for values [n] in ascending order (n >= 1). The better end of
+/// two starts, quantiles and equal steps (a start at quantiles alone leaves the tails to a few wide clusters); each ends
+/// when no boundary moves or after `iterations` turns. Rounded to fp16, in which they are stored.
+std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t levels, int64_t iterations);
+
+/// W [rows, cols] onto `storage`, which must be a codebook (Error(kUsage) otherwise). With reserved outliers the
+/// storage's share of all weights, those of the greatest magnitude, is left out of the fit and kept in fp16. Columns of
+/// a broken width: as many as the width allows get the greater one, those with the greatest error at the smaller.
+/// Error(kRefused) naming `name` and the place for a weight that is not finite or beyond fp16. Memory: W in fp32 twice.
+std::shared_ptr<const StoredMatrix> quantize_kmeans(const std::string& name, const RowSource& w, const Storage& storage,
+                                                    const KMeansRounding& options, ThreadPool& threads,
+                                                    RoundingReport* report = nullptr);
+
+}  // namespace bitloom

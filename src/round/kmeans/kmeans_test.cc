@@ -1,0 +1,153 @@
+#include "round/kmeans/kmeans.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "base/test_data.h"
+#include "round/test_matrix.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+/// Normal weights, all of one size.
+DenseMatrix alike(int64_t rows, int64_t cols, uint64_t seed) {
+  Rng rng(seed, 78);
+  std::vector<float> w;
+  for (int64_t i = 0; i < rows * cols; ++i) w.push_back(static_cast<float>(rng.normal()));
+  return {rows, cols, std::move(w)};
+}
+
+double squared_error(const DenseMatrix& w, const StoredMatrix& q) {
+  const std::vector<float> a = w.decode_all(), b = q.decode_all();
+  double total = 0;
+  for (size_t i = 0; i < a.size(); ++i) total += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+  return total;
+}
+
+TEST(KMeansLevels, AreTheMeansOfTheClusters) {
+  EXPECT_THAT(kmeans_levels({0, 1, 10, 11, 12, 100}, 4, 50), ElementsAre(0.5f, 10, 11.5f, 100));
+  EXPECT_THAT(kmeans_levels({0, 1, 10, 11}, 2, 50), ElementsAre(0.5f, 10.5f));
+  EXPECT_THAT(kmeans_levels({5}, 2, 50), ElementsAre(5, 5));
+  EXPECT_THAT(kmeans_levels({-1, -1, -1, 3}, 2, 50), ElementsAre(-1, 3));
+}
+
+/// The best split of few values by trying all: k-means finds it where the clusters are plain.
+TEST(KMeansLevels, FindThePlainOptimum) {
+  const std::vector<float> values = {-4, -3.9f, -3.8f, 0, 0.1f, 0.2f, 7, 7.1f};
+  const std::vector<float> levels = kmeans_levels(values, 3, 50);
+  const auto error_of = [&](const std::vector<float>& table) {
+    double total = 0;
+    for (const float x : values) {
+      double best = std::numeric_limits<double>::infinity();
+      for (const float level : table) best = std::min(best, std::pow(static_cast<double>(x - level), 2));
+      total += best;
+    }
+    return total;
+  };
+  double least = std::numeric_limits<double>::infinity();
+  const auto mean = [&](size_t first, size_t last) {
+    float sum = 0;
+    for (size_t i = first; i < last; ++i) sum += values[i];
+    return sum / static_cast<float>(last - first);
+  };
+  for (size_t a = 1; a < values.size(); ++a) {
+    for (size_t b = a + 1; b < values.size(); ++b) {
+      least = std::min(least, error_of({mean(0, a), mean(a, b), mean(b, values.size())}));
+    }
+  }
+  EXPECT_NEAR(error_of(levels), least, 1e-4);  // levels are rounded to fp16: 2^-11 of 7, squared, eight times
+}
+
+/// Half of the columns with 2 bits and half with 3, the wider ones where it matters.
+TEST(KMeans, GivesBitsToTheColumnsThatNeedThem) {
+  DenseMatrix w = testing::normal_matrix(64, 10, 3);
+  for (int64_t r = 0; r < 64; ++r) {
+    for (const int64_t c : {1, 4, 5, 8, 9}) w.values()[static_cast<size_t>(r * 10 + c)] *= 10;
+  }
+  ThreadPool threads(2);
+  const auto q = quantize_kmeans("w", w, parse_storage("codebook2.5-col"), {}, threads);
+  const auto widths = q->find_part(".widths")->bytes;
+  for (size_t c = 0; c < 10; ++c) {
+    EXPECT_EQ(static_cast<int>(widths[c]), c == 1 || c == 4 || c == 5 || c == 8 || c == 9 ? 3 : 2) << c;
+  }
+  EXPECT_DOUBLE_EQ(q->nominal_bits(), 2.5);
+  const double broken = squared_error(w, *q);
+  EXPECT_LT(broken, squared_error(w, *quantize_kmeans("w", w, parse_storage("codebook2-col"), {}, threads)));
+  EXPECT_GT(broken, squared_error(w, *quantize_kmeans("w", w, parse_storage("codebook3-col"), {}, threads)));
+}
+
+TEST(KMeans, MoreTablesErrLess) {
+  const DenseMatrix w = alike(48, 96, 4);
+  ThreadPool threads(2);
+  const auto error = [&](const char* text) {
+    RoundingReport report;
+    const auto q = quantize_kmeans("w", w, parse_storage(text), {}, threads, &report);
+    q->check_values("w");
+    double norm = 0;
+    for (const float x : w.decode_all()) norm += static_cast<double>(x) * static_cast<double>(x);
+    EXPECT_NEAR(report.weight_error, squared_error(w, *q) / norm, 1e-12) << text;
+    return report.weight_error;
+  };
+  EXPECT_LT(error("codebook3-g32"), error("codebook3-row"));
+  EXPECT_LT(error("codebook3-row"), error("codebook3-tensor"));
+  EXPECT_LT(error("codebook3-col"), error("codebook3-tensor"));
+  // Lloyd-Max: 8 levels for a normal distribution err by 0.03454 (Max, 1960), an optimum for this sample by less.
+  EXPECT_NEAR(error("codebook3-tensor"), 0.0345, 0.002);
+}
+
+TEST(KMeans, ReservesTheLargest) {
+  DenseMatrix w = testing::normal_matrix(100, 10, 5);
+  w.values()[37] = 50, w.values()[900] = -60, w.values()[901] = 40;
+  ThreadPool threads(2);
+  Storage storage = parse_storage("codebook3-col+outliers0.003");
+  const auto q = quantize_kmeans("w", w, storage, {}, threads);
+  EXPECT_EQ(q->find_part(".outlier_values")->shape, std::vector<int64_t>{3});
+  const std::vector<float> values = q->decode_all();
+  // fp16 of what the base leaves: 2^-11 of it.
+  EXPECT_NEAR(values[37], 50, 50 * 0x1p-11);
+  EXPECT_NEAR(values[900], -60, 65 * 0x1p-11);
+  EXPECT_NEAR(values[901], 40, 45 * 0x1p-11);
+  storage.side = {};
+  EXPECT_LT(squared_error(w, *q), squared_error(w, *quantize_kmeans("w", w, storage, {}, threads)));
+}
+
+TEST(KMeans, SameBytesForAnyNumberOfThreads) {
+  const DenseMatrix w = testing::normal_matrix(65, 33, 6);
+  ThreadPool one(1), three(3);
+  for (const char* text : {"codebook2.5-col+outliers0.01", "codebook3-g16", "codebook4-tensor"}) {
+    const auto a = quantize_kmeans("w", w, parse_storage(text), {}, one);
+    const auto b = quantize_kmeans("w", w, parse_storage(text), {}, three);
+    ASSERT_EQ(a->parts().size(), b->parts().size());
+    for (size_t i = 0; i < a->parts().size(); ++i) {
+      EXPECT_TRUE(std::ranges::equal(a->parts()[i].bytes, b->parts()[i].bytes)) << text << a->parts()[i].suffix;
+    }
+  }
+}
+
+TEST(KMeans, RefusesWhatItCannotStore) {
+  DenseMatrix w = testing::normal_matrix(4, 4, 7);
+  ThreadPool threads(1);
+  const auto refusal = [&] {
+    return testing::message_of(ErrorKind::kRefused,
+                               [&] { quantize_kmeans("file: w", w, parse_storage("codebook2-col"), {}, threads); });
+  };
+  w.values()[6] = 70000;
+  EXPECT_THAT(refusal(), HasSubstr("file: w: weight [1, 2] is 70000, beyond fp16"));
+  w.values()[6] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(refusal(), HasSubstr("weight [1, 2] is nan"));
+  w.values()[6] = 0;
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage,
+                                  [&] { quantize_kmeans("w", w, parse_storage("int4-g32"), {}, threads); }),
+              HasSubstr("k-means makes codebooks, not int4-g32"));
+}
+
+}  // namespace
+}  // namespace bitloom

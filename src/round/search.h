@@ -1,0 +1,41 @@
+#pragma once
+// How the scales of a grid are found: what a rounding needs to know beyond the storage, and no reader of the result.
+
+#include "format/grid.h"
+#include "format/scale.h"
+
+namespace bitloom {
+
+/// Restrictions on real scales (ZeroQuant-FP; floating-point page, 5.4). M1: powers of two, rounded up (so nothing
+/// clips); the other kPow2 round the exponent down, to nearest, or to the neighbour with the smaller squared error. M2:
+/// per row of scales, S_max / 2^k with k = R(log2(S_max / S)), R as named. Mind that M2's ceil makes scales smaller.
+enum class ScaleConstraint {
+  kNone,
+  kM1,
+  kPow2Round,
+  kPow2Floor,
+  kPow2Mse,
+  kM2Ceil,
+  kM2Round,
+  kM2Floor,
+  kM2Mse,
+};
+
+/// How the range [-r, r] (or [lo, hi]) that the levels must cover is found.
+struct RangeRule {
+  enum class Kind { kAbsmax, kPercentile, kMse } kind = Kind::kAbsmax;
+  double percentile = 99.9;   // of |w|, in percent, by nearest rank; asymmetric: half of the rest is cut on each side
+  double mse_exponent = 2.4;  // GPTQ's clip search: 80 steps of 1 % and |error|^2.4
+  bool operator==(const RangeRule&) const = default;
+};
+
+struct ScaleSearch {
+  MxMode mx_mode = MxMode::kFloor;
+  BlockScaleFloor block_scale_floor = BlockScaleFloor::kSubnormal;
+  ScaleConstraint constraint = ScaleConstraint::kNone;
+  RangeRule range;
+  Ties ties = Ties::kEven;
+  bool operator==(const ScaleSearch&) const = default;
+};
+
+}  // namespace bitloom

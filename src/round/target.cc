@@ -1,0 +1,214 @@
+// The text form of searches. One table of options serves reading, writing and the messages, so they cannot disagree.
+#include "round/target.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace bitloom {
+namespace {
+
+/// What an option sets; two options of one slot in a text are a contradiction.
+enum Slot { kMode, kFloorOf, kConstrain, kRange, kTie };
+
+struct Word {
+  std::string_view text;
+  Slot slot;
+  void (*set)(ScaleSearch& search);
+};
+
+template <auto kMember, auto kValue>
+void assign(ScaleSearch& search) {
+  search.*kMember = kValue;
+}
+
+constexpr Word kWords[] = {
+    {"floor", kMode, assign<&ScaleSearch::mx_mode, MxMode::kFloor>},
+    {"ceil", kMode, assign<&ScaleSearch::mx_mode, MxMode::kCeil>},
+    {"rceil", kMode, assign<&ScaleSearch::mx_mode, MxMode::kRceil>},
+    {"even", kMode, assign<&ScaleSearch::mx_mode, MxMode::kEven>},
+    {"sminnormal", kFloorOf, assign<&ScaleSearch::block_scale_floor, BlockScaleFloor::kNormal>},
+    {"m1", kConstrain, assign<&ScaleSearch::constraint, ScaleConstraint::kM1>},
+    {"pow2round", kConstrain, assign<&ScaleSearch::constraint, ScaleConstraint::kPow2Round>},
+    {"pow2floor", kConstrain, assign<&ScaleSearch::constraint, ScaleConstraint::kPow2Floor>},
+    {"pow2mse", kConstrain, assign<&ScaleSearch::constraint, ScaleConstraint::kPow2Mse>},
+    {"m2ceil", kConstrain, assign<&ScaleSearch::constraint, ScaleConstraint::kM2Ceil>},
+    {"m2round", kConstrain, assign<&ScaleSearch::constraint, ScaleConstraint::kM2Round>},
+    {"m2floor", kConstrain, assign<&ScaleSearch::constraint, ScaleConstraint::kM2Floor>},
+    {"m2mse", kConstrain, assign<&ScaleSearch::constraint, ScaleConstraint::kM2Mse>},
+    {"tiesaway", kTie, assign<&ScaleSearch::ties, Ties::kAway>},
+    {"tieszero", kTie, assign<&ScaleSearch::ties, Ties::kTowardZero>},
+};
+
+bool set_percentile(std::string_view text, ScaleSearch& search) {
+  const auto percentile = parse_number<double>(text);
+  if (!percentile || !(*percentile > 0 && *percentile <= 100)) return false;
+  search.range.kind = RangeRule::Kind::kPercentile;
+  search.range.percentile = *percentile;
+  return true;
+}
+
+bool set_mse(std::string_view text, ScaleSearch& search) {
+  const auto exponent = text.empty() ? std::optional(RangeRule{}.mse_exponent) : parse_number<double>(text);
+  if (!exponent || !(*exponent >= 0.5 && *exponent <= 8)) return false;
+  search.range.kind = RangeRule::Kind::kMse;
+  search.range.mse_exponent = *exponent;
+  return true;
+}
+
+struct Prefix {
+  std::string_view text;
+  Slot slot;
+  bool (*set)(std::string_view rest, ScaleSearch& search);
+  std::string_view shape;  // for messages
+};
+constexpr Prefix kPrefixes[] = {
+    {"mse", kRange, set_mse, "mse or mseE (exponent 0.5 to 8)"},
+    {"p", kRange, set_percentile, "pP (a percentile above 0 up to 100)"},
+};
+
+std::vector<std::string> option_names(const Storage& storage) {
+  std::vector<std::string> names = storage_option_names(storage);
+  for (std::string& name : search_option_names()) names.push_back(std::move(name));
+  return names;
+}
+
+/// The options of a text that its storage does not know.
+class Reader {
+ public:
+  Reader(std::string_view text, const Storage& storage) : text_(text), storage_(storage) {}
+
+  void read(const std::string& part) {
+    for (const Word& word : kWords) {
+      if (part != word.text) continue;
+      occupy(word.slot, part);
+      return word.set(search_);
+    }
+    for (const Prefix& prefix : kPrefixes) {
+      if (!part.starts_with(prefix.text)) continue;
+      if (!prefix.set(std::string_view(part).substr(prefix.text.size()), search_)) {
+        misuse("\"-{}\" in \"{}\" should be -{}{}", part, text_, prefix.shape,
+               did_you_mean(part, option_names(storage_)));
+      }
+      return occupy(prefix.slot, part);
+    }
+    misuse("unknown option \"-{}\" in \"{}\"; options are -{}{}", part, text_, fmt::join(option_names(storage_), " -"),
+           did_you_mean(part, option_names(storage_)));
+  }
+  const ScaleSearch& search() const { return search_; }
+
+ private:
+  void occupy(Slot slot, std::string_view part) {
+    if (std::find(used_.begin(), used_.end(), slot) != used_.end()) {
+      misuse("\"-{}\" in \"{}\" repeats or contradicts an earlier option", part, text_);
+    }
+    used_.push_back(slot);
+  }
+
+  std::string_view text_;
+  const Storage& storage_;
+  ScaleSearch search_;
+  std::vector<Slot> used_;
+};
+
+/// The shortest decimal that reads back, without an exponent, whose sign would be a '-'.
+std::string fixed_text(double value) {
+  char text[512];  // a double's least is 324 places behind the point
+  return {text, std::to_chars(std::begin(text), std::end(text), value, std::chars_format::fixed).ptr};
+}
+
+std::string range_text(const RangeRule& range) {
+  switch (range.kind) {
+    case RangeRule::Kind::kAbsmax:
+      return "";
+    case RangeRule::Kind::kPercentile:
+      return "-p" + fixed_text(range.percentile);
+    case RangeRule::Kind::kMse:
+      return range.mse_exponent == RangeRule{}.mse_exponent ? "-mse" : fmt::format("-mse{}", range.mse_exponent);
+  }
+  return "";
+}
+
+/// The word that says what differs from the default in one slot.
+std::string word_text(const ScaleSearch& search, Slot slot) {
+  for (const Word& word : kWords) {
+    if (word.slot != slot) continue;
+    ScaleSearch changed, same = search;
+    word.set(changed);
+    word.set(same);
+    if (same == search && changed != ScaleSearch{}) return fmt::format("-{}", word.text);
+  }
+  return "";
+}
+
+}  // namespace
+
+RoundingTarget parse_target(std::string_view text) {
+  std::vector<std::string> others;
+  RoundingTarget target{parse_storage(text, &others), {}};
+  Reader reader(text, target.storage);
+  for (const std::string& part : others) reader.read(part);
+  target.search = reader.search();
+  if (const auto* grid = std::get_if<GridStorage>(&target.storage.base)) {
+    check_target({*grid, target.search}, text);
+  } else if (target.search != ScaleSearch{}) {
+    misuse("\"{}\": \"{}\" searches scales, and this storage has none", text, to_string(target.search));
+  }
+  return target;
+}
+
+std::string to_string(const ScaleSearch& search) {
+  std::string text;
+  for (const Slot slot : {kMode, kFloorOf, kConstrain}) text += word_text(search, slot);
+  return text + range_text(search.range) + word_text(search, kTie);
+}
+
+std::string to_string(const RoundingTarget& target) { return to_string(target.storage) + to_string(target.search); }
+
+std::vector<std::string> search_option_names() {
+  std::vector<std::string> names = {"mse", "pP"};
+  for (const Word& word : kWords) names.emplace_back(word.text);
+  return names;
+}
+
+GridTarget parse_grid_target(std::string_view text) {
+  return grid_target(parse_target(text), std::string(text));
+}
+
+GridTarget grid_target(const RoundingTarget& target, const std::string& name) {
+  const auto* grid = std::get_if<GridStorage>(&target.storage.base);
+  if (grid != nullptr && target.storage.side == SideTerms{}) return {*grid, target.search};
+  misuse("{}: {} is no scaled grid, and only those are rounded so", name, to_string(target.storage));
+}
+
+std::string to_string(const GridTarget& target) { return to_string(target.storage) + to_string(target.search); }
+
+void check_target(const GridTarget& target, std::string_view text) {
+  check_grid(target.storage, text);
+  const ScaleType scale = target.storage.scale;
+  const ScaleSearch& search = target.search;
+  const bool real = scale != ScaleType::kE8M0 && scale != ScaleType::kE4M3TwoLevel;
+  if (search.constraint != ScaleConstraint::kNone && !real) {
+    misuse("\"{}\": a constraint (-m1, -m2..., -pow2...) is for scales in f32, f16 or bf16", text);
+  }
+  if (search.mx_mode != MxMode::kFloor && scale != ScaleType::kE8M0) {
+    misuse("\"{}\": -ceil, -rceil and -even choose the exponent of an E8M0 scale; add -e8m0", text);
+  }
+  if (search.mx_mode == MxMode::kEven && std::holds_alternative<TableFormat>(target.storage.format)) {
+    misuse("\"{}\": -even rounds to the format's mantissa, and a table has none; use -floor, -ceil or -rceil", text);
+  }
+  if (search.block_scale_floor != BlockScaleFloor::kSubnormal && scale != ScaleType::kE4M3TwoLevel) {
+    misuse("\"{}\": -sminnormal is for two-level scales (nvfp4, -e4m3x)", text);
+  }
+}
+
+}  // namespace bitloom
