@@ -74,23 +74,26 @@ void BlockRunner::run(const Pass& pass, Workspace& workspace, ThreadPool& thread
   add_mlp(run);
 }
 
-std::span<const float> BlockRunner::reach(SiteInput input, const Pass& pass, Workspace& workspace,
+std::span<const float> BlockRunner::reach(int input, const Pass& pass, Workspace& workspace,
                                           ThreadPool& threads) const {
   const Run run{pass, workspace, threads, pass.rows(), hidden_};
   const auto rows_of = [&](const float* x, int64_t width) {
     return std::span<const float>(x, static_cast<size_t>(run.rows * width));
   };
-  switch (input) {
-    case SiteInput::kAttention:
-      return rows_of(attention_input(run), hidden_);
-    case SiteInput::kAttentionOutput:
+  const int64_t width = block_.inputs[static_cast<size_t>(input)].width;
+  switch (block_.inputs[static_cast<size_t>(input)].producer) {
+    case Producer::kAttentionNorm:
+      return rows_of(attention_input(run), width);
+    case Producer::kAttention:
       attend(run, attention_input(run));
-      return rows_of(workspace.attended.data(), block_.attention.output.in);
-    case SiteInput::kMlp:
+      return rows_of(workspace.attended.data(), width);
+    case Producer::kMlpNorm:
       if (!block_.parallel) add_attention(run);
-      return rows_of(mlp_input(run), hidden_);
-    case SiteInput::kMlpDown:
-      return rows_of(expand(run, mlp_input(run)), block_.mlp.width);
+      return rows_of(mlp_input(run), width);
+    case Producer::kMlp:
+      return rows_of(expand(run, mlp_input(run)), width);
+    case Producer::kRouter:
+      break;
   }
   return {};
 }
@@ -101,12 +104,14 @@ void BlockRunner::finish(const Pass& pass, Workspace& workspace, ThreadPool& thr
   add_mlp(run);
 }
 
-std::vector<KeptBuffer> BlockRunner::kept_at(SiteInput input) const {
+std::vector<KeptBuffer> BlockRunner::kept_at(int input) const {
+  const Producer producer = block_.inputs[static_cast<size_t>(input)].producer;
   std::vector<KeptBuffer> kept = {{&Workspace::hidden, hidden_}};
-  const bool attended = input == SiteInput::kAttentionOutput ||
-                        (block_.parallel && (input == SiteInput::kMlp || input == SiteInput::kMlpDown));
-  if (attended) kept.push_back({&Workspace::attended, block_.attention.output.in});
-  if (input == SiteInput::kMlpDown) {
+  const bool of_mlp = producer == Producer::kMlpNorm || producer == Producer::kMlp;
+  if (producer == Producer::kAttention || (block_.parallel && of_mlp)) {
+    kept.push_back({&Workspace::attended, block_.attention.heads * block_.attention.head_dim});
+  }
+  if (producer == Producer::kMlp) {
     kept.push_back({block_.mlp.gated ? &Workspace::up : &Workspace::gate, block_.mlp.width});
   }
   return kept;
@@ -118,13 +123,13 @@ const float* BlockRunner::mlp_input(const Run& run) const { return run.normed(we
 
 // hidden <- hidden + output(attended), with the norms around it
 void BlockRunner::add_attention(const Run& run) const {
-  apply(run, block_.attention.output, weights_.output, run.work.attended.data(), run.work.branch.data());
+  apply(run, block_.attention.output, run.work.attended.data(), run.work.branch.data());
   run.add_branch(weights_.post_attention_norm, weights_.attention_residual_norm);
 }
 
 // hidden <- hidden + down(inner), with the norms around it
 void BlockRunner::add_mlp(const Run& run) const {
-  apply(run, block_.mlp.down, weights_.down, inner(run.work), run.work.branch.data());
+  apply(run, block_.mlp.down, inner(run.work), run.work.branch.data());
   run.add_branch(weights_.post_mlp_norm, weights_.mlp_residual_norm);
 }
 
@@ -133,14 +138,13 @@ float* BlockRunner::inner(Workspace& workspace) const {
   return block_.mlp.gated ? workspace.up.data() : workspace.gate.data();
 }
 
-void BlockRunner::apply(const Run& run, const Linear& linear, const LinearWeights& weights, const float* x,
-                        float* y) const {
+void BlockRunner::apply(const Run& run, int linear, const float* x, float* y) const {
+  const LinearWeights& weights = weights_.linears[static_cast<size_t>(linear)];
   weights.apply(x, run.rows, y, run.threads);
   if (run.pass.tap == nullptr) return;
-  const auto site = std::find_if(sites_.begin(), sites_.end(), [&](const Site& s) { return s.linear == &linear; });
-  assert(site != sites_.end());
   const auto size = [&](int64_t width) { return static_cast<size_t>(run.rows * width); };
-  (*run.pass.tap)({*site, {x, size(weights.in())}, {y, size(weights.out())}, run.rows});
+  const Site& site = sites_[static_cast<size_t>(linear)];
+  (*run.pass.tap)({site, {x, size(weights.in())}, {y, size(weights.out())}, run.rows});
 }
 
 // Per-head norm, then rope, of all queries or all keys of the pass.
@@ -161,10 +165,10 @@ void BlockRunner::attend(const Run& run, const float* x) const {
   const Attention& spec = block_.attention;
   const Pass& pass = run.pass;
   QkvViews views = qkv_views(spec, run.work.qkv.data(), run.rows);
-  apply(run, spec.q, weights_.q, x, views.q.data);
+  apply(run, spec.q, x, views.q.data);
   if (spec.layout == QkvLayout::kSeparate) {
-    apply(run, spec.k, weights_.k, x, views.k.data);
-    apply(run, spec.v, weights_.v, x, views.v.data);
+    apply(run, spec.k, x, views.k.data);
+    apply(run, spec.v, x, views.v.data);
   }
   place_heads(run, views.q, spec.heads, weights_.q_norm);
   place_heads(run, views.k, spec.kv_heads, weights_.k_norm);
@@ -195,10 +199,10 @@ float* BlockRunner::expand(const Run& run, const float* x) const {
   float* up = run.work.up.data();
   float* result = inner(run.work);
   if (!spec.gated) {
-    apply(run, spec.up, weights_.up, x, gate);
+    apply(run, spec.up, x, gate);
   } else {
-    apply(run, spec.gate, weights_.gate, x, gate);
-    if (!spec.fused_gate_up) apply(run, spec.up, weights_.up, x, up);
+    apply(run, spec.gate, x, gate);
+    if (!spec.fused_gate_up) apply(run, spec.up, x, up);
   }
   for_rows(run.threads, run.rows, [&](int64_t row) {
     float* out = result + row * width;

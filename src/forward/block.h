@@ -48,17 +48,19 @@ class BlockRunner {
   /// weights may be exchanged for others of the same shape between calls.
   BlockRunner(const Graph& graph, int index, const BlockWeights& weights, const RopeTable* rope);
 
+  int inputs() const { return static_cast<int>(block_.inputs.size()); }
+
   /// workspace.hidden [rows, hidden] is read and replaced.
   void run(const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
 
   /// The same in steps, for walks that look at what sites read and exchange their weights before they run: reach() each
-  /// input in the order of SiteInput, then finish(). reach() runs the sites before `input` and returns what the sites
-  /// of `input` read, [rows, their in], valid until the next call. Between steps the workspace may be used for other
+  /// input of the block in its order, then finish(). reach() runs the sites before the input (by its index) and returns
+  /// what its readers read, [rows, width], valid until the next call. Between steps the workspace may be used for other
   /// sequences if the buffers of kept_at() are put back.
-  std::span<const float> reach(SiteInput input, const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
+  std::span<const float> reach(int input, const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
   void finish(const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
   /// What the step after reach(input) needs.
-  std::vector<KeptBuffer> kept_at(SiteInput input) const;
+  std::vector<KeptBuffer> kept_at(int input) const;
 
  private:
   struct Run;  // what one call works on
@@ -69,7 +71,7 @@ class BlockRunner {
   float* expand(const Run& run, const float* x) const;
   void add_mlp(const Run& run) const;
   float* inner(Workspace& workspace) const;
-  void apply(const Run& run, const Linear& linear, const LinearWeights& weights, const float* x, float* y) const;
+  void apply(const Run& run, int linear, const float* x, float* y) const;
   void place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const;
 
   const Block& block_;

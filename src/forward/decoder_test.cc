@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/test_data.h"
 #include "io/safetensors.h"
+#include "model/test_linears.h"
 
 namespace bitloom {
 namespace {
@@ -254,10 +255,10 @@ std::vector<const Linear*> order_of_execution(const Graph& graph) {
   std::vector<const Linear*> order;
   for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
     const Block& block = graph.blocks[static_cast<size_t>(b)];
-    const Linear* output = &block.attention.output;
+    const Linear* output = &block.linears[static_cast<size_t>(block.attention.output)];
     for (const Site& site : linear_sites(graph, b)) {
       if (block.parallel && site.linear == output) continue;
-      if (block.parallel && site.input == SiteInput::kMlpDown) order.push_back(output);
+      if (block.parallel && site.reads->producer == Producer::kMlp) order.push_back(output);
       order.push_back(site.linear);
     }
   }

@@ -1,8 +1,5 @@
 #include "forward/weights.h"
 
-#include <utility>
-
-#include "base/error.h"
 #include "linalg/gemm.h"
 
 namespace bitloom {
@@ -38,13 +35,7 @@ class Loader {
     weights.mlp_residual_norm = norm(block.mlp_residual_norm);
     weights.q_norm = norm(block.attention.q_norm);
     weights.k_norm = norm(block.attention.k_norm);
-    weights.q = linear(block.attention.q);
-    weights.k = linear(block.attention.k);
-    weights.v = linear(block.attention.v);
-    weights.output = linear(block.attention.output);
-    weights.gate = linear(block.mlp.gate);
-    weights.up = linear(block.mlp.up);
-    weights.down = linear(block.mlp.down);
+    for (const Linear& at : block.linears) weights.linears.push_back(linear(at));
     return weights;
   }
 
@@ -82,19 +73,6 @@ ModelWeights load_weights(const Checkpoint& checkpoint) {
     weights.blocks.push_back(load_block_weights(checkpoint, static_cast<int>(b)));
   }
   return weights;
-}
-
-LinearWeights& weights_of(const Block& block, const Linear& linear, BlockWeights& weights) {
-  const Attention& a = block.attention;
-  const Mlp& m = block.mlp;
-  const std::pair<const Linear*, LinearWeights*> places[] = {
-      {&a.q, &weights.q},       {&a.k, &weights.k},   {&a.v, &weights.v},       {&a.output, &weights.output},
-      {&m.gate, &weights.gate}, {&m.up, &weights.up}, {&m.down, &weights.down},
-  };
-  for (const auto& [place, found] : places) {
-    if (place == &linear) return *found;
-  }
-  fail(ErrorKind::kFailed, "'{}' is no linear layer of this block", linear.weight);
 }
 
 }  // namespace bitloom

@@ -28,7 +28,7 @@ struct BlockWeights {
   NormWeights attention_norm, post_attention_norm, attention_residual_norm;
   NormWeights mlp_norm, post_mlp_norm, mlp_residual_norm;
   NormWeights q_norm, k_norm;
-  LinearWeights q, k, v, output, gate, up, down;
+  std::vector<LinearWeights> linears;  // of Block::linears
 };
 
 /// Everything outside the blocks.
@@ -45,8 +45,5 @@ struct ModelWeights : OuterWeights {
 OuterWeights load_outer_weights(const Checkpoint& checkpoint);
 BlockWeights load_block_weights(const Checkpoint& checkpoint, int block);
 ModelWeights load_weights(const Checkpoint& checkpoint);
-
-/// The weights of a linear site of this block. Error(kFailed) when `linear` is none of its.
-LinearWeights& weights_of(const Block& block, const Linear& linear, BlockWeights& weights);
 
 }  // namespace bitloom

@@ -4,6 +4,7 @@
 
 #include "base/test_data.h"
 #include "model/graph_text.h"
+#include "model/test_linears.h"
 #include "model/test_names.h"
 
 namespace bitloom {
@@ -112,9 +113,10 @@ TEST(Architecture, PrefixesVary) {
   const Json opt = {{"model_type", "opt"}, {"vocab_size", 40},       {"hidden_size", 32},
                     {"ffn_dim", 48},       {"num_hidden_layers", 1}, {"num_attention_heads", 4}};
   EXPECT_EQ(build(opt).embedding, "model.decoder.embed_tokens.weight");
-  EXPECT_EQ(build(opt, {"decoder.embed_tokens.weight"}).blocks[0].mlp.up.weight, "decoder.layers.0.fc1.weight");
+  EXPECT_EQ(testing::linear_of(build(opt, {"decoder.embed_tokens.weight"}), 0, "up").weight,
+            "decoder.layers.0.fc1.weight");
   const Json gpt2 = {{"model_type", "gpt2"}, {"vocab_size", 40}, {"n_embd", 32}, {"n_layer", 1}, {"n_head", 4}};
-  EXPECT_EQ(build(gpt2, {"wte.weight"}).blocks[0].attention.q.weight, "h.0.attn.c_attn.weight");
+  EXPECT_EQ(testing::linear_of(build(gpt2, {"wte.weight"}), 0, "qkv").weight, "h.0.attn.c_attn.weight");
   EXPECT_EQ(build(gpt2, {"transformer.wte.weight"}).final_norm.bias, "transformer.ln_f.bias");
   EXPECT_EQ(build(gpt2).max_positions, 1024);
   const Json neox = with(without(llama_config(), "num_key_value_heads"), "model_type", "gpt_neox");

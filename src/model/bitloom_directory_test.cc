@@ -4,6 +4,7 @@
 #include "format/stored_matrix.h"
 #include "model/checkpoint.h"
 #include "model/test_checkpoint.h"
+#include "model/test_linears.h"
 
 namespace bitloom {
 namespace {
@@ -58,7 +59,8 @@ TEST(BitloomDirectory, DecodesItsParts) {
     tiny.write(dir.path(), 4096);
     const auto checkpoint = Checkpoint::open(dir.path());
     EXPECT_EQ(checkpoint->kind(), CheckpointKind::kBitloom);
-    EXPECT_THAT(checkpoint->matrix(checkpoint->graph().blocks[0].mlp.down)->decode_all(), ElementsAreArray(down));
+    const Linear& linear = testing::linear_of(checkpoint->graph(), 0, "down");
+    EXPECT_THAT(checkpoint->matrix(linear)->decode_all(), ElementsAreArray(down));
     EXPECT_THAT(checkpoint->tensor("model.embed_tokens.weight").rows->decode_all(), ElementsAreArray(embedding));
     EXPECT_EQ(checkpoint->tensor(kDown).rows->storage(), to_string(parse_storage(spec)));
     EXPECT_TRUE(checkpoint->unused_tensors().empty());
@@ -71,7 +73,7 @@ TEST(BitloomDirectory, QuantizedConv1DIsOutIn) {
   const TempDir dir;
   tiny.write(dir.path());
   const auto checkpoint = Checkpoint::open(dir.path());
-  const Linear& linear = checkpoint->graph().blocks[0].mlp.up;
+  const Linear& linear = testing::linear_of(checkpoint->graph(), 0, "up");
   EXPECT_THAT(checkpoint->matrix(linear)->decode_all(), ElementsAreArray(up));
   EXPECT_THAT(checkpoint->tensor(linear.weight).shape, ::testing::ElementsAre(32, 8));
 }

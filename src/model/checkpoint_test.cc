@@ -6,6 +6,7 @@
 #include "base/test_data.h"
 #include "io/safetensors.h"
 #include "model/test_checkpoint.h"
+#include "model/test_linears.h"
 
 namespace bitloom {
 namespace {
@@ -55,7 +56,7 @@ TEST(Checkpoint, OpensADirectory) {
   EXPECT_TRUE(checkpoint->has(kQ));
   EXPECT_FALSE(checkpoint->has("model.layers.2.self_attn.q_proj.weight"));
   EXPECT_THAT(checkpoint->tensor(kQ).shape, ElementsAre(32, 32));
-  const RowSourcePtr q = checkpoint->matrix(checkpoint->graph().blocks[1].attention.q);
+  const RowSourcePtr q = checkpoint->matrix(testing::linear_of(checkpoint->graph(), 1, "q"));
   EXPECT_EQ(q->rows(), 32);
   // The writer's order is expected_tensors': the embedding, nine tensors of layer 0, layer 1's norm, q.
   EXPECT_THAT(q->decode_all(), ElementsAreArray(TinyCheckpoint::values_of(11, 32 * 32)));
@@ -75,7 +76,7 @@ TEST(Checkpoint, TransposesConv1D) {
   const TempDir dir;
   TinyCheckpoint(gpt2_config()).write(dir.path());
   const auto checkpoint = Checkpoint::open(dir.path());
-  const Linear& up = checkpoint->graph().blocks[0].mlp.up;
+  const Linear& up = testing::linear_of(checkpoint->graph(), 0, "up");
   EXPECT_THAT(checkpoint->tensor(up.weight).shape, ElementsAre(8, 32));
   const std::vector<float> stored = checkpoint->tensor(up.weight).rows->decode_all();
   const RowSourcePtr matrix = checkpoint->matrix(up);

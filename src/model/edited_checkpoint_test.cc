@@ -4,6 +4,7 @@
 #include "base/test_data.h"
 #include "model/checkpoint.h"
 #include "model/test_checkpoint.h"
+#include "model/test_linears.h"
 
 namespace bitloom {
 namespace {
@@ -71,7 +72,7 @@ TEST_F(EditedCheckpoint, ReplacesSomeTensorsAndKeepsTheRest) {
   EXPECT_FALSE(base->is_edited(kDown));
   EXPECT_FALSE(edited->is_edited("model.norm.weight"));
   EXPECT_EQ(edited->tensor(kDown).rows, rows);
-  EXPECT_EQ(edited->matrix(edited->graph().blocks[1].mlp.down), rows);
+  EXPECT_EQ(edited->matrix(testing::linear_of(edited->graph(), 1, "down")), rows);
   EXPECT_THAT(edited->tensor(kDown).shape, ElementsAre(32, 48));
   EXPECT_EQ(edited->tensors().size(), base->tensors().size());
   EXPECT_EQ(edited->vector("model.norm.weight"), base->vector("model.norm.weight"));
@@ -102,7 +103,7 @@ TEST_F(EditedCheckpoint, ReleaseReachesTheEditedRows) {
 TEST_F(EditedCheckpoint, ShowsTransposedStorageTransposed) {
   const auto base = open(
       {{"model_type", "gpt2"}, {"vocab_size", 40}, {"n_embd", 8}, {"n_layer", 1}, {"n_head", 2}, {"n_positions", 16}});
-  const Linear& up = base->graph().blocks[0].mlp.up;
+  const Linear& up = testing::linear_of(base->graph(), 0, "up");
   ASSERT_TRUE(up.stored_in_out);
   const auto rows = std::make_shared<CountingRows>(32, 8);
   const auto edited = Checkpoint::edited(base, one_edit(up.weight, rows));

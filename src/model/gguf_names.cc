@@ -1,6 +1,7 @@
 #include "model/gguf_names.h"
 
 #include "base/error.h"
+#include "model/block_parts.h"
 
 namespace bitloom {
 namespace {
@@ -23,37 +24,39 @@ void place(Places& places, const Linear& linear, const std::string& base, const 
   if (!linear.bias.empty()) places[linear.bias] = bias;
 }
 
-void place_attention(Places& places, const Attention& attention, const std::string& block, bool paired,
-                     GgufLayout norm) {
+void place_attention(Places& places, const Block& of, const std::string& block, bool paired, GgufLayout norm) {
+  const Attention& attention = of.attention;
+  const auto at = [&of](int index) -> const Linear& { return linear_at(of, index); };
   const auto order = [&](int64_t heads) {
     return GgufPlace{"", paired ? GgufLayout::kPairedRows : GgufLayout::kPlain, heads, attention.head_dim};
   };
   if (attention.layout == QkvLayout::kSeparate) {
-    place(places, attention.q, block + "attn_q", order(attention.heads));
-    place(places, attention.k, block + "attn_k", order(attention.kv_heads));
-    place(places, attention.v, block + "attn_v");
+    place(places, at(attention.q), block + "attn_q", order(attention.heads));
+    place(places, at(attention.k), block + "attn_k", order(attention.kv_heads));
+    place(places, at(attention.v), block + "attn_v");
   } else {
     const bool grouped = attention.layout == QkvLayout::kPerHead;
     const GgufLayout layout = grouped ? GgufLayout::kGroupedRows : GgufLayout::kPlain;
-    place(places, attention.q, block + "attn_qkv", {"", layout, attention.heads, attention.head_dim});
+    place(places, at(attention.q), block + "attn_qkv", {"", layout, attention.heads, attention.head_dim});
   }
-  place(places, attention.output, block + "attn_output");
+  place(places, at(attention.output), block + "attn_output");
   place(places, attention.q_norm, block + "attn_q_norm", norm);
   place(places, attention.k_norm, block + "attn_k_norm", norm);
 }
 
 void place_block(Places& places, const Block& block, const std::string& name, bool paired, GgufLayout norm) {
   place(places, block.attention_norm, name + "attn_norm", norm);
-  place_attention(places, block.attention, name, paired, norm);
+  place_attention(places, block, name, paired, norm);
   place(places, block.post_attention_norm, name + "post_attention_norm", norm);
   place(places, block.mlp_norm, name + "ffn_norm", norm);
+  const auto at = [&block](int index) -> const Linear& { return linear_at(block, index); };
   if (block.mlp.fused_gate_up) {
-    place(places, block.mlp.gate, name + "ffn_up");
+    place(places, at(block.mlp.gate), name + "ffn_up");
   } else {
-    place(places, block.mlp.gate, name + "ffn_gate");
-    place(places, block.mlp.up, name + "ffn_up");
+    place(places, at(block.mlp.gate), name + "ffn_gate");
+    place(places, at(block.mlp.up), name + "ffn_up");
   }
-  place(places, block.mlp.down, name + "ffn_down");
+  place(places, at(block.mlp.down), name + "ffn_down");
   place(places, block.post_mlp_norm, name + "post_ffw_norm", norm);
 }
 

@@ -5,19 +5,12 @@
 namespace bitloom {
 namespace {
 
-void add_site(std::vector<Site>& sites, int block, SiteInput input, const Linear& linear) {
-  if (linear.present()) sites.push_back({block, input, &linear});
-}
-
 void add_block_sites(std::vector<Site>& sites, const Block& block, int index) {
-  const Attention& attention = block.attention;
-  add_site(sites, index, SiteInput::kAttention, attention.q);
-  add_site(sites, index, SiteInput::kAttention, attention.k);
-  add_site(sites, index, SiteInput::kAttention, attention.v);
-  add_site(sites, index, SiteInput::kAttentionOutput, attention.output);
-  add_site(sites, index, SiteInput::kMlp, block.mlp.gate);
-  add_site(sites, index, SiteInput::kMlp, block.mlp.up);
-  add_site(sites, index, SiteInput::kMlpDown, block.mlp.down);
+  for (size_t i = 0; i < block.linears.size(); ++i) {
+    const Linear& linear = block.linears[i];
+    const Input& reads = block.inputs[static_cast<size_t>(linear.input)];
+    sites.push_back({index, linear.input, static_cast<int>(i), &linear, &reads});
+  }
 }
 
 /// Collects tensors in the order of execution, each name once.
@@ -48,14 +41,21 @@ class TensorList {
 
 void add_block_tensors(TensorList& list, const Block& block, int64_t hidden) {
   const Attention& attention = block.attention;
+  const auto add_linears = [&](bool of_attention) {
+    for (const Linear& linear : block.linears) {
+      const Producer producer = block.inputs[static_cast<size_t>(linear.input)].producer;
+      const bool reads_attention = producer == Producer::kAttentionNorm || producer == Producer::kAttention;
+      if (reads_attention == of_attention) list.add(linear);
+    }
+  };
   list.add(block.attention_norm, hidden);
-  for (const Linear* linear : {&attention.q, &attention.k, &attention.v, &attention.output}) list.add(*linear);
+  add_linears(true);
   list.add(attention.q_norm, attention.head_dim);
   list.add(attention.k_norm, attention.head_dim);
   list.add(block.post_attention_norm, hidden);
   list.add(block.attention_residual_norm, hidden);
   list.add(block.mlp_norm, hidden);
-  for (const Linear* linear : {&block.mlp.gate, &block.mlp.up, &block.mlp.down}) list.add(*linear);
+  add_linears(false);
   list.add(block.post_mlp_norm, hidden);
   list.add(block.mlp_residual_norm, hidden);
 }
@@ -74,18 +74,33 @@ std::vector<Site> linear_sites(const Graph& graph, int block) {
   return sites;
 }
 
-std::string to_string(SiteInput input) {
-  switch (input) {
-    case SiteInput::kAttention:
-      return "attention";
-    case SiteInput::kAttentionOutput:
-      return "attention_output";
-    case SiteInput::kMlp:
-      return "mlp";
-    case SiteInput::kMlpDown:
-      return "mlp_down";
+int add_input(Block& block, Input input) {
+  block.inputs.push_back(std::move(input));
+  return static_cast<int>(block.inputs.size()) - 1;
+}
+
+int add_linear(Block& block, int input, Linear linear, std::string role) {
+  const auto index = static_cast<int>(block.linears.size());
+  linear.role = std::move(role);
+  linear.input = input;
+  block.linears.push_back(std::move(linear));
+  block.inputs[static_cast<size_t>(input)].readers.push_back(index);
+  return index;
+}
+
+int input_count(const Graph& graph, int block) {
+  return static_cast<int>(graph.blocks[static_cast<size_t>(block)].inputs.size());
+}
+
+const Input& input_at(const Graph& graph, int block, int input) {
+  return graph.blocks[static_cast<size_t>(block)].inputs[static_cast<size_t>(input)];
+}
+
+int find_input(const Block& block, std::string_view name) {
+  for (size_t i = 0; i < block.inputs.size(); ++i) {
+    if (block.inputs[i].name == name) return static_cast<int>(i);
   }
-  return "";
+  return -1;
 }
 
 std::vector<ExpectedTensor> expected_tensors(const Graph& graph) {

@@ -4,7 +4,7 @@
 //
 // Tensors are named as in the Hugging Face checkpoint. An empty name means "absent".
 //
-// What one block computes, h [tokens, hidden]:
+// What one block computes, h [rows, hidden]:
 //   sequential:  a = post_attention_norm(attention(attention_norm(h)));  h = attention_residual_norm(h + a)
 //                m = post_mlp_norm(mlp(mlp_norm(h)));                    h = mlp_residual_norm(h + m)
 //   parallel:    h = h + attention(attention_norm(h)) + mlp(mlp_norm(h))
@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bitloom {
@@ -29,12 +30,33 @@ struct Norm {
 
 enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
 
-/// y [tokens, out] = x [tokens, in] W^T + b.
+/// y [rows, out] = x [rows, in] W^T + b.
 struct Linear {
   std::string weight, bias;
   int64_t out = 0, in = 0;
   bool stored_in_out = false;  // the file holds W^T as [in, out] (GPT-2's Conv1D)
+  // Of a block's linear:
+  std::string role = {};  // what recipes call it: "q", "qkv", "gate", "router", "experts.3.down"
+  int input = -1;         // index into Block::inputs: what it reads
   bool present() const { return !weight.empty(); }
+};
+
+/// What makes the rows of an input.
+enum class Producer {
+  kAttentionNorm,  // Block::attention_norm; the residual stream itself where that is absent
+  kAttention,      // softmax averages of the values
+  kMlpNorm,        // Block::mlp_norm; the residual stream itself where that is absent
+  kMlp,            // gate and up of an MLP, after the activation
+  kRouter,         // those rows of the input that kMlpNorm makes which the router sends to an expert
+};
+
+/// A place in a block where activations are read. Statistics, activation formats and absorbable scales belong to it.
+struct Input {
+  std::string name;   // "attention", "attention_output", "mlp", "mlp_down", "experts.3.mlp"
+  int64_t width = 0;  // channels
+  Producer producer = Producer::kAttentionNorm;
+  int expert = -1;                // index into Experts::mlps; -1: every row of the block is read
+  std::vector<int> readers = {};  // indices into Block::linears
 };
 
 /// How the rows of a fused projection are arranged.
@@ -55,8 +77,8 @@ struct Rope {
 
 struct Attention {
   QkvLayout layout = QkvLayout::kSeparate;
-  Linear q, k, v;  // a fused layout uses q alone, with out = all rows
-  Linear output;
+  // Indices into Block::linears; -1: absent. A fused layout uses q alone, with out = all rows.
+  int q = -1, k = -1, v = -1, output = -1;
   Norm q_norm, k_norm;  // RMS over each head's channels, before rope (qwen3, gemma3); kind = Graph::norm
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   float scale = 1.0f;    // scores = scale * q k^T
@@ -70,15 +92,34 @@ struct Mlp {
   // fused_gate_up: `gate` alone is present, its rows are gate's then up's.
   bool gated = false, fused_gate_up = false;
   Activation activation = Activation::kSilu;
-  Linear gate, up, down;
-  int64_t width = 0;  // columns of `down`
+  int gate = -1, up = -1, down = -1;  // indices into Block::linears; -1: absent
+  int64_t width = 0;                  // columns of `down`
+  bool present() const { return down >= 0; }
+};
+
+/// A mixture of experts beside or instead of a block's Mlp, x the input that Producer::kMlpNorm makes:
+///   p = softmax(router(x)) over all experts; T: the top_k experts of greatest p, of equal ones the first
+///   y = sum over e in T of p_e / (normalized ? sum over T of p : 1) * mlps[e](x)
+///       + (shared_gate present ? sigmoid(shared_gate(x)) : 1) * mlp(x)
+struct Experts {
+  std::vector<Mlp> mlps;  // each of one shape
+  int router = -1;        // index into Block::linears, [experts, hidden]
+  int64_t top_k = 0;
+  bool normalized = false;
+  int shared_gate = -1;  // index into Block::linears, [1, hidden]; -1: absent
+  bool present() const { return !mlps.empty(); }
 };
 
 struct Block {
+  // In the order of execution. Neighbouring inputs of one producer are reached together: none of them depends on
+  // what reads another.
+  std::vector<Input> inputs;
+  std::vector<Linear> linears;  // of the first input, of the second, ...
   Norm attention_norm, post_attention_norm, attention_residual_norm;
   Norm mlp_norm, post_mlp_norm, mlp_residual_norm;
   Attention attention;
-  Mlp mlp;
+  Mlp mlp;          // of every row; absent when there are experts alone
+  Experts experts;  // each of its rows only
   bool parallel = false;
 };
 
@@ -101,22 +142,29 @@ struct Graph {
   std::vector<int32_t> bos_ids, eos_ids;
 };
 
-/// A linear layer's place: which input it reads. Sites of one block with equal `input` read the same activations.
-enum class SiteInput { kAttention, kAttentionOutput, kMlp, kMlpDown };
+/// Appends an input or one of its readers to the block; returns its index.
+int add_input(Block& block, Input input);
+int add_linear(Block& block, int input, Linear linear, std::string role);
 
+/// The block's input of this name; -1 when it has none.
+int find_input(const Block& block, std::string_view name);
+
+int input_count(const Graph& graph, int block);
+const Input& input_at(const Graph& graph, int block, int input);
+
+/// A linear layer's place. Sites of one block with equal `input` read the same activations. The graph must outlive it.
 struct Site {
   int block = 0;
-  SiteInput input = SiteInput::kAttention;
-  const Linear* linear = nullptr;  // into the graph, which must outlive this
+  int input = 0;         // index into Block::inputs
+  int linear_index = 0;  // index into Block::linears
+  const Linear* linear = nullptr;
+  const Input* reads = nullptr;
 };
 
 /// Every linear site of the blocks, in the order of execution (q, k, v, output, gate, up, down; a parallel block runs
 /// output after up).
 std::vector<Site> linear_sites(const Graph& graph);
 std::vector<Site> linear_sites(const Graph& graph, int block);
-
-/// Short name of the input, for patterns and tables: "attention", "attention_output", "mlp", "mlp_down".
-std::string to_string(SiteInput input);
 
 struct ExpectedTensor {
   std::string name;

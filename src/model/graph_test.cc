@@ -13,7 +13,7 @@ Graph llama() { return build_graph(testing::llama_config(), "config.json", NameS
 std::vector<std::string> weights(const std::vector<Site>& sites) {
   std::vector<std::string> names;
   names.reserve(sites.size());
-  for (const Site& site : sites) names.push_back(to_string(site.input) + " " + site.linear->weight);
+  for (const Site& site : sites) names.push_back(site.reads->name + " " + site.linear->weight);
   return names;
 }
 

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "model/block_parts.h"
 #include "model/graph.h"
 
 namespace bitloom::testing {
@@ -17,17 +18,17 @@ inline std::string text_of(const Linear& linear) {
                      linear.stored_in_out ? ", stored in x out" : "");
 }
 
-inline std::string text_of(const Attention& a) {
+inline std::string text_of(const Block& block, const Attention& a) {
+  const auto at = [&block](int index) { return text_of(linear_at(block, index)); };
   return fmt::format("layout {} q {} k {} v {} o {} qn {} kn {} heads {} {} {} scale {} cap {} window {} rope {}",
-                     static_cast<int>(a.layout), text_of(a.q), text_of(a.k), text_of(a.v), text_of(a.output),
-                     text_of(a.q_norm), text_of(a.k_norm), a.heads, a.kv_heads, a.head_dim, a.scale, a.softcap,
-                     a.window, a.rope);
+                     static_cast<int>(a.layout), at(a.q), at(a.k), at(a.v), at(a.output), text_of(a.q_norm),
+                     text_of(a.k_norm), a.heads, a.kv_heads, a.head_dim, a.scale, a.softcap, a.window, a.rope);
 }
 
-inline std::string text_of(const Mlp& mlp) {
+inline std::string text_of(const Block& block, const Mlp& mlp) {
+  const auto at = [&block](int index) { return text_of(linear_at(block, index)); };
   return fmt::format("gated {} fused {} act {} gate {} up {} down {} width {}", mlp.gated, mlp.fused_gate_up,
-                     static_cast<int>(mlp.activation), text_of(mlp.gate), text_of(mlp.up), text_of(mlp.down),
-                     mlp.width);
+                     static_cast<int>(mlp.activation), at(mlp.gate), at(mlp.up), at(mlp.down), mlp.width);
 }
 
 /// Everything but the rotary frequencies.
@@ -42,7 +43,7 @@ inline std::string text_of(const Graph& g) {
     text += fmt::format("norms {} {} {} {} {} {} parallel {}\n", text_of(b.attention_norm),
                         text_of(b.post_attention_norm), text_of(b.attention_residual_norm), text_of(b.mlp_norm),
                         text_of(b.post_mlp_norm), text_of(b.mlp_residual_norm), b.parallel);
-    text += text_of(b.attention) + "\n" + text_of(b.mlp) + "\n";
+    text += text_of(b, b.attention) + "\n" + text_of(b, b.mlp) + "\n";
   }
   return text;
 }

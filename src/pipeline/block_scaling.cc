@@ -8,7 +8,7 @@ namespace bitloom {
 namespace {
 
 TensorEdits smoothed(const Checkpoint& model, int block, const SmoothTransform& transform,
-                     const SitePredicate& targeted, const std::map<SiteInput, InputStatistics>& statistics,
+                     const SitePredicate& targeted, const std::map<int, InputStatistics>& statistics,
                      ThreadPool& threads) {
   ChannelMaxima maxima;
   for (const auto& [input, of_input] : statistics) maxima[input] = of_input.range.absmax();
@@ -17,7 +17,7 @@ TensorEdits smoothed(const Checkpoint& model, int block, const SmoothTransform& 
 
 TensorEdits searched(const Checkpoint& model, int block, const ScaleSearchTransform& transform,
                      const SitePredicate& targeted, const std::map<std::string, RecipeStep>& steps,
-                     const std::map<SiteInput, InputStatistics>& statistics, ThreadPool& threads) {
+                     const std::map<int, InputStatistics>& statistics, ThreadPool& threads) {
   ChannelMoments moments;
   for (const auto& [input, of_input] : statistics) moments[input] = &of_input.moment;
   // A matrix that stays as it is has no rounding error.
@@ -33,7 +33,7 @@ TensorEdits searched(const Checkpoint& model, int block, const ScaleSearchTransf
 
 TensorEdits scale_block(std::shared_ptr<const Checkpoint> model, int block,
                         const std::vector<TransformSites>& transforms, const std::map<std::string, RecipeStep>& steps,
-                        const std::map<SiteInput, InputStatistics>& statistics, ThreadPool& threads) {
+                        const std::map<int, InputStatistics>& statistics, ThreadPool& threads) {
   TensorEdits all;
   for (const TransformSites& sites : transforms) {
     const SitePredicate targeted = [&](const Site& site) { return sites.tensors.contains(site.linear->weight); };

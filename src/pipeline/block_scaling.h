@@ -18,6 +18,6 @@ namespace bitloom {
 /// "awq" calls rounding is nearest rounding to the format that `steps` gives each matrix.
 TensorEdits scale_block(std::shared_ptr<const Checkpoint> model, int block,
                         const std::vector<TransformSites>& transforms, const std::map<std::string, RecipeStep>& steps,
-                        const std::map<SiteInput, InputStatistics>& statistics, ThreadPool& threads);
+                        const std::map<int, InputStatistics>& statistics, ThreadPool& threads);
 
 }  // namespace bitloom

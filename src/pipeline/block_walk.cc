@@ -103,25 +103,25 @@ class Walk {
   double per_chunk(double seconds) const { return seconds / static_cast<double>(std::max<size_t>(chunks_.size(), 1)); }
   const BlockCost& cost_of(int block) const { return task_.cost.blocks[static_cast<size_t>(block)]; }
 
-  using Statistics = std::map<SiteInput, InputStatistics>;
+  using Statistics = std::map<int, InputStatistics>;
 
   void run_block(int block);
   bool gathers(const BlockState& state) const;
   void scale(BlockState& state);
-  void gather(BlockState& state, SiteInput input, Statistics& statistics);
+  void gather(BlockState& state, int input, Statistics& statistics);
   void look_at(BlockState& state, Statistics& statistics, double seconds);
   void add(std::span<const float> f, std::span<const float> x, int64_t rows, InputStatistics& statistics);
   void sum(InputStatistics& statistics);
-  InputStatistics nothing_seen(int block, SiteInput input, bool cross) const;
+  InputStatistics nothing_seen(int block, int input, bool cross) const;
   Statistics wanted_of_block(int block) const;
-  void round_sites(BlockState& state, SiteInput input, const InputStatistics* statistics);
+  void round_sites(BlockState& state, int input, const InputStatistics* statistics);
   void correct_bias(BlockState& state, const Site& site, const RowSource& before, const InputStatistics& statistics);
   std::span<const float> reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
-                               SiteInput input);
+                               int input);
   void leave(BlockState& state);
   void leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const;
-  double weights_to_round(int block, SiteInput input) const;
-  void check_seen(BlockState& state, SiteInput input, const InputStatistics& statistics) const;
+  double weights_to_round(int block, int input) const;
+  void check_seen(BlockState& state, int input, const InputStatistics& statistics) const;
   static void remark_on_damping(BlockState& state, const SiteRecord& record, const RecipeStep& step);
   bool corrects_bias(const std::string& tensor) const;
 
@@ -153,7 +153,7 @@ BlockWeights load_for_walk(const Checkpoint& model, int block, ThreadPool& threa
   BlockWeights weights = load_block_weights(model, block);
   for (const Site& site : linear_sites(model.graph(), block)) {
     if (!model.is_edited(site.linear->weight)) continue;
-    LinearWeights& of_site = weights_of(model.graph().blocks[static_cast<size_t>(block)], *site.linear, weights);
+    LinearWeights& of_site = weights.linears[static_cast<size_t>(site.linear_index)];
     of_site.weight = in_memory(*of_site.weight, threads);
     model.release(site.linear->weight);
   }
@@ -197,12 +197,12 @@ void Walk::run_block(int block) {
     for (const auto& [input, of_input] : cost_of(block).gather) seconds += of_input;
     look_at(state, statistics, seconds);
   }
-  for (const SiteInput input : kSiteInputs) {
+  for (int input = 0; input < input_count(graph_, block); ++input) {
     if (!at_once) gather(state, input, statistics);
     const auto of_input = statistics.find(input);
     const bool known = of_input != statistics.end();
     if (known && !options_.statistics_out.empty() && ranks_.leads()) {
-      keep_statistics(options_.statistics_out, block, input, of_input->second);
+      keep_statistics(options_.statistics_out, block, input_at(graph_, block, input).name, of_input->second);
     }
     round_sites(state, input, known ? &of_input->second : nullptr);
     statistics.erase(input);
@@ -219,7 +219,7 @@ bool Walk::gathers(const BlockState& state) const { return !state.finished || !o
 /// to the last bit, so they are found again.
 void Walk::scale(BlockState& state) {
   Statistics statistics;
-  for (const SiteInput input : kSiteInputs) {
+  for (int input = 0; input < input_count(graph_, state.index); ++input) {
     if (needs_of_input(task_, state.index, input).scales) {
       statistics.emplace(input, nothing_seen(state.index, input, false));
     }
@@ -243,13 +243,13 @@ void Walk::scale(BlockState& state) {
 }
 
 /// Brings every sequence to the input, and gathers what is wanted of it on the way.
-void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
+void Walk::gather(BlockState& state, int input, Statistics& statistics) {
+  const Input& at = input_at(graph_, state.index, input);
   const InputNeeds needs = needs_of_input(task_, state.index, input);
   const bool looks = needs.statistics && gathers(state), kept = !options_.statistics_in.empty();
   InputStatistics* of_input = nullptr;
   if (looks) {
-    InputStatistics start = kept ? load_statistics(options_.statistics_in, state.index, input,
-                                                   width_of_input(graph_, state.index, input), needs.cross)
+    InputStatistics start = kept ? load_statistics(options_.statistics_in, state.index, at.name, at.width, needs.cross)
                                  : nothing_seen(state.index, input, needs.cross);
     of_input = &statistics.emplace(input, std::move(start)).first->second;
   }
@@ -257,7 +257,7 @@ void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
     const std::span<const float> f = reach(float_, c, state.float_runner, input);
     const std::span<const float> x = quantized_ ? reach(quantized_, c, state.runner, input) : f;
     if (looks) add(f, x, chunks_[static_cast<size_t>(c)].rows(), *of_input);
-    advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)), to_string(input));
+    advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)), at.name);
   }
   if (!looks) return;
   if (!kept) sum(*of_input);
@@ -265,7 +265,7 @@ void Walk::gather(BlockState& state, SiteInput input, Statistics& statistics) {
 }
 
 std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
-                                   SiteInput input) {
+                                   int input) {
   const Timed timed(times_.forward);
   return stream ? stream->reach(chunk, runner, input) : std::span<const float>();
 }
@@ -285,8 +285,8 @@ void Walk::sum(InputStatistics& statistics) {
   sum_over_ranks(statistics, ranks_);
 }
 
-InputStatistics Walk::nothing_seen(int block, SiteInput input, bool cross) const {
-  const int64_t width = width_of_input(graph_, block, input);
+InputStatistics Walk::nothing_seen(int block, int input, bool cross) const {
+  const int64_t width = input_at(graph_, block, input).width;
   InputStatistics statistics(width);
   if (cross) statistics.cross.emplace(width);
   return statistics;
@@ -295,7 +295,7 @@ InputStatistics Walk::nothing_seen(int block, SiteInput input, bool cross) const
 /// Empty statistics for every input of the block of which something is wanted.
 Walk::Statistics Walk::wanted_of_block(int block) const {
   Statistics statistics;
-  for (const SiteInput input : kSiteInputs) {
+  for (int input = 0; input < input_count(graph_, block); ++input) {
     const InputNeeds needs = needs_of_input(task_, block, input);
     if (needs.statistics) statistics.emplace(input, nothing_seen(block, input, needs.cross));
   }
@@ -306,15 +306,15 @@ Walk::Statistics Walk::wanted_of_block(int block) const {
 /// sequences stay at its entrance.
 void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
   CalibrationStream& seen = quantized_ ? *quantized_ : *float_;
-  std::map<SiteInput, std::vector<float>> wanted;
+  std::map<int, std::vector<float>> wanted;
   for (int64_t c = 0; c < seen.chunks(); ++c) {
     if (float_ && quantized_) {
-      float_->look_through(c, state.float_runner, [&](SiteInput input, std::span<const float> f) {
+      float_->look_through(c, state.float_runner, [&](int input, std::span<const float> f) {
         const auto found = statistics.find(input);
         if (found != statistics.end() && found->second.cross) wanted[input].assign(f.begin(), f.end());
       });
     }
-    seen.look_through(c, state.runner, [&](SiteInput input, std::span<const float> x) {
+    seen.look_through(c, state.runner, [&](int input, std::span<const float> x) {
       const auto found = statistics.find(input);
       if (found != statistics.end()) add(wanted[input], x, seen.rows(c), found->second);
     });
@@ -327,8 +327,7 @@ void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
 }
 
 /// Rounds the input's sites, or takes them from the journal, and exchanges their weights.
-void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics* statistics) {
-  const Block& block = graph_.blocks[static_cast<size_t>(state.index)];
+void Walk::round_sites(BlockState& state, int input, const InputStatistics* statistics) {
   const Timed timed(times_.rounding);
   MatrixRounder rounder(statistics, ranks_, context_.threads);
   const double weights_of_input = weights_to_round(state.index, input);
@@ -336,7 +335,7 @@ void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics
     const std::string& name = site.linear->weight;
     const auto step = task_.steps.find(name);
     if (site.input != input || step == task_.steps.end()) continue;
-    LinearWeights& weights = weights_of(block, *site.linear, state.current);
+    LinearWeights& weights = state.current.linears[static_cast<size_t>(site.linear_index)];
     if (state.finished) {
       weights.weight = state.outcome.quantized.at(name);
       const auto bias = state.outcome.rewritten.find(site.linear->bias);
@@ -358,7 +357,7 @@ void Walk::round_sites(BlockState& state, SiteInput input, const InputStatistics
   }
 }
 
-double Walk::weights_to_round(int block, SiteInput input) const {
+double Walk::weights_to_round(int block, int input) const {
   double weights = 0;
   for (const Site& site : linear_sites(graph_, block)) {
     if (site.input != input || !task_.steps.contains(site.linear->weight)) continue;
@@ -368,23 +367,24 @@ double Walk::weights_to_round(int block, SiteInput input) const {
 }
 
 /// Nothing can be learned from tokens that a layer never sees; some that it does not see are worth a remark.
-void Walk::check_seen(BlockState& state, SiteInput input, const InputStatistics& statistics) const {
+void Walk::check_seen(BlockState& state, int input, const InputStatistics& statistics) const {
   const int64_t seen = statistics.moment.tokens(), dropped = statistics.moment.dropped_tokens();
   if (seen == 0) {
     fail(ErrorKind::kFailed, "{}: block {}, {}: all {} calibration tokens have activations that are not finite",
-         task_.model->path(), state.index, to_string(input), dropped);
+         task_.model->path(), state.index, input_at(graph_, state.index, input).name, dropped);
   }
   for (const double square : statistics.moment.mean_squares()) {
     if (std::isfinite(square)) continue;
     const std::vector<float> absmax = statistics.range.absmax();
     fail(ErrorKind::kFailed, "{}: block {}, {}: activations are as large as {:.3g}, and their squares overflow",
-         task_.model->path(), state.index, to_string(input), *std::max_element(absmax.begin(), absmax.end()));
+         task_.model->path(), state.index, input_at(graph_, state.index, input).name,
+         *std::max_element(absmax.begin(), absmax.end()));
   }
   if (dropped == 0 || state.finished) return;
   std::string remark = fmt::format(
       "block {}, {}: {} of {} calibration tokens have activations that are not finite and "
       "are left out",
-      state.index, to_string(input), dropped, seen + dropped);
+      state.index, input_at(graph_, state.index, input).name, dropped, seen + dropped);
   std::vector<std::string>& remarks = state.outcome.remarks;
   if (std::find(remarks.begin(), remarks.end(), remark) == remarks.end()) remarks.push_back(std::move(remark));
 }
@@ -409,8 +409,7 @@ bool Walk::corrects_bias(const std::string& tensor) const {
 
 void Walk::correct_bias(BlockState& state, const Site& site, const RowSource& before,
                         const InputStatistics& statistics) {
-  const Block& block = graph_.blocks[static_cast<size_t>(state.index)];
-  LinearWeights& weights = weights_of(block, *site.linear, state.current);
+  LinearWeights& weights = state.current.linears[static_cast<size_t>(site.linear_index)];
   if (weights.bias.empty()) return;  // said before the walk: see remarks_on_transforms
   weights.bias = corrected_bias(before, *weights.weight, statistics.range.mean(), weights.bias, context_.threads);
   state.outcome.rewritten[site.linear->bias] = weights.bias;

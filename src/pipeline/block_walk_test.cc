@@ -45,7 +45,7 @@ class ReferenceWalk {
     for (int b = 0; b < blocks; ++b) {
       before_block_ = quantized_;
       smooth(b);
-      for (const SiteInput input : kSiteInputs) quantize(b, input);
+      for (int input = 0; input < 4; ++input) quantize(b, input);
     }
     TensorEdits all = rewrites_;
     for (const auto& [name, rows] : quantized_.tensors) all.tensors[name] = rows;
@@ -64,7 +64,7 @@ class ReferenceWalk {
     return with(order_ == WalkOrder::kBlock ? before_block_ : quantized_);
   }
 
-  std::vector<float> inputs(const CheckpointPtr& model, const SequenceChunk& chunk, int block, SiteInput input) const {
+  std::vector<float> inputs(const CheckpointPtr& model, const SequenceChunk& chunk, int block, int input) const {
     std::vector<float> x;
     const Tap tap = [&](const TapEvent& event) {
       if (event.site.block == block && event.site.input == input) x.assign(event.x.begin(), event.x.end());
@@ -74,8 +74,8 @@ class ReferenceWalk {
     return x;
   }
 
-  InputStatistics observe(int block, SiteInput input, bool with_cross) const {
-    const int64_t width = width_of_input(source_->graph(), block, input);
+  InputStatistics observe(int block, int input, bool with_cross) const {
+    const int64_t width = input_at(source_->graph(), block, input).width;
     InputStatistics statistics(width);
     if (with_cross) statistics.cross.emplace(width);
     for (const SequenceChunk& chunk : chunks_) {
@@ -99,7 +99,7 @@ class ReferenceWalk {
       const auto* transform = std::get_if<SmoothTransform>(&sites.transform);
       if (transform == nullptr) continue;
       ChannelMaxima maxima;
-      for (const SiteInput input : kSiteInputs) maxima[input] = observe(block, input, false).range.absmax();
+      for (int input = 0; input < 4; ++input) maxima[input] = observe(block, input, false).range.absmax();
       const auto targeted = [&](const Site& site) { return sites.tensors.contains(site.linear->weight); };
       TensorEdits made = smooth_block(*source_, block, maxima, *transform, targeted, threads_);
       // Later blocks are observed after this: rows are decoded once, not through ever longer chains of views.
@@ -107,7 +107,7 @@ class ReferenceWalk {
     }
   }
 
-  void quantize(int block, SiteInput input) {
+  void quantize(int block, int input) {
     std::map<std::string, RowSourcePtr> made;
     const InputStatistics statistics = observe(block, input, wants_cross());
     for (const Site& site : linear_sites(source_->graph(), block)) {

@@ -32,7 +32,7 @@ ActivationShape activation_shape(const Graph& graph, const std::vector<SequenceC
   const BlockWeights none;
   for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
     const BlockRunner runner(graph, b, none, nullptr);
-    for (const SiteInput input : kSiteInputs) {
+    for (int input = 0; input < runner.inputs(); ++input) {
       const std::vector<KeptBuffer> kept = runner.kept_at(input);
       if (shape.widths.size() < kept.size()) shape.widths.resize(kept.size());
       for (size_t slot = 0; slot < kept.size(); ++slot) {
@@ -59,35 +59,35 @@ void CalibrationStream::embed(const Checkpoint& checkpoint) {
     const SequenceChunk& chunk = chunks_[static_cast<size_t>(c)];
     check_tokens(checkpoint, weights, chunk.tokens, chunk.length);
     embed_tokens(graph_, weights, chunk.tokens, pass_of(c), workspace_, threads_);
-    save(c, {{&Workspace::hidden, graph_.hidden}});
+    save(c, entrance());
   }
 }
 
-std::span<const float> CalibrationStream::reach(int64_t chunk, const BlockRunner& block, SiteInput input) {
-  // kept_at(kAttention) is the residual stream, which is also what the end of the previous block left.
-  const auto before = input == SiteInput::kAttention ? input : static_cast<SiteInput>(static_cast<int>(input) - 1);
-  load(chunk, block.kept_at(before));
+std::span<const float> CalibrationStream::reach(int64_t chunk, const BlockRunner& block, int input) {
+  load(chunk, input == 0 ? entrance() : block.kept_at(input - 1));
   const std::span<const float> x = block.reach(input, pass_of(chunk), workspace_, threads_);
-  if (input != SiteInput::kAttention) save(chunk, block.kept_at(input));
+  if (input > 0) save(chunk, block.kept_at(input));
   return x;
 }
 
 void CalibrationStream::finish(int64_t chunk, const BlockRunner& block) {
-  load(chunk, block.kept_at(SiteInput::kMlpDown));
+  load(chunk, block.kept_at(block.inputs() - 1));
   block.finish(pass_of(chunk), workspace_, threads_);
-  save(chunk, {{&Workspace::hidden, graph_.hidden}});
+  save(chunk, entrance());
 }
 
 void CalibrationStream::look_through(int64_t chunk, const BlockRunner& block,
-                                     const std::function<void(SiteInput, std::span<const float>)>& visit) {
-  load(chunk, block.kept_at(SiteInput::kAttention));
-  for (const SiteInput input : kSiteInputs) visit(input, block.reach(input, pass_of(chunk), workspace_, threads_));
+                                     const std::function<void(int, std::span<const float>)>& visit) {
+  load(chunk, entrance());
+  for (int input = 0; input < block.inputs(); ++input) {
+    visit(input, block.reach(input, pass_of(chunk), workspace_, threads_));
+  }
 }
 
 void CalibrationStream::pass_through(int64_t chunk, const BlockRunner& block) {
-  load(chunk, block.kept_at(SiteInput::kAttention));
+  load(chunk, entrance());
   block.run(pass_of(chunk), workspace_, threads_);
-  save(chunk, {{&Workspace::hidden, graph_.hidden}});
+  save(chunk, entrance());
 }
 
 Pass CalibrationStream::pass_of(int64_t chunk) const {

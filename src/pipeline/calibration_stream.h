@@ -48,17 +48,19 @@ class CalibrationStream {
 
   /// Brings one chunk to the sites of `input`, from the pause before it, and returns what they read [rows, in]: valid
   /// until the next call. Inputs must be reached in their order, each by all chunks.
-  std::span<const float> reach(int64_t chunk, const BlockRunner& block, SiteInput input);
+  std::span<const float> reach(int64_t chunk, const BlockRunner& block, int input);
   /// From the last input to the entrance of the next block.
   void finish(int64_t chunk, const BlockRunner& block);
 
   /// What all sites of the block read, one input after the other; the chunk stays at the block's entrance.
   void look_through(int64_t chunk, const BlockRunner& block,
-                    const std::function<void(SiteInput, std::span<const float>)>& visit);
+                    const std::function<void(int, std::span<const float>)>& visit);
   /// From the entrance of the block to the entrance of the next.
   void pass_through(int64_t chunk, const BlockRunner& block);
 
  private:
+  /// What is kept between blocks: the residual stream.
+  std::vector<KeptBuffer> entrance() const { return {{&Workspace::hidden, graph_.hidden}}; }
   Pass pass_of(int64_t chunk) const;
   void load(int64_t chunk, const std::vector<KeptBuffer>& kept);
   void save(int64_t chunk, const std::vector<KeptBuffer>& kept);
@@ -69,8 +71,5 @@ class CalibrationStream {
   ActivationStore store_;
   Workspace workspace_;
 };
-
-inline constexpr SiteInput kSiteInputs[] = {SiteInput::kAttention, SiteInput::kAttentionOutput, SiteInput::kMlp,
-                                            SiteInput::kMlpDown};
 
 }  // namespace bitloom

@@ -89,14 +89,14 @@ class Predictor {
     return flops(static_cast<double>(tokens_) * static_cast<double>(linear.in) * static_cast<double>(linear.out));
   }
 
-  /// The sites before `input`, and attention where it lies between: one stream.
-  double forward_seconds(int b, SiteInput input) const {
+  /// The sites of the input before, and attention where it lies between: one stream.
+  double forward_seconds(int b, int input) const {
     const Block& block = graph_.blocks[static_cast<size_t>(b)];
     double work = 0;
     for (const Site& site : linear_sites(graph_, b)) {
-      if (static_cast<int>(site.input) + 1 == static_cast<int>(input)) work += linear_flops(*site.linear);
+      if (site.input + 1 == input) work += linear_flops(*site.linear);
     }
-    if (input == SiteInput::kAttentionOutput) {
+    if (input_at(graph_, b, input).producer == Producer::kAttention) {
       work += flops(2 * pairs_ * static_cast<double>(block.attention.heads * block.attention.head_dim));
     }
     return work / rates_.forward;
@@ -105,7 +105,7 @@ class Predictor {
   double leave_seconds(int b) const {
     double work = 0;
     for (const Site& site : linear_sites(graph_, b)) {
-      if (site.input == SiteInput::kMlpDown) work += linear_flops(*site.linear);
+      if (site.input + 1 == input_count(graph_, b)) work += linear_flops(*site.linear);
     }
     return static_cast<double>(streams_) * work / rates_.forward;
   }
@@ -135,9 +135,9 @@ class Predictor {
   BlockCost block(int b) const {
     BlockCost cost;
     bool scales = false;
-    for (const SiteInput input : kSiteInputs) {
+    for (int input = 0; input < input_count(graph_, b); ++input) {
       const InputNeeds needs = needs_of_input(task_, b, input);
-      const int64_t d = width_of_input(graph_, b, input);
+      const int64_t d = input_at(graph_, b, input).width;
       scales |= needs.scales;
       cost.gather[input] = static_cast<double>(streams_) * forward_seconds(b, input);
       if (needs.statistics) cost.gather[input] += statistics_seconds(d, needs.cross);
@@ -153,7 +153,9 @@ class Predictor {
     }
     // Once more for the scales' statistics, and in order "block" for leaving with the quantized weights.
     double pass = 0;
-    for (const SiteInput input : kSiteInputs) pass += static_cast<double>(streams_) * forward_seconds(b, input);
+    for (int input = 0; input < input_count(graph_, b); ++input) {
+      pass += static_cast<double>(streams_) * forward_seconds(b, input);
+    }
     const bool twice = task_.options->order == WalkOrder::kBlock;
     if (scales) cost.scale += pass;
     cost.leave = leave_seconds(b) + (twice ? pass : 0);
@@ -161,7 +163,7 @@ class Predictor {
     return cost;
   }
 
-  bool needs_factor(int b, SiteInput input) const {
+  bool needs_factor(int b, int input) const {
     for (const Site& site : linear_sites(graph_, b)) {
       const RecipeStep* step = site.input == input ? step_of(*site.linear) : nullptr;
       if (step != nullptr && std::holds_alternative<FeedbackRounding>(step->rounding)) return true;
@@ -169,7 +171,7 @@ class Predictor {
     return false;
   }
 
-  double search_seconds(int b, SiteInput input) const {
+  double search_seconds(int b, int input) const {
     double seconds = 0;
     for (const TransformSites& transform : task_.transforms) {
       const auto* search = std::get_if<ScaleSearchTransform>(&transform.transform);
@@ -187,9 +189,9 @@ class Predictor {
   int64_t block_memory(int b) const {
     const bool at_once = task_.options->order == WalkOrder::kBlock;
     int64_t worst = 0, quantized = 0, waiting = 0;  // statistics of inputs whose turn is yet to come
-    for (const SiteInput input : kSiteInputs) waiting += at_once ? statistics_bytes(b, input) : 0;
+    for (int input = 0; input < input_count(graph_, b); ++input) waiting += at_once ? statistics_bytes(b, input) : 0;
     const int64_t looking = at_once ? waiting + float_inputs_bytes(b) : 0;
-    for (const SiteInput input : kSiteInputs) {
+    for (int input = 0; input < input_count(graph_, b); ++input) {
       int64_t rounding = 0, source = 0;
       for (const Site& site : linear_sites(graph_, b)) {
         if (site.input != input) continue;
@@ -207,24 +209,24 @@ class Predictor {
     return std::max({worst, looking, scaling_bytes(b)}) + rewritten_bytes(b);
   }
 
-  int64_t statistics_bytes(int b, SiteInput input) const {
+  int64_t statistics_bytes(int b, int input) const {
     const InputNeeds needs = needs_of_input(task_, b, input);
-    const int64_t d = width_of_input(graph_, b, input);
+    const int64_t d = input_at(graph_, b, input).width;
     return (needs.statistics ? moment_bytes(d) : 0) + (needs.cross ? 4 * d * d : 0);
   }
 
   /// The factor and the matrix it is made from; with a correction one more.
-  int64_t factor_bytes(int b, SiteInput input) const {
+  int64_t factor_bytes(int b, int input) const {
     if (!needs_factor(b, input)) return 0;
-    const int64_t d = width_of_input(graph_, b, input);
+    const int64_t d = input_at(graph_, b, input).width;
     return 4 * d * d * (needs_of_input(task_, b, input).cross ? 3 : 2);
   }
 
   /// Order "block" keeps what the float model's sites read until the quantized prefix's are there: one chunk's.
   int64_t float_inputs_bytes(int b) const {
     int64_t width = 0;
-    for (const SiteInput input : kSiteInputs) {
-      if (needs_of_input(task_, b, input).cross) width += width_of_input(graph_, b, input);
+    for (int input = 0; input < input_count(graph_, b); ++input) {
+      if (needs_of_input(task_, b, input).cross) width += input_at(graph_, b, input).width;
     }
     return 4 * width * longest_chunk_;
   }
@@ -239,8 +241,8 @@ class Predictor {
       search =
           std::max(search, 4 * d * d + 4 * n * d + (step != nullptr ? bytes_of_quantized(*step, *site.linear) : 0));
     }
-    for (const SiteInput input : kSiteInputs) {
-      if (needs_of_input(task_, b, input).scales) statistics += moment_bytes(width_of_input(graph_, b, input));
+    for (int input = 0; input < input_count(graph_, b); ++input) {
+      if (needs_of_input(task_, b, input).scales) statistics += moment_bytes(input_at(graph_, b, input).width);
     }
     return statistics + search;
   }
@@ -254,8 +256,8 @@ class Predictor {
 
   /// Rewritten matrices are held as fp32 while their block is walked; see block_walk.cc.
   int64_t rewritten_bytes(int b) const {
-    const bool scaled = std::any_of(std::begin(kSiteInputs), std::end(kSiteInputs),
-                                    [&](SiteInput input) { return needs_of_input(task_, b, input).scales; });
+    bool scaled = false;
+    for (int input = 0; input < input_count(graph_, b); ++input) scaled |= needs_of_input(task_, b, input).scales;
     int64_t bytes = 0;
     for (const Site& site : linear_sites(graph_, b)) {
       if (scaled || task_.model->is_edited(site.linear->weight)) bytes += 4 * site.linear->out * site.linear->in;

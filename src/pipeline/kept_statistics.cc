@@ -19,8 +19,8 @@ constexpr int kVersion = 1;
 
 std::string index_path(const std::string& directory) { return directory + "/statistics.json"; }
 
-std::string input_path(const std::string& directory, int block, SiteInput input) {
-  return fmt::format("{}/block-{:04}.{}.safetensors", directory, block, to_string(input));
+std::string input_path(const std::string& directory, int block, const std::string& input) {
+  return fmt::format("{}/block-{:04}.{}.safetensors", directory, block, input);
 }
 
 /// Before the index speaks of another run.
@@ -44,8 +44,9 @@ void begin_statistics(const std::string& directory, const StatisticsOrigin& orig
                                                  {"calibration", origin.calibration}}));
 }
 
-void keep_statistics(const std::string& directory, int block, SiteInput input, const InputStatistics& statistics) {
-  write_statistics(input_path(directory, block, input), {{to_string(input), statistics}}, {});
+void keep_statistics(const std::string& directory, int block, const std::string& input,
+                     const InputStatistics& statistics) {
+  write_statistics(input_path(directory, block, input), {{input, statistics}}, {});
 }
 
 Json open_statistics(const std::string& directory, const StatisticsOrigin& expected) {
@@ -64,13 +65,13 @@ Json open_statistics(const std::string& directory, const StatisticsOrigin& expec
   return index.value("calibration", Json::object());
 }
 
-InputStatistics load_statistics(const std::string& directory, int block, SiteInput input, int64_t channels,
+InputStatistics load_statistics(const std::string& directory, int block, const std::string& input, int64_t channels,
                                 bool needs_cross) {
   const std::string path = input_path(directory, block, input);
   if (!fs::exists(path)) refuse("{}: missing; the run that kept these statistics did not need them", path);
   StatisticsFile file = read_statistics(path);
-  const auto found = file.inputs.find(to_string(input));
-  if (found == file.inputs.end()) refuse("{}: no statistics of '{}'", path, to_string(input));
+  const auto found = file.inputs.find(input);
+  if (found == file.inputs.end()) refuse("{}: no statistics of '{}'", path, input);
   if (found->second.moment.channels() != channels) {
     refuse("{}: {} channels, the model has {}", path, found->second.moment.channels(), channels);
   }

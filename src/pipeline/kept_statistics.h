@@ -25,13 +25,14 @@ struct StatisticsOrigin {
 /// Creates the directory and its statistics.json; statistics that an earlier run kept there are removed. Error(kFailed)
 /// with path and reason.
 void begin_statistics(const std::string& directory, const StatisticsOrigin& origin);
-void keep_statistics(const std::string& directory, int block, SiteInput input, const InputStatistics& statistics);
+void keep_statistics(const std::string& directory, int block, const std::string& input,
+                     const InputStatistics& statistics);
 
 /// The record of the data. Error(kRefused) when the directory holds no statistics, or those of another model or of
 /// other rewrites.
 Json open_statistics(const std::string& directory, const StatisticsOrigin& expected);
 /// Error(kRefused) naming file and reason: missing, another width, no cross moment where one is needed.
-InputStatistics load_statistics(const std::string& directory, int block, SiteInput input, int64_t channels,
+InputStatistics load_statistics(const std::string& directory, int block, const std::string& input, int64_t channels,
                                 bool needs_cross);
 
 }  // namespace bitloom

@@ -9,6 +9,7 @@
 
 #include "base/test_data.h"
 #include "io/safetensors.h"
+#include "model/test_linears.h"
 #include "pipeline/test_models.h"
 #include "round/kmeans/kmeans.h"
 #include "round/nearest.h"
@@ -223,7 +224,7 @@ TEST(QuantizeModel, TransposesWhatIsStoredTransposed) {
   expect_rounded(source, dir.file("out"), parse_grid_target("int4-g16-asym"));
   Json config = read_json(dir.file("out") + "/config.json");
   const auto model = Checkpoint::open(source);
-  const Linear& qkv = model->graph().blocks[0].attention.q;
+  const Linear& qkv = testing::linear_of(model->graph(), 0, "qkv");
   EXPECT_EQ(config["quantization_config"]["tensors"][qkv.weight]["shape"], (Json{qkv.out, qkv.in}));
 }
 

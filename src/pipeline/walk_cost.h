@@ -11,7 +11,7 @@ namespace bitloom {
 
 /// Seconds of one block's parts.
 struct BlockCost {
-  std::map<SiteInput, double> gather, round;  // up to the input, its statistics included; its sites
+  std::map<int, double> gather, round;        // up to the input, its statistics included; its sites
   double scale = 0, leave = 0;                // rewrites before; from the last input to the next block
   int64_t peak_memory = 0;                    // bytes above what is held all the time
   double seconds() const;

@@ -5,7 +5,7 @@
 
 namespace bitloom {
 
-InputNeeds needs_of_input(const WalkTask& task, int block, SiteInput input) {
+InputNeeds needs_of_input(const WalkTask& task, int block, int input) {
   InputNeeds needs;
   for (const Site& site : linear_sites(task.model->graph(), block)) {
     if (site.input != input) continue;
@@ -26,19 +26,13 @@ InputNeeds needs_of_input(const WalkTask& task, int block, SiteInput input) {
 }
 
 bool needs_float_stream(const WalkTask& task) {
-  for (int b = 0; b < static_cast<int>(task.model->graph().blocks.size()); ++b) {
-    for (const SiteInput input : kSiteInputs) {
+  const Graph& graph = task.model->graph();
+  for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
+    for (int input = 0; input < input_count(graph, b); ++input) {
       if (needs_of_input(task, b, input).cross) return true;
     }
   }
   return false;
-}
-
-int64_t width_of_input(const Graph& graph, int block, SiteInput input) {
-  for (const Site& site : linear_sites(graph, block)) {
-    if (site.input == input) return site.linear->in;
-  }
-  return 0;
 }
 
 }  // namespace bitloom

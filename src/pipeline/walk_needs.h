@@ -11,10 +11,8 @@ struct InputNeeds {
   bool scales = false;      // before: channel scales are found for this input
 };
 
-InputNeeds needs_of_input(const WalkTask& task, int block, SiteInput input);
+InputNeeds needs_of_input(const WalkTask& task, int block, int input);
 /// Whether some input needs the float model's activations beside the quantized prefix's.
 bool needs_float_stream(const WalkTask& task);
-/// Channels of the input; 0 when the block has no site that reads it.
-int64_t width_of_input(const Graph& graph, int block, SiteInput input);
 
 }  // namespace bitloom

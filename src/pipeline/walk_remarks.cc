@@ -24,7 +24,7 @@ Left unscaled_inputs(const Graph& graph, const TransformSites& sites) {
   for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
     for (const ChannelGroup& group : channel_groups(graph, b)) {
       if (targeted_readers(group, targeted).empty()) continue;
-      inputs.count(group.absorbs(), fmt::format("that of block {}, {}", b, to_string(group.input)));
+      inputs.count(group.absorbs(), fmt::format("that of block {}, {}", b, group.readers.front().reads->name));
     }
   }
   return inputs;

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <string_view>
 
 #include "base/error.h"
@@ -25,37 +24,17 @@ struct Candidate {
   }
 };
 
-struct RoleOf {
-  const Linear* linear;
-  const char* role;
-  SiteInput input;
-};
-
-std::array<RoleOf, 7> roles_of(const Block& block) {
-  const Attention& a = block.attention;
-  const Mlp& m = block.mlp;
-  return {{{&a.q, a.layout == QkvLayout::kSeparate ? "q" : "qkv", SiteInput::kAttention},
-           {&a.k, "k", SiteInput::kAttention},
-           {&a.v, "v", SiteInput::kAttention},
-           {&a.output, "output", SiteInput::kAttentionOutput},
-           {&m.gate, m.fused_gate_up ? "gate_up" : "gate", SiteInput::kMlp},
-           {&m.up, "up", SiteInput::kMlp},
-           {&m.down, "down", SiteInput::kMlpDown}}};
-}
-
 std::vector<Candidate> candidates_of(const Graph& graph) {
   std::vector<Candidate> result;
   const auto count = static_cast<int64_t>(graph.blocks.size());
-  for (int64_t b = 0; b < count; ++b) {
-    for (const RoleOf& site : roles_of(graph.blocks[static_cast<size_t>(b)])) {
-      if (!site.linear->present()) continue;
-      result.push_back({site.linear->weight,
-                        site.role,
-                        to_string(site.input),
-                        fmt::format("blocks.{}.{}", b, site.role),
-                        fmt::format("blocks.{}.{}", b - count, site.role),
-                        {}});
-    }
+  for (const Site& site : linear_sites(graph)) {
+    const std::string& role = site.linear->role;
+    result.push_back({site.linear->weight,
+                      role,
+                      site.reads->name,
+                      fmt::format("blocks.{}.{}", site.block, role),
+                      fmt::format("blocks.{}.{}", site.block - count, role),
+                      {}});
   }
   const auto outside = [&result](const std::string& tensor, const char* role) {
     if (!tensor.empty()) result.push_back({tensor, role, "", "", "", {}});

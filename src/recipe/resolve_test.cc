@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/test_data.h"
+#include "model/block_parts.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
@@ -14,7 +15,7 @@ using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
 /// A llama of three blocks.
-Graph llama(bool tied) {
+Graph llama(bool tied, bool fused = false) {
   Graph graph;
   graph.architecture = "llama";
   graph.vocab_size = 64;
@@ -29,29 +30,20 @@ Graph llama(bool tied) {
     };
     Block block;
     block.attention_norm.weight = fmt::format("model.layers.{}.input_layernorm.weight", b);
-    block.attention.q = linear("self_attn.q_proj");
-    block.attention.k = linear("self_attn.k_proj");
-    block.attention.v = linear("self_attn.v_proj");
-    block.attention.output = linear("self_attn.o_proj");
+    block.attention.layout = fused ? QkvLayout::kConcatenated : QkvLayout::kSeparate;
+    const Linear k = fused ? Linear{} : linear("self_attn.k_proj"), v = fused ? Linear{} : linear("self_attn.v_proj");
+    connect_attention(block, {linear("self_attn.q_proj"), k, v, linear("self_attn.o_proj")});
     block.mlp.gated = true;
-    block.mlp.gate = linear("mlp.gate_proj");
-    block.mlp.up = linear("mlp.up_proj");
-    block.mlp.down = linear("mlp.down_proj");
+    block.mlp.fused_gate_up = fused;
+    const Linear up = fused ? Linear{} : linear("mlp.up_proj");
+    connect_mlp(block, {linear("mlp.gate_proj"), up, linear("mlp.down_proj")});
     graph.blocks.push_back(block);
   }
   return graph;
 }
 
 /// The same with fused projections.
-Graph fused() {
-  Graph graph = llama(true);
-  for (Block& block : graph.blocks) {
-    block.attention.layout = QkvLayout::kConcatenated;
-    block.attention.k = block.attention.v = block.mlp.up = Linear{};
-    block.mlp.fused_gate_up = true;
-  }
-  return graph;
-}
+Graph fused() { return llama(true, true); }
 
 /// Tensor names and their specs.
 std::map<std::string, std::string> plan(const std::string& steps, const Graph& graph) {

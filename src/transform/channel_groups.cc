@@ -6,6 +6,8 @@
 #include <numeric>
 #include <string>
 
+#include "model/block_parts.h"
+
 namespace bitloom {
 namespace {
 
@@ -57,30 +59,45 @@ class GroupBuilder {
     std::vector<ChannelGroup> groups;
     const bool shared =
         block_.parallel && block_.attention_norm.present() && block_.attention_norm.weight == block_.mlp_norm.weight;
-    groups.push_back(normed(SiteInput::kAttention, block_.attention_norm));
-    if (shared) {
-      add_readers(groups.back(), SiteInput::kMlp);
-      groups.back().absorber = absorber(block_.attention_norm, 2, groups.back());
+    for (int input = 0; input < static_cast<int>(block_.inputs.size()); ++input) {
+      switch (at(input).producer) {
+        case Producer::kAttentionNorm:
+          groups.push_back(normed(input, block_.attention_norm));
+          if (!shared) break;
+          add_readers(groups.back(), Producer::kMlpNorm);
+          groups.back().absorber = absorber(block_.attention_norm, 2, groups.back());
+          break;
+        case Producer::kAttention:
+          groups.push_back(attention_output(input));
+          break;
+        case Producer::kMlpNorm:
+          if (!shared) groups.push_back(normed(input, block_.mlp_norm));
+          break;
+        case Producer::kMlp:
+          groups.push_back(mlp_down(input, block_.mlp));
+          break;
+        case Producer::kRouter:
+          break;
+      }
     }
-    groups.push_back(attention_output());
-    if (!shared) groups.push_back(normed(SiteInput::kMlp, block_.mlp_norm));
-    groups.push_back(mlp_down());
     return groups;
   }
 
  private:
-  void add_readers(ChannelGroup& group, SiteInput input) const {
+  const Input& at(int input) const { return block_.inputs[static_cast<size_t>(input)]; }
+
+  void add_readers(ChannelGroup& group, Producer producer) const {
     for (const Site& site : sites_) {
-      if (site.input == input) group.readers.push_back(site);
+      if (site.reads->producer == producer) group.readers.push_back(site);
     }
   }
 
-  ChannelGroup group_of(SiteInput input, int64_t channels) const {
+  ChannelGroup group_of(int input) const {
     ChannelGroup group;
     group.input = input;
-    group.scales = channels;
-    group.scale_of = counting(channels);
-    add_readers(group, input);
+    group.scales = at(input).width;
+    group.scale_of = counting(group.scales);
+    for (const int reader : at(input).readers) group.readers.push_back(sites_[static_cast<size_t>(reader)]);
     return group;
   }
 
@@ -99,18 +116,18 @@ class GroupBuilder {
     return RowAbsorber{linear, std::move(rows)};
   }
 
-  ChannelGroup normed(SiteInput input, const Norm& norm) const {
-    ChannelGroup group = group_of(input, graph_.hidden);
+  ChannelGroup normed(int input, const Norm& norm) const {
+    ChannelGroup group = group_of(input);
     group.absorber = absorber(norm, 1, group);
     return group;
   }
 
   // Channel head * dim + d of the attention's output is made by channel d of the values of key head
   // head / (heads / kv_heads).
-  ChannelGroup attention_output() const {
+  ChannelGroup attention_output(int input) const {
     const Attention& attention = block_.attention;
     const int64_t dim = attention.head_dim, per_value = attention.heads / attention.kv_heads;
-    ChannelGroup group = group_of(SiteInput::kAttentionOutput, attention.heads * dim);
+    ChannelGroup group = group_of(input);
     group.scales = attention.kv_heads * dim;
     for (int64_t c = 0; c < group.channels(); ++c) {
       group.scale_of[static_cast<size_t>(c)] = c / dim / per_value * dim + c % dim;
@@ -119,17 +136,16 @@ class GroupBuilder {
     for (const int64_t first : value_rows(attention)) {
       for (int64_t d = 0; d < dim; ++d) rows.push_back(first + d);
     }
-    group.absorber = absorber(value_linear(attention), std::move(rows), group);
+    group.absorber = absorber(value_linear(block_), std::move(rows), group);
     return group;
   }
 
-  ChannelGroup mlp_down() const {
-    const Mlp& mlp = block_.mlp;
-    ChannelGroup group = group_of(SiteInput::kMlpDown, mlp.width);
+  ChannelGroup mlp_down(int input, const Mlp& mlp) const {
+    ChannelGroup group = group_of(input);
     if (mlp.fused_gate_up) {
-      group.absorber = absorber(mlp.gate, counting(mlp.width, mlp.width), group);
+      group.absorber = absorber(linear_at(block_, mlp.gate), counting(mlp.width, mlp.width), group);
     } else if (mlp.gated || mlp.activation == Activation::kRelu) {
-      group.absorber = absorber(mlp.up, counting(mlp.width), group);
+      group.absorber = absorber(linear_at(block_, mlp.up), counting(mlp.width), group);
     }
     return group;
   }
@@ -170,8 +186,9 @@ std::vector<double> ChannelGroup::spread(std::span<const float> per_scale) const
 
 std::vector<ChannelGroup> channel_groups(const Graph& graph, int block) { return GroupBuilder(graph, block).build(); }
 
-const Linear& value_linear(const Attention& attention) {
-  return attention.layout == QkvLayout::kSeparate ? attention.v : attention.q;
+const Linear& value_linear(const Block& block) {
+  const Attention& attention = block.attention;
+  return linear_at(block, attention.layout == QkvLayout::kSeparate ? attention.v : attention.q);
 }
 
 std::vector<int64_t> value_rows(const Attention& attention) {

@@ -37,10 +37,10 @@ struct RowAbsorber {
 using Absorber = std::variant<std::monostate, NormAbsorber, RowAbsorber>;
 
 struct ChannelGroup {
-  SiteInput input = SiteInput::kAttention;  // of the first reader
-  std::vector<Site> readers;                // into the graph, which must outlive this
-  int64_t scales = 0;                       // how many scales are free to choose
-  std::vector<int64_t> scale_of;            // [channels]: which of them each channel takes
+  int input = 0;                  // of the first reader: index into Block::inputs
+  std::vector<Site> readers;      // into the graph, which must outlive this
+  int64_t scales = 0;             // how many scales are free to choose
+  std::vector<int64_t> scale_of;  // [channels]: which of them each channel takes
   Absorber absorber;
 
   int64_t channels() const { return static_cast<int64_t>(scale_of.size()); }
@@ -60,6 +60,6 @@ std::vector<ChannelGroup> channel_groups(const Graph& graph, int block);
 /// First row of the layer that makes the values (v, or the fused q), per key head: head_dim rows each.
 std::vector<int64_t> value_rows(const Attention& attention);
 /// The layer that makes the values.
-const Linear& value_linear(const Attention& attention);
+const Linear& value_linear(const Block& block);
 
 }  // namespace bitloom

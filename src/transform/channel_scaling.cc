@@ -15,7 +15,7 @@ void check_scales(const ChannelGroup& group, std::span<const float> s) {
   for (size_t i = 0; i < s.size(); ++i) {
     if (std::isfinite(s[i]) && s[i] > 0.0f) continue;
     fail(ErrorKind::kFailed, "block {}, input {}: scale {} of channel {} is not a finite number > 0",
-         group.readers.front().block, to_string(group.input), s[i], i);
+         group.readers.front().block, group.readers.front().reads->name, s[i], i);
   }
 }
 

@@ -6,6 +6,8 @@
 #include <map>
 
 #include "base/error.h"
+#include "model/block_parts.h"
+#include "model/test_linears.h"
 #include "transform/test_models.h"
 
 namespace bitloom {
@@ -93,11 +95,11 @@ TEST(ChannelGroups, QueryHeadsOfOneKeyHeadShareScales) {
   Graph graph;
   graph.hidden = 8;
   graph.blocks.resize(1);
-  Attention& attention = graph.blocks[0].attention;
+  Block& block = graph.blocks[0];
+  Attention& attention = block.attention;
   attention.heads = 4, attention.kv_heads = 2, attention.head_dim = 2;
-  attention.q = {"q", "", 16, 8};
-  attention.output = {"o", "", 8, 8};
   attention.layout = QkvLayout::kConcatenated;
+  connect_attention(block, {{"q", "", 16, 8}, {}, {}, {"o", "", 8, 8}});
   const ChannelGroup group = channel_groups(graph, 0)[1];
   EXPECT_EQ(group.scales, 4);
   EXPECT_THAT(group.scale_of, ElementsAre(0, 1, 0, 1, 2, 3, 2, 3));
@@ -114,8 +116,8 @@ TEST(ChannelGroups, ASharedNormHasAllItsReaders) {
   const std::vector<ChannelGroup> groups = channel_groups(graph, 0);
   ASSERT_EQ(groups.size(), 3u);
   ASSERT_EQ(groups[0].readers.size(), 2u);
-  EXPECT_EQ(groups[0].readers[0].linear, &block.attention.q);
-  EXPECT_EQ(groups[0].readers[1].linear, &block.mlp.up);
+  EXPECT_EQ(groups[0].readers[0].linear, &testing::linear_of(graph, 0, "qkv"));
+  EXPECT_EQ(groups[0].readers[1].linear, &testing::linear_of(graph, 0, "up"));
   EXPECT_TRUE(groups[0].absorbs());
   // In a sequential block the two outputs differ: neither can take a scale.
   block.parallel = false;
@@ -125,7 +127,8 @@ TEST(ChannelGroups, ASharedNormHasAllItsReaders) {
 
 TEST(ChannelGroups, TensorsWithOtherReadersTakeNoScale) {
   Graph graph = open_golden("llama")->graph();
-  graph.blocks[0].attention.v = graph.blocks[1].attention.v;
+  const auto v = static_cast<size_t>(graph.blocks[0].attention.v);
+  graph.blocks[0].linears[v].weight = graph.blocks[1].linears[v].weight;
   std::vector<ChannelGroup> groups = channel_groups(graph, 0);
   EXPECT_FALSE(groups[0].absorbs());  // v's columns cannot be scaled,
   EXPECT_FALSE(groups[1].absorbs());  // nor its rows
@@ -156,7 +159,7 @@ TEST(ScaleInput, ThereAndBackIsTheIdentity) {
   const std::vector<float> s(static_cast<size_t>(group.scales), 4.0f), back(s.size(), 0.25f);
   PendingEdits edits(*model);
   scale_input(edits, group, s);
-  const std::string& q = model->graph().blocks[0].attention.q.weight;
+  const std::string& q = testing::linear_of(model->graph(), 0, "q").weight;
   EXPECT_EQ(edits.rows(q)->decode_all()[5], 4.0f * model->vector(q)[5]);
   scale_input(edits, group, back);
   for (const auto& [name, rows] : edits.take().tensors) EXPECT_EQ(rows->decode_all(), model->vector(name)) << name;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "model/test_linears.h"
 #include "transform/matrix_ranges.h"
 #include "transform/test_models.h"
 
@@ -80,7 +81,7 @@ TEST(Equalize, TrainedModelsStayTheSame) {
 TEST(Equalize, ASecondPassChangesNothing) {
   ThreadPool threads(2);
   const auto model = open_golden("llama"), once = equalized(model, threads), twice = equalized(once, threads);
-  const std::string& up = model->graph().blocks[0].mlp.up.weight;
+  const std::string& up = testing::linear_of(model->graph(), 0, "up").weight;
   const std::vector<float> a = once->vector(up), b = twice->vector(up);
   for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 0x1p-21f * std::abs(a[i]));
 }
@@ -89,10 +90,10 @@ TEST(Equalize, LeavesUntargetedPairsAlone) {
   ThreadPool threads(1);
   const auto model = open_golden("llama");
   const TensorEdits edits = equalize_block(
-      *model, 0, {}, [](const Site& site) { return site.input == SiteInput::kMlpDown; }, threads);
+      *model, 0, {}, [](const Site& site) { return site.input == testing::kMlpDown; }, threads);
   ASSERT_EQ(edits.tensors.size(), 2u);
-  EXPECT_TRUE(edits.tensors.contains(model->graph().blocks[0].mlp.up.weight));
-  EXPECT_TRUE(edits.tensors.contains(model->graph().blocks[0].mlp.down.weight));
+  EXPECT_TRUE(edits.tensors.contains(testing::linear_of(model->graph(), 0, "up").weight));
+  EXPECT_TRUE(edits.tensors.contains(testing::linear_of(model->graph(), 0, "down").weight));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "base/dense_matrix.h"
 #include "base/error.h"
+#include "model/block_parts.h"
 #include "transform/channel_groups.h"
 #include "transform/pending_edits.h"
 #include "transform/rotated_rows.h"
@@ -27,13 +28,15 @@ class RotationFolder {
 
   void rotate_heads() {
     for (size_t b = 0; b < graph_.blocks.size(); ++b) {
-      const Attention& attention = graph_.blocks[b].attention;
+      const Block& block = graph_.blocks[b];
+      const Attention& attention = block.attention;
       const auto q = std::make_shared<const RandomRotation>(attention.head_dim, seed_, kHeadStream + b);
-      const Linear& value = value_linear(attention);
+      const Linear& value = value_linear(block);
       const std::vector<int64_t> first_rows = value_rows(attention);
       edits_.set(value.weight, rotated_row_runs(edits_.matrix(value), q, first_rows));
       rotate_bias(value, *q, first_rows);
-      edits_.set(attention.output.weight, rotated_columns(edits_.matrix(attention.output), {}, q));
+      const Linear& output = linear_at(block, attention.output);
+      edits_.set(output.weight, rotated_columns(edits_.matrix(output), {}, q));
     }
   }
 
@@ -58,16 +61,25 @@ class RotationFolder {
  private:
   void rotate_block(const Block& block, const RotationPtr& r) {
     const std::vector<double> attention = norm_factors(block.attention_norm), mlp = norm_factors(block.mlp_norm);
-    for (const Linear* linear : {&block.attention.q, &block.attention.k, &block.attention.v}) {
-      rotate_input(*linear, attention, r);
+    for (const Linear& linear : block.linears) {
+      switch (block.inputs[static_cast<size_t>(linear.input)].producer) {
+        case Producer::kAttentionNorm:
+          rotate_input(linear, attention, r);
+          break;
+        case Producer::kMlpNorm:
+        case Producer::kRouter:
+          rotate_input(linear, mlp, r);
+          break;
+        case Producer::kAttention:
+        case Producer::kMlp:
+          rotate_output(linear, r);
+          break;
+      }
     }
-    for (const Linear* linear : {&block.mlp.gate, &block.mlp.up}) rotate_input(*linear, mlp, r);
-    rotate_output(block.attention.output, r);
-    rotate_output(block.mlp.down, r);
   }
 
   void rotate_input(const Linear& linear, const std::vector<double>& factors, const RotationPtr& r) {
-    if (linear.present()) edits_.set(linear.weight, rotated_columns(edits_.matrix(linear), factors, r));
+    edits_.set(linear.weight, rotated_columns(edits_.matrix(linear), factors, r));
   }
 
   void rotate_output(const Linear& linear, const RotationPtr& r) {

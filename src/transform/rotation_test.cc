@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "model/test_linears.h"
 #include "transform/channel_scaling.h"
 #include "transform/matrix_ranges.h"
 #include "transform/scaled_rows.h"
@@ -45,7 +46,7 @@ class RotateEveryModel : public ::testing::TestWithParam<std::string> {
 TEST_P(RotateEveryModel, HeadsKeepTheFunction) {
   const auto rotated = rotate(model_, kHeads, 1);
   EXPECT_LE(difference(logits(rotated, threads_), logits(model_, threads_)), kSameFunction);
-  const std::string& output = model_->graph().blocks[0].attention.output.weight;
+  const std::string& output = testing::linear_of(model_->graph(), 0, "output").weight;
   EXPECT_NE(rotated->vector(output), model_->vector(output));
   EXPECT_EQ(rotated->graph().tied_head, model_->graph().tied_head);
 }
@@ -93,7 +94,7 @@ TEST(Rotation, EditsEveryMatrixAndEmptiesTheNorms) {
 
 TEST(Rotation, DependsOnTheSeedAlone) {
   const auto model = open_golden("llama");
-  const std::string& down = model->graph().blocks[1].mlp.down.weight;
+  const std::string& down = testing::linear_of(model->graph(), 1, "down").weight;
   const std::vector<float> once = rotate(model, kBoth, 5)->vector(down);
   EXPECT_EQ(rotate(model, kBoth, 5)->vector(down), once);
   EXPECT_NE(rotate(model, kBoth, 6)->vector(down), once);
@@ -123,8 +124,8 @@ double kurtosis(const std::vector<float>& values) {
 TEST(Rotation, SpreadsOutliers) {
   ThreadPool threads(2);
   const auto model = open_golden("llama");
-  const Linear& down = model->graph().blocks[0].mlp.down;
-  const Linear& up = model->graph().blocks[0].mlp.up;
+  const Linear& down = testing::linear_of(model->graph(), 0, "down");
+  const Linear& up = testing::linear_of(model->graph(), 0, "up");
   std::vector<double> rows(static_cast<size_t>(down.out), 1.0), columns(static_cast<size_t>(up.in), 1.0);
   rows[7] = 30.0, columns[3] = 30.0;
   TensorEdits edits;

@@ -21,7 +21,7 @@ const SecondMoment& moment_of(const ChannelGroup& group, const ChannelMoments& a
   fail(ErrorKind::kFailed,
        "searching scales of block {}: the moment of input {} has {} channels and {} tokens, "
        "expected {} channels and some tokens",
-       group.readers.front().block, to_string(group.input), found ? at->second->channels() : 0,
+       group.readers.front().block, group.readers.front().reads->name, found ? at->second->channels() : 0,
        found ? at->second->tokens() : 0, group.channels());
 }
 

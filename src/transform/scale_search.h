@@ -25,14 +25,14 @@
 
 namespace bitloom {
 
-/// Second moment of each input of a block. Not owned.
-using ChannelMoments = std::map<SiteInput, const SecondMoment*>;
+/// Second moment of each input of a block, by its index. Not owned.
+using ChannelMoments = std::map<int, const SecondMoment*>;
 
 /// Q(w) [out, in] decoded: w rounded to nearest as `linear` will be.
 using RoundedWeights = std::function<std::vector<float>(const RowSource& w, const Linear& linear)>;
 
 struct GroupSearch {
-  SiteInput input = SiteInput::kAttention;
+  int input = 0;                    // index into Block::inputs
   double plain_loss = 0, loss = 0;  // with s = 1; with the chosen scales
   double ratio = 0;
 };

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "model/test_linears.h"
 #include "transform/scaled_rows.h"
 #include "transform/test_models.h"
 
@@ -34,8 +35,8 @@ std::vector<float> three_bits(const RowSource& w, const Linear&) {
 
 /// Inputs of every site of every block over a short text, and their moments.
 struct Observed {
-  std::vector<std::map<SiteInput, std::vector<float>>> x;
-  std::vector<std::map<SiteInput, SecondMoment>> moments;
+  std::vector<std::map<int, std::vector<float>>> x;
+  std::vector<std::map<int, SecondMoment>> moments;
 
   Observed(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads) {
     x.resize(model->graph().blocks.size()), moments.resize(x.size());
@@ -77,13 +78,13 @@ TEST(ScaleSearch, LossIsTheMeanOutputError) {
   ThreadPool threads(2);
   const auto model = open_golden("llama");
   const Observed data(model, threads);
-  const Linear& down = model->graph().blocks[1].mlp.down;
+  const Linear& down = testing::linear_of(model->graph(), 1, "down");
   const RowSourcePtr w = model->matrix(down);
-  const std::vector<float>& x = data.x[1].at(SiteInput::kMlpDown);
+  const std::vector<float>& x = data.x[1].at(testing::kMlpDown);
   std::vector<double> s;
   for (int64_t c = 0; c < down.in; ++c) s.push_back(0.5 + static_cast<double>(c) / 20);
   std::vector<float> h(static_cast<size_t>(down.in * down.in));
-  data.moments[1].at(SiteInput::kMlpDown).copy_to(h.data(), threads);
+  data.moments[1].at(testing::kMlpDown).copy_to(h.data(), threads);
   const double loss = scaled_rounding_loss(*w, down, s, h, three_bits, threads);
 
   const std::vector<float> plain = w->decode_all(), q = three_bits(*scaled_rows(w, {}, s), down);
@@ -136,15 +137,15 @@ TEST(ScaleSearch, ReportedLossIsTheEditedModels) {
   ThreadPool threads(2);
   const auto model = open_golden("llama");
   const Observed before(model, threads);
-  const auto mlp_only = [](const Site& site) { return site.input == SiteInput::kMlpDown; };
+  const auto mlp_only = [](const Site& site) { return site.input == testing::kMlpDown; };
   const ScaleSearchResult found = search_block_scales(*model, 0, before.of(0), {20}, three_bits, mlp_only, threads);
   ASSERT_EQ(found.groups.size(), 1u);
   ASSERT_GT(found.groups[0].ratio, 0);
   const auto edited = Checkpoint::edited(model, found.edits);
   const Observed after(edited, threads);
-  const Linear& down = model->graph().blocks[0].mlp.down;
+  const Linear& down = testing::linear_of(model->graph(), 0, "down");
   std::vector<float> h(static_cast<size_t>(down.in * down.in));
-  after.moments[0].at(SiteInput::kMlpDown).copy_to(h.data(), threads);
+  after.moments[0].at(testing::kMlpDown).copy_to(h.data(), threads);
   const std::vector<double> ones(static_cast<size_t>(down.in), 1.0);
   const double loss = scaled_rounding_loss(*edited->matrix(down), down, ones, h, three_bits, threads);
   // As above, and inputs that were rounded again.
@@ -160,7 +161,7 @@ TEST(ScaleSearch, FindsAPlantedScale) {
   std::vector<float> s(static_cast<size_t>(group.scales), 1.0f);
   for (size_t j = 0; j < s.size(); j += 4) s[j] = 1.0f / 30;
   const auto spiked = Checkpoint::edited(model, scale_input(*model, group, s));
-  const auto mlp_only = [](const Site& site) { return site.input == SiteInput::kMlp; };
+  const auto mlp_only = [](const Site& site) { return site.input == testing::kMlp; };
   const ScaleSearchResult found =
       search_block_scales(*spiked, 0, Observed(spiked, threads).of(0), {20}, three_bits, mlp_only, threads);
   EXPECT_GE(found.groups[0].ratio, 0.4);
@@ -196,7 +197,7 @@ TEST(ScaleSearch, RefusesMissingDataAndWrongOptions) {
   };
   const SecondMoment empty(32);
   EXPECT_THAT(message({}, 20), HasSubstr("block 1: the moment of input attention has 0 channels and 0 tokens"));
-  EXPECT_THAT(message({{SiteInput::kAttention, &empty}}, 20), HasSubstr("has 32 channels and 0 tokens"));
+  EXPECT_THAT(message({{testing::kAttention, &empty}}, 20), HasSubstr("has 32 channels and 0 tokens"));
   EXPECT_THAT(message({}, 0), HasSubstr("steps is 0, expected at least 1"));
 }
 

@@ -16,7 +16,8 @@ const std::vector<float>& maxima_of(const ChannelGroup& group, const ChannelMaxi
   const auto at = all.find(group.input);
   if (at != all.end() && static_cast<int64_t>(at->second.size()) == group.channels()) return at->second;
   fail(ErrorKind::kFailed, "smoothing block {}: the maxima of input {} have {} channels, expected {}",
-       group.readers.front().block, to_string(group.input), at == all.end() ? 0 : at->second.size(), group.channels());
+       group.readers.front().block, group.readers.front().reads->name, at == all.end() ? 0 : at->second.size(),
+       group.channels());
 }
 
 }  // namespace

@@ -17,8 +17,8 @@
 
 namespace bitloom {
 
-/// max|X_j| [channels] of each input of a block.
-using ChannelMaxima = std::map<SiteInput, std::vector<float>>;
+/// max|X_j| [channels] of each input of a block, by its index.
+using ChannelMaxima = std::map<int, std::vector<float>>;
 
 /// s [n] of x_absmax and w_absmax [n]. fp64 inside.
 std::vector<float> smooth_scales(std::span<const float> x_absmax, std::span<const float> w_absmax, double alpha);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "model/test_linears.h"
 #include "transform/matrix_ranges.h"
 #include "transform/test_models.h"
 
@@ -78,17 +79,16 @@ TEST(Smooth, TrainedModelsStayTheSame) {
 TEST(Smooth, BalancesInputsAndWeights) {
   ThreadPool threads(2);
   const auto model = open_golden("llama"), smooth = smoothed(model, 0.5, threads);
-  const std::vector<float> x_before = observed_maxima(model, threads)[1][SiteInput::kMlp];
-  const std::vector<float> x = observed_maxima(smooth, threads)[1][SiteInput::kMlp];
+  const std::vector<float> x_before = observed_maxima(model, threads)[1][testing::kMlp];
+  const std::vector<float> x = observed_maxima(smooth, threads)[1][testing::kMlp];
   const auto weights = [&](const Checkpoint& of) {
-    const Mlp& mlp = of.graph().blocks[1].mlp;
-    std::vector<float> gate = column_absmax(*of.matrix(mlp.gate), threads);
-    const std::vector<float> up = column_absmax(*of.matrix(mlp.up), threads);
+    std::vector<float> gate = column_absmax(*of.matrix(testing::linear_of(of.graph(), 1, "gate")), threads);
+    const std::vector<float> up = column_absmax(*of.matrix(testing::linear_of(of.graph(), 1, "up")), threads);
     for (size_t j = 0; j < gate.size(); ++j) gate[j] = std::max(gate[j], up[j]);
     return gate;
   };
   // up's rows are divided by the scales of down's input as well, so down stays untargeted in this comparison.
-  const auto no_down = smoothed(model, 0.5, threads, [](const Site& s) { return s.input == SiteInput::kMlp; });
+  const auto no_down = smoothed(model, 0.5, threads, [](const Site& s) { return s.input == testing::kMlp; });
   const std::vector<float> w_before = weights(*model), w = weights(*no_down);
   for (size_t j = 0; j < w.size(); ++j) {
     const float middle = std::sqrt(x_before[j] * w_before[j]);
@@ -106,7 +106,7 @@ TEST(Smooth, LowersOutliersOfTheInputs) {
   s[5] = 1.0f / 40;
   const auto spiked = Checkpoint::edited(model, scale_input(*model, group, s));
   const auto spread = [&](const std::shared_ptr<const Checkpoint>& of) {
-    const std::vector<float> x = observed_maxima(of, threads)[0][SiteInput::kAttention];
+    const std::vector<float> x = observed_maxima(of, threads)[0][testing::kAttention];
     return *std::max_element(x.begin(), x.end()) / *std::min_element(x.begin(), x.end());
   };
   const float before = spread(spiked), after = spread(smoothed(spiked, 0.5, threads));
@@ -120,8 +120,7 @@ TEST(Smooth, TouchesTargetsAlone) {
   const auto model = open_golden("llama");
   const auto maxima = observed_maxima(model, threads)[1];
   const TensorEdits edits = smooth_block(
-      *model, 1, maxima, {}, [&](const Site& site) { return site.linear == &model->graph().blocks[1].attention.k; },
-      threads);
+      *model, 1, maxima, {}, [](const Site& site) { return site.linear->role == "k"; }, threads);
   std::vector<std::string> names;
   for (const auto& [name, rows] : edits.tensors) names.push_back(name);
   const std::string layer = "model.layers.1.";
@@ -158,7 +157,7 @@ TEST(Smooth, RefusesMissingDataAndWrongOptions) {
     return "";
   };
   EXPECT_THAT(message({}, 0.5), HasSubstr("block 1: the maxima of input attention have 0 channels, expected 32"));
-  EXPECT_THAT(message({{SiteInput::kAttention, {1.0f}}}, 0.5), HasSubstr("have 1 channels, expected 32"));
+  EXPECT_THAT(message({{testing::kAttention, {1.0f}}}, 0.5), HasSubstr("have 1 channels, expected 32"));
   EXPECT_THAT(message({}, 1.5), HasSubstr("alpha is 1.5, expected a number from 0 to 1"));
 }
 

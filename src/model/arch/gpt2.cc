@@ -21,15 +21,18 @@ Block build_block(const std::string& name, int64_t hidden, int64_t width, const 
   block.attention_norm = arch::affine_norm(name + "ln_1");
   block.mlp_norm = arch::affine_norm(name + "ln_2");
   block.attention.layout = QkvLayout::kConcatenated;
-  block.attention.q = conv1d(name + "attn.c_attn", 3 * hidden, hidden);
-  block.attention.output = conv1d(name + "attn.c_proj", hidden, hidden);
+  AttentionLinears projections;
+  projections.q = conv1d(name + "attn.c_attn", 3 * hidden, hidden);
+  projections.output = conv1d(name + "attn.c_proj", hidden, hidden);
+  connect_attention(block, projections);
   block.attention.heads = shape.heads;
   block.attention.kv_heads = shape.kv_heads;
   block.attention.head_dim = shape.head_dim;
   block.mlp.activation = activation;
-  block.mlp.width = width;
-  block.mlp.up = conv1d(name + "mlp.c_fc", width, hidden);
-  block.mlp.down = conv1d(name + "mlp.c_proj", hidden, width);
+  MlpLinears mlp;
+  mlp.up = conv1d(name + "mlp.c_fc", width, hidden);
+  mlp.down = conv1d(name + "mlp.c_proj", hidden, width);
+  connect_mlp(block, mlp);
   return block;
 }
 

@@ -48,17 +48,20 @@ Block build_block(const std::string& name, int64_t hidden, int64_t width, const 
   block.attention_norm = arch::affine_norm(name + "ln_1");
   block.mlp_norm = arch::affine_norm(name + "ln_2");
   Attention& attention = block.attention;
-  attention.q = arch::make_linear(name + "attn.attention.q_proj", hidden, hidden, false);
-  attention.k = arch::make_linear(name + "attn.attention.k_proj", hidden, hidden, false);
-  attention.v = arch::make_linear(name + "attn.attention.v_proj", hidden, hidden, false);
-  attention.output = arch::make_linear(name + "attn.attention.out_proj", hidden, hidden, true);
+  AttentionLinears projections;
+  projections.q = arch::make_linear(name + "attn.attention.q_proj", hidden, hidden, false);
+  projections.k = arch::make_linear(name + "attn.attention.k_proj", hidden, hidden, false);
+  projections.v = arch::make_linear(name + "attn.attention.v_proj", hidden, hidden, false);
+  projections.output = arch::make_linear(name + "attn.attention.out_proj", hidden, hidden, true);
+  connect_attention(block, projections);
   attention.heads = shape.heads;
   attention.kv_heads = shape.kv_heads;
   attention.head_dim = shape.head_dim;
   attention.scale = 1.0f;
-  block.mlp.width = width;
-  block.mlp.up = arch::make_linear(name + "mlp.c_fc", width, hidden, true);
-  block.mlp.down = arch::make_linear(name + "mlp.c_proj", hidden, width, true);
+  MlpLinears mlp;
+  mlp.up = arch::make_linear(name + "mlp.c_fc", width, hidden, true);
+  mlp.down = arch::make_linear(name + "mlp.c_proj", hidden, width, true);
+  connect_mlp(block, mlp);
   return block;
 }
 

@@ -15,15 +15,18 @@ Block build_block(const std::string& name, int64_t hidden, int64_t width, const 
   block.mlp_norm = arch::affine_norm(name + "post_attention_layernorm");
   Attention& attention = block.attention;
   attention.layout = QkvLayout::kPerHead;
-  attention.q = arch::make_linear(name + "attention.query_key_value", 3 * hidden, hidden, bias);
-  attention.output = arch::make_linear(name + "attention.dense", hidden, hidden, bias);
+  AttentionLinears projections;
+  projections.q = arch::make_linear(name + "attention.query_key_value", 3 * hidden, hidden, bias);
+  projections.output = arch::make_linear(name + "attention.dense", hidden, hidden, bias);
+  connect_attention(block, projections);
   attention.heads = shape.heads;
   attention.kv_heads = shape.kv_heads;
   attention.head_dim = shape.head_dim;
   attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
-  block.mlp.width = width;
-  block.mlp.up = arch::make_linear(name + "mlp.dense_h_to_4h", width, hidden, true);
-  block.mlp.down = arch::make_linear(name + "mlp.dense_4h_to_h", hidden, width, true);
+  MlpLinears mlp;
+  mlp.up = arch::make_linear(name + "mlp.dense_h_to_4h", width, hidden, true);
+  mlp.down = arch::make_linear(name + "mlp.dense_4h_to_h", hidden, width, true);
+  connect_mlp(block, mlp);
   return block;
 }
 

@@ -25,18 +25,21 @@ HeadShape read_heads(const ConfigReader& config, int64_t hidden, const LlamaFami
   return shape;
 }
 
-Attention build_attention(const std::string& name, int64_t hidden, const HeadShape& shape, const LlamaFamily& family) {
-  Attention attention;
+void add_attention(Block& block, const std::string& name, int64_t hidden, const HeadShape& shape,
+                   const LlamaFamily& family) {
+  Attention& attention = block.attention;
+  AttentionLinears linears;
   const int64_t q_rows = shape.heads * shape.head_dim, kv_rows = shape.kv_heads * shape.head_dim;
   if (family.fused) {
     attention.layout = QkvLayout::kConcatenated;
-    attention.q = make_linear(name + "qkv_proj", q_rows + 2 * kv_rows, hidden, family.qkv_bias);
+    linears.q = make_linear(name + "qkv_proj", q_rows + 2 * kv_rows, hidden, family.qkv_bias);
   } else {
-    attention.q = make_linear(name + "q_proj", q_rows, hidden, family.qkv_bias);
-    attention.k = make_linear(name + "k_proj", kv_rows, hidden, family.qkv_bias);
-    attention.v = make_linear(name + "v_proj", kv_rows, hidden, family.qkv_bias);
+    linears.q = make_linear(name + "q_proj", q_rows, hidden, family.qkv_bias);
+    linears.k = make_linear(name + "k_proj", kv_rows, hidden, family.qkv_bias);
+    linears.v = make_linear(name + "v_proj", kv_rows, hidden, family.qkv_bias);
   }
-  attention.output = make_linear(name + "o_proj", hidden, q_rows, family.output_bias);
+  linears.output = make_linear(name + "o_proj", hidden, q_rows, family.output_bias);
+  connect_attention(block, linears);
   if (family.qk_norm) {
     attention.q_norm = weight_norm(name + "q_norm");
     attention.k_norm = weight_norm(name + "k_norm");
@@ -45,23 +48,21 @@ Attention build_attention(const std::string& name, int64_t hidden, const HeadSha
   attention.kv_heads = shape.kv_heads;
   attention.head_dim = shape.head_dim;
   attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
-  return attention;
 }
 
-Mlp build_mlp(const std::string& name, int64_t hidden, int64_t width, const LlamaFamily& family) {
-  Mlp mlp;
-  mlp.gated = true;
-  mlp.activation = family.activation;
-  mlp.width = width;
+void add_mlp(Block& block, const std::string& name, int64_t hidden, int64_t width, const LlamaFamily& family) {
+  MlpLinears linears;
+  block.mlp.gated = true;
+  block.mlp.activation = family.activation;
   if (family.fused) {
-    mlp.fused_gate_up = true;
-    mlp.gate = make_linear(name + "gate_up_proj", 2 * width, hidden, family.mlp_bias);
+    block.mlp.fused_gate_up = true;
+    linears.gate = make_linear(name + "gate_up_proj", 2 * width, hidden, family.mlp_bias);
   } else {
-    mlp.gate = make_linear(name + "gate_proj", width, hidden, family.mlp_bias);
-    mlp.up = make_linear(name + "up_proj", width, hidden, family.mlp_bias);
+    linears.gate = make_linear(name + "gate_proj", width, hidden, family.mlp_bias);
+    linears.up = make_linear(name + "up_proj", width, hidden, family.mlp_bias);
   }
-  mlp.down = make_linear(name + "down_proj", hidden, width, family.mlp_bias);
-  return mlp;
+  linears.down = make_linear(name + "down_proj", hidden, width, family.mlp_bias);
+  connect_mlp(block, linears);
 }
 
 void name_norms(Block& block, const std::string& name, const LlamaFamily& family) {
@@ -91,8 +92,8 @@ Graph build_llama_family(const ConfigReader& config, const TensorNames& names, c
   for (int64_t i = 0; i < layers; ++i) {
     const std::string name = fmt::format("{}layers.{}.", prefix, i);
     Block block;
-    block.attention = build_attention(name + "self_attn.", graph.hidden, shape, family);
-    block.mlp = build_mlp(name + "mlp.", graph.hidden, width, family);
+    add_attention(block, name + "self_attn.", graph.hidden, shape, family);
+    add_mlp(block, name + "mlp.", graph.hidden, width, family);
     name_norms(block, name, family);
     graph.blocks.push_back(std::move(block));
   }

@@ -18,18 +18,21 @@ struct OptSwitches {
 Block build_block(const std::string& name, const arch::HeadShape& shape, const OptSwitches& opt) {
   Block block;
   Attention& attention = block.attention;
-  attention.q = arch::make_linear(name + "self_attn.q_proj", opt.hidden, opt.hidden, opt.bias);
-  attention.k = arch::make_linear(name + "self_attn.k_proj", opt.hidden, opt.hidden, opt.bias);
-  attention.v = arch::make_linear(name + "self_attn.v_proj", opt.hidden, opt.hidden, opt.bias);
-  attention.output = arch::make_linear(name + "self_attn.out_proj", opt.hidden, opt.hidden, opt.bias);
+  AttentionLinears projections;
+  projections.q = arch::make_linear(name + "self_attn.q_proj", opt.hidden, opt.hidden, opt.bias);
+  projections.k = arch::make_linear(name + "self_attn.k_proj", opt.hidden, opt.hidden, opt.bias);
+  projections.v = arch::make_linear(name + "self_attn.v_proj", opt.hidden, opt.hidden, opt.bias);
+  projections.output = arch::make_linear(name + "self_attn.out_proj", opt.hidden, opt.hidden, opt.bias);
+  connect_attention(block, projections);
   attention.heads = shape.heads;
   attention.kv_heads = shape.kv_heads;
   attention.head_dim = shape.head_dim;
   attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
   block.mlp.activation = opt.activation;
-  block.mlp.width = opt.width;
-  block.mlp.up = arch::make_linear(name + "fc1", opt.width, opt.hidden, opt.bias);
-  block.mlp.down = arch::make_linear(name + "fc2", opt.hidden, opt.width, opt.bias);
+  MlpLinears mlp;
+  mlp.up = arch::make_linear(name + "fc1", opt.width, opt.hidden, opt.bias);
+  mlp.down = arch::make_linear(name + "fc2", opt.hidden, opt.width, opt.bias);
+  connect_mlp(block, mlp);
   (opt.norm_before ? block.attention_norm : block.attention_residual_norm) =
       arch::affine_norm(name + "self_attn_layer_norm");
   (opt.norm_before ? block.mlp_norm : block.mlp_residual_norm) = arch::affine_norm(name + "final_layer_norm");

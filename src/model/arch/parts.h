@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/architecture.h"
+#include "model/block_parts.h"
 #include "model/config_reader.h"
 #include "model/rope_config.h"
 
