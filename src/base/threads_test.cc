@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <ctime>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 namespace bitloom {
@@ -42,6 +45,40 @@ TEST(ThreadPool, FirstExceptionReachesTheCallerAndThePoolLivesOn) {
   std::atomic<int> total{0};
   pool.parallel_for(100, [&](int64_t) { ++total; });
   EXPECT_EQ(total.load(), 100);
+}
+
+// Loops in quick succession find workers that look, after a pause workers that sleep; none may miss its call.
+TEST(ThreadPool, ManyShortLoopsWithAndWithoutPauses) {
+  ThreadPool pool(3);
+  int64_t total = 0;  // written by the caller alone, after each loop
+  for (int loop = 0; loop < 2000; ++loop) {
+    std::atomic<int64_t> sum{0};
+    pool.parallel_for(5, [&](int64_t i) { sum += i; });
+    total += sum.load();
+    if (loop % 100 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(total, 2000 * 10);
+}
+
+TEST(ThreadPool, TwoCallersShareThePool) {
+  ThreadPool pool(2);
+  std::atomic<int64_t> total{0};
+  const auto call = [&] {
+    for (int loop = 0; loop < 500; ++loop) pool.parallel_for(4, [&](int64_t) { ++total; });
+  };
+  std::thread other(call);
+  call();
+  other.join();
+  EXPECT_EQ(total.load(), 2 * 500 * 4);
+}
+
+TEST(ThreadPool, AnIdlePoolUsesNoProcessor) {
+  ThreadPool pool(3);
+  pool.parallel_for(8, [](int64_t) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const std::clock_t before = std::clock();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 50);
 }
 
 }  // namespace

@@ -1,0 +1,62 @@
+#include "base/cpu_features.h"
+
+namespace bitloom {
+namespace {
+
+constexpr Isa kEvery[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni};
+
+}  // namespace
+
+std::span<const Isa> every_isa() { return kEvery; }
+
+std::string_view name_of(Isa isa) {
+  switch (isa) {
+    case Isa::kPortable:
+      return "portable";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512Vnni:
+      return "avx512vnni";
+  }
+  return "";
+}
+
+std::optional<Isa> find_isa(std::string_view name) {
+  for (const Isa isa : kEvery) {
+    if (name == name_of(isa)) return isa;
+  }
+  return std::nullopt;
+}
+
+#if defined(__x86_64__)
+
+bool machine_has(Isa isa) {
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  switch (isa) {
+    case Isa::kPortable:
+      return true;
+    case Isa::kAvx2:
+      return avx2;
+    case Isa::kAvx512Vnni:
+      return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+             __builtin_cpu_supports("avx512vnni");
+  }
+  return false;
+}
+
+#else
+
+bool machine_has(Isa isa) { return isa == Isa::kPortable; }
+
+#endif
+
+Isa best_isa() {
+  Isa best = Isa::kPortable;
+  for (const Isa isa : kEvery) {
+    if (machine_has(isa)) best = isa;
+  }
+  return best;
+}
+
+}  // namespace bitloom
