@@ -1,0 +1,66 @@
+#pragma once
+// A matrix as a kernel reads it: pointers into the bytes that are stored, which kernel, and in which order its rows
+// come.
+//
+// Goals: products of few tokens at the speed of memory; no copy of the weights; nothing allocated per product.
+// Non-goals: many tokens, and storages without a kernel: those are decoded tile by tile (linalg/gemm.h).
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/cpu_features.h"
+#include "base/row_source.h"
+#include "base/threads.h"
+#include "kernels/int_dot/int_dot.h"
+#include "ops/input_blocks.h"
+
+namespace bitloom {
+
+/// What a product does to its input: nothing (fp32 throughout), or rounding to 8 bits in blocks of 32 where the kernel
+/// has an integer form.
+enum class Activations { kExact, kInt8 };
+
+struct PackOptions {
+  Isa isa = Isa::kPortable;
+  Activations activations = Activations::kExact;
+};
+
+/// Tokens up to which kernels are used: beyond, decoding a tile once and multiplying by sgemm is as fast.
+inline constexpr int64_t kFewTokens = 8;
+
+class PackedLinear {
+ public:
+  /// Row r of the product is row order[r] of `matrix`; empty: as stored. Null when there is no kernel for its storage.
+  static std::shared_ptr<const PackedLinear> pack(RowSourcePtr matrix, std::vector<int64_t> order,
+                                                  const PackOptions& options);
+
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return view_.cols; }
+  const IntDotEntry& kernel() const { return *kernel_; }
+
+ private:
+  friend class Products;
+  PackedLinear() = default;
+
+  RowSourcePtr matrix_;  // keeps the bytes alive
+  std::vector<int64_t> order_;
+  const IntDotEntry* kernel_ = nullptr;
+  IntRows view_;
+  int64_t rows_ = 0;
+};
+
+/// A matrix that reads an input: y [tokens, w.rows()] = x W^T (+ bias [w.rows()] when not null).
+struct Reader {
+  const PackedLinear* w = nullptr;
+  const float* bias = nullptr;
+  float* y = nullptr;
+};
+
+/// All readers' products with x [tokens, cols], dense, in one loop; the input is prepared once. Rows are cut into pieces
+/// whose size does not depend on the threads. At most kMostReaders, of one width (asserted).
+inline constexpr size_t kMostReaders = 4;
+void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads);
+
+}  // namespace bitloom

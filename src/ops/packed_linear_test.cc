@@ -1,0 +1,137 @@
+#include "ops/packed_linear.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/dense_matrix.h"
+#include "base/test_data.h"
+#include "ops/choose_isa.h"
+#include "ops/test_matrix.h"
+
+namespace bitloom {
+namespace {
+
+using ::bitloom::testing::message_of;
+using ::bitloom::testing::random_matrix;
+using ::bitloom::testing::random_values;
+
+std::shared_ptr<const PackedLinear> pack(const RowSourcePtr& w, const PackOptions& options) {
+  return PackedLinear::pack(w, {}, options);
+}
+
+/// y_r = sum_c W[r, c] x_c of the decoded matrix, in fp64, and the sum of the terms' absolute values.
+void expect_product(const RowSource& w, const std::vector<int64_t>& order, const std::vector<float>& x,
+                    const std::vector<float>& y, double tolerance) {
+  const std::vector<float> dense = w.decode_all();
+  const int64_t cols = w.cols();
+  for (int64_t r = 0; r < w.rows(); ++r) {
+    const float* row = dense.data() + (order.empty() ? r : order[static_cast<size_t>(r)]) * cols;
+    double want = 0, magnitude = 0;
+    for (int64_t c = 0; c < cols; ++c) {
+      const double term = static_cast<double>(row[c]) * x[static_cast<size_t>(c)];
+      want += term, magnitude += std::abs(term);
+    }
+    ASSERT_NEAR(y[static_cast<size_t>(r)], want, tolerance * magnitude) << w.storage() << " row " << r;
+  }
+}
+
+TEST(PackedLinear, EveryKindOfIntegerMatrixAgreesWithItsDecodedRows) {
+  ThreadPool threads(2);
+  InputBlocks blocks;
+  const std::vector<float> x = random_values(200, 5);
+  for (const std::string format : {"int4", "int4-narrow", "int8", "int8-narrow"}) {
+    for (const std::string rest : {"-row", "-tensor", "-g128", "-g32", "-g16", "-g7", "-block8x32", "-g32-f32",
+                                   "-g64-bf16"}) {
+      const auto quantized = random_matrix(301, 200, format + rest, 3);
+      const auto packed = pack(quantized, {best_isa(), Activations::kExact});
+      ASSERT_NE(packed, nullptr) << format << rest;
+      std::vector<float> y(301);
+      const Reader reader = {packed.get(), nullptr, y.data()};
+      apply({&reader, 1}, x.data(), 1, blocks, threads);
+      // 200 terms and four products round in fp32, the decoded weight once more: (n + 5) 2^-24.
+      expect_product(*quantized, {}, x, y, 205 * 0x1p-24);
+    }
+  }
+}
+
+TEST(PackedLinear, OtherStoragesHaveNoKernelYet) {
+  for (const char* spec : {"int4-g32-asym", "int3-g32", "nf4-g64", "mxfp4", "mxint8", "nvfp4"}) {
+    EXPECT_EQ(pack(random_matrix(8, 64, spec, 3), {best_isa(), Activations::kExact}), nullptr) << spec;
+  }
+  EXPECT_EQ(pack(std::make_shared<DenseMatrix>(8, 64, random_values(8 * 64, 3)), {best_isa(), Activations::kExact}), nullptr);
+}
+
+TEST(PackedLinear, RowsInAnotherOrder) {
+  ThreadPool threads(2);
+  InputBlocks blocks;
+  const std::vector<float> x = random_values(96, 5);
+  const auto quantized = random_matrix(50, 96, "int4-g32", 3);
+  std::vector<int64_t> order(50);
+  for (int64_t r = 0; r < 50; ++r) order[static_cast<size_t>(r)] = r * 7 % 50;
+  const auto packed = PackedLinear::pack(quantized, order, {best_isa(), Activations::kExact});
+  std::vector<float> y(50);
+  const Reader reader = {packed.get(), nullptr, y.data()};
+  apply({&reader, 1}, x.data(), 1, blocks, threads);
+  expect_product(*quantized, order, x, y, 101 * 0x1p-24);
+}
+
+TEST(PackedLinear, ReadersOfOneInputAndAnyNumberOfThreadsGiveTheSameBits) {
+  InputBlocks blocks;
+  const int64_t cols = 300, tokens = 3;
+  const std::vector<float> x = random_values(tokens * cols, 5);
+  const std::vector<float> bias = random_values(700, 5);
+  for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+    const auto a = pack(random_matrix(700, cols, "int4-row", 1), {best_isa(), activations});
+    const auto b = pack(random_matrix(111, cols, "int8-g32", 2), {best_isa(), activations});
+    EXPECT_EQ(a->kernel().input, activations == Activations::kInt8 ? DotInput::kInt8 : DotInput::kF32);
+    std::vector<std::vector<float>> results;
+    for (const int count : {1, 2, 5}) {
+      ThreadPool threads(count);
+      std::vector<float> y(static_cast<size_t>(tokens * 811)), alone(y);
+      float* second = y.data() + tokens * 700;
+      const Reader readers[] = {{a.get(), bias.data(), y.data()}, {b.get(), nullptr, second}};
+      apply(readers, x.data(), tokens, blocks, threads);
+      apply({readers, 1}, x.data(), tokens, blocks, threads);
+      const Reader only = {b.get(), nullptr, alone.data() + tokens * 700};
+      apply({&only, 1}, x.data(), tokens, blocks, threads);
+      std::copy_n(y.data(), tokens * 700, alone.data());
+      EXPECT_EQ(y, alone);
+      results.push_back(y);
+    }
+    EXPECT_EQ(results[0], results[1]);
+    EXPECT_EQ(results[0], results[2]);
+  }
+}
+
+TEST(PackedLinear, GroupsThatIntegersDoNotServeTakeTheInputAsItIs) {
+  const auto packed = pack(random_matrix(8, 64, "int4-g16", 3), {best_isa(), Activations::kInt8});
+  EXPECT_EQ(packed->kernel().input, DotInput::kF32);
+}
+
+TEST(ChooseIsa, TheForcedOneRuns) {
+  for (const Isa isa : every_isa()) {
+    if (!machine_has(isa)) continue;
+    const std::string name(name_of(isa));
+    const auto packed = pack(random_matrix(8, 64, "int4-g32", 3),
+                             {choose_isa(name.c_str()), Activations::kExact});
+    EXPECT_EQ(packed->kernel().isa, isa);
+    EXPECT_THAT(packed->kernel().name, ::testing::EndsWith(name));
+  }
+}
+
+TEST(ChooseIsa, WithoutANameTheBest) {
+  EXPECT_EQ(choose_isa(nullptr), best_isa());
+  EXPECT_EQ(choose_isa(""), best_isa());
+}
+
+TEST(ChooseIsa, AnUnknownNameIsRefusedAndTheAllowedAreNamed) {
+  const std::string message = message_of(ErrorKind::kUsage, [] { choose_isa("sse9"); });
+  EXPECT_THAT(message, ::testing::HasSubstr("BITLOOM_ISA=sse9"));
+  EXPECT_THAT(message, ::testing::HasSubstr("portable"));
+}
+
+}  // namespace
+}  // namespace bitloom
