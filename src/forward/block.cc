@@ -1,6 +1,7 @@
 #include "forward/block.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 
 #include "forward/activation.h"
@@ -31,6 +32,12 @@ struct BlockRunner::Run {
       if (residual_norm.present()) norm_row(residual_norm, h, h);
     });
   }
+};
+
+/// A linear site that reads an input, and where its output goes.
+struct BlockRunner::Place {
+  int linear;  // index into Block::linears
+  float* y;    // [rows, out]
 };
 
 namespace {
@@ -123,13 +130,13 @@ const float* BlockRunner::mlp_input(const Run& run) const { return run.normed(we
 
 // hidden <- hidden + output(attended), with the norms around it
 void BlockRunner::add_attention(const Run& run) const {
-  apply(run, block_.attention.output, run.work.attended.data(), run.work.branch.data());
+  apply(run, {{block_.attention.output, run.work.branch.data()}}, run.work.attended.data());
   run.add_branch(weights_.post_attention_norm, weights_.attention_residual_norm);
 }
 
 // hidden <- hidden + down(inner), with the norms around it
 void BlockRunner::add_mlp(const Run& run) const {
-  apply(run, block_.mlp.down, inner(run.work), run.work.branch.data());
+  apply(run, {{block_.mlp.down, run.work.branch.data()}}, inner(run.work));
   run.add_branch(weights_.post_mlp_norm, weights_.mlp_residual_norm);
 }
 
@@ -138,13 +145,19 @@ float* BlockRunner::inner(Workspace& workspace) const {
   return block_.mlp.gated ? workspace.up.data() : workspace.gate.data();
 }
 
-void BlockRunner::apply(const Run& run, int linear, const float* x, float* y) const {
-  const LinearWeights& weights = weights_.linears[static_cast<size_t>(linear)];
-  weights.apply(x, run.rows, y, run.threads);
+// All places that read x, together.
+void BlockRunner::apply(const Run& run, std::initializer_list<Place> places, const float* x) const {
+  std::array<LinearReader, kMostReaders> readers;
+  size_t count = 0;
+  for (const Place& place : places) readers[count++] = {&weights_.linears[static_cast<size_t>(place.linear)], place.y};
+  apply_layers({readers.data(), count}, x, run.rows, run.work.blocks, run.threads);
   if (run.pass.tap == nullptr) return;
   const auto size = [&](int64_t width) { return static_cast<size_t>(run.rows * width); };
-  const Site& site = sites_[static_cast<size_t>(linear)];
-  (*run.pass.tap)({site, {x, size(weights.in())}, {y, size(weights.out())}, run.rows});
+  for (const Place& place : places) {
+    const LinearWeights& weights = weights_.linears[static_cast<size_t>(place.linear)];
+    const Site& site = sites_[static_cast<size_t>(place.linear)];
+    (*run.pass.tap)({site, {x, size(weights.in())}, {place.y, size(weights.out())}, run.rows});
+  }
 }
 
 // Per-head norm, then rope, of all queries or all keys of the pass.
@@ -165,10 +178,10 @@ void BlockRunner::attend(const Run& run, const float* x) const {
   const Attention& spec = block_.attention;
   const Pass& pass = run.pass;
   QkvViews views = qkv_views(spec, run.work.qkv.data(), run.rows);
-  apply(run, spec.q, x, views.q.data);
   if (spec.layout == QkvLayout::kSeparate) {
-    apply(run, spec.k, x, views.k.data);
-    apply(run, spec.v, x, views.v.data);
+    apply(run, {{spec.q, views.q.data}, {spec.k, views.k.data}, {spec.v, views.v.data}}, x);
+  } else {
+    apply(run, {{spec.q, views.q.data}}, x);
   }
   place_heads(run, views.q, spec.heads, weights_.q_norm);
   place_heads(run, views.k, spec.kv_heads, weights_.k_norm);
@@ -199,10 +212,11 @@ float* BlockRunner::expand(const Run& run, const float* x) const {
   float* up = run.work.up.data();
   float* result = inner(run.work);
   if (!spec.gated) {
-    apply(run, spec.up, x, gate);
+    apply(run, {{spec.up, gate}}, x);
+  } else if (spec.fused_gate_up) {
+    apply(run, {{spec.gate, gate}}, x);
   } else {
-    apply(run, spec.gate, x, gate);
-    if (!spec.fused_gate_up) apply(run, spec.up, x, up);
+    apply(run, {{spec.gate, gate}, {spec.up, up}}, x);
   }
   for_rows(run.threads, run.rows, [&](int64_t row) {
     float* out = result + row * width;

@@ -2,6 +2,7 @@
 // One transformer block: see model/graph.h for what it computes.
 
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -63,7 +64,8 @@ class BlockRunner {
   std::vector<KeptBuffer> kept_at(int input) const;
 
  private:
-  struct Run;  // what one call works on
+  struct Run;    // what one call works on
+  struct Place;  // who reads an input
   const float* attention_input(const Run& run) const;
   const float* mlp_input(const Run& run) const;
   void attend(const Run& run, const float* x) const;
@@ -71,7 +73,7 @@ class BlockRunner {
   float* expand(const Run& run, const float* x) const;
   void add_mlp(const Run& run) const;
   float* inner(Workspace& workspace) const;
-  void apply(const Run& run, int linear, const float* x, float* y) const;
+  void apply(const Run& run, std::initializer_list<Place> places, const float* x) const;
   void place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const;
 
   const Block& block_;

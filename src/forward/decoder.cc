@@ -7,11 +7,12 @@
 #include "forward/embedding.h"
 #include "forward/row_loop.h"
 #include "forward/softmax.h"
+#include "ops/choose_isa.h"
 
 namespace bitloom {
 
 struct Decoder::State {
-  State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool);
+  State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool, const PackOptions& packing);
 
   std::span<const float> run(std::span<const int32_t> tokens, const Pass& pass);
 
@@ -24,8 +25,11 @@ struct Decoder::State {
   Workspace work;
 };
 
-Decoder::State::State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool)
-    : checkpoint(std::move(source)), threads(pool), graph(checkpoint->graph()), weights(load_weights(*checkpoint)) {
+Decoder::State::State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool, const PackOptions& packing)
+    : checkpoint(std::move(source)),
+      threads(pool),
+      graph(checkpoint->graph()),
+      weights(load_weights(*checkpoint, packing)) {
   for (const Rope& rope : graph.ropes) ropes.emplace_back(rope);
   for (size_t i = 0; i < graph.blocks.size(); ++i) {
     const int rope = graph.blocks[i].attention.rope;
@@ -46,12 +50,13 @@ std::span<const float> Decoder::State::run(std::span<const int32_t> tokens, cons
     norm_rows(weights.final_norm, work.hidden.data(), rows, work.hidden.data(), threads);
   }
   if (!weights.project_out.present()) return {work.hidden.data(), static_cast<size_t>(rows * graph.hidden)};
-  weights.project_out.apply(work.hidden.data(), rows, work.narrow.data(), threads);
+  const LinearReader narrow = {&weights.project_out, work.narrow.data()};
+  apply_layers({&narrow, 1}, work.hidden.data(), rows, work.blocks, threads);
   return {work.narrow.data(), static_cast<size_t>(rows * weights.project_out.out())};
 }
 
-Decoder::Decoder(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads)
-    : state_(std::make_unique<State>(std::move(checkpoint), threads)) {}
+Decoder::Decoder(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads, Activations activations)
+    : state_(std::make_unique<State>(std::move(checkpoint), threads, PackOptions{isa_from_environment(), activations})) {}
 
 Decoder::~Decoder() = default;
 
@@ -113,7 +118,8 @@ std::span<const float> Decoder::branches(std::span<const Branch> branches, KvCac
 void Decoder::logits(std::span<const float> hidden, int64_t rows, float* out) const {
   assert(static_cast<int64_t>(hidden.size()) == rows * hidden_width());
   const int64_t vocab = state_->graph.vocab_size;
-  state_->weights.head.apply(hidden.data(), rows, out, state_->threads);
+  const LinearReader head = {&state_->weights.head, out};
+  apply_layers({&head, 1}, hidden.data(), rows, state_->work.blocks, state_->threads);
   if (state_->graph.logit_softcap <= 0.0f) return;
   for_rows(state_->threads, rows,
            [&](int64_t row) { soft_cap(state_->graph.logit_softcap, out + row * vocab, vocab); });

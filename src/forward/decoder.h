@@ -1,7 +1,7 @@
 #pragma once
 // Executes a Graph: whole sequences (evaluation, calibration) and single steps with a KV cache (generation).
-// fp32 activations and accumulation; weights in any storage, decoded tile by tile by linalg/. A plain, correct decoder:
-// fast quantized kernels are another folder's business.
+// fp32 activations and accumulation; weights in any storage, decoded tile by tile by linalg/, or read in place by the
+// kernels of ops/ where a pass has few rows and the storage has one.
 
 #include <cstdint>
 #include <functional>
@@ -13,6 +13,7 @@
 #include "base/threads.h"
 #include "model/checkpoint.h"
 #include "model/graph.h"
+#include "ops/activations.h"
 
 namespace bitloom {
 
@@ -54,7 +55,10 @@ struct Branch {
 
 class Decoder {
  public:
-  Decoder(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads);
+  /// Kernels run in the machine's best ISA, or in what the environment's BITLOOM_ISA names (Error(kUsage) where that is
+  /// none of this machine's). `activations` is what they do to their inputs.
+  Decoder(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads,
+          Activations activations = Activations::kExact);
   ~Decoder();
 
   const Graph& graph() const;

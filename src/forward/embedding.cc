@@ -32,7 +32,10 @@ void embed_tokens(const Graph& graph, const OuterWeights& weights, std::span<con
     weights.embedding->decode_rows(token, token + 1, out);
     for (int64_t i = 0; i < width; ++i) out[i] *= graph.embedding_scale;
   });
-  if (weights.project_in.present()) weights.project_in.apply(embedded, pass.rows(), work.hidden.data(), threads);
+  if (weights.project_in.present()) {
+    const LinearReader widen = {&weights.project_in, work.hidden.data()};
+    apply_layers({&widen, 1}, embedded, pass.rows(), work.blocks, threads);
+  }
   if (weights.positions == nullptr) return;
   for_rows(threads, pass.rows(), [&](int64_t row) {
     const int64_t index = pass.position(row) + graph.position_offset;

@@ -1,6 +1,11 @@
 #include "forward/weights.h"
 
+#include <array>
+#include <cassert>
+#include <utility>
+
 #include "linalg/gemm.h"
+#include "model/row_views.h"
 
 namespace bitloom {
 namespace {
@@ -43,10 +48,29 @@ class Loader {
   const Checkpoint& checkpoint_;
 };
 
+void pack(LinearWeights& layer, const PackOptions& options) {
+  if (!layer.present()) return;
+  RowOrder stored = row_order_of(layer.weight);
+  layer.packed = PackedLinear::pack(std::move(stored.source), std::move(stored.order), options);
+  layer.packed_weight = layer.weight;
+}
+
 }  // namespace
 
-void LinearWeights::apply(const float* x, int64_t rows, float* y, ThreadPool& threads) const {
-  bitloom::linear(x, in(), rows, *weight, bias.empty() ? nullptr : bias.data(), y, out(), threads);
+void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t rows, InputBlocks& blocks,
+                  ThreadPool& threads) {
+  assert(readers.size() <= kMostReaders);
+  std::array<Reader, kMostReaders> packed;
+  size_t count = 0;
+  for (const auto& [layer, y] : readers) {
+    const float* bias = layer->bias.empty() ? nullptr : layer->bias.data();
+    if (const PackedLinear* w = layer->kernel_for(rows); w != nullptr) {
+      packed[count++] = {w, bias, y};
+    } else {
+      linear(x, layer->in(), rows, *layer->weight, bias, y, layer->out(), threads);
+    }
+  }
+  if (count > 0) apply({packed.data(), count}, x, rows, blocks, threads);
 }
 
 OuterWeights load_outer_weights(const Checkpoint& checkpoint) {
@@ -66,11 +90,16 @@ BlockWeights load_block_weights(const Checkpoint& checkpoint, int block) {
   return Loader(checkpoint).block(checkpoint.graph().blocks[static_cast<size_t>(block)]);
 }
 
-ModelWeights load_weights(const Checkpoint& checkpoint) {
+ModelWeights load_weights(const Checkpoint& checkpoint, const std::optional<PackOptions>& packing) {
   ModelWeights weights;
   static_cast<OuterWeights&>(weights) = load_outer_weights(checkpoint);
   for (size_t b = 0; b < checkpoint.graph().blocks.size(); ++b) {
     weights.blocks.push_back(load_block_weights(checkpoint, static_cast<int>(b)));
+  }
+  if (!packing) return weights;
+  for (LinearWeights* layer : {&weights.project_in, &weights.project_out, &weights.head}) pack(*layer, *packing);
+  for (BlockWeights& block : weights.blocks) {
+    for (LinearWeights& layer : block.linears) pack(layer, *packing);
   }
   return weights;
 }

@@ -1,7 +1,11 @@
 #pragma once
-// A graph's weights as the decoder uses them: small vectors decoded once, matrices as row sources.
+// A graph's weights as the decoder uses them: small vectors decoded once, matrices as row sources, beside them what a
+// kernel needs of those that have one.
 
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "base/row_source.h"
@@ -9,6 +13,7 @@
 #include "forward/norms.h"
 #include "model/checkpoint.h"
 #include "model/graph.h"
+#include "ops/packed_linear.h"
 
 namespace bitloom {
 
@@ -16,13 +21,27 @@ namespace bitloom {
 struct LinearWeights {
   RowSourcePtr weight;
   std::vector<float> bias;  // [out], or empty
+  std::shared_ptr<const PackedLinear> packed = nullptr;  // of `packed_weight`; null: not asked for, or no kernel
+  RowSourcePtr packed_weight = nullptr;
   bool present() const { return weight != nullptr; }
   int64_t out() const { return weight->rows(); }
   int64_t in() const { return weight->cols(); }
 
-  /// y [rows, out] = x [rows, in] W^T + b, both dense.
-  void apply(const float* x, int64_t rows, float* y, ThreadPool& threads) const;
+  /// What a kernel reads for so many rows; null: W is decoded tile by tile. A weight that was exchanged has none.
+  const PackedLinear* kernel_for(int64_t rows) const {
+    return rows <= kFewTokens && packed_weight == weight ? packed.get() : nullptr;
+  }
 };
+
+/// A layer that reads an input, and where its output goes: y [rows, out].
+struct LinearReader {
+  const LinearWeights* layer;
+  float* y;
+};
+
+/// y = x W^T + b for each of at most kMostReaders layers that read x [rows, in]; all dense.
+void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t rows, InputBlocks& blocks,
+                  ThreadPool& threads);
 
 struct BlockWeights {
   NormWeights attention_norm, post_attention_norm, attention_residual_norm;
@@ -44,6 +63,7 @@ struct ModelWeights : OuterWeights {
 
 OuterWeights load_outer_weights(const Checkpoint& checkpoint);
 BlockWeights load_block_weights(const Checkpoint& checkpoint, int block);
-ModelWeights load_weights(const Checkpoint& checkpoint);
+/// With `packing`, matrices that have a kernel are packed.
+ModelWeights load_weights(const Checkpoint& checkpoint, const std::optional<PackOptions>& packing = std::nullopt);
 
 }  // namespace bitloom

@@ -6,6 +6,7 @@
 
 #include "forward/attention.h"
 #include "model/graph.h"
+#include "ops/input_blocks.h"
 
 namespace bitloom {
 
@@ -18,6 +19,7 @@ struct Workspace {
   std::vector<float> gate, up;  // [rows, width] each; a fused gate_up fills `gate` with [rows, 2 width]
   std::vector<float> narrow;    // [rows, embedding width] around project_in and project_out
   AttentionScratch scratch;
+  InputBlocks blocks;
 
   /// Buffers only grow.
   void reserve(const Graph& graph, int64_t rows);

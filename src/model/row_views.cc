@@ -27,6 +27,8 @@ class View : public RowSource {
   std::string storage() const override { return source_->storage(); }
   void release() const override { source_->release(); }
 
+  const RowSourcePtr& shared_source() const { return source_; }
+
  protected:
   const RowSource& source() const { return *source_; }
 
@@ -39,6 +41,7 @@ class PermutedRows final : public View {
   PermutedRows(RowSourcePtr source, std::vector<int64_t> order) : View(std::move(source)), order_(std::move(order)) {
     assert(is_permutation_of(order_, rows()));
   }
+  const std::vector<int64_t>& order() const { return order_; }
   void decode_rows(int64_t begin, int64_t end, float* out) const override {
     for (int64_t r = begin; r < end;) {
       // Runs of rows that follow each other in the source are decoded at once.
@@ -131,6 +134,12 @@ class TransposedDense final : public RowSource {
 
 RowSourcePtr permuted_rows(RowSourcePtr source, std::vector<int64_t> order) {
   return std::make_shared<PermutedRows>(std::move(source), std::move(order));
+}
+
+RowOrder row_order_of(const RowSourcePtr& rows) {
+  const auto* view = dynamic_cast<const PermutedRows*>(rows.get());
+  if (view == nullptr) return {rows, {}};
+  return {view->shared_source(), view->order()};
 }
 
 RowSourcePtr permuted_columns(RowSourcePtr source, std::vector<int64_t> order) {

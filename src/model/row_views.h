@@ -14,6 +14,13 @@ namespace bitloom {
 /// Row r of the view is row order[r] of the source. `order` is a permutation (asserted).
 RowSourcePtr permuted_rows(RowSourcePtr source, std::vector<int64_t> order);
 
+/// What a view made by permuted_rows() stands for, so that who reads the stored bytes can take the rows in their order.
+struct RowOrder {
+  RowSourcePtr source;
+  std::vector<int64_t> order;  // empty where `rows` is no such view: then `source` is `rows` itself
+};
+RowOrder row_order_of(const RowSourcePtr& rows);
+
 /// Column c of the view is column order[c] of the source; for vectors, which are [1, n].
 RowSourcePtr permuted_columns(RowSourcePtr source, std::vector<int64_t> order);
 

@@ -4,8 +4,9 @@
 #include <optional>
 #include <utility>
 
-#include "format/quantized_tensor.h"
+#include "format/stored_matrix.h"
 #include "ops/packed_linear.h"
+#include "packing/bitstream.h"
 
 namespace bitloom {
 namespace {
@@ -18,17 +19,16 @@ std::optional<ScaleKind> kind_of(ScaleType scale) {
 }
 
 /// The stored bytes of a symmetric integer matrix; nullopt for any other.
-std::optional<IntRows> int_rows(const QuantizedTensor& matrix) {
-  const QuantSpec& spec = matrix.spec();
-  const auto* format = std::get_if<IntFormat>(&spec.format);
-  const std::optional<ScaleKind> kind = kind_of(spec.scale);
-  if (format == nullptr || format->fraction != 0 || spec.asymmetric || !kind) return std::nullopt;
-  const ScaleShape shape = scale_shape(spec, matrix.rows(), matrix.cols());
-  const TensorPart &codes = matrix.parts()[0], &scales = matrix.parts()[1];
+std::optional<IntRows> int_rows(const GridMatrix& grid, int64_t cols) {
+  const GridStorage& storage = grid.storage();
+  const auto* format = std::get_if<IntFormat>(&storage.format);
+  const std::optional<ScaleKind> kind = kind_of(storage.scale);
+  if (format == nullptr || format->fraction != 0 || storage.asymmetric || !kind) return std::nullopt;
+  const ScaleShape& shape = grid.shape();
   IntRows view;
-  view.codes = codes.bytes.data(), view.row_bytes = codes.shape[1];
-  view.scales = scales.bytes.data(), view.scale_row_bytes = bytes_of(scales.dtype, shape.cols);
-  view.cols = matrix.cols();
+  view.codes = grid.stored_codes(), view.row_bytes = bitstream_bytes(format->bits, cols);
+  view.scales = grid.stored_scales(), view.scale_row_bytes = bytes_of(stored_dtype(storage.scale), shape.cols);
+  view.cols = cols;
   view.group = shape.group_cols, view.group_rows = shape.group_rows;
   view.scale_kind = *kind;
   return view;
@@ -38,11 +38,12 @@ std::optional<IntRows> int_rows(const QuantizedTensor& matrix) {
 
 std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std::vector<int64_t> order,
                                                        const PackOptions& options) {
-  const auto* quantized = dynamic_cast<const QuantizedTensor*>(matrix.get());
-  if (quantized == nullptr || matrix->rows() == 0 || matrix->cols() == 0) return nullptr;
-  const std::optional<IntRows> view = int_rows(*quantized);
+  const auto* stored = dynamic_cast<const StoredMatrix*>(matrix.get());
+  if (stored == nullptr || stored->has_side_terms() || matrix->rows() == 0 || matrix->cols() == 0) return nullptr;
+  const GridMatrix* grid = stored->grid();
+  const std::optional<IntRows> view = grid == nullptr ? std::nullopt : int_rows(*grid, matrix->cols());
   if (!view) return nullptr;
-  const int bits = bits_of(quantized->spec().format);
+  const int bits = bits_of(grid->storage().format);
   const auto find = [&](DotInput input) { return find_int_dot(options.isa, bits, input, view->group, view->cols); };
   const IntDotEntry* kernel = options.activations == Activations::kInt8 ? find(DotInput::kInt8) : nullptr;
   if (kernel == nullptr) kernel = find(DotInput::kF32);

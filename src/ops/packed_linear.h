@@ -14,13 +14,10 @@
 #include "base/row_source.h"
 #include "base/threads.h"
 #include "kernels/int_dot/int_dot.h"
+#include "ops/activations.h"
 #include "ops/input_blocks.h"
 
 namespace bitloom {
-
-/// What a product does to its input: nothing (fp32 throughout), or rounding to 8 bits in blocks of 32 where the kernel
-/// has an integer form.
-enum class Activations { kExact, kInt8 };
 
 struct PackOptions {
   Isa isa = Isa::kPortable;

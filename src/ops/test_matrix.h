@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "format/quantized_tensor.h"
+#include "format/stored_matrix.h"
 #include "packing/bitstream.h"
 
 namespace bitloom::testing {
@@ -18,12 +18,12 @@ inline std::vector<float> random_values(int64_t count, uint64_t seed) {
   return out;
 }
 
-inline std::shared_ptr<const QuantizedTensor> random_matrix(int64_t rows, int64_t cols, const std::string& spec_text,
+inline std::shared_ptr<const StoredMatrix> random_matrix(int64_t rows, int64_t cols, const std::string& spec_text,
                                                             uint64_t seed) {
-  const QuantSpec spec = parse_spec(spec_text);
+  const GridStorage spec = parse_grid(spec_text);
   const Grid grid = grid_of(spec.format);
   Rng rng(seed, 78);
-  std::vector<TensorPart> parts = QuantizedTensor::layout(spec, rows, cols);
+  std::vector<TensorPart> parts = greatest_parts(spec, rows, cols);
   const auto bytes = std::make_shared<std::vector<std::vector<std::byte>>>();
   for (TensorPart& part : parts) {
     int64_t count = 1;
@@ -42,7 +42,7 @@ inline std::shared_ptr<const QuantizedTensor> random_matrix(int64_t rows, int64_
     }
   }
   for (size_t i = 0; i < parts.size(); ++i) parts[i].bytes = (*bytes)[i];
-  return QuantizedTensor::from_parts("w", spec, rows, cols, parts, bytes);
+  return StoredMatrix::from_parts("w", Storage{spec, {}}, rows, cols, parts, bytes);
 }
 
 }  // namespace bitloom::testing
