@@ -21,12 +21,12 @@ namespace {
 constexpr int64_t kUsualPrompt = 512;
 
 struct Flags {
-  std::string model, output = "md";
+  std::string model, output = "md", activations = "exact";
   BenchOptions options;
 };
 
 struct ModelFacts {
-  std::string model, format;
+  std::string model, format, activations;
   int64_t bytes = 0, bytes_per_token = 0, probe_bytes = 0;
   int threads = 0;
 };
@@ -52,6 +52,7 @@ Json record_of(const ModelFacts& facts, const BenchOptions& options, const Bench
           {"format", facts.format},
           {"bytes", facts.bytes},
           {"bytes_per_token", facts.bytes_per_token},
+          {"activations", facts.activations},
           {"threads", facts.threads},
           {"prompt_tokens", options.prompt},
           {"tokens", options.decode},
@@ -97,8 +98,9 @@ std::string text_of(const ModelFacts& facts, const BenchOptions& options, const 
 /// A decoder and its cache behind the bench's functions.
 class Stepper {
  public:
-  Stepper(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads, int64_t capacity)
-      : decoder_(model, threads),
+  Stepper(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads, Activations activations,
+          int64_t capacity)
+      : decoder_(model, threads, activations),
         cache_(model->graph(), capacity),
         logits_(static_cast<size_t>(model->graph().vocab_size)) {}
 
@@ -119,7 +121,8 @@ void bench(const Flags& flags, Session& session) {
   BenchOptions options = flags.options;
   fit_context(options, *model);
   ThreadPool& threads = session.context().threads;
-  Stepper stepper(model, threads, std::max<int64_t>(1, std::max(options.prompt, options.decode)));
+  Stepper stepper(model, threads, activations_of(flags.activations),
+                  std::max<int64_t>(1, std::max(options.prompt, options.decode)));
   std::optional<BandwidthProbe> probe;  // made when first needed: a large buffer
   const auto read_pass = [&] {
     if (!probe) probe.emplace(threads, bandwidth_buffer_bytes());
@@ -131,7 +134,7 @@ void bench(const Flags& flags, Session& session) {
                             .clock = steady_seconds,
                             .vocab_size = model->graph().vocab_size};
   const BenchResult result = run_bench(hooks, options, session.progress());
-  ModelFacts facts = {flags.model,    size_of(*model).format, 0, bytes_per_token(*model),
+  ModelFacts facts = {flags.model,    size_of(*model).format, flags.activations, 0, bytes_per_token(*model),
                       probe->bytes(), threads.thread_count()};
   for (const CheckpointTensor& tensor : model->tensors()) facts.bytes += tensor.rows->stored_bytes();
   if (flags.output == "json") session.json = true;
@@ -164,6 +167,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->type_name("FORMAT")
       ->check(check_output_format)
       ->capture_default_str();
+  add_activations_flag(app, flags->activations);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { bench(*flags, session); };

@@ -7,6 +7,7 @@
 
 #include "cli/flags.h"
 #include "cli/session.h"
+#include "ops/activations.h"
 
 namespace bitloom {
 
@@ -24,6 +25,11 @@ std::string read_input(const InputFlags& input, const std::string& verb);
 std::function<std::string(const std::string&)> integer_in(int64_t low, int64_t high);
 /// An integer of at least `low`.
 std::function<std::string(const std::string&)> integer_from(int64_t low);
+
+/// --activations exact|int8
+void add_activations_flag(FlagSet& app, std::string& name);
+/// Of a name that the flag accepted.
+Activations activations_of(const std::string& name);
 
 /// -t, --threads
 void add_threads_flag(FlagSet& app, Session& session);

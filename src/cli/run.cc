@@ -14,7 +14,7 @@ namespace bitloom {
 namespace {
 
 struct Flags {
-  std::string model;
+  std::string model, activations = "exact";
   InputFlags input;
   bool chat = false;
   std::optional<std::string> system;
@@ -53,7 +53,7 @@ void generate_text(const Flags& flags, Session& session) {
   const std::string input = read_input(flags.input, "run");
   const auto model = Checkpoint::open(flags.model);
   const std::string prompt = flags.chat ? rendered_chat(flags, input, *model, session) : input;
-  Decoder decoder(model, session.context().threads);
+  Decoder decoder(model, session.context().threads, activations_of(flags.activations));
   const bool streams = !session.json;
   const auto on_text = [streams](const std::string& text) {
     if (streams) write_output(text);
@@ -102,6 +102,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->check(integer_from(1))
       ->capture_default_str();
   add_sampler_flags(app, flags->options.sampler);
+  add_activations_flag(app, flags->activations);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { generate_text(*flags, session); };
