@@ -1,0 +1,80 @@
+// A whole model by the kernels, token by token, against the same model decoded tile by tile.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "forward/decoder.h"
+#include "pipeline/test_models.h"
+
+namespace bitloom {
+namespace {
+
+constexpr int64_t kTokens = 24;  // more than kFewTokens: one pass of them is decoded tile by tile
+
+class KernelLogits : public ::testing::TestWithParam<const char*> {
+ protected:
+  std::shared_ptr<const Checkpoint> quantized() {
+    testing::quantize(testing::kDemo, directory_.file("q"), GetParam());
+    return Checkpoint::open(directory_.file("q"));
+  }
+
+  static std::vector<int32_t> tokens(const Graph& graph) {
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < kTokens; ++i) ids.push_back(static_cast<int32_t>((i * 37 + 11) % graph.vocab_size));
+    return ids;
+  }
+
+  static std::vector<float> by_tiles(Decoder& decoder, std::span<const int32_t> ids) {
+    std::vector<float> logits(static_cast<size_t>(kTokens * decoder.graph().vocab_size));
+    decoder.logits(decoder.forward(ids, 1, kTokens), kTokens, logits.data());
+    return logits;
+  }
+
+  static std::vector<float> by_kernels(Decoder& decoder, std::span<const int32_t> ids) {
+    const int64_t vocab = decoder.graph().vocab_size;
+    std::vector<float> logits(static_cast<size_t>(kTokens * vocab));
+    KvCache cache(decoder.graph(), kTokens);
+    for (int64_t t = 0; t < kTokens; ++t) {
+      decoder.logits(decoder.step(ids.subspan(static_cast<size_t>(t), 1), cache), 1, logits.data() + t * vocab);
+    }
+    return logits;
+  }
+
+  /// Largest difference, as a share of the range of `a`.
+  static double difference(const std::vector<float>& a, const std::vector<float>& b) {
+    const auto [low, high] = std::minmax_element(a.begin(), a.end());
+    double worst = 0;
+    for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(static_cast<double>(a[i]) - b[i]));
+    return worst / (static_cast<double>(*high) - *low);
+  }
+
+  testing::TempDir directory_;
+  ThreadPool threads_{2};
+};
+
+// Two orders of the same fp32 sums: as in forward/decoder_test.cc, far below 1e-5 of the range.
+TEST_P(KernelLogits, ExactOnesAreThoseOfTileDecoding) {
+  Decoder decoder(quantized(), threads_);
+  const std::vector<int32_t> ids = tokens(decoder.graph());
+  const std::vector<float> tiles = by_tiles(decoder, ids), kernels = by_kernels(decoder, ids);
+  EXPECT_NE(tiles, kernels) << "not one sum in another order: the kernels did not run";
+  EXPECT_LE(difference(tiles, kernels), 1e-5);
+}
+
+// Rounding an input errs by at most 1 / 254 of a block's largest value, 1 / 440 on average of uniform steps, and the
+// errors of a hundred columns mostly cancel: a few hundredths of the range through all layers would be a mistake.
+TEST_P(KernelLogits, RoundedInputsStayClose) {
+  const auto model = quantized();
+  Decoder exact(model, threads_), rounded(model, threads_, Activations::kInt8);
+  const std::vector<int32_t> ids = tokens(exact.graph());
+  const double found = difference(by_kernels(exact, ids), by_kernels(rounded, ids));
+  EXPECT_GT(found, 0) << "the integer kernels did not run";
+  EXPECT_LE(found, 0.03);
+}
+
+INSTANTIATE_TEST_SUITE_P(Recipes, KernelLogits, ::testing::Values("int4-g128", "int4-g32", "int8-row"));
+
+}  // namespace
+}  // namespace bitloom
