@@ -48,9 +48,10 @@ std::function<std::string(const std::string&)> integer_in(int64_t low, int64_t h
 std::function<std::string(const std::string&)> integer_from(int64_t low) { return integer_in(low, kUnlimited); }
 
 void add_activations_flag(FlagSet& app, std::string& name) {
-  app.add_option("--activations", name,
-                 "what quantized weights are multiplied with, token by token: exact (fp32) or int8 (rounded to 8 bits, 32 "
-                 "at a time)")
+  app.add_option(
+         "--activations", name,
+         "what quantized weights are multiplied with, token by token: exact (fp32) or int8 (rounded to 8 bits, 32 "
+         "at a time)")
       ->type_name("KIND")
       ->check([](const std::string& text) -> std::string {
         const std::vector<std::string> allowed = {"exact", "int8"};
@@ -60,7 +61,9 @@ void add_activations_flag(FlagSet& app, std::string& name) {
       ->capture_default_str();
 }
 
-Activations activations_of(const std::string& name) { return name == "int8" ? Activations::kInt8 : Activations::kExact; }
+Activations activations_of(const std::string& name) {
+  return name == "int8" ? Activations::kInt8 : Activations::kExact;
+}
 
 void add_threads_flag(FlagSet& app, Session& session) {
   app.add_option("-t,--threads", session.threads, "threads (default: one per processor)")

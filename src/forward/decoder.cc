@@ -56,7 +56,8 @@ std::span<const float> Decoder::State::run(std::span<const int32_t> tokens, cons
 }
 
 Decoder::Decoder(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads, Activations activations)
-    : state_(std::make_unique<State>(std::move(checkpoint), threads, PackOptions{isa_from_environment(), activations})) {}
+    : state_(
+          std::make_unique<State>(std::move(checkpoint), threads, PackOptions{isa_from_environment(), activations})) {}
 
 Decoder::~Decoder() = default;
 

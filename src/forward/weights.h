@@ -20,7 +20,7 @@ namespace bitloom {
 /// A linear layer: W behind a RowSource, bias decoded. Null weight: absent.
 struct LinearWeights {
   RowSourcePtr weight;
-  std::vector<float> bias;  // [out], or empty
+  std::vector<float> bias;                               // [out], or empty
   std::shared_ptr<const PackedLinear> packed = nullptr;  // of `packed_weight`; null: not asked for, or no kernel
   RowSourcePtr packed_weight = nullptr;
   bool present() const { return weight != nullptr; }

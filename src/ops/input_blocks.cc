@@ -37,8 +37,8 @@ void InputBlocks::round(const float* x, int64_t tokens, int64_t cols) {
   for (int64_t t = 0; t < tokens; ++t) {
     for (int64_t b = 0; b < blocks; ++b) {
       const int64_t first = b * kInt8Block, at = t * blocks + b;
-      scales_[static_cast<size_t>(at)] = round_block(x + t * cols + first, std::min(kInt8Block, cols - first),
-                                                     values_.data() + at * kInt8Block);
+      scales_[static_cast<size_t>(at)] =
+          round_block(x + t * cols + first, std::min(kInt8Block, cols - first), values_.data() + at * kInt8Block);
     }
   }
 }

@@ -16,9 +16,9 @@ class InputBlocks {
   /// A block with a value that is not finite gets a scale of NaN, so that its products are seen to be none.
   void round(const float* x, int64_t tokens, int64_t cols);
 
-  int64_t stride() const { return stride_; }                // cols rounded up to whole blocks
-  const int8_t* values() const { return values_.data(); }   // [tokens, stride], 0 beyond cols
-  const float* scales() const { return scales_.data(); }    // [tokens, stride / 32]
+  int64_t stride() const { return stride_; }               // cols rounded up to whole blocks
+  const int8_t* values() const { return values_.data(); }  // [tokens, stride], 0 beyond cols
+  const float* scales() const { return scales_.data(); }   // [tokens, stride / 32]
 
  private:
   int64_t stride_ = 0;

@@ -11,7 +11,8 @@ namespace {
 TEST(InputBlocks, EveryValueIsWithinHalfAStep) {
   constexpr int64_t kTokens = 2, kCols = 70;
   std::vector<float> x;
-  for (int64_t i = 0; i < kTokens * kCols; ++i) x.push_back(std::sin(static_cast<float>(i * i)) * static_cast<float>(i));
+  for (int64_t i = 0; i < kTokens * kCols; ++i)
+    x.push_back(std::sin(static_cast<float>(i * i)) * static_cast<float>(i));
   InputBlocks blocks;
   blocks.round(x.data(), kTokens, kCols);
   ASSERT_EQ(blocks.stride(), 96);

@@ -10,7 +10,9 @@ namespace {
 /// Weights of one piece: some microseconds of work, against tens of nanoseconds for taking the next piece.
 constexpr int64_t kPieceWeights = 32768;
 
-int64_t rows_per_piece(int64_t cols) { return std::max<int64_t>(4, kPieceWeights / std::max<int64_t>(1, cols) / 4 * 4); }
+int64_t rows_per_piece(int64_t cols) {
+  return std::max<int64_t>(4, kPieceWeights / std::max<int64_t>(1, cols) / 4 * 4);
+}
 
 }  // namespace
 

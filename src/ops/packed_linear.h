@@ -55,8 +55,8 @@ struct Reader {
   float* y = nullptr;
 };
 
-/// All readers' products with x [tokens, cols], dense, in one loop; the input is prepared once. Rows are cut into pieces
-/// whose size does not depend on the threads. At most kMostReaders, of one width (asserted).
+/// All readers' products with x [tokens, cols], dense, in one loop; the input is prepared once. Rows are cut into
+/// pieces whose size does not depend on the threads. At most kMostReaders, of one width (asserted).
 inline constexpr size_t kMostReaders = 4;
 void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads);
 

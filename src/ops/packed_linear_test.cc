@@ -43,8 +43,8 @@ TEST(PackedLinear, EveryKindOfIntegerMatrixAgreesWithItsDecodedRows) {
   InputBlocks blocks;
   const std::vector<float> x = random_values(200, 5);
   for (const std::string format : {"int4", "int4-narrow", "int8", "int8-narrow"}) {
-    for (const std::string rest : {"-row", "-tensor", "-g128", "-g32", "-g16", "-g7", "-block8x32", "-g32-f32",
-                                   "-g64-bf16"}) {
+    for (const std::string rest :
+         {"-row", "-tensor", "-g128", "-g32", "-g16", "-g7", "-block8x32", "-g32-f32", "-g64-bf16"}) {
       const auto quantized = random_matrix(301, 200, format + rest, 3);
       const auto packed = pack(quantized, {best_isa(), Activations::kExact});
       ASSERT_NE(packed, nullptr) << format << rest;
@@ -61,7 +61,8 @@ TEST(PackedLinear, OtherStoragesHaveNoKernelYet) {
   for (const char* spec : {"int4-g32-asym", "int3-g32", "nf4-g64", "mxfp4", "mxint8", "nvfp4"}) {
     EXPECT_EQ(pack(random_matrix(8, 64, spec, 3), {best_isa(), Activations::kExact}), nullptr) << spec;
   }
-  EXPECT_EQ(pack(std::make_shared<DenseMatrix>(8, 64, random_values(8 * 64, 3)), {best_isa(), Activations::kExact}), nullptr);
+  EXPECT_EQ(pack(std::make_shared<DenseMatrix>(8, 64, random_values(8 * 64, 3)), {best_isa(), Activations::kExact}),
+            nullptr);
 }
 
 TEST(PackedLinear, RowsInAnotherOrder) {
@@ -115,8 +116,7 @@ TEST(ChooseIsa, TheForcedOneRuns) {
   for (const Isa isa : every_isa()) {
     if (!machine_has(isa)) continue;
     const std::string name(name_of(isa));
-    const auto packed = pack(random_matrix(8, 64, "int4-g32", 3),
-                             {choose_isa(name.c_str()), Activations::kExact});
+    const auto packed = pack(random_matrix(8, 64, "int4-g32", 3), {choose_isa(name.c_str()), Activations::kExact});
     EXPECT_EQ(packed->kernel().isa, isa);
     EXPECT_THAT(packed->kernel().name, ::testing::EndsWith(name));
   }

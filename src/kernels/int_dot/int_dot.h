@@ -60,7 +60,7 @@ struct IntDotEntry {
   Isa isa;
   int bits;
   DotInput input;
-  int64_t group_multiple;  // it serves groups of a multiple of this many columns, and groups that reach to the row's end
+  int64_t group_multiple;  // it serves groups of a multiple of this many columns, and groups of whole rows
 };
 
 /// All kernels of this build, in the order of preference.

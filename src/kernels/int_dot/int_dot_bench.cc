@@ -40,9 +40,11 @@ const bool registered = [] {
     if (!machine_has(entry.isa)) continue;
     for (const int64_t tokens : {1, 8}) {
       const std::string name = std::string(entry.name) + "/tokens:" + std::to_string(tokens);
-      benchmark::RegisterBenchmark(name.c_str(), [&entry, tokens](benchmark::State& state) {
-        int_dot(state, entry, tokens);
-      })->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(5);
+      benchmark::RegisterBenchmark(name.c_str(),
+                                   [&entry, tokens](benchmark::State& state) { int_dot(state, entry, tokens); })
+          ->UseManualTime()
+          ->Unit(benchmark::kMillisecond)
+          ->Iterations(5);
     }
   }
   return true;

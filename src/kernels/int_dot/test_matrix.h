@@ -41,8 +41,15 @@ class RandomDot {
       }
     }
     y_.resize(static_cast<size_t>(shape.tokens * shape.rows), std::nanf(""));
-    call.w = {codes_.data(), scales_.data(), shape.permuted ? order_.data() : nullptr, shape.cols, row_bytes, shape.group,
-              shape.group_rows, bytes_of(dtype, groups), shape.scales};
+    call.w = {codes_.data(),
+              scales_.data(),
+              shape.permuted ? order_.data() : nullptr,
+              shape.cols,
+              row_bytes,
+              shape.group,
+              shape.group_rows,
+              bytes_of(dtype, groups),
+              shape.scales};
     call.last = shape.rows, call.tokens = shape.tokens;
     call.x = x_.data(), call.x_stride = shape.cols;
     call.x8 = x8_.data(), call.block_scales = block_scales_.data(), call.x8_stride = padded;

@@ -14,7 +14,9 @@ struct Avx2 {
 
   static F32 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   template <int kBits>
-  static F32 load(const float* x) { return {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8)}; }
+  static F32 load(const float* x) {
+    return {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8)};
+  }
 
   /// Byte i of the result is code i: each byte moves to 16 bits, then its high nibble to the upper byte.
   static __m128i nibbles16(const std::byte* p) {
