@@ -64,5 +64,15 @@ TEST(RowViews, TransposesInTiles) {
   }
 }
 
+TEST(RowViews, TheOrderOfPermutedRowsIsTold) {
+  const RowSourcePtr source = dense_rows(counting(3, 1));
+  const RowOrder found = row_order_of(permuted_rows(source, {2, 0, 1}));
+  EXPECT_EQ(found.source, source);
+  EXPECT_EQ(found.order, (std::vector<int64_t>{2, 0, 1}));
+  const RowOrder plain = row_order_of(source);
+  EXPECT_EQ(plain.source, source);
+  EXPECT_TRUE(plain.order.empty());
+}
+
 }  // namespace
 }  // namespace bitloom
