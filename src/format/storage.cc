@@ -18,7 +18,8 @@ struct FamilyRow {
 
 /// The grid comes last: its message for an unknown name is the one for all.
 constexpr FamilyRow kFamilies[] = {
-    {is_codebook_spelling, [](std::string_view text, std::vector<std::string>* others) -> BaseStorage {
+    {is_codebook_spelling,
+     [](std::string_view text, std::vector<std::string>* others) -> BaseStorage {
        return parse_codebook(text, others);
      }},
     {[](std::string_view) { return true; },

@@ -263,7 +263,8 @@ TEST(Codebook, RefusesPartsThatDoNotFit) {
   const auto refusal = [](const std::function<void(std::vector<std::vector<std::byte>>&)>& spoil) {
     auto bytes = pack_columns(columns_of_all_widths(16, 8));
     spoil(bytes);
-    return message_of(ErrorKind::kRefused, [&] { stored_from_bytes("w", parse_storage("codebook4.5-col"), 16, 8, bytes); });
+    return message_of(ErrorKind::kRefused,
+                      [&] { stored_from_bytes("w", parse_storage("codebook4.5-col"), 16, 8, bytes); });
   };
   EXPECT_EQ(refusal([](auto& b) { b[0][3] = std::byte{9}; }), "w.widths: [3] is 9, must be 1 to 8");
   EXPECT_EQ(refusal([](auto& b) { b[0][3] = std::byte{0}; }), "w.widths: [3] is 0, must be 1 to 8");

@@ -123,7 +123,7 @@ void add_up(const std::vector<PlannedTensor>& plan, QuantizeResult& result) {
 }
 
 Json to_json(const SiteRecord& site) {
-  Json json = {{"storage", site.storage},         {"shape", {site.rows, site.cols}},   {"bytes", site.bytes},
+  Json json = {{"storage", site.storage},   {"shape", {site.rows, site.cols}},   {"bytes", site.bytes},
                {"rounding", site.rounding}, {"bits_nominal", site.bits_nominal}, {"bits_true", site.bits_true}};
   if (!site.search.empty()) json["search"] = site.search;
   if (site.taken_over) {

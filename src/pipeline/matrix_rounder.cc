@@ -55,7 +55,8 @@ struct MatrixRounder::Visitor {
   }
 
   std::shared_ptr<const StoredMatrix> operator()(const FeedbackRounding& rounding) const {
-    const FeedbackFactor& factor = self.factor_for(place, rounding, scale_shape(target().storage, w.rows(), w.cols()).group_cols);
+    const FeedbackFactor& factor =
+        self.factor_for(place, rounding, scale_shape(target().storage, w.rows(), w.cols()).group_cols);
     FeedbackReport report;
     auto tensor =
         quantize_with_feedback(place, w, target(), factor, rounding.static_groups, self.ranks_, self.threads_, report);
@@ -91,7 +92,7 @@ MatrixRounder::MatrixRounder(const InputStatistics* statistics, Ranks& ranks, Th
 MatrixRounder::~MatrixRounder() = default;
 
 std::shared_ptr<const StoredMatrix> MatrixRounder::round_matrix(const std::string& place, const RowSource& w,
-                                                                   const RecipeStep& step, SiteRecord& record) {
+                                                                const RecipeStep& step, SiteRecord& record) {
   if (statistics_ == nullptr && needs_of(step.rounding).second_moment) {
     fail(ErrorKind::kFailed, "{}: {} without statistics of its inputs", place, to_short(step.rounding));
   }

@@ -41,8 +41,8 @@ std::map<std::string, TensorView> stored_tensors(const Checkpoint& source) {
 }
 
 void add_quantized_parts(PlannedTensor& tensor) {
-  const auto parts = tensor.taken ? tensor.taken->parts()
-                                  : greatest_parts(tensor.storage(), tensor.rows->rows(), tensor.rows->cols());
+  const auto parts =
+      tensor.taken ? tensor.taken->parts() : greatest_parts(tensor.storage(), tensor.rows->rows(), tensor.rows->cols());
   for (const TensorPart& part : parts) {
     tensor.parts.push_back({tensor.name + part.suffix, part.dtype, part.shape});
   }

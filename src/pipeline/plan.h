@@ -19,14 +19,14 @@ namespace bitloom {
 /// set.
 struct PlannedTensor {
   std::string name;
-  std::string file;                              // that holds it in the source, for messages
-  RowSourcePtr rows;                             // [out, in] where it is rounded, else as stored
-  std::optional<RecipeStep> step;                // rounded
+  std::string file;                           // that holds it in the source, for messages
+  RowSourcePtr rows;                          // [out, in] where it is rounded, else as stored
+  std::optional<RecipeStep> step;             // rounded
   std::shared_ptr<const StoredMatrix> taken;  // quantized already and kept: its parts are taken over
-  std::optional<RoundingTarget> exact;                // quantized already by another tool: this holds the same values
-  std::optional<TensorView> stored;              // kept: its bytes are copied
-  std::optional<DType> kept_dtype;               // kept, but from blocks that we cannot hold: decoded to this
-  std::vector<TensorSpec> parts;                 // what the files will hold
+  std::optional<RoundingTarget> exact;        // quantized already by another tool: this holds the same values
+  std::optional<TensorView> stored;           // kept: its bytes are copied
+  std::optional<DType> kept_dtype;            // kept, but from blocks that we cannot hold: decoded to this
+  std::vector<TensorSpec> parts;              // what the files will hold
   int64_t source_bytes = 0;
   bool of_blocks = false;  // a linear layer of the blocks
 

@@ -90,9 +90,9 @@ void sum_over_ranks(InputStatistics& statistics, Ranks& ranks) {
 }
 
 std::shared_ptr<const StoredMatrix> quantize_with_feedback(const std::string& name, const RowSource& w,
-                                                              const GridTarget& target, const FeedbackFactor& factor,
-                                                              bool static_groups, Ranks& ranks, ThreadPool& threads,
-                                                              FeedbackReport& report) {
+                                                           const GridTarget& target, const FeedbackFactor& factor,
+                                                           bool static_groups, Ranks& ranks, ThreadPool& threads,
+                                                           FeedbackReport& report) {
   if (ranks.size() == 1) return quantize_with_feedback(name, w, target, factor, static_groups, threads, &report);
   const FeedbackBase base = make_feedback_base(name, w, target, factor, static_groups, threads);
   const FeedbackPart mine = quantize_rows_with_feedback(w, base, factor, tile_rows_of(ranks, w.rows()), threads);

@@ -18,9 +18,9 @@ void sum_over_ranks(InputStatistics& statistics, Ranks& ranks);
 /// quantize_with_feedback() with whole tiles of rows shared out: the same bytes for any number of ranks, given the same
 /// factor.
 std::shared_ptr<const StoredMatrix> quantize_with_feedback(const std::string& name, const RowSource& w,
-                                                              const GridTarget& target, const FeedbackFactor& factor,
-                                                              bool static_groups, Ranks& ranks, ThreadPool& threads,
-                                                              FeedbackReport& report);
+                                                           const GridTarget& target, const FeedbackFactor& factor,
+                                                           bool static_groups, Ranks& ranks, ThreadPool& threads,
+                                                           FeedbackReport& report);
 
 /// output_error() over output_energy(), rows shared out; nothing when the energy is 0.
 std::optional<double> relative_output_error(const RowSource& w, const RowSource& q, const SecondMoment& moment,

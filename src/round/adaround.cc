@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "round/lattice.h"
 #include "round/grid_builder.h"
+#include "round/lattice.h"
 #include "round/soft_rounding.h"
 
 namespace bitloom {
@@ -39,7 +39,7 @@ class LearnedRun {
         builder_(nearest) {}
 
   std::shared_ptr<const StoredMatrix> run(const std::string& name, ThreadPool& threads,
-                                             std::vector<TileResult>& tiles) {
+                                          std::vector<TileResult>& tiles) {
     tiles.resize(static_cast<size_t>((w_.rows() + kTileRows - 1) / kTileRows));
     threads.parallel_for(static_cast<int64_t>(tiles.size()), [&](int64_t t) {
       const int64_t first = t * kTileRows;
@@ -193,15 +193,16 @@ LearnedReport summarise(const std::vector<TileResult>& tiles, const RoundingRepo
 }  // namespace
 
 std::shared_ptr<const StoredMatrix> quantize_learned(const std::string& name, const RowSource& w,
-                                                        const GridTarget& target, const LayerStatistics& layer,
-                                                        const LearnedRounding& options, ThreadPool& threads,
-                                                        LearnedReport* report) {
+                                                     const GridTarget& target, const LayerStatistics& layer,
+                                                     const LearnedRounding& options, ThreadPool& threads,
+                                                     LearnedReport* report) {
   check(name, w, layer, options);
   std::vector<float> diagonal;
   for (int64_t c = 0; c < layer.channels; ++c) diagonal.push_back(layer.second[c * layer.channels + c]);
   RoundingReport nearest_report;
   const bool searched = target.search.range.kind == RangeRule::Kind::kMse;
-  const auto nearest = quantize_nearest(name, w, target, threads, &nearest_report, searched ? diagonal.data() : nullptr);
+  const auto nearest =
+      quantize_nearest(name, w, target, threads, &nearest_report, searched ? diagonal.data() : nullptr);
   std::vector<TileResult> tiles;
   auto tensor = LearnedRun(w, layer, options, *nearest).run(name, threads, tiles);
   if (report != nullptr) *report = summarise(tiles, nearest_report);

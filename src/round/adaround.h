@@ -31,15 +31,15 @@ struct LearnedReport {
 /// kFailed when channels differ, no token was seen or an option is out of range. Memory: H (and C) in fp32, and per
 /// thread a dozen tiles of at most 64 rows of W in fp32.
 std::shared_ptr<const StoredMatrix> quantize_learned(const std::string& name, const RowSource& w,
-                                                        const GridTarget& target, const SecondMoment& moment,
-                                                        const CrossMoment* cross, const LearnedRounding& options,
-                                                        ThreadPool& threads, LearnedReport* report = nullptr);
+                                                     const GridTarget& target, const SecondMoment& moment,
+                                                     const CrossMoment* cross, const LearnedRounding& options,
+                                                     ThreadPool& threads, LearnedReport* report = nullptr);
 
 /// The same with the moments as dense means, which must outlive the call: what several matrices that read the same
 /// input share.
 std::shared_ptr<const StoredMatrix> quantize_learned(const std::string& name, const RowSource& w,
-                                                        const GridTarget& target, const LayerStatistics& layer,
-                                                        const LearnedRounding& options, ThreadPool& threads,
-                                                        LearnedReport* report = nullptr);
+                                                     const GridTarget& target, const LayerStatistics& layer,
+                                                     const LearnedRounding& options, ThreadPool& threads,
+                                                     LearnedReport* report = nullptr);
 
 }  // namespace bitloom

@@ -5,9 +5,9 @@
 namespace bitloom {
 
 std::shared_ptr<const StoredMatrix> quantize_learned(const std::string& name, const RowSource& w,
-                                                        const GridTarget& target, const SecondMoment& moment,
-                                                        const CrossMoment* cross, const LearnedRounding& options,
-                                                        ThreadPool& threads, LearnedReport* report) {
+                                                     const GridTarget& target, const SecondMoment& moment,
+                                                     const CrossMoment* cross, const LearnedRounding& options,
+                                                     ThreadPool& threads, LearnedReport* report) {
   if (moment.tokens() == 0) fail(ErrorKind::kFailed, "{}: no token was seen", name);
   const int64_t d = moment.channels();
   if (cross != nullptr && cross->channels() != d) {

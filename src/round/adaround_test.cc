@@ -84,8 +84,8 @@ double token_loss(const Inputs& in, const std::vector<float>& target, const RowS
 }
 
 std::shared_ptr<const StoredMatrix> learn_rounding(const RowSource& w, const std::string& target,
-                                                      const LayerStatistics& layer, const LearnedRounding& options,
-                                                      LearnedReport* report = nullptr, int thread_count = 2) {
+                                                   const LayerStatistics& layer, const LearnedRounding& options,
+                                                   LearnedReport* report = nullptr, int thread_count = 2) {
   ThreadPool threads(thread_count);
   return quantize_learned("w", w, parse_grid_target(target), layer, options, threads, report);
 }
@@ -230,7 +230,8 @@ TEST(LearnedRounding, WithoutIterationsOrDescentItIsNearestForEveryFamily) {
     }();
     const bool searched = std::string(target).find("mse") != std::string::npos;
     RoundingReport nearest_report;
-    const auto nearest = testing::round_matrix(w, target, &nearest_report, searched ? diagonal_weighted.data() : nullptr);
+    const auto nearest =
+        testing::round_matrix(w, target, &nearest_report, searched ? diagonal_weighted.data() : nullptr);
     // h >= 1/2 takes ties up, nearest rounding to even: equal errors, of which nearest rounding's code is kept.
     EXPECT_EQ(q->decode_all(), nearest->decode_all()) << target;
     EXPECT_EQ(report.flipped, 0) << target;

@@ -41,7 +41,8 @@ void store_rows(GridBuilder& builder, const FeedbackPart& part, int64_t cols) {
 GridBuilder start_builder(const FeedbackBase& base) {
   if (!base.fitted) return GridBuilder(*base.nearest);
   GridBuilder builder(base.target.storage, base.nearest->rows(), base.nearest->cols());
-  if (base.target.storage.scale == ScaleType::kE4M3TwoLevel) builder.store_tensor_scale(base.nearest->grid()->tensor_scale());
+  if (base.target.storage.scale == ScaleType::kE4M3TwoLevel)
+    builder.store_tensor_scale(base.nearest->grid()->tensor_scale());
   return builder;
 }
 
@@ -81,7 +82,8 @@ FeedbackBase make_feedback_base(const std::string& name, const RowSource& w, con
     fail(ErrorKind::kFailed, "{}: {} columns, but the statistics have {} channels", name, w.cols(), factor.channels);
   }
   FeedbackBase base;
-  base.fitted = target.storage.granularity.kind == Granularity::Kind::kGroup && !static_groups && !is_m2(target.search.constraint) &&
+  base.fitted = target.storage.granularity.kind == Granularity::Kind::kGroup && !static_groups &&
+                !is_m2(target.search.constraint) &&
                 groups_stay_together(factor.order, scale_shape(target.storage, w.rows(), w.cols()).group_cols);
   const bool searched = target.search.range.kind == RangeRule::Kind::kMse;
   base.target = target;
@@ -95,9 +97,9 @@ FeedbackBase make_feedback_base(const std::string& name, const RowSource& w, con
 }
 
 std::shared_ptr<const StoredMatrix> quantize_with_feedback(const std::string& name, const RowSource& w,
-                                                              const GridTarget& target, const FeedbackFactor& factor,
-                                                              bool static_groups, ThreadPool& threads,
-                                                              FeedbackReport* report) {
+                                                           const GridTarget& target, const FeedbackFactor& factor,
+                                                           bool static_groups, ThreadPool& threads,
+                                                           FeedbackReport* report) {
   const FeedbackBase base = make_feedback_base(name, w, target, factor, static_groups, threads);
   GridBuilder builder = start_builder(base);
   const FeedbackTiles solver(w, base, factor, report != nullptr);
@@ -136,8 +138,8 @@ FeedbackPart quantize_rows_with_feedback(const RowSource& w, const FeedbackBase&
 }
 
 std::shared_ptr<const StoredMatrix> merge_feedback_parts(const std::string& name, const FeedbackBase& base,
-                                                            const FeedbackFactor& factor,
-                                                            std::vector<FeedbackPart> parts, FeedbackReport* report) {
+                                                         const FeedbackFactor& factor, std::vector<FeedbackPart> parts,
+                                                         FeedbackReport* report) {
   const StoredMatrix& nearest = *base.nearest;
   std::erase_if(parts, [](const FeedbackPart& part) { return part.rows.begin == part.rows.end; });
   std::sort(parts.begin(), parts.end(),

@@ -29,9 +29,9 @@ struct FeedbackReport {
 /// by the diagonal of H. Error(kRefused) naming `name` for NaN and Inf, kFailed when W does not fit the factor. Memory:
 /// per thread three tiles of at most 256 rows of W in fp32.
 std::shared_ptr<const StoredMatrix> quantize_with_feedback(const std::string& name, const RowSource& w,
-                                                              const GridTarget& target, const FeedbackFactor& factor,
-                                                              bool static_groups, ThreadPool& threads,
-                                                              FeedbackReport* report = nullptr);
+                                                           const GridTarget& target, const FeedbackFactor& factor,
+                                                           bool static_groups, ThreadPool& threads,
+                                                           FeedbackReport* report = nullptr);
 
 // The same in parts, for processes that each solve some rows: parts of all rows, merged, give the bytes of the whole.
 // Everything that depends on the whole matrix comes from `base`, which every process makes for itself.
@@ -79,8 +79,7 @@ FeedbackPart quantize_rows_with_feedback(const RowSource& w, const FeedbackBase&
 
 /// Error(kFailed) naming `name` and the row when the parts do not cover every row once.
 std::shared_ptr<const StoredMatrix> merge_feedback_parts(const std::string& name, const FeedbackBase& base,
-                                                            const FeedbackFactor& factor,
-                                                            std::vector<FeedbackPart> parts,
-                                                            FeedbackReport* report = nullptr);
+                                                         const FeedbackFactor& factor, std::vector<FeedbackPart> parts,
+                                                         FeedbackReport* report = nullptr);
 
 }  // namespace bitloom

@@ -100,8 +100,9 @@ TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
   const FeedbackFactor factor = natural_factor(diagonal(threads), threads);
   for (const char* text : kSpecs) {
     const GridTarget target = parse_grid_target(text);
-    const auto nearest = quantize_nearest("w", w, target, threads, nullptr,
-                                          target.search.range.kind == RangeRule::Kind::kMse ? factor.diagonal.data() : nullptr);
+    const auto nearest =
+        quantize_nearest("w", w, target, threads, nullptr,
+                         target.search.range.kind == RangeRule::Kind::kMse ? factor.diagonal.data() : nullptr);
     for (const bool static_groups : {false, true}) {
       expect_same_bytes(*quantize_with_feedback("w", w, target, factor, static_groups, threads), *nearest, text);
     }
@@ -117,7 +118,8 @@ TEST(Feedback, OutputErrorFallsBelowNearestForEverySpec) {
       const GridTarget target = parse_grid_target(text);
       FeedbackRounding options;
       options.order = order;
-      const int64_t group = target.storage.granularity.kind == Granularity::Kind::kGroup ? target.storage.granularity.group : 0;
+      const int64_t group =
+          target.storage.granularity.kind == Granularity::Kind::kGroup ? target.storage.granularity.group : 0;
       const FeedbackFactor factor = make_feedback_factor(moment, nullptr, options, group, threads);
       FeedbackReport report;
       const auto q = quantize_with_feedback("w", w, target, factor, false, threads, &report);
@@ -155,7 +157,8 @@ TEST(Feedback, E1MyEqualsNarrowIntegers) {
   const FeedbackFactor factor = natural_factor(correlated(threads), threads);
   const auto integers =
       quantize_with_feedback("w", w, parse_grid_target("int4-narrow-row-f32"), factor, false, threads)->decode_all();
-  const auto floats = quantize_with_feedback("w", w, parse_grid_target("e1m2-row-f32"), factor, false, threads)->decode_all();
+  const auto floats =
+      quantize_with_feedback("w", w, parse_grid_target("e1m2-row-f32"), factor, false, threads)->decode_all();
   // Scales differ by the power of two between the grids' units, so values agree exactly.
   for (size_t i = 0; i < integers.size(); ++i) ASSERT_EQ(integers[i], floats[i]) << i;
 }
@@ -265,7 +268,8 @@ TEST(ColumnOrder, IsAPermutationThatCodesDoNotShow) {
     auto sorted = factor.order;
     std::sort(sorted.begin(), sorted.end());
     for (int64_t c = 0; c < kCols; ++c) ASSERT_EQ(sorted[static_cast<size_t>(c)], c);
-    expect_same_bytes(*quantize_with_feedback("w", w, parse_grid_target("int4-row"), factor, false, threads), *nearest, "");
+    expect_same_bytes(*quantize_with_feedback("w", w, parse_grid_target("int4-row"), factor, false, threads), *nearest,
+                      "");
   }
 }
 

@@ -92,7 +92,7 @@ std::vector<int> levels_of_row(const StoredMatrix& tensor, int64_t row) {
   std::vector<int> levels;
   for (size_t c = 0; c < codes.size(); ++c) {
     levels.push_back(tensor.grid()->storage().asymmetric ? codes[c] - zeros[c / static_cast<size_t>(shape.group_cols)]
-                                              : static_cast<int>(decode[codes[c]]));
+                                                         : static_cast<int>(decode[codes[c]]));
   }
   return levels;
 }
@@ -183,7 +183,8 @@ TEST(GptqOracle, ThePublishedProcedureInNumpyGivesTheSameCodes) {
     FeedbackRounding options;
     options.order = item.order;
     const FeedbackFactor factor = make_feedback_factor(moment, nullptr, options, 0, threads);
-    const auto tensor = quantize_with_feedback("w", w, parse_grid_target(item.target), factor, item.static_groups, threads);
+    const auto tensor =
+        quantize_with_feedback("w", w, parse_grid_target(item.target), factor, item.static_groups, threads);
     const auto levels = values_of<int8_t>(file, item.name + ".levels");
     const auto expected = values_of<float>(file, item.name + ".scales");
     const auto groups = static_cast<size_t>(tensor->grid()->shape().cols);

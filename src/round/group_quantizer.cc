@@ -144,9 +144,11 @@ double GroupQuantizer::error(const WeightGroup& group, const GroupScale& scale, 
 void GroupQuantizer::encode(const WeightGroup& group, const GroupScale& scale, uint8_t* codes, int64_t code_stride,
                             EncodeStats* stats) const {
   float y[kRun], q[kRun];
-  const float high =
-      target_.storage.asymmetric ? max_code_ - static_cast<float>(scale.zero) + 0.5f + kScaleSlack * max_code_ : high_limit_;
-  const float low = target_.storage.asymmetric ? -static_cast<float>(scale.zero) - 0.5f - kScaleSlack * max_code_ : low_limit_;
+  const float high = target_.storage.asymmetric
+                         ? max_code_ - static_cast<float>(scale.zero) + 0.5f + kScaleSlack * max_code_
+                         : high_limit_;
+  const float low =
+      target_.storage.asymmetric ? -static_cast<float>(scale.zero) - 0.5f - kScaleSlack * max_code_ : low_limit_;
   for_each_run(group, [&](int64_t r, int64_t c, int64_t n) {
     const float* w = group.data + r * group.stride + c;
     uint8_t* out = codes + r * code_stride + c;
@@ -185,8 +187,8 @@ int64_t GroupQuantizer::encode_scaled(const float* y, int64_t n, const GroupScal
 
 void GroupQuantizer::decode_scaled(const uint8_t* codes, int64_t n, const GroupScale* scales, float* weights) const {
   for (int64_t i = 0; i < n; ++i) {
-    weights[i] =
-        scales[i].scale * (target_.storage.asymmetric ? static_cast<float>(codes[i] - scales[i].zero) : decode_[codes[i]]);
+    weights[i] = scales[i].scale *
+                 (target_.storage.asymmetric ? static_cast<float>(codes[i] - scales[i].zero) : decode_[codes[i]]);
   }
 }
 

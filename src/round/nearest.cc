@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "base/error.h"
-#include "round/group_quantizer.h"
 #include "round/grid_builder.h"
+#include "round/group_quantizer.h"
 #include "round/scale_constraint.h"
 #include "round/whole_matrix.h"
 
@@ -118,8 +118,8 @@ class NearestRounding {
 }  // namespace
 
 std::shared_ptr<const StoredMatrix> quantize_nearest(const std::string& name, const RowSource& w,
-                                                        const GridTarget& target, ThreadPool& threads,
-                                                        RoundingReport* report, const float* importance) {
+                                                     const GridTarget& target, ThreadPool& threads,
+                                                     RoundingReport* report, const float* importance) {
   check_target(target, to_string(target));
   for (int64_t c = 0; importance != nullptr && c < w.cols(); ++c) {
     if (!(importance[c] >= 0) || !std::isfinite(importance[c])) {

@@ -25,8 +25,8 @@ struct RoundingReport {
 /// Error(kRefused) naming `name` and the position when W holds NaN or Inf. Deterministic for any thread count; memory:
 /// the codes, plus a fixed number of decoded rows per thread (rows of a block, for blocks).
 std::shared_ptr<const StoredMatrix> quantize_nearest(const std::string& name, const RowSource& w,
-                                                        const GridTarget& target, ThreadPool& threads,
-                                                        RoundingReport* report = nullptr,
-                                                        const float* importance = nullptr);
+                                                     const GridTarget& target, ThreadPool& threads,
+                                                     RoundingReport* report = nullptr,
+                                                     const float* importance = nullptr);
 
 }  // namespace bitloom

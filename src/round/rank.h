@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "round/target.h"
 #include "round/group_quantizer.h"
+#include "round/target.h"
 
 namespace bitloom {
 

@@ -180,9 +180,7 @@ std::vector<std::string> search_option_names() {
   return names;
 }
 
-GridTarget parse_grid_target(std::string_view text) {
-  return grid_target(parse_target(text), std::string(text));
-}
+GridTarget parse_grid_target(std::string_view text) { return grid_target(parse_target(text), std::string(text)); }
 
 GridTarget grid_target(const RoundingTarget& target, const std::string& name) {
   const auto* grid = std::get_if<GridStorage>(&target.storage.base);

@@ -24,8 +24,8 @@ inline DenseMatrix normal_matrix(int64_t rows, int64_t cols, uint64_t seed, doub
 }
 
 inline std::shared_ptr<const StoredMatrix> round_matrix(const RowSource& w, const std::string& target,
-                                                           RoundingReport* report = nullptr,
-                                                           const float* importance = nullptr) {
+                                                        RoundingReport* report = nullptr,
+                                                        const float* importance = nullptr) {
   ThreadPool threads(1);
   return quantize_nearest("w", w, parse_grid_target(target), threads, report, importance);
 }

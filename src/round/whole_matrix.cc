@@ -129,7 +129,8 @@ GroupScale choose_for_matrix(const TileReader& tiles, const GroupQuantizer& quan
   const float unit = std::max(range.high, -range.low);
   GroupScale scale;
   if (target.search.range.kind == RangeRule::Kind::kMse) {
-    scale = least_error(tiles, quantizer, quantizer.candidates(range), target.search.range.mse_exponent, unit, importance);
+    scale =
+        least_error(tiles, quantizer, quantizer.candidates(range), target.search.range.mse_exponent, unit, importance);
   } else {
     if (target.search.range.kind == RangeRule::Kind::kPercentile) {
       std::vector<float> found;

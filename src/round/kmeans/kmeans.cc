@@ -92,7 +92,8 @@ class Lloyd {
     return cuts;
   }
   Cuts equal_steps() const {
-    const double low = sorted_.front(), step = (static_cast<double>(sorted_.back()) - low) / static_cast<double>(levels_);
+    const double low = sorted_.front(),
+                 step = (static_cast<double>(sorted_.back()) - low) / static_cast<double>(levels_);
     Cuts cuts = {0};
     for (int64_t k = 1; k < levels_; ++k) cuts.push_back(first_from(low + step * static_cast<double>(k)));
     cuts.push_back(n_);
@@ -193,7 +194,8 @@ class Run {
   std::shared_ptr<const StoredMatrix> run(const std::string& name) {
     fit_all(std::vector<int>(static_cast<size_t>(shape_.rows * shape_.cols), codebook_.bits()));
     if (!codebook_.whole()) widen_worst();
-    std::vector<std::vector<std::byte>> bytes = codebook_.share == Share::kColumn ? pack_columns(columns()) : pack_rows();
+    std::vector<std::vector<std::byte>> bytes =
+        codebook_.share == Share::kColumn ? pack_columns(columns()) : pack_rows();
     if (storage_.side.outliers.present()) {
       for (auto& part : pack_outliers(outliers(), weights_.cols)) bytes.push_back(std::move(part));
     }
@@ -231,8 +233,7 @@ class Run {
     const auto count = static_cast<size_t>(codebook_.milli_bits % 1000 * weights_.cols / 1000);
     std::vector<size_t> order(fits_.size());
     std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](size_t a, size_t b) { return fits_[a].error > fits_[b].error; });
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return fits_[a].error > fits_[b].error; });
     std::vector<int> widths(fits_.size(), codebook_.bits());
     for (size_t i = 0; i < count; ++i) ++widths[order[i]];
     fit_all(widths);

@@ -18,8 +18,8 @@
 namespace bitloom {
 
 /// Levels of one table: `levels` of them, ascending, for values [n] in ascending order (n >= 1). The better end of
-/// two starts, quantiles and equal steps (a start at quantiles alone leaves the tails to a few wide clusters); each ends
-/// when no boundary moves or after `iterations` turns. Rounded to fp16, in which they are stored.
+/// two starts, quantiles and equal steps (a start at quantiles alone leaves the tails to a few wide clusters); each
+/// ends when no boundary moves or after `iterations` turns. Rounded to fp16, in which they are stored.
 std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t levels, int64_t iterations);
 
 /// W [rows, cols] onto `storage`, which must be a codebook (Error(kUsage) otherwise). With reserved outliers the

@@ -144,9 +144,9 @@ TEST(KMeans, RefusesWhatItCannotStore) {
   w.values()[6] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THAT(refusal(), HasSubstr("weight [1, 2] is nan"));
   w.values()[6] = 0;
-  EXPECT_THAT(testing::message_of(ErrorKind::kUsage,
-                                  [&] { quantize_kmeans("w", w, parse_storage("int4-g32"), {}, threads); }),
-              HasSubstr("k-means makes codebooks, not int4-g32"));
+  EXPECT_THAT(
+      testing::message_of(ErrorKind::kUsage, [&] { quantize_kmeans("w", w, parse_storage("int4-g32"), {}, threads); }),
+      HasSubstr("k-means makes codebooks, not int4-g32"));
 }
 
 }  // namespace

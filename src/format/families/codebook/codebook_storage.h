@@ -1,6 +1,6 @@
 #pragma once
-// The base family "codebook": every weight is an entry of a table of 2^b fp16 levels that some weights share. Tables per
-// column are CLAQ's (papers' column-wise page, section 3), per row SqueezeLLM's.
+// The base family "codebook": every weight is an entry of a table of 2^b fp16 levels that some weights share. Tables
+// per column are CLAQ's (papers' column-wise page, section 3), per row SqueezeLLM's.
 //
 //   value(r, c) = table(r, c)[code(r, c)]
 //
@@ -24,7 +24,8 @@ namespace bitloom {
 
 struct CodebookStorage {
   enum class Share { kColumn, kRow, kGroup, kTensor };
-  // Bits of a code in thousandths, so that "2.5" is exact: the mean over columns at most. Broken widths are for kColumn.
+  // Bits of a code in thousandths, so that "2.5" is exact: the mean over columns at most. Broken widths are for
+  // kColumn.
   int64_t milli_bits = 4000;
   Share share = Share::kColumn;
   int64_t group = 0;  // kGroup: columns of a row that share a table (the last group may be shorter)
@@ -36,8 +37,9 @@ struct CodebookStorage {
 
 /// "codebook" and a digit.
 bool is_codebook_spelling(std::string_view text);
-/// "codebook3-col", "codebook2.5-col", "codebook3-row", "codebook4-g128", "codebook4-tensor"; default -col. Error(kUsage)
-/// for widths outside 1 to 8 and broken ones of shared columns; unknown options go to `others`, or are an error.
+/// "codebook3-col", "codebook2.5-col", "codebook3-row", "codebook4-g128", "codebook4-tensor"; default -col.
+/// Error(kUsage) for widths outside 1 to 8 and broken ones of shared columns; unknown options go to `others`, or are an
+/// error.
 CodebookStorage parse_codebook(std::string_view text, std::vector<std::string>* others = nullptr);
 std::string to_string(const CodebookStorage& storage);
 std::vector<std::string> codebook_option_names();

@@ -196,7 +196,8 @@ class Reader {
   void set_narrow() {
     occupy(kNarrow, "narrow");
     auto* integer = std::get_if<IntFormat>(&storage_.format);
-    if (integer == nullptr) misuse("\"-narrow\" in \"{}\" is for integers, not for {}", text_, name_of(storage_.format));
+    if (integer == nullptr)
+      misuse("\"-narrow\" in \"{}\" is for integers, not for {}", text_, name_of(storage_.format));
     integer->narrow = true;
   }
 
@@ -229,7 +230,8 @@ std::string granularity_text(const Granularity& g) {
   return "";
 }
 
-/// The words that turn `base` into `storage` in one slot: those that change something of the base and agree with storage.
+/// The words that turn `base` into `storage` in one slot: those that change something of the base and agree with
+/// storage.
 std::string word_text(const GridStorage& base, const GridStorage& storage, Slot slot) {
   for (const Word& word : kWords) {
     if (word.slot != slot) continue;
@@ -256,7 +258,8 @@ std::string to_string(const GridStorage& storage) {
   std::string text = name_of(storage.format) + granularity_text(storage.granularity);
   for (const Scheme& scheme : kSchemes) {
     const GridStorage candidate = storage_of(scheme);
-    if (candidate.format != storage.format || candidate.granularity != storage.granularity || candidate.scale != storage.scale)
+    if (candidate.format != storage.format || candidate.granularity != storage.granularity ||
+        candidate.scale != storage.scale)
       continue;
     base = candidate;
     text = scheme.name;
