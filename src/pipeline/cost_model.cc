@@ -124,7 +124,7 @@ class Predictor {
     if (const auto* learned = std::get_if<LearnedRounding>(&step.rounding)) {
       return nearest + static_cast<double>(learned->iterations) * flops(n * d * d) / rates_.forward;
     }
-    return nearest;
+    return nearest * relative_time(step.rounding);
   }
 
   double factor_seconds(int64_t d, bool correction) const {
@@ -200,7 +200,8 @@ class Predictor {
         if (step == nullptr) continue;
         const int64_t bytes = bytes_of_quantized(*step, *site.linear);
         quantized += bytes;
-        rounding = std::max(rounding, rounding_bytes(*step, *site.linear, needs_of_input(task_, b, input)) + bytes);
+        rounding = std::max(rounding, rounding_bytes(*step, *site.linear, needs_of_input(task_, b, input)) + bytes +
+                                          held_bytes(step->rounding, site.linear->out, site.linear->in));
       }
       rounding += factor_bytes(b, input);
       worst = std::max(worst, (at_once ? waiting : statistics_bytes(b, input)) + rounding + source + quantized);

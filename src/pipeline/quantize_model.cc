@@ -41,7 +41,9 @@ int64_t bytes_needed(const std::vector<PlannedTensor>& plan, const std::map<std:
 int64_t rounding_memory(const std::vector<PlannedTensor>& plan, int threads) {
   int64_t largest = 0;
   for (const PlannedTensor& tensor : plan) {
-    if (tensor.is_rounded()) largest = std::max(largest, tensor.bytes() + tensor.source_bytes);
+    if (!tensor.is_rounded()) continue;
+    const int64_t held = tensor.step ? held_bytes(tensor.step->rounding, tensor.rows->rows(), tensor.rows->cols()) : 0;
+    largest = std::max(largest, tensor.bytes() + tensor.source_bytes + held);
   }
   return private_resident_bytes() + largest + int64_t{threads} * (int64_t{1} << 20);
 }
@@ -290,15 +292,16 @@ QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& sourc
   const auto steps = resolve(recipe, model->graph());
   const std::vector<PlannedTensor> plan = plan_tensors(*model, steps, context);
   QuantizeCost cost;
-  int64_t weights = 0;
+  double weights = 0;  // in units of nearest rounding
   for (const PlannedTensor& tensor : plan) {
     cost.output_bytes += tensor.bytes();
-    if (tensor.is_rounded()) weights += tensor.weights();
+    if (!tensor.is_rounded()) continue;
+    weights += static_cast<double>(tensor.weights()) * (tensor.step ? relative_time(tensor.step->rounding) : 1);
   }
   cost.memory = rounding_memory(plan, context.threads.thread_count());
   cost.disk = bytes_needed(plan, source->companion_files());
   if (!needs_of(recipe).any()) {
-    cost.seconds = static_cast<double>(weights) / measure_rates(context.threads).rounding;
+    cost.seconds = weights / measure_rates(context.threads).rounding;
     return cost;
   }
   cost.walk = predict_calibration(model, recipe, options, context.threads);
