@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cmath>
 
 #include "forward/activation.h"
 #include "forward/row_loop.h"
@@ -57,6 +58,11 @@ HeadView cached(const HeadView& fresh, const Pass& pass, const Attention& attent
   return all;
 }
 
+// The buffer that `down` reads.
+const float* inner(const Mlp& mlp, const std::vector<float>& gate, const std::vector<float>& up) {
+  return mlp.gated ? up.data() : gate.data();
+}
+
 }  // namespace
 
 int64_t Pass::reach() const {
@@ -76,7 +82,9 @@ void BlockRunner::run(const Pass& pass, Workspace& workspace, ThreadPool& thread
   const Run run{pass, workspace, threads, pass.rows(), hidden_};
   attend(run, attention_input(run));
   if (!block_.parallel) add_attention(run);
-  expand(run, mlp_input(run));
+  const float* x = mlp_input(run);
+  route_rows(run, x);
+  expand_all(run, x);
   if (block_.parallel) add_attention(run);
   add_mlp(run);
 }
@@ -84,29 +92,72 @@ void BlockRunner::run(const Pass& pass, Workspace& workspace, ThreadPool& thread
 std::span<const float> BlockRunner::reach(int input, const Pass& pass, Workspace& workspace,
                                           ThreadPool& threads) const {
   const Run run{pass, workspace, threads, pass.rows(), hidden_};
-  const auto rows_of = [&](const float* x, int64_t width) {
-    return std::span<const float>(x, static_cast<size_t>(run.rows * width));
-  };
-  const int64_t width = block_.inputs[static_cast<size_t>(input)].width;
-  switch (block_.inputs[static_cast<size_t>(input)].producer) {
+  const Input& at = block_.inputs[static_cast<size_t>(input)];
+  if (!begins_step(input)) return rows_of(run, at);
+  switch (at.producer) {
     case Producer::kAttentionNorm:
-      return rows_of(attention_input(run), width);
+      attention_input(run);
+      break;
     case Producer::kAttention:
       attend(run, attention_input(run));
-      return rows_of(workspace.attended.data(), width);
+      break;
     case Producer::kMlpNorm:
       if (!block_.parallel) add_attention(run);
-      return rows_of(mlp_input(run), width);
-    case Producer::kMlp:
-      return rows_of(expand(run, mlp_input(run)), width);
+      mlp_input(run);
+      break;
     case Producer::kRouter:
+      route_rows(run, mlp_input(run));
+      break;
+    case Producer::kMlp: {
+      const float* x = mlp_input(run);
+      route_rows(run, x);
+      expand_all(run, x);
+      break;
+    }
+  }
+  return rows_of(run, at);
+}
+
+bool BlockRunner::begins_step(int input) const {
+  const auto producer = [&](int of) { return block_.inputs[static_cast<size_t>(of)].producer; };
+  return input == 0 || producer(input) != producer(input - 1);
+}
+
+// What the step that reaches the input left in the workspace.
+std::span<const float> BlockRunner::rows_of(const Run& run, const Input& input) const {
+  const Workspace& work = run.work;
+  const auto view = [&input](const float* x, int64_t first, int64_t rows) {
+    return std::span<const float>(x + first * input.width, static_cast<size_t>(rows * input.width));
+  };
+  const auto stream_or_normed = [&](const NormWeights& norm) {
+    return view(norm.present() ? work.normed.data() : work.hidden.data(), 0, run.rows);
+  };
+  const auto of_expert = [&](const float* x) {
+    return view(x, work.routing.begin(input.expert), work.routing.count(input.expert));
+  };
+  switch (input.producer) {
+    case Producer::kAttentionNorm:
+      return stream_or_normed(weights_.attention_norm);
+    case Producer::kAttention:
+      return view(work.attended.data(), 0, run.rows);
+    case Producer::kMlpNorm:
+      return stream_or_normed(weights_.mlp_norm);
+    case Producer::kRouter:
+      return of_expert(work.routed.data());
+    case Producer::kMlp:
       break;
   }
-  return {};
+  if (input.expert < 0) return view(inner(block_.mlp, work.gate, work.up), 0, run.rows);
+  return of_expert(inner(block_.experts.mlps.front(), work.expert_gate, work.expert_up));
 }
 
 void BlockRunner::finish(const Pass& pass, Workspace& workspace, ThreadPool& threads) const {
   const Run run{pass, workspace, threads, pass.rows(), hidden_};
+  if (block_.experts.present()) {
+    const float* x = mlp_input(run);
+    route_rows(run, x);
+    gate_shared(run, x);
+  }
   if (block_.parallel) add_attention(run);
   add_mlp(run);
 }
@@ -114,12 +165,17 @@ void BlockRunner::finish(const Pass& pass, Workspace& workspace, ThreadPool& thr
 std::vector<KeptBuffer> BlockRunner::kept_at(int input) const {
   const Producer producer = block_.inputs[static_cast<size_t>(input)].producer;
   std::vector<KeptBuffer> kept = {{&Workspace::hidden, hidden_}};
-  const bool of_mlp = producer == Producer::kMlpNorm || producer == Producer::kMlp;
-  if (producer == Producer::kAttention || (block_.parallel && of_mlp)) {
+  const bool before_mlp = producer == Producer::kAttentionNorm || producer == Producer::kAttention;
+  if (producer == Producer::kAttention || (block_.parallel && !before_mlp)) {
     kept.push_back({&Workspace::attended, block_.attention.heads * block_.attention.head_dim});
   }
-  if (producer == Producer::kMlp) {
-    kept.push_back({block_.mlp.gated ? &Workspace::up : &Workspace::gate, block_.mlp.width});
+  if (producer != Producer::kMlp) return kept;
+  const Mlp& mlp = block_.mlp;
+  if (mlp.present()) kept.push_back({mlp.gated ? &Workspace::up : &Workspace::gate, mlp.width});
+  if (block_.experts.present()) {
+    const Mlp& expert = block_.experts.mlps.front();
+    kept.push_back(
+        {expert.gated ? &Workspace::expert_up : &Workspace::expert_gate, block_.experts.top_k * expert.width});
   }
   return kept;
 }
@@ -130,33 +186,59 @@ const float* BlockRunner::mlp_input(const Run& run) const { return run.normed(we
 
 // hidden <- hidden + output(attended), with the norms around it
 void BlockRunner::add_attention(const Run& run) const {
-  apply(run, {{block_.attention.output, run.work.branch.data()}}, run.work.attended.data());
+  apply(run, {{block_.attention.output, run.work.branch.data()}}, run.work.attended.data(), run.rows);
   run.add_branch(weights_.post_attention_norm, weights_.attention_residual_norm);
 }
 
-// hidden <- hidden + down(inner), with the norms around it
+// hidden <- hidden + what MLP and experts give, with the norms around it
 void BlockRunner::add_mlp(const Run& run) const {
-  apply(run, {{block_.mlp.down, run.work.branch.data()}}, inner(run.work));
+  std::vector<float>& branch = run.work.branch;
+  if (block_.mlp.present()) {
+    add_shared(run);
+  } else {
+    std::fill_n(branch.begin(), run.rows * hidden_, 0.0f);
+  }
+  if (block_.experts.present()) add_experts(run);
   run.add_branch(weights_.post_mlp_norm, weights_.mlp_residual_norm);
 }
 
-// The buffer that `down` reads: [rows, width].
-float* BlockRunner::inner(Workspace& workspace) const {
-  return block_.mlp.gated ? workspace.up.data() : workspace.gate.data();
+// branch <- sigmoid(shared_gate) * down(inner); without a gate down(inner)
+void BlockRunner::add_shared(const Run& run) const {
+  Workspace& work = run.work;
+  apply(run, {{block_.mlp.down, work.branch.data()}}, inner(block_.mlp, work.gate, work.up), run.rows);
+  if (block_.experts.shared_gate < 0) return;
+  for_rows(run.threads, run.rows, [&](int64_t row) {
+    const float factor = 1.0f / (1.0f + std::exp(-work.shared_gate[static_cast<size_t>(row)]));
+    float* y = work.branch.data() + row * hidden_;
+    for (int64_t i = 0; i < hidden_; ++i) y[i] *= factor;
+  });
 }
 
-// All places that read x, together.
-void BlockRunner::apply(const Run& run, std::initializer_list<Place> places, const float* x) const {
+// branch <- branch + weighted sum of what the experts give
+void BlockRunner::add_experts(const Run& run) const {
+  Workspace& work = run.work;
+  const Routing& routing = work.routing;
+  for (int e = 0; e < static_cast<int>(block_.experts.mlps.size()); ++e) {
+    const Mlp& mlp = block_.experts.mlps[static_cast<size_t>(e)];
+    const float* x = inner(mlp, work.expert_gate, work.expert_up) + routing.begin(e) * mlp.width;
+    apply(run, {{mlp.down, work.routed.data() + routing.begin(e) * hidden_}}, x, routing.count(e));
+  }
+  add_routed(routing, run.rows, work.routed.data(), hidden_, work.branch.data(), run.threads);
+}
+
+// All places that read x [rows, in], together.
+void BlockRunner::apply(const Run& run, std::initializer_list<Place> places, const float* x, int64_t rows) const {
+  if (rows == 0) return;
   std::array<LinearReader, kMostReaders> readers;
   size_t count = 0;
   for (const Place& place : places) readers[count++] = {&weights_.linears[static_cast<size_t>(place.linear)], place.y};
-  apply_layers({readers.data(), count}, x, run.rows, run.work.blocks, run.threads);
+  apply_layers({readers.data(), count}, x, rows, run.work.blocks, run.threads);
   if (run.pass.tap == nullptr) return;
-  const auto size = [&](int64_t width) { return static_cast<size_t>(run.rows * width); };
+  const auto size = [&](int64_t width) { return static_cast<size_t>(rows * width); };
   for (const Place& place : places) {
     const LinearWeights& weights = weights_.linears[static_cast<size_t>(place.linear)];
     const Site& site = sites_[static_cast<size_t>(place.linear)];
-    (*run.pass.tap)({site, {x, size(weights.in())}, {place.y, size(weights.out())}, run.rows});
+    (*run.pass.tap)({site, {x, size(weights.in())}, {place.y, size(weights.out())}, rows});
   }
 }
 
@@ -179,9 +261,9 @@ void BlockRunner::attend(const Run& run, const float* x) const {
   const Pass& pass = run.pass;
   QkvViews views = qkv_views(spec, run.work.qkv.data(), run.rows);
   if (spec.layout == QkvLayout::kSeparate) {
-    apply(run, {{spec.q, views.q.data}, {spec.k, views.k.data}, {spec.v, views.v.data}}, x);
+    apply(run, {{spec.q, views.q.data}, {spec.k, views.k.data}, {spec.v, views.v.data}}, x, run.rows);
   } else {
-    apply(run, {{spec.q, views.q.data}}, x);
+    apply(run, {{spec.q, views.q.data}}, x, run.rows);
   }
   place_heads(run, views.q, spec.heads, weights_.q_norm);
   place_heads(run, views.k, spec.kv_heads, weights_.k_norm);
@@ -204,28 +286,50 @@ void BlockRunner::attend(const Run& run, const float* x) const {
   attention(call, run.work.scratch, run.threads);
 }
 
-// inner <- act(gate(x)) * up(x), or act(up(x))
-float* BlockRunner::expand(const Run& run, const float* x) const {
-  const Mlp& spec = block_.mlp;
-  const int64_t width = spec.width;
-  float* gate = run.work.gate.data();
-  float* up = run.work.up.data();
-  float* result = inner(run.work);
-  if (!spec.gated) {
-    apply(run, {{spec.up, gate}}, x);
-  } else if (spec.fused_gate_up) {
-    apply(run, {{spec.gate, gate}}, x);
-  } else {
-    apply(run, {{spec.gate, gate}, {spec.up, up}}, x);
+// Sends the rows of x to experts, where there are any.
+void BlockRunner::route_rows(const Run& run, const float* x) const {
+  if (!block_.experts.present()) return;
+  Workspace& work = run.work;
+  apply(run, {{block_.experts.router, work.routing.logits.data()}}, x, run.rows);
+  route(block_.experts, run.rows, work.routing);
+  gather_routed(work.routing, run.rows, x, hidden_, work.routed.data(), run.threads);
+}
+
+void BlockRunner::gate_shared(const Run& run, const float* x) const {
+  if (block_.experts.shared_gate < 0) return;
+  apply(run, {{block_.experts.shared_gate, run.work.shared_gate.data()}}, x, run.rows);
+}
+
+// The inner activations of the MLP that reads x, and of every expert that reads what was gathered of it.
+void BlockRunner::expand_all(const Run& run, const float* x) const {
+  Workspace& work = run.work;
+  gate_shared(run, x);
+  if (block_.mlp.present()) expand(run, block_.mlp, x, run.rows, work.gate.data(), work.up.data());
+  for (int e = 0; e < static_cast<int>(block_.experts.mlps.size()); ++e) {
+    const Mlp& mlp = block_.experts.mlps[static_cast<size_t>(e)];
+    const int64_t first = work.routing.begin(e), gate_width = mlp.fused_gate_up ? 2 * mlp.width : mlp.width;
+    expand(run, mlp, work.routed.data() + first * hidden_, work.routing.count(e),
+           work.expert_gate.data() + first * gate_width, work.expert_up.data() + first * mlp.width);
   }
-  for_rows(run.threads, run.rows, [&](int64_t row) {
-    float* out = result + row * width;
-    if (!spec.gated) return activate(spec.activation, out, width, out);
+}
+
+// up <- act(gate(x)) * up(x), or gate <- act(up(x))
+void BlockRunner::expand(const Run& run, const Mlp& mlp, const float* x, int64_t rows, float* gate, float* up) const {
+  const int64_t width = mlp.width;
+  if (!mlp.gated) {
+    apply(run, {{mlp.up, gate}}, x, rows);
+  } else if (mlp.fused_gate_up) {
+    apply(run, {{mlp.gate, gate}}, x, rows);
+  } else {
+    apply(run, {{mlp.gate, gate}, {mlp.up, up}}, x, rows);
+  }
+  for_rows(run.threads, rows, [&](int64_t row) {
+    float* out = (mlp.gated ? up : gate) + row * width;
+    if (!mlp.gated) return activate(mlp.activation, out, width, out);
     const float* fused = gate + row * 2 * width;
-    if (spec.fused_gate_up) return activate_gated(spec.activation, fused, fused + width, width, out);
-    activate_gated(spec.activation, gate + row * width, out, width, out);
+    if (mlp.fused_gate_up) return activate_gated(mlp.activation, fused, fused + width, width, out);
+    activate_gated(mlp.activation, gate + row * width, out, width, out);
   });
-  return result;
 }
 
 }  // namespace bitloom

@@ -50,14 +50,17 @@ class BlockRunner {
   BlockRunner(const Graph& graph, int index, const BlockWeights& weights, const RopeTable* rope);
 
   int inputs() const { return static_cast<int>(block_.inputs.size()); }
+  /// Whether the input is the first that its producer makes.
+  bool begins_step(int input) const;
 
   /// workspace.hidden [rows, hidden] is read and replaced.
   void run(const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
 
   /// The same in steps, for walks that look at what sites read and exchange their weights before they run: reach() each
   /// input of the block in its order, then finish(). reach() runs the sites before the input (by its index) and returns
-  /// what its readers read, [rows, width], valid until the next call. Between steps the workspace may be used for other
-  /// sequences if the buffers of kept_at() are put back.
+  /// what its readers read, [rows, width], valid until the next call; rows are those of the pass, or those of them that
+  /// an expert sees. Inputs that begin no step follow the one before at once. Between steps the workspace may be used
+  /// for other sequences if the buffers of kept_at() are put back.
   std::span<const float> reach(int input, const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
   void finish(const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
   /// What the step after reach(input) needs.
@@ -70,10 +73,15 @@ class BlockRunner {
   const float* mlp_input(const Run& run) const;
   void attend(const Run& run, const float* x) const;
   void add_attention(const Run& run) const;
-  float* expand(const Run& run, const float* x) const;
+  void route_rows(const Run& run, const float* x) const;
+  void gate_shared(const Run& run, const float* x) const;
+  void expand_all(const Run& run, const float* x) const;
+  void expand(const Run& run, const Mlp& mlp, const float* x, int64_t rows, float* gate, float* up) const;
   void add_mlp(const Run& run) const;
-  float* inner(Workspace& workspace) const;
-  void apply(const Run& run, std::initializer_list<Place> places, const float* x) const;
+  void add_shared(const Run& run) const;
+  void add_experts(const Run& run) const;
+  std::span<const float> rows_of(const Run& run, const Input& input) const;
+  void apply(const Run& run, std::initializer_list<Place> places, const float* x, int64_t rows) const;
   void place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const;
 
   const Block& block_;

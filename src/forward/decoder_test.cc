@@ -28,6 +28,7 @@ const char* const kModels[] = {
     "mistral",     "qwen2",      "qwen3",        "gemma",        "gemma2",
     "gemma3_text", "phi3",       "phi3_partial", "opt",          "opt_350m",
     "gpt2",        "gpt2_bare",  "gpt_neo",      "gpt_neox",     "gpt_neox_sequential",
+    "mixtral",     "qwen2_moe",  "qwen3_moe",
 };
 
 // Those whose rope settings transformers 4 spelled differently: config_v4.json lies beside config.json.
@@ -35,6 +36,7 @@ const char* const kTwoSpellings[] = {
     "llama",       "llama_bf16", "llama_llama3", "llama_linear", "llama_yarn",
     "mistral",     "qwen2",      "qwen3",        "gemma",        "gemma2",
     "gemma3_text", "phi3",       "phi3_partial", "gpt_neox",     "gpt_neox_sequential",
+    "mixtral",     "qwen2_moe",  "qwen3_moe",
 };
 
 std::string directory(const std::string& model) { return testing::golden("forward/" + model); }
@@ -274,7 +276,9 @@ TEST_P(GoldenModel, TapsSeeEverySiteInOrder) {
   std::vector<float> last_x;
   const Site* last = nullptr;
   const Tap tap = [&](const TapEvent& event) {
-    EXPECT_EQ(event.rows, golden.batch * golden.length);
+    if (event.site.reads->expert < 0) {
+      EXPECT_EQ(event.rows, golden.batch * golden.length);
+    }
     seen.push_back(event.site.linear);
     expect_linear(*checkpoint, event);
     const std::vector<float> x(event.x.begin(), event.x.end());

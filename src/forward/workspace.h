@@ -5,24 +5,31 @@
 #include <vector>
 
 #include "forward/attention.h"
+#include "forward/routing.h"
 #include "model/graph.h"
 #include "ops/input_blocks.h"
 
 namespace bitloom {
 
 struct Workspace {
-  std::vector<float> hidden;    // [rows, hidden]: the residual stream
-  std::vector<float> normed;    // [rows, hidden]: what a branch reads
-  std::vector<float> branch;    // [rows, hidden]: what a branch adds
-  std::vector<float> qkv;       // see qkv_views()
-  std::vector<float> attended;  // [rows, heads * head_dim]
-  std::vector<float> gate, up;  // [rows, width] each; a fused gate_up fills `gate` with [rows, 2 width]
-  std::vector<float> narrow;    // [rows, embedding width] around project_in and project_out
+  std::vector<float> hidden;       // [rows, hidden]: the residual stream
+  std::vector<float> normed;       // [rows, hidden]: what a branch reads
+  std::vector<float> branch;       // [rows, hidden]: what a branch adds
+  std::vector<float> qkv;          // see qkv_views()
+  std::vector<float> attended;     // [rows, heads * head_dim]
+  std::vector<float> gate, up;     // [rows, width] each; a fused gate_up fills `gate` with [rows, 2 width]
+  std::vector<float> shared_gate;  // [rows]: what the shared expert's output is multiplied by, before the sigmoid
+  Routing routing;                 // of the rows to experts
+  // Of all experts, one after the other, top_k * rows in all:
+  std::vector<float> routed;                  // [, hidden]: what each reads; then what it gives
+  std::vector<float> expert_gate, expert_up;  // [, width], as gate and up
+  std::vector<float> narrow;                  // [rows, embedding width] around project_in and project_out
   AttentionScratch scratch;
   InputBlocks blocks;
 
   /// Buffers only grow.
   void reserve(const Graph& graph, int64_t rows);
+  int64_t bytes() const;
 };
 
 }  // namespace bitloom

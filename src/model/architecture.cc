@@ -1,5 +1,6 @@
 #include "model/architecture.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/error.h"
@@ -10,7 +11,8 @@
 #define BITLOOM_ARCHITECTURES(row)                                                                             \
   row("llama", llama) row("mistral", mistral) row("qwen2", qwen2) row("qwen3", qwen3) row("gemma", gemma)      \
       row("gemma2", gemma2) row("gemma3", gemma3) row("gemma3_text", gemma3) row("phi3", phi3) row("opt", opt) \
-          row("gpt2", gpt2) row("gpt_neo", gpt_neo) row("gpt_neox", gpt_neox)
+          row("gpt2", gpt2) row("gpt_neo", gpt_neo) row("gpt_neox", gpt_neox) row("mixtral", mixtral)          \
+              row("qwen2_moe", qwen2_moe) row("qwen3_moe", qwen3_moe)
 
 namespace bitloom {
 
@@ -38,6 +40,8 @@ Graph build_graph(const Json& config, const std::string& origin, const TensorNam
     if (architecture.model_type == model_type) {
       Graph graph = architecture.build(config, origin, names);
       graph.architecture = model_type;
+      const auto mixes = [](const Block& block) { return block.experts.present(); };
+      if (std::none_of(graph.blocks.begin(), graph.blocks.end(), mixes)) arch::refuse_experts(reader);
       return graph;
     }
     known.push_back(architecture.model_type);

@@ -198,6 +198,24 @@ TEST(Architecture, RefusesKeysThatWouldChangeResults) {
   EXPECT_EQ(build(with(llama_config(), "num_experts", 0)).hidden, 32);
 }
 
+TEST(Architecture, ExpertsOfSomeLayers) {
+  Json config = with(with(llama_config(), "model_type", "qwen3_moe"), "num_hidden_layers", 5);
+  config.update({{"num_experts", 4}, {"num_experts_per_tok", 2}, {"decoder_sparse_step", 2}, {"mlp_only_layers", {3}}});
+  std::vector<size_t> experts;
+  for (const Block& block : build(config).blocks) experts.push_back(block.experts.mlps.size());
+  EXPECT_EQ(experts, (std::vector<size_t>{0, 4, 0, 0, 0}));
+  const Graph graph = build(config);
+  std::vector<std::string> names;
+  for (const Input& input : graph.blocks[1].inputs) names.push_back(input.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"attention", "attention_output", "mlp", "experts.0.mlp", "experts.1.mlp",
+                                             "experts.2.mlp", "experts.3.mlp", "experts.0.mlp_down",
+                                             "experts.1.mlp_down", "experts.2.mlp_down", "experts.3.mlp_down"}));
+  EXPECT_THAT(refused(with(config, "num_experts_per_tok", 5)), HasSubstr("num_experts_per_tok is 5 of 4 experts"));
+  EXPECT_THAT(refused(with(config, "num_experts", 5000)), HasSubstr("5000 experts, expected at most 4096"));
+  config["model_type"] = "qwen2_moe";
+  EXPECT_THAT(refused(with(config, "use_sliding_window", true)), HasSubstr("'use_sliding_window' is true"));
+}
+
 TEST(Architecture, RefusesWindowsWithoutAWindow) {
   Json config = with(llama_config(), "model_type", "qwen3");
   config["layer_types"] = {"full_attention", "sliding_attention"};

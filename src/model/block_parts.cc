@@ -1,5 +1,7 @@
 #include "model/block_parts.h"
 
+#include <fmt/format.h>
+
 namespace bitloom {
 namespace {
 
@@ -28,6 +30,34 @@ void connect_mlp(Block& block, const MlpLinears& linears) {
   const int down = add_input(block, {"mlp_down", linears.down.in, Producer::kMlp});
   mlp.down = add_present(block, down, linears.down, "down");
   mlp.width = linears.down.in;
+}
+
+void connect_experts(Block& block, const ExpertLinears& linears) {
+  Experts& experts = block.experts;
+  const int input = add_input(block, {"mlp", linears.router.in, Producer::kMlpNorm});
+  experts.router = add_present(block, input, linears.router, "router");
+  experts.shared_gate = add_present(block, input, linears.shared_gate, "shared_expert_gate");
+  experts.mlps.assign(linears.experts.size(), block.mlp);
+  const auto add_readers = [&block](int reads, const MlpLinears& of, const std::string& name, Mlp& mlp) {
+    mlp.gate = add_present(block, reads, of.gate, name + (mlp.fused_gate_up ? "gate_up" : "gate"));
+    mlp.up = add_present(block, reads, of.up, name + "up");
+    mlp.width = of.down.in;
+  };
+  const auto name_of = [](size_t e) { return fmt::format("experts.{}.", e); };
+  if (linears.shared.down.present()) add_readers(input, linears.shared, "shared_expert.", block.mlp);
+  for (size_t e = 0; e < experts.mlps.size(); ++e) {
+    const auto expert = static_cast<int>(e);
+    const int rows = add_input(block, {name_of(e) + "mlp", linears.router.in, Producer::kRouter, expert});
+    add_readers(rows, linears.experts[e], name_of(e), experts.mlps[e]);
+  }
+  const auto add_down = [&block](const Linear& down, const std::string& name, int expert) {
+    return add_linear(block, add_input(block, {name + "mlp_down", down.in, Producer::kMlp, expert}), down,
+                      name + "down");
+  };
+  if (linears.shared.down.present()) block.mlp.down = add_down(linears.shared.down, "shared_expert.", -1);
+  for (size_t e = 0; e < experts.mlps.size(); ++e) {
+    experts.mlps[e].down = add_down(linears.experts[e].down, name_of(e), static_cast<int>(e));
+  }
 }
 
 const Linear& linear_at(const Block& block, int index) {

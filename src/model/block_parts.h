@@ -2,6 +2,7 @@
 // The inputs and linears of a block, connected: what builders of graphs write down once for all architectures.
 
 #include <string>
+#include <vector>
 
 #include "model/graph.h"
 
@@ -24,6 +25,21 @@ void connect_attention(Block& block, const AttentionLinears& linears);
 /// Appends the inputs "mlp" and "mlp_down" and their readers, and sets block.mlp's indices and width. `gated` and
 /// `fused_gate_up` must be set.
 void connect_mlp(Block& block, const MlpLinears& linears);
+
+/// Without a shared expert `shared` and `shared_gate` are empty.
+struct ExpertLinears {
+  Linear router = {}, shared_gate = {};
+  MlpLinears shared = {};
+  std::vector<MlpLinears> experts = {};
+};
+
+/// Appends what a mixture of experts reads, and sets the indices and widths of block.experts and, with a shared expert,
+/// block.mlp; `gated`, `fused_gate_up` and `activation` of block.mlp must be set and hold for all experts.
+///   "mlp"                       every row: router, the shared expert and its gate
+///   "experts.N.mlp"             those of them that the router sends to expert N
+///   "shared_expert.mlp_down", "experts.N.mlp_down"
+/// Roles are spelled alike: "experts.N.gate".
+void connect_experts(Block& block, const ExpertLinears& linears);
 
 /// The linear at an index of the block's parts; an absent one (-1) is an empty Linear.
 const Linear& linear_at(const Block& block, int index);

@@ -44,6 +44,9 @@ inline std::string text_of(const Graph& g) {
                         text_of(b.post_attention_norm), text_of(b.attention_residual_norm), text_of(b.mlp_norm),
                         text_of(b.post_mlp_norm), text_of(b.mlp_residual_norm), b.parallel);
     text += text_of(b, b.attention) + "\n" + text_of(b, b.mlp) + "\n";
+    text += fmt::format("experts top {} normalized {} router {} gate {}\n", b.experts.top_k, b.experts.normalized,
+                        text_of(linear_at(b, b.experts.router)), text_of(linear_at(b, b.experts.shared_gate)));
+    for (const Mlp& mlp : b.experts.mlps) text += text_of(b, mlp) + "\n";
   }
   return text;
 }

@@ -15,12 +15,18 @@ struct Candidate {
   std::string input;  // empty outside the blocks, like the next two
   std::string place, place_from_end;
   std::optional<size_t> step;  // the last one that matched
+  bool kept = false;           // unless a step names it: a router, the gate of a shared expert
 
   bool in_blocks() const { return !place.empty(); }
+  /// "gate" of "experts.3.gate".
+  std::string kind() const { return role.substr(role.rfind('.') + 1); }
+  /// "mlp_down" of "experts.3.mlp_down".
+  std::string kind_of_input() const { return input.substr(input.rfind('.') + 1); }
   bool goes_by(std::string_view pattern) const {
+    if (kept) return pattern == tensor || pattern == role || pattern == place || pattern == place_from_end;
     const auto matches = [pattern](const std::string& name) { return glob_match(pattern, name); };
-    if (matches(tensor) || matches(role)) return true;
-    return in_blocks() && (matches(input) || matches(place) || matches(place_from_end));
+    if (matches(tensor) || matches(role) || matches(kind())) return true;
+    return in_blocks() && (matches(input) || matches(kind_of_input()) || matches(place) || matches(place_from_end));
   }
 };
 
@@ -29,12 +35,15 @@ std::vector<Candidate> candidates_of(const Graph& graph) {
   const auto count = static_cast<int64_t>(graph.blocks.size());
   for (const Site& site : linear_sites(graph)) {
     const std::string& role = site.linear->role;
+    const Experts& experts = graph.blocks[static_cast<size_t>(site.block)].experts;
+    const bool kept = site.linear_index == experts.router || site.linear_index == experts.shared_gate;
     result.push_back({site.linear->weight,
                       role,
                       site.reads->name,
                       fmt::format("blocks.{}.{}", site.block, role),
                       fmt::format("blocks.{}.{}", site.block - count, role),
-                      {}});
+                      {},
+                      kept});
   }
   const auto outside = [&result](const std::string& tensor, const char* role) {
     if (!tensor.empty()) result.push_back({tensor, role, "", "", "", {}});
@@ -77,9 +86,9 @@ std::string tail_pattern(const std::string& tensor) {
   }
   std::vector<std::string> roles, names;
   for (const Candidate& c : candidates) {
-    if (std::find(roles.begin(), roles.end(), c.role) == roles.end()) {
-      roles.push_back(c.role);
-      names.push_back(c.role);
+    if (std::find(roles.begin(), roles.end(), c.kind()) == roles.end()) {
+      roles.push_back(c.kind());
+      names.push_back(c.kind());
       names.push_back(c.in_blocks() ? tail_pattern(c.tensor) : c.tensor);
     }
     names.insert(names.end(), {c.tensor, c.input, c.place, c.place_from_end});
@@ -137,7 +146,7 @@ std::set<std::string> sites_of(size_t s, const Recipe& recipe, const Graph& grap
   const RecipeStep& step = recipe.steps[s];
   std::set<std::string> result;
   for (const Candidate& c : candidates) {
-    if (step.targets.empty() && c.in_blocks()) result.insert(c.tensor);
+    if (step.targets.empty() && c.in_blocks() && !c.kept) result.insert(c.tensor);
   }
   for (const std::string& pattern : step.targets) {
     bool hit = false, outside = false;
@@ -179,7 +188,7 @@ std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& gra
     if (step.transform) continue;
     if (step.targets.empty()) {
       for (Candidate& c : candidates) {
-        if (c.in_blocks()) c.step = s;
+        if (c.in_blocks() && !c.kept) c.step = s;
       }
     }
     for (const std::string& pattern : step.targets) {

@@ -45,6 +45,24 @@ Graph llama(bool tied, bool fused = false) {
 /// The same with fused projections.
 Graph fused() { return llama(true, true); }
 
+/// A llama whose blocks have two experts and a shared one.
+Graph mixture() {
+  Graph graph = llama(false);
+  for (size_t b = 0; b < graph.blocks.size(); ++b) {
+    const auto linear = [b](const std::string& name) { return Linear{fmt::format("{}.{}.weight", b, name), "", 8, 8}; };
+    const auto mlp = [&linear](const std::string& name) {
+      return MlpLinears{linear(name + ".gate_proj"), linear(name + ".up_proj"), linear(name + ".down_proj")};
+    };
+    Block block;
+    block.mlp.gated = true;
+    connect_attention(block, {linear("q"), linear("k"), linear("v"), linear("o")});
+    connect_experts(block,
+                    {linear("gate"), linear("shared_gate"), mlp("shared"), {mlp("experts.0"), mlp("experts.1")}});
+    graph.blocks[b] = block;
+  }
+  return graph;
+}
+
 /// Tensor names and their specs.
 std::map<std::string, std::string> plan(const std::string& steps, const Graph& graph) {
   std::map<std::string, std::string> result;
@@ -234,6 +252,27 @@ TEST(ResolveTransforms, RefusesTwoScalingsOfASite) {
   EXPECT_THAT(transforms_refusal(with("{smoothquant: {alpha: 1}}"), llama(true)),
               HasSubstr("'model.layers.0.mlp.up_proj.weight': 'smoothquant' is given twice"));
   EXPECT_EQ(transforms(with("bias-correction"), llama(true)).size(), 2u);
+}
+
+TEST(Resolve, RoutersStayUnlessNamed) {
+  const Graph graph = mixture();
+  const auto all = plan("{quantize: int4-g8}", graph);
+  EXPECT_EQ(all.size(), 3u * (4 + 3 * 3));
+  EXPECT_FALSE(all.contains("0.gate.weight"));
+  EXPECT_FALSE(plan("{quantize: int4-g8, targets: ['*']}", graph).contains("0.shared_gate.weight"));
+  EXPECT_EQ(plan("{quantize: int8-row, targets: [router]}", graph).size(), 3u);
+  EXPECT_EQ(plan("{quantize: int8-row, targets: [blocks.1.router]}", graph).size(), 1u);
+  EXPECT_EQ(plan("{quantize: int8-row, targets: [shared_expert_gate]}", graph).size(), 3u);
+}
+
+TEST(Resolve, ExpertsGoByTheirKindOrTheirNumber) {
+  const Graph graph = mixture();
+  EXPECT_EQ(plan("{quantize: int4-g8, targets: [down]}", graph).size(), 9u);
+  EXPECT_EQ(plan("{quantize: int4-g8, targets: [mlp_down]}", graph).size(), 9u);
+  EXPECT_EQ(plan("{quantize: int4-g8, targets: [mlp]}", graph).size(), 18u);
+  EXPECT_EQ(plan("{quantize: int4-g8, targets: ['experts.*.gate']}", graph).size(), 6u);
+  EXPECT_EQ(plan("{quantize: int4-g8, targets: [experts.1.gate]}", graph).size(), 3u);
+  EXPECT_EQ(plan("{quantize: int4-g8, targets: [blocks.-1.shared_expert.up]}", graph).size(), 1u);
 }
 
 }  // namespace

@@ -65,19 +65,20 @@ class GroupBuilder {
           groups.push_back(normed(input, block_.attention_norm));
           if (!shared) break;
           add_readers(groups.back(), Producer::kMlpNorm);
+          add_readers(groups.back(), Producer::kRouter);
           groups.back().absorber = absorber(block_.attention_norm, 2, groups.back());
           break;
         case Producer::kAttention:
           groups.push_back(attention_output(input));
           break;
         case Producer::kMlpNorm:
-          if (!shared) groups.push_back(normed(input, block_.mlp_norm));
+          if (!shared) groups.push_back(mlp_normed(input));
           break;
         case Producer::kMlp:
-          groups.push_back(mlp_down(input, block_.mlp));
+          groups.push_back(mlp_down(input, mlp_of(at(input).expert)));
           break;
         case Producer::kRouter:
-          break;
+          break;  // the same rows as what kMlpNorm makes
       }
     }
     return groups;
@@ -85,6 +86,10 @@ class GroupBuilder {
 
  private:
   const Input& at(int input) const { return block_.inputs[static_cast<size_t>(input)]; }
+
+  const Mlp& mlp_of(int expert) const {
+    return expert < 0 ? block_.mlp : block_.experts.mlps[static_cast<size_t>(expert)];
+  }
 
   void add_readers(ChannelGroup& group, Producer producer) const {
     for (const Site& site : sites_) {
@@ -119,6 +124,14 @@ class GroupBuilder {
   ChannelGroup normed(int input, const Norm& norm) const {
     ChannelGroup group = group_of(input);
     group.absorber = absorber(norm, 1, group);
+    return group;
+  }
+
+  // Experts read rows of the same norm's output.
+  ChannelGroup mlp_normed(int input) const {
+    ChannelGroup group = group_of(input);
+    add_readers(group, Producer::kRouter);
+    group.absorber = absorber(block_.mlp_norm, 1, group);
     return group;
   }
 

@@ -54,7 +54,7 @@ struct ChannelGroup {
 };
 
 /// Every input of the block, in the order of execution. Attention and MLP of a parallel block that read the output of
-/// one and the same norm are one group.
+/// one and the same norm are one group; so are a router, a shared expert with its gate and all experts.
 std::vector<ChannelGroup> channel_groups(const Graph& graph, int block);
 
 /// First row of the layer that makes the values (v, or the fused q), per key head: head_dim rows each.

@@ -25,6 +25,13 @@ const SecondMoment& moment_of(const ChannelGroup& group, const ChannelMoments& a
        found ? at->second->tokens() : 0, group.channels());
 }
 
+/// Whether it is the input of an expert that no token was sent to.
+bool unseen(const ChannelGroup& group, const ChannelMoments& all) {
+  if (group.readers.front().reads->expert < 0) return false;
+  const auto at = all.find(group.input);
+  return at != all.end() && at->second != nullptr && at->second->tokens() == 0;
+}
+
 /// What one group's search looks at.
 struct Search {
   const ChannelGroup& group;
@@ -111,6 +118,7 @@ ScaleSearchResult search_block_scales(const Checkpoint& model, int block, const 
   for (const ChannelGroup& group : channel_groups(model.graph(), block)) {
     std::vector<Site> readers = targeted_readers(group, targeted);
     if (readers.empty() || !group.absorbs()) continue;
+    if (unseen(group, moments)) continue;
     const SecondMoment& moment = moment_of(group, moments);
     const Search search{group, edits, std::move(readers), dense_moment(moment, threads), rounded, threads};
     const std::vector<double> x = magnitudes(group, moment);

@@ -50,7 +50,8 @@ std::vector<float> magnitude_scales(std::span<const double> x, double ratio);
 double scaled_rounding_loss(const RowSource& w, const Linear& linear, std::span<const double> s,
                             std::span<const float> h, const RoundedWeights& rounded, ThreadPool& threads);
 
-/// Searches every group of the block that has an absorber and a targeted reader. Error(kUsage) for steps < 1,
+/// Searches every group of the block that has an absorber and a targeted reader, but for experts that saw no token.
+/// Error(kUsage) for steps < 1,
 /// Error(kFailed) when the moment of a group to be searched is missing, empty or has another width.
 ScaleSearchResult search_block_scales(const Checkpoint& model, int block, const ChannelMoments& moments,
                                       const ScaleSearchTransform& transform, const RoundedWeights& rounded,

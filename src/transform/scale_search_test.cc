@@ -40,6 +40,11 @@ struct Observed {
 
   Observed(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads) {
     x.resize(model->graph().blocks.size()), moments.resize(x.size());
+    for (size_t b = 0; b < x.size(); ++b) {
+      for (const Input& input : model->graph().blocks[b].inputs) {
+        moments[b].emplace(static_cast<int>(moments[b].size()), SecondMoment(input.width));
+      }
+    }
     Decoder decoder(model, threads);
     std::vector<int32_t> tokens(48);
     for (int32_t i = 0; i < 48; ++i) tokens[static_cast<size_t>(i)] = i * 29 % 64;
@@ -50,9 +55,9 @@ struct Observed {
     decoder.forward(tokens, 1, static_cast<int64_t>(tokens.size()), &tap);
     for (size_t b = 0; b < x.size(); ++b) {
       for (const auto& [input, values] : x[b]) {
-        const auto channels = static_cast<int64_t>(values.size() / tokens.size());
-        const auto at = moments[b].emplace(input, SecondMoment(channels)).first;
-        at->second.add(values.data(), static_cast<int64_t>(tokens.size()), channels, threads);
+        SecondMoment& moment = moments[b].at(input);
+        const auto rows = static_cast<int64_t>(values.size()) / moment.channels();
+        moment.add(values.data(), rows, moment.channels(), threads);
       }
     }
   }

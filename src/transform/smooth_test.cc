@@ -23,12 +23,17 @@ bool every_site(const Site&) { return true; }
 /// max|X_j| of every input of every block over a short text.
 std::vector<ChannelMaxima> observed_maxima(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads) {
   std::vector<ChannelMaxima> maxima(model->graph().blocks.size());
+  for (size_t b = 0; b < maxima.size(); ++b) {
+    const std::vector<Input>& inputs = model->graph().blocks[b].inputs;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      maxima[b][static_cast<int>(i)].resize(static_cast<size_t>(inputs[i].width));
+    }
+  }
   Decoder decoder(model, threads);
   const std::vector<int32_t> tokens = {5, 9, 2, 44, 17, 3, 21, 60, 33, 8};
   const Tap tap = [&](const TapEvent& event) {
     std::vector<float>& greatest = maxima[static_cast<size_t>(event.site.block)][event.site.input];
     const size_t channels = event.x.size() / static_cast<size_t>(event.rows);
-    greatest.resize(channels);
     for (size_t i = 0; i < event.x.size(); ++i) {
       greatest[i % channels] = std::max(greatest[i % channels], std::abs(event.x[i]));
     }

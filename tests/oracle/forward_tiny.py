@@ -81,6 +81,13 @@ MODELS = {
     "gpt_neox": ("gpt_neox", dict(NEOX, rope_parameters=rope("default", partial_rotary_factor=0.5))),
     "gpt_neox_sequential": ("gpt_neox", dict(NEOX, use_parallel_residual=False,
                                              rope_parameters=rope("default", partial_rotary_factor=1.0))),
+    "mixtral": ("mixtral", dict(COMMON, tie_word_embeddings=False, num_local_experts=4, num_experts_per_tok=2)),
+    "qwen2_moe": ("qwen2_moe", dict(COMMON, num_hidden_layers=3, num_experts=6, num_experts_per_tok=2,
+                                    moe_intermediate_size=24, shared_expert_intermediate_size=40,
+                                    norm_topk_prob=False, mlp_only_layers=[1])),
+    "qwen3_moe": ("qwen3_moe", dict(COMMON, num_hidden_layers=3, head_dim=12, num_experts=8, num_experts_per_tok=3,
+                                    moe_intermediate_size=16, norm_topk_prob=True, decoder_sparse_step=2,
+                                    tie_word_embeddings=True)),
 }
 
 
@@ -91,6 +98,8 @@ def older_spelling(config):
     old = {k: v for k, v in config.items() if k not in ("rope_parameters", "layer_types", "dtype")}
     old["torch_dtype"] = config["dtype"]
     old["transformers_version"] = "4.49.0"
+    if config["model_type"] == "qwen3_moe":
+        old["num_experts"] = old.pop("num_local_experts")
     ropes = config["rope_parameters"]
     if "full_attention" in ropes:
         old["rope_theta"] = ropes["full_attention"]["rope_theta"]
@@ -126,7 +135,7 @@ def fill(model, seed):
             x *= 0.5
         else:
             fan_in = p.shape[0] if "Conv1D" in type(dict(model.named_modules())[name.rsplit(".", 1)[0]]).__name__ \
-                else p.shape[1]
+                else p.shape[-1]  # the experts of a layer are one parameter [experts, out, in]
             x *= 1.5 / np.sqrt(fan_in)
         with torch.no_grad():
             p.copy_(torch.from_numpy(np.round(x * 4096) / 4096))

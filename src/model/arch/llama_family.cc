@@ -52,8 +52,6 @@ void add_attention(Block& block, const std::string& name, int64_t hidden, const 
 
 void add_mlp(Block& block, const std::string& name, int64_t hidden, int64_t width, const LlamaFamily& family) {
   MlpLinears linears;
-  block.mlp.gated = true;
-  block.mlp.activation = family.activation;
   if (family.fused) {
     block.mlp.fused_gate_up = true;
     linears.gate = make_linear(name + "gate_up_proj", 2 * width, hidden, family.mlp_bias);
@@ -93,7 +91,13 @@ Graph build_llama_family(const ConfigReader& config, const TensorNames& names, c
     const std::string name = fmt::format("{}layers.{}.", prefix, i);
     Block block;
     add_attention(block, name + "self_attn.", graph.hidden, shape, family);
-    add_mlp(block, name + "mlp.", graph.hidden, width, family);
+    block.mlp.gated = true;
+    block.mlp.activation = family.activation;
+    if (family.experts && has_experts(*family.experts, i)) {
+      add_experts(block, name, graph.hidden, *family.experts);
+    } else {
+      add_mlp(block, name + "mlp.", graph.hidden, width, family);
+    }
     name_norms(block, name, family);
     graph.blocks.push_back(std::move(block));
   }

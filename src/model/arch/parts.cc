@@ -64,15 +64,18 @@ Activation read_activation(const ConfigReader& config, const std::string& key, c
 
 void refuse_unsupported(const ConfigReader& config) {
   refuse_foreign_quantization(config);
-  for (const char* key : {"num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"}) {
-    config.refuse_if_set(key, "mixtures of experts are not supported");
-  }
   config.refuse_if_set("clip_qkv", "clipping of q, k and v is not supported");
   config.refuse_if_set("is_encoder_decoder", "only decoders are supported");
   config.refuse_if_set("add_cross_attention", "cross attention is not supported");
   config.refuse_if_set("use_bidirectional_attention", "only causal attention is supported");
   config.refuse_if_set("no_rope_layers", "layers without rotary positions are not supported");
   if (!config.flag("is_causal", true)) config.refuse_value("is_causal", "only causal attention is supported");
+}
+
+void refuse_experts(const ConfigReader& config) {
+  for (const char* key : {"num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"}) {
+    config.refuse_if_set(key, "mixtures of experts are not supported");
+  }
 }
 
 int64_t read_layers(const ConfigReader& config, const std::string& key) {

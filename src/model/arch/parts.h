@@ -20,9 +20,11 @@ Norm affine_norm(const std::string& name);  // NAME.weight, NAME.bias
 /// The activation under `key`, by transformers' names. Refuses others, listing the supported.
 Activation read_activation(const ConfigReader& config, const std::string& key, const std::string& fallback);
 
-/// Keys that change results in ways no architecture here supports: experts, clipping, encoder-decoder, bidirectional
-/// attention, foreign quantization.
+/// Keys that change results in ways no architecture here supports: clipping, encoder-decoder, bidirectional attention,
+/// foreign quantization.
 void refuse_unsupported(const ConfigReader& config);
+/// Keys of mixtures of experts, for architectures without them.
+void refuse_experts(const ConfigReader& config);
 
 /// Number of layers under `key`, with a bound that keeps a lying file from filling the memory.
 int64_t read_layers(const ConfigReader& config, const std::string& key);
@@ -52,6 +54,24 @@ void set_windows(Graph& graph, const ConfigReader& config, const std::vector<boo
 /// otherwise.
 void set_upper_windows(Graph& graph, const ConfigReader& config);
 
+/// Mixtures of experts: which layers have one, of what size, and how their tensors are named.
+struct ExpertFamily {
+  std::string module = "mlp.";  // of a layer
+  std::string gate = "gate_proj", up = "up_proj", down = "down_proj";
+  int64_t count = 0, width = 0, top_k = 0;
+  bool normalized = false;
+  int64_t shared_width = 0;                // of the expert that every row goes to; 0: none
+  int64_t sparse_step = 1;                 // layer i has experts if i + 1 is a multiple
+  std::vector<int32_t> dense_layers = {};  // and i is none of these
+};
+bool has_experts(const ExpertFamily& family, int64_t layer);
+/// num_experts_per_tok; refused where it exceeds the number of experts.
+int64_t read_top_k(const ConfigReader& config, int64_t experts, int64_t fallback);
+/// The keys that qwen2_moe and qwen3_moe share, with the defaults that differ.
+ExpertFamily qwen_experts(const ConfigReader& config, int64_t experts, int64_t top_k, int64_t width);
+/// block.mlp's activation must be set.
+void add_experts(Block& block, const std::string& layer, int64_t hidden, const ExpertFamily& family);
+
 /// Switches of llama, mistral, qwen, gemma, phi3: sequential blocks, RMS norms, gated MLP, rotary positions.
 struct LlamaFamily {
   std::vector<std::string> prefixes = {"model.", ""};
@@ -68,6 +88,7 @@ struct LlamaFamily {
   int64_t default_positions = 0;
   bool tied_by_default = false;
   std::vector<int32_t> default_bos, default_eos;
+  std::optional<ExpertFamily> experts = {};
 };
 
 /// The whole graph but rotary embeddings and windows; scale is head_dim^-0.5.

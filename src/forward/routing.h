@@ -1,0 +1,35 @@
+#pragma once
+// Which rows of a block go to which of its experts (Experts in model/graph.h has the formulas).
+
+#include <cstdint>
+#include <vector>
+
+#include "base/threads.h"
+#include "model/graph.h"
+
+namespace bitloom {
+
+/// Rows that experts read are gathered expert by expert, those of one expert in the order of the block's rows.
+struct Routing {
+  std::vector<float> logits;    // [rows, experts]: the router's output
+  std::vector<int32_t> chosen;  // [rows, top_k]: experts, by falling probability
+  std::vector<float> weights;   // [rows, top_k]
+  std::vector<int64_t> places;  // [rows, top_k]: row among those gathered
+  std::vector<int64_t> begins;  // [experts + 1]: where each expert's gathered rows begin
+
+  int64_t begin(int expert) const { return begins[static_cast<size_t>(expert)]; }
+  int64_t count(int expert) const { return begins[static_cast<size_t>(expert) + 1] - begin(expert); }
+};
+
+/// Fills the rest from the logits of `rows` rows. Of experts with equal probability the first is chosen; a row whose
+/// logits are NaN goes to the first experts with NaN weights.
+void route(const Experts& experts, int64_t rows, Routing& routing);
+
+/// out [top_k * rows, width] <- the rows of x [rows, width] that each expert reads.
+void gather_routed(const Routing& routing, int64_t rows, const float* x, int64_t width, float* out,
+                   ThreadPool& threads);
+
+/// y [rows, width] += the weighted sum of what each row's experts gave, out [top_k * rows, width].
+void add_routed(const Routing& routing, int64_t rows, const float* out, int64_t width, float* y, ThreadPool& threads);
+
+}  // namespace bitloom
