@@ -45,6 +45,8 @@ std::string summary(const Flags& flags, const QuantizeResult& result, bool bold)
   std::string text = flags.sites ? site_table(result.sites).to_text(bold) + "\n" : "";
   text += scheme_table(result.sites).to_text(bold);
   if (result.times) text += "\n" + layer_table(result.sites).to_text(bold);
+  const Table experts = expert_table(result.sites);
+  if (result.times && experts.rows() > 0) text += "\n" + experts.to_text(bold);
   text += fmt::format("error: squared error over squared weight{}\n\n",
                       result.times ? "; output error: the same of a layer's outputs on the calibration tokens" : "");
   if (result.times) text += times_text(*result.times);

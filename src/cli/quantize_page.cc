@@ -123,6 +123,9 @@ Section layers(const QuantizeResult& result) {
         "saturated weights, %", false, {{"saturated", sites, saturated_share}})));
   }
   if (outputs) section.blocks.push_back(TableBlock{"By kind of layer", layer_table(sites)});
+  if (Table experts = expert_table(sites); outputs && experts.rows() > 0) {
+    section.blocks.push_back(TableBlock{"Calibration tokens of experts", std::move(experts)});
+  }
   return section;
 }
 

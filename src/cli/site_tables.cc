@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <optional>
@@ -67,6 +68,26 @@ std::vector<Sum> group_by(const std::vector<SiteRecord>& sites,
   return sums;
 }
 
+/// A part of a dotted name that is a number and has others on both sides.
+struct NumberedPart {
+  size_t begin, end;
+};
+std::optional<NumberedPart> numbered_part(const std::string& name, size_t from) {
+  for (size_t at = name.find('.', from); at != std::string::npos; at = name.find('.', at + 1)) {
+    const size_t end = name.find_first_not_of("0123456789", at + 1);
+    if (end != std::string::npos && end > at + 1 && name[end] == '.') return NumberedPart{at + 1, end};
+  }
+  return std::nullopt;
+}
+
+/// The number of the expert that the site belongs to.
+std::optional<int64_t> expert_of(const SiteRecord& site) {
+  const std::optional<NumberedPart> block = numbered_part(site.name, 0);
+  const auto expert = block ? numbered_part(site.name, block->end) : std::nullopt;
+  if (!expert) return std::nullopt;
+  return std::stoll(site.name.substr(expert->begin, expert->end - expert->begin));
+}
+
 bool looked_at_data(const std::vector<SiteRecord>& sites) {
   return std::any_of(sites.begin(), sites.end(), [](const SiteRecord& site) { return site.output_error.has_value(); });
 }
@@ -74,13 +95,13 @@ bool looked_at_data(const std::vector<SiteRecord>& sites) {
 }  // namespace
 
 std::pair<std::string, std::string> kind_and_block(const std::string& name) {
-  for (size_t at = name.find('.'); at != std::string::npos; at = name.find('.', at + 1)) {
-    const size_t digits = name.find_first_not_of("0123456789", at + 1);
-    if (digits != std::string::npos && digits > at + 1 && name[digits] == '.') {
-      return {"*" + name.substr(digits), name.substr(at + 1, digits - at - 1)};
-    }
+  const std::optional<NumberedPart> block = numbered_part(name, 0);
+  if (!block) return {name, ""};
+  std::string kind = "*" + name.substr(block->end);
+  if (const std::optional<NumberedPart> expert = numbered_part(kind, 0)) {
+    kind.replace(expert->begin, expert->end - expert->begin, "*");
   }
-  return {name, ""};
+  return {kind, name.substr(block->begin, block->end - block->begin)};
 }
 
 Table scheme_table(const std::vector<SiteRecord>& sites) {
@@ -135,6 +156,30 @@ Table layer_table(const std::vector<SiteRecord>& sites) {
   return table;
 }
 
+Table expert_table(const std::vector<SiteRecord>& sites) {
+  // By block and expert: the tokens, and whether one of its matrices fell back to nearest.
+  std::map<int64_t, std::map<int64_t, std::pair<int64_t, bool>>> blocks;
+  for (const SiteRecord& site : sites) {
+    const std::optional<int64_t> expert = expert_of(site);
+    if (!expert) continue;
+    auto& [tokens, nearest] = blocks[std::stoll(kind_and_block(site.name).second)][*expert];
+    tokens = std::max(tokens, site.tokens);
+    nearest |= site.rounding == "nearest";
+  }
+  Table table({{"experts of block"}, {"experts"}, {"fewest tokens"}, {"median"}, {"most"}, {"to nearest"}});
+  for (const auto& [block, experts] : blocks) {
+    std::vector<int64_t> tokens;
+    int64_t nearest = 0;
+    for (const auto& [expert, seen] : experts) {
+      tokens.push_back(seen.first), nearest += seen.second ? 1 : 0;
+    }
+    std::sort(tokens.begin(), tokens.end());
+    table.add({std::to_string(block), format_count(static_cast<int64_t>(tokens.size())), format_count(tokens.front()),
+               format_count(tokens[tokens.size() / 2]), format_count(tokens.back()), format_count(nearest)});
+  }
+  return table;
+}
+
 Table site_table(const std::vector<SiteRecord>& sites) {
   Table table({{"matrix", Align::kLeft},
                {"scheme", Align::kLeft},
@@ -142,13 +187,15 @@ Table site_table(const std::vector<SiteRecord>& sites) {
                {"error"},
                {"largest"},
                {"output error"},
+               {"tokens"},
                {"damping"},
                {"saturated"},
                {"dead channels"}});
+  const bool data = looked_at_data(sites);
   for (const SiteRecord& site : sites) {
     table.add({site.name, site.storage + site.search, site.taken_over ? "taken over" : site.rounding,
                figure_if(!site.taken_over, site.weight_error), figure_if(!site.taken_over, site.max_abs_error),
-               figure_if(site.output_error.has_value(), site.output_error.value_or(0)),
+               figure_if(site.output_error.has_value(), site.output_error.value_or(0)), count_if(data, site.tokens),
                figure_if(site.damping.has_value(), site.damping.value_or(0)),
                count_if(!site.taken_over, site.saturated), count_if(site.tokens > 0, site.dead_channels)});
   }
@@ -179,7 +226,9 @@ StripPlot site_strips(const Caption& caption, const std::string& y_title, bool l
     StripSeries series{figure.name, {rows.size(), std::vector<double>(columns.size(), kUnknown)}};
     for (const SiteRecord& site : figure.sites) {
       const auto [kind, block] = kind_and_block(site.name);
-      if (!block.empty()) series.values[rows.at(kind)][columns.at(std::stoll(block))] = figure.figure(site);
+      if (block.empty()) continue;
+      double& value = series.values[rows.at(kind)][columns.at(std::stoll(block))];
+      value = std::fmax(value, figure.figure(site));  // of experts the worst
     }
     plot.series.push_back(std::move(series));
   }

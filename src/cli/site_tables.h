@@ -19,10 +19,14 @@ Table scheme_table(const std::vector<SiteRecord>& sites);
 /// at data.
 Table layer_table(const std::vector<SiteRecord>& sites);
 
+/// A row for each block with experts: how many calibration tokens they saw. Empty where no expert's were counted.
+Table expert_table(const std::vector<SiteRecord>& sites);
+
 /// A row for each matrix.
 Table site_table(const std::vector<SiteRecord>& sites);
 
-/// "model.layers.3.mlp.up_proj.weight" -> {"*.mlp.up_proj.weight", "3"}; outside the blocks {name, ""}.
+/// "model.layers.3.mlp.up_proj.weight" -> {"*.mlp.up_proj.weight", "3"}; outside the blocks {name, ""}. Experts are of
+/// one kind: "*.mlp.experts.*.up_proj.weight".
 std::pair<std::string, std::string> kind_and_block(const std::string& name);
 
 /// A figure of the sites that a plot shows; kUnknown where a site has none.

@@ -108,9 +108,9 @@ class Walk {
   void run_block(int block);
   bool gathers(const BlockState& state) const;
   void scale(BlockState& state);
-  void gather(BlockState& state, int input, Statistics& statistics);
+  void gather(BlockState& state, int first, Statistics& statistics);
   void look_at(BlockState& state, Statistics& statistics, double seconds);
-  void add(std::span<const float> f, std::span<const float> x, int64_t rows, InputStatistics& statistics);
+  void add(std::span<const float> f, std::span<const float> x, InputStatistics& statistics);
   void sum(InputStatistics& statistics);
   InputStatistics nothing_seen(int block, int input, bool cross) const;
   Statistics wanted_of_block(int block) const;
@@ -120,6 +120,8 @@ class Walk {
                                int input);
   void leave(BlockState& state);
   void leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const;
+  static RecipeStep step_for(BlockState& state, const Site& site, const RecipeStep& step,
+                             const InputStatistics* statistics);
   double weights_to_round(int block, int input) const;
   void check_seen(BlockState& state, int input, const InputStatistics& statistics) const;
   static void remark_on_damping(BlockState& state, const SiteRecord& record, const RecipeStep& step);
@@ -198,7 +200,7 @@ void Walk::run_block(int block) {
     look_at(state, statistics, seconds);
   }
   for (int input = 0; input < input_count(graph_, block); ++input) {
-    if (!at_once) gather(state, input, statistics);
+    if (!at_once && state.runner.begins_step(input)) gather(state, input, statistics);
     const auto of_input = statistics.find(input);
     const bool known = of_input != statistics.end();
     if (known && !options_.statistics_out.empty() && ranks_.leads()) {
@@ -242,26 +244,30 @@ void Walk::scale(BlockState& state) {
   state.rewrite(Checkpoint::edited(task_.model, edits), context_.threads);
 }
 
-/// Brings every sequence to the input, and gathers what is wanted of it on the way.
-void Walk::gather(BlockState& state, int input, Statistics& statistics) {
-  const Input& at = input_at(graph_, state.index, input);
-  const InputNeeds needs = needs_of_input(task_, state.index, input);
-  const bool looks = needs.statistics && gathers(state), kept = !options_.statistics_in.empty();
-  InputStatistics* of_input = nullptr;
-  if (looks) {
-    InputStatistics start = kept ? load_statistics(options_.statistics_in, state.index, at.name, at.width, needs.cross)
-                                 : nothing_seen(state.index, input, needs.cross);
-    of_input = &statistics.emplace(input, std::move(start)).first->second;
-  }
+/// Brings every sequence to the inputs of the step that `first` begins, and gathers what is wanted of them on the way.
+void Walk::gather(BlockState& state, int first, Statistics& statistics) {
+  const bool kept = !options_.statistics_in.empty();
+  int end = first;
+  do {
+    const Input& at = input_at(graph_, state.index, end);
+    const InputNeeds needs = needs_of_input(task_, state.index, end);
+    if (!needs.statistics || !gathers(state)) continue;
+    statistics.emplace(end, kept ? load_statistics(options_.statistics_in, state.index, at.name, at.width, needs.cross)
+                                 : nothing_seen(state.index, end, needs.cross));
+  } while (++end < input_count(graph_, state.index) && !state.runner.begins_step(end));
   for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
-    const std::span<const float> f = reach(float_, c, state.float_runner, input);
-    const std::span<const float> x = quantized_ ? reach(quantized_, c, state.runner, input) : f;
-    if (looks) add(f, x, chunks_[static_cast<size_t>(c)].rows(), *of_input);
-    advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)), at.name);
+    for (int input = first; input < end; ++input) {
+      const std::span<const float> f = reach(float_, c, state.float_runner, input);
+      const std::span<const float> x = quantized_ ? reach(quantized_, c, state.runner, input) : f;
+      if (const auto found = statistics.find(input); found != statistics.end()) add(f, x, found->second);
+      advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)),
+                       input_at(graph_, state.index, input).name);
+    }
   }
-  if (!looks) return;
-  if (!kept) sum(*of_input);
-  check_seen(state, input, *of_input);
+  for (auto& [input, of_input] : statistics) {
+    if (!kept) sum(of_input);
+    check_seen(state, input, of_input);
+  }
 }
 
 std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
@@ -271,9 +277,10 @@ std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int
 }
 
 /// x: what the sites read; f: what they would read in the float model, where that is asked for.
-void Walk::add(std::span<const float> f, std::span<const float> x, int64_t rows, InputStatistics& statistics) {
+void Walk::add(std::span<const float> f, std::span<const float> x, InputStatistics& statistics) {
+  if (x.empty()) return;
   const Timed timed(times_.statistics);
-  const int64_t width = statistics.moment.channels();
+  const int64_t width = statistics.moment.channels(), rows = static_cast<int64_t>(x.size()) / width;
   statistics.moment.add(x.data(), rows, width, context_.threads);
   statistics.range.add(x.data(), rows, width, context_.threads);
   if (statistics.cross) statistics.cross->add(f.data(), x.data(), rows, width, context_.threads);
@@ -316,7 +323,7 @@ void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
     }
     seen.look_through(c, state.runner, [&](int input, std::span<const float> x) {
       const auto found = statistics.find(input);
-      if (found != statistics.end()) add(wanted[input], x, seen.rows(c), found->second);
+      if (found != statistics.end()) add(wanted[input], x, found->second);
     });
     advance_progress(state.index, per_chunk(seconds), "inputs");
   }
@@ -344,17 +351,34 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
     }
     SiteRecord record;
     record.name = name;
-    record.rounding = to_short(step->second.rounding);
     const std::string place = fmt::format("{}: tensor '{}'", task_.model->path(), name);
     const RowSourcePtr before = weights.weight;
-    weights.weight = state.outcome.quantized[name] = rounder.round_matrix(place, *before, step->second, record);
-    remark_on_damping(state, record, step->second);
+    const RecipeStep taken = step_for(state, site, step->second, statistics);
+    record.rounding = to_short(taken.rounding);
+    weights.weight = state.outcome.quantized[name] = rounder.round_matrix(place, *before, taken, record);
+    remark_on_damping(state, record, taken);
     state.outcome.sites.push_back(std::move(record));
     if (corrects_bias(name)) correct_bias(state, site, *before, *statistics);
     if (!float_) task_.model->release(name);
     const auto weights_here = static_cast<double>(site.linear->out * site.linear->in);
     advance_progress(state.index, cost_of(state.index).round.at(input) * weights_here / weights_of_input, name);
   }
+}
+
+/// Of fewer tokens than channels the second moment is singular: the error that data would move lies where they say
+/// nothing. An expert that saw so few is rounded to nearest.
+RecipeStep Walk::step_for(BlockState& state, const Site& site, const RecipeStep& step,
+                          const InputStatistics* statistics) {
+  if (site.reads->expert < 0 || statistics == nullptr || !needs_of(step.rounding).second_moment) return step;
+  const int64_t tokens = statistics->moment.tokens();
+  if (tokens >= site.reads->width) return step;
+  state.outcome.remarks.push_back(
+      fmt::format("'{}': rounded to nearest instead of {}: its expert saw {} calibration tokens, fewer than its {} "
+                  "channels",
+                  site.linear->weight, to_short(step.rounding), tokens, site.reads->width));
+  RecipeStep nearest = step;
+  nearest.rounding = NearestRounding{};
+  return nearest;
 }
 
 double Walk::weights_to_round(int block, int input) const {
@@ -369,7 +393,7 @@ double Walk::weights_to_round(int block, int input) const {
 /// Nothing can be learned from tokens that a layer never sees; some that it does not see are worth a remark.
 void Walk::check_seen(BlockState& state, int input, const InputStatistics& statistics) const {
   const int64_t seen = statistics.moment.tokens(), dropped = statistics.moment.dropped_tokens();
-  if (seen == 0) {
+  if (seen == 0 && (dropped > 0 || input_at(graph_, state.index, input).expert < 0)) {
     fail(ErrorKind::kFailed, "{}: block {}, {}: all {} calibration tokens have activations that are not finite",
          task_.model->path(), state.index, input_at(graph_, state.index, input).name, dropped);
   }

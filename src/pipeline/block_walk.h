@@ -2,7 +2,8 @@
 // Walks the calibration sequences through the model block by block, and quantizes each block's matrices on the way:
 // the inputs of a site come from everything before it as it was already quantized (or as `order` says).
 //
-//   for every input of the block, in the order of execution (attention, attention output, mlp, mlp down):
+//   for every input of the block, in the order of execution (attention, attention output, mlp, mlp down; those that
+//   one producer makes, as those of experts, together):
 //     bring all sequences to the sites that read it; gather its statistics; round these sites; exchange their weights
 //   bring all sequences to the next block
 //

@@ -45,7 +45,7 @@ class ReferenceWalk {
     for (int b = 0; b < blocks; ++b) {
       before_block_ = quantized_;
       smooth(b);
-      for (int input = 0; input < 4; ++input) quantize(b, input);
+      for (int input = 0; input < input_count(source_->graph(), b); ++input) quantize(b, input);
     }
     TensorEdits all = rewrites_;
     for (const auto& [name, rows] : quantized_.tensors) all.tensors[name] = rows;
@@ -80,8 +80,10 @@ class ReferenceWalk {
     if (with_cross) statistics.cross.emplace(width);
     for (const SequenceChunk& chunk : chunks_) {
       const std::vector<float> x = inputs(seen(), chunk, block, input);
-      statistics.moment.add(x.data(), chunk.rows(), width, threads_);
-      statistics.range.add(x.data(), chunk.rows(), width, threads_);
+      if (x.empty()) continue;  // an expert that none of the chunk's tokens is sent to
+      const auto rows = static_cast<int64_t>(x.size()) / width;
+      statistics.moment.add(x.data(), rows, width, threads_);
+      statistics.range.add(x.data(), rows, width, threads_);
       if (!with_cross) continue;
       const std::vector<float> f = inputs(float_model(), chunk, block, input);
       statistics.cross->add(f.data(), x.data(), chunk.rows(), width, threads_);
@@ -99,7 +101,9 @@ class ReferenceWalk {
       const auto* transform = std::get_if<SmoothTransform>(&sites.transform);
       if (transform == nullptr) continue;
       ChannelMaxima maxima;
-      for (int input = 0; input < 4; ++input) maxima[input] = observe(block, input, false).range.absmax();
+      for (int input = 0; input < input_count(source_->graph(), block); ++input) {
+        maxima[input] = observe(block, input, false).range.absmax();
+      }
       const auto targeted = [&](const Site& site) { return sites.tensors.contains(site.linear->weight); };
       TensorEdits made = smooth_block(*source_, block, maxima, *transform, targeted, threads_);
       // Later blocks are observed after this: rows are decoded once, not through ever longer chains of views.
@@ -114,7 +118,9 @@ class ReferenceWalk {
       const auto step = steps_.find(site.linear->weight);
       if (site.input != input || step == steps_.end()) continue;
       const RowSourcePtr w = float_model()->matrix(*site.linear);
-      const RowSourcePtr q = rounded(*w, step->second, statistics);
+      RecipeStep taken = step->second;
+      if (site.reads->expert >= 0 && statistics.moment.tokens() < site.reads->width) taken.rounding = NearestRounding{};
+      const RowSourcePtr q = rounded(*w, taken, statistics);
       made[site.linear->weight] = q;
       if (corrects_bias(site.linear->weight) && !site.linear->bias.empty()) {
         const std::vector<float> b = float_model()->vector(site.linear->bias);
@@ -195,7 +201,49 @@ TEST_P(WalkTest, FeedbackInEveryOrder) {
   }
 }
 
-TEST_P(WalkTest, InputsOwnError) { expect_reference(run_of(GetParam(), "gptaq+int3-g16")); }
+bool has_experts(const std::string& model) {
+  const CheckpointPtr checkpoint = Checkpoint::open(golden_model(model));
+  const std::vector<Block>& blocks = checkpoint->graph().blocks;
+  return std::any_of(blocks.begin(), blocks.end(), [](const Block& block) { return block.experts.present(); });
+}
+
+TEST_P(WalkTest, InputsOwnError) {
+  const CalibratedRun run = run_of(GetParam(), "gptaq+int3-g16");
+  if (!has_experts(GetParam())) return expect_reference(run);
+  const TempDir dir;
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { run.into(dir.file("out")); }),
+              HasSubstr("send different tokens to the experts of block"));
+}
+
+// Each expert's matrices carry the number of tokens it saw; the top_k experts of every token see it.
+TEST(Walk, ExpertsAreCountedAndFallBack) {
+  CalibratedRun run = run_of("mixtral", "gptq+int3-g16");
+  run.data = testing::some_data(run.model, {24, 24, 11});
+  const TempDir dir;
+  testing::Listener listener;
+  run.into(dir.file("out"), listener);
+  const Json tensors = read_json(dir.file("out/bitloom.json")).at("tensors");
+  int nearest = 0;
+  for (int b = 0; b < 2; ++b) {
+    int64_t seen = 0;
+    for (int e = 0; e < 4; ++e) {
+      const std::string name = fmt::format("model.layers.{}.block_sparse_moe.experts.{}.w1.weight", b, e);
+      const auto tokens = tensors.at(name).value("tokens", int64_t{0});
+      seen += tokens;
+      EXPECT_EQ(tensors.at(name).at("rounding") == "nearest", tokens < 32) << name;
+      if (tokens >= 32) continue;
+      ++nearest;
+      EXPECT_THAT(
+          listener.lines,
+          ::testing::Contains(HasSubstr(fmt::format(
+              "'{}': rounded to nearest instead of gptq: its expert saw {} calibration tokens", name, tokens))));
+    }
+    EXPECT_EQ(seen, 2 * (24 + 24 + 11));
+  }
+  EXPECT_GT(nearest, 0);
+  EXPECT_LT(nearest, 8);
+  EXPECT_FALSE(tensors.contains("model.layers.0.block_sparse_moe.gate.weight")) << "routers stay as they are";
+}
 
 TEST_P(WalkTest, Smoothing) { expect_reference(run_of(GetParam(), "smoothquant+gptq+int3-g16")); }
 

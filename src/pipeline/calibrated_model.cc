@@ -13,6 +13,7 @@
 #include "pipeline/kept_statistics.h"
 #include "pipeline/run_identity.h"
 #include "pipeline/shared_journal.h"
+#include "pipeline/walk_needs.h"
 #include "pipeline/walk_remarks.h"
 #include "recipe/parts.h"
 
@@ -73,6 +74,21 @@ std::string spill_directory_for(const std::string& out) {
   return fs::is_directory(journal) ? journal : fs::temp_directory_path().string();
 }
 
+/// The float model sends other rows to an expert than the quantized prefix does: they cannot be compared row by row.
+void check_experts(const Recipe& recipe, const WalkTask& task) {
+  const Graph& graph = task.model->graph();
+  for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
+    for (int input = 0; input < input_count(graph, b); ++input) {
+      const Input& at = input_at(graph, b, input);
+      if (at.expert < 0 || !needs_of_input(task, b, input).cross) continue;
+      misuse(
+          "recipe '{}' compares what the float model's layers read with what the quantized prefix gives them, and the "
+          "two send different tokens to the experts of block {} ({}); round experts by gptq",
+          recipe.name, b, at.name);
+    }
+  }
+}
+
 WalkTask task_of(std::shared_ptr<const Checkpoint> model, const Recipe& recipe, const QuantizeOptions& options) {
   WalkTask task;
   task.model = std::move(model);
@@ -82,6 +98,7 @@ WalkTask task_of(std::shared_ptr<const Checkpoint> model, const Recipe& recipe, 
                 [](const TransformSites& sites) { return stage_of(sites.transform) == PartStage::kRewrite; });
   task.options = &options;
   if (options.order == WalkOrder::kNone) leave_inputs_own_error(task.steps);
+  check_experts(recipe, task);
   return task;
 }
 

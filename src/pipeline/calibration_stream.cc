@@ -64,6 +64,7 @@ void CalibrationStream::embed(const Checkpoint& checkpoint) {
 }
 
 std::span<const float> CalibrationStream::reach(int64_t chunk, const BlockRunner& block, int input) {
+  if (!block.begins_step(input)) return block.reach(input, pass_of(chunk), workspace_, threads_);
   load(chunk, input == 0 ? entrance() : block.kept_at(input - 1));
   const std::span<const float> x = block.reach(input, pass_of(chunk), workspace_, threads_);
   if (input > 0) save(chunk, block.kept_at(input));

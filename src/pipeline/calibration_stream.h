@@ -47,7 +47,8 @@ class CalibrationStream {
   void embed(const Checkpoint& checkpoint);
 
   /// Brings one chunk to the sites of `input`, from the pause before it, and returns what they read [rows, in]: valid
-  /// until the next call. Inputs must be reached in their order, each by all chunks.
+  /// until the next call. Inputs must be reached in their order, each by all chunks; those of one step by one chunk
+  /// after the other.
   std::span<const float> reach(int64_t chunk, const BlockRunner& block, int input);
   /// From the last input to the entrance of the next block.
   void finish(int64_t chunk, const BlockRunner& block);

@@ -85,8 +85,17 @@ class Predictor {
     return step == task_.steps.end() ? nullptr : &step->second;
   }
 
-  double linear_flops(const Linear& linear) const {
-    return flops(static_cast<double>(tokens_) * static_cast<double>(linear.in) * static_cast<double>(linear.out));
+  /// Rows that an input of the block has; of experts the mean.
+  double rows_of(int b, const Input& input) const {
+    const Experts& experts = graph_.blocks[static_cast<size_t>(b)].experts;
+    const auto rows = static_cast<double>(tokens_);
+    return input.expert < 0 ? rows
+                            : rows * static_cast<double>(experts.top_k) / static_cast<double>(experts.mlps.size());
+  }
+
+  double linear_flops(const Site& site) const {
+    const auto n = static_cast<double>(site.linear->out), d = static_cast<double>(site.linear->in);
+    return flops(rows_of(site.block, *site.reads) * n * d);
   }
 
   /// The sites of the input before, and attention where it lies between: one stream.
@@ -94,7 +103,7 @@ class Predictor {
     const Block& block = graph_.blocks[static_cast<size_t>(b)];
     double work = 0;
     for (const Site& site : linear_sites(graph_, b)) {
-      if (site.input + 1 == input) work += linear_flops(*site.linear);
+      if (site.input + 1 == input) work += linear_flops(site);
     }
     if (input_at(graph_, b, input).producer == Producer::kAttention) {
       work += flops(2 * pairs_ * static_cast<double>(block.attention.heads * block.attention.head_dim));
@@ -105,13 +114,14 @@ class Predictor {
   double leave_seconds(int b) const {
     double work = 0;
     for (const Site& site : linear_sites(graph_, b)) {
-      if (site.input + 1 == input_count(graph_, b)) work += linear_flops(*site.linear);
+      if (site.input + 1 == input_count(graph_, b)) work += linear_flops(site);
     }
     return static_cast<double>(streams_) * work / rates_.forward;
   }
 
-  double statistics_seconds(int64_t d, bool cross) const {
-    const double square = static_cast<double>(tokens_) * static_cast<double>(d) * static_cast<double>(d);
+  double statistics_seconds(int b, int input, bool cross) const {
+    const Input& at = input_at(graph_, b, input);
+    const double square = rows_of(b, at) * static_cast<double>(at.width) * static_cast<double>(at.width);
     return square / rates_.moments + (cross ? flops(square) / rates_.forward : 0);
   }
 
@@ -140,7 +150,7 @@ class Predictor {
       const int64_t d = input_at(graph_, b, input).width;
       scales |= needs.scales;
       cost.gather[input] = static_cast<double>(streams_) * forward_seconds(b, input);
-      if (needs.statistics) cost.gather[input] += statistics_seconds(d, needs.cross);
+      if (needs.statistics) cost.gather[input] += statistics_seconds(b, input, needs.cross);
       cost.round[input] = 0;
       for (const Site& site : linear_sites(graph_, b)) {
         if (site.input != input) continue;
@@ -149,7 +159,7 @@ class Predictor {
         cost.round[input] += round_seconds(site, *step);
       }
       if (needs_factor(b, input)) cost.round[input] += factor_seconds(d, needs.cross);
-      if (needs.scales) cost.scale += statistics_seconds(d, false) + search_seconds(b, input);
+      if (needs.scales) cost.scale += statistics_seconds(b, input, false) + search_seconds(b, input);
     }
     // Once more for the scales' statistics, and in order "block" for leaving with the quantized weights.
     double pass = 0;
@@ -204,8 +214,9 @@ class Predictor {
                                           held_bytes(step->rounding, site.linear->out, site.linear->in));
       }
       rounding += factor_bytes(b, input);
-      worst = std::max(worst, (at_once ? waiting : statistics_bytes(b, input)) + rounding + source + quantized);
-      if (at_once) waiting -= statistics_bytes(b, input);
+      if (!at_once && begins_step(b, input)) waiting = step_statistics_bytes(b, input);
+      worst = std::max(worst, waiting + rounding + source + quantized);
+      waiting -= statistics_bytes(b, input);
     }
     return std::max({worst, looking, scaling_bytes(b)}) + rewritten_bytes(b);
   }
@@ -214,6 +225,19 @@ class Predictor {
     const InputNeeds needs = needs_of_input(task_, b, input);
     const int64_t d = input_at(graph_, b, input).width;
     return (needs.statistics ? moment_bytes(d) : 0) + (needs.cross ? 4 * d * d : 0);
+  }
+
+  bool begins_step(int b, int input) const {
+    return input == 0 || input_at(graph_, b, input).producer != input_at(graph_, b, input - 1).producer;
+  }
+
+  /// Of the inputs that are reached together with `first`.
+  int64_t step_statistics_bytes(int b, int first) const {
+    int64_t bytes = statistics_bytes(b, first);
+    for (int input = first + 1; input < input_count(graph_, b) && !begins_step(b, input); ++input) {
+      bytes += statistics_bytes(b, input);
+    }
+    return bytes;
   }
 
   /// The factor and the matrix it is made from; with a correction one more.
@@ -296,9 +320,7 @@ class Predictor {
   int64_t pass_bytes() const {
     Workspace shape;
     shape.reserve(graph_, 1);
-    const size_t per_token = shape.hidden.size() + shape.normed.size() + shape.branch.size() + shape.qkv.size() +
-                             shape.attended.size() + shape.gate.size() + shape.up.size() + shape.narrow.size();
-    return static_cast<int64_t>(per_token) * 4 * longest_chunk_;
+    return shape.bytes() * longest_chunk_;
   }
 
   int64_t transfer_bytes() const {

@@ -7,13 +7,19 @@ namespace bitloom {
 
 InputNeeds needs_of_input(const WalkTask& task, int block, int input) {
   InputNeeds needs;
+  const Producer producer = input_at(task.model->graph(), block, input).producer;
   for (const Site& site : linear_sites(task.model->graph(), block)) {
-    if (site.input != input) continue;
+    // Experts share the scales of the input that their rows are taken from.
+    const bool reads = site.input == input, routed = site.reads->producer == Producer::kRouter;
+    const bool scaled = routed ? producer == Producer::kMlpNorm : reads;
     const std::string& name = site.linear->weight;
     for (const TransformSites& transform : task.transforms) {
       if (!transform.tensors.contains(name)) continue;
-      (stage_of(transform.transform) == PartStage::kScaling ? needs.scales : needs.statistics) = true;
+      const bool scales = stage_of(transform.transform) == PartStage::kScaling;
+      needs.scales |= scales && scaled;
+      needs.statistics |= !scales && reads;
     }
+    if (!reads) continue;
     const auto step = task.steps.find(name);
     if (step == task.steps.end()) continue;
     const DataNeeds wanted = needs_of(step->second.rounding);

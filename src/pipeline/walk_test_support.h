@@ -21,6 +21,7 @@ inline const char* const kArchitectures[] = {
     "mistral",     "qwen2",      "qwen3",        "gemma",        "gemma2",
     "gemma3_text", "phi3",       "phi3_partial", "opt",          "opt_350m",
     "gpt2",        "gpt2_bare",  "gpt_neo",      "gpt_neox",     "gpt_neox_sequential",
+    "mixtral",     "qwen2_moe",  "qwen3_moe",
 };
 
 inline std::string golden_model(const std::string& name) { return golden("forward/" + name); }
