@@ -65,6 +65,12 @@ int64_t first_visible(const AttentionCall& call, int64_t position) {
   return call.window > 0 ? std::max<int64_t>(0, position - call.window + 1) : 0;
 }
 
+// One past the last key that the query at `position` sees, of `keys`.
+int64_t end_visible(const AttentionCall& call, int64_t position, int64_t keys) {
+  if (call.mask == Mask::kCausal) return position + 1;
+  return call.window > 0 ? std::min(keys, position + call.window) : keys;
+}
+
 // The longest (last) queries first: the threads then finish together.
 std::vector<Tile> tiles_of(const AttentionCall& call, const std::vector<Sequence>& sequences) {
   std::vector<Tile> tiles;
@@ -72,7 +78,8 @@ std::vector<Tile> tiles_of(const AttentionCall& call, const std::vector<Sequence
   for (const Sequence& sequence : sequences) {
     for (int64_t begin = 0; begin < sequence.queries; begin += step) {
       const int64_t end = std::min(sequence.queries, begin + step), offset = sequence.keys - sequence.queries;
-      tiles.push_back({&sequence, begin, end, first_visible(call, offset + begin), offset + end});
+      tiles.push_back({&sequence, begin, end, first_visible(call, offset + begin),
+                       end_visible(call, offset + end - 1, sequence.keys)});
     }
   }
   std::stable_sort(tiles.begin(), tiles.end(), [](const Tile& a, const Tile& b) { return a.last_key > b.last_key; });
@@ -93,7 +100,8 @@ void gather_queries(const AttentionCall& call, const Tile& tile, float* out) {
 // Scores to unnormalised probabilities, keys that the query does not see to 0. Returns the sum of the row.
 float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, float* row) {
   const int64_t position = tile.position(query);
-  const int64_t low = first_visible(call, position) - tile.first_key, high = position + 1 - tile.first_key;
+  const int64_t low = first_visible(call, position) - tile.first_key;
+  const int64_t high = end_visible(call, position, tile.sequence->keys) - tile.first_key;
   if (call.softcap > 0.0f) soft_cap(call.softcap, row + low, high - low);
   const float total = exp_shifted(row + low, high - low);
   std::fill(row, row + low, 0.0f);
@@ -159,6 +167,7 @@ void run_tile(const AttentionCall& call, const Tile& tile, float* scratch) {
 
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads) {
   assert(call.heads % call.kv_heads == 0 && call.queries <= call.keys);
+  assert(call.mask == Mask::kCausal || (call.branches.empty() && call.queries == call.keys));
   const std::vector<Sequence> sequences = sequences_of(call);
   const std::vector<Tile> tiles = tiles_of(call, sequences);
   const size_t needed = static_cast<size_t>(scratch_size(call, tiles));

@@ -1,5 +1,5 @@
 #pragma once
-// Causal attention over whole sequences, a cache or branches of a tree, by tiles of queries.
+// Attention over whole sequences, a cache or branches of a tree, by tiles of queries.
 //
 // Goals: matrix products through sgemm; all threads busy for one sequence; memory of one tile of scores per thread;
 // the same bytes for any number of threads.
@@ -33,6 +33,7 @@ struct AttentionCall {
   int64_t prefix = 0;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   float scale = 1.0f, softcap = 0.0f;
+  Mask mask = Mask::kCausal;  // bidirectional: whole sequences alone, queries == keys
   int64_t window = 0;
   float* out = nullptr;  // [rows of q, heads * head_dim]
 };
@@ -43,7 +44,7 @@ struct AttentionScratch {
 };
 
 /// Per query i and head (Vaswani et al., Attention is all you need, 2017, eq. 1):
-///   s_j = cap(scale * q_i . k_j),  p = softmax(s) over i - window < j <= i,  out_i = sum_j p_j v_j
+///   s_j = cap(scale * q_i . k_j),  p = softmax(s) over the j that mask and window let i see,  out_i = sum_j p_j v_j
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads);
 
 }  // namespace bitloom

@@ -17,6 +17,7 @@ struct Case {
   int64_t batch, queries, keys, heads, kv_heads, head_dim, window;
   float softcap;
   QkvLayout layout;
+  Mask mask = Mask::kCausal;
 };
 
 // Queries, keys and values of a case, arranged in the case's layout.
@@ -37,7 +38,7 @@ class Problem {
     call.q.data += (c.keys - c.queries) * call.q.row_stride;
     call.batch = c.batch, call.queries = c.queries, call.keys = c.keys;
     call.heads = c.heads, call.kv_heads = c.kv_heads, call.head_dim = c.head_dim;
-    call.scale = 0.4f, call.softcap = c.softcap, call.window = c.window;
+    call.scale = 0.4f, call.softcap = c.softcap, call.window = c.window, call.mask = c.mask;
     out.assign(static_cast<size_t>(c.batch * c.queries * c.heads * c.head_dim), -77.0f);
     call.out = out.data();
   }
@@ -61,8 +62,9 @@ class Problem {
     const int64_t position = case_.keys - case_.queries + i, kv = h / (case_.heads / case_.kv_heads);
     std::vector<double> sums(static_cast<size_t>(case_.head_dim));
     double total = 0;
-    for (int64_t j = 0; j <= position; ++j) {
-      if (case_.window > 0 && j <= position - case_.window) continue;
+    for (int64_t j = 0; j < case_.keys; ++j) {
+      if (case_.mask == Mask::kCausal && j > position) continue;
+      if (case_.window > 0 && std::abs(j - position) >= case_.window) continue;
       double score = 0;
       for (int64_t c = 0; c < case_.head_dim; ++c) {
         score += static_cast<double>(call.q.at(b * case_.queries + i, h)[c]) * call.k.at(b * case_.keys + j, kv)[c];
@@ -101,6 +103,8 @@ std::vector<Case> cases() {
       {"one_query_over_cache", 1, 1, 300, 4, 2, 8, 0, 0, separate},
       {"one_query_over_cache_window", 1, 1, 300, 4, 2, 8, 9, 0, separate},
       {"some_queries_over_cache", 1, 140, 300, 4, 2, 8, 40, 0, separate},
+      {"bidirectional", 2, 150, 150, 4, 2, 8, 0, 0, separate, Mask::kBidirectional},
+      {"bidirectional_window", 2, 150, 150, 4, 4, 8, 9, 5.0f, per_head, Mask::kBidirectional},
   };
 }
 

@@ -281,7 +281,8 @@ void BlockRunner::attend(const Run& run, const float* x) const {
   call.branches = pass.branches, call.prefix = pass.start;
   call.batch = pass.batch, call.queries = pass.length, call.keys = pass.start + pass.length;
   call.heads = spec.heads, call.kv_heads = spec.kv_heads, call.head_dim = spec.head_dim;
-  call.scale = spec.scale, call.softcap = spec.softcap, call.window = spec.window;
+  call.scale = spec.scale, call.softcap = spec.softcap;
+  call.mask = spec.mask, call.window = spec.window;
   call.out = run.work.attended.data();
   attention(call, run.work.scratch, run.threads);
 }

@@ -15,6 +15,7 @@ struct Decoder::State {
   State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool, const PackOptions& packing);
 
   std::span<const float> run(std::span<const int32_t> tokens, const Pass& pass);
+  void check_steps() const;
 
   std::shared_ptr<const Checkpoint> checkpoint;
   ThreadPool& threads;
@@ -35,6 +36,15 @@ Decoder::State::State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool
     const int rope = graph.blocks[i].attention.rope;
     blocks.emplace_back(graph, static_cast<int>(i), weights.blocks[i],
                         rope < 0 ? nullptr : &ropes[static_cast<size_t>(rope)]);
+  }
+}
+
+// A token of a bidirectional block changes what came before it.
+void Decoder::State::check_steps() const {
+  for (const Block& block : graph.blocks) {
+    if (block.attention.mask == Mask::kCausal) continue;
+    refuse("{}: attention of this {} model is bidirectional, which has no steps", checkpoint->path(),
+           graph.architecture);
   }
 }
 
@@ -76,6 +86,7 @@ std::span<const float> Decoder::forward(std::span<const int32_t> tokens, int64_t
 }
 
 std::span<const float> Decoder::step(std::span<const int32_t> tokens, KvCache& cache) {
+  state_->check_steps();
   Pass pass;
   pass.length = static_cast<int64_t>(tokens.size()), pass.start = cache.size_;
   const int64_t filled = pass.reach();
@@ -96,6 +107,7 @@ std::span<const float> Decoder::step(std::span<const int32_t> tokens, KvCache& c
 }
 
 std::span<const float> Decoder::branches(std::span<const Branch> branches, KvCache& prefix) {
+  state_->check_steps();
   Pass pass;
   pass.start = prefix.size_;
   std::vector<int32_t> tokens;

@@ -66,6 +66,12 @@ enum class QkvLayout {
   kPerHead,       // one matrix: for each head its q, k, v rows (gpt_neox)
 };
 
+/// Which keys j the query i sees.
+enum class Mask {
+  kCausal,         // j <= i
+  kBidirectional,  // all: encoders; there is no cache of such a sequence, every token changes every other
+};
+
 /// Rotary embedding on the first 2 * inv_freq.size() channels of each head, pairs (i, i + n) ("rotate half").
 ///   angle(p, i) = p * inv_freq[i]; cos and sin are multiplied by `attention_factor` (yarn; else 1).
 struct Rope {
@@ -83,7 +89,8 @@ struct Attention {
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   float scale = 1.0f;    // scores = scale * q k^T
   float softcap = 0.0f;  // scores = cap * tanh(scores / cap); 0: off
-  int64_t window = 0;    // key j is seen by query i when i - window < j <= i; 0: all j <= i
+  Mask mask = Mask::kCausal;
+  int64_t window = 0;    // with one, key j is seen by query i only when |i - j| < window; 0: none
   int rope = -1;         // index into Graph::ropes; -1: none
 };
 

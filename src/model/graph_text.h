@@ -20,9 +20,10 @@ inline std::string text_of(const Linear& linear) {
 
 inline std::string text_of(const Block& block, const Attention& a) {
   const auto at = [&block](int index) { return text_of(linear_at(block, index)); };
-  return fmt::format("layout {} q {} k {} v {} o {} qn {} kn {} heads {} {} {} scale {} cap {} window {} rope {}",
-                     static_cast<int>(a.layout), at(a.q), at(a.k), at(a.v), at(a.output), text_of(a.q_norm),
-                     text_of(a.k_norm), a.heads, a.kv_heads, a.head_dim, a.scale, a.softcap, a.window, a.rope);
+  return fmt::format(
+      "layout {} q {} k {} v {} o {} qn {} kn {} heads {} {} {} scale {} cap {} mask {} window {} rope {}",
+      static_cast<int>(a.layout), at(a.q), at(a.k), at(a.v), at(a.output), text_of(a.q_norm), text_of(a.k_norm),
+      a.heads, a.kv_heads, a.head_dim, a.scale, a.softcap, static_cast<int>(a.mask), a.window, a.rope);
 }
 
 inline std::string text_of(const Block& block, const Mlp& mlp) {
