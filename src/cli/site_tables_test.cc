@@ -20,8 +20,25 @@ SiteRecord site(const std::string& name, double weight_error, std::optional<doub
 
 TEST(SiteNames, KindAndBlock) {
   EXPECT_THAT(kind_and_block("model.layers.3.mlp.up_proj.weight"), Pair("*.mlp.up_proj.weight", "3"));
+  EXPECT_THAT(kind_and_block("model.layers.3.mlp.experts.12.up_proj.weight"),
+              Pair("*.mlp.experts.*.up_proj.weight", "3"));
   EXPECT_THAT(kind_and_block("transformer.h.12.attn.c_attn.weight"), Pair("*.attn.c_attn.weight", "12"));
   EXPECT_THAT(kind_and_block("lm_head.weight"), Pair("lm_head.weight", ""));
+}
+
+TEST(ExpertTable, CountsTokensOfEachBlock) {
+  std::vector<SiteRecord> sites = {site("m.0.q.w", 0.1, 0.01)};
+  EXPECT_EQ(expert_table(sites).rows(), 0u);
+  for (int e = 0; e < 3; ++e) {
+    for (const char* kind : {"up", "down"}) {
+      sites.push_back(site(fmt::format("m.4.experts.{}.{}.w", e, kind), 0.1, 0.01));
+      sites.back().tokens = 10 * e;
+      sites.back().rounding = e == 0 ? "nearest" : "gptq";
+    }
+  }
+  EXPECT_EQ(expert_table(sites).rows(), 1u);
+  EXPECT_THAT(expert_table(sites).to_text(false),
+              ::testing::HasSubstr("4        3              0      10    20           1"));
 }
 
 TEST(SiteStrips, PlaceFiguresByKindAndBlock) {
