@@ -354,7 +354,6 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
     const std::string place = fmt::format("{}: tensor '{}'", task_.model->path(), name);
     const RowSourcePtr before = weights.weight;
     const RecipeStep taken = step_for(state, site, step->second, statistics);
-    record.rounding = to_short(taken.rounding);
     weights.weight = state.outcome.quantized[name] = rounder.round_matrix(place, *before, taken, record);
     remark_on_damping(state, record, taken);
     state.outcome.sites.push_back(std::move(record));

@@ -15,8 +15,8 @@ constexpr int64_t kTokens = 24;  // more than kFewTokens: one pass of them is de
 
 class KernelLogits : public ::testing::TestWithParam<const char*> {
  protected:
-  std::shared_ptr<const Checkpoint> quantized() {
-    testing::quantize(testing::kDemo, directory_.file("q"), GetParam());
+  std::shared_ptr<const Checkpoint> quantized(const std::string& model = testing::kDemo) {
+    testing::quantize(model, directory_.file("q"), GetParam());
     return Checkpoint::open(directory_.file("q"));
   }
 
@@ -61,6 +61,13 @@ TEST_P(KernelLogits, ExactOnesAreThoseOfTileDecoding) {
   const std::vector<float> tiles = by_tiles(decoder, ids), kernels = by_kernels(decoder, ids);
   EXPECT_NE(tiles, kernels) << "not one sum in another order: the kernels did not run";
   EXPECT_LE(difference(tiles, kernels), 1e-5);
+}
+
+TEST_P(KernelLogits, OfARealModelToo) {
+  BITLOOM_REQUIRE_SMOLLM2();
+  Decoder decoder(quantized(testing::smollm2_path()), threads_);
+  const std::vector<int32_t> ids = tokens(decoder.graph());
+  EXPECT_LE(difference(by_tiles(decoder, ids), by_kernels(decoder, ids)), 1e-5);
 }
 
 // Rounding an input errs by at most 1 / 254 of a block's largest value, 1 / 440 on average of uniform steps, and the
