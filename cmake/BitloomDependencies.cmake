@@ -16,8 +16,6 @@ pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 
-# LibTorch is optional and only for src/torch and src/tune, neither of which exists yet: it is looked for there.
-
 # MPI is optional: with it "mpirun bitloom quantize" works.
 set(BITLOOM_HAS_MPI OFF)
 if(BITLOOM_MPI STREQUAL "ON")
