@@ -44,7 +44,8 @@ void ChannelRange::add(const float* x, int64_t tokens, int64_t stride, ThreadPoo
                    sums_.data() + first);
     });
   });
-  tokens_ += std::count(finite.begin(), finite.end(), char{1});
+  const int64_t kept = std::count(finite.begin(), finite.end(), char{1});
+  tokens_ += kept, dropped_ += tokens - kept;
 }
 
 void ChannelRange::merge(const ChannelRange& other) {
@@ -56,7 +57,7 @@ void ChannelRange::merge(const ChannelRange& other) {
     high_[c] = std::max(high_[c], other.high_[c]);
     sums_[c] += other.sums_[c];
   }
-  tokens_ += other.tokens_;
+  tokens_ += other.tokens_, dropped_ += other.dropped_;
 }
 
 // Adding +0 makes -0 to 0: which of the two equal values came first depends on the order of merging.
@@ -89,12 +90,13 @@ std::vector<double> ChannelRange::mean() const {
 }
 
 ChannelRange ChannelRange::restore(std::vector<float> low, std::vector<float> high, std::vector<double> sums,
-                                   int64_t tokens) {
+                                   int64_t tokens, int64_t dropped) {
   ChannelRange range(static_cast<int64_t>(low.size()));
-  if (high.size() != low.size() || sums.size() != low.size() || tokens < 0) {
-    refuse("range of {} channels and {} tokens: {} upper bounds and {} sums", low.size(), tokens, high.size(),
-           sums.size());
+  if (high.size() != low.size() || sums.size() != low.size() || tokens < 0 || dropped < 0) {
+    refuse("range of {} channels, {} tokens and {} dropped ones: {} upper bounds and {} sums", low.size(), tokens,
+           dropped, high.size(), sums.size());
   }
+  range.dropped_ = dropped;
   if (tokens == 0) return range;
   range.tokens_ = tokens;
   range.low_ = std::move(low);

@@ -1,6 +1,6 @@
 #pragma once
 // Least, greatest and mean value of every channel of a linear site's inputs. Mergeable. Tokens with a non-finite value
-// are the caller's to leave out (SecondMoment counts them).
+// are left out and counted.
 
 #include <cstdint>
 #include <vector>
@@ -20,17 +20,18 @@ class ChannelRange {
 
   int64_t channels() const { return static_cast<int64_t>(low_.size()); }
   int64_t tokens() const { return tokens_; }
+  int64_t dropped_tokens() const { return dropped_; }
   /// [channels]; zeros when no token was seen.
   std::vector<float> low() const, high() const, absmax() const;
   std::vector<double> mean() const;
 
   /// For files.
   const std::vector<double>& sums() const { return sums_; }
-  static ChannelRange restore(std::vector<float> low, std::vector<float> high, std::vector<double> sums,
-                              int64_t tokens);
+  static ChannelRange restore(std::vector<float> low, std::vector<float> high, std::vector<double> sums, int64_t tokens,
+                              int64_t dropped);
 
  private:
-  int64_t tokens_ = 0;
+  int64_t tokens_ = 0, dropped_ = 0;
   std::vector<float> low_, high_;
   std::vector<double> sums_;
 };

@@ -83,11 +83,11 @@ TEST(ChannelRange, SameBytesForAnyNumberOfThreadsAndRestored) {
     EXPECT_EQ(other.low(), first.low());
     EXPECT_EQ(other.high(), first.high());
   }
-  const ChannelRange back = ChannelRange::restore(first.low(), first.high(), first.sums(), first.tokens());
+  const ChannelRange back = ChannelRange::restore(first.low(), first.high(), first.sums(), first.tokens(), 0);
   EXPECT_EQ(back.mean(), first.mean());
   EXPECT_EQ(back.absmax(), first.absmax());
-  EXPECT_THROW(ChannelRange::restore({1}, {2}, {}, 1), Error);
-  ChannelRange empty = ChannelRange::restore({0}, {0}, {0}, 0);
+  EXPECT_THROW(ChannelRange::restore({1}, {2}, {}, 1, 0), Error);
+  ChannelRange empty = ChannelRange::restore({0}, {0}, {0}, 0, 0);
   const float five = 5;
   empty.add(&five, 1, 1, one);
   EXPECT_THAT(empty.low(), ElementsAre(5));

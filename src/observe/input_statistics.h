@@ -1,20 +1,34 @@
 #pragma once
-// What the data says about one linear site's inputs: everything that rounding and transforms may ask for.
+// What the data says about one input: everything that rounding and transforms may ask for. It belongs to a place where
+// activations are read, so to all linear layers that read there; what belongs to one layer alone (moments of its
+// outputs, of tokens weighted for it) is a value of its own beside this one.
 
 #include <optional>
 
 #include "observe/channel_range.h"
 #include "observe/cross_moment.h"
+#include "observe/needs.h"
 #include "observe/second_moment.h"
 
 namespace bitloom {
 
 struct InputStatistics {
-  explicit InputStatistics(int64_t channels) : moment(channels), range(channels) {}
+  /// Nothing seen yet. Ranges and means cost a few vectors and are always gathered.
+  explicit InputStatistics(int64_t channels, const Needs& needs = {.second_moment = true});
 
-  SecondMoment moment;
+  /// Adds `tokens` rows of x [tokens, channels], contiguous. f: of the same tokens, what the float model's layer reads;
+  /// read only when there is a cross moment. Rows with a non-finite value are left out and counted.
+  void add(const float* f, const float* x, int64_t tokens, ThreadPool& threads);
+
+  int64_t channels() const { return range.channels(); }
+  int64_t tokens() const { return range.tokens(); }
+  int64_t dropped_tokens() const { return range.dropped_tokens(); }
+  /// Channels whose squares are all 0: no token uses them.
+  int64_t dead_channels() const;
+
   ChannelRange range;
-  std::optional<CrossMoment> cross;  // only when something asks for it
+  std::optional<SecondMoment> moment;
+  std::optional<CrossMoment> cross;
 };
 
 }  // namespace bitloom

@@ -17,7 +17,7 @@ namespace bitloom {
 namespace {
 
 constexpr const char* kFormatKey = "format";
-constexpr const char* kFormat = "bitloom statistics 1";
+constexpr const char* kFormat = "bitloom statistics 2";
 constexpr int64_t kTile = SecondMoment::kTile;
 constexpr int64_t kMostChannels = int64_t{1} << 24;  // far below where d^2 overflows
 
@@ -26,7 +26,7 @@ int64_t tile_count(int64_t channels) {
   return edge * (edge + 1) / 2;
 }
 
-enum Count { kTokens, kDropped, kRangeTokens, kHasCross, kCrossTokens, kCounts };
+enum Count { kTokens, kDropped, kHasMoment, kHasCross, kCrossTokens, kCounts };
 using Counts = std::array<int64_t, kCounts>;
 
 template <typename Values>
@@ -43,19 +43,21 @@ struct Range {
 Range range_of(const InputStatistics& input) {
   return {input.range.low(),
           input.range.high(),
-          {input.moment.tokens(), input.moment.dropped_tokens(), input.range.tokens(), input.cross ? 1 : 0,
+          {input.tokens(), input.dropped_tokens(), input.moment ? 1 : 0, input.cross ? 1 : 0,
            input.cross ? input.cross->tokens() : 0}};
 }
 
 void add_tensors(const std::string& name, const InputStatistics& input, const Range& range,
                  std::vector<TensorBytes>& tensors) {
-  const int64_t d = input.moment.channels();
+  const int64_t d = input.channels();
   tensors.push_back(tensor_of(name + ".counts", DType::kI64, {kCounts}, range.counts));
-  tensors.push_back(
-      tensor_of(name + ".second_moment", DType::kF64, {tile_count(d), kTile, kTile}, input.moment.tiles()));
   tensors.push_back(tensor_of(name + ".low", DType::kF32, {d}, range.low));
   tensors.push_back(tensor_of(name + ".high", DType::kF32, {d}, range.high));
   tensors.push_back(tensor_of(name + ".sums", DType::kF64, {d}, input.range.sums()));
+  if (input.moment) {
+    tensors.push_back(
+        tensor_of(name + ".second_moment", DType::kF64, {tile_count(d), kTile, kTile}, input.moment->tiles()));
+  }
   if (input.cross) {
     tensors.push_back(tensor_of(name + ".cross_moment", DType::kF32, {d, d}, input.cross->sums()));
   }
@@ -136,9 +138,10 @@ Counts read_counts(Reader& reader, const std::string& name) {
     if (counts[i] < 0)
       refuse("{}: tensor '{}.counts' holds {} at {}, expected >= 0", reader.path(), name, counts[i], i);
   }
-  if (counts[kHasCross] > 1) {
-    refuse("{}: tensor '{}.counts' holds {} at {}, expected 0 or 1", reader.path(), name, counts[kHasCross],
-           static_cast<int>(kHasCross));
+  for (const Count flag : {kHasMoment, kHasCross}) {
+    if (counts[flag] <= 1) continue;
+    refuse("{}: tensor '{}.counts' holds {} at {}, expected 0 or 1", reader.path(), name, counts[flag],
+           static_cast<int>(flag));
   }
   return counts;
 }
@@ -166,14 +169,14 @@ ChannelRange read_range(Reader& reader, const std::string& name, int64_t d, cons
              high[c], name);
     }
   }
-  return ChannelRange::restore(std::move(low), std::move(high), std::move(sums), counts[kRangeTokens]);
+  return ChannelRange::restore(std::move(low), std::move(high), std::move(sums), counts[kTokens], counts[kDropped]);
 }
 
 InputStatistics read_input(Reader& reader, const std::string& name) {
   const Counts counts = read_counts(reader, name);
   const int64_t d = reader.length(name + ".low");
-  InputStatistics input(0);
-  input.moment = read_moment(reader, name, d, counts);
+  InputStatistics input(0, {});
+  if (counts[kHasMoment] == 1) input.moment = read_moment(reader, name, d, counts);
   input.range = read_range(reader, name, d, counts);
   if (counts[kHasCross] == 1) {
     input.cross =

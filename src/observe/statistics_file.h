@@ -2,9 +2,9 @@
 // The statistics of several named inputs ("attention", "mlp_down") in one safetensors file: what a calibration has seen
 // of a block, kept so that nothing need be seen twice. Exact: the same statistics give the same bytes and back.
 //
-// For each name N of d channels:  N.counts I64 [5]: tokens and dropped tokens of the second moment, tokens of the
-// range, 1 if there is a cross moment, its tokens;  N.second_moment F64 [tiles, 256, 256] (SecondMoment::tiles());
-// N.low, N.high F32 [d] and N.sums F64 [d] (ChannelRange);  N.cross_moment F32 [d, d] if there is one.
+// For each name N of d channels:  N.counts I64 [5]: tokens, dropped tokens, 1 if there is a second moment, 1 if there
+// is a cross moment, its tokens;  N.low, N.high F32 [d] and N.sums F64 [d] (ChannelRange);  N.second_moment F64 [tiles,
+// 256, 256] (SecondMoment::tiles()) and N.cross_moment F32 [d, d] if there are any.
 
 #include <map>
 #include <string>

@@ -112,7 +112,7 @@ class Walk {
   void look_at(BlockState& state, Statistics& statistics, double seconds);
   void add(std::span<const float> f, std::span<const float> x, InputStatistics& statistics);
   void sum(InputStatistics& statistics);
-  InputStatistics nothing_seen(int block, int input, bool cross) const;
+  int64_t width_of(int block, int input) const { return input_at(graph_, block, input).width; }
   Statistics wanted_of_block(int block) const;
   void round_sites(BlockState& state, int input, const InputStatistics* statistics);
   void correct_bias(BlockState& state, const Site& site, const RowSource& before, const InputStatistics& statistics);
@@ -123,6 +123,7 @@ class Walk {
   static RecipeStep step_for(BlockState& state, const Site& site, const RecipeStep& step,
                              const InputStatistics* statistics);
   double weights_to_round(int block, int input) const;
+  void check_squares(const BlockState& state, int input, const InputStatistics& statistics) const;
   void check_seen(BlockState& state, int input, const InputStatistics& statistics) const;
   static void remark_on_damping(BlockState& state, const SiteRecord& record, const RecipeStep& step);
   bool corrects_bias(const std::string& tensor) const;
@@ -222,9 +223,8 @@ bool Walk::gathers(const BlockState& state) const { return !state.finished || !o
 void Walk::scale(BlockState& state) {
   Statistics statistics;
   for (int input = 0; input < input_count(graph_, state.index); ++input) {
-    if (needs_of_input(task_, state.index, input).scales) {
-      statistics.emplace(input, nothing_seen(state.index, input, false));
-    }
+    const Needs needs = needs_of_input(task_, state.index, input).scaling;
+    if (needs.any()) statistics.emplace(input, InputStatistics(width_of(state.index, input), needs));
   }
   if (statistics.empty()) return;
   TensorEdits edits;
@@ -250,10 +250,10 @@ void Walk::gather(BlockState& state, int first, Statistics& statistics) {
   int end = first;
   do {
     const Input& at = input_at(graph_, state.index, end);
-    const InputNeeds needs = needs_of_input(task_, state.index, end);
-    if (!needs.statistics || !gathers(state)) continue;
-    statistics.emplace(end, kept ? load_statistics(options_.statistics_in, state.index, at.name, at.width, needs.cross)
-                                 : nothing_seen(state.index, end, needs.cross));
+    const Needs needs = needs_of_input(task_, state.index, end).rounding;
+    if (!needs.any() || !gathers(state)) continue;
+    statistics.emplace(end, kept ? load_statistics(options_.statistics_in, state.index, at.name, at.width, needs)
+                                 : InputStatistics(at.width, needs));
   } while (++end < input_count(graph_, state.index) && !state.runner.begins_step(end));
   for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
     for (int input = first; input < end; ++input) {
@@ -280,10 +280,7 @@ std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int
 void Walk::add(std::span<const float> f, std::span<const float> x, InputStatistics& statistics) {
   if (x.empty()) return;
   const Timed timed(times_.statistics);
-  const int64_t width = statistics.moment.channels(), rows = static_cast<int64_t>(x.size()) / width;
-  statistics.moment.add(x.data(), rows, width, context_.threads);
-  statistics.range.add(x.data(), rows, width, context_.threads);
-  if (statistics.cross) statistics.cross->add(f.data(), x.data(), rows, width, context_.threads);
+  statistics.add(f.data(), x.data(), static_cast<int64_t>(x.size()) / statistics.channels(), context_.threads);
 }
 
 /// Over the tokens of all ranks.
@@ -292,19 +289,12 @@ void Walk::sum(InputStatistics& statistics) {
   sum_over_ranks(statistics, ranks_);
 }
 
-InputStatistics Walk::nothing_seen(int block, int input, bool cross) const {
-  const int64_t width = input_at(graph_, block, input).width;
-  InputStatistics statistics(width);
-  if (cross) statistics.cross.emplace(width);
-  return statistics;
-}
-
 /// Empty statistics for every input of the block of which something is wanted.
 Walk::Statistics Walk::wanted_of_block(int block) const {
   Statistics statistics;
   for (int input = 0; input < input_count(graph_, block); ++input) {
-    const InputNeeds needs = needs_of_input(task_, block, input);
-    if (needs.statistics) statistics.emplace(input, nothing_seen(block, input, needs.cross));
+    const Needs needs = needs_of_input(task_, block, input).rounding;
+    if (needs.any()) statistics.emplace(input, InputStatistics(width_of(block, input), needs));
   }
   return statistics;
 }
@@ -369,7 +359,7 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
 RecipeStep Walk::step_for(BlockState& state, const Site& site, const RecipeStep& step,
                           const InputStatistics* statistics) {
   if (site.reads->expert < 0 || statistics == nullptr || !needs_of(step.rounding).second_moment) return step;
-  const int64_t tokens = statistics->moment.tokens();
+  const int64_t tokens = statistics->tokens();
   if (tokens >= site.reads->width) return step;
   state.outcome.remarks.push_back(
       fmt::format("'{}': rounded to nearest instead of {}: its expert saw {} calibration tokens, fewer than its {} "
@@ -389,20 +379,24 @@ double Walk::weights_to_round(int block, int input) const {
   return weights;
 }
 
-/// Nothing can be learned from tokens that a layer never sees; some that it does not see are worth a remark.
-void Walk::check_seen(BlockState& state, int input, const InputStatistics& statistics) const {
-  const int64_t seen = statistics.moment.tokens(), dropped = statistics.moment.dropped_tokens();
-  if (seen == 0 && (dropped > 0 || input_at(graph_, state.index, input).expert < 0)) {
-    fail(ErrorKind::kFailed, "{}: block {}, {}: all {} calibration tokens have activations that are not finite",
-         task_.model->path(), state.index, input_at(graph_, state.index, input).name, dropped);
-  }
-  for (const double square : statistics.moment.mean_squares()) {
+void Walk::check_squares(const BlockState& state, int input, const InputStatistics& statistics) const {
+  for (const double square : statistics.moment->mean_squares()) {
     if (std::isfinite(square)) continue;
     const std::vector<float> absmax = statistics.range.absmax();
     fail(ErrorKind::kFailed, "{}: block {}, {}: activations are as large as {:.3g}, and their squares overflow",
          task_.model->path(), state.index, input_at(graph_, state.index, input).name,
          *std::max_element(absmax.begin(), absmax.end()));
   }
+}
+
+/// Nothing can be learned from tokens that a layer never sees; some that it does not see are worth a remark.
+void Walk::check_seen(BlockState& state, int input, const InputStatistics& statistics) const {
+  const int64_t seen = statistics.tokens(), dropped = statistics.dropped_tokens();
+  if (seen == 0 && (dropped > 0 || input_at(graph_, state.index, input).expert < 0)) {
+    fail(ErrorKind::kFailed, "{}: block {}, {}: all {} calibration tokens have activations that are not finite",
+         task_.model->path(), state.index, input_at(graph_, state.index, input).name, dropped);
+  }
+  if (statistics.moment) check_squares(state, input, statistics);
   if (dropped == 0 || state.finished) return;
   std::string remark = fmt::format(
       "block {}, {}: {} of {} calibration tokens have activations that are not finite and "

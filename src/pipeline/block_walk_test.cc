@@ -76,13 +76,12 @@ class ReferenceWalk {
 
   InputStatistics observe(int block, int input, bool with_cross) const {
     const int64_t width = input_at(source_->graph(), block, input).width;
-    InputStatistics statistics(width);
-    if (with_cross) statistics.cross.emplace(width);
+    InputStatistics statistics(width, {.second_moment = true, .cross_moment = with_cross});
     for (const SequenceChunk& chunk : chunks_) {
       const std::vector<float> x = inputs(seen(), chunk, block, input);
       if (x.empty()) continue;  // an expert that none of the chunk's tokens is sent to
       const auto rows = static_cast<int64_t>(x.size()) / width;
-      statistics.moment.add(x.data(), rows, width, threads_);
+      statistics.moment->add(x.data(), rows, width, threads_);
       statistics.range.add(x.data(), rows, width, threads_);
       if (!with_cross) continue;
       const std::vector<float> f = inputs(float_model(), chunk, block, input);
@@ -119,7 +118,7 @@ class ReferenceWalk {
       if (site.input != input || step == steps_.end()) continue;
       const RowSourcePtr w = float_model()->matrix(*site.linear);
       RecipeStep taken = step->second;
-      if (site.reads->expert >= 0 && statistics.moment.tokens() < site.reads->width) taken.rounding = NearestRounding{};
+      if (site.reads->expert >= 0 && statistics.tokens() < site.reads->width) taken.rounding = NearestRounding{};
       const RowSourcePtr q = rounded(*w, taken, statistics);
       made[site.linear->weight] = q;
       if (corrects_bias(site.linear->weight) && !site.linear->bias.empty()) {
@@ -143,12 +142,12 @@ class ReferenceWalk {
     // In order "none" f - x is zero: nothing is left to compensate.
     const CrossMoment* cross = statistics.cross ? &*statistics.cross : nullptr;
     if (const auto* learned = std::get_if<LearnedRounding>(&step.rounding)) {
-      return quantize_learned("", w, spec, statistics.moment, cross, *learned, threads_);
+      return quantize_learned("", w, spec, *statistics.moment, cross, *learned, threads_);
     }
     const auto* feedback = std::get_if<FeedbackRounding>(&step.rounding);
     if (feedback == nullptr) return quantize_nearest("", w, spec, threads_);
     const int64_t group = scale_shape(spec.storage, w.rows(), w.cols()).group_cols;
-    const FeedbackFactor factor = make_feedback_factor(statistics.moment, cross, *feedback, group, threads_);
+    const FeedbackFactor factor = make_feedback_factor(*statistics.moment, cross, *feedback, group, threads_);
     return quantize_with_feedback("", w, spec, factor, feedback->static_groups, threads_);
   }
 

@@ -35,7 +35,7 @@ std::map<std::string, RecipeStep> steps_of_blocks(const Recipe& recipe, const Gr
     if (const auto step = steps.find(site.linear->weight); step != steps.end()) in_blocks.insert(*step);
   }
   for (const auto& [name, step] : steps) {
-    if (in_blocks.contains(name) || !needs_of(step.rounding).second_moment) continue;
+    if (in_blocks.contains(name) || !needs_of(step.rounding).any()) continue;
     misuse("recipe '{}': '{}' lies outside the blocks and cannot be rounded by {}; let a step give it rounding nearest",
            recipe.name, name, to_short(step.rounding));
   }
@@ -80,7 +80,7 @@ void check_experts(const Recipe& recipe, const WalkTask& task) {
   for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
     for (int input = 0; input < input_count(graph, b); ++input) {
       const Input& at = input_at(graph, b, input);
-      if (at.expert < 0 || !needs_of_input(task, b, input).cross) continue;
+      if (at.expert < 0 || !needs_of_input(task, b, input).rounding.cross_moment) continue;
       misuse(
           "recipe '{}' compares what the float model's layers read with what the quantized prefix gives them, and the "
           "two send different tokens to the experts of block {} ({}); round experts by gptq",

@@ -44,6 +44,12 @@ int64_t moment_bytes(int64_t d) {
   return edge * (edge + 1) / 2 * SecondMoment::kTile * SecondMoment::kTile * 8;
 }
 
+/// Vectors of a channel each and what is asked for beside them.
+int64_t bytes_of_statistics(const Needs& needs, int64_t d) {
+  if (!needs.any()) return 0;
+  return 16 * d + (needs.second_moment ? moment_bytes(d) : 0) + (needs.cross_moment ? 4 * d * d : 0);
+}
+
 class Predictor {
  public:
   Predictor(const WalkTask& task, const std::vector<SequenceChunk>& chunks, const MachineRates& rates,
@@ -119,16 +125,19 @@ class Predictor {
     return static_cast<double>(streams_) * work / rates_.forward;
   }
 
-  double statistics_seconds(int b, int input, bool cross) const {
+  /// Ranges and means are lost in the time of the forward pass.
+  double statistics_seconds(int b, int input, const Needs& needs) const {
     const Input& at = input_at(graph_, b, input);
     const double square = rows_of(b, at) * static_cast<double>(at.width) * static_cast<double>(at.width);
-    return square / rates_.moments + (cross ? flops(square) / rates_.forward : 0);
+    return (needs.second_moment ? square / rates_.moments : 0) +
+           (needs.cross_moment ? flops(square) / rates_.forward : 0);
   }
 
   double round_seconds(const Site& site, const RecipeStep& step) const {
     const auto n = static_cast<double>(site.linear->out), d = static_cast<double>(site.linear->in);
     // Clip search tries 80 scales.
-    const double nearest = n * d / rates_.rounding * (step.quantize->search.range.kind == RangeRule::Kind::kMse ? 80.0 : 1.0);
+    const double nearest =
+        n * d / rates_.rounding * (step.quantize->search.range.kind == RangeRule::Kind::kMse ? 80.0 : 1.0);
     if (std::holds_alternative<FeedbackRounding>(step.rounding))
       return nearest + n * d * d / rates_.feedback / task_.options->ranks->size();
     if (const auto* learned = std::get_if<LearnedRounding>(&step.rounding)) {
@@ -148,9 +157,9 @@ class Predictor {
     for (int input = 0; input < input_count(graph_, b); ++input) {
       const InputNeeds needs = needs_of_input(task_, b, input);
       const int64_t d = input_at(graph_, b, input).width;
-      scales |= needs.scales;
+      scales |= needs.scaling.any();
       cost.gather[input] = static_cast<double>(streams_) * forward_seconds(b, input);
-      if (needs.statistics) cost.gather[input] += statistics_seconds(b, input, needs.cross);
+      cost.gather[input] += statistics_seconds(b, input, needs.rounding);
       cost.round[input] = 0;
       for (const Site& site : linear_sites(graph_, b)) {
         if (site.input != input) continue;
@@ -158,8 +167,8 @@ class Predictor {
         if (step == nullptr) continue;
         cost.round[input] += round_seconds(site, *step);
       }
-      if (needs_factor(b, input)) cost.round[input] += factor_seconds(d, needs.cross);
-      if (needs.scales) cost.scale += statistics_seconds(b, input, false) + search_seconds(b, input);
+      if (needs_factor(b, input)) cost.round[input] += factor_seconds(d, needs.rounding.cross_moment);
+      cost.scale += statistics_seconds(b, input, needs.scaling) + search_seconds(b, input);
     }
     // Once more for the scales' statistics, and in order "block" for leaving with the quantized weights.
     double pass = 0;
@@ -222,9 +231,7 @@ class Predictor {
   }
 
   int64_t statistics_bytes(int b, int input) const {
-    const InputNeeds needs = needs_of_input(task_, b, input);
-    const int64_t d = input_at(graph_, b, input).width;
-    return (needs.statistics ? moment_bytes(d) : 0) + (needs.cross ? 4 * d * d : 0);
+    return bytes_of_statistics(needs_of_input(task_, b, input).rounding, input_at(graph_, b, input).width);
   }
 
   bool begins_step(int b, int input) const {
@@ -244,14 +251,14 @@ class Predictor {
   int64_t factor_bytes(int b, int input) const {
     if (!needs_factor(b, input)) return 0;
     const int64_t d = input_at(graph_, b, input).width;
-    return 4 * d * d * (needs_of_input(task_, b, input).cross ? 3 : 2);
+    return 4 * d * d * (needs_of_input(task_, b, input).rounding.cross_moment ? 3 : 2);
   }
 
   /// Order "block" keeps what the float model's sites read until the quantized prefix's are there: one chunk's.
   int64_t float_inputs_bytes(int b) const {
     int64_t width = 0;
     for (int input = 0; input < input_count(graph_, b); ++input) {
-      if (needs_of_input(task_, b, input).cross) width += input_at(graph_, b, input).width;
+      if (needs_of_input(task_, b, input).rounding.cross_moment) width += input_at(graph_, b, input).width;
     }
     return 4 * width * longest_chunk_;
   }
@@ -267,7 +274,7 @@ class Predictor {
           std::max(search, 4 * d * d + 4 * n * d + (step != nullptr ? bytes_of_quantized(*step, *site.linear) : 0));
     }
     for (int input = 0; input < input_count(graph_, b); ++input) {
-      if (needs_of_input(task_, b, input).scales) statistics += moment_bytes(input_at(graph_, b, input).width);
+      statistics += bytes_of_statistics(needs_of_input(task_, b, input).scaling, input_at(graph_, b, input).width);
     }
     return statistics + search;
   }
@@ -282,7 +289,8 @@ class Predictor {
   /// Rewritten matrices are held as fp32 while their block is walked; see block_walk.cc.
   int64_t rewritten_bytes(int b) const {
     bool scaled = false;
-    for (int input = 0; input < input_count(graph_, b); ++input) scaled |= needs_of_input(task_, b, input).scales;
+    for (int input = 0; input < input_count(graph_, b); ++input)
+      scaled |= needs_of_input(task_, b, input).scaling.any();
     int64_t bytes = 0;
     for (const Site& site : linear_sites(graph_, b)) {
       if (scaled || task_.model->is_edited(site.linear->weight)) bytes += 4 * site.linear->out * site.linear->in;
@@ -294,7 +302,7 @@ class Predictor {
     const int64_t tile = std::min(kFeedbackTileRows, linear.out) * linear.in;
     if (std::holds_alternative<FeedbackRounding>(step.rounding)) return threads_ * tile * (3 * 4 + 1);
     if (std::holds_alternative<LearnedRounding>(step.rounding)) {
-      return 4 * linear.in * linear.in * (needs.cross ? 2 : 1) + threads_ * tile * 32;
+      return 4 * linear.in * linear.in * (needs.rounding.cross_moment ? 2 : 1) + threads_ * tile * 32;
     }
     return threads_ * tile * 4;
   }

@@ -55,6 +55,9 @@ TEST_F(CostModel, MemoryOfABlock) {
   // Scales are found before anything is rounded: the greater counts, not the sum.
   EXPECT_GE(block_memory("awq+int8-row"), 4 * tile);
   EXPECT_LT(block_memory("awq+int8-row"), 4 * tile + 100000);
+  // SmoothQuant asks for ranges alone: nothing of d x d, of which one tile would be the least.
+  EXPECT_LT(block_memory("smoothquant+int8-row"), tile);
+  EXPECT_GT(block_memory("smoothquant+gptq+int8-row"), tile);
   // All seven matrices are rotated, and held as fp32.
   EXPECT_EQ(block_memory("hadamard+gptq+int4-g16") - plain, 4 * (32 * 32 * 2 + 16 * 32 * 2 + 3 * 48 * 32));
 }

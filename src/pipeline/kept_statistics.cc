@@ -66,16 +66,19 @@ Json open_statistics(const std::string& directory, const StatisticsOrigin& expec
 }
 
 InputStatistics load_statistics(const std::string& directory, int block, const std::string& input, int64_t channels,
-                                bool needs_cross) {
+                                const Needs& needs) {
   const std::string path = input_path(directory, block, input);
   if (!fs::exists(path)) refuse("{}: missing; the run that kept these statistics did not need them", path);
   StatisticsFile file = read_statistics(path);
   const auto found = file.inputs.find(input);
   if (found == file.inputs.end()) refuse("{}: no statistics of '{}'", path, input);
-  if (found->second.moment.channels() != channels) {
-    refuse("{}: {} channels, the model has {}", path, found->second.moment.channels(), channels);
+  if (found->second.channels() != channels) {
+    refuse("{}: {} channels, the model has {}", path, found->second.channels(), channels);
   }
-  if (needs_cross && !found->second.cross) {
+  if (needs.second_moment && !found->second.moment) {
+    refuse("{}: without the second moment, which this recipe needs; keep statistics of it, or of gptq", path);
+  }
+  if (needs.cross_moment && !found->second.cross) {
     refuse("{}: without the float model's activations, which this recipe needs; keep statistics of it, or of gptaq",
            path);
   }

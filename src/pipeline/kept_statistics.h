@@ -31,8 +31,8 @@ void keep_statistics(const std::string& directory, int block, const std::string&
 /// The record of the data. Error(kRefused) when the directory holds no statistics, or those of another model or of
 /// other rewrites.
 Json open_statistics(const std::string& directory, const StatisticsOrigin& expected);
-/// Error(kRefused) naming file and reason: missing, another width, no cross moment where one is needed.
+/// Error(kRefused) naming file and reason: missing, another width, a moment that the recipe needs and the file lacks.
 InputStatistics load_statistics(const std::string& directory, int block, const std::string& input, int64_t channels,
-                                bool needs_cross);
+                                const Needs& needs);
 
 }  // namespace bitloom

@@ -69,7 +69,7 @@ struct MatrixRounder::Visitor {
   std::shared_ptr<const StoredMatrix> operator()(const LearnedRounding& rounding) const {
     LearnedReport report;
     auto tensor =
-        quantize_learned(place, w, target(), self.statistics_->moment, self.cross(), rounding, self.threads_, &report);
+        quantize_learned(place, w, target(), *self.statistics_->moment, self.cross(), rounding, self.threads_, &report);
     take_over(report.rounding, record);
     record.flipped = report.flipped;
     record.rows_kept = report.rows_kept_nearest;
@@ -109,13 +109,12 @@ std::shared_ptr<const StoredMatrix> MatrixRounder::round_matrix(const std::strin
 }
 
 void MatrixRounder::describe_data(const RowSource& w, const RowSource& q, SiteRecord& record) {
-  const SecondMoment& moment = statistics_->moment;
-  record.tokens = moment.tokens();
-  record.dropped_tokens = moment.dropped_tokens();
-  const std::vector<double> squares = moment.mean_squares();
-  record.dead_channels = std::count(squares.begin(), squares.end(), 0.0);
+  record.tokens = statistics_->tokens();
+  record.dropped_tokens = statistics_->dropped_tokens();
+  record.dead_channels = statistics_->dead_channels();
+  if (!statistics_->moment) return;
   const SampledRows some_w(w), some_q(q);
-  record.output_error = relative_output_error(some_w, some_q, moment, ranks_, threads_);
+  record.output_error = relative_output_error(some_w, some_q, *statistics_->moment, ranks_, threads_);
 }
 
 const CrossMoment* MatrixRounder::cross() const { return statistics_->cross ? &*statistics_->cross : nullptr; }
@@ -127,8 +126,8 @@ const FeedbackFactor& MatrixRounder::factor_for(const std::string& place, const 
   }
   factor_.reset();
   try {
-    factor_ =
-        std::make_unique<FeedbackFactor>(make_feedback_factor(statistics_->moment, cross(), rounding, group, threads_));
+    factor_ = std::make_unique<FeedbackFactor>(
+        make_feedback_factor(*statistics_->moment, cross(), rounding, group, threads_));
   } catch (const Error& error) {
     fail(error.kind(), "{}: {}", place, error.what());
   }

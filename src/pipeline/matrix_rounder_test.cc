@@ -29,6 +29,8 @@ InputStatistics coupled(double off) {
   tile[1] = 100 * off;
   InputStatistics statistics(kChannels);
   statistics.moment = SecondMoment::restore(kChannels, 100, 3, std::move(tile));
+  const std::vector<float> one(kChannels, 1);
+  statistics.range = ChannelRange::restore(one, one, std::vector<double>(kChannels, 100), 100, 3);
   return statistics;
 }
 

@@ -15,19 +15,17 @@ InputNeeds needs_of_input(const WalkTask& task, int block, int input) {
     const std::string& name = site.linear->weight;
     for (const TransformSites& transform : task.transforms) {
       if (!transform.tensors.contains(name)) continue;
-      const bool scales = stage_of(transform.transform) == PartStage::kScaling;
-      needs.scales |= scales && scaled;
-      needs.statistics |= !scales && reads;
+      const PartRow& row = row_of(part_of(transform.transform));
+      if (row.stage == PartStage::kScaling && scaled) needs.scaling |= row.needs;
+      if (row.stage == PartStage::kAfterwards && reads) needs.rounding |= row.needs;
     }
     if (!reads) continue;
     const auto step = task.steps.find(name);
     if (step == task.steps.end()) continue;
-    const DataNeeds wanted = needs_of(step->second.rounding);
-    needs.statistics |= wanted.second_moment;
-    needs.cross |= wanted.cross_moment;
+    needs.rounding |= needs_of(step->second.rounding);
   }
   // The float model's own activations do not differ from themselves.
-  if (task.options->order == WalkOrder::kNone) needs.cross = false;
+  if (task.options->order == WalkOrder::kNone) needs.rounding.cross_moment = false;
   return needs;
 }
 
@@ -35,7 +33,7 @@ bool needs_float_stream(const WalkTask& task) {
   const Graph& graph = task.model->graph();
   for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
     for (int input = 0; input < input_count(graph, b); ++input) {
-      if (needs_of_input(task, b, input).cross) return true;
+      if (needs_of_input(task, b, input).rounding.cross_moment) return true;
     }
   }
   return false;

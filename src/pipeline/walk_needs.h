@@ -1,14 +1,14 @@
 #pragma once
 // What a recipe wants to know of a block's inputs.
 
+#include "observe/needs.h"
 #include "pipeline/block_walk.h"
 
 namespace bitloom {
 
 struct InputNeeds {
-  bool statistics = false;  // while the block is rounded
-  bool cross = false;       // with the float model's inputs beside them
-  bool scales = false;      // before: channel scales are found for this input
+  Needs rounding;  // while the block's matrices are rounded, and their biases corrected
+  Needs scaling;   // before: channel scales are found for this input
 };
 
 InputNeeds needs_of_input(const WalkTask& task, int block, int input);

@@ -81,11 +81,10 @@ std::string lacks_format(const Recipe& recipe, const RecipeStep& step) {
   return row.needs_a_format ? fmt::format("'{}' is about rounding, but no step quantizes", row.name) : "";
 }
 
-CalibrationNeeds needs_of_step(const RecipeStep& step) {
+Needs needs_of_step(const RecipeStep& step) {
   if (step.transform) return row_of(part_of(*step.transform)).needs;
   if (!step.quantize) return {};
-  const DataNeeds needs = needs_of(step.rounding);
-  return {.second_moment = needs.second_moment, .cross_moment = needs.cross_moment};
+  return needs_of(step.rounding);
 }
 
 }  // namespace
@@ -114,15 +113,9 @@ void check(const Recipe& recipe) {
   }
 }
 
-CalibrationNeeds needs_of(const Recipe& recipe) {
-  CalibrationNeeds all;
-  for (const RecipeStep& step : recipe.steps) {
-    const CalibrationNeeds needs = needs_of_step(step);
-    all.second_moment |= needs.second_moment;
-    all.cross_moment |= needs.cross_moment;
-    all.ranges |= needs.ranges;
-    all.means |= needs.means;
-  }
+Needs needs_of(const Recipe& recipe) {
+  Needs all;
+  for (const RecipeStep& step : recipe.steps) all |= needs_of_step(step);
   return all;
 }
 

@@ -124,21 +124,21 @@ TEST(CheckRecipe, AllowsWhatLooksOdd) {
   }
 }
 
-CalibrationNeeds needs(const char* text) { return needs_of(parse_short(text)); }
+Needs needs(const char* text) { return needs_of(parse_short(text)); }
 
 TEST(RecipeNeeds, AreThoseOfItsParts) {
   EXPECT_FALSE(needs("int4-g128").any());
   EXPECT_FALSE(needs("hadamard+equalize+int4-g128").any());
-  EXPECT_EQ(needs("gptq+int4-g128"), (CalibrationNeeds{.second_moment = true}));
-  EXPECT_EQ(needs("gptaq+int4-g128"), (CalibrationNeeds{.second_moment = true, .cross_moment = true}));
-  EXPECT_EQ(needs("adaround+int4-g128"), (CalibrationNeeds{.second_moment = true, .cross_moment = true}));
-  EXPECT_EQ(needs("smoothquant+int8-row"), (CalibrationNeeds{.ranges = true}));
-  EXPECT_EQ(needs("awq+int8-row"), (CalibrationNeeds{.second_moment = true}));
-  EXPECT_EQ(needs("bias-correction+int8-row"), (CalibrationNeeds{.means = true}));
+  EXPECT_EQ(needs("gptq+int4-g128"), (Needs{.second_moment = true}));
+  EXPECT_EQ(needs("gptaq+int4-g128"), (Needs{.second_moment = true, .cross_moment = true}));
+  EXPECT_EQ(needs("adaround+int4-g128"), (Needs{.second_moment = true, .cross_moment = true}));
+  EXPECT_EQ(needs("smoothquant+int8-row"), (Needs{.range = true}));
+  EXPECT_EQ(needs("awq+int8-row"), (Needs{.second_moment = true}));
+  EXPECT_EQ(needs("bias-correction+int8-row"), (Needs{.mean = true}));
   EXPECT_EQ(needs("smoothquant+bias-correction+gptq+int8-row"),
-            (CalibrationNeeds{.second_moment = true, .ranges = true, .means = true}));
-  for (const CalibrationNeeds& one : {CalibrationNeeds{.second_moment = true}, CalibrationNeeds{.cross_moment = true},
-                                      CalibrationNeeds{.ranges = true}, CalibrationNeeds{.means = true}}) {
+            (Needs{.second_moment = true, .range = true, .mean = true}));
+  for (const Needs& one :
+       {Needs{.second_moment = true}, Needs{.cross_moment = true}, Needs{.range = true}, Needs{.mean = true}}) {
     EXPECT_TRUE(one.any());
   }
 }
@@ -146,7 +146,7 @@ TEST(RecipeNeeds, AreThoseOfItsParts) {
 TEST(RecipeNeeds, CountEveryStep) {
   const Recipe recipe = parse_recipe(
       "steps: [{quantize: int4-g128}, {quantize: int3-g64, rounding: gptq, targets: down}, {keep: q}]", "r");
-  EXPECT_EQ(needs_of(recipe), (CalibrationNeeds{.second_moment = true}));
+  EXPECT_EQ(needs_of(recipe), (Needs{.second_moment = true}));
 }
 
 }  // namespace

@@ -92,10 +92,10 @@ constexpr Option kScaleSearchOptions[] = {
 
 // ---- parts ---------------------------------------------------------------------------------------------------------
 
-constexpr CalibrationNeeds kNothing{};
-constexpr CalibrationNeeds kMoment{.second_moment = true};
-constexpr CalibrationNeeds kRanges{.ranges = true};
-constexpr CalibrationNeeds kMeans{.means = true};
+constexpr Needs kNothing{};
+constexpr Needs kMoment{.second_moment = true};
+constexpr Needs kRanges{.range = true};
+constexpr Needs kMeans{.mean = true};
 
 const PartRow kRows[] = {
     {"hadamard", PartStage::kRewrite, HadamardTransform{}, kHadamardOptions, false, false, kNothing,

@@ -61,7 +61,7 @@ struct PartRow {
   std::span<const Option> options;
   bool takes_targets = true;    // whether its step may name sites; hadamard is about the whole model
   bool needs_a_format = false;  // means nothing in a recipe that quantizes nothing
-  CalibrationNeeds needs;       // of a transform; a rounding's depend on its options, see needs_of()
+  Needs needs;                  // of a transform; a rounding's depend on its options, see needs_of()
   std::string_view help;        // one line
   std::string_view words;       // for descriptions: "rounded to nearest"
 };

@@ -47,6 +47,7 @@
 
 #include "io/json.h"
 #include "model/graph.h"
+#include "observe/needs.h"
 #include "round/rounding.h"
 #include "round/target.h"
 #include "transform/transform.h"
@@ -99,17 +100,8 @@ std::string to_short(const Transform& transform);
 /// that needs a format in a recipe that quantizes nothing. parse_recipe, parse_short and resolve check by themselves.
 void check(const Recipe& recipe);
 
-/// The statistics of sites' inputs that a recipe needs at all.
-struct CalibrationNeeds {
-  bool second_moment = false;
-  bool cross_moment = false;  // with the float model's activations
-  bool ranges = false;        // of channels
-  bool means = false;         // of channels
-  /// Whether it needs calibration data.
-  bool any() const { return second_moment || cross_moment || ranges || means; }
-  bool operator==(const CalibrationNeeds&) const = default;
-};
-CalibrationNeeds needs_of(const Recipe& recipe);
+/// What a recipe wants to know of any input: whether it needs calibration data at all.
+Needs needs_of(const Recipe& recipe);
 
 /// What each matrix gets: its quantize step. Keys are tensor names (of a tied head: the embedding's); absent: stays as
 /// it is. Error(kUsage) for a pattern that matches nothing, naming it and some names it could have meant, and for a

@@ -131,8 +131,7 @@ void join_tied_head(const Recipe& recipe, std::vector<Candidate>& candidates) {
 /// Statistics are of activations, and the embedding reads ids.
 void check_embedding(const Recipe& recipe, const Candidate& embedding) {
   const RecipeStep& step = recipe.steps[*embedding.step];
-  const DataNeeds needs = needs_of(step.rounding);
-  if (!step.quantize || !(needs.second_moment || needs.cross_moment)) return;
+  if (!step.quantize || !needs_of(step.rounding).any()) return;
   misuse(
       "recipe '{}', step {}: rounding '{}' needs the activations that a matrix reads, and the embedding '{}' reads "
       "ids; "

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "format/storage.h"
+#include "observe/needs.h"
 
 namespace bitloom {
 
@@ -78,13 +79,11 @@ inline bool rounds_onto(const Rounding& rounding, const Storage& storage) {
 }
 
 /// What an algorithm must be told about the layer's inputs.
-struct DataNeeds {
-  bool second_moment = false;
-  bool cross_moment = false;  // needs the float model's activations beside the quantized prefix's
-};
-inline DataNeeds needs_of(const Rounding& rounding) {
-  if (const auto* feedback = std::get_if<FeedbackRounding>(&rounding)) return {true, feedback->correction != 0};
-  if (std::holds_alternative<LearnedRounding>(rounding)) return {true, true};
+inline Needs needs_of(const Rounding& rounding) {
+  if (const auto* feedback = std::get_if<FeedbackRounding>(&rounding)) {
+    return {.second_moment = true, .cross_moment = feedback->correction != 0};
+  }
+  if (std::holds_alternative<LearnedRounding>(rounding)) return {.second_moment = true, .cross_moment = true};
   return {};
 }
 

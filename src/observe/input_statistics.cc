@@ -1,0 +1,27 @@
+#include "observe/input_statistics.h"
+
+#include <algorithm>
+
+namespace bitloom {
+
+InputStatistics::InputStatistics(int64_t channels, const Needs& needs) : range(channels) {
+  if (needs.second_moment) moment.emplace(channels);
+  if (needs.cross_moment) cross.emplace(channels);
+}
+
+void InputStatistics::add(const float* f, const float* x, int64_t tokens, ThreadPool& threads) {
+  range.add(x, tokens, channels(), threads);
+  if (moment) moment->add(x, tokens, channels(), threads);
+  if (cross) cross->add(f, x, tokens, channels(), threads);
+}
+
+int64_t InputStatistics::dead_channels() const {
+  if (moment) {
+    const std::vector<double> squares = moment->mean_squares();
+    return std::count(squares.begin(), squares.end(), 0.0);
+  }
+  const std::vector<float> most = range.absmax();
+  return std::count(most.begin(), most.end(), 0.0f);
+}
+
+}  // namespace bitloom

@@ -1,0 +1,22 @@
+#pragma once
+// What somebody wants to know of a linear layer's inputs: a rounding, a transform, a whole recipe. Only what is asked
+// for is gathered.
+
+namespace bitloom {
+
+struct Needs {
+  bool second_moment = false;  // X^T X: d^2 / 2 doubles for d channels
+  bool cross_moment = false;   // (F - X)^T X, F what the float model's layer reads: d^2 floats and a second stream
+  bool range = false;          // least and greatest value of every channel
+  bool mean = false;           // of every channel
+
+  bool any() const { return second_moment || cross_moment || range || mean; }
+  Needs& operator|=(const Needs& other) {
+    second_moment |= other.second_moment, cross_moment |= other.cross_moment;
+    range |= other.range, mean |= other.mean;
+    return *this;
+  }
+  bool operator==(const Needs&) const = default;
+};
+
+}  // namespace bitloom
