@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/test_data.h"
+#include "format/families/codebook/codebook_storage.h"
 
 namespace bitloom {
 namespace {

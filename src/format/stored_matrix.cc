@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "format/families/codebook/codebook_matrix.h"
 
 namespace bitloom {
 
@@ -18,7 +17,7 @@ std::shared_ptr<const StoredMatrix> StoredMatrix::from_parts(const std::string& 
   matrix->rows_ = rows;
   matrix->cols_ = cols;
   matrix->owner_ = std::move(owner);
-  matrix->base_ = std::visit([&](const auto& base) { return open_base(name, base, rows, cols, parts); }, storage.base);
+  matrix->base_ = storage.base.family().open(name, storage.base.value(), rows, cols, parts);
   if (storage.side.outliers.present()) matrix->outliers_.emplace(name, storage.side.outliers, rows, cols, parts);
   for (const TensorPart& want : known) {
     for (const TensorPart& part : parts) {

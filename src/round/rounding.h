@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <variant>
 
+#include "format/families/codebook/codebook_storage.h"
 #include "format/storage.h"
 #include "observe/needs.h"
 
@@ -75,7 +76,7 @@ inline int64_t held_bytes(const Rounding& rounding, int64_t rows, int64_t cols) 
 
 /// Whether codes of this storage can be chosen so: k-means makes codebooks, everything else rounds to scaled grids.
 inline bool rounds_onto(const Rounding& rounding, const Storage& storage) {
-  return std::holds_alternative<KMeansRounding>(rounding) == std::holds_alternative<CodebookStorage>(storage.base);
+  return std::holds_alternative<KMeansRounding>(rounding) == (storage.base.get_if<CodebookStorage>() != nullptr);
 }
 
 /// What an algorithm must be told about the layer's inputs.

@@ -158,7 +158,7 @@ RoundingTarget parse_target(std::string_view text) {
   Reader reader(text, target.storage);
   for (const std::string& part : others) reader.read(part);
   target.search = reader.search();
-  if (const auto* grid = std::get_if<GridStorage>(&target.storage.base)) {
+  if (const auto* grid = target.storage.base.get_if<GridStorage>()) {
     check_target({*grid, target.search}, text);
   } else if (target.search != ScaleSearch{}) {
     misuse("\"{}\": \"{}\" searches scales, and this storage has none", text, to_string(target.search));
@@ -183,7 +183,7 @@ std::vector<std::string> search_option_names() {
 GridTarget parse_grid_target(std::string_view text) { return grid_target(parse_target(text), std::string(text)); }
 
 GridTarget grid_target(const RoundingTarget& target, const std::string& name) {
-  const auto* grid = std::get_if<GridStorage>(&target.storage.base);
+  const auto* grid = target.storage.base.get_if<GridStorage>();
   if (grid != nullptr && target.storage.side == SideTerms{}) return {*grid, target.search};
   misuse("{}: {} is no scaled grid, and only those are rounded so", name, to_string(target.storage));
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "format/families/grid/grid_storage.h"
 #include "format/storage.h"
 #include "round/search.h"
 

@@ -182,7 +182,7 @@ class Run {
   Run(const std::string& name, const RowSource& w, const Storage& storage, const KMeansRounding& options,
       ThreadPool& threads)
       : storage_(storage),
-        codebook_(std::get<CodebookStorage>(storage.base)),
+        codebook_(storage.base.get<CodebookStorage>()),
         options_(options),
         threads_(threads),
         weights_(load(name, w, threads)),
@@ -306,7 +306,7 @@ std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t level
 std::shared_ptr<const StoredMatrix> quantize_kmeans(const std::string& name, const RowSource& w, const Storage& storage,
                                                     const KMeansRounding& options, ThreadPool& threads,
                                                     RoundingReport* report) {
-  if (!std::holds_alternative<CodebookStorage>(storage.base)) {
+  if (storage.base.get_if<CodebookStorage>() == nullptr) {
     misuse("{}: k-means makes codebooks, not {}", name, to_string(storage));
   }
   Run run(name, w, storage, options, threads);

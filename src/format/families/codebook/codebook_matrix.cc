@@ -139,6 +139,9 @@ std::unique_ptr<const BaseMatrix> open_base(const std::string& name, const Codeb
   return std::make_unique<RowMatrix>(name, storage, rows, cols, parts);
 }
 
+constinit const FamilyRow kCodebookFamily =
+    family_row<CodebookStorage, parse_codebook>("codebook", is_codebook_spelling, codebook_option_names);
+
 std::vector<std::vector<std::byte>> pack_columns(const std::vector<CodebookColumn>& columns) {
   std::vector<std::vector<std::byte>> parts(3);
   for (const CodebookColumn& column : columns) {

@@ -89,6 +89,8 @@ double nominal_bits(const CodebookStorage& storage, int64_t, int64_t) {
   return static_cast<double>(storage.milli_bits) / 1000;
 }
 
+bool has_fixed_sizes(const CodebookStorage& storage) { return storage.share != Share::kColumn; }
+
 TableShape table_shape(const CodebookStorage& storage, int64_t rows, int64_t cols) {
   const int64_t all_rows = std::max<int64_t>(rows, 1), all_cols = std::max<int64_t>(cols, 1);
   switch (storage.share) {

@@ -47,6 +47,10 @@ std::vector<std::string> codebook_option_names();
 /// Bits of the codes alone, as CLAQ counts.
 double nominal_bits(const CodebookStorage& storage, int64_t rows, int64_t cols);
 std::vector<TensorPart> greatest_parts(const CodebookStorage& storage, int64_t rows, int64_t cols);
+/// False for -col, whose widths are each matrix's own.
+bool has_fixed_sizes(const CodebookStorage& storage);
+
+extern const FamilyRow kCodebookFamily;
 
 /// Tables of a [rows, cols] matrix: one for every `table_rows` x `table_cols` weights.
 struct TableShape {

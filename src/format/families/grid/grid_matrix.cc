@@ -70,4 +70,7 @@ std::unique_ptr<const BaseMatrix> open_base(const std::string& name, const GridS
   return std::make_unique<GridMatrix>(name, storage, rows, cols, parts);
 }
 
+constinit const FamilyRow kGridFamily = family_row<GridStorage, parse_grid>(
+    "grid", [](std::string_view) { return true; }, grid_option_names);
+
 }  // namespace bitloom

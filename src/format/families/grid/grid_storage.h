@@ -70,8 +70,11 @@ double nominal_bits(const GridStorage& storage, int64_t rows, int64_t cols);
 ///   .codes         U8 [rows, ceil(cols b / 8)]          bitstream rows (packing/bitstream.h)
 ///   .scales        F32 | F16 | BF16 | F8_E8M0 | F8_E4M3 [sr, sc]
 ///   .zeros         U8 [sr, ceil(sc b / 8)]              bitstream rows; asymmetric only
-///   .tensor_scale  F32 [1]                              two-level scales only: every scale is multiplied by it, in
-///   fp32
+///   .tensor_scale  F32 [1]                              two-level scales only: every scale is multiplied by it
 std::vector<TensorPart> greatest_parts(const GridStorage& storage, int64_t rows, int64_t cols);
+inline bool has_fixed_sizes(const GridStorage&) { return true; }
+
+/// Claims every text, so it stands last: its message for an unknown name is the one for all families.
+extern const FamilyRow kGridFamily;
 
 }  // namespace bitloom
