@@ -1,7 +1,5 @@
 #include "transform/hadamard.h"
 
-#include "base/vector_clones.h"
-
 namespace bitloom {
 namespace {
 
@@ -157,20 +155,6 @@ std::optional<int64_t> hadamard_core(int64_t n) {
     if (n % core == 0 && is_paley_order(core)) return core;
   }
   return std::nullopt;
-}
-
-BITLOOM_VECTOR_CLONES void walsh_hadamard(double* x, int64_t order, int64_t width) {
-  for (int64_t half = width; half < order * width; half *= 2) {
-    for (int64_t block = 0; block < order * width; block += 2 * half) {
-      double* low = x + block;
-      double* high = low + half;
-      for (int64_t i = 0; i < half; ++i) {
-        const double a = low[i], b = high[i];
-        low[i] = a + b;
-        high[i] = a - b;
-      }
-    }
-  }
 }
 
 }  // namespace bitloom

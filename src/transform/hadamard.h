@@ -23,10 +23,6 @@ inline constexpr int64_t kMaxPaleyOrder = 4096;
 /// core; nullopt when there is none.
 std::optional<int64_t> hadamard_core(int64_t n);
 
-/// x [2^k, width] fp64 row-major: x <- H_2^k x, Sylvester's matrix, not normalised. Rows `width` apart. The fast
-/// Walsh-Hadamard transform: k 2^k width additions.
-void walsh_hadamard(double* x, int64_t order, int64_t width);
-
 /// chi over the field of q elements by their index (for q a prime, the element itself): 0 for 0, 1 for squares, -1 for
 /// others; empty unless q is a power of an odd prime.
 std::vector<int8_t> quadratic_character(int64_t q);

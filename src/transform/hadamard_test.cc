@@ -74,25 +74,6 @@ TEST(Hadamard, WidthsOfPractice) {
   for (const auto& [n, core] : cores) EXPECT_EQ(hadamard_core(n), core) << n;
 }
 
-// Sylvester: entry (a, b) is -1 to the number of bits that a and b share.
-TEST(Hadamard, FastTransformIsSylvesters) {
-  constexpr int64_t kOrder = 16, kWidth = 3;
-  std::vector<double> x(kOrder * kWidth);
-  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i * i % 23);
-  std::vector<double> fast = x;
-  walsh_hadamard(fast.data(), kOrder, kWidth);
-  for (int64_t a = 0; a < kOrder; ++a) {
-    for (int64_t i = 0; i < kWidth; ++i) {
-      double sum = 0;
-      for (int64_t b = 0; b < kOrder; ++b) {
-        const double value = x[static_cast<size_t>(b * kWidth + i)];
-        sum += __builtin_popcountll(static_cast<uint64_t>(a & b)) % 2 == 0 ? value : -value;
-      }
-      EXPECT_EQ(fast[static_cast<size_t>(a * kWidth + i)], sum);
-    }
-  }
-}
-
 // Rows of entries about 1/sqrt(n), each wrong by at most (k + m + 2) 2^-53 of it: their products of n terms are wrong
 // by less than 4 n 2^-53.
 void expect_orthogonal(const std::vector<double>& r, int64_t n) {

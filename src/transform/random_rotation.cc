@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "base/vector_clones.h"
+#include "base/walsh_hadamard.h"
 #include "transform/hadamard.h"
 
 namespace bitloom {

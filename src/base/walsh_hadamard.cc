@@ -1,0 +1,28 @@
+#include "base/walsh_hadamard.h"
+
+#include "base/vector_clones.h"
+
+namespace bitloom {
+namespace {
+
+template <typename Real>
+[[gnu::always_inline]] inline void transform(Real* x, int64_t order, int64_t width) {
+  for (int64_t half = width; half < order * width; half *= 2) {
+    for (int64_t block = 0; block < order * width; block += 2 * half) {
+      Real* low = x + block;
+      Real* high = low + half;
+      for (int64_t i = 0; i < half; ++i) {
+        const Real a = low[i], b = high[i];
+        low[i] = a + b;
+        high[i] = a - b;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+BITLOOM_VECTOR_CLONES void walsh_hadamard(double* x, int64_t order, int64_t width) { transform(x, order, width); }
+BITLOOM_VECTOR_CLONES void walsh_hadamard(float* x, int64_t order, int64_t width) { transform(x, order, width); }
+
+}  // namespace bitloom
