@@ -1,70 +1,47 @@
 #include "format/storage.h"
 
-#include <fmt/format.h>
-
 #include "base/error.h"
-#include "format/families/grid/grid_storage.h"
 
 namespace bitloom {
 namespace {
 
-/// Where the side terms begin: a '+' before a letter, since one before a digit is an exponent's.
-size_t side_of(std::string_view text) {
-  for (size_t i = 0; i + 1 < text.size(); ++i) {
+/// Where the next side term begins: a '+' before a letter, since one before a digit is an exponent's; or the end.
+size_t next_side_term(std::string_view text, size_t from) {
+  for (size_t i = from; i + 1 < text.size(); ++i) {
     if (text[i] == '+' && text[i + 1] >= 'a' && text[i + 1] <= 'z') return i;
   }
-  return std::string_view::npos;
-}
-
-BaseStorage parse_base(std::string_view text, std::vector<std::string>* others) {
-  for (const FamilyRow* family : base_families()) {
-    if (family->claims(text)) return {*family, family->parse(text, others)};
-  }
-  misuse("\"{}\" is no storage", text);
+  return text.size();
 }
 
 }  // namespace
 
-const FamilyRow& family_of(const std::type_info& storage_type) {
-  for (const FamilyRow* family : base_families()) {
-    if (*family->storage_type == storage_type) return *family;
-  }
-  fail(ErrorKind::kFailed, "no row of base_families() has the storage type {}", storage_type.name());
-}
-
-BaseStorage::BaseStorage() : BaseStorage(GridStorage{}) {}
-
 Storage parse_storage(std::string_view text, std::vector<std::string>* others) {
   Storage storage;
-  const size_t plus = side_of(text);
-  const std::string_view base = text.substr(0, plus);
-  storage.base = parse_base(base, others);
-  if (plus == std::string_view::npos) return storage;
-  storage.side.outliers = parse_outliers(text.substr(plus + 1), text);
+  size_t end = next_side_term(text, 0);
+  storage.base = BaseStorage::parse(text.substr(0, end), others);
+  while (end < text.size()) {
+    const size_t begin = end + 1;
+    end = next_side_term(text, begin);
+    parse_side_term(text.substr(begin, end - begin), text, storage.side);
+  }
   return storage;
 }
 
-std::string to_string(const Storage& storage) {
-  std::string text = storage.base.family().to_string(storage.base.value());
-  if (storage.side.outliers.present()) text += "+" + to_string(storage.side.outliers);
-  return text;
-}
+std::string to_string(const Storage& storage) { return storage.base.to_string() + to_string(storage.side); }
 
 std::vector<std::string> storage_option_names(const Storage& storage) { return storage.base.family().option_names(); }
 
 double nominal_bits(const Storage& storage, int64_t rows, int64_t cols) {
-  return storage.base.family().nominal_bits(storage.base.value(), rows, cols) + nominal_bits(storage.side.outliers);
+  return storage.base.nominal_bits(rows, cols) + nominal_bits(storage.side, rows, cols);
 }
 
 std::vector<TensorPart> greatest_parts(const Storage& storage, int64_t rows, int64_t cols) {
-  std::vector<TensorPart> parts = storage.base.family().greatest_parts(storage.base.value(), rows, cols);
-  for (TensorPart& part : greatest_parts(storage.side.outliers, rows, cols)) parts.push_back(std::move(part));
+  std::vector<TensorPart> parts = storage.base.greatest_parts(rows, cols);
+  for (TensorPart& part : greatest_parts(storage.side, rows, cols)) parts.push_back(std::move(part));
   return parts;
 }
 
-bool has_fixed_sizes(const Storage& storage) {
-  return storage.base.family().has_fixed_sizes(storage.base.value()) && !storage.side.outliers.present();
-}
+bool has_fixed_sizes(const Storage& storage) { return storage.base.has_fixed_sizes() && sizes_are_fixed(storage.side); }
 
 void check_storable(const std::string& name, const Storage& storage, int64_t rows) {
   if (!storage.side.outliers.present() || rows <= kMostOutlierRows) return;

@@ -1,5 +1,6 @@
 #include "format/stored_matrix.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -17,8 +18,9 @@ std::shared_ptr<const StoredMatrix> StoredMatrix::from_parts(const std::string& 
   matrix->rows_ = rows;
   matrix->cols_ = cols;
   matrix->owner_ = std::move(owner);
-  matrix->base_ = storage.base.family().open(name, storage.base.value(), rows, cols, parts);
-  if (storage.side.outliers.present()) matrix->outliers_.emplace(name, storage.side.outliers, rows, cols, parts);
+  matrix->base_ = storage.base.open(name, rows, cols, parts);
+  matrix->side_ = open_side_terms(name, storage.side, rows, cols, parts);
+  for (const auto& term : matrix->side_) matrix->row_block_ = std::max(matrix->row_block_, term->row_block());
   for (const TensorPart& want : known) {
     for (const TensorPart& part : parts) {
       if (part.suffix == want.suffix) matrix->parts_.push_back(part);
@@ -37,9 +39,28 @@ const TensorPart* StoredMatrix::find_part(const std::string& suffix) const {
   return nullptr;
 }
 
-void StoredMatrix::decode_rows(int64_t begin, int64_t end, float* out) const {
+/// [begin, end): whole blocks of rows.
+void StoredMatrix::decode_blocks(int64_t begin, int64_t end, float* out) const {
   base_->decode_rows(begin, end, out);
-  if (outliers_) outliers_->add_rows(begin, end, out);
+  for (const auto& term : side_) term->apply(begin, end, out);
+}
+
+void StoredMatrix::decode_rows(int64_t begin, int64_t end, float* out) const {
+  std::vector<float> block;
+  for (int64_t r = begin; r < end;) {
+    const int64_t first = r / row_block_ * row_block_, whole = end / row_block_ * row_block_;
+    float* rows = out + (r - begin) * cols_;
+    if (first == r && r < whole) {
+      decode_blocks(r, whole, rows);
+      r = whole;
+      continue;
+    }
+    const int64_t last = std::min(end, first + row_block_);
+    block.resize(static_cast<size_t>(row_block_ * cols_));
+    decode_blocks(first, first + row_block_, block.data());
+    std::copy(block.begin() + (r - first) * cols_, block.begin() + (last - first) * cols_, rows);
+    r = last;
+  }
 }
 
 int64_t StoredMatrix::stored_bytes() const {
@@ -49,9 +70,9 @@ int64_t StoredMatrix::stored_bytes() const {
 }
 
 double StoredMatrix::nominal_bits() const {
-  const auto weights = static_cast<double>(rows_ * cols_);
-  const double outliers = outliers_ && weights > 0 ? 16 * static_cast<double>(outliers_->count()) / weights : 0;
-  return base_->nominal_bits() + outliers;
+  double bits = base_->nominal_bits();
+  for (const auto& term : side_) bits += term->nominal_bits();
+  return bits;
 }
 
 double StoredMatrix::true_bits() const {
@@ -61,7 +82,7 @@ double StoredMatrix::true_bits() const {
 
 void StoredMatrix::check_values(const std::string& name) const {
   base_->check_values(name);
-  if (outliers_) outliers_->check_values(name);
+  for (const auto& term : side_) term->check_values(name);
 }
 
 std::shared_ptr<const StoredMatrix> stored_from_bytes(const std::string& name, const Storage& storage, int64_t rows,

@@ -3,7 +3,6 @@
 // itself and its true size; it does not know which method made it.
 
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,10 +27,11 @@ class StoredMatrix final : public RowSource {
   const TensorPart* find_part(const std::string& suffix) const;
   /// The base of a scaled grid, for kernels and roundings of that family; null for any other.
   const GridMatrix* grid() const { return dynamic_cast<const GridMatrix*>(base_.get()); }
-  bool has_side_terms() const { return spec_.side != SideTerms{}; }
+  bool has_side_terms() const { return !side_.empty(); }
 
   int64_t rows() const override { return rows_; }
   int64_t cols() const override { return cols_; }
+  /// Where a side term mixes rows (SideView::row_block), reads the blocks that the rows lie in and holds one of them.
   void decode_rows(int64_t begin, int64_t end, float* out) const override;
   int64_t stored_bytes() const override;
   std::string storage() const override { return to_string(spec_); }
@@ -46,13 +46,15 @@ class StoredMatrix final : public RowSource {
 
  private:
   StoredMatrix() = default;
+  void decode_blocks(int64_t begin, int64_t end, float* out) const;
 
   Storage spec_;
   int64_t rows_ = 0, cols_ = 0;
   std::vector<TensorPart> parts_;
   std::shared_ptr<const void> owner_;
   std::unique_ptr<const BaseMatrix> base_;
-  std::optional<OutlierView> outliers_;
+  std::vector<std::unique_ptr<const SideView>> side_;
+  int64_t row_block_ = 1;  // rows that side terms need together
 };
 
 /// A matrix over bytes that it owns, one vector per part in the order of greatest_parts(). A part of one dimension has

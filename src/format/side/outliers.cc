@@ -41,14 +41,13 @@ OutlierStorage parse_outliers(std::string_view text, std::string_view whole) {
 
 std::string to_string(const OutlierStorage& storage) { return fmt::format("{}{}", kWord, storage.most); }
 
-double nominal_bits(const OutlierStorage& storage) { return 16 * storage.most; }
+double nominal_bits(const OutlierStorage& storage, int64_t, int64_t) { return 16 * storage.most; }
 
 int64_t most_outliers(const OutlierStorage& storage, int64_t rows, int64_t cols) {
   return static_cast<int64_t>(std::ceil(storage.most * static_cast<double>(rows) * static_cast<double>(cols)));
 }
 
 std::vector<TensorPart> greatest_parts(const OutlierStorage& storage, int64_t rows, int64_t cols) {
-  if (!storage.present()) return {};
   const int64_t most = most_outliers(storage, rows, cols);
   return {{".outlier_values", DType::kF16, {most}, {}},
           {".outlier_rows", DType::kU16, {most}, {}},
@@ -98,12 +97,17 @@ uint32_t OutlierView::start_of(int64_t col) const { return load<uint32_t>(starts
 uint16_t OutlierView::row_of(int64_t index) const { return load<uint16_t>(rows_of_, index); }
 float OutlierView::value_of(int64_t index) const { return f16_to_f32(load<uint16_t>(values_, index)); }
 
-void OutlierView::add_rows(int64_t begin, int64_t end, float* out) const {
+void OutlierView::apply(int64_t begin, int64_t end, float* out) const {
   for (int64_t c = 0; c < cols_; ++c) {
     for (int64_t i = first_from(c, begin); i < start_of(c + 1) && row_of(i) < end; ++i) {
       if (row_of(i) >= begin) out[(row_of(i) - begin) * cols_ + c] += value_of(i);
     }
   }
+}
+
+double OutlierView::nominal_bits() const {
+  const auto weights = static_cast<double>(rows_ * cols_);
+  return weights == 0 ? 0 : 16 * static_cast<double>(start_of(cols_)) / weights;
 }
 
 /// The first entry of column c whose row is not below `row`, by halving.
@@ -133,6 +137,11 @@ void OutlierView::check_values(const std::string& name) const {
       }
     }
   }
+}
+
+std::unique_ptr<const SideView> open_side(const std::string& name, const OutlierStorage& storage, int64_t rows,
+                                          int64_t cols, const std::vector<TensorPart>& parts) {
+  return std::make_unique<OutlierView>(name, storage, rows, cols, parts);
 }
 
 }  // namespace bitloom

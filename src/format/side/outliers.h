@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "format/family.h"
+#include "format/side/side_view.h"
 
 namespace bitloom {
 
@@ -31,11 +31,10 @@ OutlierStorage parse_outliers(std::string_view text, std::string_view whole);
 std::string to_string(const OutlierStorage& storage);
 
 /// As CLAQ counts them: 16 bits an entry, positions ignored (true bits are the file's).
-double nominal_bits(const OutlierStorage& storage);
+double nominal_bits(const OutlierStorage& storage, int64_t rows, int64_t cols);
 
 /// Entries of a [rows, cols] matrix at most: most * rows * cols, rounded up.
 int64_t most_outliers(const OutlierStorage& storage, int64_t rows, int64_t cols);
-/// Nothing when there is no such side term.
 std::vector<TensorPart> greatest_parts(const OutlierStorage& storage, int64_t rows, int64_t cols);
 
 /// One entry, for making parts.
@@ -49,18 +48,17 @@ struct Outlier {
 std::vector<std::vector<std::byte>> pack_outliers(std::vector<Outlier> outliers, int64_t cols);
 
 /// A view of parts that somebody else owns.
-class OutlierView {
+class OutlierView final : public SideView {
  public:
   /// Error(kRefused), starting with `name`: parts that are missing or of a wrong size, columns that do not follow each
   /// other. What rows and values say is check_values' business.
   OutlierView(const std::string& name, const OutlierStorage& storage, int64_t rows, int64_t cols,
               const std::vector<TensorPart>& parts);
 
-  /// Adds what lies in rows [begin, end) to out [end - begin, cols].
-  void add_rows(int64_t begin, int64_t end, float* out) const;
-  int64_t count() const { return static_cast<int64_t>(start_of(cols_)); }
+  void apply(int64_t begin, int64_t end, float* out) const override;
+  double nominal_bits() const override;
   /// Error(kUnverified): a row out of range or out of order, a value that is not finite.
-  void check_values(const std::string& name) const;
+  void check_values(const std::string& name) const override;
 
  private:
   uint32_t start_of(int64_t col) const;
@@ -71,5 +69,8 @@ class OutlierView {
   int64_t rows_, cols_;
   const std::byte *values_, *rows_of_, *starts_;
 };
+
+std::unique_ptr<const SideView> open_side(const std::string& name, const OutlierStorage& storage, int64_t rows,
+                                          int64_t cols, const std::vector<TensorPart>& parts);
 
 }  // namespace bitloom

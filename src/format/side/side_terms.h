@@ -1,0 +1,40 @@
+#pragma once
+// What is added to a base. With terms in the order in which they stand here, each optional:
+//
+//   W = base + outliers
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "format/side/outliers.h"
+#include "format/side/side_view.h"
+
+namespace bitloom {
+
+struct SideTerms {
+  OutlierStorage outliers;
+  bool operator==(const SideTerms&) const = default;
+};
+
+/// One term without its '+' ("outliers0.001"), into `terms`. `whole` is quoted in messages. Error(kUsage) for an
+/// unknown term, one that means nothing, one that `terms` has already.
+void parse_side_term(std::string_view text, std::string_view whole, SideTerms& terms);
+/// "+outliers0.001", or "" when there is none.
+std::string to_string(const SideTerms& terms);
+
+/// Bits per weight as papers count them.
+double nominal_bits(const SideTerms& terms, int64_t rows, int64_t cols);
+/// Their parts for a [rows, cols] matrix, each at its greatest, in the order of terms.
+std::vector<TensorPart> greatest_parts(const SideTerms& terms, int64_t rows, int64_t cols);
+/// Whether every matrix of one shape has just these sizes.
+bool sizes_are_fixed(const SideTerms& terms);
+
+/// The terms of a matrix, in the order in which they apply, over parts that somebody else owns and that belong to the
+/// base too. Error(kRefused), starting with `name`, for parts that are missing or do not fit.
+std::vector<std::unique_ptr<const SideView>> open_side_terms(const std::string& name, const SideTerms& terms,
+                                                             int64_t rows, int64_t cols,
+                                                             const std::vector<TensorPart>& parts);
+
+}  // namespace bitloom
