@@ -1,6 +1,6 @@
 #include "pipeline/block_scaling.h"
 
-#include "round/nearest.h"
+#include "round/nearest/nearest.h"
 #include "transform/scale_search.h"
 #include "transform/smooth.h"
 

@@ -125,7 +125,6 @@ class Walk {
   double weights_to_round(int block, int input) const;
   void check_squares(const BlockState& state, int input, const InputStatistics& statistics) const;
   void check_seen(BlockState& state, int input, const InputStatistics& statistics) const;
-  static void remark_on_damping(BlockState& state, const SiteRecord& record, const RecipeStep& step);
   bool corrects_bias(const std::string& tensor) const;
 
   const WalkTask& task_;
@@ -344,8 +343,11 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
     const std::string place = fmt::format("{}: tensor '{}'", task_.model->path(), name);
     const RowSourcePtr before = weights.weight;
     const RecipeStep taken = step_for(state, site, step->second, statistics);
-    weights.weight = state.outcome.quantized[name] = rounder.round_matrix(place, *before, taken, record);
-    remark_on_damping(state, record, taken);
+    const Rounded rounded = rounder.round(place, *before, taken, record);
+    weights.weight = state.outcome.quantized[name] = rounded.matrix;
+    for (const std::string& remark : rounded.report.remarks) {
+      state.outcome.remarks.push_back(fmt::format("'{}': {}", name, remark));
+    }
     state.outcome.sites.push_back(std::move(record));
     if (corrects_bias(name)) correct_bias(state, site, *before, *statistics);
     if (!float_) task_.model->release(name);
@@ -366,7 +368,7 @@ RecipeStep Walk::step_for(BlockState& state, const Site& site, const RecipeStep&
                   "channels",
                   site.linear->weight, to_short(step.rounding), tokens, site.reads->width));
   RecipeStep nearest = step;
-  nearest.rounding = NearestRounding{};
+  nearest.rounding = Rounding();
   return nearest;
 }
 
@@ -404,16 +406,6 @@ void Walk::check_seen(BlockState& state, int input, const InputStatistics& stati
       state.index, input_at(graph_, state.index, input).name, dropped, seen + dropped);
   std::vector<std::string>& remarks = state.outcome.remarks;
   if (std::find(remarks.begin(), remarks.end(), remark) == remarks.end()) remarks.push_back(std::move(remark));
-}
-
-/// A second moment that was not positive definite as the recipe wanted it damped.
-void Walk::remark_on_damping(BlockState& state, const SiteRecord& record, const RecipeStep& step) {
-  const auto* feedback = std::get_if<FeedbackRounding>(&step.rounding);
-  if (feedback == nullptr || !record.damping || *record.damping <= feedback->damping) return;
-  state.outcome.remarks.push_back(
-      fmt::format("'{}': damping {:.2f} instead of {:.2f}, with which its inputs' second "
-                  "moment is not positive definite",
-                  record.name, *record.damping, feedback->damping));
 }
 
 bool Walk::corrects_bias(const std::string& tensor) const {

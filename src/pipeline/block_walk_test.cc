@@ -12,9 +12,9 @@
 #include "observe/input_statistics.h"
 #include "pipeline/walk_needs.h"
 #include "pipeline/walk_test_support.h"
-#include "round/adaround.h"
-#include "round/feedback.h"
-#include "round/nearest.h"
+#include "round/adaround/adaround.h"
+#include "round/gptq/gptq.h"
+#include "round/nearest/nearest.h"
 #include "transform/bias_correction.h"
 #include "transform/smooth.h"
 
@@ -118,7 +118,7 @@ class ReferenceWalk {
       if (site.input != input || step == steps_.end()) continue;
       const RowSourcePtr w = float_model()->matrix(*site.linear);
       RecipeStep taken = step->second;
-      if (site.reads->expert >= 0 && statistics.tokens() < site.reads->width) taken.rounding = NearestRounding{};
+      if (site.reads->expert >= 0 && statistics.tokens() < site.reads->width) taken.rounding = Rounding();
       const RowSourcePtr q = rounded(*w, taken, statistics);
       made[site.linear->weight] = q;
       if (corrects_bias(site.linear->weight) && !site.linear->bias.empty()) {
@@ -141,14 +141,14 @@ class ReferenceWalk {
     const GridTarget spec = grid_target(*step.quantize, "w");
     // In order "none" f - x is zero: nothing is left to compensate.
     const CrossMoment* cross = statistics.cross ? &*statistics.cross : nullptr;
-    if (const auto* learned = std::get_if<LearnedRounding>(&step.rounding)) {
-      return quantize_learned("", w, spec, *statistics.moment, cross, *learned, threads_);
+    if (const auto* learned = step.rounding.get_if<AdaRounding>()) {
+      return quantize_adaround("", w, spec, *statistics.moment, cross, *learned, threads_);
     }
-    const auto* feedback = std::get_if<FeedbackRounding>(&step.rounding);
+    const auto* feedback = step.rounding.get_if<GptqRounding>();
     if (feedback == nullptr) return quantize_nearest("", w, spec, threads_);
     const int64_t group = scale_shape(spec.storage, w.rows(), w.cols()).group_cols;
-    const FeedbackFactor factor = make_feedback_factor(*statistics.moment, cross, *feedback, group, threads_);
-    return quantize_with_feedback("", w, spec, factor, feedback->static_groups, threads_);
+    const GptqFactor factor = make_gptq_factor(*statistics.moment, cross, *feedback, group, threads_);
+    return quantize_gptq("", w, spec, factor, feedback->static_groups, threads_);
   }
 
   CheckpointPtr source_;

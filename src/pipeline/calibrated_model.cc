@@ -16,6 +16,7 @@
 #include "pipeline/walk_needs.h"
 #include "pipeline/walk_remarks.h"
 #include "recipe/parts.h"
+#include "round/gptq/gptq.h"
 
 namespace bitloom {
 namespace {
@@ -59,7 +60,7 @@ void check_disk(const std::string& out, const WalkCost& cost) {
 /// The float model's own activations have no error that could be compensated: GPTAQ is GPTQ there.
 void leave_inputs_own_error(std::map<std::string, RecipeStep>& steps) {
   for (auto& [name, step] : steps) {
-    if (auto* feedback = std::get_if<FeedbackRounding>(&step.rounding)) feedback->correction = 0;
+    if (auto* feedback = step.rounding.get_if<GptqRounding>()) feedback->correction = 0;
   }
 }
 

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "base/ranks.h"
 #include "base/threads.h"
 #include "forward/block.h"
 #include "forward/embedding.h"
 #include "pipeline/activation_store.h"
-#include "pipeline/ranks.h"
 
 namespace bitloom {
 

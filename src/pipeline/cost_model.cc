@@ -12,8 +12,8 @@
 #include "base/rng.h"
 #include "linalg/gemm.h"
 #include "pipeline/walk_needs.h"
-#include "round/feedback.h"
-#include "round/nearest.h"
+#include "round/gptq/gptq.h"
+#include "round/nearest/nearest.h"
 
 namespace bitloom {
 namespace {
@@ -133,22 +133,16 @@ class Predictor {
            (needs.cross_moment ? flops(square) / rates_.forward : 0);
   }
 
-  double round_seconds(const Site& site, const RecipeStep& step) const {
-    const auto n = static_cast<double>(site.linear->out), d = static_cast<double>(site.linear->in);
-    // Clip search tries 80 scales.
-    const double nearest =
-        n * d / rates_.rounding * (step.quantize->search.range.kind == RangeRule::Kind::kMse ? 80.0 : 1.0);
-    if (std::holds_alternative<FeedbackRounding>(step.rounding))
-      return nearest + n * d * d / rates_.feedback / task_.options->ranks->size();
-    if (const auto* learned = std::get_if<LearnedRounding>(&step.rounding)) {
-      return nearest + static_cast<double>(learned->iterations) * flops(n * d * d) / rates_.forward;
-    }
-    return nearest * relative_time(step.rounding);
+  RoundingCost rounding_cost(int b, int input, const Linear& linear, const RecipeStep& step) const {
+    return cost_of(step.rounding, {linear.out, linear.in, *step.quantize, needs_of_input(task_, b, input).rounding,
+                                   threads_, task_.options->ranks->size()});
   }
 
-  double factor_seconds(int64_t d, bool correction) const {
-    const double cube = static_cast<double>(d) * static_cast<double>(d) * static_cast<double>(d);
-    return 4.0 / 3.0 * cube / rates_.factor + (correction ? flops(2 * cube) / rates_.forward : 0);
+  double seconds_of_matrix(const RoundingCost& cost) const {
+    return cost.nearest / rates_.rounding + cost.loop / rates_.feedback + cost.flops / rates_.forward;
+  }
+  double seconds_of_input(const RoundingCost& cost) const {
+    return cost.shared_factor / rates_.factor + cost.shared_flops / rates_.forward;
   }
 
   BlockCost block(int b) const {
@@ -156,18 +150,19 @@ class Predictor {
     bool scales = false;
     for (int input = 0; input < input_count(graph_, b); ++input) {
       const InputNeeds needs = needs_of_input(task_, b, input);
-      const int64_t d = input_at(graph_, b, input).width;
       scales |= needs.scaling.any();
       cost.gather[input] = static_cast<double>(streams_) * forward_seconds(b, input);
       cost.gather[input] += statistics_seconds(b, input, needs.rounding);
+      double shared = 0;
       cost.round[input] = 0;
       for (const Site& site : linear_sites(graph_, b)) {
-        if (site.input != input) continue;
-        const RecipeStep* step = step_of(*site.linear);
+        const RecipeStep* step = site.input == input ? step_of(*site.linear) : nullptr;
         if (step == nullptr) continue;
-        cost.round[input] += round_seconds(site, *step);
+        const RoundingCost of_matrix = rounding_cost(b, input, *site.linear, *step);
+        cost.round[input] += seconds_of_matrix(of_matrix);
+        shared = std::max(shared, seconds_of_input(of_matrix));
       }
-      if (needs_factor(b, input)) cost.round[input] += factor_seconds(d, needs.rounding.cross_moment);
+      cost.round[input] += shared;
       cost.scale += statistics_seconds(b, input, needs.scaling) + search_seconds(b, input);
     }
     // Once more for the scales' statistics, and in order "block" for leaving with the quantized weights.
@@ -180,14 +175,6 @@ class Predictor {
     cost.leave = leave_seconds(b) + (twice ? pass : 0);
     cost.peak_memory = block_memory(b);
     return cost;
-  }
-
-  bool needs_factor(int b, int input) const {
-    for (const Site& site : linear_sites(graph_, b)) {
-      const RecipeStep* step = site.input == input ? step_of(*site.linear) : nullptr;
-      if (step != nullptr && std::holds_alternative<FeedbackRounding>(step->rounding)) return true;
-    }
-    return false;
   }
 
   double search_seconds(int b, int input) const {
@@ -211,7 +198,7 @@ class Predictor {
     for (int input = 0; input < input_count(graph_, b); ++input) waiting += at_once ? statistics_bytes(b, input) : 0;
     const int64_t looking = at_once ? waiting + float_inputs_bytes(b) : 0;
     for (int input = 0; input < input_count(graph_, b); ++input) {
-      int64_t rounding = 0, source = 0;
+      int64_t rounding = 0, source = 0, shared = 0;
       for (const Site& site : linear_sites(graph_, b)) {
         if (site.input != input) continue;
         source += task_.model->matrix(*site.linear)->stored_bytes();
@@ -219,10 +206,11 @@ class Predictor {
         if (step == nullptr) continue;
         const int64_t bytes = bytes_of_quantized(*step, *site.linear);
         quantized += bytes;
-        rounding = std::max(rounding, rounding_bytes(*step, *site.linear, needs_of_input(task_, b, input)) + bytes +
-                                          held_bytes(step->rounding, site.linear->out, site.linear->in));
+        const RoundingCost cost = rounding_cost(b, input, *site.linear, *step);
+        rounding = std::max(rounding, cost.bytes + bytes);
+        shared = std::max(shared, cost.shared_bytes);
       }
-      rounding += factor_bytes(b, input);
+      rounding += shared;
       if (!at_once && begins_step(b, input)) waiting = step_statistics_bytes(b, input);
       worst = std::max(worst, waiting + rounding + source + quantized);
       waiting -= statistics_bytes(b, input);
@@ -245,13 +233,6 @@ class Predictor {
       bytes += statistics_bytes(b, input);
     }
     return bytes;
-  }
-
-  /// The factor and the matrix it is made from; with a correction one more.
-  int64_t factor_bytes(int b, int input) const {
-    if (!needs_factor(b, input)) return 0;
-    const int64_t d = input_at(graph_, b, input).width;
-    return 4 * d * d * (needs_of_input(task_, b, input).rounding.cross_moment ? 3 : 2);
   }
 
   /// Order "block" keeps what the float model's sites read until the quantized prefix's are there: one chunk's.
@@ -296,15 +277,6 @@ class Predictor {
       if (scaled || task_.model->is_edited(site.linear->weight)) bytes += 4 * site.linear->out * site.linear->in;
     }
     return bytes;
-  }
-
-  int64_t rounding_bytes(const RecipeStep& step, const Linear& linear, const InputNeeds& needs) const {
-    const int64_t tile = std::min(kFeedbackTileRows, linear.out) * linear.in;
-    if (std::holds_alternative<FeedbackRounding>(step.rounding)) return threads_ * tile * (3 * 4 + 1);
-    if (std::holds_alternative<LearnedRounding>(step.rounding)) {
-      return 4 * linear.in * linear.in * (needs.rounding.cross_moment ? 2 : 1) + threads_ * tile * 32;
-    }
-    return threads_ * tile * 4;
   }
 
   static int64_t bytes_of_quantized(const RecipeStep& step, const Linear& linear) {
@@ -372,13 +344,13 @@ MachineRates measure_rates(ThreadPool& threads, int64_t width) {
       flops(cube) / seconds_of([&] { linear(x.data(), width, width, *w, nullptr, y.data(), width, threads); });
   SecondMoment moment(width);
   rates.moments = cube / seconds_of([&] { moment.add(x.data(), width, width, threads); });
-  FeedbackFactor factor;
-  rates.factor = 4.0 / 3.0 * cube /
-                 seconds_of([&] { factor = make_feedback_factor(moment, nullptr, FeedbackRounding{}, 0, threads); });
+  GptqFactor factor;
+  rates.factor =
+      4.0 / 3.0 * cube / seconds_of([&] { factor = make_gptq_factor(moment, nullptr, GptqRounding{}, 0, threads); });
   const GridTarget target = parse_grid_target("int4-g128");
   const double nearest = seconds_of([&] { quantize_nearest("", *w, target, threads); });
   rates.rounding = static_cast<double>(square) / nearest;
-  const double feedback = seconds_of([&] { quantize_with_feedback("", *w, target, factor, false, threads); });
+  const double feedback = seconds_of([&] { quantize_gptq("", *w, target, factor, false, threads); });
   rates.feedback = cube / std::max(feedback - nearest, 0.1 * feedback);
   return rates;
 }

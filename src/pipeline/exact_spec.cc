@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "round/nearest.h"
+#include "round/nearest/nearest.h"
 
 namespace bitloom {
 namespace {
@@ -24,7 +24,7 @@ std::optional<RoundingTarget> exact_spec(const RowSource& w, ThreadPool& threads
                                          [&](const auto& row) { return row.first == storage; });
   if (counterpart == std::end(kCounterparts)) return std::nullopt;
   const GridTarget target = parse_grid_target(counterpart->second);
-  RoundingReport report;
+  RoundReport report;
   try {
     quantize_nearest(storage, w, target, threads, &report);
   } catch (const Error& error) {

@@ -10,7 +10,7 @@
 #include "base/dense_matrix.h"
 #include "base/dtype.h"
 #include "base/rng.h"
-#include "round/nearest.h"
+#include "round/nearest/nearest.h"
 
 namespace bitloom {
 namespace {

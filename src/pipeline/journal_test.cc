@@ -7,7 +7,7 @@
 
 #include "base/dense_matrix.h"
 #include "pipeline/walk_test_support.h"
-#include "round/nearest.h"
+#include "round/nearest/nearest.h"
 
 namespace bitloom {
 namespace {
@@ -29,7 +29,7 @@ BlockOutcome some_outcome(uint64_t seed) {
     std::vector<float> w(8 * 32);
     for (float& value : w) value = rng.uniform() - 0.5f;
     const GridTarget spec = parse_grid_target(format);
-    RoundingReport report;
+    RoundReport report;
     outcome.quantized[name] = quantize_nearest(name, *dense_matrix(8, 32, w), spec, threads, &report);
     SiteRecord site;
     site.name = name, site.storage = to_string(spec), site.rounding = "gptq", site.rows = 8, site.cols = 32;

@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "base/dense_matrix.h"
+#include "base/ranks.h"
 #include "base/rng.h"
-#include "pipeline/ranks.h"
 #include "pipeline/test_models.h"
-#include "round/feedback.h"
+#include "round/gptq/gptq.h"
 
 namespace bitloom {
 namespace {
@@ -48,7 +48,7 @@ TEST(MatrixRounder, RaisesTheDampingUntilItFactors) {
   const InputStatistics statistics = coupled(1.045);
   MatrixRounder rounder(&statistics, one_process, threads);
   SiteRecord record;
-  rounder.round_matrix("here", *weights(), step_of("gptq+int4-g16"), record);
+  rounder.round("here", *weights(), step_of("gptq+int4-g16"), record);
   // 1 - 1.045 + damping > 0, in steps of 0.01.
   ASSERT_TRUE(record.damping);
   EXPECT_NEAR(*record.damping, 0.05, 1e-12);
@@ -63,7 +63,7 @@ TEST(MatrixRounder, SaysWhenNoDampingHelps) {
   MatrixRounder rounder(&statistics, one_process, threads);
   SiteRecord record;
   EXPECT_THAT(refusal(ErrorKind::kFailed,
-                      [&] { rounder.round_matrix("m: tensor 'w'", *weights(), step_of("gptq+int4-g16"), record); }),
+                      [&] { rounder.round("m: tensor 'w'", *weights(), step_of("gptq+int4-g16"), record); }),
               AllOf(HasSubstr("m: tensor 'w'"), HasSubstr("16 channels (100 tokens)"),
                     HasSubstr("not positive definite with any damping below 1")));
 }
@@ -73,9 +73,9 @@ TEST(MatrixRounder, NeedsStatisticsForRoundingByData) {
   MatrixRounder rounder(nullptr, one_process, threads);
   SiteRecord record;
   EXPECT_THAT(refusal(ErrorKind::kFailed,
-                      [&] { rounder.round_matrix("m: tensor 'w'", *weights(), step_of("gptq+int4-g16"), record); }),
+                      [&] { rounder.round("m: tensor 'w'", *weights(), step_of("gptq+int4-g16"), record); }),
               HasSubstr("m: tensor 'w': gptq without statistics of its inputs"));
-  rounder.round_matrix("m: tensor 'w'", *weights(), step_of("int4-g16"), record);
+  rounder.round("m: tensor 'w'", *weights(), step_of("int4-g16"), record);
   EXPECT_FALSE(record.output_error);
 }
 
@@ -88,8 +88,8 @@ TEST(MatrixRounder, FactorsAreSharedOnlyByEqualOptions) {
                              "gptq+int3-g4", "gptq:act-order+int3-g4", "gptq+int3-g16"}) {
     MatrixRounder alone(&statistics, one_process, threads);
     SiteRecord a, b;
-    EXPECT_EQ(shared.round_matrix("w", *weights(), step_of(recipe), a)->decode_all(),
-              alone.round_matrix("w", *weights(), step_of(recipe), b)->decode_all())
+    EXPECT_EQ(shared.round("w", *weights(), step_of(recipe), a).matrix->decode_all(),
+              alone.round("w", *weights(), step_of(recipe), b).matrix->decode_all())
         << recipe;
     EXPECT_EQ(a.damping, b.damping);
     EXPECT_EQ(a.output_error, b.output_error);

@@ -15,7 +15,7 @@
 #include "pipeline/plan.h"
 #include "pipeline/rewrite_model.h"
 #include "pipeline/rounded_ahead.h"
-#include "round/nearest.h"
+#include "round/nearest/nearest.h"
 
 namespace bitloom {
 namespace {
@@ -37,13 +37,18 @@ int64_t bytes_needed(const std::vector<PlannedTensor>& plan, const std::map<std:
   return total;
 }
 
+RoundingCost rounding_cost(const PlannedTensor& tensor, int threads) {
+  const RoundingShape shape{tensor.rows->rows(), tensor.rows->cols(),
+                            tensor.step ? *tensor.step->quantize : *tensor.exact, Needs{}, threads};
+  return cost_of(tensor.step ? tensor.step->rounding : Rounding(), shape);
+}
+
 /// Rounding without data holds one matrix's codes and some decoded rows per thread.
 int64_t rounding_memory(const std::vector<PlannedTensor>& plan, int threads) {
   int64_t largest = 0;
   for (const PlannedTensor& tensor : plan) {
     if (!tensor.is_rounded()) continue;
-    const int64_t held = tensor.step ? held_bytes(tensor.step->rounding, tensor.rows->rows(), tensor.rows->cols()) : 0;
-    largest = std::max(largest, tensor.bytes() + tensor.source_bytes + held);
+    largest = std::max(largest, tensor.bytes() + tensor.source_bytes + rounding_cost(tensor, threads).bytes);
   }
   return private_resident_bytes() + largest + int64_t{threads} * (int64_t{1} << 20);
 }
@@ -84,14 +89,16 @@ using KnownSites = std::map<std::string, SiteRecord>;
 /// Without data; a matrix that another tool quantized is held exactly, which is no rounding of ours.
 std::shared_ptr<const StoredMatrix> round_tensor(const PlannedTensor& tensor, ThreadPool& threads, SiteRecord& site) {
   const std::string place = fmt::format("{}: tensor '{}'", tensor.file, tensor.name);
+  Ranks alone;
+  InputCache nothing;
   if (tensor.exact) {
-    auto matrix = quantize_nearest(place, *tensor.rows, grid_target(*tensor.exact, place), threads);
+    auto matrix =
+        round_matrix(NearestRounding{}, {place, *tensor.rows, *tensor.exact, nullptr, nothing, alone, threads}).matrix;
     site = record_of(tensor, *matrix);
     return matrix;
   }
-  Ranks alone;
   site.name = tensor.name;
-  return MatrixRounder(nullptr, alone, threads).round_matrix(place, *tensor.rows, *tensor.step, site);
+  return MatrixRounder(nullptr, alone, threads).round(place, *tensor.rows, *tensor.step, site).matrix;
 }
 
 SiteRecord write_quantized(const PlannedTensor& tensor, const KnownSites& known, SafetensorsWriter& writer,
@@ -296,7 +303,7 @@ QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& sourc
   for (const PlannedTensor& tensor : plan) {
     cost.output_bytes += tensor.bytes();
     if (!tensor.is_rounded()) continue;
-    weights += static_cast<double>(tensor.weights()) * (tensor.step ? relative_time(tensor.step->rounding) : 1);
+    weights += rounding_cost(tensor, context.threads.thread_count()).nearest;
   }
   cost.memory = rounding_memory(plan, context.threads.thread_count());
   cost.disk = bytes_needed(plan, source->companion_files());

@@ -18,10 +18,10 @@
 #include <vector>
 
 #include "base/context.h"
+#include "base/ranks.h"
 #include "io/json.h"
 #include "model/checkpoint.h"
 #include "pipeline/activation_store.h"
-#include "pipeline/ranks.h"
 #include "pipeline/walk_cost.h"
 #include "recipe/recipe.h"
 

@@ -12,7 +12,7 @@
 #include "model/test_linears.h"
 #include "pipeline/test_models.h"
 #include "round/kmeans/kmeans.h"
-#include "round/nearest.h"
+#include "round/nearest/nearest.h"
 
 namespace bitloom {
 namespace {
@@ -114,7 +114,7 @@ TEST(QuantizeModel, CodebooksOfMixedWidthsAndOutliers) {
     const auto after = matrices(*reopened);
     for (const auto& [name, rows] : matrices(*source)) {
       const auto direct =
-          quantize_kmeans(name, *rows, step.storage(), std::get<KMeansRounding>(step.rounding), threads);
+          quantize_kmeans(name, *rows, step.storage(), *step.rounding.get_if<KMeansRounding>(), threads);
       EXPECT_EQ(after.at(name)->storage(), to_string(step.storage()));
       EXPECT_EQ(after.at(name)->decode_all(), direct->decode_all()) << text << " " << name;
     }

@@ -31,8 +31,4 @@ Launch launch_of_environment() {
   return {};
 }
 
-RankShare share_of(const Ranks& ranks, int64_t count) {
-  return {count * ranks.rank() / ranks.size(), count * (ranks.rank() + 1) / ranks.size()};
-}
-
 }  // namespace bitloom

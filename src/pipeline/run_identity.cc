@@ -4,9 +4,9 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/plain_bytes.h"
 #include "pipeline/journal.h"
 #include "pipeline/manifest.h"
-#include "pipeline/plain_bytes.h"
 
 namespace bitloom {
 

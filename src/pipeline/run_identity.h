@@ -3,10 +3,10 @@
 // ranks compare it with each other, the manifest records it.
 
 #include "base/context.h"
+#include "base/ranks.h"
 #include "io/json.h"
 #include "model/checkpoint.h"
 #include "pipeline/quantize_model.h"
-#include "pipeline/ranks.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/plain_bytes.h"
 #include "io/hash.h"
 #include "pipeline/manifest.h"
-#include "pipeline/plain_bytes.h"
 
 namespace bitloom {
 namespace {

@@ -2,9 +2,9 @@
 // The journal of a run on several ranks. The leading rank keeps it on its disk; the others learn from it what was
 // finished, so nothing need be on a disk that all machines share.
 
+#include "base/ranks.h"
 #include "pipeline/block_outcome.h"
 #include "pipeline/journal.h"
-#include "pipeline/ranks.h"
 
 namespace bitloom {
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/ranges.h>
+
 #include "base/error.h"
 #include "recipe/parts.h"
 
@@ -36,6 +38,15 @@ std::string bad_transform(const RecipeStep& step) {
   return bad_option(part);
 }
 
+/// ": 'kmeans' can".
+std::string others_that_round_onto(const Storage& storage) {
+  std::vector<std::string> names;
+  for (const RoundingRow* method : rounding_methods()) {
+    if (method->rounds_onto(method->defaults(), storage)) names.push_back(fmt::format("'{}'", method->name));
+  }
+  return names.empty() ? "" : fmt::format(": {} can", fmt::join(names, ", "));
+}
+
 /// What is wrong with the step by itself.
 std::string bad_step(const RecipeStep& step) {
   if (!step.quantize && step.rounding != Rounding{}) {
@@ -45,8 +56,8 @@ std::string bad_step(const RecipeStep& step) {
   if (step.transform) return bad_transform(step);
   if (step.keeps() && step.targets.empty()) return "keeps, but names no patterns";
   if (step.quantize && !rounds_onto(step.rounding, step.quantize->storage)) {
-    return fmt::format("'{}' cannot choose codes of {}: codebooks are made by 'kmeans', scaled grids by the others",
-                       row_of(part_of(step.rounding)).name, to_string(step.quantize->storage));
+    return fmt::format("'{}' cannot choose codes of {}{}", step.rounding.row().name, to_string(step.quantize->storage),
+                       others_that_round_onto(step.quantize->storage));
   }
   return bad_option(part_of(step.rounding));
 }
@@ -55,7 +66,7 @@ std::string bad_step(const RecipeStep& step) {
 std::string bad_search(const RecipeStep& search, const RecipeStep& quantize) {
   if (!search.transform || !quantize.quantize || !std::holds_alternative<ScaleSearchTransform>(*search.transform))
     return "";
-  if (rounds_onto(NearestRounding{}, quantize.quantize->storage)) return "";
+  if (rounds_onto(Rounding(), quantize.quantize->storage)) return "";
   return fmt::format("'{}' tries scales by rounding to nearest, which {} has no grid for",
                      row_of(part_of(*search.transform)).name, to_string(quantize.quantize->storage));
 }

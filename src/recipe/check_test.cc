@@ -5,6 +5,9 @@
 
 #include "base/error.h"
 #include "recipe/recipe.h"
+#include "round/adaround/adaround.h"
+#include "round/gptq/gptq.h"
+#include "round/nearest/nearest.h"
 
 namespace bitloom {
 namespace {
@@ -44,14 +47,14 @@ std::string verdict(std::vector<RecipeStep> steps) {
 TEST(CheckRecipe, RefusesARoundingOfNothing) {
   RecipeStep kept = keep({"down"});
   EXPECT_EQ(verdict({kept}), "");
-  kept.rounding = FeedbackRounding{.damping = 0.1};
+  kept.rounding = GptqRounding{.damping = 0.1};
   EXPECT_EQ(verdict({quantize(NearestRounding{}), kept}),
             "recipe 'r', step 2: rounding 'gptq:damping=0.1' has nothing to round: the step keeps its matrices as they "
             "are");
-  kept.rounding = LearnedRounding{};
+  kept.rounding = AdaRounding{};
   EXPECT_THAT(verdict({kept}), HasSubstr("rounding 'adaround' has nothing to round"));
   RecipeStep rotated = transform(HadamardTransform{});
-  rotated.rounding = FeedbackRounding{};
+  rotated.rounding = GptqRounding{};
   EXPECT_THAT(verdict({rotated}), HasSubstr("a transform quantizes nothing"));
 }
 
@@ -65,7 +68,7 @@ TEST(CheckRecipe, RefusesStepsThatAreNone) {
 }
 
 TEST(CheckRecipe, RefusesTwoScalingsOfTheSameSites) {
-  const RecipeStep last = quantize(FeedbackRounding{});
+  const RecipeStep last = quantize(GptqRounding{});
   const std::string reason =
       "recipe 'r', step 2: 'awq' and 'smoothquant' both scale the channels of the same sites; choose one";
   EXPECT_EQ(verdict({transform(ScaleSearchTransform{}), transform(SmoothTransform{}), last}), reason);
@@ -77,7 +80,7 @@ TEST(CheckRecipe, RefusesTwoScalingsOfTheSameSites) {
 }
 
 TEST(CheckRecipe, RefusesTheSameTransformTwice) {
-  const RecipeStep last = quantize(FeedbackRounding{});
+  const RecipeStep last = quantize(GptqRounding{});
   EXPECT_THAT(verdict({transform(HadamardTransform{}), transform(HadamardTransform{true, false}), last}),
               HasSubstr("step 2: 'hadamard' is given twice"));
   EXPECT_THAT(verdict({transform(SmoothTransform{0.5}), last, transform(SmoothTransform{0.8}, {"mlp"})}),
@@ -108,9 +111,9 @@ TEST(CheckRecipe, WantsAFormatForWhatIsAboutRounding) {
 }
 
 TEST(CheckRecipe, RefusesValuesOutOfRange) {
-  EXPECT_EQ(verdict({quantize(FeedbackRounding{.damping = 2})}),
+  EXPECT_EQ(verdict({quantize(GptqRounding{.damping = 2})}),
             "recipe 'r', step 1: damping of 'gptq' must be a number from 0 to 0.99, found 2");
-  EXPECT_THAT(verdict({quantize(FeedbackRounding{.damping = std::numeric_limits<double>::quiet_NaN()})}),
+  EXPECT_THAT(verdict({quantize(GptqRounding{.damping = std::numeric_limits<double>::quiet_NaN()})}),
               HasSubstr("found nan"));
   EXPECT_THAT(verdict({transform(ScaleSearchTransform{0}), quantize(NearestRounding{})}),
               HasSubstr("steps of 'awq' must be an integer from 1 to 1000, found 0"));

@@ -10,6 +10,9 @@
 #include "base/text.h"
 #include "model/checkpoint.h"
 #include "recipe/recipe.h"
+#include "round/adaround/adaround.h"
+#include "round/gptq/gptq.h"
+#include "round/nearest/nearest.h"
 
 namespace bitloom {
 namespace {
@@ -33,7 +36,7 @@ TEST(LoadRecipe, TakesComposedNames) {
   const Recipe recipe = load_recipe("gptq:damp=0.05+int4-g128");
   EXPECT_EQ(recipe, parse_short("gptq:damp=0.05+int4-g128"));
   EXPECT_EQ(recipe.name, "gptq:damping=0.05+int4-g128");
-  EXPECT_EQ(load_recipe(kDefaultRecipe).steps[0].rounding, Rounding(FeedbackRounding{}));
+  EXPECT_EQ(load_recipe(kDefaultRecipe).steps[0].rounding, Rounding(GptqRounding{}));
 }
 
 TEST(LoadRecipe, TakesFiles) {

@@ -96,12 +96,12 @@ TEST(ParseRecipe, ReadsRoundings) {
   };
   EXPECT_EQ(rounding("nearest"), Rounding{});
   EXPECT_EQ(rounding("{nearest: {}}"), Rounding{});
-  EXPECT_EQ(rounding("gptq"), Rounding(FeedbackRounding{}));
-  EXPECT_EQ(rounding("gptaq"), Rounding(FeedbackRounding{.correction = 0.25}));
-  EXPECT_EQ(rounding("{gptaq: {damping: 0.5}}"), Rounding(FeedbackRounding{.damping = 0.5, .correction = 0.25}));
+  EXPECT_EQ(rounding("gptq"), Rounding(GptqRounding{}));
+  EXPECT_EQ(rounding("gptaq"), Rounding(GptqRounding{.correction = 0.25}));
+  EXPECT_EQ(rounding("{gptaq: {damping: 0.5}}"), Rounding(GptqRounding{.damping = 0.5, .correction = 0.25}));
   EXPECT_EQ(rounding("{gptq: {order: act-order, damping: 0.05, static-groups: true, correction: 0.25}}"),
-            Rounding(FeedbackRounding{0.05, ColumnOrder::kActivation, true, 0.25}));
-  EXPECT_EQ(rounding("{adaround: {iterations: 500}}"), Rounding(LearnedRounding{.iterations = 500}));
+            Rounding(GptqRounding{0.05, ColumnOrder::kActivation, true, 0.25}));
+  EXPECT_EQ(rounding("{adaround: {iterations: 500}}"), Rounding(AdaRounding{.iterations = 500}));
 }
 
 TEST(ParseRecipe, ReadsTransforms) {
@@ -118,9 +118,10 @@ TEST(ParseRecipe, ReadsTransforms) {
 }
 
 TEST(ParseRecipe, NamesThePlaceOfABadPart) {
-  EXPECT_EQ(refusal("steps:\n - quantize: int4\n   rounding: {gtpq: {}}\n"),
-            "r.yaml:3:15: step 1: unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, gptq, adaround, kmeans, "
-            "gptaq");
+  EXPECT_EQ(
+      refusal("steps:\n - quantize: int4\n   rounding: {gtpq: {}}\n"),
+      "r.yaml:3:15: step 1: unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, gptq, adaround, kmeans, "
+      "gptaq");
   EXPECT_EQ(
       refusal("steps:\n - transform: gptq\n"),
       "r.yaml:2:15: step 1: 'gptq' is a rounding, not a transform; allowed: hadamard, equalize, smoothquant, awq, "

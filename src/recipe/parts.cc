@@ -13,33 +13,6 @@
 namespace bitloom {
 namespace {
 
-std::optional<double> choice_value(const Option& option, std::string_view text) {
-  const auto found = std::find(option.choices.begin(), option.choices.end(), text);
-  if (found == option.choices.end()) return std::nullopt;
-  return static_cast<double>(found - option.choices.begin());
-}
-
-std::optional<double> parse_value(const Option& option, std::string_view text) {
-  switch (option.kind) {
-    case OptionKind::kNumber: {
-      const auto number = parse_number<double>(text);
-      if (!number || !in_range(option, *number)) return std::nullopt;
-      return *number + 0.0;  // -0 is 0
-    }
-    case OptionKind::kInteger: {
-      const auto integer = parse_number<int64_t>(text);
-      if (!integer || !in_range(option, static_cast<double>(*integer))) return std::nullopt;
-      return static_cast<double>(*integer);
-    }
-    case OptionKind::kFlag:
-      if (text != "true" && text != "false") return std::nullopt;
-      return text == "true" ? 1 : 0;
-    case OptionKind::kChoice:
-      return choice_value(option, text);
-  }
-  return std::nullopt;
-}
-
 [[noreturn]] void reject_option(const PartRow& row, std::string_view word) {
   if (row.options.empty()) misuse("'{}' takes no options, found '{}'", row.name, word);
   std::vector<std::string> allowed, known;
@@ -62,7 +35,7 @@ const Option* find_option(const PartRow& row, std::string_view name) {
 }
 
 const Option& assign(Part& part, const Option& option, std::string_view value) {
-  const auto parsed = parse_value(option, value);
+  const auto parsed = parse_option(option, value);
   if (!parsed) {
     misuse("{} of '{}' must be {}, found '{}'", option.name, row_of(part).name, allowed_values(option), value);
   }
@@ -87,27 +60,12 @@ Part part_named(std::string_view name, bool rounding) {
          fmt::join(allowed, ", "));
 }
 
-template <typename Variant>
-Part widen(const Variant& value) {
-  return std::visit([](const auto& part) { return Part(part); }, value);
-}
-
-template <typename Value, typename Variant>
-constexpr bool kHolds = false;
-template <typename Value, typename... Values>
-constexpr bool kHolds<Value, std::variant<Values...>> = (std::is_same_v<Value, Values> || ...);
-
-template <typename Variant>
-Variant narrow(const Part& part) {
-  return std::visit(
-      [](const auto& value) -> Variant {
-        if constexpr (kHolds<std::decay_t<decltype(value)>, Variant>) {
-          return value;
-        } else {
-          fail(ErrorKind::kFailed, "'{}' is a part of another kind", row_of(value).name);
-        }
-      },
-      part);
+template <typename... Kinds>
+Transform transform_among(const Part& part, const std::variant<Kinds...>*) {
+  Transform found;
+  const auto take = [&found](const auto* kind) { return kind != nullptr && (found = *kind, true); };
+  if ((take(part.get_if<Kinds>()) || ...)) return found;
+  fail(ErrorKind::kFailed, "'{}' is a part of another kind", row_of(part).name);
 }
 
 /// As short as set_bare_option understands it: choices, set flags and an only option's number go without a name.
@@ -121,16 +79,20 @@ std::string option_text(const PartRow& row, const Option& option, double value) 
 
 }  // namespace
 
-Part part_of(const Rounding& rounding) { return widen(rounding); }
-Part part_of(const Transform& transform) { return widen(transform); }
-Rounding rounding_of(const Part& part) { return narrow<Rounding>(part); }
-Transform transform_of(const Part& part) { return narrow<Transform>(part); }
+Part part_of(const Rounding& rounding) { return rounding.options(); }
+
+Part part_of(const Transform& transform) {
+  return std::visit([](const auto& options) { return Part(options); }, transform);
+}
+
+Rounding rounding_of(const Part& part) { return Rounding(part); }
+Transform transform_of(const Part& part) { return transform_among(part, static_cast<const Transform*>(nullptr)); }
 
 const PartRow& row_of(const Part& part) {
   for (const PartRow& row : part_rows()) {
-    if (row.defaults.index() == part.index()) return row;
+    if (row.defaults.type() == part.type()) return row;
   }
-  fail(ErrorKind::kFailed, "part {} has no row in recipe/part_table.cc", part.index());
+  fail(ErrorKind::kFailed, "a part of type {} has no row", part.type().name());
 }
 
 PartStage stage_of(const Transform& transform) { return row_of(part_of(transform)).stage; }
@@ -169,7 +131,7 @@ const Option& set_bare_option(Part& part, std::string_view word) {
     misuse("{} of '{}' needs a value, {}: {}=...", word, row.name, allowed_values(*option), word);
   }
   for (const Option& option : row.options) {
-    if (choice_value(option, word)) return assign(part, option, word);
+    if (option.kind == OptionKind::kChoice && parse_option(option, word)) return assign(part, option, word);
   }
   const bool number = parse_number<double>(word).has_value();
   if (!number || row.options.empty()) reject_option(row, word);
@@ -180,36 +142,6 @@ const Option& set_bare_option(Part& part, std::string_view word) {
   }
   return assign(part, first, word);
 }
-
-std::string value_text(const Option& option, double value) {
-  switch (option.kind) {
-    case OptionKind::kNumber:
-      return fmt::format("{}", value);
-    case OptionKind::kInteger:
-      return fmt::format("{}", static_cast<int64_t>(value));
-    case OptionKind::kFlag:
-      return value != 0 ? "true" : "false";
-    case OptionKind::kChoice:
-      return std::string(option.choices[static_cast<size_t>(value)]);
-  }
-  return "";
-}
-
-std::string allowed_values(const Option& option) {
-  switch (option.kind) {
-    case OptionKind::kNumber:
-      return fmt::format("a number from {} to {}", option.low, option.high);
-    case OptionKind::kInteger:
-      return fmt::format("an integer from {:.0f} to {:.0f}", option.low, option.high);
-    case OptionKind::kFlag:
-      return "true or false";
-    case OptionKind::kChoice:
-      return fmt::format("one of {}", fmt::join(option.choices, ", "));
-  }
-  return "";
-}
-
-bool in_range(const Option& option, double value) { return value >= option.low && value <= option.high; }
 
 std::vector<std::pair<const Option*, double>> changed_options(const Part& part) {
   const PartRow& row = row_of(part);

@@ -8,6 +8,9 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "recipe/parts.h"
+#include "round/adaround/adaround.h"
+#include "round/gptq/gptq.h"
+#include "round/nearest/nearest.h"
 
 namespace bitloom::testing {
 

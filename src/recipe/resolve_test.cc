@@ -5,6 +5,9 @@
 #include "base/test_data.h"
 #include "model/block_parts.h"
 #include "recipe/recipe.h"
+#include "round/adaround/adaround.h"
+#include "round/gptq/gptq.h"
+#include "round/nearest/nearest.h"
 
 namespace bitloom {
 namespace {
@@ -177,7 +180,7 @@ TEST(ResolveRecipe, GivesEachMatrixItsRounding) {
       "r");
   const auto found = resolve(recipe, llama(false));
   EXPECT_EQ(found.size(), 21u) << "a transform quantizes nothing";
-  EXPECT_EQ(found.at("model.layers.1.mlp.up_proj.weight").rounding, Rounding(FeedbackRounding{.damping = 0.5}));
+  EXPECT_EQ(found.at("model.layers.1.mlp.up_proj.weight").rounding, Rounding(GptqRounding{.damping = 0.5}));
   EXPECT_EQ(found.at("model.layers.1.mlp.down_proj.weight").rounding, Rounding{});
 }
 

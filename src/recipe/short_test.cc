@@ -36,29 +36,28 @@ using Steps = std::vector<RecipeStep>;
 
 // Every short name of recipe.h, the design and the help.
 TEST(ShortRecipe, MeansWhatIsDocumented) {
-  const FeedbackRounding gptq;
+  const GptqRounding gptq;
   const std::pair<const char*, Steps> documented[] = {
       {"int4-g128", {step_of("int4-g128", NearestRounding{})}},
       {"gptq+int3-g64", {step_of("int3-g64", gptq)}},
       {"gptq:act-order,damp=0.05+int4-g128",
-       {step_of("int4-g128", FeedbackRounding{.damping = 0.05, .order = ColumnOrder::kActivation})}},
+       {step_of("int4-g128", GptqRounding{.damping = 0.05, .order = ColumnOrder::kActivation})}},
       {"hadamard+gptq+int4-row", {step_of(HadamardTransform{}), step_of("int4-row", gptq)}},
       {"hadamard+gptq:act-order+mxfp4",
-       {step_of(HadamardTransform{}), step_of("mxfp4", FeedbackRounding{.order = ColumnOrder::kActivation})}},
+       {step_of(HadamardTransform{}), step_of("mxfp4", GptqRounding{.order = ColumnOrder::kActivation})}},
       {"awq+int4-g128", {step_of(ScaleSearchTransform{}), step_of("int4-g128", NearestRounding{})}},
       {"smoothquant:0.6+int8-row", {step_of(SmoothTransform{0.6}), step_of("int8-row", NearestRounding{})}},
       {"smoothquant:0.5+int8-row", {step_of(SmoothTransform{}), step_of("int8-row", NearestRounding{})}},
-      {"adaround+int3-g64", {step_of("int3-g64", LearnedRounding{})}},
-      {"gptaq+int2-g32", {step_of("int2-g32", FeedbackRounding{.correction = 0.25})}},
-      {"gptaq:damp=0.05+int2-g32", {step_of("int2-g32", FeedbackRounding{.damping = 0.05, .correction = 0.25})}},
+      {"adaround+int3-g64", {step_of("int3-g64", AdaRounding{})}},
+      {"gptaq+int2-g32", {step_of("int2-g32", GptqRounding{.correction = 0.25})}},
+      {"gptaq:damp=0.05+int2-g32", {step_of("int2-g32", GptqRounding{.damping = 0.05, .correction = 0.25})}},
       {"hadamard:heads=false+awq:steps=10+gptq+nf4-g64",
        {step_of(HadamardTransform{true, false}), step_of(ScaleSearchTransform{10}), step_of("nf4-g64", gptq)}},
       {"equalize+smoothquant+int8-row",
        {step_of(EqualizeTransform{}), step_of(SmoothTransform{}), step_of("int8-row", NearestRounding{})}},
-      {"bias-correction+adaround+int3-g64",
-       {step_of(BiasCorrectionTransform{}), step_of("int3-g64", LearnedRounding{})}},
+      {"bias-correction+adaround+int3-g64", {step_of(BiasCorrectionTransform{}), step_of("int3-g64", AdaRounding{})}},
       {"gptq:order=natural,static-groups=true+int4-g128",
-       {step_of("int4-g128", FeedbackRounding{.order = ColumnOrder::kNatural, .static_groups = true})}},
+       {step_of("int4-g128", GptqRounding{.order = ColumnOrder::kNatural, .static_groups = true})}},
       {"nearest+int4-g128", {step_of("int4-g128", NearestRounding{})}},
   };
   for (const auto& [text, steps] : documented) EXPECT_EQ(parse_short(text).steps, steps) << text;
@@ -100,7 +99,7 @@ TEST(ShortRecipe, LeavesFormatsAndNumbersWhole) {
   EXPECT_EQ(parse_short("table[-1e+3;0;1e+30]-g64").steps[0].quantize, parse_target("table[-1e+3;0;1e+30]-g64"));
   EXPECT_EQ(parse_short("smoothquant:0.0075e+2+int8-row").steps[0].transform, Transform(SmoothTransform{0.75}));
   EXPECT_EQ(parse_short("adaround:regularizer=1.e+2,warmup=5E-1+int4-mse2.5e+0").steps[0],
-            step_of("int4-mse2.5", LearnedRounding{.regularizer = 100, .warmup = 0.5}));
+            step_of("int4-mse2.5", AdaRounding{.regularizer = 100, .warmup = 0.5}));
 }
 
 TEST(ShortRecipe, ReadsBackAsItWas) {

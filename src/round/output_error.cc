@@ -1,7 +1,9 @@
 #include "round/output_error.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/error.h"
@@ -74,6 +76,23 @@ void check_channels(const RowSource& w, const SecondMoment& moment) {
   }
 }
 
+/// Some rows of a matrix.
+class RowsBetween final : public RowSource {
+ public:
+  RowsBetween(const RowSource& all, RankShare rows) : all_(all), rows_(rows) {}
+  int64_t rows() const override { return rows_.end - rows_.begin; }
+  int64_t cols() const override { return all_.cols(); }
+  void decode_rows(int64_t begin, int64_t end, float* out) const override {
+    all_.decode_rows(rows_.begin + begin, rows_.begin + end, out);
+  }
+  int64_t stored_bytes() const override { return all_.stored_bytes(); }
+  std::string storage() const override { return all_.storage(); }
+
+ private:
+  const RowSource& all_;
+  RankShare rows_;
+};
+
 }  // namespace
 
 double output_energy(const RowSource& w, const SecondMoment& moment, ThreadPool& threads) {
@@ -94,6 +113,16 @@ double output_error(const RowSource& w, const RowSource& q, const SecondMoment& 
     q.decode_rows(first, end, decoded.data());
     for (size_t i = 0; i < decoded.size(); ++i) out[i] -= decoded[i];
   });
+}
+
+std::optional<double> relative_output_error(const RowSource& w, const RowSource& q, const SecondMoment& moment,
+                                            Ranks& ranks, ThreadPool& threads) {
+  const RankShare rows = share_of(ranks, w.rows());
+  const RowsBetween some_w(w, rows), some_q(q, rows);
+  std::array<double, 2> sums = {output_error(some_w, some_q, moment, threads), output_energy(some_w, moment, threads)};
+  ranks.sum_in_rank_order(std::span<double>(sums));
+  if (sums[1] > 0) return sums[0] / sums[1];
+  return std::nullopt;
 }
 
 }  // namespace bitloom

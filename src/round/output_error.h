@@ -6,6 +6,9 @@
 //
 // Reports show error / energy. rows * channels^2 flops each: as much as the column loop, at the speed of sgemm.
 
+#include <optional>
+
+#include "base/ranks.h"
 #include "base/row_source.h"
 #include "base/threads.h"
 #include "observe/second_moment.h"
@@ -19,5 +22,9 @@ double output_energy(const RowSource& w, const SecondMoment& moment, ThreadPool&
 
 /// The same of W - Q, which have the same shape (Error(kFailed) otherwise).
 double output_error(const RowSource& w, const RowSource& q, const SecondMoment& moment, ThreadPool& threads);
+
+/// output_error() over output_energy(), rows shared out among the ranks; nothing when the energy is 0.
+std::optional<double> relative_output_error(const RowSource& w, const RowSource& q, const SecondMoment& moment,
+                                            Ranks& ranks, ThreadPool& threads);
 
 }  // namespace bitloom

@@ -1,91 +1,135 @@
 #pragma once
-// How codes are chosen, as a value: which algorithm, with which options. Recipes hold it, the pipeline hands it to the
-// algorithm; each algorithm's own header says what it does with the options.
+// How codes are chosen, as a value: a method with its options. Recipes hold it, round_matrix (round/round_matrix.h)
+// carries it out. Each method is one folder of round/ and one row of functions:
+//
+//   its options, a small struct with ==      a name, and a table of what may be set (base/option.h)
+//   needs_of(options)                        what it wants to know of the inputs
+//   rounds_onto(options, storage)            whether it can choose the codes of this storage
+//   storage_by(options, wanted)              what it writes: its own side terms are added
+//   cost_of(options, shape)                  its time and memory
+//   round_by(options, problem)               the matrix and the report
+//
+// The functions are overloads for the options' type, declared beside it; rounding_row() makes the row of them,
+// round/methods.cc lists it.
 
+#include <concepts>
 #include <cstdint>
-#include <variant>
+#include <span>
+#include <string_view>
+#include <typeinfo>
+#include <utility>
 
-#include "format/families/codebook/codebook_storage.h"
+#include "base/any_value.h"
+#include "base/option.h"
 #include "format/storage.h"
 #include "observe/needs.h"
+#include "round/target.h"
 
 namespace bitloom {
 
-/// The order in which error feedback visits columns.
-enum class ColumnOrder {
-  kNatural,
-  kActivation,  // by falling H_jj ("act-order"); with groups, their scales must be fixed beforehand
-  kGroupAware,  // columns inside each group by falling H_jj, groups by their greatest H_jj: no cost when decoding
+struct RoundingProblem;  // round/round_matrix.h
+struct Rounded;
+
+/// A matrix before it is rounded, as far as cost depends on it.
+struct RoundingShape {
+  int64_t rows = 0, cols = 0;
+  RoundingTarget target;
+  Needs gathered;       // of the inputs; a method may do less where a moment is missing
+  int64_t threads = 1;  // that hold tiles of rows
+  int64_t ranks = 1;    // that share the rows
 };
 
-/// Every weight to its nearest level; round/nearest.h. Needs no data.
-struct NearestRounding {
-  bool operator==(const NearestRounding&) const = default;
+/// Work in units for which a machine's rates are measured (pipeline/cost_model.h), and bytes at the worst moment beside
+/// the matrix and its result. "Shared": once for all matrices that read one input with the same options.
+struct RoundingCost {
+  double nearest = 0;        // weights rounded to the nearest level of a scaled grid, once
+  double loop = 0;           // multiply-adds of the column loop
+  double flops = 0;          // of dense products
+  double shared_factor = 0;  // flops of a factorization
+  double shared_flops = 0;   // of dense products
+  int64_t bytes = 0, shared_bytes = 0;
 };
 
-/// Error feedback; round/feedback.h. Recipes call it "gptq".
-struct FeedbackRounding {
-  double damping = 0.01;
-  ColumnOrder order = ColumnOrder::kGroupAware;
-  bool static_groups = false;  // group scales from the original weights, not from compensated ones
-  double correction = 0;       // GPTAQ's alpha: how much of the inputs' own error is compensated; 0: GPTQ
-  bool operator==(const FeedbackRounding&) const = default;
+/// A method's functions, its options being a value of any type.
+struct RoundingRow {
+  std::string_view name;   // in recipes: "gptq"
+  std::string_view help;   // one line
+  std::string_view words;  // for descriptions: "rounded with error feedback (GPTQ)"
+  std::span<const Option> options;
+  const std::type_info* type;  // of the options
+  AnyValue (*defaults)();
+  Needs (*needs)(const AnyValue& options);
+  bool (*rounds_onto)(const AnyValue& options, const Storage& storage);
+  Storage (*storage)(const AnyValue& options, Storage wanted);
+  RoundingCost (*cost)(const AnyValue& options, const RoundingShape& shape);
+  Rounded (*round)(const AnyValue& options, const RoundingProblem& problem);
 };
 
-/// Layer-wise learned rounding; round/adaround.h. Recipes call it "adaround". The paper's schedule is beta 20 to 2
-/// after a warmup of 0.2, ramp 0; the defaults are what did best on layers of language models.
-struct LearnedRounding {
-  int64_t iterations = 400;
-  double regularizer = 2;  // per weight, in units of the loss of its own rounding error (round/soft_tile.h)
-  double ramp = 1;         // the regularizer grows as (t / end)^ramp after the warmup; 0: constant
-  double beta_start = 2, beta_end = 2;
-  double warmup = 0;  // share of the iterations without the regularizer
-  double learning_rate = 0.05;
-  bool descent = true;  // afterwards single codes are flipped while that lowers the loss
-  bool operator==(const LearnedRounding&) const = default;
+/// The row of a method whose options are the type T and whose functions are overloads for T.
+template <typename T>
+constexpr RoundingRow rounding_row(std::string_view name, std::span<const Option> options, std::string_view help,
+                                   std::string_view words) {
+  return {
+      .name = name,
+      .help = help,
+      .words = words,
+      .options = options,
+      .type = &typeid(T),
+      .defaults = [] { return AnyValue(T{}); },
+      .needs = [](const AnyValue& o) { return needs_of(o.get<T>()); },
+      .rounds_onto = [](const AnyValue& o, const Storage& storage) { return rounds_onto(o.get<T>(), storage); },
+      .storage = [](const AnyValue& o, Storage wanted) { return storage_by(o.get<T>(), std::move(wanted)); },
+      .cost = [](const AnyValue& o, const RoundingShape& shape) { return cost_of(o.get<T>(), shape); },
+      .round = [](const AnyValue& o, const RoundingProblem& problem) { return round_by(o.get<T>(), problem); },
+  };
+}
+
+/// Every method. round/methods.cc holds the list and nothing else, so a program that defines this function itself has
+/// other methods than the library.
+std::span<const RoundingRow* const> rounding_methods();
+
+/// A method with its options; nearest rounding unless said otherwise.
+class Rounding {
+ public:
+  Rounding();
+  /// Of a type that is some method's options.
+  template <typename Options>
+  requires(!std::same_as<Options, AnyValue> && !std::same_as<Options, Rounding>)
+      Rounding(Options options)  // NOLINT(google-explicit-constructor): options say what the method is
+      : Rounding(AnyValue(std::move(options))) {}
+  /// Error(kFailed) for a value that no method's options are.
+  explicit Rounding(AnyValue options);
+
+  const RoundingRow& row() const { return *row_; }
+  const AnyValue& options() const { return options_; }
+  /// Null for another method's.
+  template <typename Options>
+  Options* get_if() {
+    return options_.get_if<Options>();
+  }
+  template <typename Options>
+  const Options* get_if() const {
+    return options_.get_if<Options>();
+  }
+  bool operator==(const Rounding& other) const { return options_ == other.options_; }
+
+ private:
+  AnyValue options_;
+  const RoundingRow* row_ = nullptr;
 };
 
-/// Codebooks by k-means; round/kmeans/kmeans.h. Recipes call it "kmeans".
-struct KMeansRounding {
-  int64_t iterations = 50;  // at most; it ends where nothing moves
-  double outliers = 0;      // share of the weights that is reserved in fp16, beside the codebook
-  bool operator==(const KMeansRounding&) const = default;
-};
-
-using Rounding = std::variant<NearestRounding, FeedbackRounding, LearnedRounding, KMeansRounding>;
-
+/// What the method must be told about the layer's inputs.
+inline Needs needs_of(const Rounding& rounding) { return rounding.row().needs(rounding.options()); }
 /// What a rounding onto `wanted` writes: its own side terms are added.
 inline Storage storage_by(const Rounding& rounding, Storage wanted) {
-  if (const auto* kmeans = std::get_if<KMeansRounding>(&rounding)) wanted.side.outliers.most = kmeans->outliers;
-  return wanted;
+  return rounding.row().storage(rounding.options(), std::move(wanted));
 }
-
-/// Time without data, in units of nearest rounding onto a grid; k-means sorts each table's weights and fits from two
-/// starts. (Whole runs of SmolLM2-135M: 12.1 s of CPU time to codebook3-col, 0.95 s to int4-g128; both
-/// hash and write alike.)
-inline double relative_time(const Rounding& rounding) {
-  return std::holds_alternative<KMeansRounding>(rounding) ? 25 : 1;
-}
-
-/// Bytes that rounding a [rows, cols] matrix holds beside the result and some tiles: k-means has all weights in fp32, a
-/// code and a mark for each, and their order when some are reserved.
-inline int64_t held_bytes(const Rounding& rounding, int64_t rows, int64_t cols) {
-  const auto* kmeans = std::get_if<KMeansRounding>(&rounding);
-  return kmeans == nullptr ? 0 : rows * cols * (kmeans->outliers > 0 ? 14 : 5);
-}
-
-/// Whether codes of this storage can be chosen so: k-means makes codebooks, everything else rounds to scaled grids.
+/// Whether codes of this storage can be chosen so.
 inline bool rounds_onto(const Rounding& rounding, const Storage& storage) {
-  return std::holds_alternative<KMeansRounding>(rounding) == (storage.base.get_if<CodebookStorage>() != nullptr);
+  return rounding.row().rounds_onto(rounding.options(), storage);
 }
-
-/// What an algorithm must be told about the layer's inputs.
-inline Needs needs_of(const Rounding& rounding) {
-  if (const auto* feedback = std::get_if<FeedbackRounding>(&rounding)) {
-    return {.second_moment = true, .cross_moment = feedback->correction != 0};
-  }
-  if (std::holds_alternative<LearnedRounding>(rounding)) return {.second_moment = true, .cross_moment = true};
-  return {};
+inline RoundingCost cost_of(const Rounding& rounding, const RoundingShape& shape) {
+  return rounding.row().cost(rounding.options(), shape);
 }
 
 }  // namespace bitloom

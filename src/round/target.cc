@@ -182,9 +182,12 @@ std::vector<std::string> search_option_names() {
 
 GridTarget parse_grid_target(std::string_view text) { return grid_target(parse_target(text), std::string(text)); }
 
+bool is_scaled_grid(const Storage& storage) {
+  return storage.base.get_if<GridStorage>() != nullptr && storage.side == SideTerms{};
+}
+
 GridTarget grid_target(const RoundingTarget& target, const std::string& name) {
-  const auto* grid = target.storage.base.get_if<GridStorage>();
-  if (grid != nullptr && target.storage.side == SideTerms{}) return {*grid, target.search};
+  if (is_scaled_grid(target.storage)) return {target.storage.base.get<GridStorage>(), target.search};
   misuse("{}: {} is no scaled grid, and only those are rounded so", name, to_string(target.storage));
 }
 

@@ -8,7 +8,7 @@
 
 #include "format/families/grid/grid_storage.h"
 #include "format/storage.h"
-#include "round/search.h"
+#include "round/scale/search.h"
 
 namespace bitloom {
 
@@ -38,7 +38,8 @@ struct GridTarget {
   ScaleSearch search;
   bool operator==(const GridTarget&) const = default;
 };
-/// Error(kUsage) for another family.
+/// Whether a storage is of the family "grid", without side terms.
+bool is_scaled_grid(const Storage& storage);
 /// The target as one of scaled grids. Error(kUsage) naming `name` and the storage for any other.
 GridTarget grid_target(const RoundingTarget& target, const std::string& name);
 GridTarget parse_grid_target(std::string_view text);

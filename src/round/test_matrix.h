@@ -8,7 +8,7 @@
 #include "base/dense_matrix.h"
 #include "base/rng.h"
 #include "base/threads.h"
-#include "round/nearest.h"
+#include "round/nearest/nearest.h"
 
 namespace bitloom::testing {
 
@@ -24,14 +24,14 @@ inline DenseMatrix normal_matrix(int64_t rows, int64_t cols, uint64_t seed, doub
 }
 
 inline std::shared_ptr<const StoredMatrix> round_matrix(const RowSource& w, const std::string& target,
-                                                        RoundingReport* report = nullptr,
+                                                        RoundReport* report = nullptr,
                                                         const float* importance = nullptr) {
   ThreadPool threads(1);
   return quantize_nearest("w", w, parse_grid_target(target), threads, report, importance);
 }
 
-inline RoundingReport report_of(const RowSource& w, const std::string& target) {
-  RoundingReport report;
+inline RoundReport report_of(const RowSource& w, const std::string& target) {
+  RoundReport report;
   round_matrix(w, target, &report);
   return report;
 }

@@ -13,7 +13,7 @@
 #include "base/test_data.h"
 #include "format/minifloat/cast.h"
 #include "packing/bitstream.h"
-#include "round/scale_constraint.h"
+#include "round/scale/scale_constraint.h"
 #include "round/test_matrix.h"
 
 namespace bitloom {
@@ -98,7 +98,7 @@ TEST(Vectors, Nvfp4Blocks) {
   std::copy(second, second + 5, w.begin() + 16);
   w[32] = 10;
   w[48] = 11;
-  RoundingReport report;
+  RoundReport report;
   const auto tensor = round_matrix(one_row(w, 64), "nvfp4", &report);
   float tensor_scale;
   std::memcpy(&tensor_scale, tensor->parts()[2].bytes.data(), 4);

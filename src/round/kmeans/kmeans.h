@@ -12,10 +12,23 @@
 
 #include "base/threads.h"
 #include "format/stored_matrix.h"
-#include "round/nearest.h"
+#include "round/report.h"
 #include "round/rounding.h"
 
 namespace bitloom {
+
+/// Recipes call it "kmeans".
+struct KMeansRounding {
+  int64_t iterations = 50;  // at most; it ends where nothing moves
+  double outliers = 0;      // share of the weights that is reserved in fp16, beside the codebook
+  bool operator==(const KMeansRounding&) const = default;
+};
+extern const RoundingRow kKMeansMethod;
+Needs needs_of(const KMeansRounding& options);
+bool rounds_onto(const KMeansRounding& options, const Storage& storage);
+Storage storage_by(const KMeansRounding& options, Storage wanted);
+RoundingCost cost_of(const KMeansRounding& options, const RoundingShape& shape);
+Rounded round_by(const KMeansRounding& options, const RoundingProblem& problem);
 
 /// Levels of one table: `levels` of them, ascending, for values [n] in ascending order (n >= 1). The better end of
 /// two starts, quantiles and equal steps (a start at quantiles alone leaves the tails to a few wide clusters); each
@@ -28,6 +41,6 @@ std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t level
 /// Error(kRefused) naming `name` and the place for a weight that is not finite or beyond fp16. Memory: W in fp32 twice.
 std::shared_ptr<const StoredMatrix> quantize_kmeans(const std::string& name, const RowSource& w, const Storage& storage,
                                                     const KMeansRounding& options, ThreadPool& threads,
-                                                    RoundingReport* report = nullptr);
+                                                    RoundReport* report = nullptr);
 
 }  // namespace bitloom

@@ -88,7 +88,7 @@ TEST(KMeans, MoreTablesErrLess) {
   const DenseMatrix w = alike(48, 96, 4);
   ThreadPool threads(2);
   const auto error = [&](const char* text) {
-    RoundingReport report;
+    RoundReport report;
     const auto q = quantize_kmeans("w", w, parse_storage(text), {}, threads, &report);
     q->check_values("w");
     double norm = 0;

@@ -4,7 +4,8 @@
 //   value(r, c) = scale(r, c) * level(code(r, c))                 symmetric
 //   value(r, c) = scale(r, c) * (code(r, c) - zero(r, c))         asymmetric integers
 //
-// What a reader, a kernel and an exporter must know, and nothing else: how scales were searched is round/search.h.
+// What a reader, a kernel and an exporter must know, and nothing else: how scales were searched is
+// round/scale/search.h.
 
 #include <cstdint>
 #include <string>

@@ -1,0 +1,283 @@
+#include "round/gptq/gptq.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "base/dense_matrix.h"
+#include "base/error.h"
+#include "base/rng.h"
+#include "round/nearest/nearest.h"
+#include "round/output_error.h"
+
+namespace bitloom {
+namespace {
+
+std::vector<float> random_values(int64_t count, uint64_t stream) {
+  Rng rng(23, stream);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = static_cast<float>(rng.normal());
+  return values;
+}
+
+constexpr int64_t kRows = 70, kCols = 192;
+
+DenseMatrix test_matrix() { return DenseMatrix(kRows, kCols, random_values(kRows * kCols, 1)); }
+
+/// Correlated channels of unequal power.
+SecondMoment correlated(ThreadPool& threads, int64_t tokens = 600) {
+  auto x = random_values(tokens * kCols, 2);
+  for (int64_t t = 0; t < tokens; ++t) {
+    float* row = x.data() + t * kCols;
+    for (int64_t c = 1; c < kCols; ++c) row[c] = (row[c] + row[c - 1]) * (0.5f + static_cast<float>(c % 7) / 4);
+    for (int64_t c = 0; c < kCols; ++c) row[c] = std::tanh(row[c]);
+  }
+  SecondMoment moment(kCols);
+  moment.add(x.data(), tokens, kCols, threads);
+  return moment;
+}
+
+/// One token per channel, no two channels together: H is diagonal.
+SecondMoment diagonal(ThreadPool& threads) {
+  std::vector<float> x(kCols * kCols);
+  for (int64_t c = 0; c < kCols; ++c) x[static_cast<size_t>(c * kCols + c)] = 1.0f + static_cast<float>(c % 5);
+  SecondMoment moment(kCols);
+  moment.add(x.data(), kCols, kCols, threads);
+  return moment;
+}
+
+/// Columns in their own order, 1 % damping.
+GptqFactor natural_factor(const SecondMoment& moment, ThreadPool& threads) {
+  GptqRounding options;
+  options.order = ColumnOrder::kNatural;
+  return make_gptq_factor(moment, nullptr, options, 0, threads);
+}
+
+void expect_same_bytes(const StoredMatrix& a, const StoredMatrix& b, const std::string& what) {
+  ASSERT_EQ(a.parts().size(), b.parts().size());
+  for (size_t i = 0; i < a.parts().size(); ++i) {
+    const auto& x = a.parts()[i].bytes;
+    const auto& y = b.parts()[i].bytes;
+    ASSERT_EQ(x.size(), y.size()) << what;
+    EXPECT_EQ(std::memcmp(x.data(), y.data(), x.size()), 0) << what << a.parts()[i].suffix;
+  }
+}
+
+/// tr((W - Q) H (W - Q)^T) without damping, by the definition.
+double reference_output_error(const RowSource& w, const RowSource& q, const SecondMoment& moment) {
+  const auto a = w.decode_all(), b = q.decode_all();
+  double total = 0;
+  for (int64_t r = 0; r < w.rows(); ++r) {
+    for (int64_t i = 0; i < w.cols(); ++i) {
+      const auto at = static_cast<size_t>(r * w.cols());
+      const double ei = double{a[at + static_cast<size_t>(i)]} - double{b[at + static_cast<size_t>(i)]};
+      for (int64_t j = 0; j < w.cols(); ++j) {
+        total +=
+            ei * moment.mean(i, j) * (double{a[at + static_cast<size_t>(j)]} - double{b[at + static_cast<size_t>(j)]});
+      }
+    }
+  }
+  return total;
+}
+
+double squared_norm(const RowSource& w) {
+  double sum = 0;
+  for (const float value : w.decode_all()) sum += double{value} * double{value};
+  return sum;
+}
+
+constexpr const char* kSpecs[] = {
+    "int4-g32", "int3-g64-asym", "int2-g48",        "e2m1-g32",         "mxfp4",        "nvfp4",    "nf4-g64",
+    "int4-row", "int4-tensor",   "int4-block16x64", "e2m1-g32-m2floor", "int3-g32-mse", "nvfp4-mse"};
+
+// With a diagonal H nothing is fed forward, so error feedback must equal nearest rounding byte for byte.
+TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
+  ThreadPool threads(2);
+  const DenseMatrix w = test_matrix();
+  const GptqFactor factor = natural_factor(diagonal(threads), threads);
+  for (const char* text : kSpecs) {
+    const GridTarget target = parse_grid_target(text);
+    const auto nearest =
+        quantize_nearest("w", w, target, threads, nullptr,
+                         target.search.range.kind == RangeRule::Kind::kMse ? factor.diagonal.data() : nullptr);
+    for (const bool static_groups : {false, true}) {
+      expect_same_bytes(*quantize_gptq("w", w, target, factor, static_groups, threads), *nearest, text);
+    }
+  }
+}
+
+TEST(Feedback, OutputErrorFallsBelowNearestForEverySpec) {
+  ThreadPool threads(2);
+  const DenseMatrix w = test_matrix();
+  const SecondMoment moment = correlated(threads);
+  for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation, ColumnOrder::kGroupAware}) {
+    for (const char* text : kSpecs) {
+      const GridTarget target = parse_grid_target(text);
+      GptqRounding options;
+      options.order = order;
+      const int64_t group =
+          target.storage.granularity.kind == Granularity::Kind::kGroup ? target.storage.granularity.group : 0;
+      const GptqFactor factor = make_gptq_factor(moment, nullptr, options, group, threads);
+      GptqReport report;
+      const auto q = quantize_gptq("w", w, target, factor, false, threads, &report);
+      const double fed = output_error(w, *q, moment, threads),
+                   rounded = output_error(w, *quantize_nearest("w", w, target, threads), moment, threads);
+      EXPECT_LT(fed, 0.9 * rounded) << text << " order " << static_cast<int>(order);
+      // fp32 in the factor and the loop: 1e-3 of the damped error is generous, and the damping's part is subtracted.
+      const double damped = fed + factor.lambda() * report.rounding.weight_error * squared_norm(w);
+      EXPECT_NEAR(report.output_error, fed, 1e-3 * damped) << text;
+      q->check_values("w");
+    }
+  }
+}
+
+// Each of the 192^2 terms of a row is an fp32 product added up in fp32 over tiles of 192: within 192 * 6e-8 of the sum
+// of magnitudes, which lies below 4 times the sum here.
+TEST(OutputError, IsTheDefinitionAndOneOfZeroIsTheEnergy) {
+  ThreadPool threads(2);
+  const DenseMatrix w = test_matrix(), zero(kRows, kCols, std::vector<float>(kRows * kCols));
+  const SecondMoment moment = correlated(threads);
+  const auto q = quantize_nearest("w", w, parse_grid_target("int3-g64-asym"), threads);
+  const double expected = reference_output_error(w, *q, moment);
+  EXPECT_NEAR(output_error(w, *q, moment, threads), expected, 5e-5 * expected);
+  EXPECT_EQ(output_energy(w, moment, threads), output_error(w, zero, moment, threads));
+  ThreadPool three(3);
+  EXPECT_EQ(output_energy(w, moment, three), output_energy(w, moment, threads));
+  EXPECT_THROW(output_energy(w, SecondMoment(3), threads), Error);
+  EXPECT_THROW(output_error(w, DenseMatrix(1, kCols, std::vector<float>(kCols)), moment, threads), Error);
+}
+
+// E1My is the narrow symmetric integer grid in another encoding (papers' floating-point page, 0.1).
+TEST(Feedback, E1MyEqualsNarrowIntegers) {
+  ThreadPool threads(2);
+  const DenseMatrix w = test_matrix();
+  const GptqFactor factor = natural_factor(correlated(threads), threads);
+  const auto integers =
+      quantize_gptq("w", w, parse_grid_target("int4-narrow-row-f32"), factor, false, threads)->decode_all();
+  const auto floats = quantize_gptq("w", w, parse_grid_target("e1m2-row-f32"), factor, false, threads)->decode_all();
+  // Scales differ by the power of two between the grids' units, so values agree exactly.
+  for (size_t i = 0; i < integers.size(); ++i) ASSERT_EQ(integers[i], floats[i]) << i;
+}
+
+TEST(Feedback, SameBytesForAnyNumberOfThreads) {
+  ThreadPool one(1), three(3);
+  const DenseMatrix w(600, kCols, random_values(600 * kCols, 7));
+  const GridTarget target = parse_grid_target("int3-g32-asym");
+  const GptqFactor a = natural_factor(correlated(one), one), b = natural_factor(correlated(three), three);
+  EXPECT_EQ(a.u, b.u);
+  expect_same_bytes(*quantize_gptq("w", w, target, a, false, one), *quantize_gptq("w", w, target, b, false, three), "");
+}
+
+TEST(Feedback, DeadColumnsBecomeZeroAndAreNamed) {
+  ThreadPool threads(1);
+  auto x = random_values(400 * kCols, 5);
+  for (int64_t t = 0; t < 400; ++t) x[static_cast<size_t>(t * kCols + 7)] = x[static_cast<size_t>(t * kCols + 100)] = 0;
+  SecondMoment moment(kCols);
+  moment.add(x.data(), 400, kCols, threads);
+  const GptqFactor factor = natural_factor(moment, threads);
+  EXPECT_THAT(factor.dead_columns, testing::ElementsAre(7, 100));
+  const auto q = quantize_gptq("w", test_matrix(), parse_grid_target("int4-g32"), factor, false, threads)->decode_all();
+  for (int64_t r = 0; r < kRows; ++r) {
+    EXPECT_EQ(q[static_cast<size_t>(r * kCols + 7)], 0.0f);
+    EXPECT_EQ(q[static_cast<size_t>(r * kCols + 100)], 0.0f);
+  }
+}
+
+TEST(Feedback, DampingIsRaisedUntilTheFactorExistsAndTheValueIsKept) {
+  ThreadPool threads(1);
+  std::vector<float> x(kCols, 1.0f);  // one token: rank one
+  SecondMoment moment(kCols);
+  moment.add(x.data(), 1, kCols, threads);
+  GptqRounding options;
+  options.damping = 0;
+  const GptqFactor factor = make_gptq_factor(moment, nullptr, options, 0, threads);
+  EXPECT_GT(factor.damping, 0);
+  EXPECT_LT(factor.damping, 1);
+  for (const float value : factor.u) EXPECT_TRUE(std::isfinite(value));
+}
+
+TEST(Feedback, WithoutTokensOrWithAnotherShapeItFails) {
+  ThreadPool threads(1);
+  EXPECT_THROW(natural_factor(SecondMoment(8), threads), Error);
+  const GptqFactor factor = natural_factor(correlated(threads), threads);
+  const DenseMatrix other(8, 16, random_values(8 * 16, 1));
+  EXPECT_THROW(quantize_gptq("w", other, parse_grid_target("int4-row"), factor, false, threads), Error);
+}
+
+// Parts of rows, solved in any grouping and merged in any order, are the bytes of the whole: for scales fitted by the
+// loop as for those that come from the whole matrix.
+TEST(GptqParts, MergedEqualTheWholeForEveryGranularity) {
+  ThreadPool threads(2);
+  constexpr int64_t kMany = 2 * kGptqTileRows + 40;
+  const DenseMatrix w(kMany, kCols, random_values(kMany * kCols, 9));
+  const SecondMoment moment = correlated(threads);
+  for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation}) {
+    GptqRounding options;
+    options.order = order;
+    const GptqFactor factor = make_gptq_factor(moment, nullptr, options, 0, threads);
+    for (const char* text : kSpecs) {
+      const GridTarget target = parse_grid_target(text);
+      GptqReport whole_report, report;
+      const auto whole = quantize_gptq("w", w, target, factor, false, threads, &whole_report);
+      const GptqBase base = make_gptq_base("w", w, target, factor, false, threads);
+      std::vector<GptqPart> parts;
+      for (const RowRange rows : {RowRange{512, kMany}, RowRange{0, 256}, RowRange{256, 256}, RowRange{256, 512}}) {
+        parts.push_back(quantize_rows_gptq(w, base, factor, rows, threads));
+      }
+      expect_same_bytes(*merge_gptq_parts("w", base, factor, parts, &report), *whole, text);
+      EXPECT_EQ(report.output_error, whole_report.output_error) << text;
+      EXPECT_EQ(report.rounding.weight_error, whole_report.rounding.weight_error) << text;
+      EXPECT_EQ(report.rounding.saturated, whole_report.rounding.saturated) << text;
+    }
+  }
+}
+
+TEST(GptqParts, GapsAndRaggedRangesAreErrors) {
+  ThreadPool threads(1);
+  const DenseMatrix w(300, kCols, random_values(300 * kCols, 9));
+  const GptqFactor factor = natural_factor(correlated(threads), threads);
+  const GptqBase base = make_gptq_base("w", w, parse_grid_target("int4-g32"), factor, false, threads);
+  for (const RowRange rows : {RowRange{10, 256}, RowRange{0, 200}, RowRange{-256, 256}, RowRange{256, 512}}) {
+    EXPECT_THROW(quantize_rows_gptq(w, base, factor, rows, threads), Error);
+  }
+  const GptqPart first = quantize_rows_gptq(w, base, factor, {0, 256}, threads),
+                 second = quantize_rows_gptq(w, base, factor, {256, 300}, threads);
+  EXPECT_NO_THROW(merge_gptq_parts("w", base, factor, {second, first}));
+  EXPECT_THROW(merge_gptq_parts("w", base, factor, {first}), Error);
+  EXPECT_THROW(merge_gptq_parts("w", base, factor, {second}), Error);
+  EXPECT_THROW(merge_gptq_parts("w", base, factor, {first, first, second}), Error);
+}
+
+// H permuted and permuted back is H: every order is a permutation, and one scale per row makes the visiting order the
+// only difference, so that weights without feedback (diagonal H) get the same bytes in any order.
+TEST(ColumnOrder, IsAPermutationThatCodesDoNotShow) {
+  ThreadPool threads(1);
+  const DenseMatrix w = test_matrix();
+  const SecondMoment moment = diagonal(threads);
+  const auto nearest = quantize_nearest("w", w, parse_grid_target("int4-row"), threads);
+  for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation, ColumnOrder::kGroupAware}) {
+    GptqRounding options;
+    options.order = order;
+    const GptqFactor factor = make_gptq_factor(moment, nullptr, options, 24, threads);
+    auto sorted = factor.order;
+    std::sort(sorted.begin(), sorted.end());
+    for (int64_t c = 0; c < kCols; ++c) ASSERT_EQ(sorted[static_cast<size_t>(c)], c);
+    expect_same_bytes(*quantize_gptq("w", w, parse_grid_target("int4-row"), factor, false, threads), *nearest, "");
+  }
+}
+
+TEST(ColumnOrder, ByHand) {
+  using testing::ElementsAre;
+  const std::vector<float> diagonal = {1, 5, 3, 3, 9, 0, 7};
+  EXPECT_THAT(column_order(diagonal, ColumnOrder::kNatural, 2), ElementsAre(0, 1, 2, 3, 4, 5, 6));
+  EXPECT_THAT(column_order(diagonal, ColumnOrder::kActivation, 2), ElementsAre(4, 6, 1, 2, 3, 0, 5));
+  // Groups {0,1} {2,3} {4,5}, greatest 5, 3, 9; column 6 is beyond the last whole group.
+  EXPECT_THAT(column_order(diagonal, ColumnOrder::kGroupAware, 2), ElementsAre(4, 5, 1, 0, 2, 3, 6));
+}
+
+}  // namespace
+}  // namespace bitloom

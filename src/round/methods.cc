@@ -1,0 +1,18 @@
+#include "round/adaround/adaround.h"
+#include "round/gptq/gptq.h"
+#include "round/kmeans/kmeans.h"
+#include "round/nearest/nearest.h"
+
+namespace bitloom {
+
+std::span<const RoundingRow* const> rounding_methods() {
+  static constexpr const RoundingRow* kMethods[] = {
+      &kNearestMethod,
+      &kGptqMethod,
+      &kAdaRoundMethod,
+      &kKMeansMethod,
+  };
+  return kMethods;
+}
+
+}  // namespace bitloom
