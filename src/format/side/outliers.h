@@ -36,6 +36,7 @@ double nominal_bits(const OutlierStorage& storage, int64_t rows, int64_t cols);
 /// Entries of a [rows, cols] matrix at most: most * rows * cols, rounded up.
 int64_t most_outliers(const OutlierStorage& storage, int64_t rows, int64_t cols);
 std::vector<TensorPart> greatest_parts(const OutlierStorage& storage, int64_t rows, int64_t cols);
+inline bool sizes_are_fixed(const OutlierStorage&) { return false; }
 
 /// One entry, for making parts.
 struct Outlier {

@@ -13,8 +13,8 @@ namespace {
 struct SideRow {
   std::string_view word;   // it begins with
   std::string_view shape;  // for messages
-  bool fixed_sizes;        // the same parts' sizes for every matrix of one shape
   bool (*present)(const SideTerms& terms);
+  bool (*sizes_are_fixed)(const SideTerms& terms);
   void (*parse)(std::string_view text, std::string_view whole, SideTerms& terms);
   std::string (*to_string)(const SideTerms& terms);
   double (*nominal_bits)(const SideTerms& terms, int64_t rows, int64_t cols);
@@ -25,12 +25,12 @@ struct SideRow {
 
 /// The row of a member of SideTerms, whose functions are overloads for its type.
 template <auto kMember, auto kParse>
-constexpr SideRow side_row(std::string_view word, std::string_view shape, bool fixed_sizes) {
+constexpr SideRow side_row(std::string_view word, std::string_view shape) {
   return {
       .word = word,
       .shape = shape,
-      .fixed_sizes = fixed_sizes,
       .present = [](const SideTerms& terms) { return (terms.*kMember).present(); },
+      .sizes_are_fixed = [](const SideTerms& terms) { return sizes_are_fixed(terms.*kMember); },
       .parse = [](std::string_view text, std::string_view whole,
                   SideTerms& terms) { terms.*kMember = kParse(text, whole); },
       .to_string = [](const SideTerms& terms) { return to_string(terms.*kMember); },
@@ -45,7 +45,10 @@ constexpr SideRow side_row(std::string_view word, std::string_view shape, bool f
 
 /// In the order in which they apply.
 constexpr SideRow kSideRows[] = {
-    side_row<&SideTerms::outliers, parse_outliers>("outliers", "outliersS", false),
+    side_row<&SideTerms::order, parse_column_order>("order", "order"),
+    side_row<&SideTerms::low_rank, parse_low_rank>("lowrank", "lowrankR-STORAGE"),
+    side_row<&SideTerms::outliers, parse_outliers>("outliers", "outliersS"),
+    side_row<&SideTerms::frame, parse_frame>("frame", "frame-inN-outN-seedS-inscales-outscales"),
 };
 
 std::vector<std::string> shapes() {
@@ -93,7 +96,7 @@ std::vector<TensorPart> greatest_parts(const SideTerms& terms, int64_t rows, int
 
 bool sizes_are_fixed(const SideTerms& terms) {
   for (const SideRow& row : kSideRows) {
-    if (row.present(terms) && !row.fixed_sizes) return false;
+    if (row.present(terms) && !row.sizes_are_fixed(terms)) return false;
   }
   return true;
 }

@@ -1,20 +1,30 @@
 #pragma once
-// What is added to a base. With terms in the order in which they stand here, each optional:
+// What is added to a base, each term optional. The base is stored in an order of columns of its own; the product and
+// the outliers are W's columns; all of them lie in the frame's coordinates:
 //
-//   W = base + outliers
+//   W = frame(order(base) + A B + outliers)
+//
+// To add a term: a file pair here with its storage and its SideView, a member in its place, a row in side_terms.cc.
 
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "format/side/column_order.h"
+#include "format/side/frame.h"
+#include "format/side/low_rank.h"
 #include "format/side/outliers.h"
 #include "format/side/side_view.h"
 
 namespace bitloom {
 
+/// In the order in which they apply, and are printed.
 struct SideTerms {
+  ColumnOrderStorage order;
+  LowRankStorage low_rank;
   OutlierStorage outliers;
+  FrameStorage frame;
   bool operator==(const SideTerms&) const = default;
 };
 

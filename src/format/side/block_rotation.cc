@@ -1,0 +1,41 @@
+#include "format/side/block_rotation.h"
+
+#include <cassert>
+#include <cmath>
+
+#include "base/rng.h"
+#include "base/walsh_hadamard.h"
+
+namespace bitloom {
+
+BlockRotation::BlockRotation(int64_t n, int64_t most, uint64_t seed, uint64_t stream) {
+  while (2 * block_ <= most && n > 0 && n % (2 * block_) == 0) block_ *= 2;
+  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(block_)));
+  Rng rng(seed, stream);
+  signs_.resize(static_cast<size_t>(n));
+  for (float& sign : signs_) sign = (rng.next_u32() >> 31) != 0 ? -scale : scale;
+}
+
+void BlockRotation::transform(float* x, int64_t count, int64_t width) const {
+  for (int64_t i = 0; i < count; i += block_) walsh_hadamard(x + i * width, block_, width);
+}
+
+void BlockRotation::multiply(float* x, int64_t begin, int64_t end, int64_t width) const {
+  for (int64_t i = begin; i < end; ++i, x += width) {
+    for (int64_t k = 0; k < width; ++k) x[k] *= signs_[static_cast<size_t>(i)];
+  }
+}
+
+void BlockRotation::rotate(float* x, int64_t begin, int64_t end, int64_t width) const {
+  assert(begin % block_ == 0 && end % block_ == 0);
+  multiply(x, begin, end, width);
+  transform(x, end - begin, width);
+}
+
+void BlockRotation::rotate_back(float* x, int64_t begin, int64_t end, int64_t width) const {
+  assert(begin % block_ == 0 && end % block_ == 0);
+  transform(x, end - begin, width);
+  multiply(x, begin, end, width);
+}
+
+}  // namespace bitloom

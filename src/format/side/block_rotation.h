@@ -1,0 +1,33 @@
+#pragma once
+// Q [n, n] = (I x H_b / sqrt(b)) diag(sigma): random signs, then a Hadamard matrix for each run of b channels (QuIP#,
+// Tseng et al. 2024; QTIP, 2024). Orthogonal. H_b is Sylvester's, so b is a power of two that divides n.
+
+#include <cstdint>
+#include <vector>
+
+namespace bitloom {
+
+class BlockRotation {
+ public:
+  /// Blocks of the largest power of two that divides n and is no larger than `most`. The same n, most, seed and stream
+  /// give the same matrix; `stream` separates uses of one seed.
+  BlockRotation(int64_t n, int64_t most, uint64_t seed, uint64_t stream);
+
+  int64_t size() const { return static_cast<int64_t>(signs_.size()); }
+  int64_t block() const { return block_; }
+
+  /// x [end - begin, width] fp32 row-major, channels [begin, end), which are whole blocks: x <- Q x, in place. log2(b)
+  /// + 1 roundings.
+  void rotate(float* x, int64_t begin, int64_t end, int64_t width) const;
+  /// The same for x <- Q^T x. With width 1, x is the row vector x Q.
+  void rotate_back(float* x, int64_t begin, int64_t end, int64_t width) const;
+
+ private:
+  void transform(float* x, int64_t count, int64_t width) const;
+  void multiply(float* x, int64_t begin, int64_t end, int64_t width) const;
+
+  int64_t block_ = 1;
+  std::vector<float> signs_;  // sigma / sqrt(b)
+};
+
+}  // namespace bitloom
