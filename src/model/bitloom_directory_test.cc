@@ -2,6 +2,7 @@
 
 #include "base/test_data.h"
 #include "format/stored_matrix.h"
+#include "format/test_storage.h"
 #include "model/checkpoint.h"
 #include "model/test_checkpoint.h"
 #include "model/test_linears.h"
@@ -19,28 +20,31 @@ using testing::TinyCheckpoint;
 
 const std::string kDown = "model.layers.0.mlp.down_proj.weight";  // [32, 48]
 
-/// Replaces a matrix by parts of varied bytes (scales are finite whatever they are), and says so in the configuration.
-/// Returns what the parts decode to.
-std::vector<float> quantize(TinyCheckpoint& tiny, const std::string& name, const std::string& spec_text, int64_t rows,
-                            int64_t cols) {
-  const Storage spec = parse_storage(spec_text);
-  auto held = std::make_shared<std::vector<std::string>>();
-  std::vector<TensorPart> parts = greatest_parts(spec, rows, cols);
-  for (TensorPart& part : parts) {
-    int64_t count = 1;
-    for (const int64_t extent : part.shape) count *= extent;
-    std::string bytes(static_cast<size_t>(bytes_of(part.dtype, count)), '\0');
-    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 37 % 59);
-    tiny.set_bytes(name + part.suffix, part.dtype, part.shape, bytes);
-    held->push_back(bytes);
+/// Replaces a matrix by its stored parts, and says so in the configuration.
+void store(TinyCheckpoint& tiny, const std::string& name, const StoredMatrix& matrix) {
+  for (const TensorPart& part : matrix.parts()) {
+    tiny.set_bytes(name + part.suffix, part.dtype, part.shape,
+                   std::string(reinterpret_cast<const char*>(part.bytes.data()), part.bytes.size()));
   }
-  for (size_t i = 0; i < parts.size(); ++i) parts[i].bytes = std::as_bytes(std::span<const char>((*held)[i]));
   tiny.erase(name);
   Json& section = tiny.config()["quantization_config"];
   section["quant_method"] = "bitloom";
   section["version"] = 2;
-  section["tensors"][name] = {{"storage", spec_text}, {"shape", {rows, cols}}};
-  return StoredMatrix::from_parts(name, spec, rows, cols, parts, held)->decode_all();
+  section["tensors"][name] = {{"storage", matrix.storage()}, {"shape", {matrix.rows(), matrix.cols()}}};
+}
+
+/// The same with parts of varied bytes (scales are finite whatever they are). Returns what they decode to.
+std::vector<float> quantize(TinyCheckpoint& tiny, const std::string& name, const std::string& spec_text, int64_t rows,
+                            int64_t cols) {
+  const Storage spec = parse_storage(spec_text);
+  std::vector<std::vector<std::byte>> parts;
+  for (const TensorPart& part : greatest_parts(spec, rows, cols)) {
+    std::vector<std::byte>& bytes = parts.emplace_back(static_cast<size_t>(bytes_of(part)));
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 37 % 59);
+  }
+  const auto matrix = stored_from_bytes(name, spec, rows, cols, std::move(parts));
+  store(tiny, name, *matrix);
+  return matrix->decode_all();
 }
 
 std::string refused(const TinyCheckpoint& tiny) {
@@ -65,6 +69,27 @@ TEST(BitloomDirectory, DecodesItsParts) {
     EXPECT_EQ(checkpoint->tensor(kDown).rows->storage(), to_string(parse_storage(spec)));
     EXPECT_TRUE(checkpoint->unused_tensors().empty());
   }
+}
+
+TEST(BitloomDirectory, SideTermsArePartsLikeOthers) {
+  for (const char* spec : {"int4-g16+lowrank4-int8-row", "codebook3-row+order+outliers0.01",
+                           "int4-row+order+lowrank2-codebook4-row+outliers0.01+frame-in16-out8-seed5-outscales"}) {
+    SCOPED_TRACE(spec);
+    TinyCheckpoint tiny(llama_config());
+    const auto down = testing::random_stored(spec, 32, 48, 3);
+    store(tiny, kDown, *down);
+    const TempDir dir;
+    tiny.write(dir.path());
+    const auto checkpoint = Checkpoint::open(dir.path());
+    EXPECT_THAT(checkpoint->tensor(kDown).rows->decode_all(), ElementsAreArray(down->decode_all()));
+    EXPECT_EQ(checkpoint->tensor(kDown).rows->storage(), spec);
+    EXPECT_EQ(checkpoint->tensor(kDown).rows->stored_bytes(), down->stored_bytes());
+    EXPECT_TRUE(checkpoint->unused_tensors().empty());
+  }
+  TinyCheckpoint tiny(llama_config());
+  store(tiny, kDown, *testing::random_stored("int4-g16+lowrank4-int8-row", 32, 48, 3));
+  tiny.erase(kDown + ".low_b.scales");
+  EXPECT_THAT(refused(tiny), HasSubstr(kDown + ".low_b.scales"));
 }
 
 TEST(BitloomDirectory, QuantizedConv1DIsOutIn) {

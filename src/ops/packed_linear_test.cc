@@ -8,6 +8,7 @@
 
 #include "base/dense_matrix.h"
 #include "base/test_data.h"
+#include "format/test_storage.h"
 #include "ops/choose_isa.h"
 #include "ops/test_matrix.h"
 
@@ -63,6 +64,14 @@ TEST(PackedLinear, OtherStoragesHaveNoKernelYet) {
   }
   EXPECT_EQ(pack(std::make_shared<DenseMatrix>(8, 64, random_values(8 * 64, 3)), {best_isa(), Activations::kExact}),
             nullptr);
+}
+
+TEST(PackedLinear, MatricesWithSideTermsAreDecoded) {
+  const PackOptions options = {best_isa(), Activations::kExact};
+  ASSERT_NE(pack(testing::random_stored("int4-g32", 16, 64, 3), options), nullptr);
+  for (const std::string term : {"order", "lowrank4-int8-row", "outliers0.01", "frame-in32", "frame-outscales"}) {
+    EXPECT_EQ(pack(testing::random_stored("int4-g32+" + term, 16, 64, 3), options), nullptr) << term;
+  }
 }
 
 TEST(PackedLinear, RowsInAnotherOrder) {

@@ -172,7 +172,9 @@ std::string to_string(const ScaleSearch& search) {
   return text + range_text(search.range) + word_text(search, kTie);
 }
 
-std::string to_string(const RoundingTarget& target) { return to_string(target.storage) + to_string(target.search); }
+std::string to_string(const RoundingTarget& target) {
+  return target.storage.base.to_string() + to_string(target.search) + to_string(target.storage.side);
+}
 
 std::vector<std::string> search_option_names() {
   std::vector<std::string> names = {"mse", "pP"};

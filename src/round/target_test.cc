@@ -143,6 +143,7 @@ TEST(RoundingTarget, StorageAndSearchAreApart) {
   EXPECT_EQ(to_string(target), "e2m1-g16-e8m0-rceil-mse");
   EXPECT_EQ(parse_target("int4-g128-mse").storage, parse_storage("int4-g128"));
   EXPECT_EQ(to_string(parse_target("codebook2.5-col").storage), "codebook2.5-col");
+  EXPECT_EQ(to_string(parse_target("int4-g128-mse+lowrank8-int8")), "int4-g128-mse+lowrank8-int8-row");
 }
 
 TEST(RoundingTarget, SearchesAreForScales) {
