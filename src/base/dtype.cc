@@ -38,31 +38,21 @@ constexpr std::array<DTypeInfo, 22> kTable = {{
     {DType::kF4, "F4", 4, true},
 }};
 
-/// Value of a minifloat code: sign, `e` exponent bits, `m` mantissa bits, (-1)^s 2^(x - bias) (1 + f / 2^m), or the
-/// subnormal 2^(1 - bias) f / 2^m when x = 0. Exact in fp32.
-float minifloat(uint32_t code, int e, int m, int bias) {
-  const uint32_t fraction = code & ((1u << m) - 1);
-  const int exponent = static_cast<int>(code >> m) & ((1 << e) - 1);
-  const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), 1 - bias - m)
-                                        : std::ldexp(static_cast<float>(fraction + (1u << m)), exponent - bias - m);
-  return (code >> (e + m)) & 1 ? -magnitude : magnitude;
-}
-
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-float f8_e4m3(uint32_t code) { return (code & 0x7F) == 0x7F ? kNan : minifloat(code, 4, 3, 7); }
+float f8_e4m3(uint32_t code) { return (code & 0x7F) == 0x7F ? kNan : minifloat_value(code, 4, 3, 7); }
 float f8_e5m2(uint32_t code) {
   if ((code & 0x7F) > 0x7C) return kNan;
   if ((code & 0x7F) == 0x7C) return code & 0x80 ? -kInf : kInf;
-  return minifloat(code, 5, 2, 15);
+  return minifloat_value(code, 5, 2, 15);
 }
-float f8_e4m3fnuz(uint32_t code) { return code == 0x80 ? kNan : minifloat(code, 4, 3, 8); }
-float f8_e5m2fnuz(uint32_t code) { return code == 0x80 ? kNan : minifloat(code, 5, 2, 16); }
+float f8_e4m3fnuz(uint32_t code) { return code == 0x80 ? kNan : minifloat_value(code, 4, 3, 8); }
+float f8_e5m2fnuz(uint32_t code) { return code == 0x80 ? kNan : minifloat_value(code, 5, 2, 16); }
 float f8_e8m0(uint32_t code) { return code == 0xFF ? kNan : std::ldexp(1.0f, static_cast<int>(code) - 127); }
-float f6_e2m3(uint32_t code) { return minifloat(code, 2, 3, 1); }
-float f6_e3m2(uint32_t code) { return minifloat(code, 3, 2, 3); }
-float f4_e2m1(uint32_t code) { return minifloat(code, 2, 1, 1); }
+float f6_e2m3(uint32_t code) { return minifloat_value(code, 2, 3, 1); }
+float f6_e3m2(uint32_t code) { return minifloat_value(code, 3, 2, 3); }
+float f4_e2m1(uint32_t code) { return minifloat_value(code, 2, 1, 1); }
 
 template <typename T>
 T load(const std::byte* data, int64_t i) {
@@ -101,6 +91,14 @@ std::optional<DType> dtype_from_name(std::string_view name) {
     if (row.name == name) return row.dtype;
   }
   return std::nullopt;
+}
+
+float minifloat_value(uint32_t code, int e, int m, int bias) {
+  const uint32_t fraction = code & ((1u << m) - 1);
+  const int exponent = static_cast<int>(code >> m) & ((1 << e) - 1);
+  const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), 1 - bias - m)
+                                        : std::ldexp(static_cast<float>(fraction + (1u << m)), exponent - bias - m);
+  return (code >> (e + m)) & 1 ? -magnitude : magnitude;
 }
 
 uint16_t f32_to_f16(float x) {

@@ -63,6 +63,11 @@ inline float bf16_to_f32(uint16_t b) { return std::bit_cast<float>(static_cast<u
 uint16_t f32_to_f16(float x);
 uint16_t f32_to_bf16(float x);
 
+/// Value of a minifloat code of `e` exponent and `m` mantissa bits below its sign, no code reserved:
+/// (-1)^s 2^(x - bias) (1 + f / 2^m), or the subnormal (-1)^s 2^(1 - bias) f / 2^m where the exponent x is 0. Exact
+/// while it lies in fp32's range.
+float minifloat_value(uint32_t code, int e, int m, int bias);
+
 /// Widens `count` elements, starting at element `first`, of a little-endian buffer of `dtype` to fp32.
 /// Defined for every real type (complex: Error). 64-bit integers and F64 round to nearest.
 void decode_to_f32(DType dtype, const std::byte* data, int64_t first, int64_t count, float* out);

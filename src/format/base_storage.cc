@@ -5,7 +5,7 @@
 
 namespace bitloom {
 
-const FamilyRow& family_of(const std::type_info& storage_type) {
+const FamilyRow& family_with(const std::type_info& storage_type) {
   for (const FamilyRow* family : base_families()) {
     if (*family->storage_type == storage_type) return *family;
   }

@@ -14,7 +14,7 @@
 namespace bitloom {
 
 /// The row of base_families() whose storage is of this type.
-const FamilyRow& family_of(const std::type_info& storage_type);
+const FamilyRow& family_with(const std::type_info& storage_type);
 
 /// A type that family_row makes a row of.
 template <typename S>
@@ -29,7 +29,7 @@ class BaseStorage {
   BaseStorage();
   /// From a family's own storage, of which base_families() has the row.
   template <FamilyStorage S>
-  BaseStorage(S storage) : family_(&family_of(typeid(S))), value_(std::move(storage)) {}
+  BaseStorage(S storage) : family_(&family_with(typeid(S))), value_(std::move(storage)) {}
   /// By the first family that claims `text`. Options that it does not know are appended to `others`; null: they are an
   /// error. Error(kUsage) names the part, the allowed ones and the nearest spelling.
   static BaseStorage parse(std::string_view text, std::vector<std::string>* others = nullptr);

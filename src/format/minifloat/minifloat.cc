@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/dtype.h"
+
 namespace bitloom {
 namespace {
 
@@ -32,11 +34,9 @@ int top_code(const MinifloatFormat& f) {
   return all;
 }
 
-/// Value of a magnitude code, as if nothing were reserved.
-float magnitude(const MinifloatFormat& f, int code) {
-  const int e = code >> f.mantissa, m = code & ((1 << f.mantissa) - 1);
-  const int significand = e == 0 ? m : m + (1 << f.mantissa);
-  return std::ldexp(static_cast<float>(significand), (e == 0 ? 1 : e) - f.bias - f.mantissa);
+/// Value of a code, as if nothing were reserved.
+float plain_value(const MinifloatFormat& f, int code) {
+  return minifloat_value(static_cast<uint32_t>(code), f.exponent, f.mantissa, f.bias);
 }
 
 /// Reads an unsigned number of one to three digits from the front of `text`.
@@ -58,18 +58,14 @@ bool take(std::string_view& text, char c) {
 
 int usual_bias(int exponent, Reserve reserve) { return (1 << (exponent - 1)) - (reserve == Reserve::kFnuz ? 0 : 1); }
 
-float max_value(const MinifloatFormat& f) { return magnitude(f, top_code(f)); }
+float max_value(const MinifloatFormat& f) { return plain_value(f, top_code(f)); }
 
 float decode_minifloat(const MinifloatFormat& f, uint8_t code) {
-  const int sign_bit = 1 << (f.exponent + f.mantissa);
-  const bool negative = (code & sign_bit) != 0;
-  const int magnitude_code = code & (sign_bit - 1);
-  if (f.reserve == Reserve::kFnuz && negative && magnitude_code == 0) return kNan;
-  float value = magnitude(f, magnitude_code);
-  if (magnitude_code > top_code(f)) {
-    value = f.reserve == Reserve::kIeee && magnitude_code == top_code(f) + 1 ? kInf : kNan;
-  }
-  return negative ? -value : value;
+  const int sign_bit = 1 << (f.exponent + f.mantissa), magnitude = code & (sign_bit - 1);
+  if (f.reserve == Reserve::kFnuz && code == sign_bit) return kNan;
+  if (magnitude <= top_code(f)) return plain_value(f, code);
+  if (f.reserve != Reserve::kIeee || magnitude > top_code(f) + 1) return kNan;
+  return code == magnitude ? kInf : -kInf;
 }
 
 std::optional<MinifloatFormat> MinifloatCodec::find(std::string_view text) {
@@ -136,12 +132,12 @@ Grid MinifloatCodec::grid(const MinifloatFormat& f) {
   // one of two powers of two is q = 2 beside 1, and only the gap above zero (q = 0 or 1) goes down.
   const auto upper_is_even = [&](int c) { return f.mantissa == 0 ? c > 0 : c % 2 != 0; };
   for (int c = top; c > 0; --c) {
-    grid.levels.push_back(-magnitude(f, c));
+    grid.levels.push_back(-plain_value(f, c));
     grid.codes.push_back(static_cast<uint8_t>(sign_bit | c));
     grid.even_is_upper.push_back(upper_is_even(c - 1) ? 0 : 1);
   }
   for (int c = 0; c <= top; ++c) {
-    grid.levels.push_back(magnitude(f, c));
+    grid.levels.push_back(plain_value(f, c));
     grid.codes.push_back(static_cast<uint8_t>(c));
     if (c < top) grid.even_is_upper.push_back(upper_is_even(c) ? 1 : 0);
   }
