@@ -1,10 +1,8 @@
-// The text form of searches. One table of options serves reading, writing and the messages, so they cannot disagree.
+// The text form of searches.
 #include "round/target.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
 #include <charconv>
 #include <iterator>
 #include <optional>
@@ -13,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "format/option_words.h"
 
 namespace bitloom {
 namespace {
@@ -20,18 +19,7 @@ namespace {
 /// What an option sets; two options of one slot in a text are a contradiction.
 enum Slot { kMode, kFloorOf, kConstrain, kRange, kTie };
 
-struct Word {
-  std::string_view text;
-  Slot slot;
-  void (*set)(ScaleSearch& search);
-};
-
-template <auto kMember, auto kValue>
-void assign(ScaleSearch& search) {
-  search.*kMember = kValue;
-}
-
-constexpr Word kWords[] = {
+constexpr OptionWord<ScaleSearch> kWords[] = {
     {"floor", kMode, assign<&ScaleSearch::mx_mode, MxMode::kFloor>},
     {"ceil", kMode, assign<&ScaleSearch::mx_mode, MxMode::kCeil>},
     {"rceil", kMode, assign<&ScaleSearch::mx_mode, MxMode::kRceil>},
@@ -65,13 +53,7 @@ bool set_mse(std::string_view text, ScaleSearch& search) {
   return true;
 }
 
-struct Prefix {
-  std::string_view text;
-  Slot slot;
-  bool (*set)(std::string_view rest, ScaleSearch& search);
-  std::string_view shape;  // for messages
-};
-constexpr Prefix kPrefixes[] = {
+constexpr OptionPrefix<ScaleSearch> kPrefixes[] = {
     {"mse", kRange, set_mse, "mse or mseE (exponent 0.5 to 8)"},
     {"p", kRange, set_percentile, "pP (a percentile above 0 up to 100)"},
 };
@@ -81,44 +63,6 @@ std::vector<std::string> option_names(const Storage& storage) {
   for (std::string& name : search_option_names()) names.push_back(std::move(name));
   return names;
 }
-
-/// The options of a text that its storage does not know.
-class Reader {
- public:
-  Reader(std::string_view text, const Storage& storage) : text_(text), storage_(storage) {}
-
-  void read(const std::string& part) {
-    for (const Word& word : kWords) {
-      if (part != word.text) continue;
-      occupy(word.slot, part);
-      return word.set(search_);
-    }
-    for (const Prefix& prefix : kPrefixes) {
-      if (!part.starts_with(prefix.text)) continue;
-      if (!prefix.set(std::string_view(part).substr(prefix.text.size()), search_)) {
-        misuse("\"-{}\" in \"{}\" should be -{}{}", part, text_, prefix.shape,
-               did_you_mean(part, option_names(storage_)));
-      }
-      return occupy(prefix.slot, part);
-    }
-    misuse("unknown option \"-{}\" in \"{}\"; options are -{}{}", part, text_, fmt::join(option_names(storage_), " -"),
-           did_you_mean(part, option_names(storage_)));
-  }
-  const ScaleSearch& search() const { return search_; }
-
- private:
-  void occupy(Slot slot, std::string_view part) {
-    if (std::find(used_.begin(), used_.end(), slot) != used_.end()) {
-      misuse("\"-{}\" in \"{}\" repeats or contradicts an earlier option", part, text_);
-    }
-    used_.push_back(slot);
-  }
-
-  std::string_view text_;
-  const Storage& storage_;
-  ScaleSearch search_;
-  std::vector<Slot> used_;
-};
 
 /// The shortest decimal that reads back, without an exponent, whose sign would be a '-'.
 std::string fixed_text(double value) {
@@ -139,15 +83,8 @@ std::string range_text(const RangeRule& range) {
 }
 
 /// The word that says what differs from the default in one slot.
-std::string word_text(const ScaleSearch& search, Slot slot) {
-  for (const Word& word : kWords) {
-    if (word.slot != slot) continue;
-    ScaleSearch changed, same = search;
-    word.set(changed);
-    word.set(same);
-    if (same == search && changed != ScaleSearch{}) return fmt::format("-{}", word.text);
-  }
-  return "";
+std::string search_word(const ScaleSearch& search, Slot slot) {
+  return word_text<ScaleSearch>(kWords, slot, ScaleSearch{}, search);
 }
 
 }  // namespace
@@ -155,9 +92,11 @@ std::string word_text(const ScaleSearch& search, Slot slot) {
 RoundingTarget parse_target(std::string_view text) {
   std::vector<std::string> others;
   RoundingTarget target{parse_storage(text, &others), {}};
-  Reader reader(text, target.storage);
-  for (const std::string& part : others) reader.read(part);
-  target.search = reader.search();
+  const std::vector<std::string> known = option_names(target.storage);
+  OptionReader<ScaleSearch> reader(text, kWords, kPrefixes, known);
+  for (const std::string& option : others) {
+    if (!reader.read(option, target.search)) unknown_option(option, text, known);
+  }
   if (const auto* grid = target.storage.base.get_if<GridStorage>()) {
     check_target({*grid, target.search}, text);
   } else if (target.search != ScaleSearch{}) {
@@ -168,8 +107,8 @@ RoundingTarget parse_target(std::string_view text) {
 
 std::string to_string(const ScaleSearch& search) {
   std::string text;
-  for (const Slot slot : {kMode, kFloorOf, kConstrain}) text += word_text(search, slot);
-  return text + range_text(search.range) + word_text(search, kTie);
+  for (const Slot slot : {kMode, kFloorOf, kConstrain}) text += search_word(search, slot);
+  return text + range_text(search.range) + search_word(search, kTie);
 }
 
 std::string to_string(const RoundingTarget& target) {
@@ -178,7 +117,7 @@ std::string to_string(const RoundingTarget& target) {
 
 std::vector<std::string> search_option_names() {
   std::vector<std::string> names = {"mse", "pP"};
-  for (const Word& word : kWords) names.emplace_back(word.text);
+  for (const auto& word : kWords) names.emplace_back(word.text);
   return names;
 }
 

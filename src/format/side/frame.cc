@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "format/option_words.h"
 
 namespace bitloom {
 namespace {
@@ -16,30 +17,31 @@ constexpr std::string_view kWord = "frame";
 constexpr uint64_t kInStream = 0x696E, kOutStream = 0x6F7574;  // "in", "out"
 constexpr int64_t kMostBlock = 4096;
 
-bool set_flag(bool& flag) {
-  const bool first = !flag;
-  flag = true;
-  return first;
-}
+enum Slot { kIn, kOut, kSeed, kInScales, kOutScales };
 
-bool set_block(std::string_view text, int64_t& block) {
+template <int64_t FrameStorage::*kBlock>
+bool set_block(std::string_view text, FrameStorage& storage) {
   const auto size = parse_number<int64_t>(text);
-  const bool good = size && *size >= 2 && *size <= kMostBlock && std::has_single_bit(static_cast<uint64_t>(*size));
-  if (!good || block != 0) return false;
-  block = *size;
+  if (!size || *size < 2 || *size > kMostBlock || !std::has_single_bit(static_cast<uint64_t>(*size))) return false;
+  storage.*kBlock = *size;
   return true;
 }
 
-/// False for what is no option, or one that was set before.
-bool set_option(std::string_view option, FrameStorage& storage, bool& seeded) {
-  if (option == "inscales") return set_flag(storage.in_scales);
-  if (option == "outscales") return set_flag(storage.out_scales);
-  if (option.starts_with("in")) return set_block(option.substr(2), storage.in_block);
-  if (option.starts_with("out")) return set_block(option.substr(3), storage.out_block);
-  const auto seed = option.starts_with("seed") ? parse_number<uint64_t>(option.substr(4)) : std::nullopt;
+bool set_seed(std::string_view text, FrameStorage& storage) {
+  const auto seed = parse_number<uint64_t>(text);
   storage.seed = seed.value_or(0);
-  return seed && set_flag(seeded);
+  return seed.has_value();
 }
+
+constexpr OptionWord<FrameStorage> kWords[] = {
+    {"inscales", kInScales, assign<&FrameStorage::in_scales, true>},
+    {"outscales", kOutScales, assign<&FrameStorage::out_scales, true>},
+};
+constexpr OptionPrefix<FrameStorage> kPrefixes[] = {
+    {"in", kIn, set_block<&FrameStorage::in_block>, "inN (a power of two from 2 to 4096)"},
+    {"out", kOut, set_block<&FrameStorage::out_block>, "outN (a power of two from 2 to 4096)"},
+    {"seed", kSeed, set_seed, "seedS (an integer from 0)"},
+};
 
 std::vector<float> load_scales(const TensorPart& part) {
   std::vector<float> scales(static_cast<size_t>(part.shape[0]));
@@ -99,16 +101,17 @@ class FrameView final : public SideView {
 }  // namespace
 
 FrameStorage parse_frame(std::string_view text, std::string_view whole) {
-  FrameStorage storage;
+  const std::vector<std::string> known = {"inN", "outN", "seedS", "inscales", "outscales"};
   const std::vector<std::string> options = split(text, '-');
-  bool seeded = false, good = options[0] == kWord;
-  for (size_t i = 1; i < options.size(); ++i) good = good && set_option(options[i], storage, seeded);
-  const bool rotated = storage.in_block > 0 || storage.out_block > 0;
-  if (!good || !storage.present() || (seeded && !rotated)) {
-    misuse(
-        "\"+{}\" in \"{}\" should be +{} and, each once, one or more of -inN -outN (blocks of a rotation, N a power of "
-        "two from 2 to {}), -seedS (of a rotation), -inscales, -outscales",
-        text, whole, kWord, kMostBlock);
+  if (options[0] != kWord) misuse("\"+{}\" in \"{}\" should be +{}", text, whole, kWord);
+  FrameStorage storage;
+  OptionReader<FrameStorage> reader(whole, kWords, kPrefixes, known);
+  for (size_t i = 1; i < options.size(); ++i) {
+    if (!reader.read(options[i], storage)) unknown_option(options[i], whole, known);
+  }
+  if (!storage.present()) misuse("\"+{}\" in \"{}\" needs one of -inN -outN -inscales -outscales", text, whole);
+  if (storage.seed != 0 && storage.in_block == 0 && storage.out_block == 0) {
+    misuse("\"-seed{}\" in \"{}\" is for rotations; add -inN or -outN", storage.seed, whole);
   }
   return storage;
 }

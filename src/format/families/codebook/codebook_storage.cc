@@ -1,7 +1,6 @@
 #include "format/families/codebook/codebook_storage.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -9,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "format/option_words.h"
 #include "packing/bitstream.h"
 
 namespace bitloom {
@@ -58,8 +58,7 @@ CodebookStorage parse_codebook(std::string_view text, std::vector<std::string>* 
     } else if (others != nullptr) {
       others->push_back(parts[i]);
     } else {
-      misuse("unknown option \"-{}\" in \"{}\"; options are -{}{}", parts[i], text,
-             fmt::join(codebook_option_names(), " -"), did_you_mean(parts[i], codebook_option_names()));
+      unknown_option(parts[i], text, codebook_option_names());
     }
   }
   if (storage.share != Share::kColumn && !storage.whole()) {

@@ -1,4 +1,4 @@
-// The text form of GridStorage. One table of options serves reading, writing and the messages, so they cannot disagree.
+// The text form of GridStorage.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "format/families/grid/grid_storage.h"
+#include "format/option_words.h"
 
 namespace bitloom {
 namespace {
@@ -53,18 +54,7 @@ GridStorage storage_of(Format format) {
 /// What an option sets; two options of one slot in a text are a contradiction.
 enum Slot { kGranularity, kZero, kNarrow, kScale };
 
-struct Word {
-  std::string_view text;
-  Slot slot;
-  void (*set)(GridStorage& storage);
-};
-
-template <auto kMember, auto kValue>
-void assign(GridStorage& storage) {
-  storage.*kMember = kValue;
-}
-
-constexpr Word kWords[] = {
+constexpr OptionWord<GridStorage> kWords[] = {
     {"row", kGranularity,
      [](GridStorage& s) {
        s.granularity = {Kind::kRow, 0, 0};
@@ -99,13 +89,7 @@ bool set_block(std::string_view text, GridStorage& storage) {
   return true;
 }
 
-struct Prefix {
-  std::string_view text;
-  Slot slot;
-  bool (*set)(std::string_view rest, GridStorage& storage);
-  std::string_view shape;  // for messages
-};
-constexpr Prefix kPrefixes[] = {
+constexpr OptionPrefix<GridStorage> kPrefixes[] = {
     {"block", kGranularity, set_block, "blockRxC (two positive integers)"},
     {"g", kGranularity, set_group, "gN (a positive integer)"},
 };
@@ -114,7 +98,7 @@ constexpr Prefix kPrefixes[] = {
 
 std::vector<std::string> word_names() {
   std::vector<std::string> names = {"narrow"};
-  for (const Word& word : kWords) names.emplace_back(word.text);
+  for (const auto& word : kWords) names.emplace_back(word.text);
   return names;
 }
 
@@ -133,7 +117,8 @@ std::vector<std::string> base_candidates(std::string_view base) {
 
 class Reader {
  public:
-  Reader(std::string_view text, std::vector<std::string>* others) : text_(text), others_(others) {}
+  Reader(std::string_view text, std::vector<std::string>* others)
+      : text_(text), others_(others), options_(text, kWords, kPrefixes, word_names()) {}
 
   GridStorage read() {
     std::vector<std::string> parts = split_parts();
@@ -164,7 +149,7 @@ class Reader {
       const std::string name =
           fmt::format("{}", fmt::join(parts.begin(), parts.begin() + static_cast<long>(count), "-"));
       if (auto format = find_format(name)) {
-        if (name.ends_with("-narrow")) used_.push_back(kNarrow);
+        if (name.ends_with("-narrow")) options_.take(kNarrow, "narrow");
         storage_ = storage_of(*std::move(format));
         return count;
       }
@@ -175,43 +160,23 @@ class Reader {
 
   void read_option(const std::string& part) {
     if (part == "narrow") return set_narrow();
-    for (const Word& word : kWords) {
-      if (part != word.text) continue;
-      occupy(word.slot, part);
-      word.set(storage_);
-      return;
-    }
-    for (const Prefix& prefix : kPrefixes) {
-      if (!part.starts_with(prefix.text)) continue;
-      if (!prefix.set(std::string_view(part).substr(prefix.text.size()), storage_)) {
-        misuse("\"-{}\" in \"{}\" should be -{}{}", part, text_, prefix.shape, did_you_mean(part, word_names()));
-      }
-      return occupy(prefix.slot, part);
-    }
+    if (options_.read(part, storage_)) return;
     if (others_ != nullptr) return others_->push_back(part);
-    misuse("unknown option \"-{}\" in \"{}\"; options are -{}{}", part, text_, fmt::join(grid_option_names(), " -"),
-           did_you_mean(part, grid_option_names()));
+    unknown_option(part, text_, grid_option_names());
   }
 
   void set_narrow() {
-    occupy(kNarrow, "narrow");
+    options_.take(kNarrow, "narrow");
     auto* integer = std::get_if<IntFormat>(&storage_.format);
     if (integer == nullptr)
       misuse("\"-narrow\" in \"{}\" is for integers, not for {}", text_, name_of(storage_.format));
     integer->narrow = true;
   }
 
-  void occupy(Slot slot, std::string_view part) {
-    if (std::find(used_.begin(), used_.end(), slot) != used_.end()) {
-      misuse("\"-{}\" in \"{}\" repeats or contradicts an earlier option", part, text_);
-    }
-    used_.push_back(slot);
-  }
-
   std::string_view text_;
   std::vector<std::string>* others_;
+  OptionReader<GridStorage> options_;
   GridStorage storage_;
-  std::vector<Slot> used_;
 };
 
 // ---- writing -------------------------------------------------------------------------------------------------------
@@ -226,19 +191,6 @@ std::string granularity_text(const Granularity& g) {
       return fmt::format("-g{}", g.group);
     case Kind::kBlock:
       return fmt::format("-block{}x{}", g.block_rows, g.group);
-  }
-  return "";
-}
-
-/// The words that turn `base` into `storage` in one slot: those that change something of the base and agree with
-/// storage.
-std::string word_text(const GridStorage& base, const GridStorage& storage, Slot slot) {
-  for (const Word& word : kWords) {
-    if (word.slot != slot) continue;
-    GridStorage changed = base, same = storage;
-    word.set(changed);
-    word.set(same);
-    if (same == storage && changed != base) return fmt::format("-{}", word.text);
   }
   return "";
 }
@@ -264,7 +216,7 @@ std::string to_string(const GridStorage& storage) {
     base = candidate;
     text = scheme.name;
   }
-  for (const Slot slot : {kZero, kScale}) text += word_text(base, storage, slot);
+  for (const Slot slot : {kZero, kScale}) text += word_text<GridStorage>(kWords, slot, base, storage);
   return text;
 }
 
