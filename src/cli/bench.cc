@@ -8,10 +8,10 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/common_flags.h"
-#include "cli/model_figures.h"
 #include "cli/verb.h"
 #include "forward/decoder.h"
 #include "hardware/read_bandwidth.h"
+#include "judge/model_figures.h"
 #include "report/numbers.h"
 #include "report/table.h"
 

@@ -5,10 +5,11 @@
 #include "base/error.h"
 #include "cli/common_flags.h"
 #include "cli/compare_page.h"
-#include "cli/comparison.h"
 #include "cli/page_file.h"
+#include "cli/text_flags.h"
 #include "cli/verb.h"
 #include "io/output_file.h"
+#include "judge/comparison.h"
 #include "report/numbers.h"
 #include "report/table.h"
 
@@ -49,7 +50,7 @@ void check_record_file(const std::string& path) {
 void compare(const Flags& flags, Session& session) {
   if (flags.json) flags.json->empty() ? void(session.json = true) : check_record_file(*flags.json);
   if (!flags.page.empty()) check_page_file(flags.page);
-  const Comparison comparison = compare_models(flags.plan, session);
+  const Comparison comparison = compare_models(flags.plan, session.context(), session.warner());
   const Json record = to_json(flags.plan, comparison);
   if (flags.json && !flags.json->empty()) write_record(*flags.json, record);
   if (!flags.page.empty()) write_page(flags.page, compare_page(flags.plan, comparison, record));

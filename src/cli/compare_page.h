@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/comparison.h"
+#include "judge/comparison.h"
 #include "report/page.h"
 #include "report/table.h"
 

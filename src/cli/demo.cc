@@ -6,10 +6,10 @@
 #include "base/install_paths.h"
 #include "base/text.h"
 #include "cli/common_flags.h"
-#include "cli/demo_rows.h"
 #include "cli/interrupt.h"
-#include "cli/model_figures.h"
 #include "cli/verb.h"
+#include "judge/demo_rows.h"
+#include "judge/model_figures.h"
 #include "recipe/recipe.h"
 #include "report/numbers.h"
 #include "report/table.h"
@@ -137,7 +137,7 @@ Json record_of(const DemoPlan& plan, const DemoResult& result, const std::string
 void demo(const Flags& flags, Session& session) {
   const DemoPlan plan = plan_of(flags);
   const InterruptGuard guard;
-  const DemoResult result = run_demo(plan, session);
+  const DemoResult result = run_demo(plan, session.context());
   if (!session.json)
     write_output("\n" + table_of(result, session.bold()) + notes(plan, result, *Checkpoint::open(plan.model)));
   const bool has_storyteller = std::count(plan.schemes.begin(), plan.schemes.end(), kStoryteller) > 0;

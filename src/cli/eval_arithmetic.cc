@@ -59,11 +59,7 @@ Pupil make_pupil(const std::string& path, const std::string& prompt, Session& se
 GeneratorOptions generator_options(const Flags& flags, int max_shots) {
   GeneratorOptions options;
   options.full = flags.set == "g2";
-  const std::vector<std::string> range = split(flags.digits, '-');
-  const auto low = parse_number<int>(range.front()), high = parse_number<int>(range.back());
-  if (range.size() > 2 || !low || !high) misuse("--digits {}: a number of digits, or two as in 7-9", flags.digits);
-  options.low = *low;
-  options.high = *high;
+  std::tie(options.low, options.high) = parse_lengths(flags.digits, "--digits");
   options.count = flags.limit;
   options.max_shots = max_shots;
   options.seed = flags.seed;

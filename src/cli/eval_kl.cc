@@ -5,10 +5,10 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/common_flags.h"
-#include "cli/runner.h"
 #include "cli/text_flags.h"
 #include "cli/verb.h"
 #include "eval/divergence.h"
+#include "judge/runner.h"
 #include "report/numbers.h"
 #include "report/table.h"
 
@@ -19,26 +19,14 @@ constexpr int64_t kUsualContext = 512;
 
 struct Flags {
   std::string model, reference, save_reference, reference_size;
-  TextFlags text;
+  TextOptions text;
 };
 
 Json record_of(const DivergenceResult& result, const EvaluationText& text, const Checkpoint& model,
                const std::string& reference) {
   Json record = provenance(text, model);
   record["ref"] = reference;
-  record["kl_mean"] = result.kl_mean;
-  record["kl_ci95"] = {result.kl_low, result.kl_high};
-  record["kl_median"] = result.kl_median;
-  record["kl_p90"] = result.kl_p90;
-  record["kl_p99"] = result.kl_p99;
-  record["kl_p999"] = result.kl_p999;
-  record["kl_max"] = result.kl_max;
-  if (result.kl_error > 0) {
-    record["kl_sketch_bound"] = kSketchErrors * result.kl_error;
-    record["kl_max_sketch_bound"] = kSketchErrors * result.kl_max_error;
-    record["kl_certain"] = result.kl_certain;
-  }
-  record["top1"] = result.top1;
+  record.update(kl_figures(result));
   record["nll"] = result.nll;
   record["nll_ref"] = result.nll_ref;
   record["ppl"] = std::exp(result.nll);
@@ -91,8 +79,8 @@ std::string saved_text(const std::string& path, const ReferenceHeader& header) {
 
 // --save-ref without --ref: MODEL itself is the reference, and there is nothing to compare yet.
 void only_save(const Flags& flags, Session& session) {
-  const Runner runner = make_runner(Checkpoint::open(flags.model), session);
-  const EvaluationText text = cut_evaluation_text(flags.text, *runner.checkpoint, kUsualContext, session);
+  const Runner runner = make_runner(Checkpoint::open(flags.model), session.context().threads);
+  const EvaluationText text = cut_evaluation_text(flags.text, *runner.checkpoint, kUsualContext, session.warner());
   const ReferenceHeader header = save_reference(flags, runner, text, session);
   Json record = provenance(text, *runner.checkpoint);
   record["saved"] = flags.save_reference;
@@ -102,8 +90,8 @@ void only_save(const Flags& flags, Session& session) {
 }
 
 void compare(const Flags& flags, Session& session) {
-  const Runner model = make_runner(Checkpoint::open(flags.model), session);
-  const EvaluationText text = cut_evaluation_text(flags.text, *model.checkpoint, kUsualContext, session);
+  const Runner model = make_runner(Checkpoint::open(flags.model), session.context().threads);
+  const EvaluationText text = cut_evaluation_text(flags.text, *model.checkpoint, kUsualContext, session.warner());
   const std::string tokenizer = model.checkpoint->tokenizer().hash();
   Runner original;
   std::unique_ptr<ReferenceRows> reference;
@@ -111,7 +99,7 @@ void compare(const Flags& flags, Session& session) {
     if (!flags.save_reference.empty()) misuse("--save-ref: {} is a saved reference already", flags.reference);
     reference = open_reference_rows(flags.reference, text.windows, tokenizer, text.sha256);
   } else {
-    original = make_runner(Checkpoint::open(flags.reference), session);
+    original = make_runner(Checkpoint::open(flags.reference), session.context().threads);
     const std::string mismatch = token_mismatch(*model.checkpoint, *original.checkpoint, text);
     if (!mismatch.empty()) refuse("{}", mismatch);
     if (flags.save_reference.empty()) {

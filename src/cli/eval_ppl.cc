@@ -14,7 +14,7 @@ constexpr int64_t kUsualContext = 2048;
 
 struct Flags {
   std::string model;
-  TextFlags text;
+  TextOptions text;
 };
 
 Json record_of(const PerplexityResult& result, const EvaluationText& text, const Checkpoint& model) {
@@ -43,7 +43,7 @@ std::string text_of(const PerplexityResult& result, const EvaluationText& text, 
 
 void evaluate(const Flags& flags, Session& session) {
   const auto model = Checkpoint::open(flags.model);
-  const EvaluationText text = cut_evaluation_text(flags.text, *model, kUsualContext, session);
+  const EvaluationText text = cut_evaluation_text(flags.text, *model, kUsualContext, session.warner());
   Decoder decoder(model, session.context().threads);
   const auto logits = logits_of(decoder);
   const PerplexityResult result = perplexity(*logits, text.windows, session.context());

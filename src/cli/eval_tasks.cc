@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/version.h"
 #include "cli/common_flags.h"
 #include "cli/verb.h"
-#include "cli/version.h"
 #include "eval/tasks/chat_style.h"
 #include "eval/tasks/run_task.h"
 #include "io/output_file.h"

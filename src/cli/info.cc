@@ -3,10 +3,10 @@
 #include <map>
 
 #include "cli/common_flags.h"
-#include "cli/model_figures.h"
-#include "cli/size_estimate.h"
 #include "cli/verb.h"
 #include "io/tensor_view.h"
+#include "judge/model_figures.h"
+#include "judge/size_estimate.h"
 #include "model/checkpoint.h"
 #include "report/numbers.h"
 #include "report/table.h"

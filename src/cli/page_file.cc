@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "cli/version.h"
+#include "base/version.h"
 #include "io/output_file.h"
 
 namespace bitloom {

@@ -9,11 +9,11 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/version.h"
 #include "cli/find_verb.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/verb.h"
-#include "cli/version.h"
 #include "pipeline/ranks.h"
 
 namespace bitloom {

@@ -5,6 +5,7 @@
 // Results go to standard output, everything else to standard error. With --json standard output holds exactly one
 // object; when the verb fails it holds nothing, and the error stands on standard error as always.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -27,8 +28,10 @@ class Session {
   /// Shows nothing on ranks that do not lead.
   Progress& progress() { return progress_; }
   const std::shared_ptr<Ranks>& ranks() const { return ranks_; }
-  /// "warning: ..." on standard error.
-  void warn(const std::string& message) { progress_.log("bitloom: warning: " + message); }
+  /// Puts "bitloom: warning: ..." on standard error; a function, for work that must not know who is told.
+  std::function<void(const std::string&)> warner() {
+    return [this](const std::string& message) { progress_.log("bitloom: warning: " + message); };
+  }
 
   /// The verb's result: `record` with --json, else `text` as it is. Once per run; of several ranks the leading one
   /// speaks.

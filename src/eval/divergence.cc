@@ -89,6 +89,18 @@ DivergenceResult summarize(std::span<const RowDivergence> rows, const TextWindow
   return out;
 }
 
+Json kl_figures(const DivergenceResult& result) {
+  Json out = {{"kl_mean", result.kl_mean},     {"kl_ci95", {result.kl_low, result.kl_high}},
+              {"kl_median", result.kl_median}, {"kl_p90", result.kl_p90},
+              {"kl_p99", result.kl_p99},       {"kl_p999", result.kl_p999},
+              {"kl_max", result.kl_max},       {"top1", result.top1}};
+  if (result.kl_error == 0) return out;
+  out["kl_sketch_bound"] = kSketchErrors * result.kl_error;
+  out["kl_max_sketch_bound"] = kSketchErrors * result.kl_max_error;
+  out["kl_certain"] = result.kl_certain;
+  return out;
+}
+
 DivergenceResult divergence(ReferenceRows& reference, LogitsSource& model, const TextWindows& windows,
                             Context& context) {
   const Stopwatch watch;

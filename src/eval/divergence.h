@@ -11,6 +11,7 @@
 #include "eval/reference_format.h"
 #include "eval/reference_rows.h"
 #include "eval/windows.h"
+#include "io/json.h"
 
 namespace bitloom {
 
@@ -48,6 +49,9 @@ DivergenceResult summarize(std::span<const RowDivergence> rows, const TextWindow
 DivergenceResult divergence(ReferenceRows& reference, LogitsSource& model, const TextWindows& windows,
                             Context& context);
 DivergenceResult divergence(LogitsSource& reference, LogitsSource& model, const TextWindows& windows, Context& context);
+
+/// Mean, interval, percentiles, the bounds of a compact reference, and top1, as every verb's --json names them.
+Json kl_figures(const DivergenceResult& result);
 
 /// The reference's log-probabilities of every scored position, written once (--save-ref): in full, or as sketches that
 /// keep the file within `budget` bytes (0: no limit; in full when that fits). Layout and precision in

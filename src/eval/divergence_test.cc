@@ -127,6 +127,17 @@ TEST(Divergence, FallsWithTheSquareOfASmallDifference) {
   EXPECT_NEAR(ratio, 4, 0.02);
 }
 
+TEST(Divergence, FiguresTellOfASketchOnlyWhereThereIsOne) {
+  DivergenceResult result;
+  result.kl_mean = 0.25, result.kl_low = 0.125, result.kl_high = 0.5, result.top1 = 0.75;
+  EXPECT_EQ(kl_figures(result).at("kl_ci95"), (Json{0.125, 0.5}));
+  EXPECT_EQ(kl_figures(result).at("top1"), 0.75);
+  EXPECT_FALSE(kl_figures(result).contains("kl_sketch_bound"));
+  result.kl_error = 0.01, result.kl_certain = 0.2;
+  EXPECT_DOUBLE_EQ(kl_figures(result).at("kl_sketch_bound").get<double>(), 0.04);
+  EXPECT_EQ(kl_figures(result).at("kl_certain"), 0.2);
+}
+
 TEST(Divergence, RefusesDifferentVocabularies) {
   FakeSource reference = random_source(40, 1), model = random_source(41, 1);
   EXPECT_THAT(message_of(reference, model, random_windows(2, 9, 1, 40)),

@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace bitloom::arithmetic {
 namespace {
@@ -101,6 +102,13 @@ Addends draw_addends(const Signature& signature, Rng& rng) {
   const int64_t answer = uniform_in(std::max(power_of_ten(signature.answer - 1), small + longer_from),
                                     std::min(power_of_ten(longer) + small, answer_end), rng);
   return first_is_shorter ? Addends{small, answer - small} : Addends{answer - small, small};
+}
+
+std::pair<int, int> parse_lengths(const std::string& text, const std::string& flag) {
+  const std::vector<std::string> range = split(text, '-');
+  const auto low = parse_number<int>(range.front()), high = parse_number<int>(range.back());
+  if (range.size() > 2 || !low || !high) misuse("{} {}: a number of digits, or two as in 7-9", flag, text);
+  return {*low, *high};
 }
 
 ProblemSet generate(const GeneratorOptions& options) {

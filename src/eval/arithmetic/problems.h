@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/rng.h"
@@ -67,6 +68,9 @@ struct ProblemSet {
   std::string description;  // "G2, 7 to 9 digits, seed 0, 1300 problems"
   std::vector<Problem> problems;
 };
+
+/// "7-9" -> {7, 9}, "2" -> {2, 2}. Error(kUsage) naming `flag` for anything else.
+std::pair<int, int> parse_lengths(const std::string& text, const std::string& flag);
 
 struct GeneratorOptions {
   bool full = false;  // G2, else G1

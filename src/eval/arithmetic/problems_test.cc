@@ -131,6 +131,12 @@ TEST(Problems, Operations) {
   EXPECT_EQ(parse_operation("*"), Operation::kMultiply);
 }
 
+TEST(Problems, LengthsAreOneNumberOrTwo) {
+  EXPECT_EQ(parse_lengths("7-9", "--digits"), std::pair(7, 9));
+  EXPECT_EQ(parse_lengths("2", "--digits"), std::pair(2, 2));
+  for (const char* text : {"", "a-b", "1-", "1-2-3"}) EXPECT_THROW(parse_lengths(text, "--digits"), Error) << text;
+}
+
 TEST(Problems, RefusesBadRangesAndOperations) {
   const auto message = [](const auto& action) -> std::string {
     try {

@@ -6,11 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "cli/runner.h"
-#include "cli/session.h"
+#include "base/context.h"
 #include "eval/arithmetic/problems.h"
 #include "eval/paired.h"
 #include "eval/tasks/run_task.h"
+#include "forward/decoder.h"
+#include "model/checkpoint.h"
 
 namespace bitloom {
 
@@ -45,10 +46,10 @@ class SkillTest {
   explicit SkillTest(const SkillPlan& plan);
   bool empty() const { return tasks_.empty() && problems_.problems.empty(); }
   /// In the order of the plan, addition last.
-  std::vector<Skill> judge(const Checkpoint& model, Decoder& decoder, Session& session) const;
+  std::vector<Skill> judge(const Checkpoint& model, Decoder& decoder, Context& context) const;
 
  private:
-  Skill addition(const Checkpoint& model, LogitsSource& logits, Session& session) const;
+  Skill addition(const Checkpoint& model, LogitsSource& logits, Context& context) const;
 
   SkillPlan plan_;
   std::vector<Task> tasks_;

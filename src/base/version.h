@@ -4,7 +4,7 @@
 
 namespace bitloom {
 
-/// "0.1.0".
+/// Of the program: "0.1.0".
 std::string version();
 
 }  // namespace bitloom

@@ -1,4 +1,4 @@
-#include "cli/model_figures.h"
+#include "judge/model_figures.h"
 
 #include <fmt/format.h>
 

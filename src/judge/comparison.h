@@ -1,5 +1,5 @@
 #pragma once
-// The work behind `bitloom compare`: many models judged on the same tokens, against one reference.
+// Many models judged on the same tokens, against one reference.
 //
 // Goals: the reference runs once, each other model once, one at a time in memory; every figure of every model comes
 // from the same scored positions, so that differences are the models' own.
@@ -10,20 +10,20 @@
 #include <string>
 #include <vector>
 
-#include "cli/model_figures.h"
-#include "cli/session.h"
-#include "cli/skills.h"
-#include "cli/text_flags.h"
+#include "base/context.h"
 #include "eval/divergence.h"
 #include "eval/perplexity.h"
 #include "eval/positions.h"
+#include "judge/evaluation_text.h"
+#include "judge/model_figures.h"
+#include "judge/skills.h"
 
 namespace bitloom {
 
 struct ComparePlan {
   std::vector<std::string> models;
   std::string reference;  // a model or a file made by --save-ref; may be "" with `per_byte`
-  TextFlags text;
+  TextOptions text;
   bool per_byte = false;      // no KL: each model reads the text with its own tokenizer
   int64_t speed_tokens = 32;  // generated to measure tokens/s; 0: not measured
   SkillPlan skills;
@@ -61,10 +61,10 @@ struct Comparison {
 const Skill* reference_skill(const Comparison& comparison, const ComparedModel& model, size_t i);
 
 /// Error(kRefused) before any model runs when two models read the text as different tokens: it says which, and what to
-/// do instead. Error(kUsage) for flags that contradict each other.
-Comparison compare_models(const ComparePlan& plan, Session& session);
+/// do instead. Error(kUsage) for options that contradict each other, named as `bitloom compare` has them.
+Comparison compare_models(const ComparePlan& plan, Context& context, const Warn& warn);
 
-/// What `bitloom compare --json` prints: provenance, and a record for each model.
+/// Provenance, and a record for each model.
 Json to_json(const ComparePlan& plan, const Comparison& comparison);
 
 }  // namespace bitloom

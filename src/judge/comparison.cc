@@ -1,4 +1,4 @@
-#include "cli/comparison.h"
+#include "judge/comparison.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <set>
 
 #include "base/error.h"
-#include "cli/replayed_logits.h"
-#include "cli/runner.h"
+#include "eval/replayed_logits.h"
+#include "judge/runner.h"
 #include "report/numbers.h"
 
 namespace bitloom {
@@ -44,7 +44,8 @@ TokenSpan opening_of(std::span<const RowDivergence> rows, const TextWindows& win
 
 class Comparing {
  public:
-  Comparing(const ComparePlan& plan, Session& session) : plan_(plan), session_(session), skills_(plan.skills) {}
+  Comparing(const ComparePlan& plan, Context& context, const Warn& warn)
+      : plan_(plan), context_(context), warn_(warn), skills_(plan.skills) {}
 
   Comparison run() {
     check_flags();
@@ -76,12 +77,12 @@ class Comparing {
     std::vector<std::string> paths = plan_.models;
     if (out_.has_reference_model) paths.insert(paths.begin(), plan_.reference);
     const std::vector<std::string> names = names_of(paths);
-    TextFlags flags = plan_.text;
-    if (plan_.per_byte) flags.protocol = "rolling";
+    TextOptions options = plan_.text;
+    if (plan_.per_byte) options.protocol = "rolling";
     for (size_t i = 0; i < paths.size(); ++i) {
       checkpoints_.push_back(Checkpoint::open(paths[i]));
-      texts_.push_back(cut_evaluation_text(flags, *checkpoints_[i], kUsualContext, session_));
-      flags.context = texts_.front().options.context;  // the same for all
+      texts_.push_back(cut_evaluation_text(options, *checkpoints_[i], kUsualContext, warn_));
+      options.context = texts_.front().options.context;  // the same for all
       ComparedModel model;
       model.path = paths[i];
       model.name = names[i];
@@ -105,9 +106,9 @@ class Comparing {
   }
 
   void judge_alone(size_t i) {
-    Runner runner = make_runner(checkpoints_[i], session_);
+    Runner runner = make_runner(checkpoints_[i], context_.threads);
     ComparedModel& model = out_.models[i];
-    model.perplexity = perplexity(*runner.logits, texts_[i].windows, session_.context());
+    model.perplexity = perplexity(*runner.logits, texts_[i].windows, context_);
     finish(*runner.decoder, i);
   }
 
@@ -118,7 +119,7 @@ class Comparing {
                                       texts_[i].sha256));
       return;
     }
-    Runner runner = make_runner(checkpoints_.front(), session_);
+    Runner runner = make_runner(checkpoints_.front(), context_.threads);
     int64_t tokens = 0;
     for (const TextWindows::Window& window : out_.text.windows.windows) tokens += std::ssize(window.tokens);
     const bool keep = plan_.models.size() > 1 && tokens * runner.decoder->hidden_width() * 4 <= kMostKept;
@@ -129,9 +130,9 @@ class Comparing {
   }
 
   void judge(size_t i, ReferenceRows& reference) {
-    Runner runner = make_runner(checkpoints_[i], session_);
+    Runner runner = make_runner(checkpoints_[i], context_.threads);
     const TextWindows& windows = out_.text.windows;
-    const std::vector<RowDivergence> rows = divergence_rows(reference, *runner.logits, windows, session_.context());
+    const std::vector<RowDivergence> rows = divergence_rows(reference, *runner.logits, windows, context_);
     ComparedModel& model = out_.models[i];
     std::vector<double> losses, reference_losses;
     for (const RowDivergence& row : rows) losses.push_back(row.nll_q), reference_losses.push_back(row.nll_p);
@@ -149,12 +150,13 @@ class Comparing {
     ComparedModel& model = out_.models[i];
     if (plan_.speed_tokens > 0)
       model.tokens_per_second = decode_speed(decoder, checkpoints_[i]->tokenizer(), kPrompt, plan_.speed_tokens);
-    model.skills = skills_.judge(*checkpoints_[i], decoder, session_);
-    session_.progress().log(fmt::format("[{}/{}] {}", ++done_, checkpoints_.size(), model.name));
+    model.skills = skills_.judge(*checkpoints_[i], decoder, context_);
+    context_.progress.log(fmt::format("[{}/{}] {}", ++done_, checkpoints_.size(), model.name));
   }
 
   const ComparePlan& plan_;
-  Session& session_;
+  Context& context_;
+  const Warn& warn_;
   SkillTest skills_;
   std::vector<std::shared_ptr<const Checkpoint>> checkpoints_;  // as out_.models
   std::vector<EvaluationText> texts_;                           // as each of them reads it
@@ -169,6 +171,8 @@ const Skill* reference_skill(const Comparison& comparison, const ComparedModel& 
   return &comparison.models.front().skills[i];
 }
 
-Comparison compare_models(const ComparePlan& plan, Session& session) { return Comparing(plan, session).run(); }
+Comparison compare_models(const ComparePlan& plan, Context& context, const Warn& warn) {
+  return Comparing(plan, context, warn).run();
+}
 
 }  // namespace bitloom

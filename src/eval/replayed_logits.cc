@@ -1,4 +1,4 @@
-#include "cli/replayed_logits.h"
+#include "eval/replayed_logits.h"
 
 #include "base/error.h"
 

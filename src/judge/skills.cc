@@ -1,11 +1,11 @@
-#include "cli/skills.h"
+#include "judge/skills.h"
 
 #include <fmt/format.h>
 
 #include <cmath>
+#include <tuple>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "eval/arithmetic/study.h"
 #include "runtime/generate.h"
 
@@ -15,12 +15,8 @@ namespace {
 constexpr int kShots = 8;  // solved additions before each: the paper's most
 
 arithmetic::ProblemSet additions(const SkillPlan& plan) {
-  const std::vector<std::string> range = split(plan.digits, '-');
-  const auto low = parse_number<int>(range.front()), high = parse_number<int>(range.back());
-  if (range.size() > 2 || !low || !high) misuse("--arithmetic {}: a number of digits, or two as in 1-3", plan.digits);
   arithmetic::GeneratorOptions options;
-  options.low = *low;
-  options.high = *high;
+  std::tie(options.low, options.high) = arithmetic::parse_lengths(plan.digits, "--arithmetic");
   options.count = plan.limit;
   options.max_shots = kShots;
   return generate(options);
@@ -59,7 +55,7 @@ SkillTest::SkillTest(const SkillPlan& plan) : plan_(plan) {
   if (!plan.digits.empty()) problems_ = additions(plan);
 }
 
-std::vector<Skill> SkillTest::judge(const Checkpoint& model, Decoder& decoder, Session& session) const {
+std::vector<Skill> SkillTest::judge(const Checkpoint& model, Decoder& decoder, Context& context) const {
   std::vector<Skill> out;
   if (empty()) return out;
   const std::unique_ptr<LogitsSource> logits = logits_of_steps(decoder);
@@ -68,20 +64,20 @@ std::vector<Skill> SkillTest::judge(const Checkpoint& model, Decoder& decoder, S
   options.limit = plan_.limit;
   options.end_ids = end_ids(model.graph(), model.tokenizer());
   for (const Task& task : tasks_) {
-    const TaskResult result = run_task(task, *logits, model.tokenizer(), options, session.context());
+    const TaskResult result = run_task(task, *logits, model.tokenizer(), options, context);
     for (const MetricResult& metric : result.metrics) out.push_back(skill_of(result, metric));
   }
-  if (!problems_.problems.empty()) out.push_back(addition(model, *logits, session));
+  if (!problems_.problems.empty()) out.push_back(addition(model, *logits, context));
   return out;
 }
 
-Skill SkillTest::addition(const Checkpoint& model, LogitsSource& logits, Session& session) const {
+Skill SkillTest::addition(const Checkpoint& model, LogitsSource& logits, Context& context) const {
   arithmetic::StudyOptions options;
   options.conditions = {arithmetic::parse_condition("nosep")};
   options.shots = {kShots};
   options.end_ids = end_ids(model.graph(), model.tokenizer());
   const arithmetic::Prompter prompter(model.tokenizer(), arithmetic::ChatRenderer());
-  const arithmetic::Study study = run_study(logits, prompter, problems_, options, session.context());
+  const arithmetic::Study study = run_study(logits, prompter, problems_, options, context);
   Skill skill{.task = "addition " + plan_.digits, .metric = "acc", .right_or_wrong = true};
   for (const arithmetic::Row& row : study.rows) {
     skill.items.push_back(row.problem);

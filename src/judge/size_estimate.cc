@@ -1,4 +1,4 @@
-#include "cli/size_estimate.h"
+#include "judge/size_estimate.h"
 
 #include <algorithm>
 #include <map>

@@ -1,14 +1,14 @@
 #pragma once
-// The work behind `bitloom demo`: quantizes one model to several schemes and judges each on the same windows.
+// Quantizes one model to several schemes and judges each on the same windows.
 //
-// Goals: whatever was finished by an earlier run of the same program on the same bytes is taken from DIR again: a
-// quantized model when its recipe, source and manifest are unchanged, its figures when the text and threads are, too.
+// Goals: whatever was finished by an earlier run of the same program on the same bytes is taken from `directory` again:
+// a quantized model when its recipe, source and manifest are unchanged, its figures when the text and threads are, too.
 // Non-goals: models of different origin side by side, pages; that is a comparison, not a demo.
 
 #include <string>
 #include <vector>
 
-#include "cli/session.h"
+#include "base/context.h"
 #include "eval/logits_source.h"
 #include "model/checkpoint.h"
 
@@ -38,7 +38,7 @@ struct DemoResult {
 /// Where the model of a scheme lies.
 std::string demo_output(const DemoPlan& plan, const std::string& scheme);
 
-DemoResult run_demo(const DemoPlan& plan, Session& session);
+DemoResult run_demo(const DemoPlan& plan, Context& context);
 
 Json to_json(const DemoRow& row);
 

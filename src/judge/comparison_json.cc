@@ -1,6 +1,6 @@
-#include <cmath>
+#include "judge/comparison.h"
 
-#include "cli/comparison.h"
+#include <span>
 
 namespace bitloom {
 namespace {
@@ -13,17 +13,8 @@ std::string text_of(const TokenSpan& span, const Comparison& comparison) {
 }
 
 Json kl_of(const ComparedModel& model, const Comparison& comparison) {
-  const DivergenceResult& kl = *model.kl;
-  Json out = {{"kl_mean", kl.kl_mean},     {"kl_ci95", {kl.kl_low, kl.kl_high}},
-              {"kl_median", kl.kl_median}, {"kl_p90", kl.kl_p90},
-              {"kl_p99", kl.kl_p99},       {"kl_p999", kl.kl_p999},
-              {"kl_max", kl.kl_max},       {"top1", kl.top1},
-              {"kl_interval", kl.interval}};
-  if (kl.kl_error > 0) {
-    out["kl_sketch_bound"] = kSketchErrors * kl.kl_error;
-    out["kl_max_sketch_bound"] = kSketchErrors * kl.kl_max_error;
-    out["kl_certain"] = kl.kl_certain;
-  }
+  Json out = kl_figures(*model.kl);
+  out["kl_interval"] = model.kl->interval;
   out["kl_by_position"] = Json::array();
   for (const PositionBin& bin : model.by_position)
     out["kl_by_position"].push_back(

@@ -1,17 +1,17 @@
-#include "cli/demo_rows.h"
+#include "judge/demo_rows.h"
 
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 
+#include "base/clock.h"
 #include "base/error.h"
-#include "cli/model_figures.h"
-#include "cli/replayed_logits.h"
 #include "eval/divergence.h"
 #include "eval/perplexity.h"
+#include "eval/replayed_logits.h"
 #include "io/hash.h"
 #include "io/text_data.h"
+#include "judge/model_figures.h"
 #include "pipeline/quantize_model.h"
 #include "report/numbers.h"
 
@@ -63,11 +63,11 @@ DemoRow row_from_json(const Json& value) {
 // Everything that the rows share. The original is opened at once and run only when a row needs it.
 class Demo {
  public:
-  Demo(const DemoPlan& plan, Session& session)
+  Demo(const DemoPlan& plan, Context& context)
       : plan_(plan),
-        session_(session),
+        context_(context),
         original_(Checkpoint::open(plan.model)),
-        original_decoder_(original_, session.context().threads),
+        original_decoder_(original_, context.threads),
         reference_(original_decoder_) {
     const std::string text = read_text_data(plan.text, TextFormat());
     text_sha256_ = sha256_hex(text);
@@ -87,7 +87,7 @@ class Demo {
     const std::string cache_path = plan_.directory + "/original.json";
     const Json cache = read_cache(cache_path);
     if (text_at(cache, "evaluation_key") == key) return row_from_json(cache.at("row"));
-    const PerplexityResult result = perplexity(reference_, windows_, session_.context());
+    const PerplexityResult result = perplexity(reference_, windows_, context_);
     DemoRow row;
     row.scheme = "original";
     row.perplexity = result.perplexity;
@@ -125,7 +125,7 @@ class Demo {
                    {"text", text_sha256_},
                    {"protocol", windows_.description},
                    {"speed_tokens", plan_.speed_tokens},
-                   {"threads", session_.context().threads.thread_count()}});
+                   {"threads", context_.threads.thread_count()}});
   }
 
   // The manifest holds the hash of every file, so an unchanged manifest stands for the whole directory.
@@ -139,7 +139,7 @@ class Demo {
     QuantizeOptions options;
     options.force = fs::exists(out + "/bitloom.json");  // only what an earlier run can have left is replaced
     if (fs::exists(out) && !options.force) misuse("{}: exists and is no quantized model; choose another --dir", out);
-    const QuantizeResult result = quantize_model(original_, out, recipe, options, session_.context());
+    const QuantizeResult result = quantize_model(original_, out, recipe, options, context_);
     const Json cache = {
         {"quantization_key", key},
         {"manifest_sha256", sha256_file(out + "/bitloom.json")},
@@ -151,9 +151,9 @@ class Demo {
 
   DemoRow evaluate(const std::string& scheme, const std::string& path, const Json& quantized) {
     const auto model = Checkpoint::open(path);
-    Decoder decoder(model, session_.context().threads);
+    Decoder decoder(model, context_.threads);
     const auto logits = logits_of(decoder);
-    const DivergenceResult result = divergence(reference_, *logits, windows_, session_.context());
+    const DivergenceResult result = divergence(reference_, *logits, windows_, context_);
     DemoRow row;
     row.scheme = scheme;
     row.bits_nominal = quantized.at("bits_nominal");
@@ -173,7 +173,7 @@ class Demo {
   }
 
   const DemoPlan& plan_;
-  Session& session_;
+  Context& context_;
   std::shared_ptr<const Checkpoint> original_;
   Decoder original_decoder_;
   ReplayedLogits reference_;
@@ -198,21 +198,20 @@ Json to_json(const DemoRow& row) {
           {"tokens_per_second", row.tokens_per_second}};
 }
 
-DemoResult run_demo(const DemoPlan& plan, Session& session) {
+DemoResult run_demo(const DemoPlan& plan, Context& context) {
   std::error_code error;
   fs::create_directories(plan.directory, error);
   if (error) fail(ErrorKind::kFailed, "{}: {}", plan.directory, error.message());
-  Demo demo(plan, session);
+  Demo demo(plan, context);
   DemoResult result;
   const size_t total = plan.schemes.size() + 1;
   for (size_t i = 0; i < total; ++i) {
     const std::string name = i == 0 ? "original" : plan.schemes[i - 1];
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     result.rows.push_back(i == 0 ? demo.original_row() : demo.row(name));
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    session.progress().log(fmt::format("[{}/{}] {}: perplexity {}, {}", i + 1, total, name,
-                                       format_perplexity(result.rows.back().perplexity),
-                                       format_duration(took.count())));
+    context.progress.log(fmt::format("[{}/{}] {}: perplexity {}, {}", i + 1, total, name,
+                                     format_perplexity(result.rows.back().perplexity),
+                                     format_duration(watch.seconds())));
   }
   result.protocol = demo.windows().description;
   result.text_sha256 = demo.text_sha256();

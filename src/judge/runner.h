@@ -1,0 +1,21 @@
+#pragma once
+// A model that is judged: open and ready to run.
+
+#include <memory>
+
+#include "base/threads.h"
+#include "eval/logits_source.h"
+#include "model/checkpoint.h"
+
+namespace bitloom {
+
+/// What a model needs to run, in the order in which it must be destroyed.
+struct Runner {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  std::unique_ptr<Decoder> decoder;
+  std::unique_ptr<LogitsSource> logits;
+};
+
+Runner make_runner(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads);
+
+}  // namespace bitloom
