@@ -1,12 +1,10 @@
 #include <fmt/format.h>
 
-#include <map>
-
 #include "cli/common_flags.h"
 #include "cli/verb.h"
-#include "io/tensor_view.h"
 #include "judge/model_figures.h"
 #include "judge/size_estimate.h"
+#include "judge/tensor_list.h"
 #include "model/checkpoint.h"
 #include "report/numbers.h"
 #include "report/table.h"
@@ -18,16 +16,6 @@ struct Flags {
   std::string model;
   bool tensors = false;
 };
-
-int64_t elements_of(const CheckpointTensor& tensor) {
-  int64_t count = 1;
-  for (const int64_t size : tensor.shape) count *= size;
-  return count;
-}
-
-double bits_per_weight(int64_t bytes, int64_t weights) {
-  return weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
-}
 
 std::string kind_text(const Checkpoint& model) {
   switch (model.kind()) {
@@ -41,46 +29,11 @@ std::string kind_text(const Checkpoint& model) {
   return "";
 }
 
-// "model.layers.3.mlp.up_proj.weight" -> "model.layers.*.mlp.up_proj.weight": the same tensor of every block.
-std::string without_numbers(const std::string& name) {
-  std::string out;
-  for (size_t start = 0; start <= name.size();) {
-    const size_t end = std::min(name.find('.', start), name.size());
-    const std::string part = name.substr(start, end - start);
-    const bool number = !part.empty() && part.find_first_not_of("0123456789") == part.npos;
-    out += (start == 0 ? "" : ".") + (number ? "*" : part);
-    start = end + 1;
-  }
-  return out;
-}
-
-struct TensorGroup {
-  std::string name, shape, storage;
-  int64_t count = 0, weights = 0, bytes = 0;
-};
-
-// Tensors in the order of the file; with `summarise`, those that differ only in their block's number together.
-std::vector<TensorGroup> tensor_groups(const Checkpoint& model, bool summarise) {
-  std::vector<TensorGroup> groups;
-  std::map<std::string, size_t> places;
-  for (const CheckpointTensor& tensor : model.tensors()) {
-    const std::string name = summarise ? without_numbers(tensor.name) : tensor.name;
-    const std::string shape = shape_text(tensor.shape), storage = tensor.rows->storage();
-    const auto [place, is_new] = places.emplace(name + "\n" + shape + "\n" + storage, groups.size());
-    if (is_new) groups.push_back({name, shape, storage});
-    TensorGroup& group = groups[place->second];
-    group.count += 1;
-    group.weights += elements_of(tensor);
-    group.bytes += tensor.rows->stored_bytes();
-  }
-  return groups;
-}
-
 std::string tensors_table(const Checkpoint& model, bool summarise, bool bold) {
   Table table({{"tensor", Align::kLeft}, {"count"}, {"shape"}, {"storage", Align::kLeft}, {"bits"}, {"MiB"}});
   for (const TensorGroup& group : tensor_groups(model, summarise))
     table.add({visible_text(group.name), fmt::format("{}", group.count), group.shape, group.storage,
-               format_bits(bits_per_weight(group.bytes, group.weights)), format_mib(group.bytes)});
+               format_bits(group.bits()), format_mib(group.bytes)});
   return table.to_text(bold);
 }
 
@@ -92,29 +45,16 @@ std::string sizes_table(const std::vector<SizeEstimate>& estimates, bool bold) {
   return table.to_text(bold);
 }
 
-struct Totals {
-  int64_t parameters = 0, bytes = 0;
-};
-
-Totals totals_of(const Checkpoint& model) {
-  Totals totals;
-  for (const CheckpointTensor& tensor : model.tensors()) {
-    totals.parameters += elements_of(tensor);
-    totals.bytes += tensor.rows->stored_bytes();
-  }
-  return totals;
-}
-
 Json record_of(const Checkpoint& model, const std::vector<SizeEstimate>& estimates, const Json& manifest) {
   const Graph& graph = model.graph();
-  const Totals totals = totals_of(model);
+  const TensorGroup all = all_tensors(model);
   const ModelSize size = size_of(model);
   Json record = {{"model", model.path()},
                  {"kind", kind_text(model)},
                  {"architecture", graph.architecture},
-                 {"parameters", totals.parameters},
-                 {"bytes", totals.bytes},
-                 {"bits_true", bits_per_weight(totals.bytes, totals.parameters)},
+                 {"parameters", all.weights},
+                 {"bytes", all.bytes},
+                 {"bits_true", all.bits()},
                  {"matrix_bits", size.bits_true},
                  {"file_bytes", size.bytes},
                  {"context", graph.max_positions},
@@ -125,12 +65,13 @@ Json record_of(const Checkpoint& model, const std::vector<SizeEstimate>& estimat
                  {"tokenizer", model.has_tokenizer() ? Json(model.tokenizer().describe()) : Json()},
                  {"tensors", Json::array()},
                  {"formats", Json::array()}};
-  for (const CheckpointTensor& tensor : model.tensors())
-    record["tensors"].push_back({{"name", tensor.name},
-                                 {"shape", tensor.shape},
-                                 {"storage", tensor.rows->storage()},
-                                 {"bytes", tensor.rows->stored_bytes()},
-                                 {"bits", bits_per_weight(tensor.rows->stored_bytes(), elements_of(tensor))}});
+  const std::vector<TensorGroup> tensors = tensor_groups(model, false);  // one for each
+  for (size_t i = 0; i < tensors.size(); ++i)
+    record["tensors"].push_back({{"name", tensors[i].name},
+                                 {"shape", model.tensors()[i].shape},
+                                 {"storage", tensors[i].storage},
+                                 {"bytes", tensors[i].bytes},
+                                 {"bits", tensors[i].bits()}});
   for (const SizeEstimate& estimate : estimates)
     record["formats"].push_back({{"name", estimate.scheme},
                                  {"bits_nominal", estimate.bits_nominal},
@@ -155,13 +96,12 @@ Facts manifest_facts(const Json& manifest) {
 
 Facts model_facts(const Checkpoint& model) {
   const Graph& graph = model.graph();
-  const Totals totals = totals_of(model);
+  const TensorGroup all = all_tensors(model);
   const Attention attention = graph.blocks.empty() ? Attention() : graph.blocks[0].attention;
   return {{"model", fmt::format("{} ({})", model.path(), kind_text(model))},
           {"architecture", graph.architecture},
-          {"parameters", format_count(totals.parameters)},
-          {"size", fmt::format("{} MiB, {} bits per weight", format_mib(totals.bytes),
-                               format_bits(bits_per_weight(totals.bytes, totals.parameters)))},
+          {"parameters", format_count(all.weights)},
+          {"size", fmt::format("{} MiB, {} bits per weight", format_mib(all.bytes), format_bits(all.bits()))},
           {"shape", fmt::format("{} blocks, width {}, {} heads ({} for keys and values), {} head", graph.blocks.size(),
                                 graph.hidden, attention.heads, attention.kv_heads, graph.tied_head ? "tied" : "own")},
           {"context", fmt::format("{} tokens", graph.max_positions)},
