@@ -47,8 +47,11 @@ std::string summary(const Flags& flags, const QuantizeResult& result, bool bold)
   if (result.times) text += "\n" + layer_table(result.sites).to_text(bold);
   const Table experts = expert_table(result.sites);
   if (result.times && experts.rows() > 0) text += "\n" + experts.to_text(bold);
-  text += fmt::format("error: squared error over squared weight{}\n\n",
+  text += fmt::format("error: squared error over squared weight{}\n",
                       result.times ? "; output error: the same of a layer's outputs on the calibration tokens" : "");
+  if (const std::string note = rounding_note(result.sites); !note.empty()) text += note + "\n";
+  if (const std::string warning = compensation_warning(result.sites); !warning.empty()) text += warning + "\n";
+  text += "\n";
   if (result.times) text += times_text(*result.times);
   return text + fmt::format("{}: {} -> {} in {}, {} bits per weight of the model\n", flags.out,
                             human_bytes(result.bytes_before), human_bytes(result.bytes),

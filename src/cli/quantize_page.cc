@@ -63,6 +63,25 @@ double saturated_share(const SiteRecord& site) {
   return 100 * static_cast<double>(site.saturated) / static_cast<double>(std::max<int64_t>(site.rows * site.cols, 1));
 }
 
+/// A line for each of the first sites.
+void list_worst(Callout& note, const std::vector<const SiteRecord*>& sites, double (*figure)(const SiteRecord&)) {
+  for (const SiteRecord* site : sites) {
+    if (note.lines.size() == kWorst) break;
+    note.lines.push_back(fmt::format("{}: {}", site->name, format_significant(figure(*site), 3)));
+  }
+  if (sites.size() > kWorst) note.lines.push_back("and others: see the table of all matrices");
+}
+
+std::string matrices_text(size_t count) { return fmt::format("{} {}", count, count == 1 ? "matrix" : "matrices"); }
+
+std::optional<Callout> compensation_note(const std::vector<SiteRecord>& sites) {
+  const std::vector<const SiteRecord*> beyond = overcompensated(sites);
+  if (beyond.empty()) return std::nullopt;
+  Callout note{Callout::Kind::kWarning, compensation_warning(sites), {}};
+  list_worst(note, beyond, [](const SiteRecord& site) { return *site.compensation_ratio; });
+  return note;
+}
+
 /// Matrices whose second moment needed more damping than the least of all.
 std::optional<Callout> damping_note(const std::vector<SiteRecord>& sites) {
   std::vector<const SiteRecord*> damped;
@@ -75,13 +94,9 @@ std::optional<Callout> damping_note(const std::vector<SiteRecord>& sites) {
   if (damped.empty()) return std::nullopt;
   std::stable_sort(damped.begin(), damped.end(), [&](auto* a, auto* b) { return less(b, a); });
   Callout note{Callout::Kind::kWarning, "", {}};
-  note.title = fmt::format("The damping of {} {} was raised above {}", damped.size(),
-                           damped.size() == 1 ? "matrix" : "matrices", format_significant(least, 3));
-  for (const SiteRecord* site : damped) {
-    if (note.lines.size() == kWorst) break;
-    note.lines.push_back(fmt::format("{}: {}", site->name, format_significant(*site->damping, 3)));
-  }
-  if (damped.size() > kWorst) note.lines.push_back("and others: see the table of all matrices");
+  note.title =
+      fmt::format("The damping of {} was raised above {}", matrices_text(damped.size()), format_significant(least, 3));
+  list_worst(note, damped, [](const SiteRecord& site) { return *site.damping; });
   return note;
 }
 
@@ -89,6 +104,7 @@ Section totals(const QuantizeResult& result) {
   Section section{"What was lost", {key_figures(result)}};
   if (!result.remarks.empty()) section.blocks.push_back(Callout{Callout::Kind::kNote, "Remarks", result.remarks});
   if (auto note = damping_note(result.sites)) section.blocks.push_back(*note);
+  if (auto note = compensation_note(result.sites)) section.blocks.push_back(*note);
   section.blocks.push_back(TableBlock{"By scheme", scheme_table(result.sites)});
   std::string text =
       "Errors of weights are squared errors over squared weights. True bits count every byte in the file for a matrix: "
@@ -123,6 +139,9 @@ Section layers(const QuantizeResult& result) {
         "saturated weights, %", false, {{"saturated", sites, saturated_share}})));
   }
   if (outputs) section.blocks.push_back(TableBlock{"By kind of layer", layer_table(sites)});
+  if (const std::string note = rounding_note(sites); outputs && !note.empty()) {
+    section.blocks.push_back(Paragraph{fmt::format("In the columns at the right, {}.", note)});
+  }
   if (Table experts = expert_table(sites); outputs && experts.rows() > 0) {
     section.blocks.push_back(TableBlock{"Calibration tokens of experts", std::move(experts)});
   }

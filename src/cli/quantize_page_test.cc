@@ -62,6 +62,18 @@ TEST(QuantizePage, SaysWhatWasLostWhereAndFromWhat) {
   EXPECT_LT(html.find("layers.1.up.weight", table), html.find("layers.0.up.weight", table));
 }
 
+TEST(QuantizePage, PointsOutCompensationBeyondReason) {
+  QuantizeResult result = result_with_data();
+  result.sites[0].compensation_ratio = 3;
+  EXPECT_FALSE(holds(page_of(result), "error feedback made weights"));
+  EXPECT_TRUE(holds(page_of(result), "compensation: largest weight after compensation"));
+  result.sites[1].compensation_ratio = 12.34;
+  const std::string html = page_of(result);
+  EXPECT_TRUE(holds(html, "error feedback made weights of 1 matrix more than 10 times the largest"));
+  EXPECT_TRUE(holds(html, "layers.1.up.weight: 12.3<"));
+  EXPECT_FALSE(holds(html, "rows kept"));  // no rounding was learned
+}
+
 TEST(QuantizePage, WithoutDataThereAreNoOutputs) {
   QuantizeResult result = result_with_data();
   for (SiteRecord& site : result.sites) {

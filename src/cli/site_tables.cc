@@ -24,6 +24,9 @@ struct Sum {
   int64_t observed = 0;  // weights whose output error is known
   double output_error = 0, worst_output_error = 0, highest_damping = 0;
   std::string worst_site;
+  std::optional<double> compensation;    // the largest
+  int64_t learned = 0;                   // weights whose rounding was learned
+  std::optional<int64_t> flipped, kept;  // codes and rows, of those
 
   void add(const SiteRecord& site) {
     const int64_t count = site.rows * site.cols;
@@ -36,6 +39,9 @@ struct Sum {
       error += site.weight_error * weight;
       worst_error = std::max(worst_error, site.weight_error);
     }
+    if (site.compensation_ratio) compensation = std::max(compensation.value_or(0), *site.compensation_ratio);
+    if (site.flipped) learned += count, flipped = flipped.value_or(0) + *site.flipped;
+    if (site.rows_kept) kept = kept.value_or(0) + *site.rows_kept;
     if (!site.output_error) return;
     observed += count;
     output_error += *site.output_error * weight;
@@ -51,6 +57,45 @@ std::string figure(double sum, int64_t weights) {
 }
 std::string figure_if(bool known, double value) { return known ? format_significant(value, 3) : "-"; }
 std::string count_if(bool known, int64_t value) { return known ? format_count(value) : "-"; }
+
+/// What only some roundings tell.
+struct RoundingFigure {
+  const char *title, *meaning;
+  bool (*known)(const Sum&);
+  std::string (*text)(const Sum&);
+};
+const RoundingFigure kRoundingFigures[] = {
+    {"compensation", "largest weight after compensation over the largest before",
+     [](const Sum& sum) { return sum.compensation.has_value(); },
+     [](const Sum& sum) { return format_significant(*sum.compensation, 3); }},
+    {"flipped", "codes that are not those of nearest rounding", [](const Sum& sum) { return sum.flipped.has_value(); },
+     [](const Sum& sum) {
+       return format_percent(static_cast<double>(*sum.flipped) /
+                             static_cast<double>(std::max<int64_t>(sum.learned, 1)));
+     }},
+    {"rows kept", "rows for which nearest rounding did better", [](const Sum& sum) { return sum.kept.has_value(); },
+     [](const Sum& sum) { return format_count(*sum.kept); }},
+};
+
+/// Those that some site has.
+std::vector<RoundingFigure> rounding_figures(const std::vector<SiteRecord>& sites) {
+  Sum all;
+  for (const SiteRecord& site : sites) all.add(site);
+  std::vector<RoundingFigure> figures(std::begin(kRoundingFigures), std::end(kRoundingFigures));
+  std::erase_if(figures, [&](const RoundingFigure& figure) { return !figure.known(all); });
+  return figures;
+}
+
+/// The columns of `figures` at the right end of a table's.
+std::vector<Column> with_columns(std::vector<Column> columns, const std::vector<RoundingFigure>& figures) {
+  for (const RoundingFigure& figure : figures) columns.push_back({figure.title});
+  return columns;
+}
+std::vector<std::string> with_cells(std::vector<std::string> cells, const std::vector<RoundingFigure>& figures,
+                                    const Sum& sum) {
+  for (const RoundingFigure& figure : figures) cells.push_back(figure.known(sum) ? figure.text(sum) : "-");
+  return cells;
+}
 
 /// In the order of first appearance.
 std::vector<Sum> group_by(const std::vector<SiteRecord>& sites,
@@ -140,18 +185,22 @@ Table scheme_table(const std::vector<SiteRecord>& sites) {
 }
 
 Table layer_table(const std::vector<SiteRecord>& sites) {
-  Table table({{"layers", Align::kLeft},
-               {"matrices"},
-               {"error"},
-               {"output error"},
-               {"worst output error"},
-               {"in block"},
-               {"highest damping"}});
+  const std::vector<RoundingFigure> figures = rounding_figures(sites);
+  Table table(with_columns({{"layers", Align::kLeft},
+                            {"matrices"},
+                            {"error"},
+                            {"output error"},
+                            {"worst output error"},
+                            {"in block"},
+                            {"highest damping"}},
+                           figures));
   for (const Sum& sum : group_by(sites, [](const SiteRecord& site) { return kind_and_block(site.name).first; })) {
     if (sum.observed == 0) continue;
-    table.add({sum.name, format_count(sum.matrices), figure(sum.error, sum.measured),
-               figure(sum.output_error, sum.observed), format_significant(sum.worst_output_error, 3),
-               kind_and_block(sum.worst_site).second, figure_if(sum.highest_damping > 0, sum.highest_damping)});
+    table.add(
+        with_cells({sum.name, format_count(sum.matrices), figure(sum.error, sum.measured),
+                    figure(sum.output_error, sum.observed), format_significant(sum.worst_output_error, 3),
+                    kind_and_block(sum.worst_site).second, figure_if(sum.highest_damping > 0, sum.highest_damping)},
+                   figures, sum));
   }
   return table;
 }
@@ -181,25 +230,57 @@ Table expert_table(const std::vector<SiteRecord>& sites) {
 }
 
 Table site_table(const std::vector<SiteRecord>& sites) {
-  Table table({{"matrix", Align::kLeft},
-               {"scheme", Align::kLeft},
-               {"rounding", Align::kLeft},
-               {"error"},
-               {"largest"},
-               {"output error"},
-               {"tokens"},
-               {"damping"},
-               {"saturated"},
-               {"dead channels"}});
+  const std::vector<RoundingFigure> figures = rounding_figures(sites);
+  Table table(with_columns({{"matrix", Align::kLeft},
+                            {"scheme", Align::kLeft},
+                            {"rounding", Align::kLeft},
+                            {"error"},
+                            {"largest"},
+                            {"output error"},
+                            {"tokens"},
+                            {"damping"},
+                            {"saturated"},
+                            {"dead channels"}},
+                           figures));
   const bool data = looked_at_data(sites);
   for (const SiteRecord& site : sites) {
-    table.add({site.name, site.storage + site.search, site.taken_over ? "taken over" : site.rounding,
-               figure_if(!site.taken_over, site.weight_error), figure_if(!site.taken_over, site.max_abs_error),
-               figure_if(site.output_error.has_value(), site.output_error.value_or(0)), count_if(data, site.tokens),
-               figure_if(site.damping.has_value(), site.damping.value_or(0)),
-               count_if(!site.taken_over, site.saturated), count_if(site.tokens > 0, site.dead_channels)});
+    Sum sum;
+    sum.add(site);
+    table.add(
+        with_cells({site.name, site.storage + site.search, site.taken_over ? "taken over" : site.rounding,
+                    figure_if(!site.taken_over, site.weight_error), figure_if(!site.taken_over, site.max_abs_error),
+                    figure_if(site.output_error.has_value(), site.output_error.value_or(0)),
+                    count_if(data, site.tokens), figure_if(site.damping.has_value(), site.damping.value_or(0)),
+                    count_if(!site.taken_over, site.saturated), count_if(site.tokens > 0, site.dead_channels)},
+                   figures, sum));
   }
   return table;
+}
+
+std::string rounding_note(const std::vector<SiteRecord>& sites) {
+  std::string note;
+  for (const RoundingFigure& figure : rounding_figures(sites))
+    note += fmt::format("{}{}: {}", note.empty() ? "" : "; ", figure.title, figure.meaning);
+  return note;
+}
+
+std::vector<const SiteRecord*> overcompensated(const std::vector<SiteRecord>& sites) {
+  std::vector<const SiteRecord*> out;
+  for (const SiteRecord& site : sites)
+    if (site.compensation_ratio.value_or(0) > kMostCompensation) out.push_back(&site);
+  std::stable_sort(out.begin(), out.end(), [](const SiteRecord* a, const SiteRecord* b) {
+    return *a->compensation_ratio > *b->compensation_ratio;
+  });
+  return out;
+}
+
+std::string compensation_warning(const std::vector<SiteRecord>& sites) {
+  const std::vector<const SiteRecord*> beyond = overcompensated(sites);
+  if (beyond.empty()) return "";
+  return fmt::format(
+      "error feedback made weights of {} {} more than {} times the largest, so its damping is too small; worst: {}, {}",
+      beyond.size(), beyond.size() == 1 ? "matrix" : "matrices", kMostCompensation, beyond.front()->name,
+      format_significant(*beyond.front()->compensation_ratio, 3));
 }
 
 double weight_error_of(const SiteRecord& site) { return site.taken_over ? kUnknown : site.weight_error; }

@@ -16,7 +16,8 @@ namespace bitloom {
 Table scheme_table(const std::vector<SiteRecord>& sites);
 
 /// A row for each kind of layer ("*.self_attn.q_proj.weight"), with its mean and worst errors, for recipes that looked
-/// at data.
+/// at data. Here and in site_table() what only some roundings tell (compensation, flipped codes, rows kept) has a
+/// column where some site has it.
 Table layer_table(const std::vector<SiteRecord>& sites);
 
 /// A row for each block with experts: how many calibration tokens they saw. Empty where no expert's were counted.
@@ -24,6 +25,16 @@ Table expert_table(const std::vector<SiteRecord>& sites);
 
 /// A row for each matrix.
 Table site_table(const std::vector<SiteRecord>& sites);
+
+/// What those columns mean: "flipped: ...; rows kept: ..."; "" without any.
+std::string rounding_note(const std::vector<SiteRecord>& sites);
+
+/// Compensated weights this many times larger than any weight was say that the damping is too small.
+inline constexpr double kMostCompensation = 10;
+/// The sites beyond it, worst first.
+std::vector<const SiteRecord*> overcompensated(const std::vector<SiteRecord>& sites);
+/// The same as a sentence that names the worst; "" without any.
+std::string compensation_warning(const std::vector<SiteRecord>& sites);
 
 /// "model.layers.3.mlp.up_proj.weight" -> {"*.mlp.up_proj.weight", "3"}; outside the blocks {name, ""}. Experts are of
 /// one kind: "*.mlp.experts.*.up_proj.weight".

@@ -41,6 +41,54 @@ TEST(ExpertTable, CountsTokensOfEachBlock) {
               ::testing::HasSubstr("4        3              0      10    20           1"));
 }
 
+/// Error feedback in block 0, learned rounding in blocks 1 and 2 of one kind of layer.
+std::vector<SiteRecord> roundings() {
+  std::vector<SiteRecord> sites = {site("m.0.q.w", 0.1, 0.01), site("m.1.up.w", 0.1, 0.01),
+                                   site("m.2.up.w", 0.1, 0.01)};
+  sites[0].compensation_ratio = 12.5;
+  for (size_t i = 1; i < 3; ++i) sites[i].flipped = 1, sites[i].rows_kept = 2;
+  sites[2].cols = 8;
+  sites[2].flipped = 4;
+  return sites;
+}
+
+TEST(LayerTable, ShowsWhatSomeRoundingTells) {
+  const std::string text = layer_table(roundings()).to_text(false);
+  EXPECT_THAT(text, ::testing::ContainsRegex("highest damping +compensation +flipped +rows kept\n"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("\\*\\.q\\.w .* 12\\.5 +- +-\n"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("\\*\\.up\\.w .* - +25\\.0 % +4\n"));  // 5 of 4 + 16 codes
+}
+
+TEST(SiteTable, HasColumnsForWhatSomeSiteHas) {
+  std::vector<SiteRecord> sites = roundings();
+  EXPECT_THAT(site_table(sites).to_text(false),
+              ::testing::ContainsRegex("dead channels +compensation +flipped +rows kept\n"));
+  EXPECT_EQ(
+      rounding_note(sites),
+      "compensation: largest weight after compensation over the largest before; flipped: codes that are not those "
+      "of nearest rounding; rows kept: rows for which nearest rounding did better");
+  sites.resize(1);
+  EXPECT_THAT(site_table(sites).to_text(false), ::testing::ContainsRegex("dead channels +compensation\n"));
+  sites[0].compensation_ratio.reset();
+  EXPECT_THAT(site_table(sites).to_text(false), ::testing::ContainsRegex("dead channels\n"));
+  EXPECT_THAT(layer_table(sites).to_text(false), ::testing::ContainsRegex("highest damping\n"));
+  EXPECT_EQ(rounding_note(sites), "");
+}
+
+TEST(Overcompensated, WorstFirst) {
+  std::vector<SiteRecord> sites = roundings();
+  sites[1].compensation_ratio = 10;  // not above
+  sites[2].compensation_ratio = 40;
+  const std::vector<const SiteRecord*> beyond = overcompensated(sites);
+  EXPECT_THAT(beyond, ElementsAre(&sites[2], &sites[0]));
+  EXPECT_EQ(compensation_warning(sites),
+            "error feedback made weights of 2 matrices more than 10 times the largest, so its damping is too small; "
+            "worst: m.2.up.w, 40.0");
+  sites = {sites[1]};
+  EXPECT_TRUE(overcompensated(sites).empty());
+  EXPECT_EQ(compensation_warning(sites), "");
+}
+
 TEST(SiteStrips, PlaceFiguresByKindAndBlock) {
   SiteRecord taken = site("m.2.q.w", 0, std::nullopt);
   taken.taken_over = true;
