@@ -1,5 +1,5 @@
 #pragma once
-// How long work tells the world about itself. The library calls these; the program draws (cli/progress_bar.h).
+// How long work tells the world about itself. The library calls these; the program draws (cli/terminal/progress_bar.h).
 
 #include <cstdint>
 #include <string>

@@ -12,7 +12,7 @@
 #include "base/version.h"
 #include "cli/find_verb.h"
 #include "cli/help.h"
-#include "cli/interrupt.h"
+#include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
 #include "pipeline/ranks.h"
 

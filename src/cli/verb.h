@@ -1,14 +1,14 @@
 #pragma once
 // A verb of the program is a row: its name, what it does, two examples, and a function that declares its flags. One
-// file per verb, flags beside their use. To add one: a file and a line in verbs.cc.
+// file per verb, flags beside their use. To add one: a file in verbs/ and a line in verbs.cc.
 
 #include <array>
 #include <functional>
 #include <span>
 #include <string>
 
-#include "cli/flags.h"
-#include "cli/session.h"
+#include "cli/flags/flags.h"
+#include "cli/terminal/session.h"
 
 namespace bitloom {
 

@@ -1,0 +1,75 @@
+#include "cli/flags/common_flags.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <limits>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace bitloom {
+namespace {
+
+constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
+
+}  // namespace
+
+void add_model_flag(FlagSet& app, std::string& model) {
+  app.add_option("MODEL,-m,--model", model, "Hugging Face directory, bitloom directory or GGUF file")
+      ->type_name("MODEL")
+      ->required();
+}
+
+void add_input_flags(FlagSet& app, InputFlags& input, const std::string& what) {
+  auto* text = app.add_option("-p,--prompt", input.text, what)->type_name("TEXT");
+  app.add_option("-f,--file", input.file, "the same from a file; - reads standard input")
+      ->type_name("FILE")
+      ->excludes(text);
+}
+
+std::string read_input(const InputFlags& input, const std::string& verb) {
+  if (input.text) return *input.text;
+  if (!input.file) misuse("{}: -p TEXT or -f FILE is required; see 'bitloom {} --help'", verb, verb);
+  return *input.file == "-" ? read_standard_input() : read_text(*input.file);
+}
+
+std::function<std::string(const std::string&)> integer_in(int64_t low, int64_t high) {
+  return [low, high](const std::string& text) {
+    int64_t value = 0;
+    const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool whole = error == std::errc() && stop == text.data() + text.size();
+    if (whole && value >= low && value <= high) return std::string();
+    if (high == kUnlimited) return fmt::format("'{}' is no integer of at least {}", text, low);
+    return fmt::format("'{}' is no integer from {} to {}", text, low, high);
+  };
+}
+
+std::function<std::string(const std::string&)> integer_from(int64_t low) { return integer_in(low, kUnlimited); }
+
+void add_activations_flag(FlagSet& app, std::string& name) {
+  app.add_option("--activations", name, "inputs of int4 and int8 matrices: exact or int8")
+      ->type_name("KIND")
+      ->check([](const std::string& text) -> std::string {
+        const std::vector<std::string> allowed = {"exact", "int8"};
+        if (text == "exact" || text == "int8") return "";
+        return fmt::format("'{}'{}; allowed: exact, int8", text, did_you_mean(text, allowed));
+      })
+      ->capture_default_str();
+}
+
+Activations activations_of(const std::string& name) {
+  return name == "int8" ? Activations::kInt8 : Activations::kExact;
+}
+
+void add_threads_flag(FlagSet& app, Session& session) {
+  app.add_option("-t,--threads", session.threads, "threads (default: one per processor)")
+      ->type_name("N")
+      ->check(integer_in(1, 1024));
+}
+
+void add_json_flag(FlagSet& app, Session& session) {
+  app.add_flag("--json", session.json, "print one JSON object instead of text");
+}
+
+}  // namespace bitloom

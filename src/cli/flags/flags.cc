@@ -1,0 +1,182 @@
+#include "cli/flags/flags.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <deque>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace bitloom {
+
+struct FlagSet::Parser {
+  CLI::App app;
+  std::string verb;
+  std::deque<Flag> flags;  // whose addresses are given out
+};
+
+namespace {
+
+std::vector<std::string> flags_of(const CLI::App& app) {
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_snames()) flags.push_back("-" + name);
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+  }
+  return flags;
+}
+
+std::string shown_name(const CLI::Option& option) {
+  return option.get_positional() ? option.get_name(true) : "--" + option.get_lnames().front();
+}
+
+// CLI11's complaints in our words.
+std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
+  const std::string text = error.what();
+  for (const CLI::Option* option : app.get_options())
+    if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && option->get_required() && option->count() == 0)
+      return shown_name(*option) + " is required";
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
+    return text.substr(0, text.find(':')) + " needs a value";
+  constexpr std::string_view kConversion = "Could not convert: ";  // only numbers are converted
+  return text.starts_with(kConversion) ? text.substr(kConversion.size()) + ": not a number" : text;
+}
+
+// CLI11 reports a missing flag before an unknown one, but the unknown one is usually the missing one misspelt.
+[[noreturn]] void refuse_flags(const std::string& verb, const CLI::App& app, const CLI::ParseError& error) {
+  const std::string hint = fmt::format("; see 'bitloom {} --help'", verb);
+  const std::vector<std::string> rest = app.remaining();
+  for (const std::string& word : rest) {
+    if (word.size() < 2 || word[0] != '-') continue;
+    const std::string flag = word.substr(0, word.find('='));
+    const std::string guess = flag.starts_with("--") ? did_you_mean(flag, flags_of(app)) : "";
+    misuse("{}: unknown flag {}{}{}", verb, flag, guess, hint);
+  }
+  if (!rest.empty()) misuse("{}: unexpected argument '{}'{}", verb, rest.front(), hint);
+  misuse("{}: {}{}", verb, complaint(app, error), hint);
+}
+
+std::string flag_names(const CLI::Option& option) {
+  if (option.get_positional()) return option.get_name(true);
+  std::string names;
+  for (const std::string& name : option.get_snames()) names += (names.empty() ? "-" : ", -") + name;
+  if (names.empty()) names = "   ";
+  for (const std::string& name : option.get_lnames()) names += (names == "   " ? " --" : ", --") + name;
+  if (option.get_items_expected_max() > 0) names += " " + option.get_type_name();
+  return names;
+}
+
+std::string flag_text(const CLI::Option& option) {
+  std::string text = option.get_description();
+  if (!option.get_default_str().empty()) text += fmt::format(" (default {})", option.get_default_str());
+  return text;
+}
+
+}  // namespace
+
+Flag* Flag::type_name(const std::string& name) {
+  option_->type_name(name);
+  return this;
+}
+
+Flag* Flag::required() {
+  option_->required();
+  return this;
+}
+
+Flag* Flag::capture_default_str() {
+  option_->capture_default_str();
+  return this;
+}
+
+Flag* Flag::check(const std::function<std::string(const std::string&)>& check) {
+  option_->check(check);
+  return this;
+}
+
+Flag* Flag::each(const std::function<void(const std::string&)>& action) {
+  option_->each(action);
+  return this;
+}
+
+Flag* Flag::value_optional() {
+  option_->expected(0, 1);
+  return this;
+}
+
+Flag* Flag::delimiter(char separator) {
+  option_->delimiter(separator);
+  return this;
+}
+
+Flag* Flag::one_each() {
+  option_->allow_extra_args(false);
+  return this;
+}
+
+Flag* Flag::excludes(Flag* other) {
+  option_->excludes(other->option_);
+  return this;
+}
+
+FlagSet::FlagSet(const std::string& verb) : parser_(std::make_unique<Parser>()) { parser_->verb = verb; }
+FlagSet::~FlagSet() = default;
+
+template <typename T>
+Flag* FlagSet::add(const std::string& names, T& value, const std::string& help) {
+  return &parser_->flags.emplace_back(parser_->app.add_option(names, value, help));
+}
+
+Flag* FlagSet::add_option(const std::string& names, std::string& value, const std::string& help) {
+  return add(names, value, help);
+}
+Flag* FlagSet::add_option(const std::string& names, std::optional<std::string>& value, const std::string& help) {
+  return add(names, value, help);
+}
+Flag* FlagSet::add_option(const std::string& names, std::vector<std::string>& value, const std::string& help) {
+  return add(names, value, help);
+}
+Flag* FlagSet::add_option(const std::string& names, int32_t& value, const std::string& help) {
+  return add(names, value, help);
+}
+Flag* FlagSet::add_option(const std::string& names, int64_t& value, const std::string& help) {
+  return add(names, value, help);
+}
+Flag* FlagSet::add_option(const std::string& names, uint64_t& value, const std::string& help) {
+  return add(names, value, help);
+}
+Flag* FlagSet::add_option(const std::string& names, float& value, const std::string& help) {
+  return add(names, value, help);
+}
+Flag* FlagSet::add_option(const std::string& names, double& value, const std::string& help) {
+  return add(names, value, help);
+}
+
+Flag* FlagSet::add_flag(const std::string& names, bool& value, const std::string& help) {
+  return &parser_->flags.emplace_back(parser_->app.add_flag(names, value, help));
+}
+
+bool FlagSet::parse(std::vector<std::string> arguments) {
+  CLI::App& app = parser_->app;
+  app.set_help_flag("-h,--help", "show this");
+  try {
+    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes arguments from the back
+    app.parse(std::move(arguments));
+  } catch (const CLI::CallForHelp&) {
+    return false;
+  } catch (const CLI::ParseError& error) {
+    refuse_flags(parser_->verb, app, error);
+  }
+  return true;
+}
+
+std::vector<FlagSet::HelpLine> FlagSet::help_lines() const {
+  std::vector<HelpLine> lines;
+  for (const CLI::Option* option : parser_->app.get_options())
+    lines.push_back({flag_names(*option), flag_text(*option), option->get_positional()});
+  return lines;
+}
+
+}  // namespace bitloom

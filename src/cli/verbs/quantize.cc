@@ -1,0 +1,186 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <optional>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/flags/calibration_flags.h"
+#include "cli/flags/common_flags.h"
+#include "cli/pages/page_file.h"
+#include "cli/pages/quantize_page.h"
+#include "cli/pages/site_tables.h"
+#include "cli/terminal/interrupt.h"
+#include "cli/verb.h"
+#include "cli/verbs/forecast.h"
+#include "io/output_directory.h"
+#include "model/checkpoint.h"
+#include "pipeline/journal.h"
+#include "pipeline/manifest.h"
+#include "pipeline/quantize_model.h"
+#include "recipe/recipe.h"
+#include "report/numbers.h"
+
+namespace bitloom {
+namespace {
+
+struct Flags {
+  std::string model, out, recipe = kDefaultRecipe, shard_size = "5G", html;
+  bool force = false, restart = false, dry_run = false, sites = false;
+  CalibrationFlags calibration;
+};
+
+/// Where the time of a calibrated run went.
+std::string times_text(const WalkTimes& times) {
+  if (times.tokens == 0) return fmt::format("rounding {}, from kept statistics\n", format_duration(times.rounding));
+  const double forward = std::max(times.forward, 1e-9);
+  return fmt::format(
+      "forward passes {}, statistics {}, rewrites {}, rounding {}: {:.2f} times the forward passes over {} tokens\n",
+      format_duration(times.forward), format_duration(times.statistics), format_duration(times.scaling),
+      format_duration(times.rounding), (forward + times.statistics + times.scaling + times.rounding) / forward,
+      format_count(times.tokens));
+}
+
+std::string summary(const Flags& flags, const QuantizeResult& result, bool bold) {
+  std::string text = flags.sites ? site_table(result.sites).to_text(bold) + "\n" : "";
+  text += scheme_table(result.sites).to_text(bold);
+  if (result.times) text += "\n" + layer_table(result.sites).to_text(bold);
+  const Table experts = expert_table(result.sites);
+  if (result.times && experts.rows() > 0) text += "\n" + experts.to_text(bold);
+  text += fmt::format("error: squared error over squared weight{}\n",
+                      result.times ? "; output error: the same of a layer's outputs on the calibration tokens" : "");
+  if (const std::string note = rounding_note(result.sites); !note.empty()) text += note + "\n";
+  if (const std::string warning = compensation_warning(result.sites); !warning.empty()) text += warning + "\n";
+  text += "\n";
+  if (result.times) text += times_text(*result.times);
+  return text + fmt::format("{}: {} -> {} in {}, {} bits per weight of the model\n", flags.out,
+                            human_bytes(result.bytes_before), human_bytes(result.bytes),
+                            format_duration(result.seconds), format_bits(result.bits_true_model));
+}
+
+void dry_run(const Flags& flags, const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
+             const QuantizeOptions& options, Session& session) {
+  const Forecast forecast =
+      make_forecast(predict_quantization(source, recipe, options, session.context()), options.memory, flags.out);
+  session.show(to_json(forecast), forecast_text(forecast, session.bold()));
+  if (!forecast.fits()) fail(ErrorKind::kFailed, "the run would not fit");
+}
+
+/// A rank was lost, or the user has stopped them: the launcher ends all.
+std::string last_words(const std::string& out, int ranks) {
+  const int finished = Journal::finished_for(out);
+  const std::string cause =
+      fmt::format("bitloom: error: the run was stopped, or one of its {} processes was lost", ranks);
+  if (finished == 0) return cause;
+  return cause +
+         fmt::format("; the same command goes on after block {} (from {})", finished, Journal::directory_for(out));
+}
+
+/// The work, stopped by a signal in an orderly way.
+QuantizeResult run_guarded(const Flags& flags, const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
+                           const QuantizeOptions& options, Session& session) {
+  const Ranks& ranks = *session.ranks();
+  // Other ranks have nothing to clear up: a signal ends them.
+  std::optional<InterruptGuard> guard;
+  std::optional<PromptStop> stop;
+  if (ranks.leads()) guard.emplace();
+  if (ranks.leads() && ranks.size() > 1) stop.emplace([&] { return last_words(flags.out, ranks.size()); });
+  if (ranks.size() > 1) {
+    session.progress().log(
+        fmt::format("{} processes, {} threads each", ranks.size(), session.context().threads.thread_count()));
+  }
+  try {
+    return quantize_model(source, flags.out, recipe, options, session.context());
+  } catch (const Interrupted&) {
+    const int finished = Journal::finished_for(flags.out);
+    if (finished > 0) {
+      session.progress().log(fmt::format("the first {} blocks are kept in {}: the same command goes on behind them",
+                                         finished, Journal::directory_for(flags.out)));
+    }
+    throw;
+  }
+}
+
+/// Before any work: OUT may be made, and what is read or kept beside it survives that.
+void check_outputs(const Flags& flags) {
+  check_output(flags.out, flags.force);
+  std::vector<std::string> others = {flags.model};
+  for (const std::string& path :
+       {flags.calibration.file, flags.calibration.statistics_in, flags.calibration.statistics_out}) {
+    if (!path.empty()) others.push_back(path);
+  }
+  if (std::filesystem::is_regular_file(flags.recipe)) others.push_back(flags.recipe);
+  check_spares(flags.out, others);
+}
+
+void quantize(const Flags& flags, Session& session) {
+  QuantizeOptions options = options_of(flags.calibration);
+  options.force = flags.force;
+  options.restart = flags.restart;
+  options.shard_bytes = parse_bytes(flags.shard_size, "--shard-size");
+  options.ranks = session.ranks();
+  const Recipe recipe = load_recipe(flags.recipe);
+  if (!flags.dry_run && session.ranks()->leads()) check_outputs(flags);
+  if (!flags.html.empty()) check_page_file(flags.html);
+  const auto source = Checkpoint::open(flags.model);
+  resolve(recipe, source->graph());
+  CalibrationData data;
+  if (!needs_of(recipe).any() && !flags.calibration.file.empty()) {
+    session.progress().log(fmt::format("--calib is not used: recipe '{}' looks at no data", flags.recipe));
+  }
+  if (needs_of(recipe).any() && options.statistics_in.empty()) {
+    data = read_calibration(flags.calibration, *source, session);
+    options.data = &data;
+  }
+  if (flags.dry_run) return dry_run(flags, source, recipe, options, session);
+  const QuantizeResult result = run_guarded(flags, source, recipe, options, session);
+  Json record = to_json(result);
+  record["model"] = flags.model;
+  record["out"] = flags.out;
+  record["recipe"] = to_json(recipe);
+  if (!flags.html.empty() && session.ranks()->leads()) {
+    write_page(flags.html,
+               quantize_page(flags.out, result, recipe, read_json(flags.out + "/" + kManifestFile), record));
+  }
+  session.show(record, summary(flags, result, session.bold()));
+}
+
+std::function<void()> setup(FlagSet& app, Session& session) {
+  auto flags = std::make_shared<Flags>();
+  add_model_flag(app, flags->model);
+  app.add_option("OUT,-o,--output", flags->out, "directory to write; appears only when complete")
+      ->type_name("OUT")
+      ->required();
+  app.add_option("-r,--recipe", flags->recipe, "steps joined by '+'; a name; a YAML file")
+      ->type_name("RECIPE")
+      ->capture_default_str();
+  app.add_flag("--force", flags->force, "replace OUT when it exists");
+  app.add_option("--shard-size", flags->shard_size, "largest weight file, as 5G or 300M")
+      ->type_name("SIZE")
+      ->capture_default_str();
+  app.add_flag("--restart", flags->restart, "discard what an interrupted run left instead of going on");
+  Flag* dry_run_flag =
+      app.add_flag("--dry-run", flags->dry_run, "say what it would take; exit code 1 when it does not fit");
+  app.add_flag("--sites", flags->sites, "show every matrix in the closing table");
+  app.add_option("--html", flags->html, "write a page on what was lost: errors by layer, provenance")
+      ->type_name("FILE")
+      ->excludes(dry_run_flag);
+  add_calibration_flags(app, flags->calibration);
+  add_threads_flag(app, session);
+  add_json_flag(app, session);
+  return [flags, &session] { quantize(*flags, session); };
+}
+
+}  // namespace
+
+Verb quantize_verb() {
+  return {"quantize",
+          "make a model smaller",
+          "MODEL OUT [--recipe RECIPE] [flags]",
+          {"bitloom quantize assets/demo /tmp/demo-int4 --recipe int4-g32",
+           "bitloom quantize model.gguf /tmp/model-3 --recipe gptq+int3-g64 --calib text.txt --mem 16G"},
+          setup,
+          true};
+}
+
+}  // namespace bitloom

@@ -1,0 +1,122 @@
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "base/error.h"
+#include "chat/chat_template.h"
+#include "cli/flags/common_flags.h"
+#include "cli/verb.h"
+#include "model/checkpoint.h"
+#include "report/numbers.h"
+#include "runtime/generate.h"
+
+namespace bitloom {
+namespace {
+
+struct Flags {
+  std::string model, activations = "exact";
+  InputFlags input;
+  bool chat = false;
+  std::optional<std::string> system;
+  GenerateOptions options;
+};
+
+Json record_of(const Flags& flags, const std::string& prompt, const GenerateResult& result) {
+  return {{"model", flags.model},
+          {"chat", flags.chat},
+          {"prompt", prompt},
+          {"text", result.text},
+          {"stop", result.stop},
+          {"ids", result.ids},
+          {"prompt_ids", result.prompt_ids},
+          {"prompt_tokens", result.prompt_ids.size()},
+          {"tokens", result.ids.size()},
+          {"prompt_tokens_per_second", result.prompt_tokens_per_second()},
+          {"tokens_per_second", result.tokens_per_second()},
+          {"seed", flags.options.sampler.seed}};
+}
+
+/// The input as a user's message, ready for the answer. A system text goes into that message when the model's template
+/// has no place for one.
+std::string rendered_chat(const Flags& flags, const std::string& input, const Checkpoint& model, Session& session) {
+  const ChatTemplate chat = model.chat_template();
+  std::vector<ChatMessage> messages = {{"user", input}};
+  if (flags.system) messages.insert(messages.begin(), {"system", *flags.system});
+  if (flags.system && !chat.accepts_system()) {
+    session.progress().log("the chat template has no system message: its text begins the user's message");
+  }
+  return chat.render(chat.with_system_folded(messages));
+}
+
+void generate_text(const Flags& flags, Session& session) {
+  if (flags.system && !flags.chat) misuse("run: --system needs --chat");
+  const std::string input = read_input(flags.input, "run");
+  const auto model = Checkpoint::open(flags.model);
+  const std::string prompt = flags.chat ? rendered_chat(flags, input, *model, session) : input;
+  Decoder decoder(model, session.context().threads, activations_of(flags.activations));
+  const bool streams = !session.json;
+  const auto on_text = [streams](const std::string& text) {
+    if (streams) write_output(text);
+  };
+  const Tokenizer& tokenizer = model->tokenizer();
+  const GenerateResult result =
+      flags.chat ? generate(decoder, tokenizer, encode_chat(tokenizer, prompt), flags.options, on_text)
+                 : generate(decoder, tokenizer, prompt, flags.options, on_text);
+  session.show(record_of(flags, prompt, result), "\n");
+  session.progress().log(fmt::format("prompt: {} tokens, {} tokens/s; generated: {} tokens, {} tokens/s; stopped: {}",
+                                     result.prompt_ids.size(), format_rate(result.prompt_tokens_per_second()),
+                                     result.ids.size(), format_rate(result.tokens_per_second()), result.stop));
+}
+
+void add_sampler_flags(FlagSet& app, SamplerOptions& sampler) {
+  app.add_option("--temp", sampler.temperature, "temperature; 0 always takes the likeliest token")
+      ->type_name("X")
+      ->capture_default_str();
+  app.add_option("--top-k", sampler.top_k, "choose among the K likeliest tokens; 0: all")
+      ->type_name("K")
+      ->check(integer_in(0, std::numeric_limits<int>::max()))
+      ->capture_default_str();
+  app.add_option("--top-p", sampler.top_p, "choose among the likeliest that make up this share; 1: all")
+      ->type_name("P")
+      ->capture_default_str();
+  app.add_option("--min-p", sampler.min_p, "drop what is less likely than P x the likeliest; 0: none")
+      ->type_name("P")
+      ->capture_default_str();
+  app.add_option("--repeat-penalty", sampler.repeat_penalty, "make the last 64 tokens less likely; 1: off")
+      ->type_name("X")
+      ->capture_default_str();
+  app.add_option("--seed", sampler.seed, "same seed, same text")
+      ->type_name("N")
+      ->check(integer_from(0))
+      ->capture_default_str();
+}
+
+std::function<void()> setup(FlagSet& app, Session& session) {
+  auto flags = std::make_shared<Flags>();
+  add_model_flag(app, flags->model);
+  add_input_flags(app, flags->input, "what the text begins with");
+  app.add_flag("--chat", flags->chat, "the text is a message to an instruct model, by its chat template");
+  app.add_option("--system", flags->system, "with --chat: the system message")->type_name("TEXT");
+  app.add_option("-n,--tokens", flags->options.max_tokens, "most tokens to generate")
+      ->type_name("N")
+      ->check(integer_from(1))
+      ->capture_default_str();
+  add_sampler_flags(app, flags->options.sampler);
+  add_activations_flag(app, flags->activations);
+  add_threads_flag(app, session);
+  add_json_flag(app, session);
+  return [flags, &session] { generate_text(*flags, session); };
+}
+
+}  // namespace
+
+Verb run_verb() {
+  return {"run",
+          "continue a text",
+          "MODEL -p TEXT | -f FILE [flags]",
+          {"bitloom run assets/demo -p \"Once upon a time\"",
+           "bitloom run SmolLM2.gguf --chat -p \"What is 12 + 30?\" --temp 0"},
+          setup};
+}
+
+}  // namespace bitloom
