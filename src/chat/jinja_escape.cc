@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "base/error.h"
-#include "tokenize/unicode.h"
+#include "tokenize/text/unicode.h"
 
 namespace bitloom::jinja {
 namespace {

@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "chat/jinja_escape.h"
 #include "chat/jinja_text.h"
-#include "tokenize/unicode.h"
+#include "tokenize/text/unicode.h"
 
 namespace bitloom::jinja {
 namespace {

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "chat/jinja_builtins.h"
 #include "chat/jinja_text.h"
-#include "tokenize/unicode.h"
+#include "tokenize/text/unicode.h"
 
 namespace bitloom::jinja {
 namespace {

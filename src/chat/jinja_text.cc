@@ -7,7 +7,7 @@
 #include <array>
 
 #include "base/error.h"
-#include "tokenize/unicode.h"
+#include "tokenize/text/unicode.h"
 
 namespace bitloom::jinja {
 namespace {

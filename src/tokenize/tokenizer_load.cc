@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "tokenize/engine.h"
-#include "tokenize/json_node.h"
+#include "tokenize/json/json_node.h"
 
 namespace bitloom {
 namespace {

@@ -6,7 +6,7 @@
 #include "eval/tasks/results.h"
 #include "eval/tasks/unicode_blanks.h"
 #include "io/text_data.h"
-#include "tokenize/regex.h"
+#include "tokenize/text/regex.h"
 
 namespace bitloom {
 namespace {

@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "io/hash.h"
 #include "io/yaml_reader.h"
-#include "tokenize/regex.h"
+#include "tokenize/text/regex.h"
 
 namespace bitloom {
 namespace {

@@ -1,0 +1,163 @@
+#include "tokenize/json/added_tokens.h"
+
+#include <algorithm>
+
+#include "tokenize/text/unicode.h"
+
+namespace bitloom {
+namespace {
+
+size_t spaces_begin_before(std::string_view text, size_t end) {
+  while (end > 0) {
+    const size_t begin = previous_code_point(text, end);
+    size_t position = begin;
+    if (!is_whitespace(next_code_point(text, position))) break;
+    end = begin;
+  }
+  return end;
+}
+
+size_t spaces_end_behind(std::string_view text, size_t begin) {
+  for (size_t next = begin; begin < text.size(); begin = next) {
+    if (!is_whitespace(next_code_point(text, next))) break;
+  }
+  return begin;
+}
+
+AddedToken read_token(const JsonNode& node) {
+  AddedToken token;
+  token.id = node.at("id").id();
+  token.content = node.at("content").text();
+  token.special = node.flag_or("special", false);
+  token.single_word = node.flag_or("single_word", false);
+  token.lstrip = node.flag_or("lstrip", false);
+  token.rstrip = node.flag_or("rstrip", false);
+  token.normalized = node.flag_or("normalized", !token.special);
+  token.spelled = token.content;
+  return token;
+}
+
+}  // namespace
+
+int32_t TokenTrie::find_child(int32_t node, unsigned char byte) const {
+  int32_t child = nodes_[static_cast<size_t>(node)].child;
+  while (child >= 0 && nodes_[static_cast<size_t>(child)].byte != byte) {
+    child = nodes_[static_cast<size_t>(child)].sibling;
+  }
+  return child;
+}
+
+bool TokenTrie::insert(std::string_view text, int32_t value) {
+  if (text.empty()) return false;
+  starts_[static_cast<unsigned char>(text[0])] = true;
+  int32_t node = 0;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    int32_t child = find_child(node, byte);
+    if (child < 0) {
+      child = static_cast<int32_t>(nodes_.size());
+      nodes_.push_back({-1, -1, nodes_[static_cast<size_t>(node)].child, byte});
+      nodes_[static_cast<size_t>(node)].child = child;
+    }
+    node = child;
+  }
+  Node& last = nodes_[static_cast<size_t>(node)];
+  if (last.value >= 0) return false;
+  last.value = value;
+  return true;
+}
+
+size_t TokenTrie::longest(std::string_view text, size_t position, int32_t& value) const {
+  size_t length = 0;
+  int32_t node = 0;
+  for (size_t i = position; i < text.size(); ++i) {
+    node = find_child(node, static_cast<unsigned char>(text[i]));
+    if (node < 0) break;
+    if (nodes_[static_cast<size_t>(node)].value >= 0) {
+      value = nodes_[static_cast<size_t>(node)].value;
+      length = i + 1 - position;
+    }
+  }
+  return length;
+}
+
+AddedTokens::AddedTokens(const JsonNode& node, const Normalizers& normalizers, size_t model_size,
+                         FunctionRef<std::optional<int32_t>(const std::string&)> model_id) {
+  RegexScratch scratch;
+  auto next = static_cast<int64_t>(model_size);
+  for (const JsonNode& item : node.items()) {
+    AddedToken token = read_token(item);
+    if (token.content.empty()) continue;
+    const auto known = ids_.find(token.content);
+    const std::optional<int32_t> in_model = model_id(token.content);
+    const int64_t expected = known != ids_.end() ? known->second : in_model ? *in_model : next++;
+    if (token.id != expected) {
+      item.at("id").reject(
+          fmt::format("is {} for the token '{}', but the vocabulary makes it {}", token.id, token.content, expected));
+    }
+    if (token.normalized) {
+      NormalizedText text{token.content, true};
+      for (const auto& normalizer : normalizers) normalizer->apply(text, scratch);
+      token.spelled = text.text;
+    }
+    if (token.single_word && !word_) word_.emplace(std::string("[") + kRustWordClass + "]");
+    if (token.special) special_.insert(token.content);
+    ids_[token.content] = token.id;
+    by_id_[token.id] = std::move(token);
+  }
+  index(node);
+}
+
+void AddedTokens::index(const JsonNode& node) {
+  for (const auto& [id, token] : by_id_) {
+    TokenTrie& trie = token.normalized ? normalized_ : plain_;
+    if (!trie.insert(token.spelled, id)) {
+      node.reject(fmt::format("has the token '{}' (id {}), which normalizes to '{}': empty or the same as another's",
+                              token.content, id, token.spelled));
+    }
+  }
+}
+
+std::optional<int32_t> AddedTokens::find(const std::string& content) const {
+  const auto found = ids_.find(content);
+  return found == ids_.end() ? std::nullopt : std::optional<int32_t>(found->second);
+}
+
+bool AddedTokens::is_single_word(std::string_view text, size_t begin, size_t end) const {
+  RegexScratch scratch;
+  if (begin > 0) {
+    const size_t before = previous_code_point(text, begin);
+    if (word_->contains(text.substr(before, begin - before), scratch)) return false;
+  }
+  if (end == text.size()) return true;
+  size_t after = end;
+  next_code_point(text, after);
+  return !word_->contains(text.substr(end, after - end), scratch);
+}
+
+void AddedTokens::split(std::string_view text, bool normalized,
+                        FunctionRef<void(size_t begin, size_t end, int32_t id)> part) const {
+  const TokenTrie& trie = normalized ? normalized_ : plain_;
+  size_t done = 0;  // a token that took spaces may end behind the start of the next one, as in the package
+  for (size_t i = 0; i < text.size();) {
+    int32_t id = -1;
+    const size_t length = trie.can_start(static_cast<unsigned char>(text[i])) ? trie.longest(text, i, id) : 0;
+    if (length == 0) {
+      ++i;
+      continue;
+    }
+    size_t begin = i;
+    size_t end = i + length;
+    i = end;
+    const AddedToken& token = by_id_.at(id);
+    if (token.single_word && !is_single_word(text, begin, end)) continue;
+    if (token.lstrip) begin = std::max(spaces_begin_before(text, begin), done);
+    if (token.rstrip) end = spaces_end_behind(text, end);
+    if (done < begin) part(done, begin, -1);
+    part(begin, end, id);
+    done = end;
+  }
+  if (done < text.size()) part(done, text.size(), -1);
+}
+
+}  // namespace bitloom

@@ -1,0 +1,26 @@
+#pragma once
+// decoder of tokenizer.json: tokens as the vocabulary spells them to text.
+//
+// Non-goals: WordPiece and CTC; they are refused by name.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tokenize/json/json_node.h"
+
+namespace bitloom {
+
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+  /// The text is what the tokens are when the last decoder is through, joined.
+  virtual void apply(std::vector<std::string>& tokens) const = 0;
+};
+
+using Decoders = std::vector<std::unique_ptr<const Decoder>>;
+
+/// The decoders in order, sequences flattened.
+Decoders load_decoders(const JsonNode& node);
+
+}  // namespace bitloom

@@ -1,0 +1,119 @@
+#include "tokenize/text/regex.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tokenize/golden_strings.h"
+#include "tokenize/text/unicode.h"
+
+namespace bitloom {
+namespace {
+
+const Json kNothing;
+const std::string kOrigin = "tokenizer.json";
+
+JsonNode place() { return JsonNode(kNothing, "pre_tokenizer.pattern.Regex", kOrigin); }
+
+// Matches in brackets, the rest as it is.
+std::string marked(const std::string& pattern, std::string_view text) {
+  const Regex regex(pattern, place());
+  RegexScratch scratch;
+  std::string out;
+  regex.split(text, scratch, [&](size_t begin, size_t end, bool match) {
+    const std::string part(text.substr(begin, end - begin));
+    out += match ? "[" + part + "]" : part;
+  });
+  return out;
+}
+
+// Expected values: Oniguruma through the tokenizers package's Split.
+TEST(Regex, MatchesAsOnigurumaDoes) {
+  EXPECT_EQ(marked("\\s+(?!\\S)|\\s+", "a  b \n"), "a[ ][ ]b[ \n]");
+  EXPECT_EQ(marked("(?i:'s|'t)", "it'S \u017Fx'\u017F"), "it['S] \u017Fx['\u017F]");
+  EXPECT_EQ(marked("\\s", "a\u180Eb\u2003c"), "a\u180Eb[\u2003]c");
+  EXPECT_EQ(marked("\\h", "fg0"), "[f]g[0]");
+  EXPECT_EQ(marked("[\\h]{,2}x", "ffax"), "f[fax]");
+  EXPECT_EQ(marked("^.", "ab\ncd"), "[a]b\n[c]d");
+  EXPECT_EQ(marked("(?m:a.b)|a.c", "a\nba\nc"), "[a\nb]a\nc");
+  EXPECT_EQ(marked("[]a]+", "x]a["), "x[]a][");
+  EXPECT_EQ(marked("[[:digit:]]+", "a12"), "a[12]");
+  EXPECT_EQ(marked("\\bx\\b", "x x\u0301 \u0301x"), "[x] x\u0301 \u0301x");
+  EXPECT_EQ(marked("a++b", "aaab"), "[aaab]");
+}
+
+// Over every character that was assigned in Unicode 14.
+TEST(Regex, ClassesAreOnigurumas) {
+  const Json golden = read_json(testing::golden("tokenize/classes.json"))["regex"];
+  for (const auto& [pattern, expected] : golden["members"].items()) {
+    const Regex regex(pattern, place());
+    RegexScratch scratch;
+    std::string members;
+    for (const Json& run : golden["characters"]) {
+      for (auto c = run[0].get<char32_t>(); c <= run[1].get<char32_t>(); ++c) {
+        std::string text;
+        append_utf8(text, c);
+        members += regex.contains(text, scratch) ? '1' : '0';
+      }
+    }
+    EXPECT_EQ(testing::crc32(members), expected.get<uint32_t>()) << pattern;
+  }
+}
+
+TEST(Regex, EmptyMatchBehindAMatchIsNone) {
+  EXPECT_EQ(marked("x*", "axxb"), "[]a[xx]b[]");
+  EXPECT_EQ(marked("(?=b)", "abb"), "a[]b[]b");
+}
+
+void expect_refused(const std::string& pattern, const std::string& message) {
+  try {
+    const Regex regex(pattern, place());
+    ADD_FAILURE() << pattern << " was accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kRefused);
+    EXPECT_THAT(e.what(),
+                ::testing::StartsWith("tokenizer.json: pre_tokenizer.pattern.Regex is the regex '" + pattern));
+    EXPECT_THAT(e.what(), ::testing::HasSubstr(message));
+  }
+}
+
+TEST(Regex, RefusesWhatItCannotDo) {
+  expect_refused("[a-z&&[^b]]", "intersects character classes with '&&', which bitloom does not support");
+  expect_refused("[a[bc]]", "nests character classes; bitloom supports only flat ones");
+  expect_refused("[\\W]", "has '\\W' inside a class, which bitloom does not support");
+  expect_refused("[[:graph:]]", "has '[:graph:]', which bitloom does not support");
+  expect_refused("[[:^punct:]]", "has '[:^punct:]', which bitloom does not support");
+  expect_refused("[[:digit]", "has an unclosed '[:'");
+  expect_refused("\\pL", "has '\\p', which is no escape of Oniguruma's");
+  expect_refused("\\Qa\\E", "has '\\Q', which is no escape of Oniguruma's");
+  expect_refused("a{1,3}+", "has '{}+', which bitloom does not support");
+  expect_refused("(a", "missing closing parenthesis");
+  expect_refused("[a", "has an unclosed '['");
+  expect_refused("a\\", "ends in a backslash");
+  expect_refused("\\C", "using \\C is disabled");
+}
+
+TEST(Regex, TooManyStepsAreAnErrorNotAHang) {
+  const Regex regex("(?:a+)+$", place());
+  RegexScratch scratch;
+  try {
+    regex.split(std::string(64, 'a') + "b", scratch, [](size_t, size_t, bool) {});
+    ADD_FAILURE() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kFailed);
+    EXPECT_STREQ(e.what(), "tokenizer regex at byte 0 of the text: match limit exceeded");
+  }
+}
+
+// A run longer than the JIT's stack takes the other way through the library.
+TEST(Regex, LongRuns) {
+  const Regex regex("(?:ab|c)+", place());
+  RegexScratch scratch;
+  std::string text;
+  for (int i = 0; i < 300000; ++i) text += i % 3 ? "ab" : "c";
+  size_t longest = 0;
+  regex.split(text, scratch, [&](size_t begin, size_t end, bool) { longest = std::max(longest, end - begin); });
+  EXPECT_EQ(longest, text.size());
+}
+
+}  // namespace
+}  // namespace bitloom
