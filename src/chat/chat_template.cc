@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "chat/jinja_interpreter.h"
-#include "chat/jinja_parser.h"
+#include "chat/jinja/interpreter.h"
+#include "chat/jinja/parser.h"
 
 namespace bitloom {
 

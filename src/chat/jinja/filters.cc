@@ -5,9 +5,9 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "chat/jinja_builtins.h"
-#include "chat/jinja_operators.h"
-#include "chat/jinja_text.h"
+#include "chat/jinja/builtins.h"
+#include "chat/jinja/operators.h"
+#include "chat/jinja/text.h"
 
 namespace bitloom::jinja {
 namespace {

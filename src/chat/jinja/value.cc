@@ -1,4 +1,4 @@
-#include "chat/jinja_value.h"
+#include "chat/jinja/value.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "chat/jinja_runtime.h"
-#include "chat/jinja_text.h"
+#include "chat/jinja/runtime.h"
+#include "chat/jinja/text.h"
 
 namespace bitloom::jinja {
 namespace {

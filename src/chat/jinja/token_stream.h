@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "chat/jinja_lexer.h"
+#include "chat/jinja/lexer.h"
 
 namespace bitloom::jinja {
 

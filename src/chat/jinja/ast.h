@@ -8,14 +8,14 @@
 #include <variant>
 #include <vector>
 
-#include "chat/jinja_value.h"
+#include "chat/jinja/value.h"
 
 namespace bitloom::jinja {
 
 struct Expression;
 using ExpressionPtr = std::unique_ptr<Expression>;
 
-struct BinaryOperator;  // rows of tables, jinja_operators.h
+struct BinaryOperator;  // rows of tables, operators.h
 struct ComparisonOperator;
 
 struct Literal {

@@ -1,12 +1,12 @@
-#include "chat/jinja_interpreter.h"
+#include "chat/jinja/interpreter.h"
 
 #include <algorithm>
 #include <array>
 
 #include "base/error.h"
-#include "chat/jinja_builtins.h"
-#include "chat/jinja_operators.h"
-#include "chat/jinja_text.h"
+#include "chat/jinja/builtins.h"
+#include "chat/jinja/operators.h"
+#include "chat/jinja/text.h"
 
 namespace bitloom::jinja {
 namespace {

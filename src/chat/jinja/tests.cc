@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <array>
 
-#include "chat/jinja_builtins.h"
-#include "chat/jinja_operators.h"
+#include "chat/jinja/builtins.h"
+#include "chat/jinja/operators.h"
 
 namespace bitloom::jinja {
 namespace {

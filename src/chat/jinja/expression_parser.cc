@@ -1,9 +1,9 @@
-#include "chat/jinja_expression_parser.h"
+#include "chat/jinja/expression_parser.h"
 
 #include <algorithm>
 
-#include "chat/jinja_operators.h"
-#include "chat/jinja_parser.h"
+#include "chat/jinja/operators.h"
+#include "chat/jinja/parser.h"
 
 namespace bitloom::jinja {
 namespace {

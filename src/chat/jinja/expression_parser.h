@@ -2,8 +2,8 @@
 // Expressions, by falling precedence: conditional, or, and, not, comparison, + -, ~, * / // %, **, sign, postfix and
 // filters.
 
-#include "chat/jinja_ast.h"
-#include "chat/jinja_token_stream.h"
+#include "chat/jinja/ast.h"
+#include "chat/jinja/token_stream.h"
 
 namespace bitloom::jinja {
 

@@ -1,4 +1,4 @@
-#include "chat/jinja_parser.h"
+#include "chat/jinja/parser.h"
 
 #include <algorithm>
 #include <array>
@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "chat/jinja_expression_parser.h"
+#include "chat/jinja/expression_parser.h"
 
 namespace bitloom::jinja {
 namespace {

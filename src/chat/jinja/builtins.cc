@@ -1,4 +1,4 @@
-#include "chat/jinja_builtins.h"
+#include "chat/jinja/builtins.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
-#include "chat/jinja_runtime.h"
+#include "chat/jinja/runtime.h"
 
-#include "chat/jinja_text.h"
+#include "chat/jinja/text.h"
 
 namespace bitloom::jinja {
 namespace {

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "chat/jinja_ast.h"
-#include "chat/jinja_runtime.h"
+#include "chat/jinja/ast.h"
+#include "chat/jinja/runtime.h"
 
 namespace bitloom::jinja {
 

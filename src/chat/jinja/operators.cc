@@ -1,12 +1,12 @@
-#include "chat/jinja_operators.h"
+#include "chat/jinja/operators.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 
 #include "base/error.h"
-#include "chat/jinja_builtins.h"
-#include "chat/jinja_text.h"
+#include "chat/jinja/builtins.h"
+#include "chat/jinja/text.h"
 #include "tokenize/text/unicode.h"
 
 namespace bitloom::jinja {

@@ -3,8 +3,8 @@
 #include <array>
 
 #include "base/error.h"
-#include "chat/jinja_builtins.h"
-#include "chat/jinja_text.h"
+#include "chat/jinja/builtins.h"
+#include "chat/jinja/text.h"
 
 namespace bitloom::jinja {
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
-// Filters, tests, functions and methods: a row each, in the tables of jinja_filters.cc, jinja_tests.cc,
-// jinja_functions.cc and jinja_methods.cc.
+// Filters, tests, functions and methods: a row each, in the tables of filters.cc, tests.cc, functions.cc
+// and methods.cc.
 
 #include <cstdint>
 #include <optional>
@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "chat/jinja_runtime.h"
-#include "chat/jinja_value.h"
+#include "chat/jinja/runtime.h"
+#include "chat/jinja/value.h"
 
 namespace bitloom::jinja {
 

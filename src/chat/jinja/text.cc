@@ -1,4 +1,4 @@
-#include "chat/jinja_text.h"
+#include "chat/jinja/text.h"
 
 #include <fmt/format.h>
 #include <utf8proc.h>

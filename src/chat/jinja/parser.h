@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "chat/jinja_ast.h"
+#include "chat/jinja/ast.h"
 
 namespace bitloom::jinja {
 

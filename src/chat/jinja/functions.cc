@@ -4,7 +4,7 @@
 #include <ctime>
 
 #include "base/error.h"
-#include "chat/jinja_builtins.h"
+#include "chat/jinja/builtins.h"
 
 namespace bitloom::jinja {
 namespace {

@@ -1,4 +1,4 @@
-#include "chat/jinja_escape.h"
+#include "chat/jinja/escape.h"
 
 #include <array>
 #include <charconv>

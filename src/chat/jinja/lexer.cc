@@ -1,4 +1,4 @@
-#include "chat/jinja_lexer.h"
+#include "chat/jinja/lexer.h"
 
 #include <fmt/format.h>
 
@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "chat/jinja_escape.h"
-#include "chat/jinja_text.h"
+#include "chat/jinja/escape.h"
+#include "chat/jinja/text.h"
 #include "tokenize/text/unicode.h"
 
 namespace bitloom::jinja {

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "chat/jinja_ast.h"
-#include "chat/jinja_value.h"
+#include "chat/jinja/ast.h"
+#include "chat/jinja/value.h"
 
 namespace bitloom::jinja {
 
