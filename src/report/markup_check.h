@@ -1,5 +1,5 @@
 #pragma once
-// For tests: whether HTML as page.h writes it is well formed. Pages close all they open, as XML does, but for elements
+// For tests: whether HTML as page/page.h writes it is well formed. Pages close all they open, as XML does, but for elements
 // that HTML never closes, so a strict reading of a few lines suffices.
 
 #include <map>

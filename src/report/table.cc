@@ -8,12 +8,12 @@
 namespace bitloom {
 namespace {
 
-struct Character {
+struct ShownCharacter {
   size_t bytes = 1;
   size_t columns = 1;
 };
 
-Character next_character(std::string_view text) {
+ShownCharacter next_character(std::string_view text) {
   utf8proc_int32_t codepoint = -1;
   const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
   const utf8proc_ssize_t used = utf8proc_iterate(bytes, static_cast<utf8proc_ssize_t>(text.size()), &codepoint);
@@ -48,7 +48,7 @@ std::string escape_markdown(const std::string& cell) {
 size_t display_width(std::string_view text) {
   size_t width = 0;
   while (!text.empty()) {
-    const Character character = next_character(text);
+    const ShownCharacter character = next_character(text);
     width += character.columns;
     text.remove_prefix(character.bytes);
   }
@@ -60,7 +60,7 @@ std::string fit_width(std::string_view text, size_t columns) {
   if (columns == 0) return "";
   size_t width = 0, length = 0;
   while (true) {
-    const Character character = next_character(text.substr(length));
+    const ShownCharacter character = next_character(text.substr(length));
     if (width + character.columns > columns - 1) break;
     width += character.columns;
     length += character.bytes;

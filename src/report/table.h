@@ -1,5 +1,5 @@
 #pragma once
-// Tables for terminals, for Markdown and for pages (page.h).
+// Tables for terminals, for Markdown and for pages (page/page.h).
 //
 // Goals: columns that line up whatever the script (width by Unicode, not by bytes); the same rows in both renderings;
 // lines without trailing blanks, so that a table survives a pipe and a diff.

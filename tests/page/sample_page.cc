@@ -1,5 +1,5 @@
 // Writes the page of all parts to the file named as argument, for check_page.py.
-#include "report/sample_page.h"
+#include "report/page/sample_page.h"
 
 #include <fstream>
 

@@ -6,7 +6,7 @@
 #include "eval/arithmetic/pairing.h"
 #include "eval/arithmetic/summary.h"
 #include "io/json.h"
-#include "report/page.h"
+#include "report/page/page.h"
 
 namespace bitloom {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "judge/comparison.h"
-#include "report/page.h"
+#include "report/page/page.h"
 #include "report/table.h"
 
 namespace bitloom {

@@ -6,7 +6,7 @@
 #include "io/json.h"
 #include "pipeline/quantize_model.h"
 #include "recipe/recipe.h"
-#include "report/page.h"
+#include "report/page/page.h"
 
 namespace bitloom {
 

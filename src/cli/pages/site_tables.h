@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "pipeline/quantize_model.h"
-#include "report/plot.h"
+#include "report/plot/plot.h"
 #include "report/table.h"
 
 namespace bitloom {

@@ -2,7 +2,7 @@
 #include <cassert>
 #include <cmath>
 
-#include "report/plot_frame.h"
+#include "report/plot/frame.h"
 
 namespace bitloom {
 namespace {

@@ -10,7 +10,7 @@
 #include <variant>
 #include <vector>
 
-#include "report/plot.h"
+#include "report/plot/plot.h"
 #include "report/table.h"
 
 namespace bitloom {

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "report/label_placement.h"
-#include "report/plot_frame.h"
+#include "report/plot/frame.h"
+#include "report/plot/label_placement.h"
 
 namespace bitloom {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "report/html.h"
 #include "report/numbers.h"
-#include "report/page_parts.h"
+#include "report/page/page_parts.h"
 
 namespace bitloom {
 namespace {

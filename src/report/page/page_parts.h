@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "report/page.h"
+#include "report/page/page.h"
 
 namespace bitloom {
 

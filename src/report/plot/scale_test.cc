@@ -1,4 +1,4 @@
-#include "report/scale.h"
+#include "report/plot/scale.h"
 
 #include <gmock/gmock.h>
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "report/scale.h"
+#include "report/plot/scale.h"
 #include "report/table.h"
 
 namespace bitloom {

@@ -1,13 +1,13 @@
-#include "report/plot.h"
+#include "report/plot/plot.h"
 
 #include <gmock/gmock.h>
 
 #include <regex>
 
-#include "report/drawing.h"
-#include "report/label_placement.h"
 #include "report/markup_check.h"
-#include "report/sample_page.h"
+#include "report/page/sample_page.h"
+#include "report/plot/drawing.h"
+#include "report/plot/label_placement.h"
 
 namespace bitloom {
 namespace {

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cassert>
 
-#include "report/plot_frame.h"
+#include "report/plot/frame.h"
 
 namespace bitloom {
 namespace {

@@ -1,4 +1,4 @@
-#include "report/plot_frame.h"
+#include "report/plot/frame.h"
 
 #include <algorithm>
 #include <cmath>

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "report/drawing.h"
-#include "report/plot.h"
-#include "report/scale.h"
+#include "report/plot/drawing.h"
+#include "report/plot/plot.h"
+#include "report/plot/scale.h"
 
 namespace bitloom {
 

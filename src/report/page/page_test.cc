@@ -1,11 +1,11 @@
-#include "report/page.h"
+#include "report/page/page.h"
 
 #include <gmock/gmock.h>
 
 #include <sstream>
 
 #include "report/markup_check.h"
-#include "report/sample_page.h"
+#include "report/page/sample_page.h"
 
 namespace bitloom {
 namespace {

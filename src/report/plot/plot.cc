@@ -1,4 +1,4 @@
-#include "report/plot.h"
+#include "report/plot/plot.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <string>
 
 #include "report/html.h"
-#include "report/plot_frame.h"
+#include "report/plot/frame.h"
 
 namespace bitloom {
 namespace {

@@ -1,4 +1,4 @@
-#include "report/drawing.h"
+#include "report/plot/drawing.h"
 
 #include <fmt/format.h>
 

@@ -1,9 +1,9 @@
-#include "report/page.h"
+#include "report/page/page.h"
 
 #include <fmt/format.h>
 
 #include "report/html.h"
-#include "report/page_parts.h"
+#include "report/page/page_parts.h"
 
 namespace bitloom {
 namespace {

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "report/numbers.h"
-#include "report/plot_frame.h"
+#include "report/plot/frame.h"
 
 namespace bitloom {
 namespace {

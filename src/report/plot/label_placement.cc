@@ -1,4 +1,4 @@
-#include "report/label_placement.h"
+#include "report/plot/label_placement.h"
 
 #include <algorithm>
 #include <limits>
