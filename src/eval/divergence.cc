@@ -6,9 +6,9 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "eval/interval.h"
 #include "eval/row_math.h"
 #include "eval/scoring.h"
+#include "eval/statistics/interval.h"
 
 namespace bitloom {
 namespace {

@@ -7,16 +7,16 @@
 #include <vector>
 
 #include "base/context.h"
-#include "eval/logits_source.h"
-#include "eval/reference_format.h"
-#include "eval/reference_rows.h"
+#include "eval/logits/logits_source.h"
+#include "eval/reference/format.h"
+#include "eval/reference/rows.h"
 #include "eval/windows.h"
 #include "io/json.h"
 
 namespace bitloom {
 
 struct DivergenceResult {
-  double kl_mean = 0, kl_low = 0, kl_high = 0;  // mean and its 95 % interval (interval.h), cut off at 0
+  double kl_mean = 0, kl_low = 0, kl_high = 0;  // mean and its 95 % interval (statistics/interval.h), cut off at 0
   std::string interval;                         // what the interval rests on: "Student t over 41 windows"
   // Exact of the positions' values; between two ranks interpolated linearly.
   double kl_median = 0, kl_p90 = 0, kl_p99 = 0, kl_p999 = 0, kl_max = 0;
@@ -25,9 +25,9 @@ struct DivergenceResult {
   int64_t tokens = 0, windows = 0;
   double seconds = 0;
 
-  // Of a compact reference (compact_row.h); else kl_certain = kl_mean and the error is 0. kl_mean is an unbiased
-  // estimate of what the full reference gives on the same tokens; kl_error is its standard error, erring upwards;
-  // that of kl_max's own position is kl_max_error. The full reference's mean is not below kl_certain.
+  // Of a compact reference (reference/compact_row.h); else kl_certain = kl_mean and the error is 0. kl_mean is an
+  // unbiased estimate of what the full reference gives on the same tokens; kl_error is its standard error, erring
+  // upwards; that of kl_max's own position is kl_max_error. The full reference's mean is not below kl_certain.
   double kl_certain = 0, kl_error = 0, kl_max_error = 0;
 };
 
@@ -55,7 +55,7 @@ Json kl_figures(const DivergenceResult& result);
 
 /// The reference's log-probabilities of every scored position, written once (--save-ref): in full, or as sketches that
 /// keep the file within `budget` bytes (0: no limit; in full when that fits). Layout and precision in
-/// reference_format.h. The file knows tokenizer hash, text hash and windows; opening it for other ones is refused with
+/// reference/format.h. The file knows tokenizer hash, text hash and windows; opening it for other ones is refused with
 /// both named. Appears at `path` when complete; an earlier reference file there is replaced, any other file is not
 /// (Error(kUsage)), nor is a budget too small for the positions accepted. Error(kFailed) when it cannot be written or
 /// the disk is too small. Returns the header of what was written.

@@ -9,7 +9,7 @@
 #include <numbers>
 
 #include "base/error.h"
-#include "eval/fake_source.h"
+#include "eval/logits/fake_source.h"
 
 namespace bitloom {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/logits_source.h"
+#include "eval/logits/logits_source.h"
 #include "tokenize/tokenizer.h"
 
 namespace bitloom {

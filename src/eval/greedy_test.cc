@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/test_data.h"
-#include "eval/fake_source.h"
+#include "eval/logits/fake_source.h"
 #include "io/test_support.h"
 
 namespace bitloom {

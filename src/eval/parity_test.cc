@@ -118,7 +118,7 @@ TEST(Parity, DemoFromItselfAndFromItsReferenceFile) {
   const std::unique_ptr<LogitsSource> file =
       open_reference(dir.file("ref"), windows, tokenizer.hash(), sha256_hex(text));
   const DivergenceResult stored = divergence(*file, *other, windows, judge.context);
-  EXPECT_LT(stored.kl_mean, 1e-7);  // reference_format.h: E^2 / 2 is 5e-7 at worst, about 1e-8 on average
+  EXPECT_LT(stored.kl_mean, 1e-7);  // reference/format.h: E^2 / 2 is 5e-7 at worst, about 1e-8 on average
   EXPECT_EQ(stored.top1, 1);
   EXPECT_EQ(stored.nll, direct.nll);
   EXPECT_NEAR(stored.nll_ref, direct.nll, 1e-3);

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "eval/interval.h"
 #include "eval/row_math.h"
 #include "eval/scoring.h"
+#include "eval/statistics/interval.h"
 
 namespace bitloom {
 namespace {

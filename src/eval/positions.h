@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "eval/interval.h"
 #include "eval/row_math.h"
+#include "eval/statistics/interval.h"
 #include "eval/windows.h"
 
 namespace bitloom {

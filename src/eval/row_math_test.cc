@@ -6,7 +6,7 @@
 #include <limits>
 #include <numbers>
 
-#include "eval/fake_source.h"
+#include "eval/logits/fake_source.h"
 
 namespace bitloom {
 namespace {

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "eval/replayed_logits.h"
+#include "eval/logits/replayed_logits.h"
 #include "judge/runner.h"
 #include "report/numbers.h"
 

@@ -97,7 +97,7 @@ TEST_F(Compared, AReferenceMayBeAFile) {
   const Comparison with_model = compare(plan({two_}, testing::kDemo));
   ASSERT_EQ(with_file.models.size(), 1u);
   EXPECT_FALSE(with_file.has_reference_model);
-  // The file's log-probabilities have a precision of their own (reference_format.h).
+  // The file's log-probabilities have a precision of their own (eval/reference/format.h).
   EXPECT_NEAR(with_file.models[0].kl->kl_mean, with_model.models[1].kl->kl_mean, 1e-3);
   EXPECT_EQ(with_file.models[0].perplexity.nll, with_model.models[1].perplexity.nll);
 }

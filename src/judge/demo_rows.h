@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/context.h"
-#include "eval/logits_source.h"
+#include "eval/logits/logits_source.h"
 #include "model/checkpoint.h"
 
 namespace bitloom {

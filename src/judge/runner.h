@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "base/threads.h"
-#include "eval/logits_source.h"
+#include "eval/logits/logits_source.h"
 #include "model/checkpoint.h"
 
 namespace bitloom {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/context.h"
-#include "eval/arithmetic/problems.h"
-#include "eval/paired.h"
+#include "eval/arithmetic/problem/problems.h"
+#include "eval/statistics/paired.h"
 #include "eval/tasks/run_task.h"
 #include "forward/decoder.h"
 #include "model/checkpoint.h"

@@ -11,7 +11,7 @@
 #include "cli/pages/page_file.h"
 #include "cli/verb.h"
 #include "eval/arithmetic/json.h"
-#include "eval/arithmetic/problem_file.h"
+#include "eval/arithmetic/problem/problem_file.h"
 #include "model/checkpoint.h"
 #include "report/numbers.h"
 

@@ -6,7 +6,7 @@
 #include "base/version.h"
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
-#include "eval/tasks/chat_style.h"
+#include "eval/tasks/prompt/chat_style.h"
 #include "eval/tasks/run_task.h"
 #include "io/output_file.h"
 #include "model/checkpoint.h"

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "eval/arithmetic/number_format.h"
-#include "eval/arithmetic/pieces.h"
+#include "eval/arithmetic/problem/number_format.h"
+#include "eval/arithmetic/tokens/pieces.h"
 
 namespace bitloom::arithmetic {
 namespace {

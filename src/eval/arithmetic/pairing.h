@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "eval/arithmetic/study.h"
-#include "eval/paired.h"
+#include "eval/statistics/paired.h"
 
 namespace bitloom::arithmetic {
 

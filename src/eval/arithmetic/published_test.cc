@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "eval/arithmetic/csv.h"
+#include "eval/arithmetic/problem/csv.h"
 #include "eval/arithmetic/summary.h"
 #include "io/json.h"
 

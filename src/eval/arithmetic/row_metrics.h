@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "eval/arithmetic/answer.h"
-#include "eval/arithmetic/condition.h"
+#include "eval/arithmetic/problem/condition.h"
 
 namespace bitloom::arithmetic {
 

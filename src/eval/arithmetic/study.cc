@@ -4,8 +4,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "eval/arithmetic/drafted_source.h"
-#include "eval/arithmetic/pieces.h"
+#include "eval/arithmetic/tokens/drafted_source.h"
+#include "eval/arithmetic/tokens/pieces.h"
 #include "eval/greedy.h"
 #include "eval/scoring.h"
 

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "base/context.h"
-#include "eval/arithmetic/probe.h"
 #include "eval/arithmetic/row_metrics.h"
-#include "eval/arithmetic/token_stats.h"
-#include "eval/logits_source.h"
+#include "eval/arithmetic/tokens/probe.h"
+#include "eval/arithmetic/tokens/token_stats.h"
+#include "eval/logits/logits_source.h"
 
 namespace bitloom::arithmetic {
 

@@ -7,9 +7,9 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "eval/arithmetic/pieces.h"
 #include "eval/arithmetic/test_tokenizer.h"
-#include "eval/fake_source.h"
+#include "eval/arithmetic/tokens/pieces.h"
+#include "eval/logits/fake_source.h"
 
 namespace bitloom::arithmetic {
 namespace {

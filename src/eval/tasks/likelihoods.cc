@@ -4,9 +4,9 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "eval/logits/token_tree.h"
 #include "eval/row_math.h"
 #include "eval/scoring.h"
-#include "eval/token_tree.h"
 
 namespace bitloom {
 namespace {

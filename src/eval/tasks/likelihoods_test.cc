@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "base/test_data.h"
-#include "eval/fake_source.h"
-#include "eval/token_tree.h"
+#include "eval/logits/fake_source.h"
+#include "eval/logits/token_tree.h"
 #include "io/test_support.h"
 #include "model/checkpoint.h"
 

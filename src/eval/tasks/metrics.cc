@@ -3,8 +3,8 @@
 #include <limits>
 #include <optional>
 
+#include "eval/tasks/prompt/unicode_blanks.h"
 #include "eval/tasks/results.h"
-#include "eval/tasks/unicode_blanks.h"
 #include "io/text_data.h"
 #include "tokenize/text/regex.h"
 

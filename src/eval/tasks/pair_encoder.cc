@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "eval/tasks/likelihoods.h"
-#include "eval/tasks/unicode_blanks.h"
+#include "eval/tasks/prompt/unicode_blanks.h"
 
 namespace bitloom {
 

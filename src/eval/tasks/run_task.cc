@@ -8,7 +8,7 @@
 #include "base/install_paths.h"
 #include "eval/greedy.h"
 #include "eval/scoring.h"
-#include "eval/tasks/unicode_blanks.h"
+#include "eval/tasks/prompt/unicode_blanks.h"
 
 namespace bitloom {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/context.h"
-#include "eval/logits_source.h"
+#include "eval/logits/logits_source.h"
 #include "eval/tasks/items.h"
 #include "eval/tasks/results.h"
 #include "tokenize/tokenizer.h"

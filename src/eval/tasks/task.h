@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/tasks/template.h"
+#include "eval/tasks/prompt/template.h"
 
 namespace bitloom {
 

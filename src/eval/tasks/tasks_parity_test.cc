@@ -8,7 +8,7 @@
 #include <iostream>
 
 #include "base/test_data.h"
-#include "eval/tasks/chat_style.h"
+#include "eval/tasks/prompt/chat_style.h"
 #include "eval/tasks/run_task.h"
 #include "io/json.h"
 #include "model/checkpoint.h"
