@@ -9,12 +9,26 @@ inline double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+/// Seconds since it was made.
 class Stopwatch {
  public:
   double seconds() const { return steady_seconds() - start_; }
 
  private:
   double start_ = steady_seconds();
+};
+
+/// Adds the seconds that it lives to a sum.
+class ScopedTimer {
+ public:
+  explicit ScopedTimer(double& sum) : sum_(sum) {}
+  ~ScopedTimer() { sum_ += watch_.seconds(); }
+  ScopedTimer(const ScopedTimer&) = delete;
+  ScopedTimer& operator=(const ScopedTimer&) = delete;
+
+ private:
+  double& sum_;
+  Stopwatch watch_;
 };
 
 }  // namespace bitloom

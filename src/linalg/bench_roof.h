@@ -5,8 +5,8 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 
+#include "base/clock.h"
 #include "linalg/gemm.h"
 
 namespace bitloom::testing {
@@ -19,9 +19,9 @@ void run_beside_sgemm(benchmark::State& state, ThreadPool& threads, double flops
   for (auto _ : state) {
     roof = std::max(roof, measure_sgemm_gflops(1024, 0.1, threads));
     prepare();
-    const auto begin = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     operation();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double seconds = watch.seconds();
     least = std::min(least, seconds);
     state.SetIterationTime(seconds);
   }

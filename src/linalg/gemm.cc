@@ -5,9 +5,10 @@
 
 #include <algorithm>
 #include <cassert>
-#include <chrono>
 #include <memory>
 #include <vector>
+
+#include "base/clock.h"
 
 namespace bitloom {
 namespace {
@@ -91,7 +92,6 @@ void linear_dense(const float* x, int64_t x_stride, int64_t tokens, const float*
 }
 
 double measure_sgemm_gflops(int64_t size, double seconds, ThreadPool& threads) {
-  using Clock = std::chrono::steady_clock;
   const auto area = static_cast<size_t>(size * size);
   const int64_t count = threads.thread_count();
   // Each thread multiplies matrices of its own, so the rate is what independent tiles can reach together.
@@ -105,13 +105,13 @@ double measure_sgemm_gflops(int64_t size, double seconds, ThreadPool& threads) {
             c[slot].data(), size);
     };
     multiply();
-    const auto begin = Clock::now();
+    const Stopwatch watch;
     double elapsed = 0;
     int64_t products = 0;
     while (elapsed < seconds) {
       multiply();
       ++products;
-      elapsed = std::chrono::duration<double>(Clock::now() - begin).count();
+      elapsed = watch.seconds();
     }
     const auto edge = static_cast<double>(size);
     rates[slot] = 2.0 * edge * edge * edge * static_cast<double>(products) / elapsed * 1e-9;

@@ -1,25 +1,12 @@
 #include "runtime/generate_loop.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 namespace bitloom {
 namespace {
-
-/// Adds the time it lives to a figure.
-class Timer {
- public:
-  explicit Timer(double& seconds) : seconds_(seconds) {}
-  ~Timer() { seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
-  Timer(const Timer&) = delete;
-  Timer& operator=(const Timer&) = delete;
-
- private:
-  double& seconds_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 void check(const GenerateHooks& hooks, const GenerateOptions& options, const GenerateResult& result) {
   if (options.max_tokens < 0) misuse("{} tokens to generate: must be 0 or more", options.max_tokens);
@@ -30,7 +17,7 @@ void check(const GenerateHooks& hooks, const GenerateOptions& options, const Gen
 }
 
 std::span<float> run_prompt(const GenerateHooks& hooks, GenerateResult& result) {
-  const Timer timer(result.prompt_seconds);
+  const ScopedTimer timer(result.prompt_seconds);
   const std::span<const int32_t> prompt(result.prompt_ids);
   std::span<float> logits;
   for (size_t done = 0; done < prompt.size();) {
@@ -62,7 +49,7 @@ void run_generate_loop(const GenerateHooks& hooks, const GenerateOptions& option
   while (static_cast<int64_t>(result.ids.size()) < options.max_tokens) {
     int32_t id = 0;
     {
-      const Timer timer(result.decode_seconds);
+      const ScopedTimer timer(result.decode_seconds);
       id = sampler.sample(logits, sequence);
     }
     if (std::find(hooks.end_ids.begin(), hooks.end_ids.end(), id) != hooks.end_ids.end()) {
@@ -77,7 +64,7 @@ void run_generate_loop(const GenerateHooks& hooks, const GenerateOptions& option
       return;
     }
     sequence.push_back(id);
-    const Timer timer(result.decode_seconds);
+    const ScopedTimer timer(result.decode_seconds);
     logits = hooks.step({&id, 1}, true);
     ++result.decode_steps;
   }

@@ -11,6 +11,7 @@
 #include <random>
 #include <thread>
 
+#include "base/clock.h"
 #include "broken_models.h"
 #include "program.h"
 
@@ -18,8 +19,6 @@ namespace bitloom::testing {
 namespace {
 
 namespace fs = std::filesystem;
-using Seconds = std::chrono::duration<double>;
-using Clock = std::chrono::steady_clock;
 
 std::map<std::string, std::string> files_of(const std::string& directory) {
   std::map<std::string, std::string> files;
@@ -72,9 +71,9 @@ class Kill : public ::testing::Test {
   }
 
   double seconds_of_a_run(const std::string& out) const {
-    const auto start = Clock::now();
+    const Stopwatch watch;
     EXPECT_FALSE(kill_when(out, [] { return false; }));
-    return Seconds(Clock::now() - start).count();
+    return watch.seconds();
   }
 
   ModelCopy model_;
@@ -92,9 +91,9 @@ TEST_F(Kill, ThirtyTimes) {
   int kills = 0, completed = 0, went_on = 0;
   for (int runs = 0; kills < 30 && runs < 300; ++runs) {
     went_on += fs::exists(dir_.file("out.journal/block-0000"));
-    const auto start = Clock::now();
+    const Stopwatch watch;
     const double moment = share(random) * whole;
-    const bool killed = kill_when("out", [&] { return Seconds(Clock::now() - start).count() >= moment; });
+    const bool killed = kill_when("out", [&] { return watch.seconds() >= moment; });
     kills += killed;
     if (!fs::exists(dir_.file("out"))) continue;
     // Complete, whether or not the journal was gone when the kill came.

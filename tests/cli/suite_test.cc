@@ -10,6 +10,7 @@
 #include <random>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/test_data.h"
 #include "broken_models.h"
 #include "program.h"
@@ -226,9 +227,9 @@ class SuiteKill : public Suites {
 // results compared and is begun again from nothing.
 TEST_F(SuiteKill, AtAnyMomentAndTheTableIsTheSame) {
   run("warm");
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   run("expected");
-  const double whole = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double whole = watch.seconds();
   const auto expected = results("expected");
   std::mt19937 random(20240601);
   std::uniform_real_distribution<double> share(0.05, 0.95);
