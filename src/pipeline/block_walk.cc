@@ -3,10 +3,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/dense_matrix.h"
 #include "base/error.h"
 #include "pipeline/block_scaling.h"
@@ -19,19 +19,6 @@
 
 namespace bitloom {
 namespace {
-
-/// Adds the seconds of its life to a sum.
-class Timed {
- public:
-  explicit Timed(double& sum) : sum_(sum) {}
-  ~Timed() { sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
-  Timed(const Timed&) = delete;
-  Timed& operator=(const Timed&) = delete;
-
- private:
-  double& sum_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 class Walk {
  public:
@@ -229,7 +216,7 @@ void Walk::scale(BlockState& state) {
   TensorEdits edits;
   if (!state.finished || float_) {
     look_at(state, statistics, cost_of(state.index).scale);
-    const Timed timed(times_.scaling);
+    const ScopedTimer timed(times_.scaling);
     edits = scale_block(task_.model, state.index, task_.transforms, task_.steps, statistics, context_.threads);
   } else {
     for (const auto& [name, values] : state.outcome.rewritten) {
@@ -271,20 +258,20 @@ void Walk::gather(BlockState& state, int first, Statistics& statistics) {
 
 std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
                                    int input) {
-  const Timed timed(times_.forward);
+  const ScopedTimer timed(times_.forward);
   return stream ? stream->reach(chunk, runner, input) : std::span<const float>();
 }
 
 /// x: what the sites read; f: what they would read in the float model, where that is asked for.
 void Walk::add(std::span<const float> f, std::span<const float> x, InputStatistics& statistics) {
   if (x.empty()) return;
-  const Timed timed(times_.statistics);
+  const ScopedTimer timed(times_.statistics);
   statistics.add(f.data(), x.data(), static_cast<int64_t>(x.size()) / statistics.channels(), context_.threads);
 }
 
 /// Over the tokens of all ranks.
 void Walk::sum(InputStatistics& statistics) {
-  const Timed timed(times_.statistics);
+  const ScopedTimer timed(times_.statistics);
   sum_over_ranks(statistics, ranks_);
 }
 
@@ -324,7 +311,7 @@ void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
 
 /// Rounds the input's sites, or takes them from the journal, and exchanges their weights.
 void Walk::round_sites(BlockState& state, int input, const InputStatistics* statistics) {
-  const Timed timed(times_.rounding);
+  const ScopedTimer timed(times_.rounding);
   MatrixRounder rounder(statistics, ranks_, context_.threads);
   const double weights_of_input = weights_to_round(state.index, input);
   for (const Site& site : linear_sites(graph_, state.index)) {
@@ -427,7 +414,7 @@ void Walk::correct_bias(BlockState& state, const Site& site, const RowSource& be
 /// Brings every sequence to the next block.
 void Walk::leave(BlockState& state) {
   for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
-    const Timed timed(times_.forward);
+    const ScopedTimer timed(times_.forward);
     leave(float_, c, state.float_runner);
     leave(quantized_, c, state.runner);
     advance_progress(state.index, per_chunk(cost_of(state.index).leave), "output");

@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <limits>
 #include <numeric>
 
+#include "base/clock.h"
 #include "base/dense_matrix.h"
 #include "base/rng.h"
 #include "linalg/gemm.h"
@@ -23,9 +23,9 @@ double seconds_of(const Body& body) {
   body();                                                 // buffers are allocated, code is paged in
   double best = std::numeric_limits<double>::infinity();  // what other programs take is not the machine's rate
   for (int turn = 0; turn < 3; ++turn) {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     body();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    best = std::min(best, watch.seconds());
   }
   return best;
 }

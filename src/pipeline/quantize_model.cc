@@ -1,9 +1,9 @@
 #include "pipeline/quantize_model.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "io/output_directory.h"
 #include "io/safetensors.h"
@@ -275,7 +275,7 @@ int64_t CalibrationData::tokens() const {
 
 QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, const std::string& out,
                               const Recipe& recipe, const QuantizeOptions& options, Context& context) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const bool calibrates = needs_of(recipe).any();
   if (!calibrates && !options.ranks->leads()) return {};
   // Early, so that no hour is spent on a directory that cannot be written.
@@ -289,7 +289,7 @@ QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, c
   if (!options.ranks->leads()) return {};
   QuantizeResult result = write_output({*source, *model, recipe, calibrated.get()}, out, options, context);
   if (calibrated) calibrated->finish();
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.seconds = watch.seconds();
   return result;
 }
 
