@@ -36,6 +36,9 @@ std::optional<Number> parse_number(std::string_view text) {
   return value;
 }
 
+/// Code points of well-formed UTF-8: bytes that continue none.
+int64_t count_characters(std::string_view text);
+
 std::vector<std::string> split(std::string_view text, char separator);
 
 /// Offset of the first byte that is not well-formed UTF-8 (RFC 3629: no overlong forms, surrogates or > U+10FFFF),

@@ -58,5 +58,11 @@ TEST(Text, Utf8) {
   for (const auto& [text, at] : wrong) EXPECT_EQ(first_invalid_utf8(text), at) << text;
 }
 
+TEST(Characters, AreCodePoints) {
+  EXPECT_EQ(count_characters(""), 0);
+  EXPECT_EQ(count_characters("ab c"), 4);
+  EXPECT_EQ(count_characters("\u00e9\u20ac\U0001F600"), 3);
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -19,7 +19,7 @@ arithmetic::ProblemSet additions(const SkillPlan& plan) {
   std::tie(options.low, options.high) = arithmetic::parse_lengths(plan.digits, "--arithmetic");
   options.count = plan.limit;
   options.max_shots = kShots;
-  return generate(options);
+  return generate_problems(options);
 }
 
 /// Perplexity is the exponential of a mean of log-likelihoods; every other metric counts items that are right.

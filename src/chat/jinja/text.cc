@@ -145,10 +145,6 @@ void check_text_size(size_t bytes) {
   if (bytes > kMaxText) refuse("makes a text of {} bytes, more than {}", bytes, kMaxText);
 }
 
-int64_t count_characters(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
-}
-
 std::vector<std::string_view> split_characters(std::string_view text) {
   std::vector<std::string_view> characters;
   for (size_t at = 0; at < text.size();) {

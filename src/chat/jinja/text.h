@@ -13,7 +13,6 @@ namespace bitloom::jinja {
 /// str.isspace() of one character.
 bool is_space(char32_t c);
 
-int64_t count_characters(std::string_view text);
 /// The characters as views into `text`.
 std::vector<std::string_view> split_characters(std::string_view text);
 

@@ -67,7 +67,7 @@ GeneratorOptions generator_options(const Flags& flags, int max_shots) {
 }
 
 ProblemSet problems_of(const Flags& flags, int max_shots) {
-  if (flags.set == "g1" || flags.set == "g2") return generate(generator_options(flags, max_shots));
+  if (flags.set == "g1" || flags.set == "g2") return generate_problems(generator_options(flags, max_shots));
   if (!flags.set.ends_with(".csv")) misuse("--set {}: g1, g2 or a FILE.csv", flags.set);
   return read_problem_file(flags.set, flags.limit);
 }

@@ -64,7 +64,7 @@ class StudyTest : public ::testing::Test {
     return run_study(model, prompter, set_, options, context_);
   }
 
-  ProblemSet set_ = generate({.full = true, .count = 26, .max_shots = 2});
+  ProblemSet set_ = generate_problems({.full = true, .count = 26, .max_shots = 2});
   ThreadPool threads_{1};
   Progress progress_;
   Context context_{threads_, progress_};
@@ -162,7 +162,7 @@ TEST_F(StudyTest, RefusesTooManyShotsAndLongFactors) {
     return "";
   };
   EXPECT_THAT(message(options_for({"nosep"}, {1, 8})), HasSubstr("--shots 8: "));
-  set_ = generate({.low = 10, .high = 10, .count = 1, .max_shots = 2});
+  set_ = generate_problems({.low = 10, .high = 10, .count = 1, .max_shots = 2});
   StudyOptions products = options_for({"nosep"});
   products.operations = {Operation::kMultiply};
   EXPECT_THAT(message(products), HasSubstr("--ops *: factors have at most 9 digits, "));

@@ -10,7 +10,7 @@ namespace {
 
 using Tokens = std::vector<std::string>;
 
-class ByteAlphabet : public Decoder {
+class ByteAlphabet : public TokenDecoder {
  public:
   void apply(Tokens& tokens) const override {
     std::string bytes;
@@ -20,7 +20,7 @@ class ByteAlphabet : public Decoder {
 };
 
 // Runs of <0xNN> become text; in a run that is no UTF-8 every byte becomes U+FFFD.
-class ByteFallback : public Decoder {
+class ByteFallback : public TokenDecoder {
  public:
   void apply(Tokens& tokens) const override {
     Tokens out;
@@ -63,7 +63,7 @@ class ByteFallback : public Decoder {
   }
 };
 
-class Fuse : public Decoder {
+class Fuse : public TokenDecoder {
  public:
   void apply(Tokens& tokens) const override {
     std::string all;
@@ -72,7 +72,7 @@ class Fuse : public Decoder {
   }
 };
 
-class Replace : public Decoder {
+class Replace : public TokenDecoder {
  public:
   Replace(TextPattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
 
@@ -93,7 +93,7 @@ class Replace : public Decoder {
 };
 
 // Takes up to `start` characters `content` from the front of every token and up to `stop` from its end.
-class Strip : public Decoder {
+class Strip : public TokenDecoder {
  public:
   Strip(char32_t content, int32_t start, int32_t stop) : start_(start), stop_(stop) { append_utf8(content_, content); }
 
@@ -113,7 +113,7 @@ class Strip : public Decoder {
 };
 
 // The replacement becomes a space; in the first token it vanishes, unless nothing was ever put before the text.
-class Metaspace : public Decoder {
+class Metaspace : public TokenDecoder {
  public:
   Metaspace(char32_t replacement, bool prepended) : prepended_(prepended) { append_utf8(replacement_, replacement); }
 
@@ -136,7 +136,7 @@ class Metaspace : public Decoder {
 };
 
 // The end-of-word suffix becomes a space, in the last token nothing.
-class BpeSuffix : public Decoder {
+class BpeSuffix : public TokenDecoder {
  public:
   explicit BpeSuffix(std::string suffix) : suffix_(std::move(suffix)) {}
 
@@ -153,27 +153,27 @@ class BpeSuffix : public Decoder {
   std::string suffix_;
 };
 
-using DecoderPtr = std::unique_ptr<const Decoder>;
+using TokenDecoderPtr = std::unique_ptr<const TokenDecoder>;
 
 template <typename Part>
-DecoderPtr make_plain(const JsonNode&) {
+TokenDecoderPtr make_plain(const JsonNode&) {
   return std::make_unique<Part>();
 }
 
-DecoderPtr make_replace(const JsonNode& node) {
+TokenDecoderPtr make_replace(const JsonNode& node) {
   return std::make_unique<Replace>(TextPattern(node.at("pattern")), node.at("content").text());
 }
 
-DecoderPtr make_strip(const JsonNode& node) {
+TokenDecoderPtr make_strip(const JsonNode& node) {
   return std::make_unique<Strip>(node.at("content").character(), node.at("start").id(), node.at("stop").id());
 }
 
-DecoderPtr make_metaspace(const JsonNode& node) {
+TokenDecoderPtr make_metaspace(const JsonNode& node) {
   const bool never = node.text_or("prepend_scheme", "always") == "never" || !node.flag_or("add_prefix_space", true);
   return std::make_unique<Metaspace>(node.at("replacement").character(), !never);
 }
 
-DecoderPtr make_suffix(const JsonNode& node) {
+TokenDecoderPtr make_suffix(const JsonNode& node) {
   const JsonNode suffix = node.at("suffix");
   if (suffix.text().empty()) suffix.reject("is empty");
   return std::make_unique<BpeSuffix>(suffix.text());
@@ -181,7 +181,7 @@ DecoderPtr make_suffix(const JsonNode& node) {
 
 struct Row {
   std::string_view type;
-  DecoderPtr (*make)(const JsonNode&);  // nullptr: a sequence
+  TokenDecoderPtr (*make)(const JsonNode&);  // nullptr: a sequence
 };
 
 constexpr Row kRows[] = {
@@ -195,7 +195,7 @@ constexpr Row kRows[] = {
     {"Sequence", nullptr},
 };
 
-void append(const JsonNode& node, Decoders& out) {
+void append(const JsonNode& node, TokenDecoders& out) {
   const Row& row = choose_part(kRows, node);
   if (row.make) {
     out.push_back(row.make(node));
@@ -206,8 +206,8 @@ void append(const JsonNode& node, Decoders& out) {
 
 }  // namespace
 
-Decoders load_decoders(const JsonNode& node) {
-  Decoders result;
+TokenDecoders load_decoders(const JsonNode& node) {
+  TokenDecoders result;
   append(node, result);
   return result;
 }

@@ -11,16 +11,16 @@
 
 namespace bitloom {
 
-class Decoder {
+class TokenDecoder {
  public:
-  virtual ~Decoder() = default;
+  virtual ~TokenDecoder() = default;
   /// The text is what the tokens are when the last decoder is through, joined.
   virtual void apply(std::vector<std::string>& tokens) const = 0;
 };
 
-using Decoders = std::vector<std::unique_ptr<const Decoder>>;
+using TokenDecoders = std::vector<std::unique_ptr<const TokenDecoder>>;
 
 /// The decoders in order, sequences flattened.
-Decoders load_decoders(const JsonNode& node);
+TokenDecoders load_decoders(const JsonNode& node);
 
 }  // namespace bitloom

@@ -130,7 +130,7 @@ class JsonEngine : public Tokenizer::Engine {
   Normalizers normalizers_;
   PreTokenizers pre_tokenizers_;
   PostProcessor post_processor_;
-  Decoders decoders_;
+  TokenDecoders decoders_;
   bool has_decoder_ = false;
   AddedTokens added_;
   int32_t largest_id_ = -1;

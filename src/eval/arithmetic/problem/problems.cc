@@ -111,7 +111,7 @@ std::pair<int, int> parse_lengths(const std::string& text, const std::string& fl
   return {*low, *high};
 }
 
-ProblemSet generate(const GeneratorOptions& options) {
+ProblemSet generate_problems(const GeneratorOptions& options) {
   if (options.low < 1 || options.high > kMaxDigits || options.low > options.high)
     misuse("--digits {}-{}: lengths lie between 1 and {}, the smaller first", options.low, options.high, kMaxDigits);
   const std::vector<Signature> signatures =

@@ -83,7 +83,7 @@ struct GeneratorOptions {
 /// Problem i has the signature i modulo their number, and so have its shots. A problem is a function of (seed, i), its
 /// j-th shot of (seed, i, j). A shot never repeats its problem (which matters for numbers of one or two digits).
 /// Error(kUsage) for lengths outside 1..kMaxDigits.
-ProblemSet generate(const GeneratorOptions& options);
+ProblemSet generate_problems(const GeneratorOptions& options);
 
 /// Addends stay so short that a sum fits 18 digits; products need half of that.
 inline constexpr int kMaxDigits = 17;

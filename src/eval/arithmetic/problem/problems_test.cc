@@ -29,7 +29,7 @@ TEST(Problems, AddendSignaturesAreOrderedPairs) {
 }
 
 TEST(Problems, FullSetHasHundredOfEachSignature) {
-  const ProblemSet set = generate({.full = true});
+  const ProblemSet set = generate_problems({.full = true});
   EXPECT_EQ(set.description, "G2, 7 to 9 digits, seed 0, 1300 problems");
   std::map<Lengths, int> counts;
   for (const Problem& problem : set.problems) ++counts[lengths_of(problem.query)];
@@ -38,7 +38,7 @@ TEST(Problems, FullSetHasHundredOfEachSignature) {
 }
 
 TEST(Problems, AddendSetHasTenOfEachPair) {
-  const ProblemSet set = generate({});
+  const ProblemSet set = generate_problems({});
   ASSERT_EQ(set.problems.size(), 90U);
   std::map<std::pair<int, int>, int> counts;
   for (const Problem& problem : set.problems)
@@ -49,7 +49,7 @@ TEST(Problems, AddendSetHasTenOfEachPair) {
 
 TEST(Problems, ShotsKeepTheirProblemsSignature) {
   for (const bool full : {false, true}) {
-    const ProblemSet set = generate({.full = full, .count = 390, .seed = 5});
+    const ProblemSet set = generate_problems({.full = full, .count = 390, .seed = 5});
     for (const Problem& problem : set.problems) {
       ASSERT_EQ(problem.shots.size(), 8U);
       for (const Addends& shot : problem.shots) {
@@ -104,9 +104,9 @@ TEST(Problems, ExtremesOfARangeComeUp) {
 }
 
 TEST(Problems, AProblemDependsOnSeedAndIndexAlone) {
-  const ProblemSet few = generate({.full = true, .count = 20, .max_shots = 2, .seed = 9});
-  const ProblemSet many = generate({.full = true, .count = 50, .max_shots = 8, .seed = 9});
-  const ProblemSet other = generate({.full = true, .count = 20, .max_shots = 2, .seed = 10});
+  const ProblemSet few = generate_problems({.full = true, .count = 20, .max_shots = 2, .seed = 9});
+  const ProblemSet many = generate_problems({.full = true, .count = 50, .max_shots = 8, .seed = 9});
+  const ProblemSet other = generate_problems({.full = true, .count = 20, .max_shots = 2, .seed = 10});
   int equal = 0;
   for (size_t i = 0; i < few.problems.size(); ++i) {
     EXPECT_EQ(few.problems[i].query, many.problems[i].query);
@@ -117,7 +117,7 @@ TEST(Problems, AProblemDependsOnSeedAndIndexAlone) {
 }
 
 TEST(Problems, ShotsOfShortNumbersNeverGiveTheAnswerAway) {
-  for (const Problem& problem : generate({.low = 1, .high = 1, .count = 500}).problems)
+  for (const Problem& problem : generate_problems({.low = 1, .high = 1, .count = 500}).problems)
     for (const Addends& shot : problem.shots) {
       EXPECT_NE(shot, problem.query);
       EXPECT_NE(shot, (Addends{problem.query.second, problem.query.first}));
@@ -146,11 +146,11 @@ TEST(Problems, RefusesBadRangesAndOperations) {
     }
     return "";
   };
-  EXPECT_EQ(message([] { generate({.low = 0, .high = 3}); }),
+  EXPECT_EQ(message([] { generate_problems({.low = 0, .high = 3}); }),
             "--digits 0-3: lengths lie between 1 and 17, the smaller first");
-  EXPECT_EQ(message([] { generate({.low = 4, .high = 3}); }),
+  EXPECT_EQ(message([] { generate_problems({.low = 4, .high = 3}); }),
             "--digits 4-3: lengths lie between 1 and 17, the smaller first");
-  EXPECT_EQ(message([] { generate({.low = 4, .high = 18}); }),
+  EXPECT_EQ(message([] { generate_problems({.low = 4, .high = 18}); }),
             "--digits 4-18: lengths lie between 1 and 17, the smaller first");
   EXPECT_EQ(message([] { parse_operation("/"); }), "--ops: no operation \"/\"; there are +, - and *");
 }

@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 
 std::vector<Exercise> exercises() {
   std::vector<Exercise> out;
-  for (const Problem& problem : generate({.full = true, .count = 100}).problems)
+  for (const Problem& problem : generate_problems({.full = true, .count = 100}).problems)
     out.push_back(exercise_of(problem.query, Operation::kAdd));
   return out;
 }

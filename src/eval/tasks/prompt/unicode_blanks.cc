@@ -1,6 +1,6 @@
 #include "eval/tasks/prompt/unicode_blanks.h"
 
-#include <algorithm>
+#include <cstdint>
 
 namespace bitloom {
 namespace {
@@ -33,10 +33,6 @@ size_t trailing_blanks(std::string_view text) {
     end = begin;
   }
   return text.size() - end;
-}
-
-int64_t count_characters(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return !continues(c); });
 }
 
 }  // namespace bitloom

@@ -24,11 +24,5 @@ TEST(UnicodeBlanks, OfSeveralBytes) {
   EXPECT_EQ(trailing_blanks("\u00e9"), 0u);
 }
 
-TEST(UnicodeBlanks, Characters) {
-  EXPECT_EQ(count_characters(""), 0);
-  EXPECT_EQ(count_characters("ab c"), 4);
-  EXPECT_EQ(count_characters("\u00e9\u20ac\U0001F600"), 3);
-}
-
 }  // namespace
 }  // namespace bitloom
