@@ -96,13 +96,6 @@ const Input& input_at(const Graph& graph, int block, int input) {
   return graph.blocks[static_cast<size_t>(block)].inputs[static_cast<size_t>(input)];
 }
 
-int find_input(const Block& block, std::string_view name) {
-  for (size_t i = 0; i < block.inputs.size(); ++i) {
-    if (block.inputs[i].name == name) return static_cast<int>(i);
-  }
-  return -1;
-}
-
 std::vector<ExpectedTensor> expected_tensors(const Graph& graph) {
   TensorList list;
   const int64_t width = graph.project_in.present() ? graph.project_in.in : graph.hidden;

@@ -12,7 +12,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace bitloom {
@@ -152,9 +151,6 @@ struct Graph {
 /// Appends an input or one of its readers to the block; returns its index.
 int add_input(Block& block, Input input);
 int add_linear(Block& block, int input, Linear linear, std::string role);
-
-/// The block's input of this name; -1 when it has none.
-int find_input(const Block& block, std::string_view name);
 
 int input_count(const Graph& graph, int block);
 const Input& input_at(const Graph& graph, int block, int input);

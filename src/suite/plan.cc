@@ -150,11 +150,6 @@ class Planner {
 
 }  // namespace
 
-bool Cell::makes_output() const {
-  return std::any_of(words.begin(), words.end(),
-                     [](const std::string& word) { return word.find("{out}") != word.npos; });
-}
-
 Plan make_plan(const Suite& suite, const CommandCheck& check) {
   check_suite(suite);
   return Planner(suite, check).plan();

@@ -24,8 +24,6 @@ struct Cell {
   std::map<std::string, std::string> inputs;  // files and directories that it reads: name, path
   Json recipe;                                // of a quantization: its steps, resolved
   std::string key;  // hash of words, recipe, the contents of inputs and the keys of what it needs
-
-  bool makes_output() const;
 };
 
 /// A model by a recipe, and the cells of its evaluations; those that it skips are absent.

@@ -288,7 +288,7 @@ double output_error_of(const SiteRecord& site) { return site.output_error.value_
 
 StripPlot site_strips(const Caption& caption, const std::string& y_title, bool logarithmic,
                       const std::vector<SiteFigures>& figures) {
-  StripPlot plot{caption, "layers", {"block"}, {y_title, logarithmic}, {}, {}, {}};
+  StripPlot plot{caption, {"block"}, {y_title, logarithmic}, {}, {}, {}};
   std::map<std::string, size_t> rows;
   std::map<int64_t, size_t> columns;  // by the block's number
   for (const SiteFigures& figure : figures) {

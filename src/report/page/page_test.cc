@@ -57,7 +57,7 @@ TEST(Page, EveryTextIsEscaped) {
   ScatterPlot scatter{{kHostile, kHostile}, {kHostile}, {kHostile}, {kHostile, kHostile}, {{kHostile, 1, {1}}}, true};
   LinePlot lines{{kHostile, kHostile}, {kHostile}, {kHostile}, {{kHostile, {1}, {{1}}}, {kHostile, {1}, {{1}}}}};
   BarPlot bars{{kHostile, kHostile}, kHostile, {kHostile}, {kHostile}, {{kHostile, {{1}}}, {kHostile, {{1}}}}};
-  StripPlot strips{{kHostile, kHostile}, kHostile, {kHostile}, {kHostile}, {kHostile}, {kHostile}, {{kHostile, {{1}}}}};
+  StripPlot strips{{kHostile, kHostile}, {kHostile}, {kHostile}, {kHostile}, {kHostile}, {{kHostile, {{1}}}}};
   page.sections.push_back({kHostile,
                            {KeyFigures{{{kHostile, kHostile, kHostile}}}, Paragraph{kHostile}, Subtitle{kHostile},
                             Callout{Callout::Kind::kNote, kHostile, {kHostile}}, FactList{{{kHostile, kHostile}}},

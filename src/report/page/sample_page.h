@@ -78,7 +78,6 @@ inline HistogramPlot sample_histogram() {
 
 inline StripPlot sample_strips() {
   StripPlot plot{{"Error of each matrix", "A row for each kind of layer, over the blocks of the model."},
-                 "layers",
                  {"block"},
                  {"relative squared error", true},
                  {"*.self_attn.q_proj.weight", "*.mlp.down_proj.weight"},

@@ -98,7 +98,6 @@ struct StripSeries {
 };
 struct StripPlot {
   Caption caption;
-  std::string row_title;             // "kind of layer"
   Axis x, y;                         // x: title only
   std::vector<std::string> rows;     // names of the rows
   std::vector<std::string> columns;  // names of the columns, in order: "0", "1" ...

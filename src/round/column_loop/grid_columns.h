@@ -41,7 +41,6 @@ class GridColumns final : public ColumnPolicy {
 
  private:
   void load_scales_of(int64_t g);
-  void round_asymmetric(const GroupScale* scales, float* y, uint8_t* codes) const;
 
   const GroupQuantizer& quantizer_;
   ColumnGroups groups_;
