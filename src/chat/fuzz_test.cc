@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "chat/chat_template.h"
 #include "io/json.h"
 
@@ -15,90 +16,19 @@ using Random = std::mt19937;
 
 size_t below(Random& random, size_t limit) { return random() % limit; }
 
-/// Pieces of Jinja, which get further than random bytes do.
+/// Pieces of Jinja, which get further than random bytes do. None of them has an @.
 const std::vector<std::string>& pieces() {
-  static const std::vector<std::string> kPieces = {"{{",
-                                                   "}}",
-                                                   "{%",
-                                                   "%}",
-                                                   "{#",
-                                                   "#}",
-                                                   "{%-",
-                                                   "-%}",
-                                                   "{% if ",
-                                                   "{% endif %}",
-                                                   "{% for x in ",
-                                                   "{% endfor %}",
-                                                   "{% else %}",
-                                                   "{% set x = ",
-                                                   "{% set ns.x = ",
-                                                   "{% raw %}",
-                                                   "{% endraw %}",
-                                                   "{% macro m(a) %}",
-                                                   "{% endmacro %}",
-                                                   "{% break %}",
-                                                   "namespace()",
-                                                   "messages",
-                                                   "message",
-                                                   "loop",
-                                                   "loop.index0",
-                                                   "none",
-                                                   "true",
-                                                   "''",
-                                                   "'a'",
-                                                   "\"",
-                                                   "'",
-                                                   "\\",
-                                                   "0",
-                                                   "-1",
-                                                   "9223372036854775807",
-                                                   "1.5",
-                                                   "[",
-                                                   "]",
-                                                   "(",
-                                                   ")",
-                                                   "{",
-                                                   "}",
-                                                   ".",
-                                                   ",",
-                                                   ":",
-                                                   "|",
-                                                   "~",
-                                                   "+",
-                                                   "-",
-                                                   "*",
-                                                   "/",
-                                                   "//",
-                                                   "%",
-                                                   "**",
-                                                   "==",
-                                                   "<",
-                                                   " in ",
-                                                   " not ",
-                                                   " and ",
-                                                   " or ",
-                                                   " is ",
-                                                   " if ",
-                                                   " else ",
-                                                   "|trim",
-                                                   "|tojson",
-                                                   "|length",
-                                                   "|join(',')",
-                                                   "|list",
-                                                   "|first",
-                                                   "|map('upper')",
-                                                   "|selectattr('role')",
-                                                   ".split()",
-                                                   ".items()",
-                                                   "[1:]",
-                                                   "[::-1]",
-                                                   "range(9)",
-                                                   "defined",
-                                                   "\n",
-                                                   " ",
-                                                   "\xC3\xA9",
-                                                   "\xFF",
-                                                   std::string(1, '\0')};
+  static const std::vector<std::string> kPieces = [] {
+    std::vector<std::string> all = split(
+        "{{@}}@{%@%}@{#@#}@{%-@-%}@{% if @{% endif %}@{% for x in @{% endfor %}@{% else %}@{% set x = @{% set ns.x = @"
+        "{% raw %}@{% endraw %}@{% macro m(a) %}@{% endmacro %}@{% break %}@namespace()@messages@message@loop@"
+        "loop.index0@none@true@''@'a'@\"@'@\\@0@-1@9223372036854775807@1.5@[@]@(@)@{@}@.@,@:@|@~@+@-@*@/@//@%@**@==@<@"
+        " in @ not @ and @ or @ is @ if @ else @|trim@|tojson@|length@|join(',')@|list@|first@|map('upper')@"
+        "|selectattr('role')@.split()@.items()@[1:]@[::-1]@range(9)@defined@\n@ @\xC3\xA9@\xFF",
+        '@');
+    all.emplace_back(1, '\0');
+    return all;
+  }();
   return kPieces;
 }
 

@@ -47,31 +47,9 @@ bool try_use(F load) {
 }
 
 Json random_value(Random& random) {
-  static const Json kValues = Json::array({nullptr,
-                                           true,
-                                           false,
-                                           0,
-                                           -1,
-                                           3,
-                                           12,
-                                           4294967295u,
-                                           1e300,
-                                           "",
-                                           "a",
-                                           "NFC",
-                                           "Sequence",
-                                           "\u2581",
-                                           "(",
-                                           "\\s+|.",
-                                           "[^\\S]",
-                                           "x*",
-                                           "Regex",
-                                           Json::object(),
-                                           Json::array(),
-                                           Json::array({"a", "b"}),
-                                           "Metaspace",
-                                           "ByteLevel",
-                                           "Strip"});
+  static const Json kValues = Json::parse(
+      R"([null, true, false, 0, -1, 3, 12, 4294967295, 1e300, "", "a", "NFC", "Sequence", "\u2581", "(", "\\s+|.",)"
+      R"( "[^\\S]", "x*", "Regex", {}, [], ["a", "b"], "Metaspace", "ByteLevel", "Strip"])");
   return kValues[below(random, kValues.size())];
 }
 
