@@ -29,9 +29,12 @@ bool is_group(const std::string& word) {
 
 std::string group_help(const std::string& group) {
   std::string lines, examples;
+  size_t width = 0;
+  for (const Verb& verb : verbs())
+    if (first_word(verb.name) == group) width = std::max(width, verb.name.size());
   for (const Verb& verb : verbs()) {
     if (first_word(verb.name) != group) continue;
-    lines += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
+    lines += fmt::format("  {:<{}}  {}\n", verb.name, width, verb.summary);
     examples += "  " + verb.examples[0] + "\n";
   }
   return fmt::format("usage: bitloom {} WHAT ... [flags]\n\n{}\nexamples:\n{}", group, lines, examples);

@@ -22,16 +22,27 @@ ActivationPrecision parse_precision(const std::string& text) {
 
 void add_calibration_flags(FlagSet& app, CalibrationFlags& flags) {
   app.add_option("--calib", flags.file, "text to calibrate on (default: a built-in mixed text)")->type_name("FILE");
-  app.add_option("--calib-format", flags.format, "plain, hf-rows, jsonl:FIELD or tokens")->capture_default_str();
-  app.add_option("--calib-rule", flags.rule, "how sequences are chosen: gptq, packed, rows")->capture_default_str();
-  app.add_option("--samples", flags.samples, "sequences")->check(integer_from(1))->capture_default_str();
+  app.add_option("--calib-format", flags.format, "plain, hf-rows, jsonl:FIELD or tokens")
+      ->type_name("FORMAT")
+      ->capture_default_str();
+  app.add_option("--calib-rule", flags.rule, "how sequences are chosen: gptq, packed, rows")
+      ->type_name("RULE")
+      ->capture_default_str();
+  app.add_option("--samples", flags.samples, "sequences to calibrate on")
+      ->type_name("N")
+      ->check(integer_from(1))
+      ->capture_default_str();
   app.add_option("--seq", flags.length, "tokens of a sequence (default: the model's context, 2048 at most)")
+      ->type_name("N")
       ->check(integer_from(2))
       ->each([&flags](const std::string&) { flags.length_given = true; });
-  app.add_option("--seed", flags.seed, "of every random choice")->capture_default_str();
-  app.add_option("--order", flags.order, "quantized before: sequential, block, none")->capture_default_str();
-  app.add_option("--activations", flags.activations, "kept as fp32 or bf16")->capture_default_str();
-  app.add_option("--mem", flags.memory, "memory to stay within, as 16G; activations go to a file when they must");
+  app.add_option("--seed", flags.seed, "of every random choice")->type_name("N")->capture_default_str();
+  app.add_option("--order", flags.order, "quantized before inputs are read: sequential, block, none")
+      ->type_name("ORDER")
+      ->capture_default_str();
+  app.add_option("--activations", flags.activations, "kept as fp32 or bf16")->type_name("DTYPE")->capture_default_str();
+  app.add_option("--mem", flags.memory, "memory to stay within, as 16G; activations go to a file when they must")
+      ->type_name("SIZE");
   app.add_option("--save-stats", flags.statistics_out, "keep the layers' statistics in DIR")->type_name("DIR");
   app.add_option("--stats", flags.statistics_in, "use kept statistics instead of a text")->type_name("DIR");
 }

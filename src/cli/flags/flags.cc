@@ -41,7 +41,11 @@ std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
     return text.substr(0, text.find(':')) + " needs a value";
   constexpr std::string_view kConversion = "Could not convert: ";  // only numbers are converted
-  return text.starts_with(kConversion) ? text.substr(kConversion.size()) + ": not a number" : text;
+  if (!text.starts_with(kConversion)) return text;
+  const std::string pair = text.substr(kConversion.size());  // "--temp = hot"
+  const size_t at = pair.find(" = ");
+  return at == pair.npos ? pair + ": no number"
+                         : fmt::format("{}: '{}' is no number", pair.substr(0, at), pair.substr(at + 3));
 }
 
 // CLI11 reports a missing flag before an unknown one, but the unknown one is usually the missing one misspelt.

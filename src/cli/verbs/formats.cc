@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -79,8 +80,19 @@ void list(Session& session) {
   session.show({{"formats", records}, {"schemes", schemes_record()}}, text);
 }
 
+/// "int4-g32" -> int4
+std::optional<Format> format_of_scheme(const std::string& name) {
+  try {
+    return parse_grid(name).format;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 Format require_format(const std::string& name) {
   if (const auto format = find_format(name)) return *format;
+  if (const auto format = format_of_scheme(name))
+    misuse("formats: '{}' is a scheme; its numbers are those of 'bitloom formats {}'", name, name_of(*format));
   const std::vector<std::string> names = format_names();
   misuse("formats: unknown format '{}'{}; there are: {}", name, did_you_mean(name, names), fmt::join(names, ", "));
 }
