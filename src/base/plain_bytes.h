@@ -40,6 +40,8 @@ class BytesReader {
     return values;
   }
 
+  bool at_end() const { return at_ == bytes_.size(); }
+
  private:
   void require(size_t size) const {
     if (bytes_.size() - at_ < size) fail(ErrorKind::kFailed, "a message of another rank ends early");

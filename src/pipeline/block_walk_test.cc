@@ -148,7 +148,7 @@ class ReferenceWalk {
     if (feedback == nullptr) return quantize_nearest("", w, spec, threads_);
     const int64_t group = scale_shape(spec.storage, w.rows(), w.cols()).group_cols;
     const GptqFactor factor = make_gptq_factor(*statistics.moment, cross, *feedback, group, threads_);
-    return quantize_gptq("", w, spec, factor, feedback->static_groups, threads_);
+    return quantize_gptq("", w, *step.quantize, factor, feedback->static_groups, threads_);
   }
 
   CheckpointPtr source_;

@@ -350,7 +350,7 @@ MachineRates measure_rates(ThreadPool& threads, int64_t width) {
   const GridTarget target = parse_grid_target("int4-g128");
   const double nearest = seconds_of([&] { quantize_nearest("", *w, target, threads); });
   rates.rounding = static_cast<double>(square) / nearest;
-  const double feedback = seconds_of([&] { quantize_gptq("", *w, target, factor, false, threads); });
+  const double feedback = seconds_of([&] { quantize_gptq("", *w, parse_target("int4-g128"), factor, false, threads); });
   rates.feedback = cube / std::max(feedback - nearest, 0.1 * feedback);
   return rates;
 }

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kBlock = 128;  // columns between products inside a span
 constexpr int64_t kLeaf = 16;    // columns that are updated one by one
+constexpr int64_t kSlab = 256;   // rows of a product that one thread takes
 
 /// The next cut after `at`: at most `most` columns on, at the end of a group if one lies within reach.
 int64_t next_cut(int64_t at, int64_t end, int64_t most, int64_t group) {
@@ -43,7 +44,7 @@ BITLOOM_VECTOR_CLONES void subtract_scaled(float* w, const float* e, float facto
 
 class Loop {
  public:
-  Loop(const ColumnFeedback& feedback, float* w, float* errors, int64_t rows, ColumnPolicy& policy)
+  Loop(const ColumnFeedback& feedback, float* w, float* errors, int64_t rows, ColumnPolicy& policy, ThreadPool* threads)
       : u_(feedback.u),
         p_(feedback.correction),
         n_(feedback.columns),
@@ -51,6 +52,7 @@ class Loop {
         e_(errors),
         rows_(rows),
         policy_(policy),
+        threads_(threads),
         group_(policy.group()),
         q_(static_cast<size_t>(rows)) {}
 
@@ -68,11 +70,18 @@ class Loop {
   /// w[to0:to1] -= U[from0:from1, to0:to1]^T e[from0:from1], and += P^T w~ likewise.
   void pay(int64_t from0, int64_t from1, int64_t to0, int64_t to1) {
     if (from0 == from1 || to0 == to1) return;
-    sgemm(Transpose::kYes, Transpose::kNo, to1 - to0, rows_, from1 - from0, -1.0f, u_ + from0 * n_ + to0, n_,
-          e_ + from0 * rows_, rows_, 1.0f, w_ + to0 * rows_, rows_);
+    if (threads_ == nullptr) return pay_rows(from0, from1, to0, to1, 0, rows_);
+    threads_->parallel_for((rows_ + kSlab - 1) / kSlab, [&](int64_t slab) {
+      pay_rows(from0, from1, to0, to1, slab * kSlab, std::min(rows_, (slab + 1) * kSlab));
+    });
+  }
+
+  void pay_rows(int64_t from0, int64_t from1, int64_t to0, int64_t to1, int64_t row0, int64_t row1) {
+    sgemm(Transpose::kYes, Transpose::kNo, to1 - to0, row1 - row0, from1 - from0, -1.0f, u_ + from0 * n_ + to0, n_,
+          e_ + from0 * rows_ + row0, rows_, 1.0f, w_ + to0 * rows_ + row0, rows_);
     if (p_ == nullptr) return;
-    sgemm(Transpose::kYes, Transpose::kNo, to1 - to0, rows_, from1 - from0, 1.0f, p_ + from0 * n_ + to0, n_,
-          w_ + from0 * rows_, rows_, 1.0f, w_ + to0 * rows_, rows_);
+    sgemm(Transpose::kYes, Transpose::kNo, to1 - to0, row1 - row0, from1 - from0, 1.0f, p_ + from0 * n_ + to0, n_,
+          w_ + from0 * rows_ + row0, rows_, 1.0f, w_ + to0 * rows_ + row0, rows_);
   }
 
   void run_span(int64_t begin, int64_t end) {
@@ -110,33 +119,17 @@ class Loop {
   float *w_, *e_;
   int64_t rows_;
   ColumnPolicy& policy_;
+  ThreadPool* threads_;
   int64_t group_;
   std::vector<float> q_;
   double loss_ = 0;
 };
 
-/// Q = 0.
-class Zeros final : public ColumnPolicy {
- public:
-  explicit Zeros(int64_t rows) : rows_(rows) {}
-  int64_t group() const override { return 1; }
-  void begin_group(int64_t, int64_t, const float*) override {}
-  void quantize_column(int64_t, const float*, float* q) override { std::fill_n(q, rows_, 0.0f); }
-
- private:
-  int64_t rows_;
-};
-
 }  // namespace
 
-double column_loop(const ColumnFeedback& feedback, float* w, float* errors, int64_t rows, ColumnPolicy& policy) {
-  return Loop(feedback, w, errors, rows, policy).run();
-}
-
-double weighted_norm(const ColumnFeedback& feedback, float* e, int64_t rows) {
-  std::vector<float> spread(static_cast<size_t>(feedback.columns * rows));
-  Zeros policy(rows);
-  return column_loop({feedback.columns, feedback.u, nullptr}, e, spread.data(), rows, policy);
+double column_loop(const ColumnFeedback& feedback, float* w, float* errors, int64_t rows, ColumnPolicy& policy,
+                   ThreadPool* threads) {
+  return Loop(feedback, w, errors, rows, policy, threads).run();
 }
 
 double column_loop_reference(const ColumnFeedback& feedback, float* w, float* errors, int64_t rows,

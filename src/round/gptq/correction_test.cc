@@ -127,7 +127,7 @@ TEST(Correction, BringsTheOutputsNearerToTheFloatModels) {
         const GptqFactor factor = make_gptq_factor(seen.moment, &seen.cross, options, 0, threads);
         EXPECT_EQ(factor.correction.empty(), alpha == 0);
         const double error =
-            target_error(w, *quantize_gptq("w", w, parse_grid_target(text), factor, false, threads), inputs);
+            target_error(w, *quantize_gptq("w", w, parse_target(text), factor, false, threads), inputs);
         EXPECT_LT(error, least) << text << " seed " << seed << " alpha " << alpha;
         least = error;
       }
@@ -146,8 +146,8 @@ TEST(Correction, WithoutADifferenceNothingChanges) {
   for (const ColumnOrder order : {ColumnOrder::kNatural, ColumnOrder::kActivation, ColumnOrder::kGroupAware}) {
     const auto plain = make_gptq_factor(seen.moment, nullptr, with_correction(0, order), 16, threads);
     const auto corrected = make_gptq_factor(seen.moment, &none, with_correction(1, order), 16, threads);
-    const auto a = quantize_gptq("w", w, parse_grid_target("int3-g16"), plain, false, threads);
-    const auto b = quantize_gptq("w", w, parse_grid_target("int3-g16"), corrected, false, threads);
+    const auto a = quantize_gptq("w", w, parse_target("int3-g16"), plain, false, threads);
+    const auto b = quantize_gptq("w", w, parse_target("int3-g16"), corrected, false, threads);
     for (size_t i = 0; i < a->parts().size(); ++i) {
       EXPECT_TRUE(std::equal(a->parts()[i].bytes.begin(), a->parts()[i].bytes.end(), b->parts()[i].bytes.begin()));
     }
@@ -186,9 +186,13 @@ TEST(Correction, ReportedErrorIsThatOfTheCodes) {
   const auto w = testing::normal_matrix(20, 64, 11);
   const auto factor = make_gptq_factor(seen.moment, &seen.cross, with_correction(1), 0, threads);
   GptqReport report;
-  const auto q = quantize_gptq("w", w, parse_grid_target("int4-g32"), factor, false, threads, &report);
-  const double expected = output_error(w, *q, seen.moment, threads);
-  EXPECT_NEAR(report.output_error, expected, 1e-3 * expected);
+  const auto q = quantize_gptq("w", w, parse_target("int4-g32"), factor, false, threads, &report);
+  const std::vector<float> before = w.decode_all(), after = q->decode_all();
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < before.size(); ++i) {
+    error += std::pow(double{before[i]} - double{after[i]}, 2), norm += std::pow(double{before[i]}, 2);
+  }
+  EXPECT_NEAR(report.rounding.weight_error, error / norm, 1e-12);
 }
 
 TEST(Correction, WhatIsMissingIsSaid) {

@@ -3,162 +3,204 @@
 #include <algorithm>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
-#include "round/gptq/gptq_tile.h"
-#include "round/nearest/nearest.h"
-#include "round/scale/grid_builder.h"
+#include "base/plain_bytes.h"
+#include "round/column_loop/column_loop.h"
 
 namespace bitloom {
 namespace {
 
-bool is_m2(ScaleConstraint constraint) {
-  return constraint == ScaleConstraint::kM2Ceil || constraint == ScaleConstraint::kM2Round ||
-         constraint == ScaleConstraint::kM2Floor || constraint == ScaleConstraint::kM2Mse;
-}
+/// What one tile of rows adds to the report.
+struct TileReport {
+  int64_t begin = 0, end = 0;  // rows
+  double loss = 0;             // sum of e_j^2
+  double error = 0, norm = 0;  // sum (w - q)^2, sum w^2
+  float max_error = 0, largest_weight = 0, largest_compensated = 0;
+  int64_t saturated = 0;
+};
 
-/// Whether every run of `group` positions (the last may be shorter) holds the columns of one group.
-bool groups_stay_together(const std::vector<int64_t>& order, int64_t group) {
-  for (size_t p = 0; p < order.size(); ++p) {
-    const size_t first = p / static_cast<size_t>(group) * static_cast<size_t>(group);
-    if (order[p] / group != order[first] / group) return false;
+/// A solved tile: plain data, to be stored here or sent.
+struct Tile {
+  TileReport report;
+  Bytes chosen;
+  RowRange rows() const { return {report.begin, report.end}; }
+};
+
+class GptqRun {
+ public:
+  GptqRun(const std::string& name, const RowSource& w, const RoundingTarget& target, const GptqFactor& factor,
+          bool static_groups, ThreadPool& threads)
+      : name_(name),
+        w_(w),
+        factor_(factor),
+        threads_(threads),
+        policies_(make_column_policies({name, w, target, factor.order, factor.diagonal, static_groups}, threads)),
+        feedback_{factor.channels, factor.u.data(), factor.correction.empty() ? nullptr : factor.correction.data()} {
+    const int64_t step = policies_->rows_are_separable() ? kGptqTileRows : std::max<int64_t>(w.rows(), 1);
+    for (int64_t begin = 0; begin < w.rows(); begin += step) {
+      tiles_.push_back({begin, std::min(w.rows(), begin + step)});
+    }
+    reports_.resize(tiles_.size());
   }
-  return true;
-}
 
-/// Stores one tile's rows. Different rows may be stored concurrently.
-void store_rows(GridBuilder& builder, const GptqPart& part, int64_t cols) {
-  const int64_t rows = part.rows.end - part.rows.begin;
-  const int64_t groups = static_cast<int64_t>(part.scales.size()) / rows;
-  for (int64_t r = 0; r < rows; ++r) {
-    builder.store_codes(part.rows.begin + r, part.codes.data() + r * cols);
-    if (groups == 0) continue;
-    builder.store_scales(part.rows.begin + r,
-                         {part.scales.begin() + r * groups, part.scales.begin() + (r + 1) * groups});
+  std::shared_ptr<const StoredMatrix> run(Ranks& ranks) {
+    if (ranks.size() == 1 || !policies_->rows_are_separable()) {
+      for_each(0, tiles(), [&](int64_t t) { store(t, solve(tiles_[static_cast<size_t>(t)])); });
+    } else {
+      share_out(ranks);
+    }
+    return policies_->finish(name_);
   }
-}
 
-/// Everything but the codes and fitted scales.
-GridBuilder start_builder(const GptqBase& base) {
-  if (!base.fitted) return GridBuilder(*base.nearest);
-  GridBuilder builder(base.target.storage, base.nearest->rows(), base.nearest->cols());
-  if (base.target.storage.scale == ScaleType::kE4M3TwoLevel)
-    builder.store_tensor_scale(base.nearest->grid()->tensor_scale());
-  return builder;
-}
-
-GptqReport summarise(const std::vector<GptqTile>& tiles, const GptqBase& base, const GptqFactor& factor) {
-  GptqReport report;
-  GptqTile sum;
-  for (const GptqTile& tile : tiles) {
-    sum.damped_error += tile.damped_error, sum.live_error += tile.live_error;
-    sum.error += tile.error, sum.norm += tile.norm;
-    sum.saturated += tile.saturated;
-    sum.max_error = std::max(sum.max_error, tile.max_error);
-    sum.largest_weight = std::max(sum.largest_weight, tile.largest_weight);
-    sum.largest_compensated = std::max(sum.largest_compensated, tile.largest_compensated);
+  GptqReport report() const {
+    GptqReport all;
+    double error = 0, norm = 0;
+    float max_error = 0, largest_weight = 0, largest_compensated = 0;
+    for (const TileReport& tile : reports_) {
+      all.loss += tile.loss;
+      error += tile.error, norm += tile.norm;
+      all.rounding.saturated += tile.saturated;
+      max_error = std::max(max_error, tile.max_error);
+      largest_weight = std::max(largest_weight, tile.largest_weight);
+      largest_compensated = std::max(largest_compensated, tile.largest_compensated);
+    }
+    all.rounding.weight_error = norm > 0 ? error / norm : 0;
+    all.rounding.max_abs_error = static_cast<double>(max_error);
+    all.rounding.zero_groups = policies_->zero_groups();
+    all.rounding.compensation_ratio =
+        largest_weight > 0 ? static_cast<double>(largest_compensated / largest_weight) : 0.0;
+    return all;
   }
-  report.rounding = {sum.norm > 0 ? sum.error / sum.norm : 0, sum.saturated, base.zero_groups,
-                     static_cast<double>(sum.max_error)};
-  report.output_error = std::max(0.0, sum.damped_error - factor.lambda() * sum.live_error);
-  report.largest_ratio = sum.largest_weight > 0 ? static_cast<double>(sum.largest_compensated / sum.largest_weight) : 0;
-  return report;
-}
 
-/// Tiles of rows that cover `rows`.
-std::vector<RowRange> tiles_of(RowRange rows) {
-  std::vector<RowRange> tiles;
-  for (int64_t begin = rows.begin; begin < rows.end; begin += kGptqTileRows) {
-    tiles.push_back({begin, std::min(rows.end, begin + kGptqTileRows)});
+ private:
+  int64_t tiles() const { return static_cast<int64_t>(tiles_.size()); }
+
+  /// Tiles [begin, end) on all threads; a single one may use them all itself.
+  template <typename Body>
+  void for_each(int64_t begin, int64_t end, const Body& body) {
+    if (end - begin == 1) return body(begin);
+    threads_.parallel_for(end - begin, [&](int64_t t) { body(begin + t); });
   }
-  return tiles;
-}
+
+  Tile solve(RowRange rows) const {
+    const auto size = static_cast<size_t>(rows.count() * w_.cols());
+    std::vector<float> original(size), columns(size), errors(size);
+    w_.decode_rows(rows.begin, rows.end, original.data());
+    load_columns(original, rows.count(), columns);
+    const std::unique_ptr<StoringPolicy> policy = policies_->policy(rows);
+    Tile tile;
+    tile.report = {rows.begin, rows.end};
+    tile.report.loss = column_loop(feedback_, columns.data(), errors.data(), rows.count(), *policy,
+                                   policies_->rows_are_separable() ? nullptr : &threads_);
+    measure(original, columns, *policy, tile.report);
+    tile.chosen = policy->chosen();
+    return tile;
+  }
+
+  void store(int64_t t, const Tile& tile) {
+    policies_->store(tile.rows(), tile.chosen);
+    reports_[static_cast<size_t>(t)] = tile.report;
+  }
+
+  /// Every rank solves some tiles, and all get all.
+  void share_out(Ranks& ranks) {
+    const RankShare mine = share_of(ranks, tiles());
+    std::vector<Tile> solved(static_cast<size_t>(mine.end - mine.begin));
+    for_each(mine.begin, mine.end,
+             [&](int64_t t) { solved[static_cast<size_t>(t - mine.begin)] = solve(tiles_[static_cast<size_t>(t)]); });
+    Bytes message;
+    for (const Tile& tile : solved) {
+      append(message, std::vector<TileReport>{tile.report});
+      append(message, tile.chosen);
+    }
+    int64_t t = 0;
+    for (const Bytes& bytes : ranks.gather(message)) {
+      for (BytesReader reader(bytes); !reader.at_end(); ++t) {
+        Tile tile;
+        tile.report = reader.take<TileReport>().at(0);
+        tile.chosen = reader.take<std::byte>();
+        if (t >= tiles() || tile.report.begin != tiles_[static_cast<size_t>(t)].begin) {
+          fail(ErrorKind::kFailed, "{}: the ranks' rows do not fit together at row {}", name_, tile.report.begin);
+        }
+        store(t, tile);
+      }
+    }
+    if (t != tiles()) fail(ErrorKind::kFailed, "{}: the ranks solved {} tiles of {}", name_, t, tiles());
+  }
+
+  bool is_dead(int64_t column) const { return factor_.diagonal[static_cast<size_t>(column)] == 0; }
+
+  /// columns [position, rows] = W^T in the order of the loop, dead columns 0; blocks of 16 rows for the cache's sake.
+  void load_columns(const std::vector<float>& original, int64_t rows, std::vector<float>& columns) const {
+    const int64_t n = w_.cols();
+    constexpr int64_t kRows = 16;
+    for (int64_t r0 = 0; r0 < rows; r0 += kRows) {
+      const int64_t r1 = std::min(rows, r0 + kRows);
+      for (int64_t p = 0; p < n; ++p) {
+        const int64_t column = factor_.order[static_cast<size_t>(p)];
+        const bool dead = is_dead(column);
+        for (int64_t r = r0; r < r1; ++r) {
+          columns[static_cast<size_t>(p * rows + r)] = dead ? 0 : original[static_cast<size_t>(r * n + column)];
+        }
+      }
+    }
+  }
+
+  /// Errors of the values that will be decoded, against the original weights; `compensated` as the loop left it.
+  void measure(const std::vector<float>& original, const std::vector<float>& compensated, const StoringPolicy& policy,
+               TileReport& tile) const {
+    const int64_t n = w_.cols(), rows = tile.end - tile.begin;
+    std::vector<float> q(static_cast<size_t>(rows));
+    for (int64_t p = 0; p < n; ++p) {
+      const int64_t column = factor_.order[static_cast<size_t>(p)];
+      policy.decode_column(p, q.data());
+      double error = 0;
+      for (int64_t r = 0; r < rows; ++r) {
+        const float w = original[static_cast<size_t>(r * n + column)];
+        const double difference = static_cast<double>(w) - static_cast<double>(q[static_cast<size_t>(r)]);
+        error += difference * difference;
+        tile.norm += static_cast<double>(w) * static_cast<double>(w);
+        tile.max_error = std::max(tile.max_error, static_cast<float>(std::abs(difference)));
+        tile.largest_weight = std::max(tile.largest_weight, std::abs(w));
+      }
+      tile.error += error;
+    }
+    for (const float w : compensated) tile.largest_compensated = std::max(tile.largest_compensated, std::abs(w));
+    tile.saturated = policy.saturated();
+  }
+
+  const std::string& name_;
+  const RowSource& w_;
+  const GptqFactor& factor_;
+  ThreadPool& threads_;
+  std::unique_ptr<ColumnPolicies> policies_;
+  ColumnFeedback feedback_;
+  std::vector<RowRange> tiles_;
+  std::vector<TileReport> reports_;  // by tile
+};
 
 }  // namespace
 
-GptqBase make_gptq_base(const std::string& name, const RowSource& w, const GridTarget& target, const GptqFactor& factor,
-                        bool static_groups, ThreadPool& threads) {
+std::shared_ptr<const StoredMatrix> quantize_gptq(const std::string& name, const RowSource& w,
+                                                  const RoundingTarget& target, const GptqFactor& factor,
+                                                  bool static_groups, Ranks& ranks, ThreadPool& threads,
+                                                  GptqReport* report) {
   if (w.cols() != factor.channels) {
     fail(ErrorKind::kFailed, "{}: {} columns, but the statistics have {} channels", name, w.cols(), factor.channels);
   }
-  GptqBase base;
-  base.fitted = target.storage.granularity.kind == Granularity::Kind::kGroup && !static_groups &&
-                !is_m2(target.search.constraint) &&
-                groups_stay_together(factor.order, scale_shape(target.storage, w.rows(), w.cols()).group_cols);
-  const bool searched = target.search.range.kind == RangeRule::Kind::kMse;
-  base.target = target;
-  GridTarget quick = target;
-  if (base.fitted && searched) quick.search.range = RangeRule{};
-  RoundReport report;
-  base.nearest =
-      quantize_nearest(name, w, quick, threads, &report, searched && !base.fitted ? factor.diagonal.data() : nullptr);
-  base.zero_groups = report.zero_groups;
-  return base;
+  GptqRun run(name, w, target, factor, static_groups, threads);
+  auto matrix = run.run(ranks);
+  if (report != nullptr) *report = run.report();
+  return matrix;
 }
 
-std::shared_ptr<const StoredMatrix> quantize_gptq(const std::string& name, const RowSource& w, const GridTarget& target,
-                                                  const GptqFactor& factor, bool static_groups, ThreadPool& threads,
-                                                  GptqReport* report) {
-  const GptqBase base = make_gptq_base(name, w, target, factor, static_groups, threads);
-  GridBuilder builder = start_builder(base);
-  const GptqTiles solver(w, base, factor, report != nullptr);
-  const std::vector<RowRange> rows = tiles_of({0, w.rows()});
-  std::vector<GptqTile> tiles(rows.size());
-  threads.parallel_for(static_cast<int64_t>(rows.size()), [&](int64_t t) {
-    const GptqPart part = solver.solve(rows[static_cast<size_t>(t)]);
-    store_rows(builder, part, w.cols());
-    tiles[static_cast<size_t>(t)] = part.tiles[0];
-  });
-  if (report != nullptr) *report = summarise(tiles, base, factor);
-  return builder.finish(name);
-}
-
-GptqPart quantize_rows_gptq(const RowSource& w, const GptqBase& base, const GptqFactor& factor, RowRange rows,
-                            ThreadPool& threads) {
-  if (rows.begin < 0 || rows.begin > rows.end || rows.end > w.rows() || rows.begin % kGptqTileRows != 0 ||
-      (rows.end % kGptqTileRows != 0 && rows.end != w.rows())) {
-    fail(ErrorKind::kFailed, "rows [{}, {}) of {}: expected whole tiles of {} rows", rows.begin, rows.end, w.rows(),
-         kGptqTileRows);
-  }
-  const GptqTiles solver(w, base, factor, true);
-  const std::vector<RowRange> ranges = tiles_of(rows);
-  std::vector<GptqPart> parts(ranges.size());
-  threads.parallel_for(static_cast<int64_t>(ranges.size()), [&](int64_t t) {
-    parts[static_cast<size_t>(t)] = solver.solve(ranges[static_cast<size_t>(t)]);
-  });
-  GptqPart whole;
-  whole.rows = rows;
-  for (const GptqPart& part : parts) {
-    whole.codes.insert(whole.codes.end(), part.codes.begin(), part.codes.end());
-    whole.scales.insert(whole.scales.end(), part.scales.begin(), part.scales.end());
-    whole.tiles.insert(whole.tiles.end(), part.tiles.begin(), part.tiles.end());
-  }
-  return whole;
-}
-
-std::shared_ptr<const StoredMatrix> merge_gptq_parts(const std::string& name, const GptqBase& base,
-                                                     const GptqFactor& factor, std::vector<GptqPart> parts,
-                                                     GptqReport* report) {
-  const StoredMatrix& nearest = *base.nearest;
-  std::erase_if(parts, [](const GptqPart& part) { return part.rows.begin == part.rows.end; });
-  std::sort(parts.begin(), parts.end(),
-            [](const GptqPart& a, const GptqPart& b) { return a.rows.begin < b.rows.begin; });
-  GridBuilder builder = start_builder(base);
-  std::vector<GptqTile> tiles;
-  int64_t row = 0;
-  for (const GptqPart& part : parts) {
-    const int64_t rows = part.rows.end - part.rows.begin;
-    if (part.rows.begin != row || static_cast<int64_t>(part.codes.size()) != rows * nearest.cols() ||
-        part.scales.empty() == base.fitted) {
-      fail(ErrorKind::kFailed, "{}: the parts of rows do not fit together at row {}", name, row);
-    }
-    store_rows(builder, part, nearest.cols());
-    tiles.insert(tiles.end(), part.tiles.begin(), part.tiles.end());
-    row = part.rows.end;
-  }
-  if (row != nearest.rows()) fail(ErrorKind::kFailed, "{}: no part holds row {} of {}", name, row, nearest.rows());
-  if (report != nullptr) *report = summarise(tiles, base, factor);
-  return builder.finish(name);
+std::shared_ptr<const StoredMatrix> quantize_gptq(const std::string& name, const RowSource& w,
+                                                  const RoundingTarget& target, const GptqFactor& factor,
+                                                  bool static_groups, ThreadPool& threads, GptqReport* report) {
+  Ranks alone;
+  return quantize_gptq(name, w, target, factor, static_groups, alone, threads, report);
 }
 
 }  // namespace bitloom

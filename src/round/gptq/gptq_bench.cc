@@ -26,7 +26,7 @@ void feedback_rate(benchmark::State& state, const char* spec_text) {
     factor.u[static_cast<size_t>(c * cols + c)] = 1.0f;
     factor.order.push_back(c);
   }
-  const GridTarget target = parse_grid_target(spec_text);
+  const RoundingTarget target = parse_target(spec_text);
   // Every weight takes its part of the errors of the columns before it: rows * cols^2 / 2 multiply-adds.
   const double flops = static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(cols);
   testing::run_beside_sgemm(

@@ -1,10 +1,11 @@
-// GPTQ as a method of recipes: what it costs, what matrices that read one input share, and its work on several ranks.
+// GPTQ as a method of recipes: what it costs, and what matrices that read one input share.
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/plain_bytes.h"
 #include "round/gptq/gptq.h"
+#include "round/kmeans/kmeans.h"
 #include "round/nearest/nearest.h"
+#include "round/round_matrix.h"
 
 namespace bitloom {
 namespace {
@@ -26,9 +27,15 @@ struct FactorKey {
   bool operator==(const FactorKey&) const = default;
 };
 
-const GptqFactor& factor_for(const GptqRounding& options, const RoundingProblem& problem, const GridTarget& target) {
+/// Columns that share a scale; of other storages all.
+int64_t group_of(const RoundingProblem& problem) {
   const RowSource& w = problem.weights;
-  const int64_t group = scale_shape(target.storage, w.rows(), w.cols()).group_cols;
+  const auto* grid = problem.target.storage.base.get_if<GridStorage>();
+  return grid == nullptr ? w.cols() : scale_shape(*grid, w.rows(), w.cols()).group_cols;
+}
+
+const GptqFactor& factor_for(const GptqRounding& options, const RoundingProblem& problem) {
+  const int64_t group = group_of(problem);
   const FactorKey key{options, options.order == ColumnOrder::kGroupAware ? group : 0};
   const CrossMoment* cross = problem.inputs->cross ? &*problem.inputs->cross : nullptr;
   try {
@@ -39,75 +46,36 @@ const GptqFactor& factor_for(const GptqRounding& options, const RoundingProblem&
   }
 }
 
-Bytes pack(const GptqPart& part) {
-  Bytes bytes;
-  append(bytes, std::vector<int64_t>{part.rows.begin, part.rows.end});
-  append(bytes, part.codes);
-  append(bytes, part.scales);
-  append(bytes, part.tiles);
-  return bytes;
-}
-
-GptqPart unpack_part(const Bytes& bytes) {
-  BytesReader reader(bytes);
-  const std::vector<int64_t> rows = reader.take<int64_t>();
-  GptqPart part;
-  part.rows = {rows.at(0), rows.at(1)};
-  part.codes = reader.take<uint8_t>();
-  part.scales = reader.take<GroupScale>();
-  part.tiles = reader.take<GptqTile>();
-  return part;
-}
-
-RowRange tile_rows_of(const Ranks& ranks, int64_t rows) {
-  const RankShare tiles = share_of(ranks, (rows + kGptqTileRows - 1) / kGptqTileRows);
-  return {std::min(rows, tiles.begin * kGptqTileRows), std::min(rows, tiles.end * kGptqTileRows)};
-}
-
-std::shared_ptr<const StoredMatrix> quantize_on_ranks(const GptqRounding& options, const RoundingProblem& problem,
-                                                      const GridTarget& target, const GptqFactor& factor,
-                                                      GptqReport& report) {
-  const std::string& place = problem.place;
-  const RowSource& w = problem.weights;
-  if (problem.ranks.size() == 1) {
-    return quantize_gptq(place, w, target, factor, options.static_groups, problem.threads, &report);
-  }
-  const GptqBase base = make_gptq_base(place, w, target, factor, options.static_groups, problem.threads);
-  const GptqPart mine = quantize_rows_gptq(w, base, factor, tile_rows_of(problem.ranks, w.rows()), problem.threads);
-  std::vector<GptqPart> parts;
-  for (const Bytes& bytes : problem.ranks.gather(pack(mine))) parts.push_back(unpack_part(bytes));
-  return merge_gptq_parts(place, base, factor, std::move(parts), &report);
-}
-
 }  // namespace
 
 Needs needs_of(const GptqRounding& options) { return {.second_moment = true, .cross_moment = options.correction != 0}; }
 
-bool rounds_onto(const GptqRounding&, const Storage& storage) { return is_scaled_grid(storage); }
+bool rounds_onto(const GptqRounding&, const Storage& storage) { return has_column_policies(storage); }
 
 Storage storage_by(const GptqRounding&, Storage wanted) { return wanted; }
 
-/// The factor and the matrix it is made from, with a correction one more; three tiles in fp32 and codes per thread.
+/// The factor and the matrix it is made from, with a correction one more; three tiles in fp32 and codes per thread, or
+/// three times the whole matrix where rows share tables, whose k-means then is most of the work.
 RoundingCost cost_of(const GptqRounding& options, const RoundingShape& shape) {
   const auto n = static_cast<double>(shape.rows), d = static_cast<double>(shape.cols);
   const bool corrects = options.correction != 0 && shape.gathered.cross_moment;
+  const bool separable = is_scaled_grid(shape.target.storage);
   const int64_t tile = std::min(kGptqTileRows, shape.rows) * shape.cols;
-  return {.nearest = nearest_work(shape),
-          .loop = n * d * d / static_cast<double>(shape.ranks),
+  return {.nearest = separable ? nearest_work(shape) : cost_of(KMeansRounding{}, shape).nearest,
+          .loop = n * d * d / static_cast<double>(separable ? shape.ranks : 1),
           .shared_factor = 4.0 / 3.0 * d * d * d,
           .shared_flops = corrects ? 4 * d * d * d : 0,
-          .bytes = shape.threads * tile * (3 * 4 + 1),
+          .bytes = (separable ? shape.threads * tile : shape.rows * shape.cols) * (3 * 4 + 1),
           .shared_bytes = 4 * shape.cols * shape.cols * (corrects ? 3 : 2)};
 }
 
 Rounded round_by(const GptqRounding& options, const RoundingProblem& problem) {
-  const GridTarget target = grid_target(problem.target, problem.place);
-  const GptqFactor& factor = factor_for(options, problem, target);
+  const GptqFactor& factor = factor_for(options, problem);
   GptqReport report;
-  auto matrix = quantize_on_ranks(options, problem, target, factor, report);
-  RoundReport all = report.rounding;
+  auto matrix = quantize_gptq(problem.place, problem.weights, problem.target, factor, options.static_groups,
+                              problem.ranks, problem.threads, &report);
+  RoundReport all = std::move(report.rounding);
   all.damping = factor.damping;
-  all.compensation_ratio = report.largest_ratio;
   if (factor.damping > options.damping) {
     all.remarks.push_back(
         fmt::format("damping {:.2f} instead of {:.2f}, with which its inputs' second moment is not positive definite",

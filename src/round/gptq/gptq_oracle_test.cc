@@ -130,7 +130,7 @@ TEST(GptqOracle, OptimalBrainQuantizationWithADenseInverseGivesTheSameCodes) {
     options.order = order;
     const GptqFactor factor = make_gptq_factor(moment, nullptr, options, 0, threads);
     for (const char* text : {"int4-row-f32", "int4-g32-f32"}) {
-      const auto tensor = quantize_gptq("w", w, parse_grid_target(text), factor, false, threads);
+      const auto tensor = quantize_gptq("w", w, parse_target(text), factor, false, threads);
       const bool natural_order = order == ColumnOrder::kNatural;
       double margin = 1;
       for (int64_t r = 0; r < kRows; ++r) {
@@ -183,7 +183,7 @@ TEST(GptqOracle, ThePublishedProcedureInNumpyGivesTheSameCodes) {
     GptqRounding options;
     options.order = item.order;
     const GptqFactor factor = make_gptq_factor(moment, nullptr, options, 0, threads);
-    const auto tensor = quantize_gptq("w", w, parse_grid_target(item.target), factor, item.static_groups, threads);
+    const auto tensor = quantize_gptq("w", w, parse_target(item.target), factor, item.static_groups, threads);
     const auto levels = values_of<int8_t>(file, item.name + ".levels");
     const auto expected = values_of<float>(file, item.name + ".scales");
     const auto groups = static_cast<size_t>(tensor->grid()->shape().cols);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "base/dense_matrix.h"
@@ -105,7 +107,7 @@ TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
         quantize_nearest("w", w, target, threads, nullptr,
                          target.search.range.kind == RangeRule::Kind::kMse ? factor.diagonal.data() : nullptr);
     for (const bool static_groups : {false, true}) {
-      expect_same_bytes(*quantize_gptq("w", w, target, factor, static_groups, threads), *nearest, text);
+      expect_same_bytes(*quantize_gptq("w", w, parse_target(text), factor, static_groups, threads), *nearest, text);
     }
   }
 }
@@ -123,13 +125,13 @@ TEST(Feedback, OutputErrorFallsBelowNearestForEverySpec) {
           target.storage.granularity.kind == Granularity::Kind::kGroup ? target.storage.granularity.group : 0;
       const GptqFactor factor = make_gptq_factor(moment, nullptr, options, group, threads);
       GptqReport report;
-      const auto q = quantize_gptq("w", w, target, factor, false, threads, &report);
+      const auto q = quantize_gptq("w", w, parse_target(text), factor, false, threads, &report);
       const double fed = output_error(w, *q, moment, threads),
                    rounded = output_error(w, *quantize_nearest("w", w, target, threads), moment, threads);
       EXPECT_LT(fed, 0.9 * rounded) << text << " order " << static_cast<int>(order);
-      // fp32 in the factor and the loop: 1e-3 of the damped error is generous, and the damping's part is subtracted.
+      // fp32 in the factor and the loop: 1e-3 of the damped error is generous.
       const double damped = fed + factor.lambda() * report.rounding.weight_error * squared_norm(w);
-      EXPECT_NEAR(report.output_error, fed, 1e-3 * damped) << text;
+      EXPECT_NEAR(report.loss, damped, 1e-3 * damped) << text;
       q->check_values("w");
     }
   }
@@ -157,8 +159,8 @@ TEST(Feedback, E1MyEqualsNarrowIntegers) {
   const DenseMatrix w = test_matrix();
   const GptqFactor factor = natural_factor(correlated(threads), threads);
   const auto integers =
-      quantize_gptq("w", w, parse_grid_target("int4-narrow-row-f32"), factor, false, threads)->decode_all();
-  const auto floats = quantize_gptq("w", w, parse_grid_target("e1m2-row-f32"), factor, false, threads)->decode_all();
+      quantize_gptq("w", w, parse_target("int4-narrow-row-f32"), factor, false, threads)->decode_all();
+  const auto floats = quantize_gptq("w", w, parse_target("e1m2-row-f32"), factor, false, threads)->decode_all();
   // Scales differ by the power of two between the grids' units, so values agree exactly.
   for (size_t i = 0; i < integers.size(); ++i) ASSERT_EQ(integers[i], floats[i]) << i;
 }
@@ -166,7 +168,7 @@ TEST(Feedback, E1MyEqualsNarrowIntegers) {
 TEST(Feedback, SameBytesForAnyNumberOfThreads) {
   ThreadPool one(1), three(3);
   const DenseMatrix w(600, kCols, random_values(600 * kCols, 7));
-  const GridTarget target = parse_grid_target("int3-g32-asym");
+  const RoundingTarget target = parse_target("int3-g32-asym");
   const GptqFactor a = natural_factor(correlated(one), one), b = natural_factor(correlated(three), three);
   EXPECT_EQ(a.u, b.u);
   expect_same_bytes(*quantize_gptq("w", w, target, a, false, one), *quantize_gptq("w", w, target, b, false, three), "");
@@ -180,7 +182,7 @@ TEST(Feedback, DeadColumnsBecomeZeroAndAreNamed) {
   moment.add(x.data(), 400, kCols, threads);
   const GptqFactor factor = natural_factor(moment, threads);
   EXPECT_THAT(factor.dead_columns, testing::ElementsAre(7, 100));
-  const auto q = quantize_gptq("w", test_matrix(), parse_grid_target("int4-g32"), factor, false, threads)->decode_all();
+  const auto q = quantize_gptq("w", test_matrix(), parse_target("int4-g32"), factor, false, threads)->decode_all();
   for (int64_t r = 0; r < kRows; ++r) {
     EXPECT_EQ(q[static_cast<size_t>(r * kCols + 7)], 0.0f);
     EXPECT_EQ(q[static_cast<size_t>(r * kCols + 100)], 0.0f);
@@ -205,12 +207,31 @@ TEST(Feedback, WithoutTokensOrWithAnotherShapeItFails) {
   EXPECT_THROW(natural_factor(SecondMoment(8), threads), Error);
   const GptqFactor factor = natural_factor(correlated(threads), threads);
   const DenseMatrix other(8, 16, random_values(8 * 16, 1));
-  EXPECT_THROW(quantize_gptq("w", other, parse_grid_target("int4-row"), factor, false, threads), Error);
+  EXPECT_THROW(quantize_gptq("w", other, parse_target("int4-row"), factor, false, threads), Error);
 }
 
-// Parts of rows, solved in any grouping and merged in any order, are the bytes of the whole: for scales fitted by the
-// loop as for those that come from the whole matrix.
-TEST(GptqParts, MergedEqualTheWholeForEveryGranularity) {
+/// Two ranks that take turns: what the other one gives is computed when it is asked for.
+class TwoRanks final : public Ranks {
+ public:
+  /// `other(rank)` gives what that rank sends.
+  TwoRanks(int rank, std::function<Bytes()> other) : rank_(rank), other_(std::move(other)) {}
+  int rank() const override { return rank_; }
+  int size() const override { return 2; }
+  std::vector<Bytes> gather(const Bytes& mine) override {
+    sent = mine;
+    Bytes theirs = other_ ? other_() : Bytes();
+    return rank_ == 0 ? std::vector<Bytes>{mine, theirs} : std::vector<Bytes>{theirs, mine};
+  }
+  Bytes sent;
+
+ private:
+  int rank_;
+  std::function<Bytes()> other_;
+};
+
+// Rows that two ranks share out are the bytes of the whole: for scales fitted by the loop as for those that come from
+// the whole matrix, and for codebooks, whose rows are not shared out.
+TEST(GptqRanks, SharedOutRowsEqualTheWholeForEveryStorage) {
   ThreadPool threads(2);
   constexpr int64_t kMany = 2 * kGptqTileRows + 40;
   const DenseMatrix w(kMany, kCols, random_values(kMany * kCols, 9));
@@ -219,37 +240,36 @@ TEST(GptqParts, MergedEqualTheWholeForEveryGranularity) {
     GptqRounding options;
     options.order = order;
     const GptqFactor factor = make_gptq_factor(moment, nullptr, options, 0, threads);
-    for (const char* text : kSpecs) {
-      const GridTarget target = parse_grid_target(text);
+    std::vector<const char*> texts(std::begin(kSpecs), std::end(kSpecs));
+    texts.push_back("codebook2-col");
+    for (const char* text : texts) {
+      const RoundingTarget target = parse_target(text);
       GptqReport whole_report, report;
       const auto whole = quantize_gptq("w", w, target, factor, false, threads, &whole_report);
-      const GptqBase base = make_gptq_base("w", w, target, factor, false, threads);
-      std::vector<GptqPart> parts;
-      for (const RowRange rows : {RowRange{512, kMany}, RowRange{0, 256}, RowRange{256, 256}, RowRange{256, 512}}) {
-        parts.push_back(quantize_rows_gptq(w, base, factor, rows, threads));
-      }
-      expect_same_bytes(*merge_gptq_parts("w", base, factor, parts, &report), *whole, text);
-      EXPECT_EQ(report.output_error, whole_report.output_error) << text;
+      TwoRanks second(1, nullptr);
+      TwoRanks first(0, [&] {
+        try {
+          quantize_gptq("w", w, target, factor, false, second, threads);
+        } catch (const Error&) {  // the first rank's part is missing there
+        }
+        return second.sent;
+      });
+      expect_same_bytes(*quantize_gptq("w", w, target, factor, false, first, threads, &report), *whole, text);
+      EXPECT_EQ(report.loss, whole_report.loss) << text;
       EXPECT_EQ(report.rounding.weight_error, whole_report.rounding.weight_error) << text;
       EXPECT_EQ(report.rounding.saturated, whole_report.rounding.saturated) << text;
     }
   }
 }
 
-TEST(GptqParts, GapsAndRaggedRangesAreErrors) {
+TEST(GptqRanks, AMissingPartIsAnError) {
   ThreadPool threads(1);
-  const DenseMatrix w(300, kCols, random_values(300 * kCols, 9));
+  const DenseMatrix w(2 * kGptqTileRows, kCols, random_values(2 * kGptqTileRows * kCols, 9));
   const GptqFactor factor = natural_factor(correlated(threads), threads);
-  const GptqBase base = make_gptq_base("w", w, parse_grid_target("int4-g32"), factor, false, threads);
-  for (const RowRange rows : {RowRange{10, 256}, RowRange{0, 200}, RowRange{-256, 256}, RowRange{256, 512}}) {
-    EXPECT_THROW(quantize_rows_gptq(w, base, factor, rows, threads), Error);
+  for (const int rank : {0, 1}) {
+    TwoRanks ranks(rank, nullptr);
+    EXPECT_THROW(quantize_gptq("w", w, parse_target("int4-g32"), factor, false, ranks, threads), Error) << rank;
   }
-  const GptqPart first = quantize_rows_gptq(w, base, factor, {0, 256}, threads),
-                 second = quantize_rows_gptq(w, base, factor, {256, 300}, threads);
-  EXPECT_NO_THROW(merge_gptq_parts("w", base, factor, {second, first}));
-  EXPECT_THROW(merge_gptq_parts("w", base, factor, {first}), Error);
-  EXPECT_THROW(merge_gptq_parts("w", base, factor, {second}), Error);
-  EXPECT_THROW(merge_gptq_parts("w", base, factor, {first, first, second}), Error);
 }
 
 // H permuted and permuted back is H: every order is a permutation, and one scale per row makes the visiting order the
@@ -266,7 +286,7 @@ TEST(ColumnOrder, IsAPermutationThatCodesDoNotShow) {
     auto sorted = factor.order;
     std::sort(sorted.begin(), sorted.end());
     for (int64_t c = 0; c < kCols; ++c) ASSERT_EQ(sorted[static_cast<size_t>(c)], c);
-    expect_same_bytes(*quantize_gptq("w", w, parse_grid_target("int4-row"), factor, false, threads), *nearest, "");
+    expect_same_bytes(*quantize_gptq("w", w, parse_target("int4-row"), factor, false, threads), *nearest, "");
   }
 }
 

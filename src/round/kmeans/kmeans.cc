@@ -15,7 +15,6 @@ namespace bitloom {
 namespace {
 
 using Share = CodebookStorage::Share;
-constexpr float kMostF16 = 65504.0f;
 
 /// W [rows, cols] in memory, and which weights are reserved.
 struct Weights {
@@ -66,15 +65,6 @@ std::vector<int64_t> places_of(const Weights& weights, const TableShape& shape, 
     for (int64_t c = col0; c < col1; ++c) places.push_back(r * weights.cols + c);
   }
   return places;
-}
-
-/// The nearest of ascending levels, the lower one of two.
-uint8_t nearest_level(const std::vector<float>& levels, float x) {
-  const auto above = std::lower_bound(levels.begin(), levels.end(), x);
-  if (above == levels.begin()) return 0;
-  const auto upper = static_cast<size_t>(above - levels.begin());
-  if (above == levels.end()) return static_cast<uint8_t>(upper - 1);
-  return static_cast<uint8_t>(x - levels[upper - 1] <= levels[upper] - x ? upper - 1 : upper);
 }
 
 /// Lloyd's algorithm on sorted values, of which clusters are runs: cuts[k] is the first value of cluster k.
@@ -193,14 +183,22 @@ class Run {
   }
 
   std::shared_ptr<const StoredMatrix> run(const std::string& name) {
-    fit_all(std::vector<int>(static_cast<size_t>(shape_.rows * shape_.cols), codebook_.bits()));
-    if (!codebook_.whole()) widen_worst();
+    fit_all(widths());
     std::vector<std::vector<std::byte>> bytes =
         codebook_.share == Share::kColumn ? pack_columns(columns()) : pack_rows();
     if (storage_.side.outliers.present()) {
       for (auto& part : pack_outliers(outliers(), weights_.cols)) bytes.push_back(std::move(part));
     }
     return stored_from_bytes(name, storage_, weights_.rows, weights_.cols, std::move(bytes));
+  }
+
+  /// Bits by table.
+  std::vector<int> widths() {
+    std::vector<int> widths(static_cast<size_t>(shape_.rows * shape_.cols), codebook_.bits());
+    if (codebook_.whole()) return widths;
+    fit_all(widths);
+    widen_worst(widths);
+    return widths;
   }
 
   RoundReport report(const StoredMatrix& matrix) const {
@@ -230,14 +228,12 @@ class Run {
     });
   }
 
-  void widen_worst() {
+  void widen_worst(std::vector<int>& widths) const {
     const auto count = static_cast<size_t>(codebook_.milli_bits % 1000 * weights_.cols / 1000);
     std::vector<size_t> order(fits_.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return fits_[a].error > fits_[b].error; });
-    std::vector<int> widths(fits_.size(), codebook_.bits());
     for (size_t i = 0; i < count; ++i) ++widths[order[i]];
-    fit_all(widths);
   }
 
   std::vector<CodebookColumn> columns() const {
@@ -292,6 +288,14 @@ class Run {
 
 }  // namespace
 
+uint8_t nearest_level(const std::vector<float>& levels, float x) {
+  const auto above = std::lower_bound(levels.begin(), levels.end(), x);
+  if (above == levels.begin()) return 0;
+  const auto upper = static_cast<size_t>(above - levels.begin());
+  if (above == levels.end()) return static_cast<uint8_t>(upper - 1);
+  return static_cast<uint8_t>(x - levels[upper - 1] <= levels[upper] - x ? upper - 1 : upper);
+}
+
 std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t levels, int64_t iterations) {
   const Lloyd lloyd(sorted, levels, iterations);
   const std::vector<double> a = lloyd.run(lloyd.quantiles()), b = lloyd.run(lloyd.equal_steps());
@@ -302,6 +306,11 @@ std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t level
   }
   std::sort(table.begin(), table.end());
   return table;
+}
+
+std::vector<int> codebook_widths(const std::string& name, const RowSource& w, const Storage& storage,
+                                 const KMeansRounding& options, ThreadPool& threads) {
+  return Run(name, w, storage, options, threads).widths();
 }
 
 std::shared_ptr<const StoredMatrix> quantize_kmeans(const std::string& name, const RowSource& w, const Storage& storage,

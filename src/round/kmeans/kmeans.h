@@ -35,6 +35,16 @@ Rounded round_by(const KMeansRounding& options, const RoundingProblem& problem);
 /// ends when no boundary moves or after `iterations` turns. Rounded to fp16, in which they are stored.
 std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t levels, int64_t iterations);
 
+/// The nearest of ascending levels (at most 256), the lower one of two.
+uint8_t nearest_level(const std::vector<float>& levels, float x);
+/// The greatest fp16: levels and weights lie within.
+inline constexpr float kMostF16 = 65504.0f;
+
+/// Bits of every table of a codebook for W: those of the storage; of a broken width, as many columns as it allows get
+/// one more, those with the greatest error at the smaller. Errors as quantize_kmeans.
+std::vector<int> codebook_widths(const std::string& name, const RowSource& w, const Storage& storage,
+                                 const KMeansRounding& options, ThreadPool& threads);
+
 /// W [rows, cols] onto `storage`, which must be a codebook (Error(kUsage) otherwise). With reserved outliers the
 /// storage's share of all weights, those of the greatest magnitude, is left out of the fit and kept in fp16. Columns of
 /// a broken width: as many as the width allows get the greater one, those with the greatest error at the smaller.
