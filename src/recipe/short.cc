@@ -89,6 +89,7 @@ class Composer {
     if (last) {
       quantize_.quantize = parse_format(text);
       recipe_.steps.push_back(quantize_);
+      if (const auto fault = find_fault(recipe_)) misuse("{}", fault->reason);
       return;
     }
     const Part part = parse_part(text);
