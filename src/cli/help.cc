@@ -5,29 +5,13 @@
 #include <algorithm>
 #include <vector>
 
+#include "cli/terminal/wrapped.h"
 #include "report/table.h"
 
 namespace bitloom {
 namespace {
 
 constexpr size_t kColumns = 100;
-
-// Breaks between words so that no line is longer than `columns`; lines after the first start with `indent` blanks.
-std::string wrap(const std::string& text, size_t columns, size_t indent) {
-  std::string out, line;
-  size_t start = 0;
-  while (start < text.size()) {
-    const size_t end = std::min(text.find(' ', start), text.size());
-    const std::string word = text.substr(start, end - start);
-    if (!line.empty() && line.size() + 1 + word.size() > columns) {
-      out += line + "\n" + std::string(indent, ' ');
-      line.clear();
-    }
-    line += (line.empty() ? "" : " ") + word;
-    start = end + 1;
-  }
-  return out + line;
-}
 
 }  // namespace
 
@@ -57,7 +41,7 @@ std::string verb_help(const Verb& verb, const FlagSet& flags) {
   for (const bool positional : {true, false})
     for (const auto& line : lines) {
       if (line.positional != positional) continue;
-      text += fmt::format("  {}  {}\n", pad_width(line.names, width), wrap(line.text, kColumns - indent, indent));
+      text += fmt::format("  {}  {}\n", pad_width(line.names, width), wrapped(line.text, kColumns - indent, indent));
     }
   if (verb.on_ranks) {
     text += fmt::format(

@@ -33,14 +33,15 @@ void Session::show(const Json& record, const std::string& text) {
     *captured_ = record;
     return;
   }
-  // Pieces of vocabularies may be no UTF-8; JSON must be.
-  write_output(json ? record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : text);
+  write_output(json ? json_text(record) : text);
 }
 
 bool Session::bold() const {
   const char* no_color = std::getenv("NO_COLOR");
   return isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
 }
+
+std::string json_text(const Json& record) { return record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 void write_output(const std::string& text) {
   const size_t written = std::fwrite(text.data(), 1, text.size(), stdout);

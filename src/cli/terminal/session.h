@@ -57,6 +57,9 @@ class Session {
 /// Writes to standard output; Error(kFailed) when it does not take all (a full disk behind a redirection).
 void write_output(const std::string& text);
 
+/// A record as it is printed and kept. Pieces of vocabularies, which may be no UTF-8, are replaced: JSON must be.
+std::string json_text(const Json& record);
+
 /// Everything that standard input holds.
 std::string read_standard_input();
 

@@ -37,7 +37,7 @@ std::string text_of(const ComparePlan& plan, const Comparison& comparison, bool 
 
 void write_record(const std::string& path, const Json& record) {
   OutputFile file(path);
-  file.write_at(0, record.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  file.write_at(0, json_text(record));
   file.finish();
 }
 

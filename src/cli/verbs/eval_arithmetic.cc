@@ -9,16 +9,20 @@
 #include "cli/pages/arithmetic_page.h"
 #include "cli/pages/arithmetic_tables.h"
 #include "cli/pages/page_file.h"
+#include "cli/terminal/wrapped.h"
 #include "cli/verb.h"
 #include "eval/arithmetic/json.h"
 #include "eval/arithmetic/problem/problem_file.h"
 #include "model/checkpoint.h"
 #include "report/numbers.h"
+#include "runtime/generate.h"
 
 namespace bitloom {
 namespace {
 
 using namespace arithmetic;
+
+constexpr size_t kColumns = 99;  // of a note above a table
 
 struct Flags {
   std::string model, reference, against, items, html, prompt;
@@ -88,8 +92,7 @@ StudyOptions study_options(const Flags& flags) {
 }
 
 Study study_of(const Pupil& pupil, const ProblemSet& set, StudyOptions options, Session& session) {
-  options.end_ids = pupil.checkpoint->graph().eos_ids;
-  if (const auto eos = pupil.checkpoint->tokenizer().eos_id()) options.end_ids.push_back(*eos);
+  options.end_ids = end_ids(pupil.checkpoint->graph(), pupil.checkpoint->tokenizer());
   return run_study(*pupil.logits, *pupil.prompter, set, options, session.context());
 }
 
@@ -126,19 +129,6 @@ Json record_of(const Result& result) {
   return record;
 }
 
-/// Lines of at most 100 columns.
-std::string wrapped(const std::string& text) {
-  std::string out;
-  size_t column = 0;
-  for (const std::string& word : split(text, ' ')) {
-    const bool breaks = column + word.size() > 99;
-    if (!out.empty()) out += breaks ? '\n' : ' ';
-    column = breaks ? word.size() : column + word.size() + 1;
-    out += word;
-  }
-  return out;
-}
-
 Facts facts_of(const Result& result) {
   Facts facts = {{"model", result.flags.model},
                  {"problems", result.set.description},
@@ -154,7 +144,7 @@ std::string text_of(const Result& result, bool bold) {
   std::string text = facts_text(facts_of(result));
   const ArithmeticTables tables = arithmetic_tables(result.study, result.cells, result.paired);
   for (const TitledTable* table : tables.in_order())
-    text += fmt::format("\n{}\n{}\n\n{}", table->title, wrapped(table->note), table->table.to_text(bold));
+    text += fmt::format("\n{}\n{}\n\n{}", table->title, wrapped(table->note, kColumns, 0), table->table.to_text(bold));
   return text;
 }
 

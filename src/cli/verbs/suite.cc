@@ -78,9 +78,6 @@ std::string tables_text(const Suite& suite, const std::vector<RenderedTable>& ta
   return text;
 }
 
-/// Records may hold pieces of vocabularies that are no UTF-8.
-std::string json_text(const Json& value) { return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
-
 void fill_documents(const Flags& flags, const std::vector<RenderedTable>& tables) {
   for (const std::string& path : flags.documents) {
     const std::string before = read_text(path);
