@@ -26,9 +26,19 @@ std::map<std::string, std::string> recipe_files() {
   return result;
 }
 
-Recipe read_recipe_file(const std::string& path) {
+Recipe read_recipe_file(const std::string& path, const std::string& options = "") {
   if (!fs::is_regular_file(path)) misuse("{}: no such recipe file", path);
-  return parse_recipe(read_text(path), path);
+  return parse_recipe(read_text(path), path, options);
+}
+
+/// What stands before a ':' may be a file, what follows are its options: "small.yaml:bits=3", "small:bits=3".
+std::pair<std::string, std::string> split_options(const std::string& text) {
+  size_t colon = text.find(':');
+  for (const char* suffix : {".yaml:", ".yml:"}) {
+    if (const size_t at = text.find(suffix); at != std::string::npos) colon = text.find(':', at);
+  }
+  if (colon == std::string::npos || is_yaml(text)) return {text, ""};
+  return {text.substr(0, colon), text.substr(colon + 1)};
 }
 
 /// A text without '+' could have meant a file as well as a format.
@@ -57,9 +67,10 @@ std::vector<RecipeEntry> list_recipes() {
 }
 
 Recipe load_recipe(const std::string& text) {
-  if (is_yaml(text) || text.find('/') != std::string::npos) return read_recipe_file(text);
+  const auto [name, options] = split_options(text);
+  if (is_yaml(name) || name.find('/') != std::string::npos) return read_recipe_file(name, options);
   const auto files = recipe_files();
-  if (const auto file = files.find(text); file != files.end()) return read_recipe_file(file->second);
+  if (const auto file = files.find(name); file != files.end()) return read_recipe_file(file->second, options);
   return short_recipe(text, files);
 }
 

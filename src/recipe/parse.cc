@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "io/yaml_reader.h"
 #include "recipe/check.h"
+#include "recipe/file_options.h"
 #include "recipe/parts.h"
 #include "recipe/recipe.h"
 
@@ -96,16 +97,18 @@ class Reader : public YamlReader {
 
 }  // namespace
 
-Recipe parse_recipe(const std::string& yaml, const std::string& origin) {
-  static const std::vector<std::string> allowed = {"version", "name", "description", "source", "steps"};
+Recipe parse_recipe(const std::string& yaml, const std::string& origin, const std::string& options) {
+  static const std::vector<std::string> allowed = {"version", "name", "description", "source", "options", "steps"};
   const Reader reader(origin);
   const YAML::Node root = reader.parse(yaml);
   reader.check_keys(root, "the recipe", allowed);
   if (root["version"].IsDefined()) reader.check_version(root["version"]);
 
+  const std::string changed = apply_file_options(reader, root, options);
   Recipe recipe;
   recipe.name = std::filesystem::path(origin).stem().string();
   if (root["name"].IsDefined()) recipe.name = reader.text(root["name"], "'name'");
+  if (!changed.empty()) recipe.name += ":" + changed;
   if (root["description"].IsDefined()) recipe.description = reader.text(root["description"], "'description'");
   if (root["source"].IsDefined()) recipe.source = reader.text(root["source"], "'source'");
 

@@ -61,7 +61,7 @@ TEST(ParseRecipe, NamesPlaceSpellingAndAllowedKeys) {
             "quantize, keep, rounding, targets");
   EXPECT_THAT(refusal("name: x\nstep:\n  - quantize: int4\n"),
               AllOf(StartsWith("r.yaml:2:1: unknown key 'step' in the recipe (did you mean 'steps'?)"),
-                    HasSubstr("allowed: version, name, description, source, steps")));
+                    HasSubstr("allowed: version, name, description, source, options, steps")));
   EXPECT_THAT(refusal("steps:\n - quantize: int4-g128\n   rounding: nearst\n"),
               StartsWith("r.yaml:3:14: step 1: unknown rounding 'nearst' (did you mean 'nearest'?); "
                          "allowed: nearest, gptq, adaround, kmeans, gptaq"));

@@ -78,11 +78,21 @@ inline Recipe random_short_recipe(Rng& rng) {
     quantize.quantize = random_target(rng);
   } while (!rounds_onto(quantize.rounding, quantize.quantize->storage));
   recipe.steps = {quantize};
+  for (const char* role : {"head", "embedding"}) {
+    if (below(rng, 4) != 0) continue;
+    RecipeStep outside;
+    do {
+      outside.quantize = random_target(rng);
+    } while (!rounds_onto(outside.rounding, outside.quantize->storage));
+    outside.targets = {role};
+    recipe.steps.push_back(outside);
+  }
+  const auto of_blocks = static_cast<std::ptrdiff_t>(recipe.steps.size());  // counted from the end
   for (uint32_t tries = below(rng, 4); tries > 0; --tries) {
     Recipe longer = recipe;
     RecipeStep step;
     step.transform = transform_of(random_part(false, rng));
-    longer.steps.insert(longer.steps.end() - 1, step);
+    longer.steps.insert(longer.steps.end() - of_blocks, step);
     if (accepted(longer)) recipe = longer;
   }
   return recipe;

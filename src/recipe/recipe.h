@@ -17,10 +17,14 @@
 //     - quantize: int8-row
 //       targets: ["embedding", "head"]
 //
-// SHORT says the common ones in a word: parts joined by '+', the format last. Options follow ':', separated by ','. A
-// flag or a choice may stand alone, and so may a number for the part's first option:
+// A file may declare options, which NAME:OPTION=VALUE,... sets (recipe/file_options.h).
+//
+// SHORT says the common ones in a word: parts joined by '+', the format last; behind it only what the head and the
+// embedding are rounded to, which otherwise stay as they are. Options follow ':', separated by ','. A flag or a choice
+// may stand alone, and so may a number for the part's first option:
 //   int4-g128   gptq+int3-g64   gptq:act-order,damp=0.05+int4-g128   hadamard+gptq+int4-row   smoothquant:0.6+int8-row
 //   gptaq+int2-g32   hadamard:heads=false+awq:steps=10+gptq+nf4-g64   bias-correction+adaround+int3-g64
+//   gptq+int4-g64+head:int8-row   int4-g128+embedding:int8-row+head:int6-g64
 //
 // Later steps that quantize or keep override earlier ones for the sites they match; transforms add up, in their order.
 // A pattern is a glob ('*' and '?') for the whole of one of the names that a matrix goes by:
@@ -76,11 +80,14 @@ struct Recipe {
   bool operator==(const Recipe&) const = default;
 };
 
-/// NAME of recipes/, path of a .yaml file, or SHORT. Error(kUsage) for an unknown key or name, with file, line and the
+/// NAME of recipes/ or the path of a .yaml file, either with ":OPTION=VALUE,..." where the file declares options; or
+/// SHORT. Error(kUsage) for an unknown key or name, with file, line and the
 /// nearest spelling, and for what check() refuses.
 Recipe load_recipe(const std::string& text);
-/// `origin` is the path, for messages; a recipe without a name takes the path's stem.
-Recipe parse_recipe(const std::string& yaml, const std::string& origin);
+/// `origin` is the path, for messages; a recipe without a name takes the path's stem. `options`: "OPTION=VALUE,...", as
+/// recipe/file_options.h says; those that differ from the defaults are added to the name. The recipe that comes of it
+/// has none.
+Recipe parse_recipe(const std::string& yaml, const std::string& origin, const std::string& options = "");
 std::string to_yaml(const Recipe& recipe);
 Json to_json(const Recipe& recipe);
 

@@ -81,28 +81,57 @@ RoundingTarget parse_format(const std::string& text) {
   return parse_target(text);
 }
 
+/// Matrices outside the blocks that a short form may name, behind the format of the blocks.
+constexpr std::string_view kOutside[] = {"head", "embedding"};
+
+/// The role of "head:int8-row", or "".
+std::string_view outside_role(std::string_view text) {
+  for (const std::string_view role : kOutside) {
+    if (text.starts_with(role) && text.substr(role.size(), 1) == ":") return role;
+  }
+  return "";
+}
+
 /// A short form being read. Errors carry no place; parse_short adds it.
 class Composer {
  public:
-  void add(const std::string& text, bool last) {
-    if (text.empty()) misuse("an empty step; steps are joined by single '+'");
-    if (last) {
-      quantize_.quantize = parse_format(text);
-      recipe_.steps.push_back(quantize_);
-      if (const auto fault = find_fault(recipe_)) misuse("{}", fault->reason);
-      return;
+  /// The format of the blocks.
+  void add_format(const std::string& text) {
+    if (!outside_role(text).empty()) misuse("no format before '{}'; that of the blocks comes first", text);
+    quantize_.quantize = parse_format(text);
+    recipe_.steps.push_back(quantize_);
+    check_faults(recipe_);
+  }
+
+  /// "head:int8-row", to nearest.
+  void add_outside(const std::string& text) {
+    const std::string role(outside_role(text));
+    for (const RecipeStep& step : recipe_.steps) {
+      if (step.targets == std::vector<std::string>{role}) misuse("a second format for '{}'; choose one", role);
     }
+    RecipeStep step;
+    step.quantize = parse_target(text.substr(role.size() + 1));
+    step.targets = {role};
+    recipe_.steps.push_back(std::move(step));
+    check_faults(recipe_);
+  }
+
+  void add_part(const std::string& text) {
     const Part part = parse_part(text);
     if (row_of(part).stage == PartStage::kRounding) return set_rounding(part);
     RecipeStep step;
     step.transform = transform_of(part);
     recipe_.steps.push_back(std::move(step));
-    if (const auto fault = find_fault(with_any_format())) misuse("{}", fault->reason);
+    check_faults(with_any_format());
   }
 
   Recipe take() { return std::move(recipe_); }
 
  private:
+  static void check_faults(const Recipe& recipe) {
+    if (const auto fault = find_fault(recipe)) misuse("{}", fault->reason);
+  }
+
   void set_rounding(const Part& part) {
     const std::string name(row_of(part).name);
     if (!rounding_.empty()) misuse("'{}' is a second rounding after '{}'; choose one", name, rounding_);
@@ -134,18 +163,35 @@ std::string in_words(const Part& part) {
   return options.empty() ? std::string(words) : fmt::format("{}, {}", words, fmt::join(options, ", "));
 }
 
-std::string describe(const Recipe& recipe) {
-  const RecipeStep& last = recipe.steps.back();
-  std::string before, after;
+/// The step that quantizes the blocks, behind which only matrices outside them follow; null in a recipe that is no
+/// short one.
+const RecipeStep* step_of_blocks(const Recipe& recipe) {
+  const RecipeStep* found = nullptr;
   for (const RecipeStep& step : recipe.steps) {
+    const bool outside = found != nullptr && step.quantize && step.rounding == Rounding{} && step.targets.size() == 1 &&
+                         std::find(std::begin(kOutside), std::end(kOutside), step.targets[0]) != std::end(kOutside);
+    if (outside) continue;
+    if (found != nullptr || step.keeps() || !step.targets.empty()) return nullptr;
+    if (step.quantize) found = &step;
+  }
+  return found;
+}
+
+std::string describe(const Recipe& recipe) {
+  const RecipeStep& blocks = *step_of_blocks(recipe);
+  std::string before, after, outside;
+  for (const RecipeStep& step : recipe.steps) {
+    if (step.quantize && &step != &blocks) {
+      outside += fmt::format("; the {} in {}", step.targets[0], to_string(*step.quantize));
+    }
     if (!step.transform) continue;
     const Part part = part_of(*step.transform);
     const bool late = row_of(part).stage == PartStage::kAfterwards;
     std::string& list = late ? after : before;
     list += (list.empty() ? (late ? "; afterwards " : "; before that ") : ", then ") + in_words(part);
   }
-  return fmt::format("{} for every linear layer of the blocks, {}{}{}", to_string(*last.quantize),
-                     in_words(part_of(last.rounding)), before, after);
+  return fmt::format("{} for every linear layer of the blocks, {}{}{}{}", to_string(*blocks.quantize),
+                     in_words(part_of(blocks.rounding)), before, after, outside);
 }
 
 /// "gptq+int4-g128", of nearest rounding the format alone.
@@ -159,10 +205,15 @@ std::string quantize_text(const RecipeStep& step) {
 Recipe parse_short(std::string_view text) {
   if (text.empty()) misuse("a short recipe is empty; write one as {}", kExample);
   const std::vector<std::string> steps = split_steps(text);
+  size_t format = steps.size() - 1;
+  while (format > 0 && !outside_role(steps[format]).empty()) --format;
   Composer composer;
   for (size_t s = 0; s < steps.size(); ++s) {
     try {
-      composer.add(steps[s], s + 1 == steps.size());
+      if (steps[s].empty()) misuse("an empty step; steps are joined by single '+'");
+      s < format    ? composer.add_part(steps[s])
+      : s == format ? composer.add_format(steps[s])
+                    : composer.add_outside(steps[s]);
     } catch (const Error& error) {
       if (steps.size() == 1) throw;
       misuse("short recipe '{}', step {}: {}", text, s + 1, error.what());
@@ -175,14 +226,16 @@ Recipe parse_short(std::string_view text) {
 }
 
 std::optional<std::string> to_short(const Recipe& recipe) {
-  if (recipe.steps.empty() || !recipe.steps.back().quantize) return std::nullopt;
-  std::string text;
+  const RecipeStep* blocks = step_of_blocks(recipe);
+  if (blocks == nullptr) return std::nullopt;
+  std::vector<std::string> texts;
   for (const RecipeStep& step : recipe.steps) {
-    if (!step.targets.empty() || step.keeps()) return std::nullopt;
-    if (step.quantize && &step != &recipe.steps.back()) return std::nullopt;
-    text += step.transform ? to_short(*step.transform) + "+" : quantize_text(step);
+    if (step.transform && &step > blocks) return std::nullopt;
+    texts.push_back(step.transform    ? to_short(*step.transform)
+                    : &step == blocks ? quantize_text(step)
+                                      : fmt::format("{}:{}", step.targets[0], to_string(*step.quantize)));
   }
-  return text;
+  return fmt::format("{}", fmt::join(texts, "+"));
 }
 
 std::string to_short(const Rounding& rounding) { return to_short(part_of(rounding)); }

@@ -156,9 +156,34 @@ TEST(ShortRecipe, SaysWhichStepIsWrongAndHow) {
   EXPECT_EQ(refusal(""), "a short recipe is empty; write one as gptq+int4-g128");
 }
 
+TEST(ShortRecipe, EndsInWhatHeadAndEmbeddingBecome) {
+  RecipeStep head = step_of("int8-row", NearestRounding{}), embedding = step_of("int6-g64", NearestRounding{});
+  head.targets = {"head"}, embedding.targets = {"embedding"};
+  const RecipeStep blocks = step_of("int4-g64", GptqRounding{});
+  const Recipe recipe = parse_short("gptq+int4-g64+head:int8-row");
+  EXPECT_EQ(recipe.steps, (std::vector<RecipeStep>{blocks, head}));
+  EXPECT_EQ(recipe.name, "gptq+int4-g64+head:int8-row");
+  EXPECT_EQ(recipe.description,
+            "int4-g64 for every linear layer of the blocks, rounded with error feedback (GPTQ); the head in int8-row");
+  EXPECT_EQ(parse_short("gptq+int4-g64+embedding:int6-g64+head:int8-row").steps,
+            (std::vector<RecipeStep>{blocks, embedding, head}));
+  EXPECT_EQ(parse_short("bias-correction+int8-row+head:int8-row").name, "bias-correction+int8-row+head:int8-row");
+  EXPECT_THAT(refusal("head:int8-row"), HasSubstr("no format before 'head:int8-row'"));
+  EXPECT_THAT(refusal("gptq+head:int8-row"), HasSubstr("no format after 'gptq'"));
+  EXPECT_THAT(refusal("int4-row+head:int8-row+head:int6-row"), HasSubstr("step 3: a second format for 'head'"));
+  EXPECT_THAT(refusal("int4-row+head:int8-row+gptq"), HasSubstr("the format 'int4-row' must come last"));
+  EXPECT_THAT(refusal("int4-row+head:codebook3"),
+              HasSubstr("'nearest' cannot choose codes of codebook3-col: 'gptq', 'kmeans' can"));
+  EXPECT_THAT(refusal("int4-row+head:"), HasSubstr("step 2"));
+  EXPECT_THAT(refusal("int4-row+tail:int8-row"), HasSubstr("step 1: the format 'int4-row' must come last"));
+}
+
 TEST(ShortRecipe, RefusesPartsThatDoNotGoTogether) {
   EXPECT_THAT(refusal("awq+smoothquant+int8-row"),
               HasSubstr("step 2: 'awq' and 'smoothquant' both scale the channels of the same sites; choose one"));
+  EXPECT_THAT(refusal("adaround+codebook3-col"),
+              HasSubstr("step 2: 'adaround' cannot choose codes of codebook3-col: 'gptq', 'kmeans' can"));
+  EXPECT_THAT(refusal("kmeans+int4-row"), HasSubstr("'kmeans' cannot choose codes of int4-row: 'nearest', 'gptq', "));
   EXPECT_THAT(refusal("smoothquant+hadamard+int8-row"), HasSubstr("step 2: 'hadamard' must come before 'smoothquant'"));
 }
 
