@@ -35,7 +35,8 @@ TEST(Storage, MessagesNameThePartAndTheAllowedOnes) {
   EXPECT_THAT(message("codebook3-cols"), HasSubstr("did you mean 'col'?"));
   EXPECT_THAT(message("codebook3-col-row"), HasSubstr("repeats or contradicts"));
   EXPECT_THAT(message("int4-g128+outliers2"), HasSubstr("a share above 0 up to 0.5"));
-  EXPECT_THAT(message("int4-g128+lowrank8"), AllOf(HasSubstr("should be +lowrankR-STORAGE"), HasSubstr("as in +lowrank8-int8-row")));
+  EXPECT_THAT(message("int4-g128+lowrank8"),
+              AllOf(HasSubstr("should be +lowrankR-STORAGE"), HasSubstr("as in +lowrank8-int8-row")));
   EXPECT_THAT(message("codebook"), HasSubstr("unknown format \"codebook\""));
 }
 
