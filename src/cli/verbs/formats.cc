@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
+#include "format/families/grid/grid_storage.h"
 #include "format/format_info.h"
 #include "format/storage.h"
 #include "report/numbers.h"
