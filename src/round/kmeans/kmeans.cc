@@ -328,7 +328,7 @@ std::shared_ptr<const StoredMatrix> quantize_kmeans(const std::string& name, con
 Needs needs_of(const KMeansRounding&) { return {}; }
 
 bool rounds_onto(const KMeansRounding&, const Storage& storage) {
-  return storage.base.get_if<CodebookStorage>() != nullptr;
+  return storage.base.get_if<CodebookStorage>() != nullptr && storage.side == SideTerms{};
 }
 
 Storage storage_by(const KMeansRounding& options, Storage wanted) {
