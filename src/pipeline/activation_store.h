@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-namespace bitloom {
+#include "pipeline/activation_precision.h"
 
-enum class ActivationPrecision { kF32, kBF16 };
+namespace bitloom {
 
 /// What a store will hold.
 struct ActivationShape {

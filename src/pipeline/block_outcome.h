@@ -9,7 +9,7 @@
 #include "base/row_source.h"
 #include "format/stored_matrix.h"
 #include "model/graph.h"
-#include "pipeline/quantize_model.h"
+#include "pipeline/site_record.h"
 
 namespace bitloom {
 

@@ -11,29 +11,12 @@
 // statistics of one input. Each finished block goes to the journal; blocks that are there already are not computed
 // again, only passed through, by the same steps, so the bytes are those of a run that was never interrupted.
 
-#include <map>
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "base/context.h"
-#include "model/checkpoint.h"
-#include "pipeline/block_outcome.h"
-#include "pipeline/quantize_model.h"
 #include "pipeline/shared_journal.h"
 #include "pipeline/walk_cost.h"
-#include "recipe/recipe.h"
+#include "pipeline/walk_task.h"
 
 namespace bitloom {
-
-struct WalkTask {
-  std::shared_ptr<const Checkpoint> model;  // with rewrites of the whole model made
-  std::map<std::string, RecipeStep> steps;  // by tensor, see resolve()
-  std::vector<TransformSites> transforms;   // those that look at data, see resolve_transforms()
-  const QuantizeOptions* options = nullptr;
-  WalkCost cost;                // for progress
-  std::string spill_directory;  // empty: activations stay in memory
-};
 
 /// Leaves every block's outcome in the journal. On several ranks each walks its share of the sequences; statistics are
 /// summed, rows of a matrix are rounded by different ranks, and every rank goes on with the same weights.

@@ -10,6 +10,7 @@
 
 #include "forward/decoder.h"
 #include "observe/input_statistics.h"
+#include "pipeline/predict_quantization.h"
 #include "pipeline/walk_needs.h"
 #include "pipeline/walk_test_support.h"
 #include "round/adaround/adaround.h"

@@ -10,6 +10,7 @@
 #include "pipeline/block_walk.h"
 #include "pipeline/calibration_stream.h"
 #include "pipeline/cost_model.h"
+#include "pipeline/file_records.h"
 #include "pipeline/kept_statistics.h"
 #include "pipeline/run_identity.h"
 #include "pipeline/shared_journal.h"

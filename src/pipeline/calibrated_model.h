@@ -11,7 +11,7 @@
 #include "model/checkpoint.h"
 #include "pipeline/cost_model.h"
 #include "pipeline/journal.h"
-#include "pipeline/quantize_model.h"
+#include "pipeline/quantize_options.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {

@@ -319,13 +319,6 @@ class Predictor {
 
 }  // namespace
 
-double BlockCost::seconds() const {
-  double total = scale + leave;
-  for (const auto& [input, cost] : gather) total += cost;
-  for (const auto& [input, cost] : round) total += cost;
-  return total;
-}
-
 int64_t private_resident_bytes() {
   std::ifstream statm("/proc/self/statm");
   int64_t total = 0, resident = 0, shared = 0;

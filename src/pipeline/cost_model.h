@@ -11,9 +11,9 @@
 
 #include "base/threads.h"
 #include "model/checkpoint.h"
-#include "pipeline/block_walk.h"
 #include "pipeline/calibration_stream.h"
 #include "pipeline/walk_cost.h"
+#include "pipeline/walk_task.h"
 
 namespace bitloom {
 

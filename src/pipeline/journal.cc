@@ -11,7 +11,7 @@
 #include "io/output_directory.h"
 #include "io/output_file.h"
 #include "io/safetensors.h"
-#include "pipeline/manifest.h"
+#include "pipeline/site_record.h"
 
 namespace bitloom {
 namespace {

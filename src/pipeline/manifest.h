@@ -14,38 +14,25 @@
 //               bits_true_model, weights, tensor_bytes over all
 //   files       {name: {sha256, bytes}} of every other file of the directory
 
-#include <map>
 #include <string>
 #include <vector>
 
-#include "base/context.h"
 #include "io/json.h"
 #include "model/checkpoint.h"
+#include "pipeline/file_records.h"
 #include "pipeline/plan.h"
-#include "pipeline/quantize_model.h"
+#include "pipeline/quantize_result.h"
 
 namespace bitloom {
 
 inline constexpr const char* kManifestFile = "bitloom.json";
-inline constexpr const char* kConfigFile = "config.json";
 inline constexpr int kManifestVersion = 1;
 
-/// {"sha256", "bytes"} of each file, in the order of `paths`; hashed on all threads, with progress.
-std::vector<Json> describe_files(const std::vector<std::string>& paths, Context& context);
-/// The same of a file's contents.
-Json describe_text(const std::string& contents);
-
-/// The manifest's "source", without the weight files' entries.
-Json source_of(const Checkpoint& source);
 /// "tensors", "kept" and "totals".
 Json tensors_of(const std::vector<PlannedTensor>& plan, const QuantizeResult& result);
 
 /// config.json of the output: the source's keys, and quantization_config
 ///   {"quant_method": "bitloom", "version": 2, "tensors": {NAME: {"storage": "int4-g128", "shape": [out, in]}}}.
-Json to_json(const SiteRecord& site);
-/// Reads back what to_json() made, and its "name".
-SiteRecord site_from_json(const Json& json);
-
 Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan);
 
 /// Fills in the figures that follow from the plan and the sites: bits, per matrix and in all.

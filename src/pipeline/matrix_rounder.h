@@ -6,7 +6,7 @@
 
 #include "base/ranks.h"
 #include "observe/input_statistics.h"
-#include "pipeline/quantize_model.h"
+#include "pipeline/site_record.h"
 #include "recipe/recipe.h"
 #include "round/round_matrix.h"
 

@@ -11,6 +11,11 @@
 namespace bitloom {
 namespace {
 
+// Bounds for the free-space check; weights are counted exactly. A tensor's entry in a header, in the index, in
+// config.json and in the manifest, names aside; and everything of fixed size.
+constexpr int64_t kTextPerTensor = 1200;
+constexpr int64_t kFixedText = 1 << 16;
+
 using Linears = std::map<std::string, const Linear*>;  // by tensor name
 
 Linears block_linears(const Graph& graph) {
@@ -118,6 +123,16 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map
     context.progress.advance(plan[i].source_bytes, plan[i].name);
   }
   return plan;
+}
+
+int64_t disk_needed(const std::vector<PlannedTensor>& plan, const std::map<std::string, std::string>& companions) {
+  int64_t total = kFixedText;
+  for (const PlannedTensor& tensor : plan) {
+    total += tensor.bytes() + kTextPerTensor;
+    for (const TensorSpec& part : tensor.parts) total += 4 * static_cast<int64_t>(part.name.size());
+  }
+  for (const auto& [name, contents] : companions) total += static_cast<int64_t>(contents.size());
+  return total;
 }
 
 std::vector<std::string> remarks_on(const Checkpoint& source, const std::vector<PlannedTensor>& plan) {

@@ -2,6 +2,7 @@
 // What an output directory will hold, decided before a byte of it is written: every tensor with its treatment, dtype
 // and shape, and so every byte.
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,6 +45,10 @@ struct PlannedTensor {
 /// cannot stay in their storage (GGUF blocks, edited values), to see what holds them.
 std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map<std::string, RecipeStep>& steps,
                                         Context& context);
+
+/// Bytes of disk that the output takes at most: every weight, `companions` (file name -> contents), and bounds for the
+/// texts that are written about them.
+int64_t disk_needed(const std::vector<PlannedTensor>& plan, const std::map<std::string, std::string>& companions);
 
 /// What the user should know about the plan before it is carried out: weights that were quantized before, kept tensors
 /// that grow because their storage cannot be kept, tensors that are left out.

@@ -8,7 +8,6 @@
 #include "io/output_directory.h"
 #include "io/safetensors.h"
 #include "pipeline/calibrated_model.h"
-#include "pipeline/cost_model.h"
 #include "pipeline/dense_values.h"
 #include "pipeline/manifest.h"
 #include "pipeline/matrix_rounder.h"
@@ -21,37 +20,6 @@ namespace bitloom {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Bounds for the free-space check; weights are counted exactly. A tensor's entry in a header, in the index, in
-// config.json and in the manifest, names aside; and everything of fixed size.
-constexpr int64_t kTextPerTensor = 1200;
-constexpr int64_t kFixedText = 1 << 16;
-
-int64_t bytes_needed(const std::vector<PlannedTensor>& plan, const std::map<std::string, std::string>& companions) {
-  int64_t total = kFixedText;
-  for (const PlannedTensor& tensor : plan) {
-    total += tensor.bytes() + kTextPerTensor;
-    for (const TensorSpec& part : tensor.parts) total += 4 * static_cast<int64_t>(part.name.size());
-  }
-  for (const auto& [name, contents] : companions) total += static_cast<int64_t>(contents.size());
-  return total;
-}
-
-RoundingCost rounding_cost(const PlannedTensor& tensor, int threads) {
-  const RoundingShape shape{tensor.rows->rows(), tensor.rows->cols(),
-                            tensor.step ? *tensor.step->quantize : *tensor.exact, Needs{}, threads};
-  return cost_of(tensor.step ? tensor.step->rounding : Rounding(), shape);
-}
-
-/// Rounding without data holds one matrix's codes and some decoded rows per thread.
-int64_t rounding_memory(const std::vector<PlannedTensor>& plan, int threads) {
-  int64_t largest = 0;
-  for (const PlannedTensor& tensor : plan) {
-    if (!tensor.is_rounded()) continue;
-    largest = std::max(largest, tensor.bytes() + tensor.source_bytes + rounding_cost(tensor, threads).bytes);
-  }
-  return private_resident_bytes() + largest + int64_t{threads} * (int64_t{1} << 20);
-}
 
 std::vector<TensorSpec> specs_of(const std::vector<PlannedTensor>& plan) {
   std::vector<TensorSpec> specs;
@@ -233,7 +201,7 @@ QuantizeResult write_output(const OutputTask& task, const std::string& out, cons
   }
   std::vector<PlannedTensor> plan = plan_tensors(model, steps, context);
   const std::map<std::string, std::string> companions = task.source.companion_files();
-  OutputDirectory directory(out, options.force, bytes_needed(plan, companions));
+  OutputDirectory directory(out, options.force, disk_needed(plan, companions));
   RoundedAhead ahead(directory.staging());
   round_ahead(plan, ahead, known, context);
 
@@ -267,12 +235,6 @@ QuantizeResult write_output(const OutputTask& task, const std::string& out, cons
 
 }  // namespace
 
-int64_t CalibrationData::tokens() const {
-  int64_t total = 0;
-  for (const std::vector<int32_t>& sequence : sequences) total += static_cast<int64_t>(sequence.size());
-  return total;
-}
-
 QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, const std::string& out,
                               const Recipe& recipe, const QuantizeOptions& options, Context& context) {
   const Stopwatch watch;
@@ -291,44 +253,6 @@ QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, c
   if (calibrated) calibrated->finish();
   result.seconds = watch.seconds();
   return result;
-}
-
-QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
-                                  const QuantizeOptions& options, Context& context) {
-  const std::shared_ptr<const Checkpoint> model = rewrite_model(source, recipe, options.seed, context.threads);
-  const auto steps = resolve(recipe, model->graph());
-  const std::vector<PlannedTensor> plan = plan_tensors(*model, steps, context);
-  QuantizeCost cost;
-  double weights = 0;  // in units of nearest rounding
-  for (const PlannedTensor& tensor : plan) {
-    cost.output_bytes += tensor.bytes();
-    if (!tensor.is_rounded()) continue;
-    weights += rounding_cost(tensor, context.threads.thread_count()).nearest;
-  }
-  cost.memory = rounding_memory(plan, context.threads.thread_count());
-  cost.disk = bytes_needed(plan, source->companion_files());
-  if (!needs_of(recipe).any()) {
-    cost.seconds = weights / measure_rates(context.threads).rounding;
-    return cost;
-  }
-  cost.walk = predict_calibration(model, recipe, options, context.threads);
-  cost.memory = std::max(cost.memory, cost.walk.peak_memory);
-  cost.disk += cost.walk.disk_bytes;
-  cost.seconds = cost.walk.seconds;
-  return cost;
-}
-
-Json to_json(const QuantizeResult& result) {
-  Json sites = Json::array();
-  for (const SiteRecord& site : result.sites) {
-    Json entry = to_json(site);
-    entry["name"] = site.name;
-    sites.push_back(std::move(entry));
-  }
-  return {{"tensors", std::move(sites)},   {"bits_nominal", result.bits_nominal},
-          {"bits_true", result.bits_true}, {"bits_true_model", result.bits_true_model},
-          {"bytes", result.bytes},         {"bytes_before", result.bytes_before},
-          {"remarks", result.remarks},     {"seconds", result.seconds}};
 }
 
 }  // namespace bitloom

@@ -1,25 +1,13 @@
 #include "pipeline/run_identity.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "base/error.h"
-#include "base/plain_bytes.h"
+#include "pipeline/file_records.h"
 #include "pipeline/journal.h"
-#include "pipeline/manifest.h"
+#include "base/plain_bytes.h"
 
 namespace bitloom {
-
-namespace fs = std::filesystem;
-
-Json hash_files(const Checkpoint& source, Context& context) {
-  Json files = Json::object();
-  const std::vector<Json> described = describe_files(source.weight_files(), context);
-  for (size_t i = 0; i < described.size(); ++i) {
-    files[fs::path(source.weight_files()[i]).filename().string()] = described[i];
-  }
-  return files;
-}
 
 Json record_of(const QuantizeOptions& options) {
   Json record = options.data ? options.data->record : Json::object();

@@ -2,17 +2,13 @@
 // What a calibrated run is: everything that decides its bytes. The journal compares it with the run that it belongs to,
 // ranks compare it with each other, the manifest records it.
 
-#include "base/context.h"
-#include "base/ranks.h"
 #include "io/json.h"
 #include "model/checkpoint.h"
-#include "pipeline/quantize_model.h"
+#include "pipeline/quantize_options.h"
+#include "base/ranks.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
-
-/// {name: {sha256, bytes}} of the model's weight files.
-Json hash_files(const Checkpoint& source, Context& context);
 
 /// The manifest's "calibration": the data's own record, order, precision, seed, ranks.
 Json record_of(const QuantizeOptions& options);

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/plain_bytes.h"
 #include "io/hash.h"
-#include "pipeline/manifest.h"
+#include "pipeline/site_record.h"
 
 namespace bitloom {
 namespace {

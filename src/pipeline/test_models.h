@@ -17,6 +17,7 @@
 #include "io/hash.h"
 #include "io/json.h"
 #include "pipeline/quantize_model.h"
+#include "pipeline/verify_model.h"
 
 namespace bitloom::testing {
 

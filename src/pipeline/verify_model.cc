@@ -1,3 +1,5 @@
+#include "pipeline/verify_model.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <functional>

@@ -1,11 +1,9 @@
 #pragma once
-// What a calibrated run is expected to take; pipeline/cost_model.h predicts it.
+// What a calibrated run is expected to take, as pipeline/cost_model.h predicts it, and where its time went.
 
 #include <cstdint>
 #include <map>
 #include <vector>
-
-#include "model/graph.h"
 
 namespace bitloom {
 
@@ -25,6 +23,12 @@ struct WalkCost {
   int64_t peak_memory = 0, least_memory = 0;  // as it will be; with activations in a file
   int64_t disk_bytes = 0;                     // journal and spilled activations; the output comes on top
   double seconds = 0;
+};
+
+/// Where the time of a calibrated run went, in seconds. A resumed one counts what it did itself.
+struct WalkTimes {
+  double forward = 0, statistics = 0, scaling = 0, rounding = 0;
+  int64_t tokens = 0;
 };
 
 }  // namespace bitloom

@@ -1,6 +1,5 @@
 #include "pipeline/walk_needs.h"
 
-#include "pipeline/calibration_stream.h"
 #include "recipe/parts.h"
 
 namespace bitloom {

@@ -2,7 +2,7 @@
 // What a recipe wants to know of a block's inputs.
 
 #include "observe/needs.h"
-#include "pipeline/block_walk.h"
+#include "pipeline/walk_task.h"
 
 namespace bitloom {
 

@@ -1,8 +1,9 @@
+#include "pipeline/walk_order.h"
+
 #include <fmt/ranges.h>
 
 #include "base/error.h"
 #include "base/text.h"
-#include "pipeline/quantize_model.h"
 
 namespace bitloom {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/block_walk.h"
+#include "pipeline/walk_task.h"
 
 namespace bitloom {
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "io/json.h"
-#include "pipeline/quantize_model.h"
+#include "pipeline/predict_quantization.h"
 
 namespace bitloom {
 

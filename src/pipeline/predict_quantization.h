@@ -1,0 +1,23 @@
+#pragma once
+// What quantize_model() would take, before anything is done.
+
+#include <cstdint>
+#include <memory>
+
+#include "base/context.h"
+#include "model/checkpoint.h"
+#include "pipeline/quantize_options.h"
+#include "pipeline/walk_cost.h"
+#include "recipe/recipe.h"
+
+namespace bitloom {
+
+struct QuantizeCost {
+  int64_t output_bytes = 0, memory = 0, disk = 0;  // memory and disk at their peaks
+  double seconds = 0;
+  WalkCost walk;  // of a recipe that looks at data
+};
+QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
+                                  const QuantizeOptions& options, Context& context);
+
+}  // namespace bitloom
