@@ -39,6 +39,7 @@ results: build smollm2
 	done
 
 check:
+	@python3 tools/check_layers.py --self-test
 	@python3 tools/check_layers.py
 	@python3 tools/check_budgets.py
 
