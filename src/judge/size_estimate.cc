@@ -40,8 +40,8 @@ SizeEstimate estimate(const std::string& scheme, const std::map<std::string, con
 int64_t bytes_that_stay(const Checkpoint& model, Context& context) {
   const auto steps = resolve(load_recipe("int8-row"), model.graph());
   int64_t bytes = 0;
-  for (const PlannedTensor& tensor : plan_tensors(model, steps, context))
-    if (!tensor.step) bytes += tensor.bytes();
+  for (const PlannedTensor& tensor : plan_tensors(model, steps, {}, context))
+    if (!tensor.is_rounded()) bytes += tensor.bytes();
   return bytes;
 }
 

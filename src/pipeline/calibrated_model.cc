@@ -24,22 +24,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void check_data(const Recipe& recipe, const QuantizeOptions& options) {
-  const bool has_data = options.data != nullptr && !options.data->sequences.empty();
-  if (!has_data && options.statistics_in.empty()) misuse("recipe '{}' needs calibration data", recipe.name);
+void check_data(const QuantizeTask& task) {
+  const CalibrationData* data = task.options.data;
+  const bool has_data = data != nullptr && !data->sequences.empty();
+  if (!has_data && task.options.statistics_in.empty()) misuse("recipe '{}' needs calibration data", task.recipe.name);
 }
 
 /// What the walk rounds. A rounding by data outside the blocks has no statistics.
-std::map<std::string, RecipeStep> steps_of_blocks(const Recipe& recipe, const Graph& graph) {
-  std::map<std::string, RecipeStep> steps, in_blocks;
-  steps = resolve(recipe, graph);
-  for (const Site& site : linear_sites(graph)) {
-    if (const auto step = steps.find(site.linear->weight); step != steps.end()) in_blocks.insert(*step);
+std::map<std::string, RecipeStep> steps_of_blocks(const QuantizeTask& task) {
+  std::map<std::string, RecipeStep> in_blocks;
+  for (const Site& site : linear_sites(task.model->graph())) {
+    if (const auto step = task.steps.find(site.linear->weight); step != task.steps.end()) in_blocks.insert(*step);
   }
-  for (const auto& [name, step] : steps) {
+  for (const auto& [name, step] : task.steps) {
     if (in_blocks.contains(name) || !needs_of(step.rounding).any()) continue;
     misuse("recipe '{}': '{}' lies outside the blocks and cannot be rounded by {}; let a step give it rounding nearest",
-           recipe.name, name, to_short(step.rounding));
+           task.recipe.name, name, to_short(step.rounding));
   }
   return in_blocks;
 }
@@ -91,17 +91,17 @@ void check_experts(const Recipe& recipe, const WalkTask& task) {
   }
 }
 
-WalkTask task_of(std::shared_ptr<const Checkpoint> model, const Recipe& recipe, const QuantizeOptions& options) {
-  WalkTask task;
-  task.model = std::move(model);
-  task.steps = steps_of_blocks(recipe, task.model->graph());
-  task.transforms = resolve_transforms(recipe, task.model->graph());
-  std::erase_if(task.transforms,
+WalkTask walk_of(const QuantizeTask& task) {
+  WalkTask walk;
+  walk.model = task.model;
+  walk.steps = steps_of_blocks(task);
+  walk.transforms = resolve_transforms(task.recipe, task.model->graph());
+  std::erase_if(walk.transforms,
                 [](const TransformSites& sites) { return stage_of(sites.transform) == PartStage::kRewrite; });
-  task.options = &options;
-  if (options.order == WalkOrder::kNone) leave_inputs_own_error(task.steps);
-  check_experts(recipe, task);
-  return task;
+  walk.options = &task.options;
+  if (task.options.order == WalkOrder::kNone) leave_inputs_own_error(walk.steps);
+  check_experts(task.recipe, walk);
+  return walk;
 }
 
 /// What the statistics of this run belong to.
@@ -125,59 +125,61 @@ void check_statistics_flags(const WalkTask& task) {
   }
 }
 
-}  // namespace
-
-WalkCost predict_calibration(std::shared_ptr<const Checkpoint> model, const Recipe& recipe,
-                             const QuantizeOptions& options, ThreadPool& threads) {
-  check_data(recipe, options);
-  const WalkTask task = task_of(std::move(model), recipe, options);
-  remarks_on_transforms(task);
-  return predict_walk(task, chunks_of(options), threads);
+/// What the journal's blocks came to.
+void collect(const Journal& journal, const Graph& graph, CalibratedModel& calibrated) {
+  for (int b = 0; b < journal.finished(); ++b) {
+    BlockOutcome outcome = journal.load(b);
+    for (const SiteRecord& site : outcome.sites) {
+      calibrated.finished[site.name] = {outcome.quantized.at(site.name), site};
+    }
+    for (auto& [name, values] : outcome.rewritten) {
+      calibrated.rewritten.tensors[name] = rewritten_rows(graph, b, name, std::move(values));
+    }
+    calibrated.remarks.insert(calibrated.remarks.end(), outcome.remarks.begin(), outcome.remarks.end());
+  }
 }
 
-CalibratedModel::CalibratedModel(const Checkpoint& source, std::shared_ptr<const Checkpoint> model,
-                                 const std::string& out, const Recipe& recipe, const QuantizeOptions& options,
-                                 Context& context) {
+}  // namespace
+
+CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, Context& context) {
+  const QuantizeOptions& options = task.options;
   Ranks& ranks = *options.ranks;
-  check_data(recipe, options);
-  WalkTask task = task_of(std::move(model), recipe, options);
-  remarks_ = remarks_on_transforms(task);
+  check_data(task);
+  WalkTask walk = walk_of(task);
+  CalibratedModel calibrated;
+  calibrated.remarks = remarks_on_transforms(walk);
   // Memory matters to every rank, time and disk to the one that shows progress and writes.
-  task.cost = ranks.leads() ? predict_walk(task, chunks_of(options), context.threads)
-                            : predict_walk(task, chunks_of(options), MachineRates{1, 1, 1, 1, 1}, context.threads);
-  check_memory(task.cost, options.memory);
-  if (ranks.leads()) check_disk(out, task.cost);
-  source_files_ = hash_files(source, context);
-  record_ = record_of(options);
-  check_statistics_flags(task);
-  StatisticsOrigin origin = origin_of(source_files_, recipe, options);
-  if (!options.statistics_in.empty()) record_.update(open_statistics(options.statistics_in, origin));
-  origin.calibration = record_;
-  record_["ranks"] = ranks.size();  // of this run, whoever gathered the statistics
-  const Json identity = identity_of(source, source_files_, recipe, record_);
+  walk.cost = ranks.leads() ? predict_walk(walk, chunks_of(options), context.threads)
+                            : predict_walk(walk, chunks_of(options), MachineRates{1, 1, 1, 1, 1}, context.threads);
+  check_memory(walk.cost, options.memory);
+  if (ranks.leads()) check_disk(out, walk.cost);
+  calibrated.source_files = hash_files(*task.source, context);
+  calibrated.record = record_of(options);
+  check_statistics_flags(walk);
+  StatisticsOrigin origin = origin_of(calibrated.source_files, task.recipe, options);
+  if (!options.statistics_in.empty()) calibrated.record.update(open_statistics(options.statistics_in, origin));
+  origin.calibration = calibrated.record;
+  calibrated.record["ranks"] = ranks.size();  // of this run, whoever gathered the statistics
+  const Json identity = identity_of(*task.source, calibrated.source_files, task.recipe, calibrated.record);
   check_alike(identity, ranks);
-  if (ranks.leads()) journal_ = std::make_unique<Journal>(out, identity, options.restart);
+  if (ranks.leads()) calibrated.journal = std::make_unique<Journal>(out, identity, options.restart);
   if (!options.statistics_out.empty() && ranks.leads()) begin_statistics(options.statistics_out, origin);
-  SharedJournal journal(journal_.get(), ranks);
+  SharedJournal journal(calibrated.journal.get(), ranks);
   if (journal.finished() > 0) {
     context.progress.log(fmt::format("going on after block {} of {}, from {}", journal.finished(),
                                      task.model->graph().blocks.size(), Journal::directory_for(out)));
   }
-  if (task.cost.spills) task.spill_directory = spill_directory_for(out);
-  times_ = walk_blocks(task, journal, context);
-  if (!ranks.leads()) return;
+  if (walk.cost.spills) walk.spill_directory = spill_directory_for(out);
+  calibrated.times = walk_blocks(walk, journal, context);
+  if (ranks.leads()) collect(*calibrated.journal, task.model->graph(), calibrated);
+  return calibrated;
+}
 
-  TensorEdits edits;
-  for (int b = 0; b < journal_->finished(); ++b) {
-    BlockOutcome outcome = journal_->load(b);
-    for (auto& [name, tensor] : outcome.quantized) edits.tensors[name] = tensor;
-    for (auto& [name, values] : outcome.rewritten) {
-      edits.tensors[name] = rewritten_rows(task.model->graph(), b, name, std::move(values));
-    }
-    sites_.insert(sites_.end(), outcome.sites.begin(), outcome.sites.end());
-    remarks_.insert(remarks_.end(), outcome.remarks.begin(), outcome.remarks.end());
-  }
-  model_ = Checkpoint::edited(task.model, edits);
+WalkCost predict_calibration(const QuantizeTask& task, ThreadPool& threads) {
+  check_data(task);
+  const WalkTask walk = walk_of(task);
+  remarks_on_transforms(walk);
+  return predict_walk(walk, chunks_of(task.options), threads);
 }
 
 }  // namespace bitloom

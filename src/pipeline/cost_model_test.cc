@@ -7,7 +7,6 @@
 
 #include "observe/second_moment.h"
 #include "pipeline/calibrated_model.h"
-#include "pipeline/rewrite_model.h"
 #include "pipeline/walk_test_support.h"
 
 namespace bitloom {
@@ -20,8 +19,7 @@ class CostModel : public ::testing::Test {
   WalkCost cost(const std::string& recipe, WalkOrder order = WalkOrder::kSequential) {
     options_.order = order;
     const Recipe parsed = load_recipe(recipe);
-    const auto rewritten = rewrite_model(Checkpoint::open(model_), parsed, 0, threads_);
-    return predict_calibration(rewritten, parsed, options_, threads_);
+    return predict_calibration(make_task(Checkpoint::open(model_), parsed, options_, threads_), threads_);
   }
   int64_t block_memory(const std::string& recipe, WalkOrder order = WalkOrder::kSequential) {
     return cost(recipe, order).blocks.at(1).peak_memory;

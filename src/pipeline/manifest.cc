@@ -3,14 +3,6 @@
 namespace bitloom {
 namespace {
 
-/// Bits of all weights as papers count them; of a kept tensor as it is stored.
-double nominal_total(const PlannedTensor& tensor) {
-  if (!tensor.is_quantized()) return 8 * static_cast<double>(tensor.bytes());
-  const double bits = tensor.taken ? tensor.taken->nominal_bits()
-                                   : nominal_bits(tensor.storage(), tensor.rows->rows(), tensor.rows->cols());
-  return bits * static_cast<double>(tensor.weights());
-}
-
 double per_weight(double total, int64_t weights) { return weights > 0 ? total / static_cast<double>(weights) : 0; }
 
 Json kept_json(const TensorSpec& part) {
@@ -41,8 +33,9 @@ Json tensors_of(const std::vector<PlannedTensor>& plan, const QuantizeResult& re
 Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan) {
   Json tensors = Json::object();
   for (const PlannedTensor& tensor : plan) {
-    if (!tensor.is_quantized()) continue;
-    tensors[tensor.name] = {{"storage", to_string(tensor.storage())},
+    const std::optional<Storage> storage = tensor.storage();
+    if (!storage) continue;
+    tensors[tensor.name] = {{"storage", to_string(*storage)},
                             {"shape", {tensor.rows->rows(), tensor.rows->cols()}}};
   }
   Json config = source.config();
@@ -60,7 +53,7 @@ void add_up(const std::vector<PlannedTensor>& plan, QuantizeResult& result) {
     if (!tensor.of_blocks) continue;
     of_blocks += tensor.weights();
     block_bytes += bytes;
-    nominal += nominal_total(tensor);
+    nominal += tensor.total_nominal_bits();
   }
   result.bits_nominal = per_weight(nominal, of_blocks);
   result.bits_true = per_weight(8 * block_bytes, of_blocks);

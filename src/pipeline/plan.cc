@@ -45,34 +45,138 @@ std::map<std::string, TensorView> stored_tensors(const Checkpoint& source) {
   return result;
 }
 
-void add_quantized_parts(PlannedTensor& tensor) {
-  const auto parts =
-      tensor.taken ? tensor.taken->parts() : greatest_parts(tensor.storage(), tensor.rows->rows(), tensor.rows->cols());
-  for (const TensorPart& part : parts) {
-    tensor.parts.push_back({tensor.name + part.suffix, part.dtype, part.shape});
-  }
+/// The same parts under the names that the files give them.
+std::vector<TensorSpec> specs_of(const std::string& name, const std::vector<TensorPart>& parts) {
+  std::vector<TensorSpec> specs;
+  for (const TensorPart& part : parts) specs.push_back({name + part.suffix, part.dtype, part.shape});
+  return specs;
 }
 
-/// As it would be quantized: W [out, in], whatever the file's layout.
-RowSourcePtr matrix_of(const Checkpoint& source, const Linears& linears, const CheckpointTensor& tensor) {
-  const auto linear = linears.find(tensor.name);
-  return linear == linears.end() ? tensor.rows : source.matrix(*linear->second);
-}
+struct StorageVisitor {
+  std::optional<Storage> operator()(const CopyBytes&) const { return std::nullopt; }
+  std::optional<Storage> operator()(const EncodeValues&) const { return std::nullopt; }
+  std::optional<Storage> operator()(const TakeOver& taken) const { return taken.matrix->spec(); }
+  std::optional<Storage> operator()(const HoldExactly& exact) const { return exact.target.storage; }
+  std::optional<Storage> operator()(const RoundByStep& round) const { return round.step.storage(); }
+  std::optional<Storage> operator()(const FinishedMatrix& finished) const { return finished.matrix->spec(); }
+};
 
-/// For values that stay, but not in their storage: the smallest that holds every one.
-void decide_by_values(PlannedTensor& tensor, const RowSourcePtr& matrix, const std::vector<int64_t>& shape,
-                      ThreadPool& threads) {
-  tensor.exact = exact_spec(*matrix, threads);
-  if (tensor.exact) {
-    tensor.rows = matrix;
-    add_quantized_parts(tensor);
-  } else {
-    tensor.kept_dtype = narrowest_exact_dtype(*tensor.rows, threads);
-    tensor.parts = {{tensor.name, *tensor.kept_dtype, shape}};
+/// What the files will hold of a tensor; `shape` is the one it has when it is kept.
+struct PartsVisitor {
+  const PlannedTensor& tensor;
+  const std::vector<int64_t>& shape;
+
+  std::vector<TensorSpec> operator()(const CopyBytes& copy) const {
+    return {{tensor.name, copy.stored.dtype, copy.stored.shape}};
   }
-}
+  std::vector<TensorSpec> operator()(const EncodeValues& encode) const { return {{tensor.name, encode.dtype, shape}}; }
+  std::vector<TensorSpec> operator()(const TakeOver& taken) const {
+    return specs_of(tensor.name, taken.matrix->parts());
+  }
+  std::vector<TensorSpec> operator()(const HoldExactly& exact) const { return at_most(exact.target.storage); }
+  std::vector<TensorSpec> operator()(const RoundByStep& round) const { return at_most(round.step.storage()); }
+  std::vector<TensorSpec> operator()(const FinishedMatrix& finished) const {
+    return specs_of(tensor.name, finished.matrix->parts());
+  }
+
+ private:
+  std::vector<TensorSpec> at_most(const Storage& storage) const {
+    return specs_of(tensor.name, greatest_parts(storage, tensor.rows->rows(), tensor.rows->cols()));
+  }
+};
+
+struct NominalBitsVisitor {
+  const PlannedTensor& tensor;
+
+  double operator()(const CopyBytes&) const { return as_stored(); }
+  double operator()(const EncodeValues&) const { return as_stored(); }
+  double operator()(const TakeOver& taken) const { return of_all(taken.matrix->nominal_bits()); }
+  double operator()(const HoldExactly& exact) const { return expected(exact.target.storage); }
+  double operator()(const RoundByStep& round) const { return expected(round.step.storage()); }
+  double operator()(const FinishedMatrix& finished) const { return of_all(finished.matrix->nominal_bits()); }
+
+ private:
+  double as_stored() const { return 8 * static_cast<double>(tensor.bytes()); }
+  double of_all(double bits) const { return bits * static_cast<double>(tensor.weights()); }
+  double expected(const Storage& storage) const {
+    return of_all(nominal_bits(storage, tensor.rows->rows(), tensor.rows->cols()));
+  }
+};
+
+class Planner {
+ public:
+  Planner(const Checkpoint& model, const std::map<std::string, RecipeStep>& steps, const FinishedMatrices& finished)
+      : model_(model),
+        steps_(steps),
+        finished_(finished),
+        linears_(all_linears(model.graph())),
+        of_blocks_(block_linears(model.graph())),
+        stored_(stored_tensors(model)) {}
+
+  /// Nothing where the values decide.
+  std::optional<Treatment> decide(const CheckpointTensor& tensor) const {
+    if (const auto done = finished_.find(tensor.name); done != finished_.end()) return done->second;
+    const RowSourcePtr matrix = matrix_of(tensor);
+    if (const auto step = steps_.find(tensor.name); step != steps_.end()) {
+      check_storable(tensor.name, step->second.storage(), matrix->rows());
+      return RoundByStep{step->second};
+    }
+    if (auto quantized = std::dynamic_pointer_cast<const StoredMatrix>(matrix)) return TakeOver{std::move(quantized)};
+    if (const TensorView* view = view_of(tensor.name)) return CopyBytes{*view};
+    return std::nullopt;
+  }
+
+  /// For values that stay, but not in their storage: the smallest that holds every one.
+  Treatment decide_by_values(const CheckpointTensor& tensor, ThreadPool& threads) const {
+    if (const auto exact = exact_spec(*matrix_of(tensor), threads)) return HoldExactly{*exact};
+    return EncodeValues{narrowest_exact_dtype(*tensor.rows, threads)};
+  }
+
+  PlannedTensor plan(const CheckpointTensor& tensor, Treatment treatment) const {
+    PlannedTensor planned;
+    planned.name = tensor.name;
+    const TensorView* view = view_of(tensor.name);
+    planned.file = view == nullptr ? model_.path() : view->file;
+    planned.treatment = std::move(treatment);
+    planned.rows = planned.is_quantized() ? matrix_of(tensor) : tensor.rows;
+    planned.parts = std::visit(PartsVisitor{planned, tensor.shape}, planned.treatment);
+    planned.source_bytes = tensor.rows->stored_bytes();
+    planned.of_blocks = of_blocks_.contains(tensor.name);
+    return planned;
+  }
+
+ private:
+  /// As it would be quantized: W [out, in], whatever the file's layout.
+  RowSourcePtr matrix_of(const CheckpointTensor& tensor) const {
+    const auto linear = linears_.find(tensor.name);
+    return linear == linears_.end() ? tensor.rows : model_.matrix(*linear->second);
+  }
+
+  /// Where the files hold the values as they are.
+  const TensorView* view_of(const std::string& name) const {
+    const auto view = stored_.find(name);
+    return view == stored_.end() || model_.is_edited(name) ? nullptr : &view->second;
+  }
+
+  const Checkpoint& model_;
+  const std::map<std::string, RecipeStep>& steps_;
+  const FinishedMatrices& finished_;
+  const Linears linears_, of_blocks_;
+  const std::map<std::string, TensorView> stored_;
+};
 
 }  // namespace
+
+std::optional<Storage> PlannedTensor::storage() const { return std::visit(StorageVisitor{}, treatment); }
+
+bool PlannedTensor::is_rounded() const {
+  return std::holds_alternative<RoundByStep>(treatment) || std::holds_alternative<FinishedMatrix>(treatment);
+}
+
+bool PlannedTensor::sizes_known() const {
+  const auto* round = std::get_if<RoundByStep>(&treatment);
+  return round == nullptr || has_fixed_sizes(round->step.storage());
+}
 
 int64_t PlannedTensor::bytes() const {
   int64_t total = 0;
@@ -80,47 +184,31 @@ int64_t PlannedTensor::bytes() const {
   return total;
 }
 
-std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map<std::string, RecipeStep>& steps,
-                                        Context& context) {
-  const Linears linears = all_linears(source.graph()), of_blocks = block_linears(source.graph());
-  const auto stored = stored_tensors(source);
-  const std::vector<CheckpointTensor>& tensors = source.tensors();
-  std::vector<PlannedTensor> plan;
-  std::vector<size_t> undecided;
+double PlannedTensor::total_nominal_bits() const { return std::visit(NominalBitsVisitor{*this}, treatment); }
+
+void PlannedTensor::finish(FinishedMatrix finished) {
+  parts = specs_of(name, finished.matrix->parts());
+  treatment = std::move(finished);
+}
+
+std::vector<PlannedTensor> plan_tensors(const Checkpoint& model, const std::map<std::string, RecipeStep>& steps,
+                                        const FinishedMatrices& finished, Context& context) {
+  const Planner planner(model, steps, finished);
+  std::vector<std::optional<Treatment>> treatments;
   int64_t undecided_bytes = 0;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const CheckpointTensor& tensor = tensors[i];
-    PlannedTensor& planned = plan.emplace_back();
-    planned.name = tensor.name;
-    const auto view = source.is_edited(tensor.name) ? stored.end() : stored.find(tensor.name);
-    planned.file = view == stored.end() ? source.path() : view->second.file;
-    planned.rows = tensor.rows;
-    planned.source_bytes = tensor.rows->stored_bytes();
-    planned.of_blocks = of_blocks.contains(tensor.name);
-    const RowSourcePtr matrix = matrix_of(source, linears, tensor);
-    if (const auto step = steps.find(tensor.name); step != steps.end()) {
-      planned.step = step->second;
-      check_storable(tensor.name, planned.storage(), matrix->rows());
-    } else {
-      planned.taken = std::dynamic_pointer_cast<const StoredMatrix>(matrix);
-    }
-    if (planned.is_quantized()) {
-      planned.rows = matrix;
-      add_quantized_parts(planned);
-    } else if (view != stored.end()) {
-      planned.stored = view->second;
-      planned.parts = {{tensor.name, view->second.dtype, view->second.shape}};
-    } else {
-      undecided.push_back(i);
-      undecided_bytes += planned.source_bytes;
-    }
-    source.release(tensor.name);
+  for (const CheckpointTensor& tensor : model.tensors()) {
+    treatments.push_back(planner.decide(tensor));
+    if (!treatments.back()) undecided_bytes += tensor.rows->stored_bytes();
+    model.release(tensor.name);
   }
   const ProgressTask task(context.progress, "planning", undecided_bytes);
-  for (const size_t i : undecided) {
-    decide_by_values(plan[i], matrix_of(source, linears, tensors[i]), tensors[i].shape, context.threads);
-    source.release(plan[i].name);
-    context.progress.advance(plan[i].source_bytes, plan[i].name);
+  std::vector<PlannedTensor> plan;
+  for (size_t i = 0; i < treatments.size(); ++i) {
+    const CheckpointTensor& tensor = model.tensors()[i];
+    const bool decided = treatments[i].has_value();
+    plan.push_back(planner.plan(tensor, decided ? *treatments[i] : planner.decide_by_values(tensor, context.threads)));
+    model.release(tensor.name);
+    if (!decided) context.progress.advance(plan.back().source_bytes, tensor.name);
   }
   return plan;
 }
@@ -139,15 +227,16 @@ std::vector<std::string> remarks_on(const Checkpoint& source, const std::vector<
   std::map<std::string, int> quantized_before;
   std::vector<std::string> remarks;
   for (const PlannedTensor& tensor : plan) {
-    const std::string storage = tensor.rows->storage();
-    // Rounded here, or before with the help of data.
-    const RowSourcePtr before = source.has(tensor.name) ? source.tensor(tensor.name).rows : nullptr;
-    const bool rounded = tensor.step || (tensor.taken && tensor.taken != before);
-    if (rounded && before && !dtype_from_name(before->storage())) ++quantized_before[before->storage()];
-    if (tensor.kept_dtype && tensor.bytes() > tensor.source_bytes) {
-      remarks.push_back(fmt::format(
-          "'{}' is kept: its {} values take {} as {} (from {}); a recipe step can quantize it", tensor.name, storage,
-          human_bytes(tensor.bytes()), info(*tensor.kept_dtype).name, human_bytes(tensor.source_bytes)));
+    if (tensor.is_rounded() && source.has(tensor.name)) {
+      const std::string before = source.tensor(tensor.name).rows->storage();
+      if (!dtype_from_name(before)) ++quantized_before[before];
+    }
+    const auto* encode = std::get_if<EncodeValues>(&tensor.treatment);
+    if (encode != nullptr && tensor.bytes() > tensor.source_bytes) {
+      remarks.push_back(
+          fmt::format("'{}' is kept: its {} values take {} as {} (from {}); a recipe step can quantize it", tensor.name,
+                      tensor.rows->storage(), human_bytes(tensor.bytes()), info(encode->dtype).name,
+                      human_bytes(tensor.source_bytes)));
     }
   }
   for (const auto& [storage, count] : quantized_before) {

@@ -2,49 +2,75 @@
 // What an output directory will hold, decided before a byte of it is written: every tensor with its treatment, dtype
 // and shape, and so every byte.
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/context.h"
 #include "format/stored_matrix.h"
 #include "io/safetensors.h"
 #include "model/checkpoint.h"
+#include "pipeline/finished_matrix.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
 
-/// A tensor of the source and what becomes of it; exactly one of `step`, `taken`, `exact`, `stored` and `kept_dtype` is
-/// set.
+/// Kept: its bytes are copied.
+struct CopyBytes {
+  TensorView stored;
+};
+/// Kept, but from a storage that the output does not know (blocks of a GGUF file, rewritten values): decoded to this.
+struct EncodeValues {
+  DType dtype = DType::kF32;
+};
+/// Quantized in the source and kept: its parts are copied.
+struct TakeOver {
+  std::shared_ptr<const StoredMatrix> matrix;
+};
+/// Quantized in the source by another tool and kept: this holds the same values.
+struct HoldExactly {
+  RoundingTarget target;
+};
+/// Rounded as it is written, or ahead of that when only the result tells its size.
+struct RoundByStep {
+  RecipeStep step;
+};
+/// What becomes of a tensor. A FinishedMatrix was quantized before writing begins: with the help of data, or ahead.
+using Treatment = std::variant<CopyBytes, EncodeValues, TakeOver, HoldExactly, RoundByStep, FinishedMatrix>;
+
 struct PlannedTensor {
   std::string name;
-  std::string file;                           // that holds it in the source, for messages
-  RowSourcePtr rows;                          // [out, in] where it is rounded, else as stored
-  std::optional<RecipeStep> step;             // rounded
-  std::shared_ptr<const StoredMatrix> taken;  // quantized already and kept: its parts are taken over
-  std::optional<RoundingTarget> exact;        // quantized already by another tool: this holds the same values
-  std::optional<TensorView> stored;           // kept: its bytes are copied
-  std::optional<DType> kept_dtype;            // kept, but from blocks that we cannot hold: decoded to this
-  std::vector<TensorSpec> parts;              // what the files will hold
+  std::string file;   // that holds it in the source, for messages
+  RowSourcePtr rows;  // of the source: [out, in] where it will be quantized, else as stored
+  Treatment treatment;
+  std::vector<TensorSpec> parts;  // what the files will hold, at most
   int64_t source_bytes = 0;
   bool of_blocks = false;  // a linear layer of the blocks
 
+  /// What it is or will be stored as; nullopt: kept, and not quantized.
+  std::optional<Storage> storage() const;
+  bool is_quantized() const { return storage().has_value(); }
+  /// By this run, now or before.
+  bool is_rounded() const;
   /// The bytes that are announced are those that rounding will make, not only their upper bound.
-  bool sizes_known() const { return !step || has_fixed_sizes(step->storage()); }
-  bool is_rounded() const { return step || exact; }
-  bool is_quantized() const { return is_rounded() || taken; }
+  bool sizes_known() const;
   int64_t weights() const { return rows->rows() * rows->cols(); }
   int64_t bytes() const;
-  /// Of a quantized tensor: what it is or will be stored as.
-  Storage storage() const { return taken ? taken->spec() : step ? step->storage() : exact->storage; }
+  /// Of all its weights together, as papers count them; of a kept tensor as it is stored.
+  double total_nominal_bits() const;
+  /// It was rounded ahead.
+  void finish(FinishedMatrix finished);
 };
 
-/// Every tensor that the model's graph uses, in the order of `source`. Of the weights it reads those that stay but
-/// cannot stay in their storage (GGUF blocks, edited values), to see what holds them.
-std::vector<PlannedTensor> plan_tensors(const Checkpoint& source, const std::map<std::string, RecipeStep>& steps,
-                                        Context& context);
+/// Every tensor that the model's graph uses, in the order of `model`: those of `finished` as they are there, others by
+/// `steps` (see resolve()), the rest is kept. Of the weights it reads those that stay but cannot stay in their storage
+/// (GGUF blocks, edited values), to see what holds them.
+std::vector<PlannedTensor> plan_tensors(const Checkpoint& model, const std::map<std::string, RecipeStep>& steps,
+                                        const FinishedMatrices& finished, Context& context);
 
 /// Bytes of disk that the output takes at most: every weight, `companions` (file name -> contents), and bounds for the
 /// texts that are written about them.

@@ -5,48 +5,62 @@
 #include "pipeline/calibrated_model.h"
 #include "pipeline/cost_model.h"
 #include "pipeline/plan.h"
-#include "pipeline/rewrite_model.h"
+#include "pipeline/quantize_task.h"
 
 namespace bitloom {
 namespace {
 
-RoundingCost rounding_cost(const PlannedTensor& tensor, int threads) {
-  const RoundingShape shape{tensor.rows->rows(), tensor.rows->cols(),
-                            tensor.step ? *tensor.step->quantize : *tensor.exact, Needs{}, threads};
-  return cost_of(tensor.step ? tensor.step->rounding : Rounding(), shape);
-}
+/// What rounding a tensor without data takes.
+struct Effort {
+  double time = 0;  // in units of rounding one weight to nearest
+  int64_t memory = 0;
+};
 
-/// Rounding without data holds one matrix's codes and some decoded rows per thread.
-int64_t rounding_memory(const std::vector<PlannedTensor>& plan, int threads) {
-  int64_t largest = 0;
-  for (const PlannedTensor& tensor : plan) {
-    if (!tensor.is_rounded()) continue;
-    largest = std::max(largest, tensor.bytes() + tensor.source_bytes + rounding_cost(tensor, threads).bytes);
+struct EffortVisitor {
+  const PlannedTensor& tensor;
+
+  Effort operator()(const RoundByStep& round) const { return effort(round.step.rounding, *round.step.quantize); }
+  Effort operator()(const HoldExactly& hold) const { return effort(Rounding(), hold.target); }
+  template <typename Other>
+  Effort operator()(const Other&) const {
+    return {};
   }
-  return private_resident_bytes() + largest + int64_t{threads} * (int64_t{1} << 20);
+
+ private:
+  Effort effort(const Rounding& rounding, const RoundingTarget& target) const {
+    const RoundingCost cost = cost_of(rounding, {tensor.rows->rows(), tensor.rows->cols(), target, Needs{}});
+    return {cost.nearest, tensor.bytes() + tensor.source_bytes + cost.bytes};
+  }
+};
+
+/// One tensor after the other, and some decoded rows per thread.
+Effort effort_of(const std::vector<PlannedTensor>& plan, int threads) {
+  Effort all;
+  for (const PlannedTensor& tensor : plan) {
+    const Effort effort = std::visit(EffortVisitor{tensor}, tensor.treatment);
+    all.time += effort.time;
+    all.memory = std::max(all.memory, effort.memory);
+  }
+  all.memory += private_resident_bytes() + int64_t{threads} * (int64_t{1} << 20);
+  return all;
 }
 
 }  // namespace
 
 QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
                                   const QuantizeOptions& options, Context& context) {
-  const std::shared_ptr<const Checkpoint> model = rewrite_model(source, recipe, options.seed, context.threads);
-  const auto steps = resolve(recipe, model->graph());
-  const std::vector<PlannedTensor> plan = plan_tensors(*model, steps, context);
+  const QuantizeTask task = make_task(source, recipe, options, context.threads);
+  const std::vector<PlannedTensor> plan = plan_tensors(*task.model, task.steps, {}, context);
+  const Effort effort = effort_of(plan, context.threads.thread_count());
   QuantizeCost cost;
-  double weights = 0;  // in units of nearest rounding
-  for (const PlannedTensor& tensor : plan) {
-    cost.output_bytes += tensor.bytes();
-    if (!tensor.is_rounded()) continue;
-    weights += rounding_cost(tensor, context.threads.thread_count()).nearest;
-  }
-  cost.memory = rounding_memory(plan, context.threads.thread_count());
+  for (const PlannedTensor& tensor : plan) cost.output_bytes += tensor.bytes();
+  cost.memory = effort.memory;
   cost.disk = disk_needed(plan, source->companion_files());
   if (!needs_of(recipe).any()) {
-    cost.seconds = weights / measure_rates(context.threads).rounding;
+    cost.seconds = effort.time / measure_rates(context.threads).rounding;
     return cost;
   }
-  cost.walk = predict_calibration(model, recipe, options, context.threads);
+  cost.walk = predict_calibration(task, context.threads);
   cost.memory = std::max(cost.memory, cost.walk.peak_memory);
   cost.disk += cost.walk.disk_bytes;
   cost.seconds = cost.walk.seconds;

@@ -153,7 +153,7 @@ void verify_records(const Manifest& manifest, const std::vector<PlannedTensor>& 
       manifest.expect(entry, place, "shape", tensor.parts.front().shape);
       continue;
     }
-    const StoredMatrix& q = *tensor.taken;
+    const StoredMatrix& q = *std::get<TakeOver>(tensor.treatment).matrix;
     manifest.expect(entry, place, "storage", q.storage());
     manifest.expect(entry, place, "shape", {q.rows(), q.cols()});
     manifest.expect(entry, place, "bits_nominal", q.nominal_bits());
@@ -204,7 +204,7 @@ std::vector<std::string> verify_model(const std::string& path, Context& context)
     reject("{}: a bitloom model without its manifest {}", path, kManifestFile);
   }
   if (manifest) {
-    const std::vector<PlannedTensor> tensors = plan_tensors(*model, {}, context);
+    const std::vector<PlannedTensor> tensors = plan_tensors(*model, {}, {}, context);
     verify_companions(*manifest, *model);
     verify_names(*manifest, tensors, path);
     verify_records(*manifest, tensors);
