@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "base/clock.h"
-#include "base/dense_matrix.h"
 #include "base/error.h"
 #include "pipeline/block_scaling.h"
+#include "pipeline/block_state.h"
 #include "pipeline/calibration_stream.h"
 #include "pipeline/kept_statistics.h"
 #include "pipeline/matrix_rounder.h"
@@ -43,7 +43,7 @@ class Walk {
 
   WalkTimes run() {
     const auto blocks = static_cast<int>(graph_.blocks.size());
-    context_.progress.begin("quantizing", units(total_seconds()));
+    context_.progress.begin("quantizing", units(task_.cost.seconds_after(journal_.finished(), options_.order)));
     for (int b = 0; b < blocks; ++b) run_block(b);
     context_.progress.end();
     for (const SequenceChunk& chunk : all_chunks_) times_.tokens += chunk.rows();
@@ -51,8 +51,6 @@ class Walk {
   }
 
  private:
-  struct BlockState;  // one block's weights and how to run them
-
   using Sequences = std::vector<std::vector<int32_t>>;
 
   void make_stream(std::optional<CalibrationStream>& stream) {
@@ -67,20 +65,6 @@ class Walk {
 
   /// Progress counts expected microseconds.
   static int64_t units(double seconds) { return static_cast<int64_t>(seconds * 1e6); }
-
-  /// Of what this run has to do: finished blocks are only passed through.
-  double total_seconds() const {
-    double total = 0;
-    for (size_t b = 0; b < task_.cost.blocks.size(); ++b) {
-      const BlockCost& cost = task_.cost.blocks[b];
-      total += cost.seconds();
-      if (static_cast<int>(b) >= journal_.finished()) continue;
-      for (const auto& [input, seconds] : cost.round) total -= seconds;
-      if (options_.order != WalkOrder::kBlock) continue;
-      for (const auto& [input, seconds] : cost.gather) total -= seconds;
-    }
-    return total;
-  }
 
   /// Work that was expected to take `seconds` is done.
   void advance_progress(int block, double seconds, const std::string& where) {
@@ -126,57 +110,9 @@ class Walk {
   WalkTimes times_;
 };
 
-/// The whole matrix in fp32. Rewritten weights are computed whenever they are decoded, and a walk decodes them for
-/// every chunk.
-RowSourcePtr in_memory(const RowSource& rows, ThreadPool& threads) {
-  constexpr int64_t kTileRows = 64;
-  std::vector<float> values(static_cast<size_t>(rows.rows() * rows.cols()));
-  threads.parallel_for((rows.rows() + kTileRows - 1) / kTileRows, [&](int64_t tile) {
-    const int64_t begin = tile * kTileRows, end = std::min(rows.rows(), begin + kTileRows);
-    rows.decode_rows(begin, end, values.data() + begin * rows.cols());
-  });
-  return dense_matrix(rows.rows(), rows.cols(), std::move(values));
-}
-
-BlockWeights load_for_walk(const Checkpoint& model, int block, ThreadPool& threads) {
-  BlockWeights weights = load_block_weights(model, block);
-  for (const Site& site : linear_sites(model.graph(), block)) {
-    if (!model.is_edited(site.linear->weight)) continue;
-    LinearWeights& of_site = weights.linears[static_cast<size_t>(site.linear_index)];
-    of_site.weight = in_memory(*of_site.weight, threads);
-    model.release(site.linear->weight);
-  }
-  return weights;
-}
-
-struct Walk::BlockState {
-  BlockState(const Walk& walk, int b)
-      : index(b),
-        model(walk.task_.model),
-        original(load_for_walk(*model, b, walk.context_.threads)),
-        current(original),
-        float_runner(walk.graph_, b, original, walk.rope_of(b)),
-        runner(walk.graph_, b, current, walk.rope_of(b)) {}
-
-  /// Other weights that compute the same.
-  void rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool& threads) {
-    model = std::move(rewritten);
-    original = load_for_walk(*model, index, threads);
-    current = original;
-  }
-
-  int index;
-  std::shared_ptr<const Checkpoint> model;
-  BlockWeights original, current;
-  BlockRunner float_runner, runner;
-  BlockOutcome outcome;
-  bool finished = false;
-};
-
 void Walk::run_block(int block) {
-  BlockState state(*this, block);
-  state.finished = block < journal_.finished();
-  if (state.finished) state.outcome = journal_.load(block);
+  BlockState state(task_.model, graph_, block, rope_of(block), context_.threads);
+  if (block < journal_.finished()) state.resume(journal_.load(block));
   scale(state);
   Statistics statistics;
   const bool at_once = options_.order == WalkOrder::kBlock && options_.statistics_in.empty();
@@ -219,9 +155,7 @@ void Walk::scale(BlockState& state) {
     const ScopedTimer timed(times_.scaling);
     edits = scale_block(task_.model, state.index, task_.transforms, task_.steps, statistics, context_.threads);
   } else {
-    for (const auto& [name, values] : state.outcome.rewritten) {
-      edits.tensors[name] = rewritten_rows(graph_, state.index, name, values);
-    }
+    edits = state.finished_rewrites();
     advance_progress(state.index, cost_of(state.index).scale, "scales");
   }
   for (const auto& [name, rows] : edits.tensors) {
@@ -320,9 +254,7 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
     if (site.input != input || step == task_.steps.end()) continue;
     LinearWeights& weights = state.current.linears[static_cast<size_t>(site.linear_index)];
     if (state.finished) {
-      weights.weight = state.outcome.quantized.at(name);
-      const auto bias = state.outcome.rewritten.find(site.linear->bias);
-      if (bias != state.outcome.rewritten.end()) weights.bias = bias->second;
+      state.take_finished(site);
       continue;
     }
     SiteRecord record;

@@ -5,6 +5,8 @@
 #include <map>
 #include <vector>
 
+#include "pipeline/walk_order.h"
+
 namespace bitloom {
 
 /// Seconds of one block's parts.
@@ -23,6 +25,9 @@ struct WalkCost {
   int64_t peak_memory = 0, least_memory = 0;  // as it will be; with activations in a file
   int64_t disk_bytes = 0;                     // journal and spilled activations; the output comes on top
   double seconds = 0;
+
+  /// Of a run that goes on after `finished` blocks, which are only passed through.
+  double seconds_after(int finished, WalkOrder order) const;
 };
 
 /// Where the time of a calibrated run went, in seconds. A resumed one counts what it did itself.
