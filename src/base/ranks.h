@@ -5,7 +5,7 @@
 // Goals: the same bytes for the same number of ranks; one error, told once, whichever rank had it; no rank waits for
 // one that has failed. Non-goals: ranks that come and go (a lost rank ends the run, its journal lets it go on).
 //
-// This class is one process by itself: every operation gives back what it got. start_ranks() (pipeline/ranks.h) makes
+// This class is one process by itself: every operation gives back what it got. start_ranks() (pipeline/ranks/ranks.h) makes
 // it several.
 //
 // Every operation is collective: all ranks call the same operations in the same order, from one thread each.

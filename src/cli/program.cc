@@ -14,7 +14,7 @@
 #include "cli/help.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
-#include "pipeline/ranks.h"
+#include "pipeline/ranks/ranks.h"
 
 namespace bitloom {
 namespace {

@@ -19,7 +19,7 @@ struct Verb {
   std::array<std::string, 2> examples;  // full command lines that work in a checkout
   /// Adds the verb's flags to `flags` and returns the work to do once they are parsed.
   std::function<void()> (*setup)(FlagSet& flags, Session& session);
-  bool on_ranks = false;  // may run as several processes, see pipeline/ranks.h
+  bool on_ranks = false;  // may run as several processes, see pipeline/ranks/ranks.h
 };
 
 /// Every verb, in the order in which help lists them.

@@ -10,7 +10,7 @@
 #include "io/hash.h"
 #include "io/text_data.h"
 #include "judge/model_figures.h"
-#include "pipeline/manifest.h"
+#include "pipeline/output/manifest.h"
 #include "report/numbers.h"
 
 namespace bitloom {

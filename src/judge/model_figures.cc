@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <map>
 
-#include "pipeline/manifest.h"
+#include "pipeline/output/manifest.h"
 #include "runtime/generate.h"
 
 namespace bitloom {

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "format/stored_matrix.h"
-#include "pipeline/plan.h"
+#include "pipeline/output/plan.h"
 
 namespace bitloom {
 namespace {

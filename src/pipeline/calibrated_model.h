@@ -9,10 +9,10 @@
 #include "base/context.h"
 #include "io/json.h"
 #include "model/checkpoint.h"
-#include "pipeline/finished_matrix.h"
-#include "pipeline/journal.h"
-#include "pipeline/quantize_task.h"
-#include "pipeline/walk_cost.h"
+#include "pipeline/journal/journal.h"
+#include "pipeline/rounding/finished_matrix.h"
+#include "pipeline/task/quantize_task.h"
+#include "pipeline/walk/walk_cost.h"
 
 namespace bitloom {
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "pipeline/calibrated_model.h"
-#include "pipeline/cost_model.h"
-#include "pipeline/plan.h"
-#include "pipeline/quantize_task.h"
+#include "pipeline/cost/cost_model.h"
+#include "pipeline/output/plan.h"
+#include "pipeline/task/quantize_task.h"
 
 namespace bitloom {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "base/context.h"
 #include "model/checkpoint.h"
-#include "pipeline/quantize_options.h"
-#include "pipeline/walk_cost.h"
+#include "pipeline/task/quantize_options.h"
+#include "pipeline/walk/walk_cost.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {

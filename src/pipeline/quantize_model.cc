@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "io/output_directory.h"
 #include "pipeline/calibrated_model.h"
-#include "pipeline/quantize_task.h"
-#include "pipeline/write_output.h"
+#include "pipeline/output/write_output.h"
+#include "pipeline/task/quantize_task.h"
 
 namespace bitloom {
 namespace {

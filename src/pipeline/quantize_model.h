@@ -17,8 +17,8 @@
 
 #include "base/context.h"
 #include "model/checkpoint.h"
-#include "pipeline/quantize_options.h"
-#include "pipeline/quantize_result.h"
+#include "pipeline/output/quantize_result.h"
+#include "pipeline/task/quantize_options.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {

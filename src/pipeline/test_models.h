@@ -16,8 +16,8 @@
 #include "base/test_data.h"
 #include "io/hash.h"
 #include "io/json.h"
+#include "pipeline/output/verify_model.h"
 #include "pipeline/quantize_model.h"
-#include "pipeline/verify_model.h"
 
 namespace bitloom::testing {
 

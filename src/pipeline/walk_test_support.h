@@ -10,8 +10,8 @@
 
 #include "base/rng.h"
 #include "base/test_data.h"
-#include "pipeline/calibration_stream.h"
 #include "pipeline/test_models.h"
+#include "pipeline/walk/calibration_stream.h"
 
 namespace bitloom::testing {
 

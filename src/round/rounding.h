@@ -39,7 +39,7 @@ struct RoundingShape {
   int64_t ranks = 1;    // that share the rows
 };
 
-/// Work in units for which a machine's rates are measured (pipeline/cost_model.h), and bytes at the worst moment beside
+/// Work in units for which a machine's rates are measured (pipeline/cost/cost_model.h), and bytes at the worst moment beside
 /// the matrix and its result. "Shared": once for all matrices that read one input with the same options.
 struct RoundingCost {
   double nearest = 0;        // weights rounded to the nearest level of a scaled grid, once

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "cli/pages/site_tables.h"
-#include "pipeline/manifest.h"
+#include "pipeline/output/manifest.h"
 #include "report/numbers.h"
 
 namespace bitloom {

@@ -12,7 +12,7 @@
 #include "base/context.h"
 #include "cli/terminal/progress_bar.h"
 #include "io/json.h"
-#include "pipeline/ranks.h"
+#include "pipeline/ranks/ranks.h"
 
 namespace bitloom {
 

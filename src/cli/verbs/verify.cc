@@ -1,7 +1,7 @@
 
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
-#include "pipeline/verify_model.h"
+#include "pipeline/output/verify_model.h"
 
 namespace bitloom {
 namespace {

@@ -1,0 +1,81 @@
+// What the prediction counts, case by case. That the counts are those of real runs is measured elsewhere, on models
+// large enough to see it.
+
+#include "pipeline/cost/cost_model.h"
+
+#include <gtest/gtest.h>
+
+#include "observe/second_moment.h"
+#include "pipeline/calibrated_model.h"
+#include "pipeline/walk_test_support.h"
+
+namespace bitloom {
+namespace {
+
+class CostModel : public ::testing::Test {
+ protected:
+  CostModel() : data_(testing::some_data(model_, std::vector<int64_t>(8, 60))) { options_.data = &data_; }
+
+  WalkCost cost(const std::string& recipe, WalkOrder order = WalkOrder::kSequential) {
+    options_.order = order;
+    const Recipe parsed = load_recipe(recipe);
+    return predict_calibration(make_task(Checkpoint::open(model_), parsed, options_, threads_), threads_);
+  }
+  int64_t block_memory(const std::string& recipe, WalkOrder order = WalkOrder::kSequential) {
+    return cost(recipe, order).blocks.at(1).peak_memory;
+  }
+
+  const std::string model_ = testing::golden_model("llama");  // hidden 32, width 48, 4 heads, 2 key heads of 8
+  CalibrationData data_;
+  QuantizeOptions options_;
+  ThreadPool threads_{2};
+};
+
+TEST_F(CostModel, ActivationsOfOneAndTwoStreams) {
+  // Residual stream and the widest of what is kept beside it: 32 + 48 values a token.
+  const int64_t one = 8 * 60 * (32 + 48) * 4;
+  EXPECT_EQ(cost("gptq+int4-g16").activation_bytes, one);
+  EXPECT_EQ(cost("gptaq+int4-g16").activation_bytes, 2 * one);
+  EXPECT_EQ(cost("gptaq+int4-g16", WalkOrder::kNone).activation_bytes, one);
+  options_.precision = ActivationPrecision::kBF16;
+  EXPECT_EQ(cost("gptq+int4-g16").activation_bytes, one / 2);
+}
+
+// A second moment is one tile here; matrices of 32 and 48 channels.
+TEST_F(CostModel, MemoryOfABlock) {
+  const int64_t tile = SecondMoment::kTile * SecondMoment::kTile * 8;
+  const int64_t plain = block_memory("gptq+int4-g16");
+  // The worst moment is that of mlp_down: its correction, and the cross moment.
+  EXPECT_EQ(block_memory("gptaq+int4-g16") - plain, 4 * 48 * 48 * 2);
+  // In order "block" all four inputs' second moments are there when the first is rounded.
+  EXPECT_GE(block_memory("gptq+int4-g16", WalkOrder::kBlock), 4 * tile);
+  EXPECT_LT(block_memory("gptq+int4-g16", WalkOrder::kBlock), plain + 3 * tile);
+  // Scales are found before anything is rounded: the greater counts, not the sum.
+  EXPECT_GE(block_memory("awq+int8-row"), 4 * tile);
+  EXPECT_LT(block_memory("awq+int8-row"), 4 * tile + 100000);
+  // SmoothQuant asks for ranges alone: nothing of d x d, of which one tile would be the least.
+  EXPECT_LT(block_memory("smoothquant+int8-row"), tile);
+  EXPECT_GT(block_memory("smoothquant+gptq+int8-row"), tile);
+  // All seven matrices are rotated, and held as fp32.
+  EXPECT_EQ(block_memory("hadamard+gptq+int4-g16") - plain, 4 * (32 * 32 * 2 + 16 * 32 * 2 + 3 * 48 * 32));
+}
+
+TEST_F(CostModel, SpillsWhenTheMemoryIsShort) {
+  const WalkCost roomy = cost("gptq+int4-g16");
+  EXPECT_FALSE(roomy.spills);
+  EXPECT_EQ(roomy.peak_memory - roomy.least_memory + 60 * 8 * 48 * 4, roomy.activation_bytes);
+  options_.memory = 1;
+  const WalkCost tight = cost("gptq+int4-g16");
+  EXPECT_TRUE(tight.spills);
+  EXPECT_EQ(tight.peak_memory, tight.least_memory);
+  EXPECT_EQ(tight.disk_bytes, roomy.disk_bytes + tight.activation_bytes);
+}
+
+TEST_F(CostModel, DiskHoldsTheQuantizedBlocks) {
+  // 3 blocks of q, k, v, output, gate, up, down: int4 codes, and an fp16 scale for each 16.
+  const int64_t weights = 3 * (32 * 32 * 2 + 16 * 32 * 2 + 3 * 48 * 32);
+  EXPECT_EQ(cost("gptq+int4-g16").disk_bytes, weights / 2 + weights / 16 * 2);
+}
+
+}  // namespace
+}  // namespace bitloom

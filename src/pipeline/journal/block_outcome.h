@@ -1,0 +1,28 @@
+#pragma once
+// What walking one block produced: what its tensors became, and what there is to say about it.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/row_source.h"
+#include "format/stored_matrix.h"
+#include "model/graph.h"
+#include "pipeline/rounding/site_record.h"
+
+namespace bitloom {
+
+struct BlockOutcome {
+  std::map<std::string, std::shared_ptr<const StoredMatrix>> quantized;  // by tensor name
+  // Tensors that a rewrite changed and that stay unquantized: norms, biases, W [out, in] of linears.
+  std::map<std::string, std::vector<float>> rewritten;
+  std::vector<SiteRecord> sites;     // of `quantized`, in the order of execution
+  std::vector<std::string> remarks;  // for the user
+};
+
+/// Values of BlockOutcome::rewritten in the shape that TensorEdits take: W [out, in] of a linear of the block, also
+/// where the file holds [in, out]; [1, n] of anything else.
+RowSourcePtr rewritten_rows(const Graph& graph, int block, const std::string& tensor, std::vector<float> values);
+
+}  // namespace bitloom

@@ -1,0 +1,30 @@
+#pragma once
+// What a run came to: every quantized matrix, bits and bytes.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/json.h"
+#include "pipeline/rounding/site_record.h"
+#include "pipeline/walk/walk_cost.h"
+
+namespace bitloom {
+
+struct QuantizeResult {
+  std::vector<SiteRecord> sites;
+  // Bits per weight of the blocks' linear layers, kept ones as they are stored. `bytes` is the size of the weight
+  // files, `bytes_before` the source's.
+  double bits_nominal = 0, bits_true = 0;
+  // Over all weights of the model.
+  double bits_true_model = 0;
+  int64_t bytes = 0, bytes_before = 0;
+  std::vector<std::string> remarks;  // what the user should know, logged as it was found
+  double seconds = 0;
+  std::optional<WalkTimes> times;
+};
+
+Json to_json(const QuantizeResult& result);
+
+}  // namespace bitloom

@@ -1,0 +1,33 @@
+#pragma once
+// Rounds the matrices that read one input, and records what came of each.
+
+#include <memory>
+#include <string>
+
+#include "base/ranks.h"
+#include "observe/input_statistics.h"
+#include "pipeline/rounding/site_record.h"
+#include "recipe/recipe.h"
+#include "round/round_matrix.h"
+
+namespace bitloom {
+
+class MatrixRounder {
+ public:
+  /// `statistics` of the input, null without data; they must outlive the rounder. All ranks round the same matrices in
+  /// the same order.
+  MatrixRounder(const InputStatistics* statistics, Ranks& ranks, ThreadPool& threads)
+      : statistics_(statistics), ranks_(ranks), threads_(threads) {}
+
+  /// W as the step says: see round_matrix(). `place` ("FILE: tensor 'NAME'") starts every message. Fills in all of the
+  /// record but its name.
+  Rounded round(const std::string& place, const RowSource& w, const RecipeStep& step, SiteRecord& record);
+
+ private:
+  const InputStatistics* statistics_;
+  Ranks& ranks_;
+  ThreadPool& threads_;
+  InputCache shared_;
+};
+
+}  // namespace bitloom

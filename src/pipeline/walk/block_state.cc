@@ -1,0 +1,72 @@
+#include "pipeline/walk/block_state.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/dense_matrix.h"
+
+namespace bitloom {
+namespace {
+
+/// The whole matrix in fp32. Rewritten weights are computed whenever they are decoded, and a walk decodes them for
+/// every chunk.
+RowSourcePtr in_memory(const RowSource& rows, ThreadPool& threads) {
+  constexpr int64_t kTileRows = 64;
+  std::vector<float> values(static_cast<size_t>(rows.rows() * rows.cols()));
+  threads.parallel_for((rows.rows() + kTileRows - 1) / kTileRows, [&](int64_t tile) {
+    const int64_t begin = tile * kTileRows, end = std::min(rows.rows(), begin + kTileRows);
+    rows.decode_rows(begin, end, values.data() + begin * rows.cols());
+  });
+  return dense_matrix(rows.rows(), rows.cols(), std::move(values));
+}
+
+BlockWeights load_for_walk(const Checkpoint& model, int block, ThreadPool& threads) {
+  BlockWeights weights = load_block_weights(model, block);
+  for (const Site& site : linear_sites(model.graph(), block)) {
+    if (!model.is_edited(site.linear->weight)) continue;
+    LinearWeights& of_site = weights.linears[static_cast<size_t>(site.linear_index)];
+    of_site.weight = in_memory(*of_site.weight, threads);
+    model.release(site.linear->weight);
+  }
+  return weights;
+}
+
+}  // namespace
+
+BlockState::BlockState(std::shared_ptr<const Checkpoint> model_before, const Graph& graph, int block,
+                       const RopeTable* rope, ThreadPool& threads)
+    : index(block),
+      model(std::move(model_before)),
+      original(load_for_walk(*model, block, threads)),
+      current(original),
+      float_runner(graph, block, original, rope),
+      runner(graph, block, current, rope) {}
+
+void BlockState::rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool& threads) {
+  model = std::move(rewritten);
+  original = load_for_walk(*model, index, threads);
+  current = original;
+}
+
+void BlockState::resume(BlockOutcome of_earlier_run) {
+  outcome = std::move(of_earlier_run);
+  finished = true;
+}
+
+void BlockState::take_finished(const Site& site) {
+  LinearWeights& weights = current.linears[static_cast<size_t>(site.linear_index)];
+  weights.weight = outcome.quantized.at(site.linear->weight);
+  const auto bias = outcome.rewritten.find(site.linear->bias);
+  if (bias != outcome.rewritten.end()) weights.bias = bias->second;
+}
+
+TensorEdits BlockState::finished_rewrites() const {
+  TensorEdits edits;
+  for (const auto& [name, values] : outcome.rewritten) {
+    edits.tensors[name] = rewritten_rows(model->graph(), index, name, values);
+  }
+  return edits;
+}
+
+}  // namespace bitloom

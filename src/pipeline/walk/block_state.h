@@ -1,0 +1,39 @@
+#pragma once
+// One block of the walk: its weights on their way from the model's to what the recipe makes of them, and how to run it
+// with either.
+
+#include <memory>
+
+#include "base/threads.h"
+#include "forward/block.h"
+#include "model/checkpoint.h"
+#include "pipeline/journal/block_outcome.h"
+
+namespace bitloom {
+
+struct BlockState {
+  /// `graph` and `rope` (null: none) must outlive it.
+  BlockState(std::shared_ptr<const Checkpoint> model_before, const Graph& graph, int block, const RopeTable* rope,
+             ThreadPool& threads);
+  BlockState(const BlockState&) = delete;
+  BlockState& operator=(const BlockState&) = delete;
+
+  /// Other weights that compute the same.
+  void rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool& threads);
+
+  /// An earlier run has finished the block: it is only passed through, with what came of it.
+  void resume(BlockOutcome of_earlier_run);
+  /// The site's weight and bias as the earlier run left them.
+  void take_finished(const Site& site);
+  /// What the earlier run left unquantized but rewritten.
+  TensorEdits finished_rewrites() const;
+
+  int index;
+  std::shared_ptr<const Checkpoint> model;
+  BlockWeights original, current;
+  BlockRunner float_runner, runner;  // with `original`, with `current`
+  BlockOutcome outcome;
+  bool finished = false;
+};
+
+}  // namespace bitloom

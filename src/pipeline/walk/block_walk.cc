@@ -1,0 +1,368 @@
+#include "pipeline/walk/block_walk.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "pipeline/ranks/rank_work.h"
+#include "pipeline/rounding/matrix_rounder.h"
+#include "pipeline/walk/block_scaling.h"
+#include "pipeline/walk/block_state.h"
+#include "pipeline/walk/calibration_stream.h"
+#include "pipeline/walk/kept_statistics.h"
+#include "pipeline/walk/walk_needs.h"
+#include "transform/bias_correction.h"
+
+namespace bitloom {
+namespace {
+
+class Walk {
+ public:
+  Walk(const WalkTask& task, SharedJournal& journal, Context& context)
+      : task_(task),
+        options_(*task.options),
+        graph_(task.model->graph()),
+        journal_(journal),
+        context_(context),
+        ranks_(*options_.ranks),
+        all_chunks_(make_chunks(options_.data != nullptr ? options_.data->sequences : Sequences{})),
+        chunks_(chunks_of_rank(all_chunks_, ranks_)) {
+    for (const Rope& rope : graph_.ropes) ropes_.emplace_back(rope);
+    if (all_chunks_.empty()) return;  // kept statistics are used
+    for (const SequenceChunk& chunk : all_chunks_) {
+      for (RopeTable& rope : ropes_) rope.reach(chunk.length);
+    }
+    const bool from_float_only = options_.order == WalkOrder::kNone;
+    if (from_float_only || needs_float_stream(task)) make_stream(float_);
+    if (!from_float_only) make_stream(quantized_);
+  }
+
+  WalkTimes run() {
+    const auto blocks = static_cast<int>(graph_.blocks.size());
+    context_.progress.begin("quantizing", units(task_.cost.seconds_after(journal_.finished(), options_.order)));
+    for (int b = 0; b < blocks; ++b) run_block(b);
+    context_.progress.end();
+    for (const SequenceChunk& chunk : all_chunks_) times_.tokens += chunk.rows();
+    return times_;
+  }
+
+ private:
+  using Sequences = std::vector<std::vector<int32_t>>;
+
+  void make_stream(std::optional<CalibrationStream>& stream) {
+    stream.emplace(graph_, chunks_, options_.precision, task_.spill_directory, context_.threads);
+    stream->embed(*task_.model);
+  }
+
+  const RopeTable* rope_of(int block) const {
+    const int rope = graph_.blocks[static_cast<size_t>(block)].attention.rope;
+    return rope < 0 ? nullptr : &ropes_[static_cast<size_t>(rope)];
+  }
+
+  /// Progress counts expected microseconds.
+  static int64_t units(double seconds) { return static_cast<int64_t>(seconds * 1e6); }
+
+  /// Work that was expected to take `seconds` is done.
+  void advance_progress(int block, double seconds, const std::string& where) {
+    context_.progress.advance(units(seconds), fmt::format("block {}/{} {}", block + 1, graph_.blocks.size(), where));
+  }
+  /// Seconds that each chunk is expected to take.
+  double per_chunk(double seconds) const { return seconds / static_cast<double>(std::max<size_t>(chunks_.size(), 1)); }
+  const BlockCost& cost_of(int block) const { return task_.cost.blocks[static_cast<size_t>(block)]; }
+
+  using Statistics = std::map<int, InputStatistics>;
+
+  void run_block(int block);
+  bool gathers(const BlockState& state) const;
+  void scale(BlockState& state);
+  void gather(BlockState& state, int first, Statistics& statistics);
+  void look_at(BlockState& state, Statistics& statistics, double seconds);
+  void add(std::span<const float> f, std::span<const float> x, InputStatistics& statistics);
+  void sum(InputStatistics& statistics);
+  int64_t width_of(int block, int input) const { return input_at(graph_, block, input).width; }
+  Statistics wanted_of_block(int block) const;
+  void round_sites(BlockState& state, int input, const InputStatistics* statistics);
+  void correct_bias(BlockState& state, const Site& site, const RowSource& before, const InputStatistics& statistics);
+  std::span<const float> reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
+                               int input);
+  void leave(BlockState& state);
+  void leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const;
+  static RecipeStep step_for(BlockState& state, const Site& site, const RecipeStep& step,
+                             const InputStatistics* statistics);
+  double weights_to_round(int block, int input) const;
+  void check_squares(const BlockState& state, int input, const InputStatistics& statistics) const;
+  void check_seen(BlockState& state, int input, const InputStatistics& statistics) const;
+  bool corrects_bias(const std::string& tensor) const;
+
+  const WalkTask& task_;
+  const QuantizeOptions& options_;
+  const Graph& graph_;
+  SharedJournal& journal_;
+  Context& context_;
+  Ranks& ranks_;
+  const std::vector<SequenceChunk> all_chunks_, chunks_;  // of all ranks; of this one
+  std::vector<RopeTable> ropes_;
+  std::optional<CalibrationStream> quantized_, float_;
+  WalkTimes times_;
+};
+
+void Walk::run_block(int block) {
+  BlockState state(task_.model, graph_, block, rope_of(block), context_.threads);
+  if (block < journal_.finished()) state.resume(journal_.load(block));
+  scale(state);
+  Statistics statistics;
+  const bool at_once = options_.order == WalkOrder::kBlock && options_.statistics_in.empty();
+  if (at_once && gathers(state)) {
+    statistics = wanted_of_block(block);
+    double seconds = 0;
+    for (const auto& [input, of_input] : cost_of(block).gather) seconds += of_input;
+    look_at(state, statistics, seconds);
+  }
+  for (int input = 0; input < input_count(graph_, block); ++input) {
+    if (!at_once && state.runner.begins_step(input)) gather(state, input, statistics);
+    const auto of_input = statistics.find(input);
+    const bool known = of_input != statistics.end();
+    if (known && !options_.statistics_out.empty() && ranks_.leads()) {
+      keep_statistics(options_.statistics_out, block, input_at(graph_, block, input).name, of_input->second);
+    }
+    round_sites(state, input, known ? &of_input->second : nullptr);
+    statistics.erase(input);
+  }
+  leave(state);
+  if (!state.finished) journal_.store(block, state.outcome);
+  for (const Site& site : linear_sites(graph_, block)) task_.model->release(site.linear->weight);
+}
+
+/// Of a finished block statistics are only kept.
+bool Walk::gathers(const BlockState& state) const { return !state.finished || !options_.statistics_out.empty(); }
+
+/// Channel scales for the block's inputs. Of a block that is finished they matter to the float stream only, and there
+/// to the last bit, so they are found again.
+void Walk::scale(BlockState& state) {
+  Statistics statistics;
+  for (int input = 0; input < input_count(graph_, state.index); ++input) {
+    const Needs needs = needs_of_input(task_, state.index, input).scaling;
+    if (needs.any()) statistics.emplace(input, InputStatistics(width_of(state.index, input), needs));
+  }
+  if (statistics.empty()) return;
+  TensorEdits edits;
+  if (!state.finished || float_) {
+    look_at(state, statistics, cost_of(state.index).scale);
+    const ScopedTimer timed(times_.scaling);
+    edits = scale_block(task_.model, state.index, task_.transforms, task_.steps, statistics, context_.threads);
+  } else {
+    edits = state.finished_rewrites();
+    advance_progress(state.index, cost_of(state.index).scale, "scales");
+  }
+  for (const auto& [name, rows] : edits.tensors) {
+    if (!state.finished && !task_.steps.contains(name)) state.outcome.rewritten[name] = rows->decode_all();
+  }
+  state.rewrite(Checkpoint::edited(task_.model, edits), context_.threads);
+}
+
+/// Brings every sequence to the inputs of the step that `first` begins, and gathers what is wanted of them on the way.
+void Walk::gather(BlockState& state, int first, Statistics& statistics) {
+  const bool kept = !options_.statistics_in.empty();
+  int end = first;
+  do {
+    const Input& at = input_at(graph_, state.index, end);
+    const Needs needs = needs_of_input(task_, state.index, end).rounding;
+    if (!needs.any() || !gathers(state)) continue;
+    statistics.emplace(end, kept ? load_statistics(options_.statistics_in, state.index, at.name, at.width, needs)
+                                 : InputStatistics(at.width, needs));
+  } while (++end < input_count(graph_, state.index) && !state.runner.begins_step(end));
+  for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
+    for (int input = first; input < end; ++input) {
+      const std::span<const float> f = reach(float_, c, state.float_runner, input);
+      const std::span<const float> x = quantized_ ? reach(quantized_, c, state.runner, input) : f;
+      if (const auto found = statistics.find(input); found != statistics.end()) add(f, x, found->second);
+      advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)),
+                       input_at(graph_, state.index, input).name);
+    }
+  }
+  for (auto& [input, of_input] : statistics) {
+    if (!kept) sum(of_input);
+    check_seen(state, input, of_input);
+  }
+}
+
+std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
+                                   int input) {
+  const ScopedTimer timed(times_.forward);
+  return stream ? stream->reach(chunk, runner, input) : std::span<const float>();
+}
+
+/// x: what the sites read; f: what they would read in the float model, where that is asked for.
+void Walk::add(std::span<const float> f, std::span<const float> x, InputStatistics& statistics) {
+  if (x.empty()) return;
+  const ScopedTimer timed(times_.statistics);
+  statistics.add(f.data(), x.data(), static_cast<int64_t>(x.size()) / statistics.channels(), context_.threads);
+}
+
+/// Over the tokens of all ranks.
+void Walk::sum(InputStatistics& statistics) {
+  const ScopedTimer timed(times_.statistics);
+  sum_over_ranks(statistics, ranks_);
+}
+
+/// Empty statistics for every input of the block of which something is wanted.
+Walk::Statistics Walk::wanted_of_block(int block) const {
+  Statistics statistics;
+  for (int input = 0; input < input_count(graph_, block); ++input) {
+    const Needs needs = needs_of_input(task_, block, input).rounding;
+    if (needs.any()) statistics.emplace(input, InputStatistics(width_of(block, input), needs));
+  }
+  return statistics;
+}
+
+/// Fills statistics of several inputs in one pass through the block as it is now, expected to take `seconds`; the
+/// sequences stay at its entrance.
+void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
+  CalibrationStream& seen = quantized_ ? *quantized_ : *float_;
+  std::map<int, std::vector<float>> wanted;
+  for (int64_t c = 0; c < seen.chunks(); ++c) {
+    if (float_ && quantized_) {
+      float_->look_through(c, state.float_runner, [&](int input, std::span<const float> f) {
+        const auto found = statistics.find(input);
+        if (found != statistics.end() && found->second.cross) wanted[input].assign(f.begin(), f.end());
+      });
+    }
+    seen.look_through(c, state.runner, [&](int input, std::span<const float> x) {
+      const auto found = statistics.find(input);
+      if (found != statistics.end()) add(wanted[input], x, found->second);
+    });
+    advance_progress(state.index, per_chunk(seconds), "inputs");
+  }
+  for (auto& [input, of_input] : statistics) {
+    sum(of_input);
+    check_seen(state, input, of_input);
+  }
+}
+
+/// Rounds the input's sites, or takes them from the journal, and exchanges their weights.
+void Walk::round_sites(BlockState& state, int input, const InputStatistics* statistics) {
+  const ScopedTimer timed(times_.rounding);
+  MatrixRounder rounder(statistics, ranks_, context_.threads);
+  const double weights_of_input = weights_to_round(state.index, input);
+  for (const Site& site : linear_sites(graph_, state.index)) {
+    const std::string& name = site.linear->weight;
+    const auto step = task_.steps.find(name);
+    if (site.input != input || step == task_.steps.end()) continue;
+    LinearWeights& weights = state.current.linears[static_cast<size_t>(site.linear_index)];
+    if (state.finished) {
+      state.take_finished(site);
+      continue;
+    }
+    SiteRecord record;
+    record.name = name;
+    const std::string place = fmt::format("{}: tensor '{}'", task_.model->path(), name);
+    const RowSourcePtr before = weights.weight;
+    const RecipeStep taken = step_for(state, site, step->second, statistics);
+    const Rounded rounded = rounder.round(place, *before, taken, record);
+    weights.weight = state.outcome.quantized[name] = rounded.matrix;
+    for (const std::string& remark : rounded.report.remarks) {
+      state.outcome.remarks.push_back(fmt::format("'{}': {}", name, remark));
+    }
+    state.outcome.sites.push_back(std::move(record));
+    if (corrects_bias(name)) correct_bias(state, site, *before, *statistics);
+    if (!float_) task_.model->release(name);
+    const auto weights_here = static_cast<double>(site.linear->out * site.linear->in);
+    advance_progress(state.index, cost_of(state.index).round.at(input) * weights_here / weights_of_input, name);
+  }
+}
+
+/// Of fewer tokens than channels the second moment is singular: the error that data would move lies where they say
+/// nothing. An expert that saw so few is rounded to nearest.
+RecipeStep Walk::step_for(BlockState& state, const Site& site, const RecipeStep& step,
+                          const InputStatistics* statistics) {
+  if (site.reads->expert < 0 || statistics == nullptr || !needs_of(step.rounding).second_moment) return step;
+  const int64_t tokens = statistics->tokens();
+  if (tokens >= site.reads->width) return step;
+  state.outcome.remarks.push_back(
+      fmt::format("'{}': rounded to nearest instead of {}: its expert saw {} calibration tokens, fewer than its {} "
+                  "channels",
+                  site.linear->weight, to_short(step.rounding), tokens, site.reads->width));
+  RecipeStep nearest = step;
+  nearest.rounding = Rounding();
+  return nearest;
+}
+
+double Walk::weights_to_round(int block, int input) const {
+  double weights = 0;
+  for (const Site& site : linear_sites(graph_, block)) {
+    if (site.input != input || !task_.steps.contains(site.linear->weight)) continue;
+    weights += static_cast<double>(site.linear->out * site.linear->in);
+  }
+  return weights;
+}
+
+void Walk::check_squares(const BlockState& state, int input, const InputStatistics& statistics) const {
+  for (const double square : statistics.moment->mean_squares()) {
+    if (std::isfinite(square)) continue;
+    const std::vector<float> absmax = statistics.range.absmax();
+    fail(ErrorKind::kFailed, "{}: block {}, {}: activations are as large as {:.3g}, and their squares overflow",
+         task_.model->path(), state.index, input_at(graph_, state.index, input).name,
+         *std::max_element(absmax.begin(), absmax.end()));
+  }
+}
+
+/// Nothing can be learned from tokens that a layer never sees; some that it does not see are worth a remark.
+void Walk::check_seen(BlockState& state, int input, const InputStatistics& statistics) const {
+  const int64_t seen = statistics.tokens(), dropped = statistics.dropped_tokens();
+  if (seen == 0 && (dropped > 0 || input_at(graph_, state.index, input).expert < 0)) {
+    fail(ErrorKind::kFailed, "{}: block {}, {}: all {} calibration tokens have activations that are not finite",
+         task_.model->path(), state.index, input_at(graph_, state.index, input).name, dropped);
+  }
+  if (statistics.moment) check_squares(state, input, statistics);
+  if (dropped == 0 || state.finished) return;
+  std::string remark = fmt::format(
+      "block {}, {}: {} of {} calibration tokens have activations that are not finite and "
+      "are left out",
+      state.index, input_at(graph_, state.index, input).name, dropped, seen + dropped);
+  std::vector<std::string>& remarks = state.outcome.remarks;
+  if (std::find(remarks.begin(), remarks.end(), remark) == remarks.end()) remarks.push_back(std::move(remark));
+}
+
+bool Walk::corrects_bias(const std::string& tensor) const {
+  for (const TransformSites& sites : task_.transforms) {
+    const bool corrects = std::holds_alternative<BiasCorrectionTransform>(sites.transform);
+    if (corrects && sites.tensors.contains(tensor)) return true;
+  }
+  return false;
+}
+
+void Walk::correct_bias(BlockState& state, const Site& site, const RowSource& before,
+                        const InputStatistics& statistics) {
+  LinearWeights& weights = state.current.linears[static_cast<size_t>(site.linear_index)];
+  if (weights.bias.empty()) return;  // said before the walk: see remarks_on_transforms
+  weights.bias = corrected_bias(before, *weights.weight, statistics.range.mean(), weights.bias, context_.threads);
+  state.outcome.rewritten[site.linear->bias] = weights.bias;
+}
+
+/// Brings every sequence to the next block.
+void Walk::leave(BlockState& state) {
+  for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
+    const ScopedTimer timed(times_.forward);
+    leave(float_, c, state.float_runner);
+    leave(quantized_, c, state.runner);
+    advance_progress(state.index, per_chunk(cost_of(state.index).leave), "output");
+  }
+}
+
+void Walk::leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const {
+  if (!stream) return;
+  const bool whole = options_.order == WalkOrder::kBlock;
+  whole ? stream->pass_through(chunk, runner) : stream->finish(chunk, runner);
+}
+
+}  // namespace
+
+WalkTimes walk_blocks(const WalkTask& task, SharedJournal& journal, Context& context) {
+  return Walk(task, journal, context).run();
+}
+
+}  // namespace bitloom

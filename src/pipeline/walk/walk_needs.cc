@@ -1,0 +1,41 @@
+#include "pipeline/walk/walk_needs.h"
+
+#include "recipe/parts.h"
+
+namespace bitloom {
+
+InputNeeds needs_of_input(const WalkTask& task, int block, int input) {
+  InputNeeds needs;
+  const Producer producer = input_at(task.model->graph(), block, input).producer;
+  for (const Site& site : linear_sites(task.model->graph(), block)) {
+    // Experts share the scales of the input that their rows are taken from.
+    const bool reads = site.input == input, routed = site.reads->producer == Producer::kRouter;
+    const bool scaled = routed ? producer == Producer::kMlpNorm : reads;
+    const std::string& name = site.linear->weight;
+    for (const TransformSites& transform : task.transforms) {
+      if (!transform.tensors.contains(name)) continue;
+      const PartRow& row = row_of(part_of(transform.transform));
+      if (row.stage == PartStage::kScaling && scaled) needs.scaling |= row.needs;
+      if (row.stage == PartStage::kAfterwards && reads) needs.rounding |= row.needs;
+    }
+    if (!reads) continue;
+    const auto step = task.steps.find(name);
+    if (step == task.steps.end()) continue;
+    needs.rounding |= needs_of(step->second.rounding);
+  }
+  // The float model's own activations do not differ from themselves.
+  if (task.options->order == WalkOrder::kNone) needs.rounding.cross_moment = false;
+  return needs;
+}
+
+bool needs_float_stream(const WalkTask& task) {
+  const Graph& graph = task.model->graph();
+  for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
+    for (int input = 0; input < input_count(graph, b); ++input) {
+      if (needs_of_input(task, b, input).rounding.cross_moment) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace bitloom

@@ -1,0 +1,18 @@
+#pragma once
+// What a recipe wants to know of a block's inputs.
+
+#include "observe/needs.h"
+#include "pipeline/walk/walk_task.h"
+
+namespace bitloom {
+
+struct InputNeeds {
+  Needs rounding;  // while the block's matrices are rounded, and their biases corrected
+  Needs scaling;   // before: channel scales are found for this input
+};
+
+InputNeeds needs_of_input(const WalkTask& task, int block, int input);
+/// Whether some input needs the float model's activations beside the quantized prefix's.
+bool needs_float_stream(const WalkTask& task);
+
+}  // namespace bitloom

@@ -1,0 +1,15 @@
+#pragma once
+// What a user should know of a calibrated recipe's effect on this model before it runs.
+
+#include <string>
+#include <vector>
+
+#include "pipeline/walk/walk_task.h"
+
+namespace bitloom {
+
+/// One line for every transform that can be made for some of its sites only: inputs that no scale can be taken from,
+/// layers without a bias to correct. Error(kUsage) for a bias correction that finds no bias at all.
+std::vector<std::string> remarks_on_transforms(const WalkTask& task);
+
+}  // namespace bitloom

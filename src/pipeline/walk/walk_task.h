@@ -1,0 +1,25 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/checkpoint.h"
+#include "pipeline/task/quantize_options.h"
+#include "pipeline/walk/walk_cost.h"
+#include "recipe/recipe.h"
+
+namespace bitloom {
+
+/// What a walk over a model's blocks is to do.
+struct WalkTask {
+  std::shared_ptr<const Checkpoint> model;  // with rewrites of the whole model made
+  std::map<std::string, RecipeStep> steps;  // by tensor, see resolve()
+  std::vector<TransformSites> transforms;   // those that look at data, see resolve_transforms()
+  const QuantizeOptions* options = nullptr;
+  WalkCost cost;                // for progress
+  std::string spill_directory;  // empty: activations stay in memory
+};
+
+}  // namespace bitloom
