@@ -12,12 +12,12 @@
 namespace bitloom {
 
 struct Decoder::State {
-  State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool, const PackOptions& packing);
+  State(std::shared_ptr<const Model> source, ThreadPool& pool, const PackOptions& packing);
 
   std::span<const float> run(std::span<const int32_t> tokens, const Pass& pass);
   void check_steps() const;
 
-  std::shared_ptr<const Checkpoint> checkpoint;
+  std::shared_ptr<const Model> model;
   ThreadPool& threads;
   const Graph& graph;
   ModelWeights weights;
@@ -26,11 +26,8 @@ struct Decoder::State {
   Workspace work;
 };
 
-Decoder::State::State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool, const PackOptions& packing)
-    : checkpoint(std::move(source)),
-      threads(pool),
-      graph(checkpoint->graph()),
-      weights(load_weights(*checkpoint, packing)) {
+Decoder::State::State(std::shared_ptr<const Model> source, ThreadPool& pool, const PackOptions& packing)
+    : model(std::move(source)), threads(pool), graph(model->graph()), weights(load_weights(*model, packing)) {
   for (const Rope& rope : graph.ropes) ropes.emplace_back(rope);
   for (size_t i = 0; i < graph.blocks.size(); ++i) {
     const int rope = graph.blocks[i].attention.rope;
@@ -43,14 +40,13 @@ Decoder::State::State(std::shared_ptr<const Checkpoint> source, ThreadPool& pool
 void Decoder::State::check_steps() const {
   for (const Block& block : graph.blocks) {
     if (block.attention.mask == Mask::kCausal) continue;
-    refuse("{}: attention of this {} model is bidirectional, which has no steps", checkpoint->path(),
-           graph.architecture);
+    refuse("{}: attention of this {} model is bidirectional, which has no steps", model->path(), graph.architecture);
   }
 }
 
 std::span<const float> Decoder::State::run(std::span<const int32_t> tokens, const Pass& pass) {
   const int64_t rows = pass.rows();
-  check_tokens(*checkpoint, weights, tokens, pass.reach());
+  check_tokens(*model, weights, tokens, pass.reach());
   if (rows == 0) return {};
   work.reserve(graph, rows);
   for (RopeTable& rope : ropes) rope.reach(pass.reach());
@@ -65,9 +61,8 @@ std::span<const float> Decoder::State::run(std::span<const int32_t> tokens, cons
   return {work.narrow.data(), static_cast<size_t>(rows * weights.project_out.out())};
 }
 
-Decoder::Decoder(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads, Activations activations)
-    : state_(
-          std::make_unique<State>(std::move(checkpoint), threads, PackOptions{isa_from_environment(), activations})) {}
+Decoder::Decoder(std::shared_ptr<const Model> model, ThreadPool& threads, Activations activations)
+    : state_(std::make_unique<State>(std::move(model), threads, PackOptions{isa_from_environment(), activations})) {}
 
 Decoder::~Decoder() = default;
 
@@ -91,8 +86,8 @@ std::span<const float> Decoder::step(std::span<const int32_t> tokens, KvCache& c
   pass.length = static_cast<int64_t>(tokens.size()), pass.start = cache.size_;
   const int64_t filled = pass.reach();
   if (filled > cache.capacity_) {
-    refuse("{}: {} tokens do not fit the cache, which holds {} of {}", state_->checkpoint->path(), pass.length,
-           pass.start, cache.capacity_);
+    refuse("{}: {} tokens do not fit the cache, which holds {} of {}", state_->model->path(), pass.length, pass.start,
+           cache.capacity_);
   }
   assert(cache.keys_.size() == state_->graph.blocks.size());
   for (size_t i = 0; i < cache.keys_.size(); ++i) {

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "base/threads.h"
-#include "model/checkpoint.h"
 #include "model/graph.h"
+#include "model/model.h"
 #include "ops/activations.h"
 
 namespace bitloom {
@@ -57,8 +57,7 @@ class Decoder {
  public:
   /// Kernels run in the machine's best ISA, or in what the environment's BITLOOM_ISA names (Error(kUsage) where that is
   /// none of this machine's). `activations` is what they do to their inputs.
-  Decoder(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads,
-          Activations activations = Activations::kExact);
+  Decoder(std::shared_ptr<const Model> model, ThreadPool& threads, Activations activations = Activations::kExact);
   ~Decoder();
 
   const Graph& graph() const;

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/test_data.h"
 #include "io/safetensors.h"
+#include "model/checkpoint.h"
 #include "model/test_linears.h"
 
 namespace bitloom {

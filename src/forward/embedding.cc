@@ -5,19 +5,18 @@
 
 namespace bitloom {
 
-void check_tokens(const Checkpoint& checkpoint, const OuterWeights& weights, std::span<const int32_t> tokens,
-                  int64_t length) {
-  const Graph& graph = checkpoint.graph();
+void check_tokens(const Model& model, const OuterWeights& weights, std::span<const int32_t> tokens, int64_t length) {
+  const Graph& graph = model.graph();
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i] < 0 || tokens[i] >= graph.vocab_size) {
-      refuse("{}: token id {} (number {} of the input) is outside the vocabulary, 0 to {}", checkpoint.path(),
-             tokens[i], i, graph.vocab_size - 1);
+      refuse("{}: token id {} (number {} of the input) is outside the vocabulary, 0 to {}", model.path(), tokens[i], i,
+             graph.vocab_size - 1);
     }
   }
   if (weights.positions == nullptr) return;
   const int64_t learned = weights.positions->rows() - graph.position_offset;
   if (length > learned) {
-    refuse("{}: a sequence of {} tokens is too long, the model has learned positions for {} ('{}')", checkpoint.path(),
+    refuse("{}: a sequence of {} tokens is too long, the model has learned positions for {} ('{}')", model.path(),
            length, learned, graph.position_embedding);
   }
 }

@@ -16,6 +16,7 @@
 #include "forward/decoder.h"
 #include "io/safetensors.h"
 #include "linalg/gemm.h"
+#include "model/checkpoint.h"
 
 namespace bitloom {
 namespace {

@@ -13,22 +13,22 @@ namespace {
 /// Looks tensors up under the names that the graph gives.
 class Loader {
  public:
-  explicit Loader(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  explicit Loader(const Model& model) : model_(model) {}
 
   std::vector<float> vector(const std::string& name) const {
-    return name.empty() ? std::vector<float>{} : checkpoint_.vector(name);
+    return name.empty() ? std::vector<float>{} : model_.vector(name);
   }
 
   NormWeights norm(const Norm& norm, NormKind kind) const {
-    return {kind, checkpoint_.graph().norm_eps, vector(norm.weight), vector(norm.bias)};
+    return {kind, model_.graph().norm_eps, vector(norm.weight), vector(norm.bias)};
   }
-  NormWeights norm(const Norm& named) const { return norm(named, checkpoint_.graph().norm); }
+  NormWeights norm(const Norm& named) const { return norm(named, model_.graph().norm); }
 
   LinearWeights linear(const Linear& linear) const {
-    return linear.present() ? LinearWeights{checkpoint_.matrix(linear), vector(linear.bias)} : LinearWeights{};
+    return linear.present() ? LinearWeights{model_.matrix(linear), vector(linear.bias)} : LinearWeights{};
   }
 
-  RowSourcePtr rows(const std::string& name) const { return name.empty() ? nullptr : checkpoint_.tensor(name).rows; }
+  RowSourcePtr rows(const std::string& name) const { return name.empty() ? nullptr : model_.tensor(name).rows; }
 
   BlockWeights block(const Block& block) const {
     BlockWeights weights;
@@ -45,7 +45,7 @@ class Loader {
   }
 
  private:
-  const Checkpoint& checkpoint_;
+  const Model& model_;
 };
 
 void pack(LinearWeights& layer, const PackOptions& options) {
@@ -73,9 +73,9 @@ void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t
   if (count > 0) apply({packed.data(), count}, x, rows, blocks, threads);
 }
 
-OuterWeights load_outer_weights(const Checkpoint& checkpoint) {
-  const Graph& graph = checkpoint.graph();
-  const Loader load(checkpoint);
+OuterWeights load_outer_weights(const Model& model) {
+  const Graph& graph = model.graph();
+  const Loader load(model);
   OuterWeights weights;
   weights.embedding = load.rows(graph.embedding);
   weights.positions = load.rows(graph.position_embedding);
@@ -86,15 +86,15 @@ OuterWeights load_outer_weights(const Checkpoint& checkpoint) {
   return weights;
 }
 
-BlockWeights load_block_weights(const Checkpoint& checkpoint, int block) {
-  return Loader(checkpoint).block(checkpoint.graph().blocks[static_cast<size_t>(block)]);
+BlockWeights load_block_weights(const Model& model, int block) {
+  return Loader(model).block(model.graph().blocks[static_cast<size_t>(block)]);
 }
 
-ModelWeights load_weights(const Checkpoint& checkpoint, const std::optional<PackOptions>& packing) {
+ModelWeights load_weights(const Model& model, const std::optional<PackOptions>& packing) {
   ModelWeights weights;
-  static_cast<OuterWeights&>(weights) = load_outer_weights(checkpoint);
-  for (size_t b = 0; b < checkpoint.graph().blocks.size(); ++b) {
-    weights.blocks.push_back(load_block_weights(checkpoint, static_cast<int>(b)));
+  static_cast<OuterWeights&>(weights) = load_outer_weights(model);
+  for (size_t b = 0; b < model.graph().blocks.size(); ++b) {
+    weights.blocks.push_back(load_block_weights(model, static_cast<int>(b)));
   }
   if (!packing) return weights;
   for (LinearWeights* layer : {&weights.project_in, &weights.project_out, &weights.head}) pack(*layer, *packing);

@@ -11,8 +11,8 @@
 #include "base/row_source.h"
 #include "base/threads.h"
 #include "forward/norms.h"
-#include "model/checkpoint.h"
 #include "model/graph.h"
+#include "model/model.h"
 #include "ops/packed_linear.h"
 
 namespace bitloom {
@@ -61,9 +61,9 @@ struct ModelWeights : OuterWeights {
   std::vector<BlockWeights> blocks;
 };
 
-OuterWeights load_outer_weights(const Checkpoint& checkpoint);
-BlockWeights load_block_weights(const Checkpoint& checkpoint, int block);
+OuterWeights load_outer_weights(const Model& model);
+BlockWeights load_block_weights(const Model& model, int block);
 /// With `packing`, matrices that have a kernel are packed.
-ModelWeights load_weights(const Checkpoint& checkpoint, const std::optional<PackOptions>& packing = std::nullopt);
+ModelWeights load_weights(const Model& model, const std::optional<PackOptions>& packing = std::nullopt);
 
 }  // namespace bitloom

@@ -30,78 +30,25 @@ CheckpointParts load(const std::string& path) try {
   refuse("{}: cannot open: {}", error.path1().string(), error.code().message());
 }
 
-constexpr std::array kTokenizerFiles = {"tokenizer.json", "tokenizer.model", "tokenizer.bin"};
-
 }  // namespace
 
 std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path) {
   CheckpointParts parts = load(path);
-  std::shared_ptr<Checkpoint> checkpoint(new Checkpoint);
-  checkpoint->path_ = path;
-  checkpoint->kind_ = parts.kind;
-  checkpoint->config_ = std::move(parts.config);
-  checkpoint->graph_ = std::move(parts.graph);
-  checkpoint->weight_files_ = std::move(parts.weight_files);
-  checkpoint->unused_ = std::move(parts.unused);
-  checkpoint->gguf_ = std::move(parts.gguf);
-  for (const ExpectedTensor& expected : expected_tensors(checkpoint->graph_)) {
-    StoredTensor& stored = parts.tensors.at(expected.name);
-    checkpoint->index_[expected.name] = checkpoint->tensors_.size();
-    if (stored.out_in) checkpoint->out_in_[expected.name] = std::move(stored.out_in);
-    checkpoint->pieces_[expected.name] = std::move(stored.pieces);
-    checkpoint->tensors_.push_back({expected.name, std::move(stored.shape), std::move(stored.rows)});
-  }
-  return checkpoint;
+  const auto graph = std::make_shared<const Graph>(std::move(parts.graph));
+  std::vector<std::string> order;
+  for (ExpectedTensor& expected : expected_tensors(*graph)) order.push_back(std::move(expected.name));
+  Companions companions(path, std::move(parts.config), std::move(parts.gguf), *graph);
+  const Files files{parts.kind, std::move(parts.weight_files), std::move(parts.unused)};
+  Model model(graph, Weights(path, std::move(order), std::move(parts.tensors)));
+  return std::shared_ptr<const Checkpoint>(
+      new Checkpoint(std::move(model), std::move(companions), std::make_shared<const Files>(files)));
 }
 
-const CheckpointTensor& Checkpoint::tensor(const std::string& name) const {
-  const auto at = index_.find(name);
-  if (at == index_.end()) refuse("{}: no tensor '{}'", path_, name);
-  return tensors_[at->second];
-}
-
-RowSourcePtr Checkpoint::matrix(const Linear& linear) const {
-  const auto at = out_in_.find(linear.weight);
-  return at == out_in_.end() ? tensor(linear.weight).rows : at->second;
-}
-
-void Checkpoint::release(const std::string& name) const {
-  if (is_edited(name)) tensor(name).rows->release();
-  const auto at = pieces_.find(name);
-  if (at == pieces_.end()) return;
-  for (const MappedPiece& piece : at->second) piece.file->release(piece.bytes);
-}
-
-std::vector<float> Checkpoint::vector(const std::string& name) const { return tensor(name).rows->decode_all(); }
-
-bool Checkpoint::has_tokenizer() const {
-  if (gguf_) return gguf_->has("tokenizer.ggml.model");
-  for (const char* file : kTokenizerFiles) {
-    if (std::filesystem::exists(std::filesystem::path(path_) / file)) return true;
-  }
-  return false;
-}
-
-const Tokenizer& Checkpoint::tokenizer() const {
-  if (base_) return base_->tokenizer();
-  const std::lock_guard lock(tokenizer_lock_);
-  if (tokenizer_) return *tokenizer_;
-  if (!has_tokenizer()) {
-    refuse("{}: no tokenizer (expected {})", path_,
-           gguf_ ? "the key tokenizer.ggml.model" : "tokenizer.json, tokenizer.model or tokenizer.bin");
-  }
-  const Tokenizer loaded = gguf_ ? Tokenizer::from_gguf(*gguf_) : Tokenizer::load(path_);
-  // Added tokens that a model never learned may lie beyond its rows: gemma3's image tokens, a <pad> of fine-tuning.
-  if (loaded.base_vocab_size() > graph_.vocab_size) {
-    refuse("{}: the tokenizer has {} ids, more than the {} rows of the embedding '{}'", path_, loaded.base_vocab_size(),
-           graph_.vocab_size, graph_.embedding);
-  }
-  tokenizer_ = std::make_shared<const Tokenizer>(loaded.limited_to(graph_.vocab_size));
-  return *tokenizer_;
-}
-
-std::map<std::string, std::string> Checkpoint::companion_files() const {
-  return gguf_ ? gguf_companions(*gguf_) : directory_companions(path_);
+std::shared_ptr<const Checkpoint> Checkpoint::edited(std::shared_ptr<const Checkpoint> base, const TensorEdits& edits) {
+  Model model = base->Model::edited(edits);
+  const bool untied = base->graph().tied_head && !model.graph().tied_head;
+  Companions companions = untied ? base->companions_.untied() : base->companions_;
+  return std::shared_ptr<const Checkpoint>(new Checkpoint(std::move(model), std::move(companions), base->files_));
 }
 
 std::set<std::string> in_out_weights(const Graph& graph) {

@@ -12,14 +12,6 @@
 
 namespace bitloom {
 
-/// A tensor of the graph, found and checked.
-struct StoredTensor {
-  std::vector<int64_t> shape;
-  RowSourcePtr rows;
-  RowSourcePtr out_in;                   // W [out, in] where `rows` is [in, out]; else null
-  std::vector<MappedPiece> pieces = {};  // its bytes in the files, for release()
-};
-
 struct CheckpointParts {
   CheckpointKind kind = CheckpointKind::kHuggingFace;
   Json config;
@@ -34,7 +26,7 @@ struct CheckpointParts {
 CheckpointParts load_directory(const std::string& path);
 CheckpointParts load_gguf(const std::string& path);
 
-/// Companion files of each (see Checkpoint::companion_files).
+/// Companion files of each (see Companions::files).
 std::map<std::string, std::string> directory_companions(const std::string& path);
 std::map<std::string, std::string> gguf_companions(const GgufFile& file);
 

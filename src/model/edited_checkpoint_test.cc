@@ -91,6 +91,53 @@ TEST_F(EditedCheckpoint, EditsStack) {
   EXPECT_EQ(second->vector("model.norm.weight").at(31), 31.0f);
 }
 
+// What an edit leaves as it is lies where it lay: nothing is copied, however many edits there are.
+TEST_F(EditedCheckpoint, AChainSharesWhatItDoesNotReplace) {
+  const auto base = open(llama_config());
+  constexpr int kEdits = 100;
+  std::vector<std::shared_ptr<const Checkpoint>> chain = {base};
+  for (int i = 0; i < kEdits; ++i) {
+    const std::string norm = i % 2 == 0 ? "model.norm.weight" : "model.layers.0.input_layernorm.weight";
+    const auto rows = std::make_shared<CountingRows>(1, 32, static_cast<float>(i));
+    chain.push_back(Checkpoint::edited(chain.back(), one_edit(norm, rows)));
+  }
+  for (const auto& edited : chain) {
+    EXPECT_EQ(&edited->graph(), &base->graph());
+    EXPECT_EQ(&edited->config(), &base->config());
+    EXPECT_EQ(&edited->weight_files(), &base->weight_files());
+    for (const CheckpointTensor& tensor : base->tensors()) {
+      if (edited->is_edited(tensor.name)) continue;
+      EXPECT_EQ(&edited->tensor(tensor.name), &base->tensor(tensor.name)) << tensor.name;
+    }
+  }
+  // The last edit of a tensor counts, in each model of the chain.
+  for (int i = 1; i <= kEdits; ++i) {
+    const auto& edited = chain[static_cast<size_t>(i)];
+    const int last_norm = (i - 1) / 2 * 2, last_other = i / 2 * 2 - 1;
+    EXPECT_EQ(edited->vector("model.norm.weight").front(), static_cast<float>(last_norm));
+    if (last_other < 0) continue;
+    EXPECT_EQ(edited->vector("model.layers.0.input_layernorm.weight").front(), static_cast<float>(last_other));
+    // A tensor that the last edit left alone lies in the layer before.
+    const std::string untouched = i % 2 == 1 ? "model.layers.0.input_layernorm.weight" : "model.norm.weight";
+    EXPECT_EQ(&edited->tensor(untouched), &chain[static_cast<size_t>(i) - 1]->tensor(untouched));
+  }
+  EXPECT_EQ(chain.back()->tensors().size(), base->tensors().size());
+}
+
+TEST_F(EditedCheckpoint, EditsOfAnUntiedHeadStack) {
+  const auto base = open(with(llama_config(), "tie_word_embeddings", true));
+  TensorEdits edits = one_edit("lm_head.weight", std::make_shared<CountingRows>(40, 32, 7));
+  edits.untie_head = true;
+  const auto untied = Checkpoint::edited(base, edits);
+  edits.tensors["lm_head.weight"] = std::make_shared<CountingRows>(40, 32, 9);
+  const auto again = Checkpoint::edited(untied, edits);
+  EXPECT_EQ(again->matrix(again->graph().head)->decode_all().front(), 9.0f);
+  EXPECT_EQ(untied->matrix(untied->graph().head)->decode_all().front(), 7.0f);
+  EXPECT_EQ(&again->graph(), &untied->graph());
+  EXPECT_EQ(again->tensors().size(), base->tensors().size() + 1);
+  EXPECT_EQ(again->tensors().back().name, "lm_head.weight");
+}
+
 TEST_F(EditedCheckpoint, ReleaseReachesTheEditedRows) {
   const auto rows = std::make_shared<CountingRows>(32, 48);
   const auto edited = Checkpoint::edited(open(llama_config()), one_edit(kDown, rows));

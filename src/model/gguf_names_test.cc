@@ -26,10 +26,11 @@ class GgufCheckpoint : public ::testing::TestWithParam<const char*> {
 
 TEST_P(GgufCheckpoint, HasTheSameTensors) {
   EXPECT_EQ(gguf_->kind(), CheckpointKind::kGguf);
-  ASSERT_EQ(gguf_->tensors().size(), hf_->tensors().size());
-  for (size_t i = 0; i < hf_->tensors().size(); ++i) {
-    const CheckpointTensor& expected = hf_->tensors()[i];
-    const CheckpointTensor& found = gguf_->tensors()[i];
+  const std::vector<CheckpointTensor> all = hf_->tensors(), in_gguf = gguf_->tensors();
+  ASSERT_EQ(in_gguf.size(), all.size());
+  for (size_t i = 0; i < all.size(); ++i) {
+    const CheckpointTensor& expected = all[i];
+    const CheckpointTensor& found = in_gguf[i];
     SCOPED_TRACE(expected.name);
     EXPECT_EQ(found.name, expected.name);
     EXPECT_EQ(found.shape, expected.shape);

@@ -107,16 +107,18 @@ std::optional<ChatTemplate> load_chat_template(const std::string& path, const Gg
   return ChatTemplate(found->text, found->origin, std::move(tokens));
 }
 
-ChatTemplate Checkpoint::chat_template(const std::string& name) const {
-  auto loaded = load_chat_template(path_, gguf_.get(), name);
+ChatTemplate Companions::chat_template(const std::string& name) const {
+  auto loaded = load_chat_template(place_->path, place_->gguf.get(), name);
   if (!loaded) {
-    refuse(
-        "{}: no chat template (expected {}); it is a model for plain text", path_,
-        gguf_ ? "the key tokenizer.chat_template" : "chat_template in tokenizer_config.json, or chat_template.jinja");
+    refuse("{}: no chat template (expected {}); it is a model for plain text", place_->path,
+           place_->gguf ? "the key tokenizer.chat_template"
+                        : "chat_template in tokenizer_config.json, or chat_template.jinja");
   }
   return *std::move(loaded);
 }
 
-bool Checkpoint::has_chat_template() const { return load_chat_template(path_, gguf_.get(), kDefault).has_value(); }
+bool Companions::has_chat_template() const {
+  return load_chat_template(place_->path, place_->gguf.get(), kDefault).has_value();
+}
 
 }  // namespace bitloom

@@ -87,7 +87,7 @@ BenchResult run_bench(const BenchHooks& hooks, const BenchOptions& options, Prog
   return result;
 }
 
-int64_t bytes_per_token(const Checkpoint& model) {
+int64_t bytes_per_token(const Model& model) {
   const Graph& graph = model.graph();
   int64_t bytes = 0;
   for (const CheckpointTensor& tensor : model.tensors()) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/progress.h"
-#include "model/checkpoint.h"
+#include "model/model.h"
 
 namespace bitloom {
 
@@ -44,7 +44,7 @@ BenchResult run_bench(const BenchHooks& hooks, const BenchOptions& options, Prog
 
 /// Bytes of the weights that computing one token reads: every tensor as it is stored, but one row of an embedding that
 /// is not the head, and one of learned positions.
-int64_t bytes_per_token(const Checkpoint& model);
+int64_t bytes_per_token(const Model& model);
 
 /// Share of `bandwidth` (bytes per second) that reading `bytes` for each of `rate` tokens per second amounts to.
 double bandwidth_share(int64_t bytes, double rate, double bandwidth);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/checkpoint.h"
 
 namespace bitloom {
 namespace {

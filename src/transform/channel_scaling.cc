@@ -65,7 +65,7 @@ void scale_input(PendingEdits& edits, const ChannelGroup& group, std::span<const
   }
 }
 
-TensorEdits scale_input(const Checkpoint& model, const ChannelGroup& group, std::span<const float> s) {
+TensorEdits scale_input(const Model& model, const ChannelGroup& group, std::span<const float> s) {
   PendingEdits edits(model);
   scale_input(edits, group, s);
   return edits.take();

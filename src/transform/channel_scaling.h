@@ -17,7 +17,7 @@ using SitePredicate = std::function<bool(const Site&)>;
 /// formed in fp64 and rounded to fp32 once. A norm that multiplies by 1 + w stores w' = (1 + w) / s - 1: for s far
 /// above 1 its rounding to fp32 weighs s times as much.
 /// Error(kFailed) for a scale that is not finite and positive. The group must have an absorber (asserted).
-TensorEdits scale_input(const Checkpoint& model, const ChannelGroup& group, std::span<const float> s);
+TensorEdits scale_input(const Model& model, const ChannelGroup& group, std::span<const float> s);
 /// The same on top of edits made before.
 void scale_input(PendingEdits& edits, const ChannelGroup& group, std::span<const float> s);
 

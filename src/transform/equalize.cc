@@ -19,7 +19,7 @@ std::vector<float> equalizing_scales(std::span<const float> r1, std::span<const 
   return s;
 }
 
-TensorEdits equalize_block(const Checkpoint& model, int block, const EqualizeTransform&, const SitePredicate& targeted,
+TensorEdits equalize_block(const Model& model, int block, const EqualizeTransform&, const SitePredicate& targeted,
                            ThreadPool& threads) {
   PendingEdits edits(model);
   for (const ChannelGroup& group : channel_groups(model.graph(), block)) {

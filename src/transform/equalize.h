@@ -23,7 +23,7 @@ std::vector<float> equalizing_scales(std::span<const float> r1, std::span<const 
 
 /// Equalizes the block's pairs whose second layer is targeted. Channels that share a scale (grouped queries) have one
 /// row in W1 and count with their greatest range in W2.
-TensorEdits equalize_block(const Checkpoint& model, int block, const EqualizeTransform& transform,
+TensorEdits equalize_block(const Model& model, int block, const EqualizeTransform& transform,
                            const SitePredicate& targeted, ThreadPool& threads);
 
 }  // namespace bitloom

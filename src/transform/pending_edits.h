@@ -4,16 +4,16 @@
 #include <string>
 #include <vector>
 
-#include "model/checkpoint.h"
+#include "model/model.h"
 
 namespace bitloom {
 
 class PendingEdits {
  public:
   /// `model` must outlive this.
-  explicit PendingEdits(const Checkpoint& model) : model_(model) {}
+  explicit PendingEdits(const Model& model) : model_(model) {}
 
-  const Checkpoint& model() const { return model_; }
+  const Model& model() const { return model_; }
   /// W [out, in] as edited so far.
   RowSourcePtr matrix(const Linear& linear) const;
   /// A vector, or any tensor that is stored as it is used, as edited so far.
@@ -24,7 +24,7 @@ class PendingEdits {
   TensorEdits take() { return std::move(edits_); }
 
  private:
-  const Checkpoint& model_;
+  const Model& model_;
   TensorEdits edits_;
 };
 

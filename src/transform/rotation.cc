@@ -23,7 +23,7 @@ constexpr uint64_t kHeadStream = kResidualStream + 1;
 
 class RotationFolder {
  public:
-  RotationFolder(const Checkpoint& model, uint64_t seed)
+  RotationFolder(const Model& model, uint64_t seed)
       : graph_(model.graph()), edits_(model), seed_(seed), cache_(std::make_shared<MatrixCache>(kRotatedBytes)) {}
 
   void rotate_heads() {
@@ -136,13 +136,12 @@ void check_rotation(const Graph& graph, const HadamardTransform& transform) {
   }
 }
 
-std::shared_ptr<const Checkpoint> rotate(std::shared_ptr<const Checkpoint> model, const HadamardTransform& transform,
-                                         uint64_t seed) {
-  check_rotation(model->graph(), transform);
-  RotationFolder folder(*model, seed);
+TensorEdits rotate(const Model& model, const HadamardTransform& transform, uint64_t seed) {
+  check_rotation(model.graph(), transform);
+  RotationFolder folder(model, seed);
   if (transform.heads) folder.rotate_heads();
   if (transform.residual) folder.rotate_residual();
-  return Checkpoint::edited(std::move(model), folder.take());
+  return folder.take();
 }
 
 }  // namespace bitloom

@@ -19,12 +19,12 @@
 #include <cstdint>
 #include <memory>
 
-#include "model/checkpoint.h"
+#include "model/model.h"
 #include "transform/transform.h"
 
 namespace bitloom {
 
-/// Memory of output and down matrices of one rotated checkpoint that are decoded and not released: each is made from
+/// Memory of output and down matrices of one rotated model that are decoded and not released: each is made from
 /// all its rows at once, so it is kept as fp32. At most so many bytes, or one matrix when that is greater. All else is
 /// rotated row by row as it is decoded.
 inline constexpr int64_t kRotatedBytes = int64_t{1} << 30;
@@ -32,10 +32,9 @@ inline constexpr int64_t kRotatedBytes = int64_t{1} << 30;
 /// Error(kUsage) naming the part of the graph that stands against it when the transform is not exact there.
 void check_rotation(const Graph& graph, const HadamardTransform& transform);
 
-/// The rotated model. Weights are decoded, and rotated, when they are asked for, in fp64 with one rounding to fp32 for
-/// each of the (at most two) rotations of a matrix; only norms and biases are read here. The same seed gives the same
-/// model. Errors as check_rotation.
-std::shared_ptr<const Checkpoint> rotate(std::shared_ptr<const Checkpoint> model, const HadamardTransform& transform,
-                                         uint64_t seed);
+/// What makes the rotated model. Weights are decoded, and rotated, when they are asked for, in fp64 with one rounding
+/// to fp32 for each of the (at most two) rotations of a matrix; only norms and biases are read here. The same seed
+/// gives the same model. Errors as check_rotation.
+TensorEdits rotate(const Model& model, const HadamardTransform& transform, uint64_t seed);
 
 }  // namespace bitloom

@@ -109,7 +109,7 @@ double scaled_rounding_loss(const RowSource& w, const Linear& linear, std::span<
   return total;
 }
 
-ScaleSearchResult search_block_scales(const Checkpoint& model, int block, const ChannelMoments& moments,
+ScaleSearchResult search_block_scales(const Model& model, int block, const ChannelMoments& moments,
                                       const ScaleSearchTransform& transform, const RoundedWeights& rounded,
                                       const SitePredicate& targeted, ThreadPool& threads) {
   if (transform.steps < 1) misuse("awq: steps is {}, expected at least 1", transform.steps);

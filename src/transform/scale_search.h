@@ -53,7 +53,7 @@ double scaled_rounding_loss(const RowSource& w, const Linear& linear, std::span<
 /// Searches every group of the block that has an absorber and a targeted reader, but for experts that saw no token.
 /// Error(kUsage) for steps < 1,
 /// Error(kFailed) when the moment of a group to be searched is missing, empty or has another width.
-ScaleSearchResult search_block_scales(const Checkpoint& model, int block, const ChannelMoments& moments,
+ScaleSearchResult search_block_scales(const Model& model, int block, const ChannelMoments& moments,
                                       const ScaleSearchTransform& transform, const RoundedWeights& rounded,
                                       const SitePredicate& targeted, ThreadPool& threads);
 

@@ -34,8 +34,8 @@ std::vector<float> smooth_scales(std::span<const float> x_absmax, std::span<cons
   return s;
 }
 
-TensorEdits smooth_block(const Checkpoint& model, int block, const ChannelMaxima& x_absmax,
-                         const SmoothTransform& transform, const SitePredicate& targeted, ThreadPool& threads) {
+TensorEdits smooth_block(const Model& model, int block, const ChannelMaxima& x_absmax, const SmoothTransform& transform,
+                         const SitePredicate& targeted, ThreadPool& threads) {
   if (!(transform.alpha >= 0.0 && transform.alpha <= 1.0)) {
     misuse("smoothquant: alpha is {}, expected a number from 0 to 1", transform.alpha);
   }

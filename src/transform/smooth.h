@@ -26,7 +26,7 @@ std::vector<float> smooth_scales(std::span<const float> x_absmax, std::span<cons
 /// Every group of the block that has an absorber and a targeted reader is smoothed (the paper's code targets q, k, v,
 /// gate and up); groups without an absorber stay (channel_groups() tells which). Error(kUsage) for an alpha outside
 /// [0, 1], Error(kFailed) when the maxima of a group to be smoothed are missing or have another length.
-TensorEdits smooth_block(const Checkpoint& model, int block, const ChannelMaxima& x_absmax,
-                         const SmoothTransform& transform, const SitePredicate& targeted, ThreadPool& threads);
+TensorEdits smooth_block(const Model& model, int block, const ChannelMaxima& x_absmax, const SmoothTransform& transform,
+                         const SitePredicate& targeted, ThreadPool& threads);
 
 }  // namespace bitloom

@@ -25,7 +25,7 @@ std::shared_ptr<const Checkpoint> rewrite_model(std::shared_ptr<const Checkpoint
                                                 uint64_t seed, ThreadPool& threads) {
   for (const TransformSites& sites : resolve_transforms(recipe, source->graph())) {
     if (const auto* rotation = std::get_if<HadamardTransform>(&sites.transform)) {
-      source = rotate(std::move(source), *rotation, seed);
+      source = Checkpoint::edited(source, rotate(*source, *rotation, seed));
     } else if (std::holds_alternative<EqualizeTransform>(sites.transform)) {
       source = equalized(std::move(source), sites, threads);
     }

@@ -53,11 +53,11 @@ CalibrationStream::CalibrationStream(const Graph& graph, const std::vector<Seque
   for (const SequenceChunk& chunk : chunks) workspace_.reserve(graph, chunk.rows());
 }
 
-void CalibrationStream::embed(const Checkpoint& checkpoint) {
-  const OuterWeights weights = load_outer_weights(checkpoint);
+void CalibrationStream::embed(const Model& model) {
+  const OuterWeights weights = load_outer_weights(model);
   for (int64_t c = 0; c < chunks(); ++c) {
     const SequenceChunk& chunk = chunks_[static_cast<size_t>(c)];
-    check_tokens(checkpoint, weights, chunk.tokens, chunk.length);
+    check_tokens(model, weights, chunk.tokens, chunk.length);
     embed_tokens(graph_, weights, chunk.tokens, pass_of(c), workspace_, threads_);
     save(c, entrance());
   }

@@ -44,7 +44,7 @@ class CalibrationStream {
   int64_t rows(int64_t chunk) const { return chunks_[static_cast<size_t>(chunk)].rows(); }
 
   /// All sequences to the entrance of the first block.
-  void embed(const Checkpoint& checkpoint);
+  void embed(const Model& model);
 
   /// Brings one chunk to the sites of `input`, from the pause before it, and returns what they read [rows, in]: valid
   /// until the next call. Inputs must be reached in their order, each by all chunks; those of one step by one chunk

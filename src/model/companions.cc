@@ -1,0 +1,65 @@
+#include "model/companions.h"
+
+#include <array>
+#include <filesystem>
+
+#include "base/error.h"
+#include "model/checkpoint_loader.h"
+
+namespace bitloom {
+namespace {
+
+constexpr std::array kTokenizerFiles = {"tokenizer.json", "tokenizer.model", "tokenizer.bin"};
+
+void set_untied(Json& config) {
+  config["tie_word_embeddings"] = false;
+  if (config.contains("text_config")) config["text_config"]["tie_word_embeddings"] = false;
+}
+
+}  // namespace
+
+Companions::Companions(std::string path, Json config, std::shared_ptr<const GgufFile> gguf, const Graph& graph)
+    : config_(std::make_shared<const Json>(std::move(config))), place_(std::make_shared<Place>()) {
+  place_->path = std::move(path), place_->gguf = std::move(gguf);
+  place_->embedding = graph.embedding, place_->embedding_rows = graph.vocab_size;
+}
+
+Companions Companions::untied() const {
+  Companions result = *this;
+  Json config = *config_;
+  set_untied(config);
+  result.config_ = std::make_shared<const Json>(std::move(config));
+  return result;
+}
+
+bool Companions::has_tokenizer() const {
+  if (place_->gguf) return place_->gguf->has("tokenizer.ggml.model");
+  for (const char* file : kTokenizerFiles) {
+    if (std::filesystem::exists(std::filesystem::path(place_->path) / file)) return true;
+  }
+  return false;
+}
+
+const Tokenizer& Companions::tokenizer() const {
+  Place& place = *place_;
+  const std::lock_guard lock(place.tokenizer_lock);
+  if (place.tokenizer) return *place.tokenizer;
+  if (!has_tokenizer()) {
+    refuse("{}: no tokenizer (expected {})", place.path,
+           place.gguf ? "the key tokenizer.ggml.model" : "tokenizer.json, tokenizer.model or tokenizer.bin");
+  }
+  const Tokenizer loaded = place.gguf ? Tokenizer::from_gguf(*place.gguf) : Tokenizer::load(place.path);
+  // Added tokens that a model never learned may lie beyond its rows: gemma3's image tokens, a <pad> of fine-tuning.
+  if (loaded.base_vocab_size() > place.embedding_rows) {
+    refuse("{}: the tokenizer has {} ids, more than the {} rows of the embedding '{}'", place.path,
+           loaded.base_vocab_size(), place.embedding_rows, place.embedding);
+  }
+  place.tokenizer = std::make_shared<const Tokenizer>(loaded.limited_to(place.embedding_rows));
+  return *place.tokenizer;
+}
+
+std::map<std::string, std::string> Companions::files() const {
+  return place_->gguf ? gguf_companions(*place_->gguf) : directory_companions(place_->path);
+}
+
+}  // namespace bitloom
