@@ -16,11 +16,9 @@ struct BlockRunner::Run {
   ThreadPool& threads;
   int64_t rows, hidden;
 
-  /// norm(hidden) in work.normed; the residual stream itself where the norm is absent.
-  const float* normed(const NormWeights& norm) const {
-    if (!norm.present()) return work.hidden.data();
-    norm_rows(norm, work.hidden.data(), rows, work.normed.data(), threads);
-    return work.normed.data();
+  /// normed <- norm(hidden); where the norm is absent the residual stream itself is read.
+  void make_normed(const NormWeights& norm) const {
+    if (norm.present()) norm_rows(norm, work.hidden.data(), rows, work.normed.data(), threads);
   }
 
   /// hidden <- residual_norm(hidden + post_norm(branch))
@@ -35,7 +33,7 @@ struct BlockRunner::Run {
   }
 };
 
-/// A linear site that reads an input, and where its output goes.
+/// A linear layer that reads an input, and where its output goes.
 struct BlockRunner::Place {
   int linear;  // index into Block::linears
   float* y;    // [rows, out]
@@ -74,17 +72,17 @@ BlockRunner::BlockRunner(const Graph& graph, int index, const BlockWeights& weig
       weights_(weights),
       rope_(rope),
       index_(index),
-      hidden_(graph.hidden),
-      sites_(linear_sites(graph, index)) {}
+      hidden_(graph.hidden) {}
 
 void BlockRunner::run(const Pass& pass, Workspace& workspace, ThreadPool& threads) const {
   assert(pass.cache.empty() || pass.batch == 1);
   const Run run{pass, workspace, threads, pass.rows(), hidden_};
-  attend(run, attention_input(run));
+  make_attention_input(run);
+  attend(run);
   if (!block_.parallel) add_attention(run);
-  const float* x = mlp_input(run);
-  route_rows(run, x);
-  expand_all(run, x);
+  make_mlp_input(run);
+  route_rows(run);
+  expand_all(run);
   if (block_.parallel) add_attention(run);
   add_mlp(run);
 }
@@ -92,30 +90,30 @@ void BlockRunner::run(const Pass& pass, Workspace& workspace, ThreadPool& thread
 std::span<const float> BlockRunner::reach(int input, const Pass& pass, Workspace& workspace,
                                           ThreadPool& threads) const {
   const Run run{pass, workspace, threads, pass.rows(), hidden_};
-  const Input& at = block_.inputs[static_cast<size_t>(input)];
-  if (!begins_step(input)) return rows_of(run, at);
-  switch (at.producer) {
+  if (!begins_step(input)) return rows_of(run, input);
+  switch (block_.inputs[static_cast<size_t>(input)].producer) {
     case Producer::kAttentionNorm:
-      attention_input(run);
+      make_attention_input(run);
       break;
     case Producer::kAttention:
-      attend(run, attention_input(run));
+      make_attention_input(run);
+      attend(run);
       break;
     case Producer::kMlpNorm:
       if (!block_.parallel) add_attention(run);
-      mlp_input(run);
+      make_mlp_input(run);
       break;
     case Producer::kRouter:
-      route_rows(run, mlp_input(run));
+      make_mlp_input(run);
+      route_rows(run);
       break;
-    case Producer::kMlp: {
-      const float* x = mlp_input(run);
-      route_rows(run, x);
-      expand_all(run, x);
+    case Producer::kMlp:
+      make_mlp_input(run);
+      route_rows(run);
+      expand_all(run);
       break;
-    }
   }
-  return rows_of(run, at);
+  return rows_of(run, input);
 }
 
 bool BlockRunner::begins_step(int input) const {
@@ -123,9 +121,10 @@ bool BlockRunner::begins_step(int input) const {
   return input == 0 || producer(input) != producer(input - 1);
 }
 
-// What the step that reaches the input left in the workspace.
-std::span<const float> BlockRunner::rows_of(const Run& run, const Input& input) const {
+// Where the workspace holds the input once it has been made: what is observed there, and what its readers read.
+std::span<const float> BlockRunner::rows_of(const Run& run, int index) const {
   const Workspace& work = run.work;
+  const Input& input = block_.inputs[static_cast<size_t>(index)];
   const auto view = [&input](const float* x, int64_t first, int64_t rows) {
     return std::span<const float>(x + first * input.width, static_cast<size_t>(rows * input.width));
   };
@@ -154,9 +153,9 @@ std::span<const float> BlockRunner::rows_of(const Run& run, const Input& input) 
 void BlockRunner::finish(const Pass& pass, Workspace& workspace, ThreadPool& threads) const {
   const Run run{pass, workspace, threads, pass.rows(), hidden_};
   if (block_.experts.present()) {
-    const float* x = mlp_input(run);
-    route_rows(run, x);
-    gate_shared(run, x);
+    make_mlp_input(run);
+    route_rows(run);
+    gate_shared(run);
   }
   if (block_.parallel) add_attention(run);
   add_mlp(run);
@@ -180,13 +179,13 @@ std::vector<KeptBuffer> BlockRunner::kept_at(int input) const {
   return kept;
 }
 
-const float* BlockRunner::attention_input(const Run& run) const { return run.normed(weights_.attention_norm); }
+void BlockRunner::make_attention_input(const Run& run) const { run.make_normed(weights_.attention_norm); }
 
-const float* BlockRunner::mlp_input(const Run& run) const { return run.normed(weights_.mlp_norm); }
+void BlockRunner::make_mlp_input(const Run& run) const { run.make_normed(weights_.mlp_norm); }
 
 // hidden <- hidden + output(attended), with the norms around it
 void BlockRunner::add_attention(const Run& run) const {
-  apply(run, {{block_.attention.output, run.work.branch.data()}}, run.work.attended.data(), run.rows);
+  apply(run, {{block_.attention.output, run.work.branch.data()}});
   run.add_branch(weights_.post_attention_norm, weights_.attention_residual_norm);
 }
 
@@ -205,7 +204,7 @@ void BlockRunner::add_mlp(const Run& run) const {
 // branch <- sigmoid(shared_gate) * down(inner); without a gate down(inner)
 void BlockRunner::add_shared(const Run& run) const {
   Workspace& work = run.work;
-  apply(run, {{block_.mlp.down, work.branch.data()}}, inner(block_.mlp, work.gate, work.up), run.rows);
+  apply(run, {{block_.mlp.down, work.branch.data()}});
   if (block_.experts.shared_gate < 0) return;
   for_rows(run.threads, run.rows, [&](int64_t row) {
     const float factor = 1.0f / (1.0f + std::exp(-work.shared_gate[static_cast<size_t>(row)]));
@@ -220,26 +219,24 @@ void BlockRunner::add_experts(const Run& run) const {
   const Routing& routing = work.routing;
   for (int e = 0; e < static_cast<int>(block_.experts.mlps.size()); ++e) {
     const Mlp& mlp = block_.experts.mlps[static_cast<size_t>(e)];
-    const float* x = inner(mlp, work.expert_gate, work.expert_up) + routing.begin(e) * mlp.width;
-    apply(run, {{mlp.down, work.routed.data() + routing.begin(e) * hidden_}}, x, routing.count(e));
+    apply(run, {{mlp.down, work.routed.data() + routing.begin(e) * hidden_}});
   }
   add_routed(routing, run.rows, work.routed.data(), hidden_, work.branch.data(), run.threads);
 }
 
-// All places that read x [rows, in], together.
-void BlockRunner::apply(const Run& run, std::initializer_list<Place> places, const float* x, int64_t rows) const {
-  if (rows == 0) return;
+// All places, which read one input, together.
+void BlockRunner::apply(const Run& run, std::initializer_list<Place> places) const {
+  const int input = block_.linears[static_cast<size_t>(places.begin()->linear)].input;
+  const std::span<const float> x = rows_of(run, input);
+  if (x.empty()) return;
   std::array<LinearReader, kMostReaders> readers;
   size_t count = 0;
-  for (const Place& place : places) readers[count++] = {&weights_.linears[static_cast<size_t>(place.linear)], place.y};
-  apply_layers({readers.data(), count}, x, rows, run.work.blocks, run.threads);
-  if (run.pass.tap == nullptr) return;
-  const auto size = [&](int64_t width) { return static_cast<size_t>(rows * width); };
   for (const Place& place : places) {
-    const LinearWeights& weights = weights_.linears[static_cast<size_t>(place.linear)];
-    const Site& site = sites_[static_cast<size_t>(place.linear)];
-    (*run.pass.tap)({site, {x, size(weights.in())}, {place.y, size(weights.out())}, rows});
+    assert(block_.linears[static_cast<size_t>(place.linear)].input == input);
+    readers[count++] = {&weights_.linears[static_cast<size_t>(place.linear)], place.y};
   }
+  const int64_t rows = static_cast<int64_t>(x.size()) / block_.inputs[static_cast<size_t>(input)].width;
+  apply_layers({readers.data(), count}, x.data(), rows, run.work.blocks, run.threads);
 }
 
 // Per-head norm, then rope, of all queries or all keys of the pass.
@@ -255,15 +252,15 @@ void BlockRunner::place_heads(const Run& run, const HeadView& view, int64_t head
   });
 }
 
-// attended <- attention(q(x), k(x), v(x))
-void BlockRunner::attend(const Run& run, const float* x) const {
+// attended <- attention(q(x), k(x), v(x)), x the input that kAttentionNorm makes
+void BlockRunner::attend(const Run& run) const {
   const Attention& spec = block_.attention;
   const Pass& pass = run.pass;
   QkvViews views = qkv_views(spec, run.work.qkv.data(), run.rows);
   if (spec.layout == QkvLayout::kSeparate) {
-    apply(run, {{spec.q, views.q.data}, {spec.k, views.k.data}, {spec.v, views.v.data}}, x, run.rows);
+    apply(run, {{spec.q, views.q.data}, {spec.k, views.k.data}, {spec.v, views.v.data}});
   } else {
-    apply(run, {{spec.q, views.q.data}}, x, run.rows);
+    apply(run, {{spec.q, views.q.data}});
   }
   place_heads(run, views.q, spec.heads, weights_.q_norm);
   place_heads(run, views.k, spec.kv_heads, weights_.k_norm);
@@ -287,42 +284,42 @@ void BlockRunner::attend(const Run& run, const float* x) const {
   attention(call, run.work.scratch, run.threads);
 }
 
-// Sends the rows of x to experts, where there are any.
-void BlockRunner::route_rows(const Run& run, const float* x) const {
+// Sends the rows of the MLP's input to experts, where there are any.
+void BlockRunner::route_rows(const Run& run) const {
   if (!block_.experts.present()) return;
   Workspace& work = run.work;
-  apply(run, {{block_.experts.router, work.routing.logits.data()}}, x, run.rows);
+  apply(run, {{block_.experts.router, work.routing.logits.data()}});
   route(block_.experts, run.rows, work.routing);
-  gather_routed(work.routing, run.rows, x, hidden_, work.routed.data(), run.threads);
+  const int input = block_.linears[static_cast<size_t>(block_.experts.router)].input;
+  gather_routed(work.routing, run.rows, rows_of(run, input).data(), hidden_, work.routed.data(), run.threads);
 }
 
-void BlockRunner::gate_shared(const Run& run, const float* x) const {
-  if (block_.experts.shared_gate < 0) return;
-  apply(run, {{block_.experts.shared_gate, run.work.shared_gate.data()}}, x, run.rows);
+void BlockRunner::gate_shared(const Run& run) const {
+  if (block_.experts.shared_gate >= 0) apply(run, {{block_.experts.shared_gate, run.work.shared_gate.data()}});
 }
 
-// The inner activations of the MLP that reads x, and of every expert that reads what was gathered of it.
-void BlockRunner::expand_all(const Run& run, const float* x) const {
+// The inner activations of the MLP, and of every expert that reads what was gathered of the MLP's input.
+void BlockRunner::expand_all(const Run& run) const {
   Workspace& work = run.work;
-  gate_shared(run, x);
-  if (block_.mlp.present()) expand(run, block_.mlp, x, run.rows, work.gate.data(), work.up.data());
+  gate_shared(run);
+  if (block_.mlp.present()) expand(run, block_.mlp, run.rows, work.gate.data(), work.up.data());
   for (int e = 0; e < static_cast<int>(block_.experts.mlps.size()); ++e) {
     const Mlp& mlp = block_.experts.mlps[static_cast<size_t>(e)];
     const int64_t first = work.routing.begin(e), gate_width = mlp.fused_gate_up ? 2 * mlp.width : mlp.width;
-    expand(run, mlp, work.routed.data() + first * hidden_, work.routing.count(e),
-           work.expert_gate.data() + first * gate_width, work.expert_up.data() + first * mlp.width);
+    expand(run, mlp, work.routing.count(e), work.expert_gate.data() + first * gate_width,
+           work.expert_up.data() + first * mlp.width);
   }
 }
 
 // up <- act(gate(x)) * up(x), or gate <- act(up(x))
-void BlockRunner::expand(const Run& run, const Mlp& mlp, const float* x, int64_t rows, float* gate, float* up) const {
+void BlockRunner::expand(const Run& run, const Mlp& mlp, int64_t rows, float* gate, float* up) const {
   const int64_t width = mlp.width;
   if (!mlp.gated) {
-    apply(run, {{mlp.up, gate}}, x, rows);
+    apply(run, {{mlp.up, gate}});
   } else if (mlp.fused_gate_up) {
-    apply(run, {{mlp.gate, gate}}, x, rows);
+    apply(run, {{mlp.gate, gate}});
   } else {
-    apply(run, {{mlp.gate, gate}, {mlp.up, up}}, x, rows);
+    apply(run, {{mlp.gate, gate}, {mlp.up, up}});
   }
   for_rows(run.threads, rows, [&](int64_t row) {
     float* out = (mlp.gated ? up : gate) + row * width;

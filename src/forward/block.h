@@ -25,7 +25,6 @@ struct CacheRows {
 /// With branches instead, their rows follow each other, one of `length` in all; the cache is read alone.
 struct Pass {
   int64_t batch = 1, length = 0, start = 0;
-  const Tap* tap = nullptr;
   std::vector<CacheRows> cache;  // per block, or empty
   std::vector<AttentionBranch> branches;
   std::vector<int64_t> positions;  // of every row of the branches
@@ -56,11 +55,11 @@ class BlockRunner {
   /// workspace.hidden [rows, hidden] is read and replaced.
   void run(const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
 
-  /// The same in steps, for walks that look at what sites read and exchange their weights before they run: reach() each
-  /// input of the block in its order, then finish(). reach() runs the sites before the input (by its index) and returns
-  /// what its readers read, [rows, width], valid until the next call; rows are those of the pass, or those of them that
-  /// an expert sees. Inputs that begin no step follow the one before at once. Between steps the workspace may be used
-  /// for other sequences if the buffers of kept_at() are put back.
+  /// The same in steps, for all who look at what linear layers read, and for walks that exchange their weights before
+  /// they run: reach() each input of the block in its order, then finish(). reach() runs the layers before the input
+  /// (by its index) and returns what its readers read, [rows, width], valid until the next call; rows are those of the
+  /// pass, or those of them that an expert sees. Inputs that begin no step follow the one before at once. Between steps
+  /// the workspace may be used for other sequences if the buffers of kept_at() are put back.
   std::span<const float> reach(int input, const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
   void finish(const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
   /// What the step after reach(input) needs.
@@ -69,19 +68,19 @@ class BlockRunner {
  private:
   struct Run;    // what one call works on
   struct Place;  // who reads an input
-  const float* attention_input(const Run& run) const;
-  const float* mlp_input(const Run& run) const;
-  void attend(const Run& run, const float* x) const;
+  void make_attention_input(const Run& run) const;
+  void make_mlp_input(const Run& run) const;
+  void attend(const Run& run) const;
   void add_attention(const Run& run) const;
-  void route_rows(const Run& run, const float* x) const;
-  void gate_shared(const Run& run, const float* x) const;
-  void expand_all(const Run& run, const float* x) const;
-  void expand(const Run& run, const Mlp& mlp, const float* x, int64_t rows, float* gate, float* up) const;
+  void route_rows(const Run& run) const;
+  void gate_shared(const Run& run) const;
+  void expand_all(const Run& run) const;
+  void expand(const Run& run, const Mlp& mlp, int64_t rows, float* gate, float* up) const;
   void add_mlp(const Run& run) const;
   void add_shared(const Run& run) const;
   void add_experts(const Run& run) const;
-  std::span<const float> rows_of(const Run& run, const Input& input) const;
-  void apply(const Run& run, std::initializer_list<Place> places, const float* x, int64_t rows) const;
+  std::span<const float> rows_of(const Run& run, int input) const;
+  void apply(const Run& run, std::initializer_list<Place> places) const;
   void place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const;
 
   const Block& block_;
@@ -89,7 +88,6 @@ class BlockRunner {
   const RopeTable* rope_;
   int index_;
   int64_t hidden_;
-  std::vector<Site> sites_;
 };
 
 }  // namespace bitloom

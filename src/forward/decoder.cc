@@ -72,11 +72,10 @@ int64_t Decoder::hidden_width() const {
   return state_->weights.project_out.present() ? state_->weights.project_out.out() : state_->graph.hidden;
 }
 
-std::span<const float> Decoder::forward(std::span<const int32_t> tokens, int64_t batch, int64_t length,
-                                        const Tap* tap) {
+std::span<const float> Decoder::forward(std::span<const int32_t> tokens, int64_t batch, int64_t length) {
   assert(static_cast<int64_t>(tokens.size()) == batch * length);
   Pass pass;
-  pass.batch = batch, pass.length = length, pass.tap = tap;
+  pass.batch = batch, pass.length = length;
   return state_->run(tokens, pass);
 }
 

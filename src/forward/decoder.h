@@ -4,7 +4,6 @@
 // kernels of ops/ where a pass has few rows and the storage has one.
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,15 +15,6 @@
 #include "ops/activations.h"
 
 namespace bitloom {
-
-/// What a tap sees at a linear site of a whole-sequence pass. x [rows, in] is the site's input, y [rows, out] its
-/// output (bias included); valid during the call. Rows are batch-major: row = sequence * length + position.
-struct TapEvent {
-  const Site& site;
-  std::span<const float> x, y;
-  int64_t rows;
-};
-using Tap = std::function<void(const TapEvent&)>;
 
 /// Keys and values of the tokens seen so far, one sequence.
 class KvCache {
@@ -66,8 +56,7 @@ class Decoder {
   /// [batch, length] -> hidden [batch * length, width]. The result is valid until the next call. Peak memory is one
   /// block's activations: O(batch * length * (hidden + mlp width)) fp32 plus one head's scores per thread.
   /// Error(kRefused) for a token id outside the vocabulary or a length beyond learned positions.
-  std::span<const float> forward(std::span<const int32_t> tokens, int64_t batch, int64_t length,
-                                 const Tap* tap = nullptr);
+  std::span<const float> forward(std::span<const int32_t> tokens, int64_t batch, int64_t length);
 
   /// Appends `tokens` (one or many) to the cache and returns the hidden states of those tokens [tokens, width].
   std::span<const float> step(std::span<const int32_t> tokens, KvCache& cache);

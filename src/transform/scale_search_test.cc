@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "forward/test_inputs.h"
 #include "model/test_linears.h"
 #include "transform/scaled_rows.h"
 #include "transform/test_models.h"
@@ -45,14 +46,13 @@ struct Observed {
         moments[b].emplace(static_cast<int>(moments[b].size()), SecondMoment(input.width));
       }
     }
-    Decoder decoder(model, threads);
     std::vector<int32_t> tokens(48);
     for (int32_t i = 0; i < 48; ++i) tokens[static_cast<size_t>(i)] = i * 29 % 64;
-    const Tap tap = [&](const TapEvent& event) {
-      const auto block = static_cast<size_t>(event.site.block);
-      x[block][event.site.input].assign(event.x.begin(), event.x.end());
-    };
-    decoder.forward(tokens, 1, static_cast<int64_t>(tokens.size()), &tap);
+    testing::visit_inputs(*model, tokens, 1, static_cast<int64_t>(tokens.size()), threads,
+                          [&](int block, int input, std::span<const float> seen) {
+                            if (seen.empty()) return;
+                            x[static_cast<size_t>(block)][input].assign(seen.begin(), seen.end());
+                          });
     for (size_t b = 0; b < x.size(); ++b) {
       for (const auto& [input, values] : x[b]) {
         SecondMoment& moment = moments[b].at(input);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "forward/test_inputs.h"
 #include "model/test_linears.h"
 #include "transform/matrix_ranges.h"
 #include "transform/test_models.h"
@@ -29,16 +30,15 @@ std::vector<ChannelMaxima> observed_maxima(const std::shared_ptr<const Checkpoin
       maxima[b][static_cast<int>(i)].resize(static_cast<size_t>(inputs[i].width));
     }
   }
-  Decoder decoder(model, threads);
   const std::vector<int32_t> tokens = {5, 9, 2, 44, 17, 3, 21, 60, 33, 8};
-  const Tap tap = [&](const TapEvent& event) {
-    std::vector<float>& greatest = maxima[static_cast<size_t>(event.site.block)][event.site.input];
-    const size_t channels = event.x.size() / static_cast<size_t>(event.rows);
-    for (size_t i = 0; i < event.x.size(); ++i) {
-      greatest[i % channels] = std::max(greatest[i % channels], std::abs(event.x[i]));
-    }
-  };
-  decoder.forward(tokens, 1, static_cast<int64_t>(tokens.size()), &tap);
+  testing::visit_inputs(*model, tokens, 1, static_cast<int64_t>(tokens.size()), threads,
+                        [&](int block, int input, std::span<const float> x) {
+                          std::vector<float>& greatest = maxima[static_cast<size_t>(block)][input];
+                          for (size_t i = 0; i < x.size(); ++i) {
+                            float& of_channel = greatest[i % greatest.size()];
+                            of_channel = std::max(of_channel, std::abs(x[i]));
+                          }
+                        });
   return maxima;
 }
 

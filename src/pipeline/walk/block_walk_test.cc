@@ -1,5 +1,5 @@
 // Calibrated quantization against a walk that knows nothing of streams, stages and journals: for every site a plain
-// decoder over the model as it is at that moment, tapped at the site.
+// pass over the model as it is at that moment, watched at the site.
 
 #include "pipeline/walk/block_walk.h"
 
@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "forward/decoder.h"
+#include "forward/test_inputs.h"
 #include "observe/input_statistics.h"
 #include "pipeline/predict_quantization.h"
 #include "pipeline/walk/walk_needs.h"
@@ -67,11 +67,10 @@ class ReferenceWalk {
 
   std::vector<float> inputs(const CheckpointPtr& model, const SequenceChunk& chunk, int block, int input) const {
     std::vector<float> x;
-    const Tap tap = [&](const TapEvent& event) {
-      if (event.site.block == block && event.site.input == input) x.assign(event.x.begin(), event.x.end());
-    };
-    Decoder decoder(model, threads_);
-    decoder.forward(chunk.tokens, chunk.batch, chunk.length, &tap);
+    testing::visit_inputs(*model, chunk.tokens, chunk.batch, chunk.length, threads_,
+                          [&](int b, int i, std::span<const float> seen) {
+                            if (b == block && i == input) x.assign(seen.begin(), seen.end());
+                          });
     return x;
   }
 

@@ -1,4 +1,4 @@
-// The walk in stages against the plain decoder: what every site of every architecture reads, bit for bit.
+// The walk in stages against plain passes: what every site of every architecture reads, bit for bit.
 
 #include "pipeline/walk/calibration_stream.h"
 
@@ -7,7 +7,7 @@
 
 #include <cmath>
 
-#include "forward/decoder.h"
+#include "forward/test_inputs.h"
 #include "model/test_linears.h"
 #include "pipeline/walk_test_support.h"
 
@@ -21,17 +21,14 @@ using testing::TempDir;
 /// What the sites of an input read, by block, input and chunk.
 using Inputs = std::map<std::tuple<int, int, int64_t>, std::vector<float>>;
 
-Inputs by_decoder(const std::shared_ptr<const Checkpoint>& model, const std::vector<SequenceChunk>& chunks,
-                  ThreadPool& threads) {
+Inputs by_plain_passes(const std::shared_ptr<const Checkpoint>& model, const std::vector<SequenceChunk>& chunks,
+                       ThreadPool& threads) {
   Inputs inputs;
-  Decoder decoder(model, threads);
   for (size_t c = 0; c < chunks.size(); ++c) {
-    const Tap tap = [&](const TapEvent& event) {
-      std::vector<float> x(event.x.begin(), event.x.end());
-      const auto [at, fresh] = inputs.emplace(std::tuple(event.site.block, event.site.input, c), x);
-      EXPECT_TRUE(fresh || at->second == x) << "sites of one input read the same";
-    };
-    decoder.forward(chunks[c].tokens, chunks[c].batch, chunks[c].length, &tap);
+    testing::visit_inputs(*model, chunks[c].tokens, chunks[c].batch, chunks[c].length, threads,
+                          [&](int block, int input, std::span<const float> x) {
+                            if (!x.empty()) inputs[{block, input, c}].assign(x.begin(), x.end());
+                          });
   }
   return inputs;
 }
@@ -96,9 +93,9 @@ class StreamTest : public ::testing::TestWithParam<const char*> {
   ThreadPool threads_{2};
 };
 
-TEST_P(StreamTest, ReachesEverySiteAsTheDecoderDoes) {
+TEST_P(StreamTest, ReachesEverySiteAsAPlainPassDoes) {
   StreamCase of = test_case();
-  const Inputs expected = by_decoder(of.model, of.chunks, threads_);
+  const Inputs expected = by_plain_passes(of.model, of.chunks, threads_);
   size_t seen_by_all = 0;
   for (const auto& [key, x] : expected) {
     if (input_at(of.model->graph(), std::get<0>(key), std::get<1>(key)).expert < 0) ++seen_by_all;
@@ -122,7 +119,7 @@ TEST_P(StreamTest, ReachesEverySiteAsTheDecoderDoes) {
 // random matrices keep that near 1; 8 is far from what one wrong buffer gives, which is of order 1.
 TEST_P(StreamTest, HalvesStayClose) {
   StreamCase of = test_case();
-  const Inputs expected = by_decoder(of.model, of.chunks, threads_);
+  const Inputs expected = by_plain_passes(of.model, of.chunks, threads_);
   of.precision = ActivationPrecision::kBF16;
   const Inputs found = by_stream(of, Way::kInStages, threads_);
   for (const auto& [key, x] : expected) {
