@@ -13,52 +13,42 @@ namespace {
 // to pay in sgemm, small enough for a tile of 2048 keys (1 MiB) to stay in the second-level cache.
 constexpr int64_t kTileRows = 128;
 
-// Rows of keys and values at consecutive positions.
-struct KeyRun {
-  const HeadView* k;
-  const HeadView* v;
-  int64_t first_row, rows;
+using Tile = AttentionTile;
+
+// Keys and values of a run: rows of a page, or of the pass itself.
+struct RunViews {
+  HeadView k, v;
 };
 
-// Queries at consecutive rows, at the last positions of what the runs hold.
-struct Sequence {
-  int64_t first_query, queries;
-  int64_t keys = 0;
-  std::vector<KeyRun> runs = {};
-
-  void add(const KeyRun& run) { runs.push_back(run), keys += run.rows; }
-};
-
-std::vector<Sequence> sequences_of(const AttentionCall& call) {
-  std::vector<Sequence> result;
-  if (call.branches.empty()) {
-    for (int64_t s = 0; s < call.batch; ++s) {
-      result.push_back({s * call.queries, call.queries});
-      result.back().add({&call.k, &call.v, s * call.keys, call.keys});
-    }
-  }
-  for (const AttentionBranch& branch : call.branches) {
-    Sequence sequence{branch.first_row, branch.rows};
-    if (branch.parent >= 0) {
-      sequence.runs = result[static_cast<size_t>(branch.parent)].runs;
-      sequence.keys = result[static_cast<size_t>(branch.parent)].keys;
-    } else if (call.prefix > 0) {
-      sequence.add({&call.prefix_k, &call.prefix_v, 0, call.prefix});
-    }
-    sequence.add({&call.k, &call.v, branch.first_row, branch.rows});
-    result.push_back(std::move(sequence));
-  }
-  return result;
+RunViews views_of(const AttentionCall& call, const KvRun& run) {
+  if (run.page.empty()) return {call.k, call.v};
+  const KvRows& rows = run.page[static_cast<size_t>(call.block)];
+  const int64_t width = call.kv_heads * call.head_dim;
+  return {{rows.keys, width, call.head_dim}, {rows.values, width, call.head_dim}};
 }
 
-// One tile: queries [begin, end) of one sequence, for all heads of one key head. They see keys [first_key, last_key).
-struct Tile {
-  const Sequence* sequence;
-  int64_t begin, end, first_key, last_key;
-  int64_t kv_head = 0;
+void copy_heads(const AttentionCall& call, const HeadView& from, int64_t row, const HeadView& to, int64_t to_row) {
+  for (int64_t head = 0; head < call.kv_heads; ++head) {
+    std::copy_n(from.at(row, head), call.head_dim, to.at(to_row, head));
+  }
+}
 
-  int64_t position(int64_t query) const { return sequence->keys - sequence->queries + query; }
-};
+// The sequence's own keys and values to where pages keep them.
+void keep_rows(const AttentionCall& call, const PassSequence& sequence) {
+  int64_t position = 0;
+  for (const KvRun& run : call.pass->runs(sequence)) {
+    const int64_t begin = std::max(position, sequence.position), end = position + run.rows;
+    if (!run.page.empty()) {
+      const RunViews kept = views_of(call, run);
+      for (int64_t p = begin; p < end; ++p) {
+        const int64_t own = sequence.first_row + p - sequence.position, row = run.first + p - position;
+        copy_heads(call, call.k, own, kept.k, row);
+        copy_heads(call, call.v, own, kept.v, row);
+      }
+    }
+    position = end;
+  }
+}
 
 // First key that the query at `position` sees.
 int64_t first_visible(const AttentionCall& call, int64_t position) {
@@ -72,18 +62,20 @@ int64_t end_visible(const AttentionCall& call, int64_t position, int64_t keys) {
 }
 
 // The longest (last) queries first: the threads then finish together.
-std::vector<Tile> tiles_of(const AttentionCall& call, const std::vector<Sequence>& sequences) {
-  std::vector<Tile> tiles;
+void make_tiles(const AttentionCall& call, std::vector<Tile>& tiles) {
+  tiles.clear();
   const int64_t step = std::max<int64_t>(1, kTileRows / (call.heads / call.kv_heads));
-  for (const Sequence& sequence : sequences) {
-    for (int64_t begin = 0; begin < sequence.queries; begin += step) {
-      const int64_t end = std::min(sequence.queries, begin + step), offset = sequence.keys - sequence.queries;
+  for (const PassSequence& sequence : call.pass->sequences()) {
+    for (int64_t begin = 0; begin < sequence.rows; begin += step) {
+      const int64_t end = std::min(sequence.rows, begin + step), offset = sequence.position;
       tiles.push_back({&sequence, begin, end, first_visible(call, offset + begin),
-                       end_visible(call, offset + end - 1, sequence.keys)});
+                       end_visible(call, offset + end - 1, sequence.keys())});
     }
   }
-  std::stable_sort(tiles.begin(), tiles.end(), [](const Tile& a, const Tile& b) { return a.last_key > b.last_key; });
-  return tiles;
+  std::sort(tiles.begin(), tiles.end(), [](const Tile& a, const Tile& b) {
+    if (a.last_key != b.last_key) return a.last_key > b.last_key;
+    return a.sequence != b.sequence ? a.sequence < b.sequence : a.begin < b.begin;
+  });
 }
 
 // Row g * (end - begin) + i of the tile is query begin + i of the g-th head of the group.
@@ -91,7 +83,7 @@ void gather_queries(const AttentionCall& call, const Tile& tile, float* out) {
   const int64_t group = call.heads / call.kv_heads;
   for (int64_t g = 0; g < group; ++g) {
     for (int64_t i = tile.begin; i < tile.end; ++i, out += call.head_dim) {
-      const float* q = call.q.at(tile.sequence->first_query + i, tile.kv_head * group + g);
+      const float* q = call.q.at(tile.sequence->first_row + i, tile.kv_head * group + g);
       std::copy_n(q, call.head_dim, out);
     }
   }
@@ -101,7 +93,7 @@ void gather_queries(const AttentionCall& call, const Tile& tile, float* out) {
 float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, float* row) {
   const int64_t position = tile.position(query);
   const int64_t low = first_visible(call, position) - tile.first_key;
-  const int64_t high = end_visible(call, position, tile.sequence->keys) - tile.first_key;
+  const int64_t high = end_visible(call, position, tile.sequence->keys()) - tile.first_key;
   if (call.softcap > 0.0f) soft_cap(call.softcap, row + low, high - low);
   const float total = exp_shifted(row + low, high - low);
   std::fill(row, row + low, 0.0f);
@@ -113,7 +105,7 @@ void scatter_outputs(const AttentionCall& call, const Tile& tile, const float* v
   const int64_t group = call.heads / call.kv_heads;
   for (int64_t g = 0; g < group; ++g) {
     for (int64_t i = tile.begin; i < tile.end; ++i, values += call.head_dim, ++totals) {
-      const int64_t row = tile.sequence->first_query + i, head = tile.kv_head * group + g;
+      const int64_t row = tile.sequence->first_row + i, head = tile.kv_head * group + g;
       float* out = call.out + (row * call.heads + head) * call.head_dim;
       const float inverse = 1.0f / *totals;
       for (int64_t c = 0; c < call.head_dim; ++c) out[c] = values[c] * inverse;
@@ -121,13 +113,13 @@ void scatter_outputs(const AttentionCall& call, const Tile& tile, const float* v
   }
 }
 
-// body(run, its first row that the tile sees, the column of that row's key in the tile, rows seen)
+// body(views, their first row that the tile sees, the column of that row's key in the tile, rows seen) for every run
 template <typename Body>
-void for_runs(const Tile& tile, const Body& body) {
+void for_runs(const AttentionCall& call, const Tile& tile, const Body& body) {
   int64_t position = 0;
-  for (const KeyRun& run : tile.sequence->runs) {
+  for (const KvRun& run : call.pass->runs(*tile.sequence)) {
     const int64_t low = std::max(position, tile.first_key), high = std::min(position + run.rows, tile.last_key);
-    if (low < high) body(run, run.first_row + low - position, low - tile.first_key, high - low);
+    if (low < high) body(views_of(call, run), run.first + low - position, low - tile.first_key, high - low);
     position += run.rows;
   }
 }
@@ -149,16 +141,16 @@ void run_tile(const AttentionCall& call, const Tile& tile, float* scratch) {
   float* totals = values + rows * dim;    // [rows]
   float* scores = totals + rows;          // [rows, keys]
   gather_queries(call, tile, gathered);
-  for_runs(tile, [&](const KeyRun& run, int64_t row, int64_t column, int64_t count) {
-    sgemm(Transpose::kNo, Transpose::kYes, rows, count, dim, call.scale, gathered, dim, run.k->at(row, head),
-          run.k->row_stride, 0.0f, scores + column, keys);
+  for_runs(call, tile, [&](const RunViews& run, int64_t row, int64_t column, int64_t count) {
+    sgemm(Transpose::kNo, Transpose::kYes, rows, count, dim, call.scale, gathered, dim, run.k.at(row, head),
+          run.k.row_stride, 0.0f, scores + column, keys);
   });
   for (int64_t row = 0; row < rows; ++row) {
     totals[row] = mask_and_exp(call, tile, tile.begin + row % queries, scores + row * keys);
   }
-  for_runs(tile, [&](const KeyRun& run, int64_t row, int64_t column, int64_t count) {
-    sgemm(Transpose::kNo, Transpose::kNo, rows, dim, count, 1.0f, scores + column, keys, run.v->at(row, head),
-          run.v->row_stride, column == 0 ? 0.0f : 1.0f, values, dim);
+  for_runs(call, tile, [&](const RunViews& run, int64_t row, int64_t column, int64_t count) {
+    sgemm(Transpose::kNo, Transpose::kNo, rows, dim, count, 1.0f, scores + column, keys, run.v.at(row, head),
+          run.v.row_stride, column == 0 ? 0.0f : 1.0f, values, dim);
   });
   scatter_outputs(call, tile, values, totals);
 }
@@ -166,18 +158,22 @@ void run_tile(const AttentionCall& call, const Tile& tile, float* scratch) {
 }  // namespace
 
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads) {
-  assert(call.heads % call.kv_heads == 0 && call.queries <= call.keys);
-  assert(call.mask == Mask::kCausal || (call.branches.empty() && call.queries == call.keys));
-  const std::vector<Sequence> sequences = sequences_of(call);
-  const std::vector<Tile> tiles = tiles_of(call, sequences);
+  assert(call.heads % call.kv_heads == 0);
+  for (const PassSequence& sequence : call.pass->sequences()) {
+    assert(call.mask == Mask::kCausal || sequence.position == 0);
+    keep_rows(call, sequence);
+  }
+  make_tiles(call, scratch.tiles);
+  const std::vector<Tile>& tiles = scratch.tiles;
   const size_t needed = static_cast<size_t>(scratch_size(call, tiles));
   scratch.per_thread.resize(static_cast<size_t>(threads.thread_count()));
   for (std::vector<float>& buffer : scratch.per_thread) {
     if (buffer.size() < needed) buffer.resize(needed);
   }
   const int64_t pairs = static_cast<int64_t>(tiles.size()) * call.kv_heads;
-  threads.parallel_for_thread(pairs, [&](int64_t index, int thread) {
-    Tile tile = tiles[static_cast<size_t>(index / call.kv_heads)];
+  // Two references: as many as a std::function holds without allocating.
+  threads.parallel_for_thread(pairs, [&call, &scratch](int64_t index, int thread) {
+    Tile tile = scratch.tiles[static_cast<size_t>(index / call.kv_heads)];
     tile.kv_head = index % call.kv_heads;
     run_tile(call, tile, scratch.per_thread[static_cast<size_t>(thread)].data());
   });

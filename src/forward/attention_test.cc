@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <list>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct Case {
   float softcap;
   QkvLayout layout;
   Mask mask = Mask::kCausal;
+  int64_t page_rows = 0;  // keys and values lie in pages of so many rows; 0: in the pass itself
 };
 
 // Queries, keys and values of a case, arranged in the case's layout.
@@ -27,21 +29,30 @@ class Problem {
     Attention spec;
     spec.layout = c.layout;
     spec.heads = c.heads, spec.kv_heads = c.kv_heads, spec.head_dim = c.head_dim;
-    // One buffer with a row per key; queries use the last rows of each sequence, as a whole pass would.
+    // A row per key, as one pass over all of them would have it.
     const int64_t rows = c.batch * c.keys;
     buffer_.resize(static_cast<size_t>(rows * qkv_width(spec)));
     Rng rng(3, static_cast<uint64_t>(rows));
     for (float& x : buffer_) x = static_cast<float>(2.0 * rng.normal());
-    const QkvViews views = qkv_views(spec, buffer_.data(), rows);
+    all_ = qkv_views(spec, buffer_.data(), rows);
+    // The pass has the last rows of each sequence.
+    own_.resize(static_cast<size_t>(c.batch * c.queries * qkv_width(spec)));
+    const QkvViews views = qkv_views(spec, own_.data(), c.batch * c.queries);
+    for (int64_t row = 0; row < c.batch * c.queries; ++row) {
+      const int64_t from = row / c.queries * c.keys + c.keys - c.queries + row % c.queries;
+      copy_heads(all_.q, from, views.q, row, c.heads);
+      copy_heads(all_.k, from, views.k, row, c.kv_heads);
+      copy_heads(all_.v, from, views.v, row, c.kv_heads);
+    }
+    make_pass();
+    call.pass = &pass_, call.block = kBlock;
     call.q = views.q, call.k = views.k, call.v = views.v;
-    // One sequence may have fewer queries than keys (a cache); with more sequences all keys are queries.
-    call.q.data += (c.keys - c.queries) * call.q.row_stride;
-    call.batch = c.batch, call.queries = c.queries, call.keys = c.keys;
     call.heads = c.heads, call.kv_heads = c.kv_heads, call.head_dim = c.head_dim;
     call.scale = 0.4f, call.softcap = c.softcap, call.window = c.window, call.mask = c.mask;
     out.assign(static_cast<size_t>(c.batch * c.queries * c.heads * c.head_dim), -77.0f);
     call.out = out.data();
   }
+  Problem(const Problem&) = delete;
 
   // The definition, one query, head and key after another, in fp64.
   std::vector<double> reference() const {
@@ -67,21 +78,58 @@ class Problem {
       if (case_.window > 0 && std::abs(j - position) >= case_.window) continue;
       double score = 0;
       for (int64_t c = 0; c < case_.head_dim; ++c) {
-        score += static_cast<double>(call.q.at(b * case_.queries + i, h)[c]) * call.k.at(b * case_.keys + j, kv)[c];
+        score += static_cast<double>(all_.q.at(b * case_.keys + position, h)[c]) * all_.k.at(b * case_.keys + j, kv)[c];
       }
       score *= 0.4f;
       if (case_.softcap > 0) score = case_.softcap * std::tanh(score / case_.softcap);
       const double p = std::exp(score - 40.0);  // scores stay below 100: no overflow in fp64 either way
       total += p;
       for (int64_t c = 0; c < case_.head_dim; ++c) {
-        sums[static_cast<size_t>(c)] += p * call.v.at(b * case_.keys + j, kv)[c];
+        sums[static_cast<size_t>(c)] += p * all_.v.at(b * case_.keys + j, kv)[c];
       }
     }
     for (const double sum : sums) result.push_back(sum / total);
   }
 
+  static constexpr int kBlock = 2;
+
+  void copy_heads(const HeadView& from, int64_t row, const HeadView& to, int64_t to_row, int64_t heads) const {
+    for (int64_t h = 0; h < heads; ++h) std::copy_n(from.at(row, h), case_.head_dim, to.at(to_row, h));
+  }
+
+  // Every page has a row before those that are used; what the pass is to put there holds nonsense.
+  void make_pass() {
+    if (case_.page_rows == 0) {
+      ASSERT_EQ(case_.queries, case_.keys);
+      pass_ = Pass::whole(case_.batch, case_.keys);
+      return;
+    }
+    const int64_t before = case_.keys - case_.queries, width = case_.kv_heads * case_.head_dim;
+    for (int64_t b = 0; b < case_.batch; ++b) {
+      std::vector<KvRun> runs;
+      for (int64_t first = 0; first < case_.keys; first += case_.page_rows) {
+        const int64_t rows = std::min(case_.page_rows, case_.keys - first);
+        std::vector<float>& memory = memory_.emplace_back(static_cast<size_t>(2 * (rows + 1) * width), 1e30f);
+        const HeadView keys = {memory.data() + width, width, case_.head_dim};
+        const HeadView values = {memory.data() + (rows + 2) * width, width, case_.head_dim};
+        for (int64_t row = 0; row < rows && first + row < before; ++row) {
+          copy_heads(all_.k, b * case_.keys + first + row, keys, row, case_.kv_heads);
+          copy_heads(all_.v, b * case_.keys + first + row, values, row, case_.kv_heads);
+        }
+        std::vector<KvRows>& page = pages_.emplace_back(kBlock + 1);
+        page[kBlock] = {memory.data(), memory.data() + (rows + 1) * width};
+        runs.push_back({page, 1, rows});
+      }
+      pass_.add(case_.queries, before, case_.keys, runs);
+    }
+  }
+
   Case case_;
-  std::vector<float> buffer_;
+  std::vector<float> buffer_, own_;
+  QkvViews all_;
+  Pass pass_;
+  std::list<std::vector<float>> memory_;
+  std::list<std::vector<KvRows>> pages_;
 };
 
 std::vector<Case> cases() {
@@ -100,9 +148,13 @@ std::vector<Case> cases() {
       {"softcap_and_window", 1, 140, 140, 2, 2, 8, 30, 5.0f, separate},
       {"concatenated", 2, 50, 50, 4, 2, 6, 0, 0, concatenated},
       {"per_head", 2, 50, 50, 4, 4, 6, 7, 0, per_head},
-      {"one_query_over_cache", 1, 1, 300, 4, 2, 8, 0, 0, separate},
-      {"one_query_over_cache_window", 1, 1, 300, 4, 2, 8, 9, 0, separate},
-      {"some_queries_over_cache", 1, 140, 300, 4, 2, 8, 40, 0, separate},
+      {"one_query_over_cache", 1, 1, 300, 4, 2, 8, 0, 0, separate, Mask::kCausal, 300},
+      {"one_query_over_cache_window", 1, 1, 300, 4, 2, 8, 9, 0, separate, Mask::kCausal, 300},
+      {"some_queries_over_cache", 1, 140, 300, 4, 2, 8, 40, 0, separate, Mask::kCausal, 300},
+      {"one_query_over_pages", 1, 1, 300, 4, 2, 8, 0, 0, separate, Mask::kCausal, 16},
+      {"some_queries_over_pages", 1, 40, 300, 4, 4, 8, 0, 5.0f, per_head, Mask::kCausal, 16},
+      {"some_texts_over_pages", 3, 7, 50, 4, 2, 8, 20, 0, concatenated, Mask::kCausal, 16},
+      {"first_queries_into_pages", 2, 150, 150, 4, 2, 8, 0, 0, separate, Mask::kCausal, 64},
       {"bidirectional", 2, 150, 150, 4, 2, 8, 0, 0, separate, Mask::kBidirectional},
       {"bidirectional_window", 2, 150, 150, 4, 4, 8, 9, 5.0f, per_head, Mask::kBidirectional},
   };

@@ -41,31 +41,12 @@ struct BlockRunner::Place {
 
 namespace {
 
-HeadView rows_of_cache(const Attention& attention, float* cache) {
-  return {cache, attention.kv_heads * attention.head_dim, attention.head_dim};
-}
-
-// Appends the pass's keys or values to the cache and gives the view of all of them.
-HeadView cached(const HeadView& fresh, const Pass& pass, const Attention& attention, float* cache) {
-  const HeadView all = rows_of_cache(attention, cache);
-  for (int64_t row = 0; row < pass.length; ++row) {
-    for (int64_t head = 0; head < attention.kv_heads; ++head) {
-      std::copy_n(fresh.at(row, head), attention.head_dim, all.at(pass.start + row, head));
-    }
-  }
-  return all;
-}
-
 // The buffer that `down` reads.
 const float* inner(const Mlp& mlp, const std::vector<float>& gate, const std::vector<float>& up) {
   return mlp.gated ? up.data() : gate.data();
 }
 
 }  // namespace
-
-int64_t Pass::reach() const {
-  return positions.empty() ? start + length : *std::max_element(positions.begin(), positions.end()) + 1;
-}
 
 BlockRunner::BlockRunner(const Graph& graph, int index, const BlockWeights& weights, const RopeTable* rope)
     : block_(graph.blocks[static_cast<size_t>(index)]),
@@ -75,7 +56,6 @@ BlockRunner::BlockRunner(const Graph& graph, int index, const BlockWeights& weig
       hidden_(graph.hidden) {}
 
 void BlockRunner::run(const Pass& pass, Workspace& workspace, ThreadPool& threads) const {
-  assert(pass.cache.empty() || pass.batch == 1);
   const Run run{pass, workspace, threads, pass.rows(), hidden_};
   make_attention_input(run);
   attend(run);
@@ -242,12 +222,12 @@ void BlockRunner::apply(const Run& run, std::initializer_list<Place> places) con
 // Per-head norm, then rope, of all queries or all keys of the pass.
 void BlockRunner::place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const {
   if (!norm.present() && rope_ == nullptr) return;
-  const int64_t length = run.pass.reach();
   for_rows(run.threads, run.rows, [&](int64_t row) {
+    const RowPosition& at = run.pass.position(row);
     for (int64_t head = 0; head < heads; ++head) {
       float* x = view.at(row, head);
       if (norm.present()) norm_row(norm, x, x);
-      if (rope_ != nullptr) rope_->rotate(run.pass.position(row), length, x);
+      if (rope_ != nullptr) rope_->rotate(at.position, at.length, x);
     }
   });
 }
@@ -255,8 +235,7 @@ void BlockRunner::place_heads(const Run& run, const HeadView& view, int64_t head
 // attended <- attention(q(x), k(x), v(x)), x the input that kAttentionNorm makes
 void BlockRunner::attend(const Run& run) const {
   const Attention& spec = block_.attention;
-  const Pass& pass = run.pass;
-  QkvViews views = qkv_views(spec, run.work.qkv.data(), run.rows);
+  const QkvViews views = qkv_views(spec, run.work.qkv.data(), run.rows);
   if (spec.layout == QkvLayout::kSeparate) {
     apply(run, {{spec.q, views.q.data}, {spec.k, views.k.data}, {spec.v, views.v.data}});
   } else {
@@ -265,18 +244,8 @@ void BlockRunner::attend(const Run& run) const {
   place_heads(run, views.q, spec.heads, weights_.q_norm);
   place_heads(run, views.k, spec.kv_heads, weights_.k_norm);
   AttentionCall call;
-  if (!pass.cache.empty()) {
-    const CacheRows& cache = pass.cache[static_cast<size_t>(index_)];
-    if (pass.branches.empty()) {
-      views.k = cached(views.k, pass, spec, cache.keys);
-      views.v = cached(views.v, pass, spec, cache.values);
-    } else {
-      call.prefix_k = rows_of_cache(spec, cache.keys), call.prefix_v = rows_of_cache(spec, cache.values);
-    }
-  }
+  call.pass = &run.pass, call.block = index_;
   call.q = views.q, call.k = views.k, call.v = views.v;
-  call.branches = pass.branches, call.prefix = pass.start;
-  call.batch = pass.batch, call.queries = pass.length, call.keys = pass.start + pass.length;
   call.heads = spec.heads, call.kv_heads = spec.kv_heads, call.head_dim = spec.head_dim;
   call.scale = spec.scale, call.softcap = spec.softcap;
   call.mask = spec.mask, call.window = spec.window;

@@ -6,35 +6,12 @@
 #include <span>
 #include <vector>
 
-#include "forward/attention.h"
-#include "forward/decoder.h"
+#include "forward/pass.h"
 #include "forward/rope.h"
 #include "forward/weights.h"
 #include "forward/workspace.h"
 
 namespace bitloom {
-
-/// One block's part of a cache: keys and values [capacity, kv_heads * head_dim], filled up to the pass's start.
-struct CacheRows {
-  float* keys = nullptr;
-  float* values = nullptr;
-};
-
-/// A pass through the blocks: `batch` sequences of `length` tokens, the first at position `start`. With a cache (batch
-/// 1) keys and values of positions before `start` come from it, and those of this pass are put there.
-/// With branches instead, their rows follow each other, one of `length` in all; the cache is read alone.
-struct Pass {
-  int64_t batch = 1, length = 0, start = 0;
-  std::vector<CacheRows> cache;  // per block, or empty
-  std::vector<AttentionBranch> branches;
-  std::vector<int64_t> positions;  // of every row of the branches
-  int64_t rows() const { return batch * length; }
-  int64_t position(int64_t row) const {
-    return positions.empty() ? start + row % length : positions[static_cast<size_t>(row)];
-  }
-  /// Positions that the pass reaches: the last one's number and one.
-  int64_t reach() const;
-};
 
 /// A buffer of the workspace, [rows, width].
 struct KeptBuffer {

@@ -136,8 +136,7 @@ class BlockInSteps : public ::testing::TestWithParam<std::string> {
 
 TEST_P(BlockInSteps, InputsAreWhatTheirReadersRead) {
   std::vector<std::map<int, std::vector<float>>> inputs(graph_.blocks.size());
-  Pass pass;
-  pass.batch = kBatch, pass.length = kLength;
+  const Pass pass = Pass::whole(kBatch, kLength);
   Workspace work;
   work.reserve(graph_, kRows);
   embed_tokens(graph_, load_outer_weights(*model_), tokens_, pass, work, threads_);

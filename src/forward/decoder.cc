@@ -1,5 +1,6 @@
 #include "forward/decoder.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "base/error.h"
@@ -24,6 +25,7 @@ struct Decoder::State {
   std::vector<RopeTable> ropes;
   std::vector<BlockRunner> blocks;
   Workspace work;
+  Pass steps;  // of the last step
 };
 
 Decoder::State::State(std::shared_ptr<const Model> source, ThreadPool& pool, const PackOptions& packing)
@@ -49,7 +51,7 @@ std::span<const float> Decoder::State::run(std::span<const int32_t> tokens, cons
   check_tokens(*model, weights, tokens, pass.reach());
   if (rows == 0) return {};
   work.reserve(graph, rows);
-  for (RopeTable& rope : ropes) rope.reach(pass.reach());
+  for (RopeTable& rope : ropes) rope.reach(pass.length());
   embed_tokens(graph, weights, tokens, pass, work, threads);
   for (const BlockRunner& block : blocks) block.run(pass, work, threads);
   if (weights.final_norm.present()) {
@@ -74,51 +76,51 @@ int64_t Decoder::hidden_width() const {
 
 std::span<const float> Decoder::forward(std::span<const int32_t> tokens, int64_t batch, int64_t length) {
   assert(static_cast<int64_t>(tokens.size()) == batch * length);
-  Pass pass;
-  pass.batch = batch, pass.length = length;
-  return state_->run(tokens, pass);
+  return state_->run(tokens, Pass::whole(batch, length));
 }
 
 std::span<const float> Decoder::step(std::span<const int32_t> tokens, KvCache& cache) {
   state_->check_steps();
-  Pass pass;
-  pass.length = static_cast<int64_t>(tokens.size()), pass.start = cache.size_;
-  const int64_t filled = pass.reach();
+  const int64_t rows = static_cast<int64_t>(tokens.size()), filled = cache.size_ + rows;
   if (filled > cache.capacity_) {
-    refuse("{}: {} tokens do not fit the cache, which holds {} of {}", state_->model->path(), pass.length, pass.start,
+    refuse("{}: {} tokens do not fit the cache, which holds {} of {}", state_->model->path(), rows, cache.size_,
            cache.capacity_);
   }
   assert(cache.keys_.size() == state_->graph.blocks.size());
-  for (size_t i = 0; i < cache.keys_.size(); ++i) {
-    const Attention& attention = state_->graph.blocks[i].attention;
-    const size_t needed = static_cast<size_t>(filled * attention.kv_heads * attention.head_dim);
-    if (cache.keys_[i].size() < needed) cache.keys_[i].resize(needed), cache.values_[i].resize(needed);
-    pass.cache.push_back({cache.keys_[i].data(), cache.values_[i].data()});
-  }
-  const std::span<const float> hidden = state_->run(tokens, pass);
+  const KvRun kept{cache.page(filled), 0, filled};
+  state_->steps.clear();
+  state_->steps.add(rows, cache.size_, filled, {&kept, 1});
+  const std::span<const float> hidden = state_->run(tokens, state_->steps);
   cache.size_ = filled;
   return hidden;
 }
 
 std::span<const float> Decoder::branches(std::span<const Branch> branches, KvCache& prefix) {
   state_->check_steps();
-  Pass pass;
-  pass.start = prefix.size_;
-  std::vector<int32_t> tokens;
   std::vector<int64_t> ends;  // position after each branch
   for (const Branch& branch : branches) {
     assert(branch.parent < static_cast<int64_t>(ends.size()));
-    const auto rows = static_cast<int64_t>(branch.tokens.size());
     const int64_t start = branch.parent < 0 ? prefix.size_ : ends[static_cast<size_t>(branch.parent)];
-    pass.branches.push_back({pass.length, rows, branch.parent});
-    for (int64_t i = 0; i < rows; ++i) pass.positions.push_back(start + i);
-    tokens.insert(tokens.end(), branch.tokens.begin(), branch.tokens.end());
-    ends.push_back(start + rows);
-    pass.length += rows;
+    ends.push_back(start + static_cast<int64_t>(branch.tokens.size()));
   }
-  if (tokens.empty()) return {};
-  for (size_t i = 0; i < prefix.keys_.size(); ++i)
-    pass.cache.push_back({prefix.keys_[i].data(), prefix.values_[i].data()});
+  const int64_t length = ends.empty() ? 0 : *std::max_element(ends.begin(), ends.end());
+  Pass pass;
+  std::vector<int32_t> tokens;
+  std::vector<KvRun> runs;
+  for (size_t b = 0; b < branches.size(); ++b) {
+    const auto& [of_branch, parent] = branches[b];
+    const auto rows = static_cast<int64_t>(of_branch.size());
+    runs.clear();
+    if (parent >= 0) {
+      const auto before = pass.runs(pass.sequences()[static_cast<size_t>(parent)]);
+      runs.assign(before.begin(), before.end());
+    } else if (prefix.size_ > 0) {
+      runs.push_back({prefix.page(prefix.size_), 0, prefix.size_});
+    }
+    runs.push_back({{}, pass.rows(), rows});
+    pass.add(rows, ends[b] - rows, length, runs);
+    tokens.insert(tokens.end(), of_branch.begin(), of_branch.end());
+  }
   return state_->run(tokens, pass);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/threads.h"
+#include "forward/pass.h"
 #include "model/graph.h"
 #include "model/model.h"
 #include "ops/activations.h"
@@ -31,10 +32,13 @@ class KvCache {
  private:
   friend class Decoder;
   void reserve(int64_t capacity);
+  /// Memory for the first `rows` rows; those there were stay.
+  KvPage page(int64_t rows);
 
   int64_t capacity_, size_ = 0;
   std::vector<int64_t> widths_;                    // per block: kv_heads * head_dim
   std::vector<std::vector<float>> keys_, values_;  // per block [capacity, width]
+  std::vector<KvRows> rows_;                       // where they lie
 };
 
 /// Tokens that continue another branch of a pass, or what a cache holds.

@@ -37,7 +37,7 @@ void embed_tokens(const Graph& graph, const OuterWeights& weights, std::span<con
   }
   if (weights.positions == nullptr) return;
   for_rows(threads, pass.rows(), [&](int64_t row) {
-    const int64_t index = pass.position(row) + graph.position_offset;
+    const int64_t index = pass.position(row).position + graph.position_offset;
     float* h = work.hidden.data() + row * hidden;
     float* learned = work.normed.data() + row * hidden;
     weights.positions->decode_rows(index, index + 1, learned);

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "forward/block.h"
+#include "forward/pass.h"
 #include "forward/weights.h"
 #include "forward/workspace.h"
 

@@ -121,9 +121,10 @@ void attention_only(benchmark::State& state) {
   std::vector<float> qkv(static_cast<size_t>(length * qkv_width(spec)), 0.1f);
   std::vector<float> out(static_cast<size_t>(length * kHeads * kHeadDim));
   const QkvViews views = qkv_views(spec, qkv.data(), length);
+  const Pass pass = Pass::whole(1, length);
   AttentionCall call;
+  call.pass = &pass;
   call.q = views.q, call.k = views.k, call.v = views.v;
-  call.queries = length, call.keys = length;
   call.heads = kHeads, call.kv_heads = kKvHeads, call.head_dim = kHeadDim;
   call.scale = 0.125f, call.out = out.data();
   AttentionScratch scratch;

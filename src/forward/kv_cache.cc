@@ -9,6 +9,7 @@ KvCache::KvCache(const Graph& graph, int64_t capacity) : capacity_(0) {
   for (const Block& block : graph.blocks) widths_.push_back(block.attention.kv_heads * block.attention.head_dim);
   keys_.resize(widths_.size());
   values_.resize(widths_.size());
+  rows_.resize(widths_.size());
   reserve(capacity);
 }
 
@@ -23,6 +24,15 @@ void KvCache::reserve(int64_t capacity) {
     keys_[i].reserve(static_cast<size_t>(capacity_ * widths_[i]));
     values_[i].reserve(static_cast<size_t>(capacity_ * widths_[i]));
   }
+}
+
+KvPage KvCache::page(int64_t rows) {
+  for (size_t i = 0; i < widths_.size(); ++i) {
+    const auto needed = static_cast<size_t>(rows * widths_[i]);
+    if (keys_[i].size() < needed) keys_[i].resize(needed), values_[i].resize(needed);
+    rows_[i] = {keys_[i].data(), values_[i].data()};
+  }
+  return rows_;
 }
 
 void KvCache::truncate(int64_t size) {

@@ -18,8 +18,7 @@ std::vector<float> visit_inputs(const Model& model, std::span<const int32_t> tok
   const Graph& graph = model.graph();
   std::vector<RopeTable> ropes;
   for (const Rope& rope : graph.ropes) ropes.emplace_back(rope).reach(length);
-  Pass pass;
-  pass.batch = batch, pass.length = length;
+  const Pass pass = Pass::whole(batch, length);
   Workspace work;
   work.reserve(graph, pass.rows());
   embed_tokens(graph, load_outer_weights(model), tokens, pass, work, threads);

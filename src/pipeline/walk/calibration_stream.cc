@@ -92,10 +92,8 @@ void CalibrationStream::pass_through(int64_t chunk, const BlockRunner& block) {
 }
 
 Pass CalibrationStream::pass_of(int64_t chunk) const {
-  Pass pass;
-  pass.batch = chunks_[static_cast<size_t>(chunk)].batch;
-  pass.length = chunks_[static_cast<size_t>(chunk)].length;
-  return pass;
+  const SequenceChunk& of = chunks_[static_cast<size_t>(chunk)];
+  return Pass::whole(of.batch, of.length);
 }
 
 void CalibrationStream::load(int64_t chunk, const std::vector<KeptBuffer>& kept) {

@@ -1,0 +1,67 @@
+// Attention and passes take their memory once: a step of decoding asks for none.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#include "forward/attention.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+
+void* counted(std::size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t size) { return counted(size); }
+void* operator new[](std::size_t size) { return counted(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace bitloom {
+namespace {
+
+TEST(Allocation, IsCounted) {
+  const int64_t before = allocations;
+  const auto one = std::make_unique<int>(1);
+  EXPECT_GT(allocations, before);
+}
+
+TEST(Allocation, AStepOverACacheMakesNone) {
+  constexpr int64_t kHeads = 4, kKvHeads = 2, kDim = 8, kCapacity = 300;
+  std::vector<float> q(kHeads * kDim, 0.5f), kv(kKvHeads * kDim, 0.25f), out(q.size());
+  std::vector<float> keys(kCapacity * kKvHeads * kDim, 0.125f), values(keys);
+  const std::vector<KvRows> page = {{keys.data(), values.data()}};
+  for (const int count : {1, 2}) {
+    ThreadPool threads(count);
+    AttentionScratch scratch;
+    Pass pass;
+    AttentionCall call;
+    call.pass = &pass;
+    call.q = {q.data(), kHeads * kDim, kDim};
+    call.k = call.v = {kv.data(), kKvHeads * kDim, kDim};
+    call.heads = kHeads, call.kv_heads = kKvHeads, call.head_dim = kDim;
+    call.out = out.data();
+    const auto step = [&](int64_t position) {
+      const KvRun kept{page, 0, position + 1};
+      pass.clear();
+      pass.add(1, position, position + 1, {&kept, 1});
+      attention(call, scratch, threads);
+    };
+    step(kCapacity - 1);
+    const int64_t before = allocations;
+    for (int64_t position = 100; position < 120; ++position) step(position);
+    EXPECT_EQ(allocations, before) << count << " threads";
+  }
+}
+
+}  // namespace
+}  // namespace bitloom
