@@ -15,6 +15,7 @@ struct BlockRunner::Run {
   Workspace& work;
   ThreadPool& threads;
   int64_t rows, hidden;
+  mutable int rounded_input = -1;  // whose rows work.rounded holds
 
   /// normed <- norm(hidden); where the norm is absent the residual stream itself is read.
   void make_normed(const NormWeights& norm) const {
@@ -204,6 +205,19 @@ void BlockRunner::add_experts(const Run& run) const {
   add_routed(routing, run.rows, work.routed.data(), hidden_, work.branch.data(), run.threads);
 }
 
+// What the readers of the input read: x [rows, width], or x as its format rounds it, once for all of them.
+const float* BlockRunner::rounded(const Run& run, int input, std::span<const float> x) const {
+  const auto rounder = weights_.rounders.find(input);
+  if (rounder == weights_.rounders.end()) return x.data();
+  std::vector<float>& out = run.work.rounded;
+  if (run.rounded_input == input) return out.data();
+  if (out.size() < x.size()) out.resize(x.size());
+  const int64_t width = block_.inputs[static_cast<size_t>(input)].width;
+  rounder->second.round(x.data(), static_cast<int64_t>(x.size()) / width, width, out.data(), run.threads);
+  run.rounded_input = input;
+  return out.data();
+}
+
 // All places, which read one input, together.
 void BlockRunner::apply(const Run& run, std::initializer_list<Place> places) const {
   const int input = block_.linears[static_cast<size_t>(places.begin()->linear)].input;
@@ -216,7 +230,7 @@ void BlockRunner::apply(const Run& run, std::initializer_list<Place> places) con
     readers[count++] = {&weights_.linears[static_cast<size_t>(place.linear)], place.y};
   }
   const int64_t rows = static_cast<int64_t>(x.size()) / block_.inputs[static_cast<size_t>(input)].width;
-  apply_layers({readers.data(), count}, x.data(), rows, run.work.blocks, run.threads);
+  apply_layers({readers.data(), count}, rounded(run, input, x), rows, run.work.blocks, run.threads);
 }
 
 // Per-head norm, then rope, of all queries or all keys of the pass.

@@ -34,9 +34,10 @@ class BlockRunner {
 
   /// The same in steps, for all who look at what linear layers read, and for walks that exchange their weights before
   /// they run: reach() each input of the block in its order, then finish(). reach() runs the layers before the input
-  /// (by its index) and returns what its readers read, [rows, width], valid until the next call; rows are those of the
-  /// pass, or those of them that an expert sees. Inputs that begin no step follow the one before at once. Between steps
-  /// the workspace may be used for other sequences if the buffers of kept_at() are put back.
+  /// (by its index) and returns what its readers read, [rows, width], before a rounder of the input rounds it; valid
+  /// until the next call. Rows are those of the pass, or those of them that an expert sees. Inputs that begin no step
+  /// follow the one before at once. Between steps the workspace may be used for other sequences if the buffers of
+  /// kept_at() are put back.
   std::span<const float> reach(int input, const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
   void finish(const Pass& pass, Workspace& workspace, ThreadPool& threads) const;
   /// What the step after reach(input) needs.
@@ -57,6 +58,7 @@ class BlockRunner {
   void add_shared(const Run& run) const;
   void add_experts(const Run& run) const;
   std::span<const float> rows_of(const Run& run, int input) const;
+  const float* rounded(const Run& run, int input, std::span<const float> x) const;
   void apply(const Run& run, std::initializer_list<Place> places) const;
   void place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const;
 

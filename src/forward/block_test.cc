@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <filesystem>
 #include <map>
@@ -37,14 +38,39 @@ std::vector<int32_t> some_tokens(int64_t vocab) {
   return tokens;
 }
 
+/// Numbers that share a scale, each to the level nearest to it, straight from the grid.
+void round_together(const Format& format, std::span<float> x) {
+  const Grid grid = grid_of(format);
+  float absmax = 0;
+  for (const float value : x) absmax = std::max(absmax, std::abs(value));
+  const float scale = absmax / limits_of(format).max;
+  if (scale == 0.0f) return;
+  for (float& value : x) value = grid.decode[encode_nearest(grid, value / scale, Ties::kEven)] * scale;
+}
+
+std::vector<float> rounded(const ActivationFormat& format, std::vector<float> x, int64_t width) {
+  const auto all = static_cast<int64_t>(x.size());
+  const bool tensor = format.granularity == ActivationFormat::Granularity::kTensor;
+  const int64_t step = tensor ? std::max<int64_t>(all, 1) : width, group = format.group > 0 ? format.group : step;
+  for (int64_t row = 0; row < all; row += step) {
+    for (int64_t first = row; first < row + step; first += group) {
+      const int64_t count = std::min(group, row + step - first);
+      round_together(format.format, std::span(x).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+    }
+  }
+  return x;
+}
+
 /// One block's formulas, on inputs that were observed.
 class Formulas {
  public:
-  Formulas(const Model& model, int block, const std::map<int, std::vector<float>>& inputs)
+  Formulas(const Model& model, int block, const std::map<int, std::vector<float>>& inputs,
+           const std::optional<ActivationFormat>& format)
       : model_(model),
         block_(model.graph().blocks[static_cast<size_t>(block)]),
         weights_(load_block_weights(model, block)),
-        inputs_(inputs) {}
+        inputs_(inputs),
+        format_(format) {}
 
   /// The residual stream behind the block, [kRows, hidden]; blocks without experts.
   std::vector<float> after(std::vector<float> h) const {
@@ -82,7 +108,8 @@ class Formulas {
   /// y = x W^T + b in fp64, x what the layer was observed to read.
   std::vector<float> output_of(int index) const {
     const Linear& linear = block_.linears[static_cast<size_t>(index)];
-    const std::vector<float>& x = inputs_.at(linear.input);
+    const std::vector<float> x =
+        format_ ? rounded(*format_, inputs_.at(linear.input), linear.in) : inputs_.at(linear.input);
     const std::vector<float> w = model_.matrix(linear)->decode_all();
     const std::vector<float>& bias = weights_.linears[static_cast<size_t>(index)].bias;
     std::vector<float> y;
@@ -112,6 +139,7 @@ class Formulas {
   const Block& block_;
   const BlockWeights weights_;
   const std::map<int, std::vector<float>>& inputs_;
+  const std::optional<ActivationFormat> format_;
 };
 
 // fp32 sums of at most 128 products against fp64 ones: 128 * 2^-24 of the sum of their magnitudes at the very worst, a
@@ -131,10 +159,11 @@ class BlockInSteps : public ::testing::TestWithParam<std::string> {
   std::shared_ptr<const Checkpoint> model_ = Checkpoint::open(testing::golden("forward/" + GetParam()));
   const Graph& graph_ = model_->graph();
   std::vector<int32_t> tokens_ = some_tokens(graph_.vocab_size);
+  void check_formulas(const std::optional<ActivationFormat>& format);
   ThreadPool threads_{2};
 };
 
-TEST_P(BlockInSteps, InputsAreWhatTheirReadersRead) {
+void BlockInSteps::check_formulas(const std::optional<ActivationFormat>& format) {
   std::vector<std::map<int, std::vector<float>>> inputs(graph_.blocks.size());
   const Pass pass = Pass::whole(kBatch, kLength);
   Workspace work;
@@ -142,15 +171,17 @@ TEST_P(BlockInSteps, InputsAreWhatTheirReadersRead) {
   embed_tokens(graph_, load_outer_weights(*model_), tokens_, pass, work, threads_);
   const std::vector<float> entrance(work.hidden.begin(), work.hidden.begin() + kRows * graph_.hidden);
   const std::vector<float> last = testing::visit_inputs(
-      *model_, tokens_, kBatch, kLength, threads_, [&](int block, int input, std::span<const float> x) {
+      *model_, tokens_, kBatch, kLength, threads_,
+      [&](int block, int input, std::span<const float> x) {
         inputs[static_cast<size_t>(block)][input].assign(x.begin(), x.end());
-      });
+      },
+      format);
   std::vector<float> h = entrance;
   bool stream_known = true;  // no experts so far
   for (size_t b = 0; b < inputs.size(); ++b) {
     const Block& block = graph_.blocks[b];
-    const Formulas formulas(*model_, static_cast<int>(b), inputs[b]);
-    const std::string where = "block " + std::to_string(b);
+    const Formulas formulas(*model_, static_cast<int>(b), inputs[b], format);
+    const std::string where = "block " + std::to_string(b) + (format ? ", " + to_string(*format) : "");
     ASSERT_EQ(inputs[b].size(), block.inputs.size());
     if (block.mlp.present()) expect_close(formulas.read_by(block.mlp.down), formulas.inner(block.mlp), where);
     size_t routed = 0;
@@ -171,6 +202,55 @@ TEST_P(BlockInSteps, InputsAreWhatTheirReadersRead) {
     }
   }
   if (stream_known) expect_close(last, h, "the stream");
+}
+
+TEST_P(BlockInSteps, InputsAreWhatTheirReadersRead) { check_formulas(std::nullopt); }
+
+TEST_P(BlockInSteps, ReadersReadInputsAsTheFormatRoundsThem) {
+  for (const char* text : {"int8-token", "int4-g12", "e4m3fn-tensor", "nf4-token"}) {
+    check_formulas(parse_activation_format(text));
+  }
+}
+
+/// Counts what it rounds.
+class CountingEncoder final : public ArrayEncoder {
+ public:
+  void encode(const float* y, int64_t n, uint8_t* codes) const override { encoder_->encode(y, n, codes); }
+  void snap(const float* y, int64_t n, float* levels) const override {
+    count += n;
+    encoder_->snap(y, n, levels);
+  }
+  mutable std::atomic<int64_t> count = 0;
+
+ private:
+  std::unique_ptr<const ArrayEncoder> encoder_ = make_encoder(IntFormat{8, false}, Ties::kEven);
+};
+
+TEST_P(BlockInSteps, AnInputIsRoundedOnceForAllItsReaders) {
+  const Pass pass = Pass::whole(kBatch, kLength);
+  Workspace work;
+  work.reserve(graph_, kRows);
+  embed_tokens(graph_, load_outer_weights(*model_), tokens_, pass, work, threads_);
+  BlockWeights weights = load_block_weights(*model_, 0);
+  const Block& block = graph_.blocks.front();
+  std::vector<std::shared_ptr<CountingEncoder>> encoders;
+  for (int input = 0; input < static_cast<int>(block.inputs.size()); ++input) {
+    encoders.push_back(std::make_shared<CountingEncoder>());
+    weights.rounders.emplace(input, InputRounder(ActivationFormat{}, encoders.back()));
+  }
+  std::vector<RopeTable> ropes;
+  for (const Rope& rope : graph_.ropes) ropes.emplace_back(rope).reach(kLength);
+  const int rope = block.attention.rope;
+  BlockRunner(graph_, 0, weights, rope < 0 ? nullptr : &ropes[static_cast<size_t>(rope)]).run(pass, work, threads_);
+  int64_t of_experts = 0;
+  for (size_t i = 0; i < encoders.size(); ++i) {
+    const Input& input = block.inputs[i];
+    if (input.expert < 0) {
+      EXPECT_EQ(encoders[i]->count, kRows * input.width) << input.name;
+    }
+    if (input.producer == Producer::kRouter) of_experts += encoders[i]->count;
+  }
+  EXPECT_EQ(of_experts, kRows * block.experts.top_k * graph_.hidden);
 }
 
 TEST_P(BlockInSteps, EndsWhereOneGoEnds) {

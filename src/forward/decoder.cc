@@ -70,6 +70,13 @@ Decoder::~Decoder() = default;
 
 const Graph& Decoder::graph() const { return state_->graph; }
 
+void Decoder::set_activation_format(int block, int input, const std::optional<ActivationFormat>& format) {
+  assert(input >= 0 && input < input_count(state_->graph, block));
+  std::map<int, InputRounder>& rounders = state_->weights.blocks[static_cast<size_t>(block)].rounders;
+  rounders.erase(input);
+  if (format) rounders.emplace(input, InputRounder(*format));
+}
+
 int64_t Decoder::hidden_width() const {
   return state_->weights.project_out.present() ? state_->weights.project_out.out() : state_->graph.hidden;
 }

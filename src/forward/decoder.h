@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/threads.h"
+#include "format/activation_format.h"
 #include "forward/pass.h"
 #include "model/graph.h"
 #include "model/model.h"
@@ -55,6 +57,9 @@ class Decoder {
   ~Decoder();
 
   const Graph& graph() const;
+
+  /// From now on the readers of an input (its index in Block::inputs) read it rounded to the format; nullopt: as it is.
+  void set_activation_format(int block, int input, const std::optional<ActivationFormat>& format);
 
   /// Final hidden states (after the last norm and project_out) of `batch` sequences of `length` tokens each, tokens
   /// [batch, length] -> hidden [batch * length, width]. The result is valid until the next call. Peak memory is one

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/test_data.h"
+#include "forward/test_inputs.h"
 #include "io/safetensors.h"
 #include "model/checkpoint.h"
 #include "model/test_linears.h"
@@ -365,6 +366,42 @@ TEST_F(DecoderTest, OldTokensLeaveTheWindow) {
   tokens[39 - 2 * 10] = 63;
   EXPECT_NE(last_row(), before);
 }
+
+class Rounded : public DecoderTest, public ::testing::WithParamInterface<const char*> {};
+
+void set_formats(Decoder& decoder, const std::optional<ActivationFormat>& format) {
+  for (int b = 0; b < static_cast<int>(decoder.graph().blocks.size()); ++b) {
+    for (int i = 0; i < input_count(decoder.graph(), b); ++i) decoder.set_activation_format(b, i, format);
+  }
+}
+
+// Whole texts and steps apply activation formats; taken back, nothing of them stays.
+TEST_P(Rounded, InWholeTextsAndInSteps) {
+  const auto model = Checkpoint::open(directory(GetParam()));
+  const Golden golden = golden_of(GetParam());
+  const ActivationFormat format = parse_activation_format("int8-token");
+  Decoder decoder(model, threads_);
+  const auto row_of_step = [&] { return in_pieces(decoder, golden.sequence(0).first(1), {1}); };
+  const std::vector<float> exact = whole(decoder, golden), exact_step = row_of_step();
+  set_formats(decoder, format);
+  std::vector<float> expected = testing::visit_inputs(
+      *model, golden.tokens, golden.batch, golden.length, threads_, [](int, int, std::span<const float>) {}, format);
+  const OuterWeights outer = load_outer_weights(*model);
+  norm_rows(outer.final_norm, expected.data(), golden.batch * golden.length, expected.data(), threads_);
+  const auto hidden = decoder.forward(golden.tokens, golden.batch, golden.length);
+  EXPECT_EQ(std::vector<float>(hidden.begin(), hidden.end()), expected);
+  const std::vector<float> rounded = whole(decoder, golden), rounded_step = row_of_step();
+  EXPECT_NE(rounded, exact);
+  // A text of one token is the same in one go and in one step: what is rounded is the same.
+  EXPECT_NE(rounded_step, exact_step);
+  EXPECT_EQ(rounded_step, logits_of(decoder, decoder.forward(golden.sequence(0).first(1), 1, 1)));
+  set_formats(decoder, std::nullopt);
+  EXPECT_EQ(whole(decoder, golden), exact);
+  EXPECT_EQ(row_of_step(), exact_step);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, Rounded, ::testing::Values("llama", "gemma2", "phi3", "gpt_neox", "qwen2_moe"),
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST_F(DecoderTest, NoTokensNoRows) {
   Decoder decoder(Checkpoint::open(directory("llama")), threads_);

@@ -3,6 +3,7 @@
 // kernel needs of those that have one.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,6 +11,7 @@
 
 #include "base/row_source.h"
 #include "base/threads.h"
+#include "forward/input_rounder.h"
 #include "forward/norms.h"
 #include "model/graph.h"
 #include "model/model.h"
@@ -47,7 +49,8 @@ struct BlockWeights {
   NormWeights attention_norm, post_attention_norm, attention_residual_norm;
   NormWeights mlp_norm, post_mlp_norm, mlp_residual_norm;
   NormWeights q_norm, k_norm;
-  std::vector<LinearWeights> linears;  // of Block::linears
+  std::vector<LinearWeights> linears;    // of Block::linears
+  std::map<int, InputRounder> rounders;  // by index into Block::inputs; the others are read as they are
 };
 
 /// Everything outside the blocks.

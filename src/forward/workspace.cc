@@ -29,7 +29,7 @@ void reserve_experts(const Experts& experts, int64_t hidden, int64_t rows, Works
 int64_t Workspace::bytes() const {
   size_t floats = 0;
   for (const std::vector<float>* buffer : {&hidden, &normed, &branch, &qkv, &attended, &gate, &up, &shared_gate,
-                                           &routing.logits, &routed, &expert_gate, &expert_up, &narrow}) {
+                                           &routing.logits, &routed, &expert_gate, &expert_up, &narrow, &rounded}) {
     floats += buffer->size();
   }
   return static_cast<int64_t>(floats * sizeof(float));

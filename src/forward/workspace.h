@@ -24,6 +24,7 @@ struct Workspace {
   std::vector<float> routed;                  // [, hidden]: what each reads; then what it gives
   std::vector<float> expert_gate, expert_up;  // [, width], as gate and up
   std::vector<float> narrow;                  // [rows, embedding width] around project_in and project_out
+  std::vector<float> rounded;                 // [rows, width] of an input that is rounded before it is read
   AttentionScratch scratch;
   InputBlocks blocks;
 
