@@ -50,7 +50,7 @@ class Pass {
   /// the pass. Everything before must be there, in a page or in rows of the pass that were added before. `length` at
   /// least position + rows: see RowPosition.
   void add(int64_t rows, int64_t position, int64_t length, std::span<const KvRun> runs);
-  /// The next row that add() gives.
+  /// Rows of all sequences; the next one that is added begins there.
   int64_t rows() const { return static_cast<int64_t>(positions_.size()); }
 
   const std::vector<PassSequence>& sequences() const { return sequences_; }
