@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cmath>
 #include <filesystem>
+#include <list>
 #include <map>
 #include <string>
 
@@ -262,6 +263,85 @@ TEST_P(BlockInSteps, EndsWhereOneGoEnds) {
   Decoder decoder(model_, threads_);
   const std::span<const float> hidden = decoder.forward(tokens_, kBatch, kLength);
   EXPECT_EQ(stream, std::vector<float>(hidden.begin(), hidden.end()));
+}
+
+/// Keys and values of one text, in pages.
+class PagedText {
+ public:
+  PagedText(const Graph& graph, int64_t page_rows) : page_rows_(page_rows), graph_(graph) {}
+
+  /// Runs for the positions before `keys`.
+  std::vector<KvRun> runs(int64_t keys) {
+    std::vector<KvRun> runs;
+    for (int64_t first = 0; first < keys; first += page_rows_) {
+      if (static_cast<int64_t>(pages_.size()) * page_rows_ <= first) add_page();
+      runs.push_back({*std::next(pages_.begin(), first / page_rows_), 0, std::min(page_rows_, keys - first)});
+    }
+    return runs;
+  }
+
+ private:
+  void add_page() {
+    std::vector<KvRows>& page = pages_.emplace_back();
+    for (const Block& block : graph_.blocks) {
+      const auto size = static_cast<size_t>(page_rows_ * block.attention.kv_heads * block.attention.head_dim);
+      float* keys = memory_.emplace_back(size).data();
+      page.push_back({keys, memory_.emplace_back(size).data()});
+    }
+  }
+
+  int64_t page_rows_;
+  const Graph& graph_;
+  std::list<std::vector<float>> memory_;
+  std::list<std::vector<KvRows>> pages_;
+};
+
+// A pass with the newest tokens of several texts, each with pages of its own, is what a server that batches requests
+// makes. A text's rows are those of a pass over the whole text.
+TEST_P(BlockInSteps, TextsOfOnePassDoNotMeet) {
+  constexpr int64_t kTexts = 3, kFirst[kTexts] = {5, 9, 1}, kNext[kTexts] = {1, 6, 4};
+  const ModelWeights weights = load_weights(*model_);
+  std::vector<RopeTable> ropes;
+  for (const Rope& rope : graph_.ropes) ropes.emplace_back(rope).reach(kLength);
+  Workspace work;
+  work.reserve(graph_, kTexts * kLength);
+  const auto through = [&](const Pass& pass, const std::vector<int32_t>& tokens) {
+    embed_tokens(graph_, weights, tokens, pass, work, threads_);
+    for (size_t b = 0; b < graph_.blocks.size(); ++b) {
+      const int rope = graph_.blocks[b].attention.rope;
+      BlockRunner(graph_, static_cast<int>(b), weights.blocks[b],
+                  rope < 0 ? nullptr : &ropes[static_cast<size_t>(rope)])
+          .run(pass, work, threads_);
+    }
+    return std::vector<float>(work.hidden.begin(), work.hidden.begin() + pass.rows() * graph_.hidden);
+  };
+  std::vector<PagedText> texts(kTexts, PagedText(graph_, 4));
+  std::vector<int32_t> tokens;
+  const auto add = [&](Pass& pass, int64_t text, int64_t position, int64_t rows) {
+    pass.add(rows, position, position + rows, texts[static_cast<size_t>(text)].runs(position + rows));
+    const auto first = tokens_.begin() + 7 * text + position;
+    tokens.insert(tokens.end(), first, first + rows);
+  };
+  for (int64_t text = 0; text < kTexts; ++text) {
+    Pass pass;
+    tokens.clear();
+    add(pass, text, 0, kFirst[text]);
+    through(pass, tokens);
+  }
+  Pass together;
+  tokens.clear();
+  for (int64_t text = 0; text < kTexts; ++text) add(together, text, kFirst[text], kNext[text]);
+  const std::vector<float> rows = through(together, tokens);
+  auto row = rows.begin();
+  for (int64_t text = 0; text < kTexts; ++text) {
+    const int64_t length = kFirst[text] + kNext[text];
+    const auto first = tokens_.begin() + 7 * text;
+    std::vector<float> whole = through(Pass::whole(1, length), {first, first + length});
+    whole.erase(whole.begin(), whole.begin() + kFirst[text] * graph_.hidden);
+    const auto end = row + static_cast<int64_t>(whole.size());
+    expect_close({row, end}, whole, "text " + std::to_string(text));
+    row = end;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, BlockInSteps, ::testing::ValuesIn(golden_models()),
