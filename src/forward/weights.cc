@@ -41,6 +41,10 @@ class Loader {
     weights.q_norm = norm(block.attention.q_norm);
     weights.k_norm = norm(block.attention.k_norm);
     for (const Linear& at : block.linears) weights.linears.push_back(linear(at));
+    for (size_t i = 0; i < block.inputs.size(); ++i) {
+      const auto& format = block.inputs[i].activations;
+      if (format) weights.rounders.emplace(static_cast<int>(i), InputRounder(*format));
+    }
     return weights;
   }
 

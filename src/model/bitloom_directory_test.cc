@@ -103,6 +103,31 @@ TEST(BitloomDirectory, QuantizedConv1DIsOutIn) {
   EXPECT_THAT(checkpoint->tensor(linear.weight).shape, ::testing::ElementsAre(32, 8));
 }
 
+TEST(BitloomDirectory, SaysWhatInputsAreRoundedTo) {
+  TinyCheckpoint tiny(llama_config());
+  quantize(tiny, kDown, "int4-g16", 32, 48);
+  Json& activations = tiny.config()["quantization_config"]["activations"];
+  activations = {{"blocks.0.mlp_down", "int8-token"}};
+  const TempDir dir;
+  tiny.write(dir.path());
+  const auto model = Checkpoint::open(dir.path());
+  for (const Input& input : model->graph().blocks[0].inputs) {
+    EXPECT_EQ(input.activations.has_value(), input.name == "mlp_down") << input.name;
+    if (input.activations) {
+      EXPECT_EQ(to_string(*input.activations), "int8-token");
+    }
+  }
+  activations = {{"blocks.0.mlp_up", "int8-token"}};
+  EXPECT_THAT(refused(tiny), HasSubstr("activations has 'blocks.0.mlp_up', which is no input of this model; they are "
+                                       "named as 'blocks.0.attention'"));
+  activations = {{"blocks.0.mlp", "int9-token"}};
+  EXPECT_THAT(refused(tiny), HasSubstr("'quantization_config.activations.blocks.0.mlp' is \"int9-token\", "));
+  activations = {{"blocks.0.mlp", 8}};
+  EXPECT_THAT(refused(tiny), HasSubstr("'quantization_config.activations.blocks.0.mlp' is 8"));
+  activations = "int8-token";
+  EXPECT_THAT(refused(tiny), HasSubstr("'quantization_config.activations' is "));
+}
+
 TEST(BitloomDirectory, RefusesWhatDoesNotFit) {
   const auto broken = [](const std::function<void(TinyCheckpoint&)>& harm) {
     TinyCheckpoint tiny(llama_config());

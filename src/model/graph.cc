@@ -1,5 +1,7 @@
 #include "model/graph.h"
 
+#include <fmt/format.h>
+
 #include <set>
 
 namespace bitloom {
@@ -94,6 +96,10 @@ int input_count(const Graph& graph, int block) {
 
 const Input& input_at(const Graph& graph, int block, int input) {
   return graph.blocks[static_cast<size_t>(block)].inputs[static_cast<size_t>(input)];
+}
+
+std::string input_place(const Graph& graph, int block, int input) {
+  return fmt::format("blocks.{}.{}", block, input_at(graph, block, input).name);
 }
 
 std::vector<ExpectedTensor> expected_tensors(const Graph& graph) {

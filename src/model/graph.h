@@ -11,8 +11,11 @@
 // where an absent norm is the identity.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "format/activation_format.h"
 
 namespace bitloom {
 
@@ -56,6 +59,8 @@ struct Input {
   Producer producer = Producer::kAttentionNorm;
   int expert = -1;                // index into Experts::mlps; -1: every row of the block is read
   std::vector<int> readers = {};  // indices into Block::linears
+  // What the readers read is rounded to it; nothing: it is read as it is.
+  std::optional<ActivationFormat> activations = {};
 };
 
 /// How the rows of a fused projection are arranged.
@@ -89,8 +94,8 @@ struct Attention {
   float scale = 1.0f;    // scores = scale * q k^T
   float softcap = 0.0f;  // scores = cap * tanh(scores / cap); 0: off
   Mask mask = Mask::kCausal;
-  int64_t window = 0;    // with one, key j is seen by query i only when |i - j| < window; 0: none
-  int rope = -1;         // index into Graph::ropes; -1: none
+  int64_t window = 0;  // with one, key j is seen by query i only when |i - j| < window; 0: none
+  int rope = -1;       // index into Graph::ropes; -1: none
 };
 
 struct Mlp {
@@ -154,6 +159,8 @@ int add_linear(Block& block, int input, Linear linear, std::string role);
 
 int input_count(const Graph& graph, int block);
 const Input& input_at(const Graph& graph, int block, int input);
+/// "blocks.3.mlp_down": the input's place, for files and messages.
+std::string input_place(const Graph& graph, int block, int input);
 
 /// A linear layer's place. Sites of one block with equal `input` read the same activations. The graph must outlive it.
 struct Site {

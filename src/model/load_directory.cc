@@ -170,6 +170,34 @@ std::vector<std::string> DirectoryTensors::files() const {
   return {files.begin(), files.end()};
 }
 
+/// quantization_config.activations: {"blocks.3.mlp": "int8-token"}, by the inputs' places.
+void read_activations(const Json& config, const std::string& origin, Graph& graph) {
+  const Json section = ConfigReader(config, origin).object("quantization_config");
+  if (section.value("quant_method", Json()) != "bitloom" || !section.contains("activations")) return;
+  const Json activations = ConfigReader(section, origin, "quantization_config.").object("activations");
+  const ConfigReader reader(activations, origin, "quantization_config.activations.");
+  std::map<std::string, Input*> inputs;
+  for (size_t b = 0; b < graph.blocks.size(); ++b) {
+    std::vector<Input>& of_block = graph.blocks[b].inputs;
+    for (size_t i = 0; i < of_block.size(); ++i) {
+      inputs[input_place(graph, static_cast<int>(b), static_cast<int>(i))] = &of_block[i];
+    }
+  }
+  for (const auto& [place, value] : activations.items()) {
+    const auto input = inputs.find(place);
+    if (input == inputs.end()) {
+      refuse("{}: quantization_config.activations has '{}', which is no input of this model; they are named as '{}'",
+             origin, place, inputs.empty() ? "" : inputs.begin()->first);
+    }
+    try {
+      input->second->activations = parse_activation_format(reader.text(place));
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kUsage) throw;
+      reader.refuse_value(place, error.what());
+    }
+  }
+}
+
 /// Some files carry the head beside the embedding it is tied to. A head of its own would be ignored silently, so its
 /// bytes are compared: a few pieces, since trained matrices differ everywhere.
 void check_tied_head(const DirectoryTensors& tensors, const Graph& graph) {
@@ -219,6 +247,7 @@ CheckpointParts load_directory(const std::string& path) {
   ConfigReader(parts.config, origin).text("model_type");
   DirectoryTensors tensors(path, parts.config, origin);
   parts.graph = build_graph(parts.config, origin, tensors);
+  read_activations(parts.config, origin, parts.graph);
   parts.kind = tensors.any_quantized() ? CheckpointKind::kBitloom : CheckpointKind::kHuggingFace;
   const std::set<std::string> in_out = in_out_weights(parts.graph);
   for (const ExpectedTensor& expected : expected_tensors(parts.graph)) {

@@ -95,6 +95,7 @@ WalkTask walk_of(const QuantizeTask& task) {
   WalkTask walk;
   walk.model = task.model;
   walk.steps = steps_of_blocks(task);
+  walk.activations = task.activations;
   walk.transforms = resolve_transforms(task.recipe, task.model->graph());
   std::erase_if(walk.transforms,
                 [](const TransformSites& sites) { return stage_of(sites.transform) == PartStage::kRewrite; });

@@ -53,6 +53,7 @@ std::string bad_step(const RecipeStep& step) {
     return fmt::format("rounding '{}' has nothing to round: {}", to_short(step.rounding),
                        step.transform ? "a transform quantizes nothing" : "the step keeps its matrices as they are");
   }
+  if (!step.quantize && step.activations) return "has a format of what is read, but quantizes nothing";
   if (step.transform) return bad_transform(step);
   if (step.keeps() && step.targets.empty()) return "keeps, but names no patterns";
   if (step.quantize && !rounds_onto(step.rounding, step.quantize->storage)) {

@@ -20,7 +20,8 @@ class Reader : public YamlReader {
   explicit Reader(const std::string& origin) : YamlReader(origin, "recipe") {}
 
   RecipeStep step(const YAML::Node& node, const std::string& what) const {
-    static const std::vector<std::string> allowed = {"transform", "quantize", "keep", "rounding", "targets"};
+    static const std::vector<std::string> allowed = {"transform", "quantize",    "keep",
+                                                     "rounding",  "activations", "targets"};
     check_keys(node, what, allowed);
     const YAML::Node quantize = node["quantize"], keep = node["keep"], transform = node["transform"];
     if (quantize.IsDefined() + keep.IsDefined() + transform.IsDefined() != 1) {
@@ -31,7 +32,11 @@ class Reader : public YamlReader {
     if (const YAML::Node targets = node["targets"]; targets.IsDefined())
       result.targets = texts(targets, "targets", "pattern");
     const YAML::Node rounding = node["rounding"];
+    const YAML::Node activations = node["activations"];
     if (transform.IsDefined()) {
+      if (activations.IsDefined()) {
+        reject(activations.Mark(), fmt::format("{}: 'activations' goes with 'quantize'", what));
+      }
       if (rounding.IsDefined()) {
         reject(rounding.Mark(),
                fmt::format("{}: a transform quantizes nothing; 'rounding' goes with 'quantize'", what));
@@ -40,6 +45,10 @@ class Reader : public YamlReader {
       return result;
     }
     result.quantize = spec(quantize, what);
+    if (activations.IsDefined()) {
+      const std::string spelling = text(activations, fmt::format("'activations' of {}", what));
+      result.activations = at(activations, what, [&] { return parse_activation_format(spelling); });
+    }
     if (rounding.IsDefined()) result.rounding = rounding_of(part(rounding, what, "rounding", rounding_named));
     return result;
   }
@@ -58,7 +67,7 @@ class Reader : public YamlReader {
   }
 
   RecipeStep keep_step(const YAML::Node& node, const std::string& what) const {
-    for (const char* key : {"rounding", "targets"}) {
+    for (const char* key : {"rounding", "activations", "targets"}) {
       const YAML::Node extra = node[key];
       if (extra.IsDefined()) {
         reject(extra.Mark(), fmt::format("{}: 'keep' takes its patterns itself and nothing else", what));

@@ -58,7 +58,7 @@ TEST(ParseRecipe, FillsInWhatIsLeftOut) {
 TEST(ParseRecipe, NamesPlaceSpellingAndAllowedKeys) {
   EXPECT_EQ(refusal("name: x\nsteps:\n  - quantise: int4-g128\n"),
             "r.yaml:3:5: unknown key 'quantise' in step 1 (did you mean 'quantize'?); allowed: transform, "
-            "quantize, keep, rounding, targets");
+            "quantize, keep, rounding, activations, targets");
   EXPECT_THAT(refusal("name: x\nstep:\n  - quantize: int4\n"),
               AllOf(StartsWith("r.yaml:2:1: unknown key 'step' in the recipe (did you mean 'steps'?)"),
                     HasSubstr("allowed: version, name, description, source, options, steps")));
@@ -102,6 +102,17 @@ TEST(ParseRecipe, ReadsRoundings) {
   EXPECT_EQ(rounding("{gptq: {order: act-order, damping: 0.05, static-groups: true, correction: 0.25}}"),
             Rounding(GptqRounding{0.05, ColumnOrder::kActivation, true, 0.25}));
   EXPECT_EQ(rounding("{adaround: {iterations: 500}}"), Rounding(AdaRounding{.iterations = 500}));
+}
+
+TEST(ParseRecipe, ReadsActivations) {
+  const Recipe recipe = parse_recipe("steps: [{quantize: int4, activations: int8-token}]", "r");
+  EXPECT_EQ(recipe.steps[0].activations, parse_activation_format("int8-token"));
+  EXPECT_EQ(parse_recipe(to_yaml(recipe), "r"), recipe);
+  EXPECT_EQ(parse_recipe(to_json(recipe).dump(), "r").steps, recipe.steps);
+  EXPECT_THAT(refusal("steps: [{quantize: int4, activations: int9-token}]"), HasSubstr("r.yaml:1:39: step 1: "));
+  EXPECT_THAT(refusal("steps: [{keep: q, activations: int8-token}]"), HasSubstr("'keep' takes its patterns itself"));
+  EXPECT_THAT(refusal("steps: [{transform: awq, activations: int8-token}]"),
+              HasSubstr("step 1: 'activations' goes with 'quantize'"));
 }
 
 TEST(ParseRecipe, ReadsTransforms) {

@@ -37,6 +37,7 @@ void print_step(YAML::Emitter& out, const RecipeStep& step) {
     if (step.quantize) {
       out << YAML::Key << "quantize" << YAML::Value << to_string(*step.quantize);
       print_part(out, "rounding", part_of(step.rounding));
+      if (step.activations) out << YAML::Key << "activations" << YAML::Value << to_string(*step.activations);
     }
     if (!step.targets.empty()) print_targets(out, "targets", step.targets);
   }
@@ -69,6 +70,7 @@ Json step_json(const RecipeStep& step) {
   if (step.quantize) {
     result["quantize"] = to_string(*step.quantize);
     result["rounding"] = part_json(part_of(step.rounding));
+    if (step.activations) result["activations"] = to_string(*step.activations);
   }
   if (!step.targets.empty()) result["targets"] = step.targets;
   return result;

@@ -77,6 +77,8 @@ inline Recipe random_short_recipe(Rng& rng) {
   do {
     quantize.quantize = random_target(rng);
   } while (!rounds_onto(quantize.rounding, quantize.quantize->storage));
+  const char* formats[] = {"int8-token", "e4m3fn-tensor", "int4-g32"};
+  if (below(rng, 4) == 0) quantize.activations = parse_activation_format(formats[below(rng, 3)]);
   recipe.steps = {quantize};
   for (const char* role : {"head", "embedding"}) {
     if (below(rng, 4) != 0) continue;

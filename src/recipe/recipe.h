@@ -13,18 +13,20 @@
 //     - quantize: int4-g128          # a RoundingTarget, see round/target.h
 //       rounding: {gptq: {order: act-order}}    # or a name alone; default: nearest
 //       targets: ["*"]               # patterns over site names; default: every linear site of the blocks
+//       activations: int8-token    # what these matrices read is rounded to it, by scales found as it is read; an
+//                                  # ActivationFormat, see format/activation_format.h; default: it is read as it is
 //     - keep: ["*.down_proj.weight"] # leave these as they are
 //     - quantize: int8-row
 //       targets: ["embedding", "head"]
 //
 // A file may declare options, which NAME:OPTION=VALUE,... sets (recipe/file_options.h).
 //
-// SHORT says the common ones in a word: parts joined by '+', the format last; behind it only what the head and the
-// embedding are rounded to, which otherwise stay as they are. Options follow ':', separated by ','. A flag or a choice
-// may stand alone, and so may a number for the part's first option:
+// SHORT says the common ones in a word: parts joined by '+', the format last, with '@' and the format of what is read
+// where that is rounded, too; behind it only what the head and the embedding become, which otherwise stay. Options
+// follow ':', separated by ','. A flag or a choice may stand alone, and so may a number for the part's first option:
 //   int4-g128   gptq+int3-g64   gptq:act-order,damp=0.05+int4-g128   hadamard+gptq+int4-row   smoothquant:0.6+int8-row
 //   gptaq+int2-g32   hadamard:heads=false+awq:steps=10+gptq+nf4-g64   bias-correction+adaround+int3-g64
-//   gptq+int4-g64+head:int8-row   int4-g128+embedding:int8-row+head:int6-g64
+//   gptq+int4-g64+head:int8-row   int4-g128+embedding:int8-row+head:int6-g64   gptq+int4-g128@int8-token
 //
 // Later steps that quantize or keep override earlier ones for the sites they match; transforms add up, in their order.
 // A pattern is a glob ('*' and '?') for the whole of one of the names that a matrix goes by:
@@ -47,8 +49,10 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "format/activation_format.h"
 #include "io/json.h"
 #include "model/graph.h"
 #include "observe/needs.h"
@@ -64,8 +68,9 @@ inline constexpr const char* kDefaultRecipe = "gptq+int4-g128";
 /// Exactly one of quantize, keep (neither is set) and transform.
 struct RecipeStep {
   std::optional<RoundingTarget> quantize;
-  Rounding rounding;                 // of quantize
-  std::vector<std::string> targets;  // empty: every linear site of the blocks
+  Rounding rounding;                            // of quantize
+  std::optional<ActivationFormat> activations;  // of what the matrices read; of quantize
+  std::vector<std::string> targets;             // empty: every linear site of the blocks
   std::optional<Transform> transform;
 
   /// What the matrices are stored as; of a step that quantizes.
@@ -114,6 +119,14 @@ Needs needs_of(const Recipe& recipe);
 /// it is. Error(kUsage) for a pattern that matches nothing, naming it and some names it could have meant, and for a
 /// rounding by data of an embedding that is not also the head: it reads ids, no activations.
 std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& graph);
+
+/// Formats of inputs, by block and index into Block::inputs.
+using InputFormats = std::map<std::pair<int, int>, ActivationFormat>;
+/// What the inputs of the blocks are rounded to, given `steps` of resolve(); the graph's own formats where no step says
+/// anything. An input has one format for all that read it: Error(kUsage) naming two matrices of which only one wants
+/// it, or a matrix outside the blocks. (A router reads what the experts read.)
+InputFormats resolve_activations(const Recipe& recipe, const std::map<std::string, RecipeStep>& steps,
+                                 const Graph& graph);
 
 /// A transform step and the linear sites of the blocks that it is for, kept ones included.
 struct TransformSites {

@@ -103,7 +103,8 @@ std::string tail_pattern(const std::string& tensor) {
 
 std::string wish_of(const RecipeStep& step) {
   if (!step.quantize) return "keep";
-  const std::string format = to_string(*step.quantize);
+  std::string format = to_string(*step.quantize);
+  if (step.activations) format += "@" + to_string(*step.activations);
   return step.rounding == Rounding{} ? format : fmt::format("{}+{}", to_short(step.rounding), format);
 }
 
@@ -202,6 +203,42 @@ std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& gra
     if (c.step && recipe.steps[*c.step].quantize) result.emplace(c.tensor, recipe.steps[*c.step]);
   }
   return result;
+}
+
+InputFormats resolve_activations(const Recipe& recipe, const std::map<std::string, RecipeStep>& steps,
+                                 const Graph& graph) {
+  std::set<std::string> of_blocks;
+  for (const Site& site : linear_sites(graph)) of_blocks.insert(site.linear->weight);
+  for (const auto& [name, step] : steps) {
+    if (!step.activations || of_blocks.contains(name)) continue;
+    misuse("recipe '{}': '{}' lies outside the blocks; only what their matrices read is rounded (here to {})",
+           recipe.name, name, to_string(*step.activations));
+  }
+  InputFormats formats;
+  for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
+    const Experts& experts = graph.blocks[static_cast<size_t>(b)].experts;
+    std::map<int, const Site*> first;  // reader of each input
+    const std::vector<Site> sites = linear_sites(graph, b);
+    const auto wanted = [&](const Site& site) -> std::optional<ActivationFormat> {
+      const auto step = steps.find(site.linear->weight);
+      return step == steps.end() ? std::nullopt : step->second.activations;
+    };
+    for (const Site& site : sites) {
+      if (site.linear_index == experts.router || site.linear_index == experts.shared_gate) continue;
+      const Site& other = *first.emplace(site.input, &site).first->second;
+      if (wanted(site) == wanted(other)) continue;
+      const auto text = [&](const Site& s) { return wanted(s) ? to_string(*wanted(s)) : "as it is"; };
+      misuse("recipe '{}': '{}' reads {}, and '{}' reads the same input {}; an input has one format", recipe.name,
+             other.linear->weight, text(other), site.linear->weight, text(site));
+    }
+    for (int input = 0; input < input_count(graph, b); ++input) {
+      const auto reader = first.find(input);
+      auto format = reader == first.end() ? std::nullopt : wanted(*reader->second);
+      if (!format) format = input_at(graph, b, input).activations;
+      if (format) formats.emplace(std::pair(b, input), *format);
+    }
+  }
+  return formats;
 }
 
 std::vector<TransformSites> resolve_transforms(const Recipe& recipe, const Graph& graph) {

@@ -184,6 +184,50 @@ TEST(ResolveRecipe, GivesEachMatrixItsRounding) {
   EXPECT_EQ(found.at("model.layers.1.mlp.down_proj.weight").rounding, Rounding{});
 }
 
+InputFormats formats_of(const std::string& steps, const Graph& graph) {
+  const Recipe recipe = parse_recipe("steps: [" + steps + "]", "r");
+  return resolve_activations(recipe, resolve(recipe, graph), graph);
+}
+
+TEST(ResolveActivations, GivesEachInputOneFormat) {
+  const Graph graph = llama(false);
+  EXPECT_TRUE(formats_of("{quantize: int4-g128}", graph).empty());
+  const InputFormats all = formats_of("{quantize: int4-g128, activations: int8-token}", graph);
+  EXPECT_EQ(all.size(), 4 * graph.blocks.size());
+  for (const auto& [place, format] : all) EXPECT_EQ(format, parse_activation_format("int8-token"));
+  const InputFormats some = formats_of(
+      "{quantize: int4-g128, activations: int8-token}, {quantize: int8-row, targets: down}, "
+      "{quantize: int8-row, activations: e4m3fn-tensor, targets: mlp}",
+      graph);
+  EXPECT_EQ(some.size(), 3 * graph.blocks.size()) << "what down reads stays";
+  for (const auto& [place, format] : some) {
+    const bool mlp = input_at(graph, place.first, place.second).name == "mlp";
+    EXPECT_EQ(to_string(format), mlp ? "e4m3fn-tensor" : "int8-token");
+  }
+}
+
+TEST(ResolveActivations, KeepsWhatTheModelHas) {
+  Graph graph = llama(false);
+  graph.blocks[1].inputs[0].activations = parse_activation_format("int8-g32");
+  EXPECT_EQ(formats_of("{quantize: int4-g128}", graph), (InputFormats{{{1, 0}, parse_activation_format("int8-g32")}}));
+  EXPECT_EQ(formats_of("{quantize: int4-g128, activations: int8-token}", graph).at({1, 0}),
+            parse_activation_format("int8-token"));
+}
+
+TEST(ResolveActivations, RefusesTwoFormatsOfOneInput) {
+  const auto message = [](const std::string& steps, const Graph& graph) {
+    return testing::message_of(ErrorKind::kUsage, [&] { formats_of(steps, graph); });
+  };
+  EXPECT_THAT(message("{quantize: int4-g128, activations: int8-token, targets: q}", llama(false)),
+              AllOf(HasSubstr("'model.layers.0.self_attn.q_proj.weight' reads int8-token"),
+                    HasSubstr("'model.layers.0.self_attn.k_proj.weight' reads the same input as it is")));
+  EXPECT_THAT(
+      message("{quantize: int4-g128}, {quantize: int8-row, activations: int8-token, targets: head}", llama(false)),
+      HasSubstr("'lm_head.weight' lies outside the blocks"));
+  // A router reads what the experts read, and keeps its own weights.
+  EXPECT_FALSE(formats_of("{quantize: int4-g128, activations: int8-token}", mixture()).empty());
+}
+
 TEST(ResolveRecipe, RefusesRoundingAnEmbeddingByData) {
   const std::string steps = "{quantize: int4-g32, rounding: gptq, targets: [embedding]}";
   EXPECT_THAT(refusal(steps, llama(false)), AllOf(HasSubstr("step 1: rounding 'gptq' needs the activations"),

@@ -98,7 +98,9 @@ class Composer {
   /// The format of the blocks.
   void add_format(const std::string& text) {
     if (!outside_role(text).empty()) misuse("no format before '{}'; that of the blocks comes first", text);
-    quantize_.quantize = parse_format(text);
+    const size_t at = text.find('@');
+    quantize_.quantize = parse_format(text.substr(0, at));
+    if (at != std::string::npos) quantize_.activations = parse_activation_format(text.substr(at + 1));
     recipe_.steps.push_back(quantize_);
     check_faults(recipe_);
   }
@@ -110,6 +112,7 @@ class Composer {
       if (step.targets == std::vector<std::string>{role}) misuse("a second format for '{}'; choose one", role);
     }
     RecipeStep step;
+    if (text.find('@') != std::string::npos) misuse("'{}': only what the blocks read is rounded", text);
     step.quantize = parse_target(text.substr(role.size() + 1));
     step.targets = {role};
     recipe_.steps.push_back(std::move(step));
@@ -168,7 +171,8 @@ std::string in_words(const Part& part) {
 const RecipeStep* step_of_blocks(const Recipe& recipe) {
   const RecipeStep* found = nullptr;
   for (const RecipeStep& step : recipe.steps) {
-    const bool outside = found != nullptr && step.quantize && step.rounding == Rounding{} && step.targets.size() == 1 &&
+    const bool outside = found != nullptr && step.quantize && step.rounding == Rounding{} && !step.activations &&
+                         step.targets.size() == 1 &&
                          std::find(std::begin(kOutside), std::end(kOutside), step.targets[0]) != std::end(kOutside);
     if (outside) continue;
     if (found != nullptr || step.keeps() || !step.targets.empty()) return nullptr;
@@ -190,13 +194,15 @@ std::string describe(const Recipe& recipe) {
     std::string& list = late ? after : before;
     list += (list.empty() ? (late ? "; afterwards " : "; before that ") : ", then ") + in_words(part);
   }
-  return fmt::format("{} for every linear layer of the blocks, {}{}{}{}", to_string(*blocks.quantize),
+  const std::string inputs = blocks.activations ? fmt::format(" and inputs in {}", to_string(*blocks.activations)) : "";
+  return fmt::format("{}{} for every linear layer of the blocks, {}{}{}{}", to_string(*blocks.quantize), inputs,
                      in_words(part_of(blocks.rounding)), before, after, outside);
 }
 
 /// "gptq+int4-g128", of nearest rounding the format alone.
 std::string quantize_text(const RecipeStep& step) {
-  const std::string format = to_string(*step.quantize);
+  std::string format = to_string(*step.quantize);
+  if (step.activations) format += "@" + to_string(*step.activations);
   return step.rounding == Rounding{} ? format : fmt::format("{}+{}", to_short(step.rounding), format);
 }
 

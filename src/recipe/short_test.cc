@@ -178,6 +178,21 @@ TEST(ShortRecipe, EndsInWhatHeadAndEmbeddingBecome) {
   EXPECT_THAT(refusal("int4-row+tail:int8-row"), HasSubstr("step 1: the format 'int4-row' must come last"));
 }
 
+TEST(ShortRecipe, SaysWhatInputsAreRoundedTo) {
+  RecipeStep step = step_of("int4-g128", GptqRounding{});
+  step.activations = parse_activation_format("int8-token");
+  const Recipe recipe = parse_short("gptq+int4-g128@int8-token");
+  EXPECT_EQ(recipe.steps, std::vector<RecipeStep>{step});
+  EXPECT_EQ(recipe.name, "gptq+int4-g128@int8-token");
+  EXPECT_EQ(
+      recipe.description,
+      "int4-g128 and inputs in int8-token for every linear layer of the blocks, rounded with error feedback (GPTQ)");
+  EXPECT_EQ(parse_short("int4-row@int8-g64+head:int8-row").name, "int4-row@int8-g64+head:int8-row");
+  EXPECT_THAT(refusal("int4-row@int8-rows"), HasSubstr("int8-rows"));
+  EXPECT_THAT(refusal("int4-row@"), HasSubstr("unknown format"));
+  EXPECT_THAT(refusal("int4-row+head:int8-row@int8-token"), HasSubstr("only what the blocks read is rounded"));
+}
+
 TEST(ShortRecipe, RefusesPartsThatDoNotGoTogether) {
   EXPECT_THAT(refusal("awq+smoothquant+int8-row"),
               HasSubstr("step 2: 'awq' and 'smoothquant' both scale the channels of the same sites; choose one"));

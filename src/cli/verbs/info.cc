@@ -66,9 +66,10 @@ Json record_of(const Checkpoint& model, const std::vector<SizeEstimate>& estimat
                  {"tensors", Json::array()},
                  {"formats", Json::array()}};
   const std::vector<TensorGroup> tensors = tensor_groups(model, false);  // one for each
+  const std::vector<CheckpointTensor> in_order = model.tensors();
   for (size_t i = 0; i < tensors.size(); ++i)
     record["tensors"].push_back({{"name", tensors[i].name},
-                                 {"shape", model.tensors()[i].shape},
+                                 {"shape", in_order[i].shape},
                                  {"storage", tensors[i].storage},
                                  {"bytes", tensors[i].bytes},
                                  {"bits", tensors[i].bits()}});

@@ -30,7 +30,7 @@ Json tensors_of(const std::vector<PlannedTensor>& plan, const QuantizeResult& re
             {"tensor_bytes", tensor_bytes}}}};
 }
 
-Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan) {
+Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan, const InputFormats& activations) {
   Json tensors = Json::object();
   for (const PlannedTensor& tensor : plan) {
     const std::optional<Storage> storage = tensor.storage();
@@ -39,6 +39,10 @@ Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan)
   }
   Json config = source.config();
   config["quantization_config"] = {{"quant_method", "bitloom"}, {"version", 2}, {"tensors", std::move(tensors)}};
+  for (const auto& [place, format] : activations) {
+    const std::string name = input_place(source.graph(), place.first, place.second);
+    config["quantization_config"]["activations"][name] = to_string(format);
+  }
   return config;
 }
 

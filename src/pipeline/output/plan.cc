@@ -196,7 +196,8 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& model, const std::map<
   const Planner planner(model, steps, finished);
   std::vector<std::optional<Treatment>> treatments;
   int64_t undecided_bytes = 0;
-  for (const CheckpointTensor& tensor : model.tensors()) {
+  const std::vector<CheckpointTensor> tensors = model.tensors();
+  for (const CheckpointTensor& tensor : tensors) {
     treatments.push_back(planner.decide(tensor));
     if (!treatments.back()) undecided_bytes += tensor.rows->stored_bytes();
     model.release(tensor.name);
@@ -204,7 +205,7 @@ std::vector<PlannedTensor> plan_tensors(const Checkpoint& model, const std::map<
   const ProgressTask task(context.progress, "planning", undecided_bytes);
   std::vector<PlannedTensor> plan;
   for (size_t i = 0; i < treatments.size(); ++i) {
-    const CheckpointTensor& tensor = model.tensors()[i];
+    const CheckpointTensor& tensor = tensors[i];
     const bool decided = treatments[i].has_value();
     plan.push_back(planner.plan(tensor, decided ? *treatments[i] : planner.decide_by_values(tensor, context.threads)));
     model.release(tensor.name);

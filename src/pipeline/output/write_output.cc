@@ -203,7 +203,7 @@ QuantizeResult write_output(const QuantizeTask& task, const CalibratedModel* cal
     directory.write_text(name, contents);
     files.push_back(name);
   }
-  directory.write_text(kConfigFile, dump_json(config_of(*model, plan)));
+  directory.write_text(kConfigFile, dump_json(config_of(*model, plan, task.activations)));
   files.emplace_back(kConfigFile);
   const Json manifest = complete_manifest(task, calibrated, plan, directory.staging(), files, context, result);
   directory.write_text(kManifestFile, dump_json(manifest));

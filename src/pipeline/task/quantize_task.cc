@@ -13,6 +13,7 @@ QuantizeTask make_task(std::shared_ptr<const Checkpoint> source, const Recipe& r
   task.source = std::move(source);
   task.recipe = recipe;
   task.steps = resolve(recipe, task.model->graph());
+  task.activations = resolve_activations(recipe, task.steps, task.model->graph());
   task.options = options;
   return task;
 }

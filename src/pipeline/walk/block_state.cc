@@ -32,21 +32,33 @@ BlockWeights load_for_walk(const Checkpoint& model, int block, ThreadPool& threa
   return weights;
 }
 
+std::map<int, InputRounder> rounders_of(const InputFormats& formats, int block) {
+  std::map<int, InputRounder> rounders;
+  for (const auto& [place, format] : formats) {
+    if (place.first == block) rounders.emplace(place.second, InputRounder(format));
+  }
+  return rounders;
+}
+
 }  // namespace
 
 BlockState::BlockState(std::shared_ptr<const Checkpoint> model_before, const Graph& graph, int block,
-                       const RopeTable* rope, ThreadPool& threads)
+                       const RopeTable* rope, const InputFormats& formats, ThreadPool& threads)
     : index(block),
+      rounders(rounders_of(formats, block)),
       model(std::move(model_before)),
       original(load_for_walk(*model, block, threads)),
       current(original),
       float_runner(graph, block, original, rope),
-      runner(graph, block, current, rope) {}
+      runner(graph, block, current, rope) {
+  current.rounders = rounders;
+}
 
 void BlockState::rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool& threads) {
   model = std::move(rewritten);
   original = load_for_walk(*model, index, threads);
   current = original;
+  current.rounders = rounders;
 }
 
 void BlockState::resume(BlockOutcome of_earlier_run) {

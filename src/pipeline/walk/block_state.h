@@ -2,19 +2,21 @@
 // One block of the walk: its weights on their way from the model's to what the recipe makes of them, and how to run it
 // with either.
 
+#include <map>
 #include <memory>
 
 #include "base/threads.h"
 #include "forward/block.h"
 #include "model/checkpoint.h"
 #include "pipeline/journal/block_outcome.h"
+#include "recipe/recipe.h"
 
 namespace bitloom {
 
 struct BlockState {
-  /// `graph` and `rope` (null: none) must outlive it.
+  /// `graph` and `rope` (null: none) must outlive it. `formats`: what the quantized model's inputs are rounded to.
   BlockState(std::shared_ptr<const Checkpoint> model_before, const Graph& graph, int block, const RopeTable* rope,
-             ThreadPool& threads);
+             const InputFormats& formats, ThreadPool& threads);
   BlockState(const BlockState&) = delete;
   BlockState& operator=(const BlockState&) = delete;
 
@@ -29,6 +31,7 @@ struct BlockState {
   TensorEdits finished_rewrites() const;
 
   int index;
+  std::map<int, InputRounder> rounders;  // of `current`
   std::shared_ptr<const Checkpoint> model;
   BlockWeights original, current;
   BlockRunner float_runner, runner;  // with `original`, with `current`

@@ -111,7 +111,7 @@ class Walk {
 };
 
 void Walk::run_block(int block) {
-  BlockState state(task_.model, graph_, block, rope_of(block), context_.threads);
+  BlockState state(task_.model, graph_, block, rope_of(block), task_.activations, context_.threads);
   if (block < journal_.finished()) state.resume(journal_.load(block));
   scale(state);
   Statistics statistics;

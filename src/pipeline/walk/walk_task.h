@@ -16,6 +16,7 @@ namespace bitloom {
 struct WalkTask {
   std::shared_ptr<const Checkpoint> model;  // with rewrites of the whole model made
   std::map<std::string, RecipeStep> steps;  // by tensor, see resolve()
+  InputFormats activations;                 // of the quantized model
   std::vector<TransformSites> transforms;   // those that look at data, see resolve_transforms()
   const QuantizeOptions* options = nullptr;
   WalkCost cost;                // for progress
