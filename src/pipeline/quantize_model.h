@@ -8,7 +8,7 @@
 //
 // What becomes of a tensor that the recipe leaves alone: its bytes are copied. From a bitloom directory a quantized
 // matrix is taken over as it is; from a GGUF file so is one whose values a format of ours holds exactly (Q8_0 as
-// int8-narrow-g32; see exact_spec.h), and any other is decoded to the narrowest of BF16, F16 and F32 that does. A
+// int8-narrow-g32; see lossless_target.h), and any other is decoded to the narrowest of BF16, F16 and F32 that does. A
 // matrix that was quantized before and that the recipe names is decoded and rounded again: allowed, with a remark to
 // the progress's log, and errors are against the decoded values.
 

@@ -37,7 +37,7 @@ void add_calibration_flags(FlagSet& app, CalibrationFlags& flags) {
       ->check(integer_from(2))
       ->each([&flags](const std::string&) { flags.length_given = true; });
   app.add_option("--seed", flags.seed, "of every random choice")->type_name("N")->capture_default_str();
-  app.add_option("--order", flags.order, "quantized before inputs are read: sequential, block, none")
+  app.add_option("--order", flags.order, "quantized beforehand: sequential, block, none")
       ->type_name("ORDER")
       ->capture_default_str();
   app.add_option("--activations", flags.activations, "kept as fp32 or bf16")->type_name("DTYPE")->capture_default_str();

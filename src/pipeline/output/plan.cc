@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "pipeline/output/dense_values.h"
-#include "pipeline/output/exact_spec.h"
+#include "pipeline/output/lossless_target.h"
 
 namespace bitloom {
 namespace {
@@ -128,7 +128,7 @@ class Planner {
 
   /// For values that stay, but not in their storage: the smallest that holds every one.
   Treatment decide_by_values(const CheckpointTensor& tensor, ThreadPool& threads) const {
-    if (const auto exact = exact_spec(*matrix_of(tensor), threads)) return HoldExactly{*exact};
+    if (const auto exact = lossless_target(*matrix_of(tensor), threads)) return HoldExactly{*exact};
     return EncodeValues{narrowest_exact_dtype(*tensor.rows, threads)};
   }
 

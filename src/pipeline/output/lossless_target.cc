@@ -1,4 +1,4 @@
-#include "pipeline/output/exact_spec.h"
+#include "pipeline/output/lossless_target.h"
 
 #include <algorithm>
 #include <utility>
@@ -18,7 +18,7 @@ constexpr std::pair<const char*, const char*> kCounterparts[] = {
 
 }  // namespace
 
-std::optional<RoundingTarget> exact_spec(const RowSource& w, ThreadPool& threads) {
+std::optional<RoundingTarget> lossless_target(const RowSource& w, ThreadPool& threads) {
   const std::string storage = w.storage();
   const auto* counterpart = std::find_if(std::begin(kCounterparts), std::end(kCounterparts),
                                          [&](const auto& row) { return row.first == storage; });

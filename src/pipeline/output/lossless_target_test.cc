@@ -1,4 +1,4 @@
-#include "pipeline/output/exact_spec.h"
+#include "pipeline/output/lossless_target.h"
 
 #include <gtest/gtest.h>
 
@@ -52,7 +52,7 @@ std::vector<float> q8_0() {
 
 std::optional<RoundingTarget> found(std::vector<float> values, const std::string& storage) {
   ThreadPool threads(2);
-  return exact_spec(Labelled({kRows, kCols, std::move(values)}, storage), threads);
+  return lossless_target(Labelled({kRows, kCols, std::move(values)}, storage), threads);
 }
 
 TEST(ExactSpec, HoldsQ8_0) {
