@@ -1,11 +1,10 @@
 #include "round/rounding.h"
 
 #include "base/error.h"
-#include "round/nearest/nearest.h"
 
 namespace bitloom {
 
-Rounding::Rounding() : Rounding(NearestRounding{}) {}
+Rounding::Rounding() : Rounding(rounding_methods().front()->defaults()) {}
 
 Rounding::Rounding(AnyValue options) : options_(std::move(options)) {
   for (const RoundingRow* row : rounding_methods()) {

@@ -84,11 +84,11 @@ constexpr RoundingRow rounding_row(std::string_view name, std::span<const Option
   };
 }
 
-/// Every method. round/methods.cc holds the list and nothing else, so a program that defines this function itself has
+/// Every method, the default one first. round/methods.cc holds the list and nothing else, so a program that defines this function itself has
 /// other methods than the library.
 std::span<const RoundingRow* const> rounding_methods();
 
-/// A method with its options; nearest rounding unless said otherwise.
+/// A method with its options; unless said otherwise the first of the list, nearest rounding.
 class Rounding {
  public:
   Rounding();

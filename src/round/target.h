@@ -8,7 +8,7 @@
 
 #include "format/families/grid/grid_storage.h"
 #include "format/storage.h"
-#include "round/scale/search.h"
+#include "round/search.h"
 
 namespace bitloom {
 

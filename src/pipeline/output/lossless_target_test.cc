@@ -55,7 +55,7 @@ std::optional<RoundingTarget> found(std::vector<float> values, const std::string
   return lossless_target(Labelled({kRows, kCols, std::move(values)}, storage), threads);
 }
 
-TEST(ExactSpec, HoldsQ8_0) {
+TEST(LosslessTarget, HoldsQ8_0) {
   const auto spec = found(q8_0(), "Q8_0");
   ASSERT_TRUE(spec.has_value());
   ThreadPool threads(2);
@@ -65,7 +65,7 @@ TEST(ExactSpec, HoldsQ8_0) {
 }
 
 /// Every block holds E8M0 times levels of e2m1, whatever its largest level.
-TEST(ExactSpec, HoldsMxfp4) {
+TEST(LosslessTarget, HoldsMxfp4) {
   constexpr float kLevels[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
   for (const uint32_t levels : {8u, 7u, 6u, 5u, 4u, 3u, 2u, 1u}) {
     const auto values =
@@ -75,7 +75,7 @@ TEST(ExactSpec, HoldsMxfp4) {
   }
 }
 
-TEST(ExactSpec, IsNoneWhenAValueWouldChange) {
+TEST(LosslessTarget, IsNoneWhenAValueWouldChange) {
   std::vector<float> values = q8_0();
   for (int64_t j = 0; j < kGroup; ++j) values[j] = 0.25f * static_cast<float>(j);  // largest code 31
   values[5] += 1.0f / 64;
@@ -84,7 +84,7 @@ TEST(ExactSpec, IsNoneWhenAValueWouldChange) {
   EXPECT_FALSE(found(q8_0(), "Q6_K").has_value());
 }
 
-TEST(ExactSpec, IsNoneForWhatIsNotFinite) {
+TEST(LosslessTarget, IsNoneForWhatIsNotFinite) {
   std::vector<float> values = q8_0();
   values[kCols + 3] = std::numeric_limits<float>::infinity();
   EXPECT_FALSE(found(values, "Q8_0").has_value());

@@ -5,7 +5,7 @@
 //   value(r, c) = scale(r, c) * (code(r, c) - zero(r, c))         asymmetric integers
 //
 // What a reader, a kernel and an exporter must know, and nothing else: how scales were searched is
-// round/scale/search.h.
+// round/search.h.
 
 #include <cstdint>
 #include <string>
