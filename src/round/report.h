@@ -22,6 +22,7 @@ struct RoundReport {
   std::optional<int64_t> flipped = {}, rows_kept = {};
   std::vector<std::string> remarks =
       {};  // what the user should know of this matrix: "damping 0.05 instead of 0.01, ..."
+  bool operator==(const RoundReport&) const = default;
 };
 
 }  // namespace bitloom

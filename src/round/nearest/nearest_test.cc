@@ -73,7 +73,7 @@ TEST(Nearest, SameBytesForAnyThreadCount) {
     const auto x = quantize_nearest("w", w, parse_grid_target(target), one, &a);
     const auto y = quantize_nearest("w", w, parse_grid_target(target), three, &b);
     EXPECT_TRUE(same_bytes(*x, *y)) << target;
-    EXPECT_EQ(std::memcmp(&a, &b, sizeof a), 0) << target;
+    EXPECT_EQ(a, b) << target;
     x->check_values("w");
   }
 }
