@@ -38,7 +38,8 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path) {
   std::vector<std::string> order;
   for (ExpectedTensor& expected : expected_tensors(*graph)) order.push_back(std::move(expected.name));
   Companions companions(path, std::move(parts.config), std::move(parts.gguf), *graph);
-  const Files files{parts.kind, std::move(parts.weight_files), std::move(parts.unused)};
+  Files files{parts.kind, std::move(parts.weight_files), {}};
+  for (const auto& [name, file] : parts.unused) files.unused.push_back(name);
   Model model(graph, Weights(path, std::move(order), std::move(parts.tensors)));
   return std::shared_ptr<const Checkpoint>(
       new Checkpoint(std::move(model), std::move(companions), std::make_shared<const Files>(files)));

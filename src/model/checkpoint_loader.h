@@ -18,7 +18,7 @@ struct CheckpointParts {
   Graph graph;
   std::vector<std::string> weight_files;
   std::map<std::string, StoredTensor> tensors;  // every tensor of expected_tensors(graph)
-  std::vector<std::string> unused;
+  std::map<std::string, std::string> unused;    // name in the files -> file
   std::shared_ptr<const GgufFile> gguf;
 };
 

@@ -12,6 +12,7 @@
 #include "model/checkpoint_loader.h"
 #include "model/config_reader.h"
 #include "model/row_views.h"
+#include "model/unused_tensors.h"
 
 namespace bitloom {
 namespace {
@@ -43,7 +44,8 @@ class DirectoryTensors final : public TensorNames {
   StoredTensor take(const ExpectedTensor& expected, bool in_out);
   /// Refuses quantized matrices that the graph did not take.
   void check_all_taken(const std::string& origin) const;
-  std::vector<std::string> unused() const;
+  const std::set<std::string>& taken() const { return taken_; }
+  std::map<std::string, std::string> unused() const;  // name -> file
   std::vector<std::string> files() const;
 
  private:
@@ -156,12 +158,12 @@ void DirectoryTensors::check_all_taken(const std::string& origin) const {
   }
 }
 
-std::vector<std::string> DirectoryTensors::unused() const {
-  std::vector<std::string> names;
+std::map<std::string, std::string> DirectoryTensors::unused() const {
+  std::map<std::string, std::string> files;
   for (const auto& [name, view] : views_) {
-    if (!taken_.contains(name)) names.push_back(name);
+    if (!taken_.contains(name)) files[name] = view.file;
   }
-  return names;
+  return files;
 }
 
 std::vector<std::string> DirectoryTensors::files() const {
@@ -256,6 +258,7 @@ CheckpointParts load_directory(const std::string& path) {
   tensors.check_all_taken(origin);
   check_tied_head(tensors, parts.graph);
   parts.unused = tensors.unused();
+  refuse_qualifying_tensors(origin, tensors.taken(), parts.unused);
   parts.weight_files = tensors.files();
   const std::string generation = (fs::path(path) / "generation_config.json").string();
   if (fs::exists(generation)) apply_generation_config(parts.graph, read_json(generation), generation);

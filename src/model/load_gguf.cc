@@ -7,6 +7,7 @@
 #include "model/checkpoint_loader.h"
 #include "model/gguf_names.h"
 #include "model/row_views.h"
+#include "model/unused_tensors.h"
 
 namespace bitloom {
 namespace {
@@ -103,17 +104,20 @@ CheckpointParts load_gguf(const std::string& path) {
     tensors[tensor.name] = &tensor;
     files.insert(tensor.file);
   }
+  std::set<std::string> used;
   const auto places = gguf_places(parts.graph, file->text("general.architecture"));
   for (const ExpectedTensor& expected : expected_tensors(parts.graph)) {
     const GgufPlace& place = places.at(expected.name);
     const auto at = tensors.find(place.name);
     if (at == tensors.end()) refuse_missing(path, place.name, expected.shape);
     parts.tensors[expected.name] = take(*at->second, place, expected);
+    used.insert(place.name);
     tensors.erase(at);
   }
   for (const auto& [name, tensor] : tensors) {
-    if (!is_rope_factor(name)) parts.unused.push_back(name);
+    if (!is_rope_factor(name)) parts.unused[name] = tensor->file;
   }
+  refuse_qualifying_tensors("its metadata", used, parts.unused);
   parts.weight_files = {files.begin(), files.end()};
   apply_generation_config(parts.graph, generation_config(*file), path);
   parts.gguf = std::move(file);
