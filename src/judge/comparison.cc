@@ -80,7 +80,7 @@ class Comparing {
     TextOptions options = plan_.text;
     if (plan_.per_byte) options.protocol = "rolling";
     for (size_t i = 0; i < paths.size(); ++i) {
-      checkpoints_.push_back(Checkpoint::open(paths[i]));
+      checkpoints_.push_back(Checkpoint::open(paths[i], warn_));
       texts_.push_back(cut_evaluation_text(options, *checkpoints_[i], kUsualContext, warn_));
       options.context = texts_.front().options.context;  // the same for all
       ComparedModel model;

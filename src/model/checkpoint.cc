@@ -32,13 +32,17 @@ CheckpointParts load(const std::string& path) try {
 
 }  // namespace
 
-std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path) {
+std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path,
+                                                   const std::function<void(const std::string&)>& warn) {
   CheckpointParts parts = load(path);
   const auto graph = std::make_shared<const Graph>(std::move(parts.graph));
   std::vector<std::string> order;
   for (ExpectedTensor& expected : expected_tensors(*graph)) order.push_back(std::move(expected.name));
+  if (warn) {
+    for (const std::string& remark : parts.remarks) warn(remark);
+  }
   Companions companions(path, std::move(parts.config), std::move(parts.gguf), *graph);
-  Files files{parts.kind, std::move(parts.weight_files), {}};
+  Files files{parts.kind, std::move(parts.weight_files), {}, std::move(parts.remarks)};
   for (const auto& [name, file] : parts.unused) files.unused.push_back(name);
   Model model(graph, Weights(path, std::move(order), std::move(parts.tensors)));
   return std::shared_ptr<const Checkpoint>(

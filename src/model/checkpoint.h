@@ -2,6 +2,7 @@
 // MODEL, wherever the command line says it: a Hugging Face directory, a bitloom directory or a GGUF file. All three
 // present themselves alike: a model (graph and weights) and what accompanies it.
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -18,8 +19,9 @@ class Checkpoint : public Model {
  public:
   /// Opens and checks everything but the values: every tensor the graph needs is there with a real dtype and the right
   /// shape. Maps files; decodes no weights. Error(kRefused) names file, tensor or key, found and expected. Whether the
-  /// tokenizer fits the vocabulary is checked where it is first used.
-  static std::shared_ptr<const Checkpoint> open(const std::string& path);
+  /// tokenizer fits the vocabulary is checked where it is first used. `warn` is told the remarks().
+  static std::shared_ptr<const Checkpoint> open(const std::string& path,
+                                                const std::function<void(const std::string&)>& warn = {});
 
   /// `base` with its model edited (Model::edited); everything else, files included, is the base's. The configuration
   /// of an untied head says so.
@@ -30,6 +32,8 @@ class Checkpoint : public Model {
   const std::vector<std::string>& weight_files() const { return files_->weights; }
   /// Tensors of the files that the graph does not use (buffers, a vision tower), by their names there.
   const std::vector<std::string>& unused_tensors() const { return files_->unused; }
+  /// What a user should know of the files: tensors in them that may have been meant to change results.
+  const std::vector<std::string>& remarks() const { return files_->remarks; }
 
   /// See Companions.
   const Companions& companions() const { return companions_; }
@@ -43,7 +47,7 @@ class Checkpoint : public Model {
  private:
   struct Files {
     CheckpointKind kind = CheckpointKind::kHuggingFace;
-    std::vector<std::string> weights, unused;
+    std::vector<std::string> weights, unused, remarks;
   };
   Checkpoint(Model model, Companions companions, std::shared_ptr<const Files> files)
       : Model(std::move(model)), companions_(std::move(companions)), files_(std::move(files)) {}

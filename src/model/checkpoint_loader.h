@@ -19,6 +19,7 @@ struct CheckpointParts {
   std::vector<std::string> weight_files;
   std::map<std::string, StoredTensor> tensors;  // every tensor of expected_tensors(graph)
   std::map<std::string, std::string> unused;    // name in the files -> file
+  std::vector<std::string> remarks;             // see Checkpoint::remarks
   std::shared_ptr<const GgufFile> gguf;
 };
 

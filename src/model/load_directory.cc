@@ -259,6 +259,9 @@ CheckpointParts load_directory(const std::string& path) {
   check_tied_head(tensors, parts.graph);
   parts.unused = tensors.unused();
   refuse_qualifying_tensors(origin, tensors.taken(), parts.unused);
+  if (std::string remark = remark_on_unused(path, parts.unused, parts.graph.tied_head); !remark.empty()) {
+    parts.remarks.push_back(std::move(remark));
+  }
   parts.weight_files = tensors.files();
   const std::string generation = (fs::path(path) / "generation_config.json").string();
   if (fs::exists(generation)) apply_generation_config(parts.graph, read_json(generation), generation);

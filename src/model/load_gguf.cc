@@ -118,6 +118,9 @@ CheckpointParts load_gguf(const std::string& path) {
     if (!is_rope_factor(name)) parts.unused[name] = tensor->file;
   }
   refuse_qualifying_tensors("its metadata", used, parts.unused);
+  if (std::string remark = remark_on_unused(path, parts.unused, parts.graph.tied_head); !remark.empty()) {
+    parts.remarks.push_back(std::move(remark));
+  }
   parts.weight_files = {files.begin(), files.end()};
   apply_generation_config(parts.graph, generation_config(*file), path);
   parts.gguf = std::move(file);

@@ -40,6 +40,32 @@ TEST(UnusedTensors, LeavesOthersAlone) {
   }
 }
 
+TEST(UnusedTensors, RemarksOnAllButBuffersAndTiedHeads) {
+  const auto remark = [](bool tied, std::initializer_list<const char*> names) {
+    std::map<std::string, std::string> unused;
+    for (const char* name : names) unused[name] = "m.safetensors";
+    return remark_on_unused("m", unused, tied);
+  };
+  EXPECT_EQ(remark(true, {"lm_head.weight", "l.0.rotary_emb.inv_freq", "h.0.attn.bias", "h.0.attn.masked_bias",
+                          "l.0.attention.bias"}),
+            "");
+  EXPECT_EQ(remark(false, {"lm_head.weight", "l.0.q_proj.bias", "l.1.q_proj.bias", "h.0.attn.bias"}),
+            "m: tensors that the model does not use are left out: 3, such as 'l.0.q_proj.bias'");
+  EXPECT_EQ(remark(true, {"blk.0.attn_q_norm.weight"}),
+            "m: tensors that the model does not use are left out: 1, such as 'blk.0.attn_q_norm.weight'");
+}
+
+TEST(UnusedTensors, WhoeverOpensACheckpointIsToldOnce) {
+  testing::TinyCheckpoint tiny(testing::llama_config());
+  tiny.set("model.layers.0.self_attn.q_proj.bias", {32});
+  const testing::TempDir dir;
+  tiny.write(dir.path());
+  std::vector<std::string> told;
+  const auto checkpoint = Checkpoint::open(dir.path(), [&](const std::string& remark) { told.push_back(remark); });
+  EXPECT_EQ(told, checkpoint->remarks());
+  EXPECT_THAT(told, ::testing::ElementsAre(HasSubstr("left out: 1, such as 'model.layers.0.self_attn.q_proj.bias'")));
+}
+
 TEST(UnusedTensors, ADirectoryWithScalesButNoQuantizationConfigIsRefused) {
   const std::string q = "model.layers.1.self_attn.q_proj.weight";
   testing::TinyCheckpoint tiny(testing::llama_config());

@@ -117,7 +117,7 @@ class Stepper {
 };
 
 void bench(const Flags& flags, Session& session) {
-  const auto model = Checkpoint::open(flags.model);
+  const auto model = Checkpoint::open(flags.model, session.warner());
   BenchOptions options = flags.options;
   fit_context(options, *model);
   ThreadPool& threads = session.context().threads;

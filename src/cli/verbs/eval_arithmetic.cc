@@ -53,7 +53,7 @@ ChatRenderer chat_renderer(const Checkpoint& model, const std::string& prompt) {
 
 Pupil make_pupil(const std::string& path, const std::string& prompt, Session& session) {
   Pupil pupil;
-  pupil.checkpoint = Checkpoint::open(path);
+  pupil.checkpoint = Checkpoint::open(path, session.warner());
   pupil.decoder = std::make_unique<Decoder>(pupil.checkpoint, session.context().threads);
   pupil.logits = logits_of_steps(*pupil.decoder);
   pupil.prompter = std::make_unique<Prompter>(pupil.checkpoint->tokenizer(), chat_renderer(*pupil.checkpoint, prompt));

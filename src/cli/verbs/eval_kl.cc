@@ -79,7 +79,7 @@ std::string saved_text(const std::string& path, const ReferenceHeader& header) {
 
 // --save-ref without --ref: MODEL itself is the reference, and there is nothing to compare yet.
 void only_save(const Flags& flags, Session& session) {
-  const Runner runner = make_runner(Checkpoint::open(flags.model), session.context().threads);
+  const Runner runner = make_runner(Checkpoint::open(flags.model, session.warner()), session.context().threads);
   const EvaluationText text = cut_evaluation_text(flags.text, *runner.checkpoint, kUsualContext, session.warner());
   const ReferenceHeader header = save_reference(flags, runner, text, session);
   Json record = provenance(text, *runner.checkpoint);
@@ -90,7 +90,7 @@ void only_save(const Flags& flags, Session& session) {
 }
 
 void compare(const Flags& flags, Session& session) {
-  const Runner model = make_runner(Checkpoint::open(flags.model), session.context().threads);
+  const Runner model = make_runner(Checkpoint::open(flags.model, session.warner()), session.context().threads);
   const EvaluationText text = cut_evaluation_text(flags.text, *model.checkpoint, kUsualContext, session.warner());
   const std::string tokenizer = model.checkpoint->tokenizer().hash();
   Runner original;
@@ -99,7 +99,7 @@ void compare(const Flags& flags, Session& session) {
     if (!flags.save_reference.empty()) misuse("--save-ref: {} is a saved reference already", flags.reference);
     reference = open_reference_rows(flags.reference, text.windows, tokenizer, text.sha256);
   } else {
-    original = make_runner(Checkpoint::open(flags.reference), session.context().threads);
+    original = make_runner(Checkpoint::open(flags.reference, session.warner()), session.context().threads);
     const std::string mismatch = token_mismatch(*model.checkpoint, *original.checkpoint, text);
     if (!mismatch.empty()) refuse("{}", mismatch);
     if (flags.save_reference.empty()) {

@@ -42,7 +42,7 @@ std::string text_of(const PerplexityResult& result, const EvaluationText& text, 
 }
 
 void evaluate(const Flags& flags, Session& session) {
-  const auto model = Checkpoint::open(flags.model);
+  const auto model = Checkpoint::open(flags.model, session.warner());
   const EvaluationText text = cut_evaluation_text(flags.text, *model, kUsualContext, session.warner());
   Decoder decoder(model, session.context().threads);
   const auto logits = logits_of(decoder);

@@ -82,7 +82,7 @@ void evaluate(const Flags& flags, Session& session) {
   options.data = flags.data, options.limit = flags.limit;
   if (flags.shots >= 0) options.shots = flags.shots;
   for (const Task& task : tasks) find_task_data(task, options.data);  // before the model is read
-  const auto model = Checkpoint::open(flags.model);
+  const auto model = Checkpoint::open(flags.model, session.warner());
   if (flags.chat) options.style = chat_style(model->chat_template());
   options.end_ids = end_ids(model->graph(), model->tokenizer());
   Decoder decoder(model, session.context().threads);

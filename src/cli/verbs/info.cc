@@ -111,7 +111,7 @@ Facts model_facts(const Checkpoint& model) {
 }
 
 void show_info(const Flags& flags, Session& session) {
-  const auto model = Checkpoint::open(flags.model);
+  const auto model = Checkpoint::open(flags.model, session.warner());
   const std::vector<SizeEstimate> estimates = estimate_sizes(*model, session.context());
   const Json manifest = manifest_of(*model);
   std::string text = facts_text(model_facts(*model)) + "\n" + tensors_table(*model, !flags.tensors, session.bold()) +

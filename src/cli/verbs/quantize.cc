@@ -60,6 +60,7 @@ std::string summary(const Flags& flags, const QuantizeResult& result, bool bold)
 
 void dry_run(const Flags& flags, const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
              const QuantizeOptions& options, Session& session) {
+  for (const std::string& remark : source->remarks()) session.warner()(remark);
   const Forecast forecast =
       make_forecast(predict_quantization(source, recipe, options, session.context()), options.memory, flags.out);
   session.show(to_json(forecast), forecast_text(forecast, session.bold()));

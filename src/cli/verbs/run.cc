@@ -51,7 +51,7 @@ std::string rendered_chat(const Flags& flags, const std::string& input, const Ch
 void generate_text(const Flags& flags, Session& session) {
   if (flags.system && !flags.chat) misuse("run: --system needs --chat");
   const std::string input = read_input(flags.input, "run");
-  const auto model = Checkpoint::open(flags.model);
+  const auto model = Checkpoint::open(flags.model, session.warner());
   const std::string prompt = flags.chat ? rendered_chat(flags, input, *model, session) : input;
   Decoder decoder(model, session.context().threads, activations_of(flags.activations));
   const bool streams = !session.json;

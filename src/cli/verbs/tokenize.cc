@@ -48,7 +48,7 @@ std::string pieces_table(const std::vector<int32_t>& ids, const std::vector<std:
 }
 
 void tokenize(const Flags& flags, Session& session) {
-  const auto model = Checkpoint::open(flags.model);
+  const auto model = Checkpoint::open(flags.model, session.warner());
   const Tokenizer& tokenizer = model->tokenizer();
   const std::string input = read_input(flags.input, "tokenize");
   const std::vector<int32_t> ids =

@@ -246,10 +246,7 @@ std::vector<std::string> remarks_on(const Checkpoint& source, const std::vector<
                     "measured against the decoded values",
                     storage, count));
   }
-  if (const auto& unused = source.unused_tensors(); !unused.empty()) {
-    remarks.push_back(fmt::format("tensors that the model does not use are left out: {}, such as '{}'", unused.size(),
-                                  unused.front()));
-  }
+  remarks.insert(remarks.end(), source.remarks().begin(), source.remarks().end());
   return remarks;
 }
 
