@@ -47,6 +47,9 @@ void check_shape(const std::string& file, const std::string& name, const std::ve
 [[noreturn]] void refuse_missing(const std::string& file, const std::string& name,
                                  const std::vector<int64_t>& expected);
 
+/// tie_word_embeddings: false, also of a text model inside another.
+void set_untied(Json& config);
+
 /// The end tokens of generation_config.json, which transformers lets replace config.json's.
 void apply_generation_config(Graph& graph, const Json& document, const std::string& origin);
 

@@ -155,19 +155,44 @@ TEST(Checkpoint, RefusesForeignQuantization) {
   EXPECT_THAT(refused(tiny), HasSubstr("config.json: quantization_config.quant_method is \"awq\""));
 }
 
-TEST(Checkpoint, RefusesATiedHeadOfItsOwn) {
+/// The bytes of 40 x 32 equal values.
+std::string forty_rows(const std::string& value) {
+  std::string bytes;
+  for (int i = 0; i < 40 * 32; ++i) bytes += value;
+  return bytes;
+}
+
+TEST(Checkpoint, ATiedHeadThatSaysTheSameIsNotKept) {
   TinyCheckpoint tiny(with(llama_config(), "tie_word_embeddings", true));
-  const std::string same(40 * 32 * 4, '\x3C');
-  tiny.set_bytes("model.embed_tokens.weight", DType::kF32, {40, 32}, same);
-  tiny.set_bytes("lm_head.weight", DType::kF32, {40, 32}, same);
+  const std::string half("\0\0\0\x3F", 4), half_bf16("\0\x3F", 2);
+  tiny.set_bytes("model.embed_tokens.weight", DType::kBF16, {40, 32}, forty_rows(half_bf16));
+  for (const bool same_dtype : {true, false}) {
+    tiny.set_bytes("lm_head.weight", same_dtype ? DType::kBF16 : DType::kF32, {40, 32},
+                   forty_rows(same_dtype ? half_bf16 : half));
+    const TempDir dir;
+    tiny.write(dir.path());
+    const auto checkpoint = Checkpoint::open(dir.path());
+    EXPECT_TRUE(checkpoint->graph().tied_head);
+    EXPECT_THAT(checkpoint->unused_tensors(), ElementsAre("lm_head.weight"));
+    EXPECT_THAT(checkpoint->remarks(), ElementsAre());
+  }
+}
+
+TEST(Checkpoint, ATiedHeadThatDiffersAnywhereIsKept) {
+  TinyCheckpoint tiny(with(llama_config(), "tie_word_embeddings", true));
+  const std::string embedding = forty_rows(std::string("\0\0\0\x3F", 4));
+  tiny.set_bytes("model.embed_tokens.weight", DType::kF32, {40, 32}, embedding);
+  std::string head = embedding;
+  head[10 * 32 * 4 + 3] = '\x40';  // 2 in row 10: in no piece of a sample that takes ends and middle
+  tiny.set_bytes("lm_head.weight", DType::kF32, {40, 32}, head);
   const TempDir dir;
   tiny.write(dir.path());
-  EXPECT_TRUE(Checkpoint::open(dir.path())->graph().tied_head);
-  std::string other = same;
-  other[2600] = '\0';
-  tiny.set_bytes("lm_head.weight", DType::kF32, {40, 32}, other);
-  EXPECT_THAT(refused(tiny), HasSubstr("tensor 'lm_head.weight' differs from 'model.embed_tokens.weight', to which "
-                                       "tie_word_embeddings ties it; set tie_word_embeddings to false"));
+  const auto checkpoint = Checkpoint::open(dir.path());
+  EXPECT_FALSE(checkpoint->graph().tied_head);
+  EXPECT_EQ(checkpoint->config()["tie_word_embeddings"], false);
+  EXPECT_EQ(checkpoint->matrix(checkpoint->graph().head)->decode_all()[320], 2.0f);
+  EXPECT_EQ(checkpoint->tensor("model.embed_tokens.weight").rows->decode_all()[320], 0.5f);
+  EXPECT_THAT(checkpoint->remarks(), ElementsAre(HasSubstr("tensor 'lm_head.weight' differs from")));
 }
 
 /// A byte-level tokenizer of `tokens` single characters.

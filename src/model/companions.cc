@@ -11,12 +11,12 @@ namespace {
 
 constexpr std::array kTokenizerFiles = {"tokenizer.json", "tokenizer.model", "tokenizer.bin"};
 
+}  // namespace
+
 void set_untied(Json& config) {
   config["tie_word_embeddings"] = false;
   if (config.contains("text_config")) config["text_config"]["tie_word_embeddings"] = false;
 }
-
-}  // namespace
 
 Companions::Companions(std::string path, Json config, std::shared_ptr<const GgufFile> gguf, const Graph& graph)
     : config_(std::make_shared<const Json>(std::move(config))), place_(std::make_shared<Place>()) {

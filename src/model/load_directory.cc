@@ -200,26 +200,36 @@ void read_activations(const Json& config, const std::string& origin, Graph& grap
   }
 }
 
-/// Some files carry the head beside the embedding it is tied to. A head of its own would be ignored silently, so its
-/// bytes are compared: a few pieces, since trained matrices differ everywhere.
-void check_tied_head(const DirectoryTensors& tensors, const Graph& graph) {
-  const TensorView* embedding = tensors.find(graph.embedding);
-  const TensorView* head = nullptr;
-  for (const char* name : {"lm_head.weight", "embed_out.weight"}) {
-    if (head == nullptr) head = tensors.find(name);
+/// Whether both hold the same values; equal ones of another dtype are the same.
+bool same_values(const TensorView& a, const TensorView& b) {
+  if (a.shape != b.shape || !info(a.dtype).is_float || !info(b.dtype).is_float) return false;
+  if (a.dtype == b.dtype) return std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
+  const RowSourcePtr left = dense_rows(a), right = dense_rows(b);
+  const auto cols = static_cast<size_t>(left->cols());
+  std::vector<float> x(cols), y(cols);
+  for (int64_t row = 0; row < left->rows(); ++row) {
+    left->decode_rows(row, row + 1, x.data());
+    right->decode_rows(row, row + 1, y.data());
+    if (std::memcmp(x.data(), y.data(), cols * sizeof(float)) != 0) return false;
   }
-  if (!graph.tied_head || embedding == nullptr || head == nullptr) return;
-  bool same = embedding->dtype == head->dtype && embedding->shape == head->shape;
-  constexpr size_t kPiece = 4096;
-  const size_t size = std::min(embedding->bytes.size(), head->bytes.size());
-  for (const size_t first : {size_t{0}, size / 2, size - std::min(size, kPiece)}) {
-    if (!same || size == 0) break;
-    same =
-        std::memcmp(embedding->bytes.data() + first, head->bytes.data() + first, std::min(kPiece, size - first)) == 0;
-  }
-  if (same) return;
-  refuse("{}: tensor '{}' differs from '{}', to which tie_word_embeddings ties it; set tie_word_embeddings to false",
-         head->file, head->name, graph.embedding);
+  return true;
+}
+
+/// Some files carry the head beside the embedding it is tied to. One that differs, if only in the rows of tokens that
+/// were trained later, is a head of its own whatever tie_word_embeddings says, as in transformers.
+void untie_head_of_its_own(const DirectoryTensors& tensors, const std::string& origin, CheckpointParts& parts) {
+  if (!parts.graph.tied_head) return;
+  Json config = parts.config;
+  set_untied(config);
+  Graph untied = build_graph(config, origin, tensors);
+  const TensorView* embedding = tensors.find(parts.graph.embedding);
+  const TensorView* head = tensors.find(untied.head.weight);
+  if (head == nullptr || (embedding != nullptr && same_values(*embedding, *head))) return;
+  parts.remarks.push_back(
+      fmt::format("{}: tensor '{}' differs from '{}', to which tie_word_embeddings ties it: both are kept", head->file,
+                  head->name, parts.graph.embedding));
+  parts.config = std::move(config);
+  parts.graph = std::move(untied);
 }
 
 constexpr std::array kCompanions = {"tokenizer.json",
@@ -249,6 +259,7 @@ CheckpointParts load_directory(const std::string& path) {
   ConfigReader(parts.config, origin).text("model_type");
   DirectoryTensors tensors(path, parts.config, origin);
   parts.graph = build_graph(parts.config, origin, tensors);
+  untie_head_of_its_own(tensors, origin, parts);
   read_activations(parts.config, origin, parts.graph);
   parts.kind = tensors.any_quantized() ? CheckpointKind::kBitloom : CheckpointKind::kHuggingFace;
   const std::set<std::string> in_out = in_out_weights(parts.graph);
@@ -256,7 +267,6 @@ CheckpointParts load_directory(const std::string& path) {
     parts.tensors[expected.name] = tensors.take(expected, in_out.contains(expected.name));
   }
   tensors.check_all_taken(origin);
-  check_tied_head(tensors, parts.graph);
   parts.unused = tensors.unused();
   refuse_qualifying_tensors(origin, tensors.taken(), parts.unused);
   if (std::string remark = remark_on_unused(path, parts.unused, parts.graph.tied_head); !remark.empty()) {
