@@ -27,10 +27,11 @@ struct SafetensorsFile {
 SafetensorsFile open_safetensors(const std::string& path);
 
 /// All tensors of a model directory: model.safetensors, or the shards that the index's weight_map names (never a glob:
-/// stale extra shards are common). Refuses a missing shard, and a tensor that the index promises and the shard lacks.
-/// Where both exist the single file wins, as in transformers. Tensors of a shard that the index does not assign to it
-/// are left out.
-std::vector<TensorView> open_safetensors_directory(const std::string& directory);
+/// stale extra shards are common). Refuses a missing shard. A tensor that the index promises and the shard lacks goes
+/// to `absent` (name -> shard), without which it is refused. Where both exist the single file wins, as in transformers.
+/// Tensors of a shard that the index does not assign to it are left out.
+std::vector<TensorView> open_safetensors_directory(const std::string& directory,
+                                                   std::map<std::string, std::string>* absent = nullptr);
 
 /// What the writer needs to know of a tensor before its bytes exist.
 struct TensorSpec {

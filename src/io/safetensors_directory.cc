@@ -42,7 +42,8 @@ Shards read_index(const std::string& path) {
 
 }  // namespace
 
-std::vector<TensorView> open_safetensors_directory(const std::string& directory) {
+std::vector<TensorView> open_safetensors_directory(const std::string& directory,
+                                                   std::map<std::string, std::string>* absent) {
   const std::filesystem::path root(directory);
   if (is_there(root / kSingle)) return open_safetensors((root / kSingle).string()).tensors;
   const std::string index = (root / kIndex).string();
@@ -59,8 +60,9 @@ std::vector<TensorView> open_safetensors_directory(const std::string& directory)
     for (TensorView& tensor : open_safetensors(path).tensors) {
       if (missing.erase(tensor.name) > 0) tensors.push_back(std::move(tensor));
     }
-    if (!missing.empty()) {
-      refuse("{}: lacks tensor '{}', which {} says is in it", path, *missing.begin(), kIndex);
+    for (const std::string& tensor : missing) {
+      if (absent == nullptr) refuse("{}: lacks tensor '{}', which {} says is in it", path, tensor, kIndex);
+      (*absent)[tensor] = path;
     }
   }
   return tensors;

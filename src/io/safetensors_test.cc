@@ -155,6 +155,18 @@ TEST(SafetensorsDirectory, RefusesAPromisedTensorThatTheShardLacks) {
                                  ": lacks tensor 'z', which model.safetensors.index.json says is in it");
 }
 
+TEST(SafetensorsDirectory, TellsPromisedTensorsThatTheShardLacks) {
+  const ShardedCopy model;
+  model.set_index(R"({"weight_map": {"x": "model-00001-of-00002.safetensors",
+                                     "z": "model-00001-of-00002.safetensors"}})");
+  std::map<std::string, std::string> absent;
+  const std::vector<TensorView> tensors = open_safetensors_directory(model.dir.path(), &absent);
+  ASSERT_EQ(tensors.size(), 1u);
+  EXPECT_EQ(tensors[0].name, "x");
+  const std::map<std::string, std::string> expected = {{"z", model.dir.file("model-00001-of-00002.safetensors")}};
+  EXPECT_EQ(absent, expected);
+}
+
 TEST(SafetensorsDirectory, RefusesPathsThatLeaveTheDirectory) {
   const ShardedCopy model;
   for (const std::string bad : {"../m.safetensors", "/etc/passwd", "", "..", "a/b"}) {

@@ -149,6 +149,22 @@ TEST(Checkpoint, RefusesAMissingShard) {
   EXPECT_THAT(refused(dir.path()), HasSubstr(std::filesystem::path(shard).filename().string()));
 }
 
+TEST(Checkpoint, TheIndexMayNameTensorsThatNobodyNeeds) {
+  const TempDir dir;
+  TinyCheckpoint(with(llama_config(), "tie_word_embeddings", true)).write(dir.path(), 8192);
+  const std::string index = dir.file("model.safetensors.index.json");
+  Json document = read_json(index);
+  const std::string shard = document["weight_map"][kQ];
+  document["weight_map"]["lm_head.weight"] = shard;
+  document["weight_map"]["model.layers.0.self_attn.rotary_emb.inv_freq"] = shard;
+  write_file(index, document.dump());
+  EXPECT_TRUE(Checkpoint::open(dir.path())->graph().tied_head);
+  document["weight_map"][kQ] = document["weight_map"]["model.norm.weight"];
+  write_file(index, document.dump());
+  EXPECT_EQ(refused(dir.path()), dir.file(document["weight_map"][kQ].get<std::string>()) + ": tensor '" + kQ +
+                                     "' is missing, expected with shape [32, 32]");
+}
+
 TEST(Checkpoint, RefusesForeignQuantization) {
   TinyCheckpoint tiny(llama_config());
   tiny.config()["quantization_config"] = {{"quant_method", "awq"}, {"bits", 4}};

@@ -29,7 +29,7 @@ struct QuantizedEntry {
 class DirectoryTensors final : public TensorNames {
  public:
   DirectoryTensors(const std::string& path, const Json& config, const std::string& origin) : path_(path) {
-    for (TensorView& view : open_views(path)) views_.emplace(view.name, std::move(view));
+    for (TensorView& view : open_views(path, absent_)) views_.emplace(view.name, std::move(view));
     read_quantized(config, origin);
   }
 
@@ -49,26 +49,28 @@ class DirectoryTensors final : public TensorNames {
   std::vector<std::string> files() const;
 
  private:
-  static std::vector<TensorView> open_views(const std::string& path);
+  static std::vector<TensorView> open_views(const std::string& path, std::map<std::string, std::string>& absent);
   void read_quantized(const Json& config, const std::string& origin);
   StoredTensor take_dense(const TensorView& view, const ExpectedTensor& expected, bool in_out);
   StoredTensor take_quantized(const QuantizedEntry& entry, const ExpectedTensor& expected, bool in_out);
 
   std::string path_;
   std::map<std::string, TensorView> views_;
+  std::map<std::string, std::string> absent_;  // promised by the index -> shard that lacks it
   std::map<std::string, QuantizedEntry> quantized_;
   std::set<std::string> taken_;
   bool is_bitloom_ = false;
 };
 
-std::vector<TensorView> DirectoryTensors::open_views(const std::string& path) {
+std::vector<TensorView> DirectoryTensors::open_views(const std::string& path,
+                                                     std::map<std::string, std::string>& absent) {
   const bool any =
       fs::exists(fs::path(path) / "model.safetensors") || fs::exists(fs::path(path) / "model.safetensors.index.json");
   if (!any && (fs::exists(fs::path(path) / "pytorch_model.bin") ||
                fs::exists(fs::path(path) / "pytorch_model.bin.index.json"))) {
     refuse("{}: has pytorch_model.bin but no model.safetensors; bitloom reads safetensors only", path);
   }
-  return open_safetensors_directory(path);
+  return open_safetensors_directory(path, &absent);
 }
 
 Storage read_storage(const ConfigReader& entry) {
@@ -111,7 +113,10 @@ StoredTensor DirectoryTensors::take(const ExpectedTensor& expected, bool in_out)
     return take_quantized(at->second, expected, in_out);
   }
   const TensorView* view = find(expected.name);
-  if (view == nullptr) refuse_missing(path_, expected.name, expected.shape);
+  if (view == nullptr) {
+    const auto shard = absent_.find(expected.name);
+    refuse_missing(shard == absent_.end() ? path_ : shard->second, expected.name, expected.shape);
+  }
   taken_.insert(expected.name);
   return take_dense(*view, expected, in_out);
 }

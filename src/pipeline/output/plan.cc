@@ -38,7 +38,8 @@ Linears all_linears(const Graph& graph) {
 std::map<std::string, TensorView> stored_tensors(const Checkpoint& source) {
   std::map<std::string, TensorView> result;
   if (source.kind() == CheckpointKind::kGguf) return result;
-  for (TensorView& view : open_safetensors_directory(source.path())) {
+  std::map<std::string, std::string> absent;  // of what the model does not need: it was opened
+  for (TensorView& view : open_safetensors_directory(source.path(), &absent)) {
     std::string name = view.name;
     result.emplace(std::move(name), std::move(view));
   }
