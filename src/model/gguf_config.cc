@@ -49,7 +49,7 @@ class Metadata {
              key("embedding_length"), hidden);
     }
     const int64_t keys = size("attention.key_length", hidden / heads);
-    const int64_t values = size("attention.value_length", keys);
+    const int64_t values = size("attention.value_length", hidden / heads);
     if (keys == values) return keys;
     refuse("{}: '{}' is {} and '{}' is {}, expected equal lengths", file_.path(), key("attention.key_length"), keys,
            key("attention.value_length"), values);
@@ -82,27 +82,28 @@ Json frequency_factors(const Metadata& data, const GgufTensor& tensor) {
 }
 
 Json longrope(const Metadata& data, const GgufTensor& shorter, const GgufTensor& longer) {
-  Json scaling = {{"rope_type", "longrope"},
-                  {"short_factor", factor_list(data, shorter)},
-                  {"long_factor", factor_list(data, longer)},
-                  {"original_max_position_embeddings", data.size("rope.scaling.original_context_length")}};
-  if (data.file().has(data.key("rope.scaling.attn_factor"))) {
-    scaling["attention_factor"] = data.number("rope.scaling.attn_factor");
-  }
-  return scaling;
+  return {{"rope_type", "longrope"},
+          {"short_factor", factor_list(data, shorter)},
+          {"long_factor", factor_list(data, longer)},
+          {"original_max_position_embeddings",
+           data.size("rope.scaling.original_context_length", data.size("context_length"))},
+          {"attention_factor", data.number("rope.scaling.attn_factor", 1.0)}};
 }
 
-Json yarn(const Metadata& data) {
-  for (const char* name : {"rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor", "rope.scaling.yarn_ext_factor",
-                           "rope.scaling.yarn_log_multiplier"}) {
-    const double neutral = std::string(name).ends_with("multiplier") ? 0.0 : 1.0;
-    const double value = data.number(name, neutral);
-    if (value == neutral) continue;
-    refuse("{}: '{}' is {}, supported: {}", data.file().path(), data.key(name), value, neutral);
-  }
+void require_neutral(const Metadata& data, const std::string& name, double neutral) {
+  const double value = data.number(name, neutral);
+  if (value == neutral) return;
+  refuse("{}: '{}' is {}, supported: {}", data.file().path(), data.key(name), value, neutral);
+}
+
+Json yarn(const Metadata& data, double factor) {
+  require_neutral(data, "rope.scaling.yarn_attn_factor", 1.0);
+  require_neutral(data, "rope.scaling.yarn_ext_factor", 1.0);
+  require_neutral(data, "rope.scaling.yarn_log_multiplier", 0.0);
   Json scaling = {{"rope_type", "yarn"},
-                  {"factor", data.number("rope.scaling.factor")},
-                  {"original_max_position_embeddings", data.size("rope.scaling.original_context_length")}};
+                  {"factor", factor},
+                  {"original_max_position_embeddings",
+                   data.size("rope.scaling.original_context_length", data.size("context_length"))}};
   if (data.file().has(data.key("rope.scaling.yarn_beta_fast"))) {
     scaling["beta_fast"] = data.number("rope.scaling.yarn_beta_fast");
   }
@@ -112,23 +113,35 @@ Json yarn(const Metadata& data) {
   return scaling;
 }
 
-/// rope_scaling, or null when frequencies are unscaled.
+/// What positions are divided by: rope.scaling.factor, of older files rope.scale_linear; without either, or with 0,
+/// they are not scaled. The type "none" overrides the factor.
+double scaling_factor(const Metadata& data, const std::string& type) {
+  if (type == "none") return 1.0;
+  const double factor = data.number("rope.scaling.factor", data.number("rope.scale_linear", 0.0));
+  return factor == 0.0 ? 1.0 : factor;
+}
+
+/// rope_scaling, or null when frequencies are unscaled. Without a type the format means "linear".
 Json rope_scaling(const Metadata& data) {
   const std::string key = data.key("rope.scaling.type");
-  const std::string type = data.file().find_text(key).value_or("none");
+  const std::string type = data.file().find_text(key).value_or("linear");
+  const double factor = scaling_factor(data, type);
   const GgufTensor* shorter = data.find_tensor("rope_factors_short.weight");
   const GgufTensor* longer = data.find_tensor("rope_factors_long.weight");
-  if (shorter != nullptr && longer != nullptr) return longrope(data, *shorter, *longer);
   const GgufTensor* factors = data.find_tensor("rope_freqs.weight");
-  if (factors != nullptr) {
-    if (type == "none" || type == "llama3") return frequency_factors(data, *factors);
-    refuse("{}: '{}' is '{}' beside the tensor 'rope_freqs.weight', expected one of them", data.file().path(), key,
-           type);
+  const bool has_lists = shorter != nullptr && longer != nullptr;
+  if ((has_lists || factors != nullptr) && (type == "yarn" || factor != 1.0)) {
+    refuse("{}: '{}' is '{}' with factor {} beside the tensor '{}', expected one of them", data.file().path(), key,
+           type, factor, has_lists ? shorter->name : factors->name);
   }
-  if (type == "none") return nullptr;
-  if (type == "linear") return {{"rope_type", "linear"}, {"factor", data.number("rope.scaling.factor")}};
-  if (type == "yarn") return yarn(data);
-  refuse("{}: '{}' is '{}', supported: none, linear, yarn, and factors as tensors", data.file().path(), key, type);
+  if (has_lists) return longrope(data, *shorter, *longer);
+  require_neutral(data, "rope.scaling.attn_factor", 1.0);
+  if (factors != nullptr) return frequency_factors(data, *factors);
+  if (type == "yarn") return yarn(data, factor);
+  if (type != "none" && type != "linear") {
+    refuse("{}: '{}' is '{}', supported: none, linear, yarn, and factors as tensors", data.file().path(), key, type);
+  }
+  return factor == 1.0 ? Json() : Json({{"rope_type", "linear"}, {"factor", factor}});
 }
 
 /// The factor for which int(head_dim * factor), as config.json's readers compute it, is `rotated`.
@@ -219,10 +232,13 @@ void fill_window_pattern(const Metadata& data, Json& config) {
 void fill_gemma3(const Metadata& data, Json& config) {
   fill_gemma(data, config);
   fill_query_scalar(data, config, 62);
-  fill_window_pattern(data, config);
-  config["rope_theta"] = data.number("rope.freq_base", 1e6);
   config["rope_local_base_freq"] = data.number("rope.freq_base_swa", 1e4);
-  config["sliding_window"] = data.size("attention.sliding_window");
+  if (data.find_integer("attention.sliding_window").value_or(0) > 0) {
+    config["sliding_window"] = data.size("attention.sliding_window");
+    fill_window_pattern(data, config);
+  } else {
+    config["layer_types"] = std::vector<std::string>(static_cast<size_t>(data.size("block_count")), "full_attention");
+  }
   const double cap = data.number("final_logit_softcapping", 0.0);
   if (cap > 0.0) config["final_logit_softcapping"] = cap;
 }
@@ -300,6 +316,11 @@ Json config_from_gguf(const GgufFile& file) {
   if (const int64_t experts = data.find_integer("expert_count").value_or(0); experts > 0) {
     refuse("{}: '{}' is {}, mixtures of experts are not supported", file.path(), data.key("expert_count"), experts);
   }
+  if (!file.find_flag(data.key("attention.causal")).value_or(true)) {
+    refuse("{}: '{}' is false, only causal attention is supported", file.path(), data.key("attention.causal"));
+  }
+  require_neutral(data, "attention.clamp_kqv", 0.0);
+  require_neutral(data, "attention.max_alibi_bias", 0.0);
   const GgufTensor* embedding = data.find_tensor("token_embd.weight");
   if (embedding == nullptr || embedding->shape.size() != 2) {
     refuse("{}: tensor 'token_embd.weight' is missing or no matrix", file.path());

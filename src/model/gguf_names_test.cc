@@ -125,7 +125,7 @@ TEST(GgufNames, RefusesWhatItCannotHonour) {
   EXPECT_THAT(refused("scaling"), HasSubstr("'qwen2.rope.scaling.type' is 'dynamic', supported: none, linear, yarn"));
   EXPECT_THAT(refused("yarn"), EndsWith("'qwen3.rope.scaling.attn_factor' is 0.5, supported: 1"));
   EXPECT_THAT(refused("both_scalings"),
-              HasSubstr("'llama.rope.scaling.type' is 'linear' beside the tensor 'rope_freqs.weight'"));
+              HasSubstr("'llama.rope.scaling.type' is 'linear' with factor 2 beside the tensor 'rope_freqs.weight'"));
   EXPECT_THAT(refused("factor_count"), HasSubstr("tensor 'rope_freqs.weight' has shape [3], expected [2]"));
   EXPECT_THAT(refused("no_key"), HasSubstr("gpt2.attention.layer_norm_epsilon"));
   EXPECT_THAT(refused("heads"),

@@ -229,6 +229,7 @@ def make_refused(out):
     refused("yarn", "qwen3", out, lambda w: w.add_rope_scaling_type(gguf.RopeScalingType.YARN),
             lambda w: w.add_rope_scaling_attn_factors(0.5))
     refused("both_scalings", "llama", out, lambda w: w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR),
+            lambda w: w.add_rope_scaling_factor(2.0),
             lambda w: w.add_tensor("rope_freqs.weight", np.ones(2, dtype=np.float32)))
     refused("factor_count", "llama", out,
             lambda w: w.add_tensor("rope_freqs.weight", np.ones(3, dtype=np.float32)))
