@@ -132,5 +132,28 @@ TEST(GgufConfig, RefusesKeysThatChangeResults) {
               HasSubstr("'llama.rope.scaling.attn_factor' is 0.5, supported: 1"));
 }
 
+std::vector<std::string> remarks(const std::string& tokenizer, const std::string& pre) {
+  Header header("llama");
+  header.tensor("output_norm.weight", {8}).text("tokenizer.ggml.model", tokenizer);
+  if (!pre.empty()) header.text("tokenizer.ggml.pre", pre);
+  for (const std::string block : {"blk.0.", "blk.1."}) {
+    for (const char* norm : {"attn_norm", "ffn_norm"}) header.tensor(block + norm + ".weight", {8});
+    for (const char* square : {"attn_q", "attn_k", "attn_v", "attn_output"}) {
+      header.tensor(block + square + ".weight", {8, 8});
+    }
+    for (const char* wide : {"ffn_gate", "ffn_up"}) header.tensor(block + wide + ".weight", {8, 12});
+    header.tensor(block + "ffn_down.weight", {12, 8});
+  }
+  const TempDir dir;
+  header.write(dir.file("m.gguf"));
+  return Checkpoint::open(dir.file("m.gguf"))->remarks();
+}
+
+TEST(GgufConfig, RemarksOnABpeTokenizerThatDoesNotSayHowItCuts) {
+  EXPECT_THAT(remarks("gpt2", ""), ElementsAre(HasSubstr("'tokenizer.ggml.pre' is missing")));
+  EXPECT_THAT(remarks("gpt2", "llama-bpe"), ElementsAre());
+  EXPECT_THAT(remarks("llama", ""), ElementsAre());
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -90,6 +90,15 @@ Json chat_templates(const GgufFile& file) {
   return list;
 }
 
+/// BPE tokenizers differ in how a text is cut before merges apply; files older than the key do not say how.
+std::string remark_on_pre_tokenizer(const GgufFile& file) {
+  if (file.find_text("tokenizer.ggml.model").value_or("") != "gpt2" || file.has("tokenizer.ggml.pre")) return "";
+  return fmt::format(
+      "{}: 'tokenizer.ggml.pre' is missing: texts are cut as by 'default', which may not be what the "
+      "model was trained with",
+      file.path());
+}
+
 }  // namespace
 
 CheckpointParts load_gguf(const std::string& path) {
@@ -121,6 +130,7 @@ CheckpointParts load_gguf(const std::string& path) {
   if (std::string remark = remark_on_unused(path, parts.unused, parts.graph.tied_head); !remark.empty()) {
     parts.remarks.push_back(std::move(remark));
   }
+  if (std::string remark = remark_on_pre_tokenizer(*file); !remark.empty()) parts.remarks.push_back(std::move(remark));
   parts.weight_files = {files.begin(), files.end()};
   apply_generation_config(parts.graph, generation_config(*file), path);
   parts.gguf = std::move(file);
