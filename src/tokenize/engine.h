@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenize/settings.h"
 #include "tokenize/tokenizer.h"
 
 namespace bitloom {
@@ -40,7 +41,7 @@ struct Tokenizer::Engine {
 std::unique_ptr<Tokenizer::Engine> make_json_engine(const Json& document, const std::string& origin,
                                                     const std::string& label);
 
-/// From a SentencePiece model.
-std::unique_ptr<Tokenizer::Engine> make_sentencepiece_engine(const std::string& path);
+/// From a SentencePiece model with the tokens that `files` add.
+std::unique_ptr<Tokenizer::Engine> make_sentencepiece_engine(const std::string& path, const Neighbours& files);
 
 }  // namespace bitloom

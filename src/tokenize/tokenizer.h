@@ -21,8 +21,9 @@ namespace bitloom {
 
 class Tokenizer {
  public:
-  /// From a model directory: tokenizer.json, else tokenizer.model, else tokenizer.bin; bos/eos from
-  /// tokenizer_config.json, config.json. Error(kRefused) names the file and the unsupported part.
+  /// From a model directory: tokenizer.json, else tokenizer.model, else tokenizer.bin, with the tokens that files beside
+  /// it add (added_beside.h); bos/eos from tokenizer_config.json, special_tokens_map.json, config.json,
+  /// generation_config.json. Error(kRefused) names the file and the unsupported part.
   static Tokenizer load(const std::string& directory);
   static Tokenizer from_gguf(const GgufFile& file);
   /// From a tokenizer.json document; `origin` is for messages.

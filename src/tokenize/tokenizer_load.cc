@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "tokenize/added_beside.h"
 #include "tokenize/engine.h"
 #include "tokenize/json/json_node.h"
 
@@ -11,38 +12,40 @@ namespace {
 namespace fs = std::filesystem;
 using EnginePtr = std::unique_ptr<Tokenizer::Engine>;
 
-EnginePtr from_tokenizer_json(const std::string& path) {
-  return make_json_engine(read_json(path), path, "tokenizer.json");
+EnginePtr from_document(Json document, const Neighbours& files, const std::string& path, const char* label) {
+  const Json::json_pointer place("/model/vocab");
+  if (document.is_object() && document.contains(place) && document[place].is_object()) {
+    const Json& vocabulary = document[place];
+    const auto find = [&](const std::string& token) {
+      const auto found = vocabulary.find(token);
+      return found == vocabulary.end() ? std::nullopt
+                                       : std::optional<int32_t>(JsonNode(*found, "model.vocab", path).id());
+    };
+    Json added = with_added_beside(document.value("added_tokens", Json()), files, vocabulary.size(), find);
+    if (!added.is_null()) document["added_tokens"] = std::move(added);
+  }
+  return make_json_engine(document, path, label);
 }
 
-EnginePtr from_tokenizer_bin(const std::string& path) {
-  auto engine = make_json_engine(tokenizer_json_from_llama2c(path), path, "tokenizer.bin");
+EnginePtr from_tokenizer_json(const std::string& path, const Neighbours& files) {
+  return from_document(read_json(path), files, path, "tokenizer.json");
+}
+
+EnginePtr from_tokenizer_bin(const std::string& path, const Neighbours& files) {
+  auto engine = from_document(tokenizer_json_from_llama2c(path), files, path, "tokenizer.bin");
   engine->eos = 2;
   return engine;
 }
 
 struct Source {
   const char* name;
-  EnginePtr (*load)(const std::string& path);
+  EnginePtr (*load)(const std::string& path, const Neighbours& files);
   bool has_template;  // says itself what stands around a sequence
 };
 
 constexpr Source kSources[] = {{"tokenizer.json", from_tokenizer_json, true},
                                {"tokenizer.model", make_sentencepiece_engine, false},
                                {"tokenizer.bin", from_tokenizer_bin, false}};
-
-// A file of settings beside the tokenizer; absent ones are empty.
-struct Settings {
-  std::string path;
-  Json content = Json::object();
-};
-
-Settings read_settings(const std::string& directory, const char* name) {
-  Settings settings{(fs::path(directory) / name).string()};
-  if (fs::exists(settings.path)) settings.content = read_json(settings.path);
-  if (!settings.content.is_object()) refuse("{}: is no JSON object", settings.path);
-  return settings;
-}
 
 // "bos_token": "<s>" or {"content": "<s>", ...}. False when the file does not say; null says that there is none.
 bool id_by_token(const Settings& settings, const std::string& key, const Tokenizer::Engine& engine,
@@ -73,10 +76,6 @@ bool id_by_number(const Settings& settings, const std::string& key, const Tokeni
     node->reject(fmt::format("is {}, but the tokenizer has only {} tokens", *id, engine.vocab_size()));
   return true;
 }
-
-struct Neighbours {
-  Settings tokenizer_config, special_tokens_map, config, generation_config;
-};
 
 void resolve(const Neighbours& files, const std::string& name, const Tokenizer::Engine& engine,
              std::optional<int32_t>& id) {
@@ -109,10 +108,8 @@ const Source& source_in(const std::string& directory) {
 
 Tokenizer Tokenizer::load(const std::string& directory) {
   const Source& source = source_in(directory);
-  auto engine = source.load((fs::path(directory) / source.name).string());
-  const Neighbours files{read_settings(directory, "tokenizer_config.json"),
-                         read_settings(directory, "special_tokens_map.json"), read_settings(directory, "config.json"),
-                         read_settings(directory, "generation_config.json")};
+  const Neighbours files(directory);
+  auto engine = source.load((fs::path(directory) / source.name).string(), files);
   resolve(files, "bos_token", *engine, engine->bos);
   resolve(files, "eos_token", *engine, engine->eos);
   // As transformers 5: a template is not contradicted.

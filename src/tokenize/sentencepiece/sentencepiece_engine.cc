@@ -1,7 +1,7 @@
 // tokenizer.model through the SentencePiece library.
 //
-// Control symbols ("<s>") and the unknown one that are written in the text are taken out first, as tokenizer.json's
-// added tokens are; the library by itself would spell them.
+// Control symbols ("<s>"), the unknown one and the tokens of files beside it that are written in the text are taken out
+// first, as tokenizer.json's added tokens are; the library by itself would spell them.
 //
 // The library takes its time (3 MB/s) and holds a whole text several times. So the text is cut into words, which are
 // remembered, where that cannot matter: at a single space between ASCII letters or digits, given that no piece has a
@@ -10,9 +10,11 @@
 
 #include "base/error.h"
 #include "io/hash.h"
+#include "tokenize/added_beside.h"
 #include "tokenize/engine.h"
 #include "tokenize/json/added_tokens.h"
 #include "tokenize/piece_cache.h"
+#include "tokenize/sentencepiece/spm_document.h"
 
 namespace bitloom {
 namespace {
@@ -23,12 +25,16 @@ bool is_ascii_word(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 
 
 class SentencePieceEngine : public Tokenizer::Engine {
  public:
-  explicit SentencePieceEngine(const std::string& path) {
+  SentencePieceEngine(const std::string& path, const Neighbours& files) {
     const auto status = processor_.Load(path);
     if (!status.ok()) refuse("{}: the SentencePiece library says: {}", path, status.ToString());
-    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
-      if (processor_.IsControl(id) || processor_.IsUnknown(id)) symbols_.insert(processor_.IdToPiece(id), id);
-    }
+    const auto find = [this](const std::string& token) { return piece_to_id(token); };
+    const Json own = symbols();
+    const Json added = with_added_beside(own, files, static_cast<size_t>(processor_.GetPieceSize()), find);
+    added_ =
+        AddedTokens(JsonNode(added, "added_tokens", path), {}, static_cast<size_t>(processor_.GetPieceSize()), find);
+    hash = sha256_file(path);
+    if (added != own) hash = sha256_hex(hash + added.dump());
     if (processor_.bos_id() >= 0) bos = processor_.bos_id();
     if (processor_.eos_id() >= 0) eos = processor_.eos_id();
     if (bos) before_ = {*bos};
@@ -39,19 +45,10 @@ class SentencePieceEngine : public Tokenizer::Engine {
     PieceCache cache;
     std::vector<int32_t> ids;
     if (add_special) ids = before_;
-    size_t done = 0;
-    for (size_t i = 0; i < text.size();) {
-      int32_t id = -1;
-      const size_t length = symbols_.longest(text, i, id);
-      if (length == 0) {
-        ++i;
-        continue;
-      }
-      append(text.substr(done, i - done), cache, ids);
-      ids.push_back(id);
-      done = i += length;
-    }
-    append(text.substr(done), cache, ids);
+    // The library normalizes by itself, so tokens that are searched for in normalized text are searched for here too.
+    split(text, false, ids, [&](std::string_view part) {
+      split(part, true, ids, [&](std::string_view words) { append(words, cache, ids); });
+    });
     if (add_special) ids.insert(ids.end(), after_.begin(), after_.end());
     return ids;
   }
@@ -60,12 +57,12 @@ class SentencePieceEngine : public Tokenizer::Engine {
     std::string text;
     std::vector<int> run;
     for (const int32_t id : ids) {
-      if (id < 0 || id >= processor_.GetPieceSize()) continue;
-      if (!processor_.IsControl(id) && !processor_.IsUnknown(id)) {
-        run.push_back(id);
-      } else if (!skip_special) {
+      const auto added = added_.by_id().find(id);
+      if (added == added_.by_id().end()) {
+        if (id >= 0 && id < processor_.GetPieceSize()) run.push_back(id);
+      } else if (!skip_special || !added->second.special) {
         flush(run, text);
-        text += processor_.IdToPiece(id);
+        text += added->second.content;
       }
     }
     flush(run, text);
@@ -73,17 +70,22 @@ class SentencePieceEngine : public Tokenizer::Engine {
   }
 
   std::optional<int32_t> token_to_id(const std::string& token) const override {
-    const int id = processor_.PieceToId(token);
-    const bool known = id >= 0 && id < processor_.GetPieceSize() && processor_.IdToPiece(id) == token;
-    return known ? std::optional<int32_t>(id) : std::nullopt;
+    const auto added = added_.find(token);
+    return added ? added : piece_to_id(token);
   }
 
   std::optional<std::string> id_to_token(int32_t id) const override {
+    const auto added = added_.by_id().find(id);
+    if (added != added_.by_id().end()) return added->second.content;
     if (id < 0 || id >= processor_.GetPieceSize()) return std::nullopt;
     return processor_.IdToPiece(id);
   }
 
-  int64_t vocab_size() const override { return processor_.GetPieceSize(); }
+  int64_t vocab_size() const override {
+    const int64_t last = added_.by_id().empty() ? -1 : added_.by_id().rbegin()->first;
+    return std::max(base_vocab_size(), last + 1);
+  }
+  int64_t base_vocab_size() const override { return processor_.GetPieceSize(); }
   std::vector<int32_t> prefix() const override { return before_; }
   void set_special(std::vector<int32_t> before, std::vector<int32_t> after) override {
     before_ = std::move(before);
@@ -91,6 +93,36 @@ class SentencePieceEngine : public Tokenizer::Engine {
   }
 
  private:
+  std::optional<int32_t> piece_to_id(const std::string& token) const {
+    const int id = processor_.PieceToId(token);
+    const bool known = id >= 0 && id < processor_.GetPieceSize() && processor_.IdToPiece(id) == token;
+    return known ? std::optional<int32_t>(id) : std::nullopt;
+  }
+
+  /// What the model itself keeps out of text, as the "added_tokens" of a tokenizer.json.
+  Json symbols() const {
+    Json list = Json::array();
+    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
+      const std::string& piece = processor_.IdToPiece(id);
+      const bool symbol = processor_.IsControl(id) || processor_.IsUnknown(id);
+      if (symbol && piece_to_id(piece) == id) list.push_back(added_token(id, piece, true));
+    }
+    return list;
+  }
+
+  /// Gives out the stretches of `text` between added tokens, whose ids it appends.
+  void split(std::string_view text, bool normalized, std::vector<int32_t>& ids,
+             FunctionRef<void(std::string_view)> rest) const {
+    if (!added_.any(normalized)) return rest(text);
+    added_.split(text, normalized, [&](size_t begin, size_t end, int32_t id) {
+      if (id < 0) {
+        rest(text.substr(begin, end - begin));
+      } else if (begin < end) {
+        ids.push_back(id);
+      }
+    });
+  }
+
   bool no_piece_spans_words() const {
     for (int id = 0; id < processor_.GetPieceSize(); ++id) {
       if (processor_.IsControl(id) || processor_.IsUnknown(id)) continue;
@@ -148,17 +180,16 @@ class SentencePieceEngine : public Tokenizer::Engine {
   }
 
   sentencepiece::SentencePieceProcessor processor_;
-  TokenTrie symbols_;
+  AddedTokens added_;
   std::vector<int32_t> before_, after_;
   bool words_stand_alone_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<Tokenizer::Engine> make_sentencepiece_engine(const std::string& path) {
-  auto engine = std::make_unique<SentencePieceEngine>(path);
+std::unique_ptr<Tokenizer::Engine> make_sentencepiece_engine(const std::string& path, const Neighbours& files) {
+  auto engine = std::make_unique<SentencePieceEngine>(path, files);
   engine->origin = path;
-  engine->hash = sha256_file(path);
   engine->description = fmt::format("tokenizer.model SentencePiece, {} tokens", engine->vocab_size());
   return engine;
 }
