@@ -20,7 +20,8 @@ KEPT = pathlib.Path("tests/golden/tokenize/spm/tokenizer.model")
 
 TEXTS = ["", "hello there", "<|im_start|>user\nhello<|im_end|>", "a </s>b", "x<pad>y", "x  <left>y",
          "x  <right>  y", "swords, word", "<|im_start|><|im_end|>", "the<tool>cat", "caf\u00e9 \U0001f600<|im_end|>\u4e2d",
-         "<|im_start", "a<s>b<unk>c", "once upon <|im_end|>a time"]
+         "<|im_start", "a<s>b<unk>c", "once upon <|im_end|>a time", "a </s> b", "x <pad> y", "x  <left>  y", " hello", "  hello  there ", "a</s>there",
+         "<s>hello", "</s> </s>b", " ", "\u2581a \u2581b"]
 
 
 def flags(content, **more):
@@ -52,6 +53,10 @@ def cases(size, demo_size):
                                    "added_tokens.json": chatml}
     yield "flags", "spm", {"tokenizer_config.json": llama(added_tokens_decoder=decoder(size), eos_token="<|im_end|>")}
     yield "names", "spm", {"tokenizer_config.json": llama(pad_token="<pad>", additional_special_tokens=["<tool>", "word"])}
+    yield "not-legacy", "spm", {"tokenizer_config.json": llama(legacy=False)}
+    absent = llama()
+    del absent["legacy"]
+    yield "legacy-absent", "spm", {"tokenizer_config.json": absent, "added_tokens.json": chatml}
     yield "json-map", "demo", {"tokenizer_config.json": fast(),
                                "added_tokens.json": {"<|im_start|>": demo_size, "<|im_end|>": demo_size + 1}}
     yield "json-flags", "demo", {"tokenizer_config.json": fast(added_tokens_decoder=decoder(demo_size))}

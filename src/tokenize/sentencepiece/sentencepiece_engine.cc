@@ -6,6 +6,9 @@
 // The library takes its time (3 MB/s) and holds a whole text several times. So the text is cut into words, which are
 // remembered, where that cannot matter: at a single space between ASCII letters or digits, given that no piece has a
 // space behind another character and that a word by itself gets its space from the library ("dummy prefix").
+//
+// Where tokenizer_config.json is that of a LlamaTokenizer, blanks are as transformers 5 has them (Spaces): the library
+// is then told to leave them alone.
 #include <sentencepiece_processor.h>
 
 #include "base/error.h"
@@ -19,22 +22,51 @@
 namespace bitloom {
 namespace {
 
+/// What stands before a stretch of text that is the first or follows an added token, given that the model wants a blank
+/// before words.
+enum class Spaces {
+  kLibrary,  // what the library makes of each stretch: a blank more, whatever it begins with
+  kAlways,   // a blank where the stretch has none ("legacy": true)
+  kFirst     // the same at the start of the text alone ("legacy": false)
+};
+
 constexpr std::string_view kSpace = "\xE2\x96\x81";
+
+/// A tail of a serialized ModelProto that sets add_dummy_prefix (3) and remove_extra_whitespaces (4) of its
+/// normalizer_spec (3) to false: of two messages in a row, the later one's fields count.
+constexpr std::string_view kLeavesSpaces("\x1A\x04\x18\x00\x20\x00", 6);
+
+Spaces spaces_of(const Settings& settings) {
+  const JsonNode root(settings.content, "", settings.path);
+  const std::string kind = root.text_or("tokenizer_class", "LlamaTokenizer");
+  const bool llama = kind == "LlamaTokenizer" || kind == "LlamaTokenizerFast";
+  if (settings.content.empty() || (!llama && !root.find("legacy"))) return Spaces::kLibrary;
+  return root.flag_or("legacy", false) ? Spaces::kAlways : Spaces::kFirst;
+}
+
+bool begins_with_space(std::string_view text) { return text.starts_with(' ') || text.starts_with(kSpace); }
 
 bool is_ascii_word(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
 
 class SentencePieceEngine : public Tokenizer::Engine {
  public:
   SentencePieceEngine(const std::string& path, const Neighbours& files) {
-    const auto status = processor_.Load(path);
+    auto status = processor_.Load(path);
     if (!status.ok()) refuse("{}: the SentencePiece library says: {}", path, status.ToString());
+    spaces_ = adds_space() ? spaces_of(files.tokenizer_config) : Spaces::kLibrary;
+    if (spaces_ != Spaces::kLibrary) {
+      status = processor_.LoadFromSerializedProto(read_text(path).append(kLeavesSpaces));
+      if (!status.ok()) refuse("{}: the SentencePiece library says: {}", path, status.ToString());
+    }
     const auto find = [this](const std::string& token) { return piece_to_id(token); };
     const Json own = symbols();
     const Json added = with_added_beside(own, files, static_cast<size_t>(processor_.GetPieceSize()), find);
     added_ =
         AddedTokens(JsonNode(added, "added_tokens", path), {}, static_cast<size_t>(processor_.GetPieceSize()), find);
     hash = sha256_file(path);
-    if (added != own) hash = sha256_hex(hash + added.dump());
+    if (added != own || spaces_ != Spaces::kLibrary) {
+      hash = sha256_hex(fmt::format("{} {} {}", hash, static_cast<int>(spaces_), added.dump()));
+    }
     if (processor_.bos_id() >= 0) bos = processor_.bos_id();
     if (processor_.eos_id() >= 0) eos = processor_.eos_id();
     if (bos) before_ = {*bos};
@@ -47,7 +79,7 @@ class SentencePieceEngine : public Tokenizer::Engine {
     if (add_special) ids = before_;
     // The library normalizes by itself, so tokens that are searched for in normalized text are searched for here too.
     split(text, false, ids, [&](std::string_view part) {
-      split(part, true, ids, [&](std::string_view words) { append(words, cache, ids); });
+      split(part, true, ids, [&](std::string_view words) { append(words, words.data() == text.data(), cache, ids); });
     });
     if (add_special) ids.insert(ids.end(), after_.begin(), after_.end());
     return ids;
@@ -133,27 +165,37 @@ class SentencePieceEngine : public Tokenizer::Engine {
     return true;
   }
 
+  bool adds_space() const {
+    std::vector<std::string> pieces;
+    return processor_.Encode("a", &pieces).ok() && !pieces.empty() && pieces.front().starts_with(kSpace);
+  }
+
   bool adds_space_before_words() const {
     std::vector<int32_t> apart;
     append_word("a", apart);
-    append_word("b", apart);
+    append_word(leaves_spaces() ? " b" : "b", apart);
     std::vector<int32_t> together;
     append_word("a b", together);
     const int space = processor_.PieceToId({kSpace.data(), kSpace.size()});
     return apart == together && !processor_.IsUnknown(space);
   }
 
-  void append(std::string_view text, PieceCache& cache, std::vector<int32_t>& ids) const {
+  bool leaves_spaces() const { return spaces_ != Spaces::kLibrary; }
+
+  void append(std::string_view text, bool at_start, PieceCache& cache, std::vector<int32_t>& ids) const {
     size_t begin = 0;
+    bool lacks_space = leaves_spaces() && (at_start || spaces_ == Spaces::kAlways) && !begins_with_space(text);
     for (size_t i = 1; words_stand_alone_ && i + 1 < text.size(); ++i) {
       if (text[i] != ' ' || !is_ascii_word(text[i - 1]) || !is_ascii_word(text[i + 1])) continue;
-      append_remembered(text.substr(begin, i - begin), cache, ids);
-      begin = i + 1;
+      append_remembered(text.substr(begin, i - begin), lacks_space, cache, ids);
+      begin = leaves_spaces() ? i : i + 1;
+      lacks_space = false;
     }
-    append_remembered(text.substr(begin), cache, ids);
+    append_remembered(text.substr(begin), lacks_space, cache, ids);
   }
 
-  void append_remembered(std::string_view word, PieceCache& cache, std::vector<int32_t>& ids) const {
+  void append_remembered(std::string_view word, bool lacks_space, PieceCache& cache, std::vector<int32_t>& ids) const {
+    if (lacks_space && !word.empty()) return append_remembered(" " + std::string(word), false, cache, ids);
     if (cache.find(word, ids)) return;
     const size_t before = ids.size();
     append_word(word, ids);
@@ -168,12 +210,14 @@ class SentencePieceEngine : public Tokenizer::Engine {
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
 
-  // The library drops the space before the first word, which is right at the start of the text only.
+  // A library that leaves no spaces alone drops the one before the first word, which is right at the start of the text
+  // only.
   void flush(std::vector<int>& run, std::string& text) const {
     if (run.empty()) return;
     std::string part;
     const auto status = processor_.Decode(run, &part);
     if (!status.ok()) fail(ErrorKind::kFailed, "{}: the SentencePiece library says: {}", origin, status.ToString());
+    if (leaves_spaces() && text.empty() && part.starts_with(' ')) part.erase(0, 1);
     if (!text.empty() && processor_.IdToPiece(run.front()).starts_with(kSpace) && !part.starts_with(' ')) text += ' ';
     text += part;
     run.clear();
@@ -181,6 +225,7 @@ class SentencePieceEngine : public Tokenizer::Engine {
 
   sentencepiece::SentencePieceProcessor processor_;
   AddedTokens added_;
+  Spaces spaces_ = Spaces::kLibrary;
   std::vector<int32_t> before_, after_;
   bool words_stand_alone_ = false;
 };
