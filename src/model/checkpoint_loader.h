@@ -38,6 +38,9 @@ Json gguf_tokenizer_config(const GgufFile& file);
 /// all.
 std::optional<ChatTemplate> load_chat_template(const std::string& path, const GgufFile* gguf, const std::string& name);
 
+/// What the default chat template writes behind an answer; "" where there is none, or one that cannot be rendered.
+std::string end_of_turn(const std::string& path, const GgufFile* gguf);
+
 /// Weights of the graph that the checkpoint stores as [in, out].
 std::set<std::string> in_out_weights(const Graph& graph);
 

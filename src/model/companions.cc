@@ -54,7 +54,8 @@ const Tokenizer& Companions::tokenizer() const {
     refuse("{}: the tokenizer has {} ids, more than the {} rows of the embedding '{}'", place.path,
            loaded.base_vocab_size(), place.embedding_rows, place.embedding);
   }
-  place.tokenizer = std::make_shared<const Tokenizer>(loaded.limited_to(place.embedding_rows));
+  place.tokenizer = std::make_shared<const Tokenizer>(
+      loaded.limited_to(place.embedding_rows).with_turn_ending_in(end_of_turn(place.path, place.gguf.get())));
   return *place.tokenizer;
 }
 

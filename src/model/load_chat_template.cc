@@ -107,6 +107,19 @@ std::optional<ChatTemplate> load_chat_template(const std::string& path, const Gg
   return ChatTemplate(found->text, found->origin, std::move(tokens));
 }
 
+std::string end_of_turn(const std::string& path, const GgufFile* gguf) {
+  const std::string answer = "The answer is here.";
+  try {
+    const auto chat = load_chat_template(path, gguf, kDefault);
+    if (!chat) return "";
+    const std::string text = chat->render({{"user", "A question"}, {"assistant", answer}}, false);
+    const size_t at = text.rfind(answer);
+    return at == text.npos ? "" : text.substr(at + answer.size());
+  } catch (const Error&) {  // the tokenizer serves without it; whoever renders chats is told
+    return "";
+  }
+}
+
 ChatTemplate Companions::chat_template(const std::string& name) const {
   auto loaded = load_chat_template(place_->path, place_->gguf.get(), name);
   if (!loaded) {

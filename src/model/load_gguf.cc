@@ -65,9 +65,9 @@ Json generation_config(const GgufFile& file) {
   Json config = Json::object();
   if (const auto bos = token_id(file, "bos")) config["bos_token_id"] = *bos;
   if (const auto pad = token_id(file, "padding")) config["pad_token_id"] = *pad;
-  // Chat models end a turn (eot) and a text (eos) with different tokens.
+  // Chat models end a turn (eot), a message (eom) and a text (eos) with different tokens.
   Json ends = Json::array();
-  for (const char* name : {"eos", "eot"}) {
+  for (const char* name : {"eos", "eot", "eom"}) {
     const auto id = token_id(file, name);
     if (id && std::find(ends.begin(), ends.end(), Json(*id)) == ends.end()) ends.push_back(*id);
   }

@@ -50,7 +50,8 @@ int64_t cache_capacity(const Graph& graph, int64_t prompt, int64_t max_tokens) {
 
 std::vector<int32_t> end_ids(const Graph& graph, const Tokenizer& tokenizer) {
   std::vector<int32_t> ids = graph.eos_ids;
-  if (const auto eos = tokenizer.eos_id()) ids.push_back(*eos);
+  const std::vector<int32_t> ends = tokenizer.end_ids();
+  ids.insert(ids.end(), ends.begin(), ends.end());
   return ids;
 }
 

@@ -96,6 +96,32 @@ TEST(Generate, EndsAtEndOfText) {
   FAIL() << "no story of 20 ended";
 }
 
+/// The demo with more files beside it.
+std::vector<int32_t> ends_beside(const Json& files) {
+  const testing::TempDir dir;
+  for (const auto& entry : std::filesystem::directory_iterator("assets/demo")) {
+    if (!files.contains(entry.path().filename().string())) std::filesystem::copy(entry.path(), dir.path());
+  }
+  for (const auto& [name, content] : files.items()) testing::write_file(dir.file(name), content.dump());
+  const auto model = Checkpoint::open(dir.path());
+  return end_ids(model->graph(), model->tokenizer());
+}
+
+TEST(EndIds, AreThoseOfTextsAndTurns) {
+  const auto config = [](const std::string& token, const std::string& more) {
+    return Json::parse(R"({"eos_token": "<|end_of_text|>", "added_tokens_decoder": {"4096": {"content": ")" + token +
+                       R"(", "special": true}}, "chat_template": ")" + more + R"("})");
+  };
+  EXPECT_THAT(ends_beside(Json::object()), ::testing::Each(1));
+  // By its spelling, by the chat template, and neither: a token that no answer ends in.
+  EXPECT_THAT(ends_beside({{"tokenizer_config.json", config("<|im_end|>", "")}}), ::testing::Contains(4096));
+  const std::string turns = "{% for m in messages %}{{ m.content }} <stop>next{% endfor %}";
+  EXPECT_THAT(ends_beside({{"tokenizer_config.json", config("<stop>", turns)}}), ::testing::Contains(4096));
+  EXPECT_THAT(ends_beside({{"tokenizer_config.json", config("<tool>", turns)}}), ::testing::Each(1));
+  // A template that cannot be rendered is no hindrance.
+  EXPECT_THAT(ends_beside({{"tokenizer_config.json", config("<stop>", "{% broken")}}), ::testing::Each(1));
+}
+
 TEST(Generate, AnEmptyPromptIsBos) {
   Demo demo;
   const GenerateResult out = demo.run("", 5, {.temperature = 0});

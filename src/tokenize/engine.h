@@ -23,6 +23,8 @@ struct Tokenizer::Engine {
   virtual std::optional<int32_t> token_to_id(const std::string& token) const = 0;
   /// nullopt when no token has this id.
   virtual std::optional<std::string> id_to_token(int32_t id) const = 0;
+  /// Whether the token is cut out of text whole, as special tokens are.
+  virtual bool is_added(int32_t id) const = 0;
   virtual int64_t vocab_size() const = 0;
   virtual int64_t base_vocab_size() const { return vocab_size(); }
   /// Ids put before the sequence by encode(..., true).

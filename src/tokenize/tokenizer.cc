@@ -1,6 +1,7 @@
 #include "tokenize/tokenizer.h"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 
 #include "base/error.h"
@@ -9,6 +10,15 @@
 
 namespace bitloom {
 namespace {
+
+// As llama.cpp (llama_vocab::impl::load), without the tokens of filling in the middle.
+constexpr std::array kEnds = {"<|eot_id|>",      "<|im_end|>",      "<|end|>",
+                              "<|return|>",      "<|call|>",        "<|flush|>",
+                              "<|calls|>",       "<|eom_id|>",      "<|eot|>",
+                              "<end_of_turn>",   "<turn|>",         "<|endoftext|>",
+                              "<|end_of_text|>", "<EOT>",           "_<EOT>",
+                              "[EOT]",           "[EOS]",           "<end_of_utterance>",
+                              "<|endofturn|>",   "<|end_of_turn|>", "<\uFF5Cend\u2581of\u2581sentence\uFF5C>"};
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 // No character is longer than 4 bytes and every token has at least one, so more tokens than this that still end in
@@ -61,6 +71,29 @@ std::string Tokenizer::id_to_token(int32_t id) const {
 
 std::optional<int32_t> Tokenizer::bos_id() const { return engine_->bos; }
 std::optional<int32_t> Tokenizer::eos_id() const { return engine_->eos; }
+
+std::vector<int32_t> Tokenizer::end_ids() const {
+  std::vector<int32_t> ids;
+  const auto add = [&ids](std::optional<int32_t> id) {
+    if (id && std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
+  };
+  add(eos_id());
+  for (const char* spelled : kEnds) {
+    const auto id = token_to_id(spelled);
+    if (id && engine_->is_added(*id)) add(id);
+  }
+  add(turn_end_);
+  return ids;
+}
+
+Tokenizer Tokenizer::with_turn_ending_in(std::string_view text) const {
+  Tokenizer ending = *this;
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+  if (first_invalid_utf8(text) != text.size()) return ending;
+  const std::vector<int32_t> ids = engine_->encode(text, false);
+  if (!ids.empty() && engine_->is_added(ids.front())) ending.turn_end_ = ids.front();
+  return ending;
+}
 
 bool Tokenizer::adds_bos() const {
   const std::vector<int32_t> prefix = engine_->prefix();

@@ -32,6 +32,10 @@ class Tokenizer {
   /// The same for a model that embeds ids below `rows` alone: encode() refuses a text with another, naming the token.
   Tokenizer limited_to(int64_t rows) const;
 
+  /// The same where `text` follows an answer, in a chat template's words ("<|im_end|>\n"): the added token that it begins
+  /// with, blanks aside, is one of end_ids() too.
+  Tokenizer with_turn_ending_in(std::string_view text) const;
+
   /// Ids of `text` (valid UTF-8, else Error(kRefused) with the offset). `add_special` applies the post-processor
   /// (BOS and the like); special tokens written in the text are recognised either way.
   std::vector<int32_t> encode(std::string_view text, bool add_special = true) const;
@@ -46,6 +50,9 @@ class Tokenizer {
   std::string id_to_token(int32_t id) const;
   std::optional<int32_t> bos_id() const;
   std::optional<int32_t> eos_id() const;
+  /// The tokens that end a text or a turn: eos_id(), added tokens that are spelled as such ("<|im_end|>"; the list is
+  /// llama.cpp's), and the chat template's.
+  std::vector<int32_t> end_ids() const;
   /// Whether encode(..., true) puts BOS first.
   bool adds_bos() const;
   /// SHA-256 of the tokenizer's definition; kept with every result and file.
@@ -78,6 +85,7 @@ class Tokenizer {
  private:
   explicit Tokenizer(std::shared_ptr<const Engine> engine);
   std::shared_ptr<const Engine> engine_;
+  std::optional<int32_t> turn_end_;
   int64_t rows_ = std::numeric_limits<int64_t>::max();
 };
 

@@ -82,6 +82,7 @@ class JsonEngine : public Tokenizer::Engine {
     return token ? std::optional<std::string>(*token) : std::nullopt;
   }
 
+  bool is_added(int32_t id) const override { return added_.by_id().contains(id); }
   int64_t vocab_size() const override { return int64_t{largest_id_} + 1; }
   int64_t base_vocab_size() const override { return int64_t{model_.largest_id()} + 1; }
   std::vector<int32_t> prefix() const override { return post_processor_.prefix(); }

@@ -113,6 +113,7 @@ class SentencePieceEngine : public Tokenizer::Engine {
     return processor_.IdToPiece(id);
   }
 
+  bool is_added(int32_t id) const override { return added_.by_id().contains(id); }
   int64_t vocab_size() const override {
     const int64_t last = added_.by_id().empty() ? -1 : added_.by_id().rbegin()->first;
     return std::max(base_vocab_size(), last + 1);
