@@ -61,6 +61,7 @@ Json record_of(const ComparedModel& model, const Comparison& comparison) {
               {"format", model.size.format},
               {"bits_nominal", model.size.bits_nominal},
               {"bits_true", model.size.bits_true},
+              {"bits_model", model.size.bits_model},
               {"bytes", model.size.bytes},
               {"ppl", result.perplexity},
               {"ppl_ci95", {result.perplexity_low, result.perplexity_high}},

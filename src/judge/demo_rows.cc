@@ -51,6 +51,7 @@ DemoRow row_from_json(const Json& value) {
   row.bits_nominal = value.at("bits_nominal");
   row.bits_true = value.at("bits_true");
   row.bytes = value.at("bytes");
+  row.bits_model = value.at("bits_model");
   row.perplexity = value.at("ppl");
   row.kl_mean = value.at("kl_mean");
   row.kl_low = value.at("kl_ci95").at(0);
@@ -95,6 +96,7 @@ class Demo {
     row.bits_nominal = size.bits_nominal;
     row.bits_true = size.bits_true;
     row.bytes = size.bytes;
+    row.bits_model = size.bits_model;
     row.tokens_per_second = measure_speed(original_decoder_, *original_);
     write_cache(cache_path, {{"evaluation_key", key}, {"row", to_json(row)}});
     return row;
@@ -144,7 +146,7 @@ class Demo {
         {"quantization_key", key},
         {"manifest_sha256", sha256_file(out + "/bitloom.json")},
         {"quantized",
-         {{"bits_nominal", result.bits_nominal}, {"bits_true", result.bits_true}, {"bytes", result.bytes}}}};
+         {{"bits_nominal", result.bits_nominal}, {"bits_true", result.bits_true}, {"bytes", result.bytes}, {"bits_model", result.bits_model}}}};
     write_cache(out + ".json", cache);
     return cache;
   }
@@ -159,6 +161,7 @@ class Demo {
     row.bits_nominal = quantized.at("bits_nominal");
     row.bits_true = quantized.at("bits_true");
     row.bytes = quantized.at("bytes");
+    row.bits_model = quantized.at("bits_model");
     row.perplexity = std::exp(result.nll);
     row.kl_mean = result.kl_mean;
     row.kl_low = result.kl_low;
@@ -191,6 +194,7 @@ Json to_json(const DemoRow& row) {
           {"bits_nominal", row.bits_nominal},
           {"bits_true", row.bits_true},
           {"bytes", row.bytes},
+          {"bits_model", row.bits_model},
           {"ppl", row.perplexity},
           {"kl_mean", row.kl_mean},
           {"kl_ci95", {row.kl_low, row.kl_high}},

@@ -26,6 +26,7 @@ struct DemoRow {
   std::string scheme;
   double bits_nominal = 0, bits_true = 0;  // of the matrices of the blocks
   int64_t bytes = 0;                       // of the weight files
+  double bits_model = 0;                   // the same per weight of the model
   double perplexity = 0, kl_mean = 0, kl_low = 0, kl_high = 0, top1 = 1, tokens_per_second = 0;
 };
 

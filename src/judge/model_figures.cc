@@ -20,6 +20,10 @@ Json manifest_of(const Checkpoint& model) {
 
 ModelSize size_of(const Checkpoint& model) {
   ModelSize out;
+  for (const std::string& file : model.weight_files()) out.bytes += static_cast<int64_t>(fs::file_size(file));
+  int64_t all_weights = 0;
+  for (const CheckpointTensor& tensor : model.tensors()) all_weights += tensor.rows->rows() * tensor.rows->cols();
+  if (all_weights > 0) out.bits_model = 8 * static_cast<double>(out.bytes) / static_cast<double>(all_weights);
   double bytes = 0, weights = 0;
   std::map<std::string, double> formats;  // weights in each
   for (const Site& site : linear_sites(model.graph())) {
@@ -38,7 +42,6 @@ ModelSize size_of(const Checkpoint& model) {
   const Json manifest = manifest_of(model);
   if (manifest.is_object() && manifest.contains("totals"))
     out.bits_nominal = manifest["totals"].value("bits_nominal", out.bits_nominal);
-  for (const std::string& file : model.weight_files()) out.bytes += static_cast<int64_t>(fs::file_size(file));
   return out;
 }
 

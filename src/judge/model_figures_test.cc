@@ -16,6 +16,7 @@ TEST(ModelSize, OfAFloatModel) {
   EXPECT_EQ(size.bits_true, 16);
   EXPECT_EQ(size.bits_nominal, 16);
   EXPECT_EQ(size.bytes, static_cast<int64_t>(fs::file_size("assets/demo/model.safetensors")));
+  EXPECT_NEAR(size.bits_model, 16, 0.05);  // and the file's header
   EXPECT_TRUE(manifest_of(*demo).is_null());
 }
 
@@ -30,6 +31,8 @@ TEST(ModelSize, OfSeveralFormatsNamesTheMostUsed) {
   EXPECT_DOUBLE_EQ(size.bits_nominal, result.bits_nominal);
   EXPECT_NE(size.bits_nominal, size.bits_true);
   EXPECT_EQ(size.bytes, result.bytes);
+  EXPECT_DOUBLE_EQ(size.bits_model, result.bits_model);
+  EXPECT_GT(size.bits_model, size.bits_true);  // the embedding stays in BF16
   EXPECT_EQ(manifest_of(*model).at("recipe").at("name"), "int4-down8");
 }
 

@@ -22,7 +22,7 @@ std::map<std::string, const Linear*> block_matrices(const Graph& graph) {
 }
 
 SizeEstimate estimate(const std::string& scheme, const std::map<std::string, const Linear*>& matrices,
-                      int64_t rest_bytes) {
+                      int64_t rest_bytes, double all_weights) {
   const Storage storage = parse_storage(scheme);
   int64_t bytes = 0;
   double weights = 0, nominal = 0;
@@ -32,8 +32,9 @@ SizeEstimate estimate(const std::string& scheme, const std::map<std::string, con
     weights += count;
     nominal += count * nominal_bits(storage, linear->out, linear->in);
   }
-  if (weights == 0) return {scheme, 0, 0, rest_bytes};
-  return {scheme, nominal / weights, 8.0 * static_cast<double>(bytes) / weights, rest_bytes + bytes};
+  const double of_model = 8.0 * static_cast<double>(rest_bytes + bytes) / std::max(all_weights, 1.0);
+  if (weights == 0) return {scheme, 0, 0, rest_bytes, of_model};
+  return {scheme, nominal / weights, 8.0 * static_cast<double>(bytes) / weights, rest_bytes + bytes, of_model};
 }
 
 // Bytes of the tensors that a recipe for the blocks' matrices leaves alone; the same for every such recipe.
@@ -50,11 +51,14 @@ int64_t bytes_that_stay(const Checkpoint& model, Context& context) {
 std::vector<SizeEstimate> estimate_sizes(const Checkpoint& model, Context& context) {
   const auto matrices = block_matrices(model.graph());
   const int64_t rest = bytes_that_stay(model, context);
+  double all_weights = 0;
+  for (const CheckpointTensor& tensor : model.tensors())
+    all_weights += static_cast<double>(tensor.rows->rows()) * static_cast<double>(tensor.rows->cols());
   std::set<std::string> schemes(std::begin(kCommon), std::end(kCommon));
   for (const std::string& name : named_schemes()) schemes.insert(name);
   std::vector<SizeEstimate> estimates;
   estimates.reserve(schemes.size());
-  for (const std::string& scheme : schemes) estimates.push_back(estimate(scheme, matrices, rest));
+  for (const std::string& scheme : schemes) estimates.push_back(estimate(scheme, matrices, rest, all_weights));
   std::stable_sort(estimates.begin(), estimates.end(),
                    [](const SizeEstimate& a, const SizeEstimate& b) { return a.model_bytes > b.model_bytes; });
   return estimates;

@@ -26,7 +26,8 @@
 //       caption: "{kl.tokens} tokens of {text}"       # optional; {EVALUATION.KEY} of the first row that has it
 //       columns:
 //         - {title: format, text: "{recipe}"}         # of {model}, {recipe}, {format}, {steps}
-//         - {title: bits, value: quantize.bits_true, as: bits}
+//         - {title: bits of blocks, value: quantize.bits_true, as: bits}
+//         - {title: bits of model, value: quantize.bits_model, as: bits}
 //         - {title: KL, value: kl.kl_mean, interval: kl.kl_ci95}
 //         - {title: perplexity, value: [kl.ppl, ppl.ppl], as: perplexity}  # the first that this row has
 //

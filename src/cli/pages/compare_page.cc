@@ -14,6 +14,9 @@ namespace {
 
 const std::vector<double> kSteps = {0.001, 0.01, 0.1, 0.3, 1, 3};  // nats, limits of colours: the same on every page
 constexpr const char* kKl = "KL divergence, nats";
+constexpr const char* kSize = "MiB of the whole model";
+
+double mib_of(const ComparedModel& model) { return static_cast<double>(model.size.bytes) / (1024.0 * 1024.0); }
 
 bool judged_by_kl(const ComparedModel& model) { return model.kl.has_value(); }
 
@@ -23,29 +26,29 @@ std::string reference_name(const ComparePlan& plan, const Comparison& comparison
 
 Plot cost_plot(const Comparison& comparison) {
   ScatterPlot plot;
-  plot.caption = {"What the bits buy",
-                  "Each model's mean KL divergence from the original over the true bits of a weight, with 95 % "
-                  "intervals. No model is better in both than those on the line."};
-  plot.x = {.title = "true bits per weight"};
+  plot.caption = {"What the bytes buy",
+                  "Each model's mean KL divergence from the original over the bytes of its weight files, with "
+                  "95 % intervals. No model is better in both than those on the line."};
+  plot.x = {.title = kSize};
   plot.y = {.title = kKl, .logarithmic = true};
   plot.pareto = true;
   for (const ComparedModel& model : comparison.models)
     if (model.kl)
       plot.points.push_back(
-          {model.name, model.size.bits_true, {model.kl->kl_mean, model.kl->kl_low, model.kl->kl_high}});
+          {model.name, mib_of(model), {model.kl->kl_mean, model.kl->kl_low, model.kl->kl_high}});
   return plot;
 }
 
 Plot bytes_plot(const Comparison& comparison) {
   ScatterPlot plot;
-  plot.caption = {"What the bits buy",
-                  "Bits that each model needs for a byte of the text, over the true bits of a weight. No model is "
+  plot.caption = {"What the bytes buy",
+                  "Bits that each model needs for a byte of the text, over the bytes of its weight files. No model is "
                   "better in both than those on the line."};
-  plot.x = {.title = "true bits per weight"};
+  plot.x = {.title = kSize};
   plot.y = {.title = "bits per byte"};
   plot.pareto = true;
   for (const ComparedModel& model : comparison.models)
-    plot.points.push_back({model.name, model.size.bits_true, {.value = model.perplexity.bits_per_byte}});
+    plot.points.push_back({model.name, mib_of(model), {.value = model.perplexity.bits_per_byte}});
   return plot;
 }
 

@@ -38,7 +38,7 @@ std::string sketch_note(const ComparePlan& plan, const Comparison& comparison) {
 
 Table compare_table(const Comparison& comparison, bool per_byte) {
   std::vector<Column> columns = {
-      {"model", Align::kLeft}, {"format", Align::kLeft}, {"bits nominal"}, {"bits true"}, {"MiB"}, {"perplexity"}};
+      {"model", Align::kLeft}, {"format", Align::kLeft}, {"bits nominal"}, {"bits true"}, {"model bits"}, {"MiB"}, {"perplexity"}};
   const std::vector<Column> kl_columns = {{"KL to original"}, {"99.9 %"}, {"max"}, {"same top-1"}};
   if (per_byte) columns.push_back({"bits per byte"});
   if (!per_byte) columns.insert(columns.end(), kl_columns.begin(), kl_columns.end());
@@ -50,6 +50,7 @@ Table compare_table(const Comparison& comparison, bool per_byte) {
                                       model.size.format,
                                       format_bits(model.size.bits_nominal),
                                       format_bits(model.size.bits_true),
+                                      format_bits(model.size.bits_model),
                                       format_mib(model.size.bytes),
                                       perplexity_text(result)};
     if (per_byte) {
@@ -107,7 +108,7 @@ Table skill_table(const Comparison& comparison) {
 
 std::vector<std::string> compare_notes(const ComparePlan& plan, const Comparison& comparison) {
   std::vector<std::string> notes = {
-      "Bits are per weight of the blocks' matrices; embedding, head and norms count in MiB."};
+      "Bits nominal and true are per weight of the blocks' matrices; model bits and MiB are of the weight files: embedding, head and norms included."};
   const ComparedModel& last = comparison.models.back();
   if (last.kl)
     notes.push_back("KL in nats per token; ± is half a 95 % interval (" + last.kl->interval +

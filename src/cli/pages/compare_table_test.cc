@@ -20,7 +20,7 @@ Comparison two_models() {
   for (size_t i = 0; i < 2; ++i) {
     ComparedModel& model = comparison.models[i];
     model.name = i == 0 ? "demo" : "small";
-    model.size = {i == 0 ? "BF16" : "int2-g32", i == 0 ? 16.0 : 2.5, i == 0 ? 16.0 : 2.5, 1 << 20};
+    model.size = {i == 0 ? "BF16" : "int2-g32", i == 0 ? 16.0 : 2.5, i == 0 ? 16.0 : 2.5, 1 << 20, i == 0 ? 16.5 : 6.5};
     model.perplexity.perplexity = 10;
     model.perplexity.perplexity_low = 9;
     model.perplexity.perplexity_high = 11;
@@ -38,7 +38,7 @@ Comparison two_models() {
 
 TEST(CompareTable, TheReferenceHasNoDivergence) {
   const std::string text = compare_table(two_models(), false).to_text(false);
-  EXPECT_THAT(text, ContainsRegex("demo +BF16 +16\\.00 +16\\.00 +1\\.00 +10\\.00 ± 1\\.0 +- +- +- +- +-\n"));
+  EXPECT_THAT(text, ContainsRegex("demo +BF16 +16\\.00 +16\\.00 +16\\.50 +1\\.00 +10\\.00 ± 1\\.0 +- +- +- +- +-\n"));
   EXPECT_THAT(text, ContainsRegex("small +int2-g32 .* 3\\.00 +4\\.00 +50\\.0 % +-\n"));
 }
 

@@ -51,7 +51,7 @@ KeyFigures key_figures(const QuantizeResult& result) {
                       fmt::format("{} of {}", format_percent(share), human_bytes(result.bytes_before))},
                      {format_bits(result.bits_true), "true bits per weight of the blocks",
                       "nominal " + format_bits(result.bits_nominal)},
-                     {format_bits(result.bits_true_model), "true bits per weight of the model", "all that is stored"}};
+                     {format_bits(result.bits_model), "bits per weight of the whole model", "all that the weight files hold"}};
   add_figure(figures, spread_of(result.sites, weight_error_of), "weight error, relative squared");
   add_figure(figures, spread_of(result.sites, output_error_of), "output error, relative squared");
   figures.figures.push_back({format_duration(result.seconds), "time", ""});
@@ -105,6 +105,7 @@ Section totals(const QuantizeResult& result) {
   if (!result.remarks.empty()) section.blocks.push_back(Callout{Callout::Kind::kNote, "Remarks", result.remarks});
   if (auto note = damping_note(result.sites)) section.blocks.push_back(*note);
   if (auto note = compensation_note(result.sites)) section.blocks.push_back(*note);
+  section.blocks.push_back(TableBlock{"The blocks and the whole model", size_table(result)});
   section.blocks.push_back(TableBlock{"By scheme", scheme_table(result.sites)});
   std::string text =
       "Errors of weights are squared errors over squared weights. True bits count every byte in the file for a matrix: "

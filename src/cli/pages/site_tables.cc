@@ -149,6 +149,16 @@ std::pair<std::string, std::string> kind_and_block(const std::string& name) {
   return {kind, name.substr(block->begin, block->end - block->begin)};
 }
 
+Table size_table(const QuantizeResult& result) {
+  Table table({{"part", Align::kLeft}, {"weights"}, {"bits nominal"}, {"bits true"}, {"MiB"}});
+  const double block_bytes = result.bits_true * static_cast<double>(result.block_weights) / 8;
+  table.add({"matrices of the blocks", format_count(result.block_weights), format_bits(result.bits_nominal),
+             format_bits(result.bits_true), format_mib(std::llround(block_bytes))});
+  table.add({"whole model", format_count(result.weights), "-", format_bits(result.bits_model),
+             format_mib(result.bytes)});
+  return table;
+}
+
 Table scheme_table(const std::vector<SiteRecord>& sites) {
   const bool data = looked_at_data(sites);
   std::vector<Column> columns = {{"scheme", Align::kLeft},

@@ -12,6 +12,9 @@
 
 namespace bitloom {
 
+/// Bits and MiB of the blocks' matrices and of the whole model's files.
+Table size_table(const QuantizeResult& result);
+
 /// A row for each scheme and way of rounding. Of matrices taken over from a quantized source no errors are known: "-".
 Table scheme_table(const std::vector<SiteRecord>& sites);
 

@@ -26,6 +26,15 @@ TEST(SiteNames, KindAndBlock) {
   EXPECT_THAT(kind_and_block("lm_head.weight"), Pair("lm_head.weight", ""));
 }
 
+TEST(SizeTable, TheWholeModelStandsBesideTheBlocks) {
+  QuantizeResult result;
+  result.block_weights = 1 << 23, result.weights = 1 << 24;
+  result.bits_nominal = 4, result.bits_true = 4.25, result.bits_model = 10, result.bytes = 20 << 20;
+  const std::string text = size_table(result).to_text(false);
+  EXPECT_THAT(text, ::testing::ContainsRegex("matrices of the blocks +8\\.39 M +4\\.00 +4\\.25 +4\\.25\n"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("whole model +16\\.8 M +- +10\\.00 +20\\.0\n"));
+}
+
 TEST(ExpertTable, CountsTokensOfEachBlock) {
   std::vector<SiteRecord> sites = {site("m.0.q.w", 0.1, 0.01)};
   EXPECT_EQ(expert_table(sites).rows(), 0u);

@@ -75,6 +75,7 @@ std::string table_of(const DemoResult& result, bool bold) {
   Table table({{"format", Align::kLeft},
                {"bits nominal"},
                {"bits true"},
+               {"model bits"},
                {"MiB"},
                {"perplexity"},
                {"KL to original"},
@@ -82,7 +83,7 @@ std::string table_of(const DemoResult& result, bool bold) {
                {"tokens/s"}});
   for (const DemoRow& row : result.rows) {
     const bool original = &row == &result.rows.front();
-    table.add({row.scheme, format_bits(row.bits_nominal), format_bits(row.bits_true), format_mib(row.bytes),
+    table.add({row.scheme, format_bits(row.bits_nominal), format_bits(row.bits_true), format_bits(row.bits_model), format_mib(row.bytes),
                format_perplexity(row.perplexity),
                original ? "-" : format_interval(row.kl_mean, row.kl_low, row.kl_high),
                original ? "-" : format_percent(row.top1), format_rate(row.tokens_per_second)});
@@ -93,7 +94,7 @@ std::string table_of(const DemoResult& result, bool bold) {
 std::string notes(const DemoPlan& plan, const DemoResult& result, const Checkpoint& original) {
   std::string text = fmt::format(
       "{}: {} tokens of {}\n"
-      "Bits are per weight of the blocks' matrices; embedding, head and norms stay and count in MiB.\n"
+      "Bits nominal and true are per weight of the blocks' matrices; model bits and MiB are of the weight files.\n"
       "KL in nats per token with its 95 % interval; tokens/s of one stream.\n",
       result.protocol, result.tokens, plan.text);
   const std::vector<Site> sites = linear_sites(original.graph());

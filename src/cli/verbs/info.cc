@@ -38,9 +38,9 @@ std::string tensors_table(const Checkpoint& model, bool summarise, bool bold) {
 }
 
 std::string sizes_table(const std::vector<SizeEstimate>& estimates, bool bold) {
-  Table table({{"if quantized to", Align::kLeft}, {"bits nominal"}, {"bits true"}, {"MiB"}});
+  Table table({{"if quantized to", Align::kLeft}, {"bits nominal"}, {"bits true"}, {"model bits"}, {"MiB"}});
   for (const SizeEstimate& estimate : estimates)
-    table.add({estimate.scheme, format_bits(estimate.bits_nominal), format_bits(estimate.bits_true),
+    table.add({estimate.scheme, format_bits(estimate.bits_nominal), format_bits(estimate.bits_true), format_bits(estimate.bits_model),
                format_mib(estimate.model_bytes)});
   return table.to_text(bold);
 }
@@ -56,6 +56,7 @@ Json record_of(const Checkpoint& model, const std::vector<SizeEstimate>& estimat
                  {"bytes", all.bytes},
                  {"bits_true", all.bits()},
                  {"matrix_bits", size.bits_true},
+                 {"bits_model", size.bits_model},
                  {"file_bytes", size.bytes},
                  {"context", graph.max_positions},
                  {"vocabulary", graph.vocab_size},
@@ -77,6 +78,7 @@ Json record_of(const Checkpoint& model, const std::vector<SizeEstimate>& estimat
     record["formats"].push_back({{"name", estimate.scheme},
                                  {"bits_nominal", estimate.bits_nominal},
                                  {"bits_true", estimate.bits_true},
+                                 {"bits_model", estimate.bits_model},
                                  {"bytes", estimate.model_bytes}});
   if (!manifest.is_null()) record["manifest"] = manifest;
   return record;
@@ -116,7 +118,7 @@ void show_info(const Flags& flags, Session& session) {
   const Json manifest = manifest_of(*model);
   std::string text = facts_text(model_facts(*model)) + "\n" + tensors_table(*model, !flags.tensors, session.bold()) +
                      "\n" + sizes_table(estimates, session.bold()) +
-                     "bits: of the matrices of the blocks; the rest stays\n";
+                     "bits nominal and true: of the matrices of the blocks; model bits and MiB: with the rest, which stays\n";
   if (!manifest.is_null()) text += "\nbitloom.json\n" + facts_text(manifest_facts(manifest));
   session.show(record_of(*model, estimates, manifest), text);
 }

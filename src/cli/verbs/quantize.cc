@@ -43,7 +43,7 @@ std::string times_text(const WalkTimes& times) {
 
 std::string summary(const Flags& flags, const QuantizeResult& result, bool bold) {
   std::string text = flags.sites ? site_table(result.sites).to_text(bold) + "\n" : "";
-  text += scheme_table(result.sites).to_text(bold);
+  text += size_table(result).to_text(bold) + "\n" + scheme_table(result.sites).to_text(bold);
   if (result.times) text += "\n" + layer_table(result.sites).to_text(bold);
   const Table experts = expert_table(result.sites);
   if (result.times && experts.rows() > 0) text += "\n" + experts.to_text(bold);
@@ -55,7 +55,7 @@ std::string summary(const Flags& flags, const QuantizeResult& result, bool bold)
   if (result.times) text += times_text(*result.times);
   return text + fmt::format("{}: {} -> {} in {}, {} bits per weight of the model\n", flags.out,
                             human_bytes(result.bytes_before), human_bytes(result.bytes),
-                            format_duration(result.seconds), format_bits(result.bits_true_model));
+                            format_duration(result.seconds), format_bits(result.bits_model));
 }
 
 void dry_run(const Flags& flags, const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,

@@ -61,6 +61,8 @@ void add_up(const std::vector<PlannedTensor>& plan, QuantizeResult& result) {
   result.bits_nominal = per_weight(nominal, of_blocks);
   result.bits_true = per_weight(8 * block_bytes, of_blocks);
   result.bits_true_model = per_weight(8 * all_bytes, all);
+  result.weights = all;
+  result.block_weights = of_blocks;
 }
 
 }  // namespace bitloom

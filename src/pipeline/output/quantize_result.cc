@@ -13,7 +13,7 @@ Json to_json(const QuantizeResult& result) {
   }
   return {{"tensors", std::move(sites)},   {"bits_nominal", result.bits_nominal},
           {"bits_true", result.bits_true}, {"bits_true_model", result.bits_true_model},
-          {"bytes", result.bytes},         {"bytes_before", result.bytes_before},
+          {"bits_model", result.bits_model}, {"weights", result.weights}, {"bytes", result.bytes},         {"bytes_before", result.bytes_before},
           {"remarks", result.remarks},     {"seconds", result.seconds}};
 }
 

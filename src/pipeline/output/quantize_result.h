@@ -17,8 +17,9 @@ struct QuantizeResult {
   // Bits per weight of the blocks' linear layers, kept ones as they are stored. `bytes` is the size of the weight
   // files, `bytes_before` the source's.
   double bits_nominal = 0, bits_true = 0;
-  // Over all weights of the model.
-  double bits_true_model = 0;
+  // Over all weights of the model: what its tensors store, and `bytes`, which headers add to.
+  double bits_true_model = 0, bits_model = 0;
+  int64_t block_weights = 0, weights = 0;  // of the blocks' linear layers; of the model
   int64_t bytes = 0, bytes_before = 0;
   std::vector<std::string> remarks;  // what the user should know, logged as it was found
   double seconds = 0;

@@ -196,6 +196,7 @@ QuantizeResult write_output(const QuantizeTask& task, const CalibratedModel* cal
   ahead.discard();
   add_up(plan, result);
   result.bytes = size_of(files, directory.staging());
+  result.bits_model = 8 * static_cast<double>(result.bytes) / static_cast<double>(std::max<int64_t>(result.weights, 1));
   for (const std::string& file : source.weight_files())
     result.bytes_before += static_cast<int64_t>(fs::file_size(file));
 
