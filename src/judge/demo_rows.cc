@@ -142,11 +142,13 @@ class Demo {
     options.force = fs::exists(out + "/bitloom.json");  // only what an earlier run can have left is replaced
     if (fs::exists(out) && !options.force) misuse("{}: exists and is no quantized model; choose another --dir", out);
     const QuantizeResult result = quantize_model(original_, out, recipe, options, context_);
-    const Json cache = {
-        {"quantization_key", key},
-        {"manifest_sha256", sha256_file(out + "/bitloom.json")},
-        {"quantized",
-         {{"bits_nominal", result.bits_nominal}, {"bits_true", result.bits_true}, {"bytes", result.bytes}, {"bits_model", result.bits_model}}}};
+    const Json cache = {{"quantization_key", key},
+                        {"manifest_sha256", sha256_file(out + "/bitloom.json")},
+                        {"quantized",
+                         {{"bits_nominal", result.bits_nominal},
+                          {"bits_true", result.bits_true},
+                          {"bytes", result.bytes},
+                          {"bits_model", result.bits_model}}}};
     write_cache(out + ".json", cache);
     return cache;
   }

@@ -4,6 +4,7 @@
 
 #include "pipeline/calibrated_model.h"
 #include "pipeline/cost/cost_model.h"
+#include "pipeline/output/growth.h"
 #include "pipeline/output/plan.h"
 #include "pipeline/task/quantize_task.h"
 
@@ -53,7 +54,14 @@ QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& sourc
   const std::vector<PlannedTensor> plan = plan_tensors(*task.model, task.steps, {}, context);
   const Effort effort = effort_of(plan, context.threads.thread_count());
   QuantizeCost cost;
-  for (const PlannedTensor& tensor : plan) cost.output_bytes += tensor.bytes();
+  int64_t weights = 0;
+  for (const PlannedTensor& tensor : plan) {
+    cost.output_bytes += tensor.bytes();
+    weights += tensor.weights();
+  }
+  cost.bits_model = 8 * static_cast<double>(cost.output_bytes) / static_cast<double>(std::max<int64_t>(weights, 1));
+  cost.remarks = remarks_on(*source, plan);
+  if (const std::string growth = growth_remark(*source, plan); !growth.empty()) cost.remarks.push_back(growth);
   cost.memory = effort.memory;
   cost.disk = disk_needed(plan, source->companion_files());
   if (!needs_of(recipe).any()) {

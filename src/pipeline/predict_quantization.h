@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/context.h"
 #include "model/checkpoint.h"
@@ -15,7 +17,9 @@ namespace bitloom {
 struct QuantizeCost {
   int64_t output_bytes = 0, memory = 0, disk = 0;  // memory and disk at their peaks
   double seconds = 0;
-  WalkCost walk;  // of a recipe that looks at data
+  double bits_model = 0;             // output_bytes per weight of the model
+  std::vector<std::string> remarks;  // what the run would say of its output
+  WalkCost walk;                     // of a recipe that looks at data
 };
 QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
                                   const QuantizeOptions& options, Context& context);

@@ -72,7 +72,8 @@ TEST(Compare, TableAndPageAndRecordTellTheSame) {
   const std::string page = read_bytes(models.dir.file("page.html"));
   for (const char* part : {"int4-g32", "int2-g32", "same top-1", "KL to original", "99.9 %", "64, bos auto"})
     EXPECT_NE(out.out.find(part), std::string::npos) << part << "\n" << out.out;
-  for (const char* part : {"What the bytes buy", "MiB of the whole model", "KL by place in the window", "Error of the weights", "Worst passages"})
+  for (const char* part : {"What the bytes buy", "MiB of the whole model", "KL by place in the window",
+                           "Error of the weights", "Worst passages"})
     EXPECT_NE(page.find(part), std::string::npos) << part;
   EXPECT_EQ(record.at("models").size(), 3u);
   EXPECT_LT(page.size(), 1000000u);

@@ -34,8 +34,7 @@ Plot cost_plot(const Comparison& comparison) {
   plot.pareto = true;
   for (const ComparedModel& model : comparison.models)
     if (model.kl)
-      plot.points.push_back(
-          {model.name, mib_of(model), {model.kl->kl_mean, model.kl->kl_low, model.kl->kl_high}});
+      plot.points.push_back({model.name, mib_of(model), {model.kl->kl_mean, model.kl->kl_low, model.kl->kl_high}});
   return plot;
 }
 

@@ -37,8 +37,9 @@ std::string sketch_note(const ComparePlan& plan, const Comparison& comparison) {
 }  // namespace
 
 Table compare_table(const Comparison& comparison, bool per_byte) {
-  std::vector<Column> columns = {
-      {"model", Align::kLeft}, {"format", Align::kLeft}, {"bits nominal"}, {"bits true"}, {"model bits"}, {"MiB"}, {"perplexity"}};
+  std::vector<Column> columns = {{"model", Align::kLeft}, {"format", Align::kLeft}, {"bits nominal"},
+                                 {"bits true"},           {"model bits"},           {"MiB"},
+                                 {"perplexity"}};
   const std::vector<Column> kl_columns = {{"KL to original"}, {"99.9 %"}, {"max"}, {"same top-1"}};
   if (per_byte) columns.push_back({"bits per byte"});
   if (!per_byte) columns.insert(columns.end(), kl_columns.begin(), kl_columns.end());
@@ -108,7 +109,8 @@ Table skill_table(const Comparison& comparison) {
 
 std::vector<std::string> compare_notes(const ComparePlan& plan, const Comparison& comparison) {
   std::vector<std::string> notes = {
-      "Bits nominal and true are per weight of the blocks' matrices; model bits and MiB are of the weight files: embedding, head and norms included."};
+      "Bits nominal and true are per weight of the blocks' matrices; model bits and MiB are of the weight files: "
+      "embedding, head and norms included."};
   const ComparedModel& last = comparison.models.back();
   if (last.kl)
     notes.push_back("KL in nats per token; ± is half a 95 % interval (" + last.kl->interval +

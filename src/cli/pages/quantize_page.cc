@@ -47,11 +47,12 @@ KeyFigures key_figures(const QuantizeResult& result) {
   const double share =
       static_cast<double>(result.bytes) / static_cast<double>(std::max<int64_t>(result.bytes_before, 1));
   KeyFigures figures;
-  figures.figures = {{human_bytes(result.bytes), "weight files",
-                      fmt::format("{} of {}", format_percent(share), human_bytes(result.bytes_before))},
-                     {format_bits(result.bits_true), "true bits per weight of the blocks",
-                      "nominal " + format_bits(result.bits_nominal)},
-                     {format_bits(result.bits_model), "bits per weight of the whole model", "all that the weight files hold"}};
+  figures.figures = {
+      {human_bytes(result.bytes), "weight files",
+       fmt::format("{} of {}", format_percent(share), human_bytes(result.bytes_before))},
+      {format_bits(result.bits_true), "true bits per weight of the blocks",
+       "nominal " + format_bits(result.bits_nominal)},
+      {format_bits(result.bits_model), "bits per weight of the whole model", "all that the weight files hold"}};
   add_figure(figures, spread_of(result.sites, weight_error_of), "weight error, relative squared");
   add_figure(figures, spread_of(result.sites, output_error_of), "output error, relative squared");
   figures.figures.push_back({format_duration(result.seconds), "time", ""});

@@ -154,8 +154,8 @@ Table size_table(const QuantizeResult& result) {
   const double block_bytes = result.bits_true * static_cast<double>(result.block_weights) / 8;
   table.add({"matrices of the blocks", format_count(result.block_weights), format_bits(result.bits_nominal),
              format_bits(result.bits_true), format_mib(std::llround(block_bytes))});
-  table.add({"whole model", format_count(result.weights), "-", format_bits(result.bits_model),
-             format_mib(result.bytes)});
+  table.add(
+      {"whole model", format_count(result.weights), "-", format_bits(result.bits_model), format_mib(result.bytes)});
   return table;
 }
 

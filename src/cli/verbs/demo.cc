@@ -83,8 +83,8 @@ std::string table_of(const DemoResult& result, bool bold) {
                {"tokens/s"}});
   for (const DemoRow& row : result.rows) {
     const bool original = &row == &result.rows.front();
-    table.add({row.scheme, format_bits(row.bits_nominal), format_bits(row.bits_true), format_bits(row.bits_model), format_mib(row.bytes),
-               format_perplexity(row.perplexity),
+    table.add({row.scheme, format_bits(row.bits_nominal), format_bits(row.bits_true), format_bits(row.bits_model),
+               format_mib(row.bytes), format_perplexity(row.perplexity),
                original ? "-" : format_interval(row.kl_mean, row.kl_low, row.kl_high),
                original ? "-" : format_percent(row.top1), format_rate(row.tokens_per_second)});
   }

@@ -50,14 +50,18 @@ Forecast make_forecast(QuantizeCost cost, int64_t memory, const std::string& out
 std::string forecast_text(const Forecast& forecast, bool bold) {
   const QuantizeCost& cost = forecast.cost;
   const std::string blocks = cost.walk.blocks.empty() ? "" : block_table(cost.walk, bold) + "\n";
+  std::string remarks;
+  for (const std::string& remark : cost.remarks) remarks += remark + "\n";
   return blocks +
          facts_text(
-             {{"output", human_bytes(cost.output_bytes)},
+             {{"output", fmt::format("{}, {} bits per weight of the model", human_bytes(cost.output_bytes),
+                                     format_bits(cost.bits_model))},
               {"memory", fmt::format("{} of {}{}", human_bytes(cost.memory), human_bytes(forecast.memory_allowed),
                                      cost.walk.spills ? ", with activations in a file" : "")},
               {"disk", fmt::format("{} of {} free", human_bytes(cost.disk), human_bytes(forecast.disk_free))},
               {"time", "about " + format_duration(cost.seconds)},
-              {"fits", forecast.fits() ? "yes" : "no"}});
+              {"fits", forecast.fits() ? "yes" : "no"}}) +
+         remarks;
 }
 
 Json to_json(const Forecast& forecast) {
@@ -67,6 +71,8 @@ Json to_json(const Forecast& forecast) {
     blocks.push_back({{"memory", cost.walk.held_memory + block.peak_memory}, {"seconds", block.seconds()}});
   }
   return {{"output_bytes", cost.output_bytes},
+          {"bits_model", cost.bits_model},
+          {"remarks", cost.remarks},
           {"memory", cost.memory},
           {"memory_allowed", forecast.memory_allowed},
           {"disk", cost.disk},

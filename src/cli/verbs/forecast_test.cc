@@ -33,6 +33,16 @@ TEST(Forecast, FitsWhereMemoryAndDiskDo) {
   EXPECT_FALSE(forecast.fits());
 }
 
+TEST(Forecast, SaysTheWholeModelsBitsAndRemarks) {
+  Forecast forecast{cost(), 64 << 20, 1 << 20};
+  forecast.cost.bits_model = 6.5;
+  forecast.cost.remarks = {"it grows"};
+  EXPECT_THAT(forecast_text(forecast, false),
+              ContainsRegex("output +3\\.00 MiB, 6\\.50 bits per weight of the model\n"));
+  EXPECT_THAT(forecast_text(forecast, false), HasSubstr("\nit grows\n"));
+  EXPECT_EQ(to_json(forecast)["remarks"][0], "it grows");
+}
+
 TEST(Forecast, AllowsWhatWasAskedForOrWhatTheMachineHas) {
   EXPECT_EQ(make_forecast(cost(), 123, "/tmp/out").memory_allowed, 123);
   EXPECT_GT(make_forecast(cost(), 0, "/tmp/out").memory_allowed, 123);

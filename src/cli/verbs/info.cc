@@ -40,8 +40,8 @@ std::string tensors_table(const Checkpoint& model, bool summarise, bool bold) {
 std::string sizes_table(const std::vector<SizeEstimate>& estimates, bool bold) {
   Table table({{"if quantized to", Align::kLeft}, {"bits nominal"}, {"bits true"}, {"model bits"}, {"MiB"}});
   for (const SizeEstimate& estimate : estimates)
-    table.add({estimate.scheme, format_bits(estimate.bits_nominal), format_bits(estimate.bits_true), format_bits(estimate.bits_model),
-               format_mib(estimate.model_bytes)});
+    table.add({estimate.scheme, format_bits(estimate.bits_nominal), format_bits(estimate.bits_true),
+               format_bits(estimate.bits_model), format_mib(estimate.model_bytes)});
   return table.to_text(bold);
 }
 
@@ -116,9 +116,10 @@ void show_info(const Flags& flags, Session& session) {
   const auto model = Checkpoint::open(flags.model, session.warner());
   const std::vector<SizeEstimate> estimates = estimate_sizes(*model, session.context());
   const Json manifest = manifest_of(*model);
-  std::string text = facts_text(model_facts(*model)) + "\n" + tensors_table(*model, !flags.tensors, session.bold()) +
-                     "\n" + sizes_table(estimates, session.bold()) +
-                     "bits nominal and true: of the matrices of the blocks; model bits and MiB: with the rest, which stays\n";
+  std::string text =
+      facts_text(model_facts(*model)) + "\n" + tensors_table(*model, !flags.tensors, session.bold()) + "\n" +
+      sizes_table(estimates, session.bold()) +
+      "bits nominal and true: of the matrices of the blocks; model bits and MiB: with the rest, which stays\n";
   if (!manifest.is_null()) text += "\nbitloom.json\n" + facts_text(manifest_facts(manifest));
   session.show(record_of(*model, estimates, manifest), text);
 }

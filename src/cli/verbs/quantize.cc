@@ -53,6 +53,7 @@ std::string summary(const Flags& flags, const QuantizeResult& result, bool bold)
   if (const std::string warning = compensation_warning(result.sites); !warning.empty()) text += warning + "\n";
   text += "\n";
   if (result.times) text += times_text(*result.times);
+  if (!result.growth.empty()) text += result.growth + "\n";
   return text + fmt::format("{}: {} -> {} in {}, {} bits per weight of the model\n", flags.out,
                             human_bytes(result.bytes_before), human_bytes(result.bytes),
                             format_duration(result.seconds), format_bits(result.bits_model));

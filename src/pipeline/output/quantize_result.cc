@@ -11,10 +11,11 @@ Json to_json(const QuantizeResult& result) {
     entry["name"] = site.name;
     sites.push_back(std::move(entry));
   }
-  return {{"tensors", std::move(sites)},   {"bits_nominal", result.bits_nominal},
-          {"bits_true", result.bits_true}, {"bits_true_model", result.bits_true_model},
-          {"bits_model", result.bits_model}, {"weights", result.weights}, {"bytes", result.bytes},         {"bytes_before", result.bytes_before},
-          {"remarks", result.remarks},     {"seconds", result.seconds}};
+  return {{"tensors", std::move(sites)},     {"bits_nominal", result.bits_nominal},
+          {"bits_true", result.bits_true},   {"bits_true_model", result.bits_true_model},
+          {"bits_model", result.bits_model}, {"weights", result.weights},
+          {"bytes", result.bytes},           {"bytes_before", result.bytes_before},
+          {"remarks", result.remarks},       {"seconds", result.seconds}};
 }
 
 }  // namespace bitloom

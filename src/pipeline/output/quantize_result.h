@@ -22,6 +22,7 @@ struct QuantizeResult {
   int64_t block_weights = 0, weights = 0;  // of the blocks' linear layers; of the model
   int64_t bytes = 0, bytes_before = 0;
   std::vector<std::string> remarks;  // what the user should know, logged as it was found
+  std::string growth;                // one of them: see growth.h
   double seconds = 0;
   std::optional<WalkTimes> times;
 };

@@ -8,6 +8,7 @@
 #include "io/output_directory.h"
 #include "io/safetensors.h"
 #include "pipeline/output/dense_values.h"
+#include "pipeline/output/growth.h"
 #include "pipeline/output/manifest.h"
 #include "pipeline/output/plan.h"
 #include "pipeline/output/rounded_ahead.h"
@@ -186,6 +187,8 @@ QuantizeResult write_output(const QuantizeTask& task, const CalibratedModel* cal
 
   QuantizeResult result;
   result.remarks = remarks_on(source, plan);
+  result.growth = growth_remark(source, plan);
+  if (!result.growth.empty()) result.remarks.push_back(result.growth);
   if (calibrated != nullptr) {
     result.times = calibrated->times;
     result.remarks.insert(result.remarks.end(), calibrated->remarks.begin(), calibrated->remarks.end());
