@@ -121,13 +121,13 @@ TEST(Resume, RefusesAnotherRun) {
 
   const auto refused = [&](const CalibratedRun& other) {
     std::string message = testing::refusal(ErrorKind::kUsage, [&] { other.into(dir.file("out")); });
-    EXPECT_THAT(message, AllOf(HasSubstr("an unfinished run for"), HasSubstr("--restart")));
+    EXPECT_THAT(message, AllOf(HasSubstr("of another run for"), HasSubstr("--restart")));
     EXPECT_EQ(testing::files_of(dir.file("out.journal")), journal);
     return message;
   };
   CalibratedRun other = run;
   other.recipe = "gptq+int3-g16";
-  EXPECT_THAT(refused(other), HasSubstr("recipe was "));
+  EXPECT_THAT(refused(other), HasSubstr("recipe.steps.0.quantize was \"int4-g16\", is \"int3-g16\";"));
   other = run;
   other.data = testing::some_data(model, {12, 7}, 2);
   EXPECT_THAT(refused(other),

@@ -2,8 +2,10 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <map>
 #include <system_error>
 #include <utility>
 
@@ -26,20 +28,43 @@ std::string path_of_block(const std::string& directory, int block) {
   return fmt::format("{}/block-{:04}", directory, block);
 }
 
-/// "recipe was gptq+int4-g128, is gptq+int3-g128".
-std::vector<std::string> differences(const Json& was, const Json& is) {
-  std::vector<std::string> lines;
-  for (const auto& [key, value] : is.items()) {
-    const Json before = was.contains(key) ? was[key] : Json();
-    if (before != value) lines.push_back(fmt::format("{} was {}, is {}", key, before.dump(), value.dump()));
+/// Every leaf under its path: "recipe.steps.0.quantize".
+std::map<std::string, std::string> leaves_of(const Json& identity) {
+  std::map<std::string, std::string> leaves;
+  for (const auto& [name, value] : identity.items()) {
+    const Json flat = value.flatten();
+    for (const auto& [pointer, leaf] : flat.items()) {
+      std::string path = name + pointer;
+      std::replace(path.begin() + static_cast<std::ptrdiff_t>(name.size()), path.end(), '/', '.');
+      leaves[path] = leaf.dump();
+    }
   }
-  for (const auto& [key, value] : was.items()) {
-    if (!is.contains(key)) lines.push_back(fmt::format("{} was {}, is absent", key, value.dump()));
-  }
-  return lines;
+  return leaves;
 }
 
-void check_identity(const std::string& directory, const std::string& out, const Json& identity) {
+/// "recipe.steps.0.quantize was "int4-g128", is "int3-g128"". Where steps differ, the names made of them are no news.
+std::vector<std::string> differences(const Json& was, const Json& is) {
+  const std::map<std::string, std::string> before = leaves_of(was), now = leaves_of(is);
+  std::map<std::string, std::string> lines;
+  for (const auto& [path, value] : now) {
+    const auto old = before.find(path);
+    if (old == before.end())
+      lines[path] = fmt::format("{} was absent, is {}", path, value);
+    else if (old->second != value)
+      lines[path] = fmt::format("{} was {}, is {}", path, old->second, value);
+  }
+  for (const auto& [path, value] : before) {
+    if (!now.contains(path)) lines[path] = fmt::format("{} was {}, is absent", path, value);
+  }
+  const auto is_of_steps = [](const auto& line) { return line.first.starts_with("recipe.steps"); };
+  if (std::any_of(lines.begin(), lines.end(), is_of_steps))
+    lines.erase("recipe.name"), lines.erase("recipe.description");
+  std::vector<std::string> texts;
+  for (auto& [path, text] : lines) texts.push_back(std::move(text));
+  return texts;
+}
+
+void check_identity(const std::string& directory, const std::string& out, const Json& identity, int finished) {
   Json was;
   try {
     was = read_json(directory + "/" + kIdentityFile);
@@ -50,9 +75,10 @@ void check_identity(const std::string& directory, const std::string& out, const 
   const std::vector<std::string> lines = differences(was, identity);
   if (lines.empty()) return;
   misuse(
-      "{}: an unfinished run for '{}' was another one: {}; repeat the earlier command to go on, or add "
-      "--restart to begin anew",
-      directory, out, fmt::join(lines, "; "));
+      "{}: {} of another run for '{}' {} there: {}; repeat the earlier command to go on with them, or "
+      "begin anew: add --restart, or remove that directory",
+      directory, finished == 1 ? "1 finished block" : fmt::format("{} finished blocks", finished), out,
+      finished == 1 ? "lies" : "lie", fmt::join(lines, "; "));
 }
 
 /// What this program puts there, finished or not.
@@ -169,13 +195,20 @@ Journal::Journal(const std::string& out, const Json& identity, bool restart) : d
   lock_ = std::make_unique<FileLock>(lock);
   if (!lock_->held()) misuse("output '{}' is being made by another run, which holds {}", out, lock);
   const std::string known = directory_ + "/" + kIdentityFile;
-  if (restart || !fs::exists(known)) {
+  const int finished = finished_for(out);
+  if (restart || finished == 0 || !fs::exists(known)) {
     empty();
     replace_file(known, dump_json(identity));
   } else {
-    check_identity(directory_, out, identity);
+    check_identity(directory_, out, identity, finished);
   }
   finished_ = finished_for(out);
+}
+
+Journal::~Journal() {
+  if (finished_ > 0 || lock_ == nullptr || !lock_->held()) return;
+  std::error_code error;
+  fs::remove_all(directory_, error);
 }
 
 void Journal::empty() const {
@@ -216,6 +249,7 @@ void Journal::discard() {
   fs::remove(directory_ + "/" + kIdentityFile, error);
   if (!error) fs::remove_all(directory_, error);
   if (error) fail(ErrorKind::kFailed, "{}: cannot remove the journal: {}", directory_, error.message());
+  lock_.reset();
 }
 
 }  // namespace bitloom

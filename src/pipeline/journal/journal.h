@@ -8,6 +8,8 @@
 //   OUT.journal/lock               held (flock) while a run works
 //   OUT.journal/activations-...    without a name as soon as it is open; see activation_store.h
 //
+// A journal without a finished block holds nothing that could be lost: it gives way to any other run, and goes when its
+// run fails.
 // A journal without identity.json is what was left of one that was being removed, or had not begun: it is emptied. So
 // identity.json is the first to go.
 
@@ -29,10 +31,15 @@ Json describe(const BlockOutcome& outcome);
 class Journal {
  public:
   /// Opens or creates OUT's journal. `identity` is one flat object: what is, under names for people. Error(kUsage) when
-  /// another run holds it, when it belongs to a run with another identity: names every difference, what it was and is,
+  /// another run holds it, when it holds blocks of a run with another identity: names every difference, what it was and is,
   /// or when the directory holds anything that is none of a journal's: then nothing in it is touched. `restart`
   /// discards the journal that is there.
   Journal(const std::string& out, const Json& identity, bool restart);
+
+  /// Without a finished block, the directory goes.
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
 
   const std::string& directory() const { return directory_; }
   /// Blocks 0 .. finished() - 1 can be loaded.

@@ -113,16 +113,40 @@ TEST(Journal, BlockAfterAGapIsReplaced) {
 
 TEST(Journal, NamesEveryDifference) {
   const TempDir dir;
-  { const Journal journal(dir.file("out"), kIdentity, false); }
+  { Journal(dir.file("out"), kIdentity, false).store(0, some_outcome(1)); }
   const Json other = {{"journal", kJournalVersion}, {"recipe", "s"}, {"bitloom", "9"}};
   EXPECT_THAT(refusal_of(dir.file("out"), other),
               AllOf(HasSubstr(dir.file("out.journal")), HasSubstr("recipe was \"r\", is \"s\""),
-                    HasSubstr("bitloom was null, is \"9\""), HasSubstr("calibration seed was 0, is absent"),
+                    HasSubstr("bitloom was absent, is \"9\""), HasSubstr("calibration seed was 0, is absent"),
                     HasSubstr("--restart")));
   Json newer = kIdentity;
   newer["journal"] = kJournalVersion + 1;
   EXPECT_THAT(refusal_of(dir.file("out"), newer), HasSubstr("journal was 1, is 2"));
-  EXPECT_EQ(Journal(dir.file("out"), kIdentity, false).finished(), 0) << "a refusal lets go of the lock";
+  EXPECT_EQ(Journal(dir.file("out"), kIdentity, false).finished(), 1) << "a refusal lets go of the lock";
+}
+
+TEST(Journal, OfTwoRecipesNamesTheLeafThatDiffers) {
+  const TempDir dir;
+  const auto identity = [](const char* format) {
+    const Json step = {{"quantize", format}, {"rounding", "gptq"}};
+    return Json{{"journal", kJournalVersion}, {"recipe", {{"name", format}, {"steps", Json::array({step})}}}};
+  };
+  { Journal(dir.file("out"), identity("int4-g32"), false).store(0, some_outcome(1)); }
+  EXPECT_THAT(refusal_of(dir.file("out"), identity("int3-g32")),
+              HasSubstr("1 finished block of another run for '" + dir.file("out") +
+                        "' lies there: recipe.steps.0.quantize was \"int4-g32\", is \"int3-g32\"; repeat"));
+}
+
+TEST(Journal, WithoutAFinishedBlockGivesWay) {
+  const TempDir dir;
+  { const Journal journal(dir.file("out"), kIdentity, false); }
+  EXPECT_TRUE(fs::is_empty(dir.path())) << "a run that failed before its first block leaves nothing";
+  // One that was killed there does leave it.
+  fs::create_directory(dir.file("out.journal"));
+  std::ofstream(dir.file("out.journal/identity.json")) << dump_json(kIdentity);
+  Json other = kIdentity;
+  other["recipe"] = "s";
+  EXPECT_EQ(Journal(dir.file("out"), other, false).finished(), 0);
 }
 
 TEST(Journal, RestartBeginsAnew) {
@@ -190,7 +214,7 @@ TEST(Journal, DamageIsRefused) {
     }
   }
   const TempDir dir;
-  { const Journal journal(dir.file("out"), kIdentity, false); }
+  { Journal(dir.file("out"), kIdentity, false).store(0, some_outcome(1)); }
   fs::resize_file(dir.file("out.journal/identity.json"), 5);
   EXPECT_THAT(refusal_of(dir.file("out"), kIdentity), AllOf(HasSubstr("cannot be read"), HasSubstr("--restart")));
   EXPECT_EQ(Journal(dir.file("out"), kIdentity, true).finished(), 0);
