@@ -4,9 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <cerrno>
 #include <cstddef>
 #include <iterator>
+#include <limits>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -47,10 +49,62 @@ class CountingIterator {
   const char** shared_;
 };
 
+/// Python's words for numbers that are not finite, which JSON lacks. Each has a number of the same length in its place
+/// while the text is parsed, so that positions stay what they are.
+struct Word {
+  std::string_view text, number;
+  double value;
+};
+constexpr Word kWords[] = {{"NaN", "0e0", std::numeric_limits<double>::quiet_NaN()},
+                           {"Infinity", "0e000000", std::numeric_limits<double>::infinity()}};
+
+/// A text without such words, and where which of them stood, in order.
+struct PlainText {
+  std::string text;
+  std::vector<std::pair<size_t, double>> words;  // first byte, value
+};
+
+bool is_word_char(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.'; }
+
+/// The word that stands at `at` alone, or null.
+const Word* word_at(std::string_view text, size_t at) {
+  if (at > 0 && is_word_char(text[at - 1])) return nullptr;
+  for (const Word& word : kWords) {
+    if (text.substr(at, word.text.size()) != word.text) continue;
+    const size_t end = at + word.text.size();
+    return end < text.size() && is_word_char(text[end]) ? nullptr : &word;
+  }
+  return nullptr;
+}
+
+PlainText without_words(std::string_view text) {
+  PlainText plain;
+  bool quoted = false;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (quoted && text[at] == '\\') {
+      ++at;
+    } else if (text[at] == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (text[at] == 'N' || text[at] == 'I')) {
+      const Word* word = word_at(text, at);
+      if (word == nullptr) continue;
+      if (plain.words.empty()) plain.text = text;
+      plain.text.replace(at, word->text.size(), word->number);
+      plain.words.emplace_back(at, word->value);
+      at += word->text.size() - 1;
+    }
+  }
+  return plain;
+}
+
 /// Builds the value from the parser's events. nlohmann::json::parse would keep the last of two equal keys in silence.
 class Builder {
  public:
-  Builder(std::string_view text, const std::string& origin) : text_(text), origin_(origin), at_(text.data()) {}
+  Builder(std::string_view text, const std::string& origin)
+      : plain_(without_words(text)),
+        text_(plain_.words.empty() ? text : std::string_view(plain_.text)),
+        origin_(origin),
+        at_(text_.data()) {}
 
   Json run() {
     const CountingIterator begin(text_.data(), &at_), end(text_.data() + text_.size(), &at_);
@@ -63,7 +117,13 @@ class Builder {
   bool boolean(bool value) { return put(value); }
   bool number_integer(Json::number_integer_t value) { return put(value); }
   bool number_unsigned(Json::number_unsigned_t value) { return put(value); }
-  bool number_float(Json::number_float_t value, const std::string&) { return put(value); }
+  bool number_float(Json::number_float_t value, const std::string& text) {
+    // Events come in the order of the text: the next word that lies before the parser is this number.
+    const bool is_word =
+        next_word_ < plain_.words.size() && plain_.words[next_word_].first < static_cast<size_t>(at_ - text_.data());
+    if (is_word) value = plain_.words[next_word_++].second * (text.starts_with('-') ? -1.0 : 1.0);
+    return put(value);
+  }
   bool string(std::string& value) { return put(std::move(value)); }
   bool binary(Json::binary_t& value) { return put(std::move(value)); }
   bool start_object(size_t) { return open(Json::object()); }
@@ -109,6 +169,8 @@ class Builder {
     return true;
   }
 
+  PlainText plain_;
+  size_t next_word_ = 0;
   std::string_view text_;
   const std::string& origin_;
   const char* at_;

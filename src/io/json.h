@@ -10,7 +10,8 @@ namespace bitloom {
 using Json = nlohmann::json;
 
 /// Parses text that came from `origin` (a path, for messages). Error(kRefused) with byte offset; nesting deeper than
-/// 100 and duplicate keys are refused.
+/// 100 and duplicate keys are refused. NaN, Infinity and -Infinity, which Python writes, are numbers: whoever reads a
+/// number checks that it is finite.
 Json parse_json(std::string_view text, const std::string& origin);
 /// A file of at most 512 MiB.
 Json read_json(const std::string& path);

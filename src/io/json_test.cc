@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cmath>
+#include <limits>
+
 #include "base/test_data.h"
 #include "io/test_support.h"
 
@@ -48,9 +51,23 @@ TEST(Json, BrokenTextNamesTheByte) {
   EXPECT_THAT(refusal(R"({"a": [1, 2)"), StartsWith("f.json: not valid JSON at byte 12: "));
   EXPECT_THAT(refusal(""), StartsWith("f.json: not valid JSON at byte 1: "));
   EXPECT_THAT(refusal("{} x"), StartsWith("f.json: not valid JSON at byte 4: "));
-  EXPECT_THAT(refusal("[NaN]"), StartsWith("f.json: not valid JSON at byte 2: "));
+  EXPECT_THAT(refusal("[NaNs]"), StartsWith("f.json: not valid JSON at byte 2: "));
+  EXPECT_THAT(refusal("[1NaN]"), StartsWith("f.json: not valid JSON at byte 3: "));
+  EXPECT_THAT(refusal("[Infinity,, NaN]"), StartsWith("f.json: not valid JSON at byte 11: "));
+  EXPECT_THAT(refusal("{NaN: 1}"), StartsWith("f.json: not valid JSON at byte "));
   EXPECT_THAT(refusal("[1e999]"), StartsWith("f.json: not valid JSON at byte "));
   EXPECT_THAT(refusal("\"\xff\""), HasSubstr("ill-formed UTF-8"));
+}
+
+TEST(Json, ReadsPythonsNumbersThatAreNotFinite) {
+  const Json json =
+      parse_json(R"({"a": [0.5, Infinity,-Infinity, 2.5], "N\"aN": "Infinity \\", "n": NaN, "z": 0e0})", "f");
+  const double infinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(json["a"], Json({0.5, infinity, -infinity, 2.5}));
+  EXPECT_EQ(json["N\"aN"], "Infinity \\");
+  EXPECT_TRUE(std::isnan(json["n"].get<double>()));
+  EXPECT_EQ(json["z"], 0.0);
+  EXPECT_EQ(parse_json("-Infinity", "f"), Json(-infinity));
 }
 
 TEST(Json, ReadsFiles) {

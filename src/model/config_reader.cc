@@ -11,6 +11,10 @@ namespace {
 /// A value as it stands in the file, shortened for messages.
 std::string shown(const Json& value) {
   constexpr size_t kLimit = 80;
+  if (value.is_number_float() && !std::isfinite(value.get<double>())) {
+    const bool is_nan = std::isnan(value.get<double>());
+    return is_nan ? "NaN" : value.get<double>() < 0 ? "-Infinity" : "Infinity";
+  }
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (text.size() > kLimit) text = text.substr(0, kLimit) + "...";
   return text;
@@ -66,8 +70,9 @@ std::optional<int64_t> ConfigReader::find_count(const std::string& key) const {
 }
 
 double ConfigReader::number(const std::string& key) const {
-  if (!require(key).is_number()) refuse_value(key, "expected a number");
-  return require(key).get<double>();
+  const Json& value = require(key);
+  if (!value.is_number() || !std::isfinite(value.get<double>())) refuse_value(key, "expected a number");
+  return value.get<double>();
 }
 
 double ConfigReader::number(const std::string& key, double fallback) const { return has(key) ? number(key) : fallback; }
@@ -121,7 +126,7 @@ std::vector<double> ConfigReader::numbers(const std::string& key) const {
   std::vector<double> out;
   if (!value->is_array()) refuse_value(key, "expected a list of numbers");
   for (const Json& item : *value) {
-    if (!item.is_number()) refuse_value(key, "expected a list of numbers");
+    if (!item.is_number() || !std::isfinite(item.get<double>())) refuse_value(key, "expected a list of numbers");
     out.push_back(item.get<double>());
   }
   return out;

@@ -113,6 +113,18 @@ TEST(RopeConfig, RefusesOddHeads) {
   EXPECT_THAT(refusal([&] { build(config); }), HasSubstr("rotary embedding of 7 channels does not fit heads of 7"));
 }
 
+TEST(RopeConfig, RefusesNumbersThatAreNotFinite) {
+  const auto refused = [](const std::string& value) {
+    const std::string text = R"({"rope_type": "longrope", "attention_factor": )" + value +
+                             R"(, "short_factor": [1, 1, 1, 1], "long_factor": [1, 1, 1, 2]})";
+    return scaling_refusal(parse_json(text, "config.json"));
+  };
+  EXPECT_THAT(refused("NaN"), HasSubstr("'rope_scaling.attention_factor' is NaN, expected a number"));
+  EXPECT_THAT(refused("-Infinity"), HasSubstr("'rope_scaling.attention_factor' is -Infinity, expected a number"));
+  EXPECT_THAT(scaling_refusal({{"rope_type", "longrope"}, {"short_factor", {1.0, HUGE_VAL, 1.0, 1.0}}}),
+              HasSubstr("expected a list of numbers"));
+}
+
 TEST(RopeConfig, RefusesFrequenciesThatAreNotFinite) {
   // The factor is 0 in fp32.
   EXPECT_THAT(scaling_refusal({{"rope_type", "linear"}, {"factor", 1e-60}}), HasSubstr("not finite"));
