@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cmath>
 
+#include "base/error.h"
+
 namespace bitloom {
 
 void RopeTable::grow(Angles& angles, const std::vector<double>& inv_freq, int64_t length) const {
@@ -20,6 +22,10 @@ void RopeTable::grow(Angles& angles, const std::vector<double>& inv_freq, int64_
 }
 
 void RopeTable::reach(int64_t length) {
+  if (is_long(length) && rope_->long_inv_freq.empty()) {
+    refuse("a sequence of {} tokens is longer than the {} that the model's rotary scaling serves here", length,
+           rope_->max_length);
+  }
   grow(usual_, rope_->inv_freq, length);
   if (is_long(length)) grow(long_, rope_->long_inv_freq, length);
 }

@@ -15,6 +15,7 @@ class RopeTable {
   explicit RopeTable(const Rope& rope) : rope_(&rope) {}
 
   /// Makes the table reach at least `length` positions. It grows by doubling, so that steps do not recompute it.
+  /// Error(kRefused) beyond Rope::max_length where there are no frequencies for longer sequences.
   void reach(int64_t length);
   int64_t length() const { return usual_.length; }
 

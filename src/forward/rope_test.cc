@@ -6,7 +6,9 @@
 #include <complex>
 #include <vector>
 
+#include "base/error.h"
 #include "base/rng.h"
+#include "base/test_data.h"
 
 namespace bitloom {
 namespace {
@@ -74,6 +76,15 @@ TEST(Rope, LongSequencesHaveTheirOwnFrequencies) {
     EXPECT_EQ(rotated(table, position, 16), rotated(usual, position, 16));
     EXPECT_NE(rotated(table, position, 16), rotated(table, position, 17));
   }
+}
+
+TEST(Rope, RefusesSequencesThatItHasNoFrequenciesFor) {
+  Rope bounded = kPartial;
+  bounded.max_length = 16;
+  RopeTable table(bounded);
+  table.reach(16);
+  EXPECT_EQ(testing::message_of(ErrorKind::kRefused, [&] { table.reach(17); }),
+            "a sequence of 17 tokens is longer than the 16 that the model's rotary scaling serves here");
 }
 
 TEST(Rope, GrowingKeepsTheTable) {

@@ -82,7 +82,7 @@ struct Rope {
   std::vector<double> inv_freq;
   double attention_factor = 1.0;
   int64_t max_length = 0;                  // longest sequence that inv_freq serves; 0: any
-  std::vector<double> long_inv_freq = {};  // of longer ones (longrope), at every position
+  std::vector<double> long_inv_freq = {};  // of longer ones (longrope), at every position; empty: they are refused
 };
 
 struct Attention {

@@ -37,6 +37,15 @@ Rope finish(const std::vector<float>& frequencies) {
 
 Rope build_default(const RopeBase& base, const ConfigReader&) { return finish(plain_frequencies(base)); }
 
+/// NTK scaling by length: up to max_position_embeddings the plain frequencies. Beyond, theta would grow with every
+/// token, and keys that were rotated before would have to turn again: no longer sequences are served.
+Rope build_dynamic(const RopeBase& base, const ConfigReader& settings) {
+  settings.positive("factor");
+  Rope rope = finish(plain_frequencies(base));
+  rope.max_length = base.max_positions;
+  return rope;
+}
+
 /// f_i / factor (positions divided by factor).
 Rope build_linear(const RopeBase& base, const ConfigReader& settings) {
   const auto factor = static_cast<float>(settings.positive("factor"));
@@ -150,7 +159,7 @@ Rope build_longrope(const RopeBase& base, const ConfigReader& settings) {
 
 constexpr std::array kTypes = {
     RopeType{"default", build_default}, RopeType{"linear", build_linear},     RopeType{"llama3", build_llama3},
-    RopeType{"yarn", build_yarn},       RopeType{"longrope", build_longrope},
+    RopeType{"yarn", build_yarn},       RopeType{"longrope", build_longrope}, RopeType{"dynamic", build_dynamic},
 };
 
 }  // namespace

@@ -34,6 +34,8 @@ CASES = {
     "llama default, rope_parameters": dict(model_type="llama",
                                            rope_parameters=dict(rope_type="default", rope_theta=123456.0)),
     "llama linear, type": dict(model_type="llama", rope_theta=10000, rope_scaling=dict(type="linear", factor=4.0)),
+    "llama dynamic": dict(model_type="llama", max_position_embeddings=2048,
+                          rope_scaling=dict(type="dynamic", factor=2.0)),
     "llama llama3, rope_scaling": dict(model_type="llama", head_dim=128, max_position_embeddings=131072,
                                        rope_theta=500000.0, rope_scaling=LLAMA3),
     "llama llama3, rope_parameters": dict(model_type="llama", max_position_embeddings=131072,
