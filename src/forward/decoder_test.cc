@@ -30,7 +30,7 @@ const char* const kModels[] = {
     "mistral",     "qwen2",      "qwen3",        "gemma",        "gemma2",
     "gemma3_text", "phi3",       "phi3_partial", "opt",          "opt_350m",
     "gpt2",        "gpt2_bare",  "gpt_neo",      "gpt_neox",     "gpt_neox_sequential",
-    "mixtral",     "qwen2_moe",  "qwen3_moe",
+    "mixtral",     "qwen2_moe",  "qwen3_moe",    "starcoder2",   "stablelm",
 };
 
 // Those whose rope settings transformers 4 spelled differently: config_v4.json lies beside config.json.
@@ -38,7 +38,7 @@ const char* const kTwoSpellings[] = {
     "llama",       "llama_bf16", "llama_llama3", "llama_linear", "llama_yarn",
     "mistral",     "qwen2",      "qwen3",        "gemma",        "gemma2",
     "gemma3_text", "phi3",       "phi3_partial", "gpt_neox",     "gpt_neox_sequential",
-    "mixtral",     "qwen2_moe",  "qwen3_moe",
+    "mixtral",     "qwen2_moe",  "qwen3_moe",    "starcoder2",   "stablelm",
 };
 
 std::string directory(const std::string& model) { return testing::golden("forward/" + model); }

@@ -12,7 +12,8 @@
   row("llama", llama) row("mistral", mistral) row("qwen2", qwen2) row("qwen3", qwen3) row("gemma", gemma)      \
       row("gemma2", gemma2) row("gemma3", gemma3) row("gemma3_text", gemma3) row("phi3", phi3) row("opt", opt) \
           row("gpt2", gpt2) row("gpt_neo", gpt_neo) row("gpt_neox", gpt_neox) row("mixtral", mixtral)          \
-              row("qwen2_moe", qwen2_moe) row("qwen3_moe", qwen3_moe)
+              row("qwen2_moe", qwen2_moe) row("qwen3_moe", qwen3_moe) row("starcoder2", starcoder2)            \
+                  row("stablelm", stablelm)
 
 namespace bitloom {
 

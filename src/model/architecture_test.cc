@@ -149,6 +149,12 @@ TEST(Architecture, Gemma3TextLiesInsideTheMultimodalModel) {
               HasSubstr("'text_config.use_bidirectional_attention' is true, only causal attention is supported"));
 }
 
+TEST(Architecture, StablelmRefusesWhatItsGraphLacks) {
+  const Json config = with(llama_config(), "model_type", "stablelm");
+  EXPECT_THAT(refused(with(config, "qk_layernorm", true)), HasSubstr("'qk_layernorm' is true, norms of each head"));
+  EXPECT_THAT(refused(with(config, "use_parallel_residual", true)), HasSubstr("parallel blocks are not supported"));
+}
+
 TEST(Architecture, RefusesUnknownOnes) {
   const std::string message = refused(with(llama_config(), "model_type", "qwen4"));
   EXPECT_THAT(message, HasSubstr("config.json: unknown architecture 'qwen4' (did you mean 'qwen2'?); known: llama, "

@@ -80,8 +80,9 @@ TEST(ChannelGroups, KnowWhatIsExact) {
   const std::map<std::string, std::vector<bool>> without = {
       {"opt_350m", {false, true, false, true}},  // reads the residual stream itself; ReLU
       {"gpt2", {true, true, true, false}},       // GELU
-      {"gpt2_bare", {true, true, true, false}}, {"gpt_neo", {true, true, true, false}},
-      {"gpt_neox", {true, true, true, false}},  {"gpt_neox_sequential", {true, true, true, false}},
+      {"gpt2_bare", {true, true, true, false}},  {"gpt_neo", {true, true, true, false}},
+      {"gpt_neox", {true, true, true, false}},   {"gpt_neox_sequential", {true, true, true, false}},
+      {"starcoder2", {true, true, true, false}},
   };
   for (const std::string& model : golden_models()) {
     std::vector<bool> found;

@@ -33,6 +33,8 @@ const std::map<std::string, std::string> kReasons = {
     {"gpt_neo", "LayerNorm"},
     {"gpt_neox", "LayerNorm"},
     {"gpt_neox_sequential", "LayerNorm"},
+    {"starcoder2", "LayerNorm"},
+    {"stablelm", "LayerNorm"},
     {"opt", "LayerNorm"},
     {"opt_350m", "LayerNorm"},
 };

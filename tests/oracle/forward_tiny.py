@@ -88,6 +88,9 @@ MODELS = {
     "qwen3_moe": ("qwen3_moe", dict(COMMON, num_hidden_layers=3, head_dim=12, num_experts=8, num_experts_per_tok=3,
                                     moe_intermediate_size=16, norm_topk_prob=True, decoder_sparse_step=2,
                                     tie_word_embeddings=True)),
+    "starcoder2": ("starcoder2", dict(COMMON, sliding_window=10, tie_word_embeddings=True)),
+    "stablelm": ("stablelm", dict(COMMON, num_attention_heads=2, use_qkv_bias=True, tie_word_embeddings=False,
+                                  rope_parameters=rope("default", partial_rotary_factor=0.25))),
 }
 
 

@@ -56,17 +56,21 @@ void add_mlp(Block& block, const std::string& name, int64_t hidden, int64_t widt
     block.mlp.fused_gate_up = true;
     linears.gate = make_linear(name + "gate_up_proj", 2 * width, hidden, family.mlp_bias);
   } else {
-    linears.gate = make_linear(name + "gate_proj", width, hidden, family.mlp_bias);
-    linears.up = make_linear(name + "up_proj", width, hidden, family.mlp_bias);
+    if (family.gated) linears.gate = make_linear(name + "gate_proj", width, hidden, family.mlp_bias);
+    linears.up = make_linear(name + family.up, width, hidden, family.mlp_bias);
   }
-  linears.down = make_linear(name + "down_proj", hidden, width, family.mlp_bias);
+  linears.down = make_linear(name + family.down, hidden, width, family.mlp_bias);
   connect_mlp(block, linears);
 }
 
+Norm norm_of(const std::string& name, const LlamaFamily& family) {
+  return family.norm == NormKind::kLayer ? affine_norm(name) : weight_norm(name);
+}
+
 void name_norms(Block& block, const std::string& name, const LlamaFamily& family) {
-  block.attention_norm = weight_norm(name + "input_layernorm");
+  block.attention_norm = norm_of(name + "input_layernorm", family);
   if (!family.four_norms) {
-    block.mlp_norm = weight_norm(name + "post_attention_layernorm");
+    block.mlp_norm = norm_of(name + "post_attention_layernorm", family);
     return;
   }
   block.post_attention_norm = weight_norm(name + "post_attention_layernorm");
@@ -84,14 +88,14 @@ Graph build_llama_family(const ConfigReader& config, const TensorNames& names, c
   graph.max_positions = config.count("max_position_embeddings", family.default_positions);
   graph.embedding = prefix + "embed_tokens.weight";
   graph.norm = family.norm;
-  graph.norm_eps = static_cast<float>(config.positive("rms_norm_eps", family.default_eps));
+  graph.norm_eps = static_cast<float>(config.positive(family.eps_key, family.default_eps));
   const HeadShape shape = read_heads(config, graph.hidden, family);
   const int64_t layers = read_layers(config, "num_hidden_layers"), width = config.count("intermediate_size");
   for (int64_t i = 0; i < layers; ++i) {
     const std::string name = fmt::format("{}layers.{}.", prefix, i);
     Block block;
     add_attention(block, name + "self_attn.", graph.hidden, shape, family);
-    block.mlp.gated = true;
+    block.mlp.gated = family.gated;
     block.mlp.activation = family.activation;
     if (family.experts && has_experts(*family.experts, i)) {
       add_experts(block, name, graph.hidden, *family.experts);
@@ -101,7 +105,7 @@ Graph build_llama_family(const ConfigReader& config, const TensorNames& names, c
     name_norms(block, name, family);
     graph.blocks.push_back(std::move(block));
   }
-  graph.final_norm = weight_norm(prefix + "norm");
+  graph.final_norm = norm_of(prefix + "norm", family);
   set_head(graph, config, family.head, family.tied_by_default);
   graph.bos_ids = config.ids("bos_token_id", family.default_bos);
   graph.eos_ids = config.ids("eos_token_id", family.default_eos);

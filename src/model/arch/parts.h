@@ -72,7 +72,8 @@ ExpertFamily qwen_experts(const ConfigReader& config, int64_t experts, int64_t t
 /// block.mlp's activation must be set.
 void add_experts(Block& block, const std::string& layer, int64_t hidden, const ExpertFamily& family);
 
-/// Switches of llama, mistral, qwen, gemma, phi3: sequential blocks, RMS norms, gated MLP, rotary positions.
+/// Switches of llama, mistral, qwen, gemma, phi3, starcoder2, stablelm: sequential blocks, norms, MLP, rotary
+/// positions.
 struct LlamaFamily {
   std::vector<std::string> prefixes = {"model.", ""};
   std::string head = "lm_head";
@@ -80,7 +81,10 @@ struct LlamaFamily {
   bool qk_norm = false;     // self_attn.{q,k}_norm
   bool fused = false;       // qkv_proj and gate_up_proj
   bool four_norms = false;  // gemma 2 and 3: norms before and after attention and MLP
-  NormKind norm = NormKind::kRms;
+  bool gated = true;        // the MLP
+  std::string up = "up_proj", down = "down_proj";
+  NormKind norm = NormKind::kRms;  // kLayer: every norm has a bias
+  std::string eps_key = "rms_norm_eps";
   double default_eps = 1e-6;
   Activation activation = Activation::kSilu;
   int64_t default_kv_heads = 0;  // when the key is absent; 0: as many as heads
