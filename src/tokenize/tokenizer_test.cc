@@ -95,6 +95,20 @@ TEST(Tokenizer, LongPiecesTakeNoLongTime) {
   EXPECT_EQ(tokenizer.encode(std::string(1000000, ' ')).size(), 1000001u);
 }
 
+// The library alone would take hours: its time is quadratic in the length of a run of unknown characters.
+TEST(Tokenizer, LongUnknownRunsTakeNoLongTime) {
+  BITLOOM_REQUIRE_SHARED("models/babyllama-char");
+  const Tokenizer tokenizer = Tokenizer::load(testing::shared_path("models/babyllama-char"));
+  for (const std::string unknown : {"\n", "\u4E2D", "\u4E2D\n\u3042"}) {
+    const auto ids_of_run = [&](size_t times) {
+      std::string text = "a b";
+      for (size_t i = 0; i < times; ++i) text += unknown;
+      return tokenizer.encode(text + " c");
+    };
+    EXPECT_EQ(ids_of_run(8000000 / unknown.size()), ids_of_run(60 / unknown.size())) << unknown;
+  }
+}
+
 // Cutting a whole text where no merge reaches must not change its ids: the same with a merge that spoils the cutting.
 TEST(Tokenizer, CuttingWholeTextsChangesNothing) {
   const Json document = testing::synthetic("llama2");

@@ -11,6 +11,8 @@
 // is then told to leave them alone.
 #include <sentencepiece_processor.h>
 
+#include <unordered_set>
+
 #include "base/error.h"
 #include "io/hash.h"
 #include "tokenize/added_beside.h"
@@ -18,6 +20,7 @@
 #include "tokenize/json/added_tokens.h"
 #include "tokenize/piece_cache.h"
 #include "tokenize/sentencepiece/spm_document.h"
+#include "tokenize/text/unicode.h"
 
 namespace bitloom {
 namespace {
@@ -46,6 +49,10 @@ Spaces spaces_of(const Settings& settings) {
 
 bool begins_with_space(std::string_view text) { return text.starts_with(' ') || text.starts_with(kSpace); }
 
+/// About the bytes that stay of either end of a long run of unknown characters, so that what stands beside the run
+/// meets the same neighbours.
+constexpr size_t kRunEnd = 64;
+
 bool is_ascii_word(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
 
 class SentencePieceEngine : public Tokenizer::Engine {
@@ -70,6 +77,7 @@ class SentencePieceEngine : public Tokenizer::Engine {
     if (processor_.bos_id() >= 0) bos = processor_.bos_id();
     if (processor_.eos_id() >= 0) eos = processor_.eos_id();
     if (bos) before_ = {*bos};
+    note_characters();
     words_stand_alone_ = no_piece_spans_words() && adds_space_before_words();
   }
 
@@ -203,10 +211,69 @@ class SentencePieceEngine : public Tokenizer::Engine {
     cache.insert(word, ids.data() + before, ids.size() - before);
   }
 
+  void note_characters() {
+    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
+      shortens_runs_ = shortens_runs_ && !processor_.IsByte(id);
+      if (processor_.IsControl(id) || processor_.IsUnknown(id)) continue;
+      const std::string& piece = processor_.IdToPiece(id);
+      for (size_t i = 0; i < piece.size();) characters_.insert(next_code_point(piece, i));
+    }
+    characters_.insert(' ');
+  }
+
+  /// Where the run of characters of no piece that begins at `begin` ends.
+  size_t unknown_end(std::string_view text, size_t begin) const {
+    for (size_t next = begin; begin < text.size(); begin = next) {
+      if (characters_.contains(next_code_point(text, next))) break;
+    }
+    return begin;
+  }
+
+  static size_t character_end(std::string_view text, size_t at) {
+    while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
+    return at;
+  }
+
+  /// Whether normalization leaves the text as it is. Asked in short parts, for time.
+  bool is_normal(std::string_view text) const {
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t end = character_end(text, std::min(begin + 4 * kRunEnd, text.size()));
+      const std::string_view part = text.substr(begin, end - begin);
+      std::vector<std::string> pieces;
+      if (!processor_.Encode({part.data(), part.size()}, &pieces).ok()) return false;
+      const std::string normal = fmt::format("{}", fmt::join(pieces, ""));
+      if (normal != part && normal != std::string(kSpace).append(part)) return false;
+      begin = end;
+    }
+    return true;
+  }
+
+  /// The library makes one token of a run of unknown characters, in time that is quadratic in its length. So long runs
+  /// lose their middle, where normalization changes nothing.
+  std::string with_short_runs(std::string_view text) const {
+    std::string out;
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t end = unknown_end(text, begin);
+      const std::string_view run = text.substr(begin, end - begin);
+      if (run.size() > 4 * kRunEnd && is_normal(run)) {
+        const size_t first = character_end(run, kRunEnd);
+        const size_t last = character_end(run, run.size() - kRunEnd);
+        out.append(run.substr(0, first)).append(run.substr(last));
+      } else {
+        out += run;
+      }
+      begin = end;
+      if (begin < text.size()) next_code_point(text, begin);
+      out += text.substr(end, begin - end);
+    }
+    return out;
+  }
+
   void append_word(std::string_view text, std::vector<int32_t>& ids) const {
     if (text.empty()) return;
+    const std::string shorter = shortens_runs_ && text.size() > 4 * kRunEnd ? with_short_runs(text) : std::string(text);
     std::vector<int> pieces;
-    const auto status = processor_.Encode({text.data(), text.size()}, &pieces);
+    const auto status = processor_.Encode(shorter, &pieces);
     if (!status.ok()) fail(ErrorKind::kFailed, "{}: the SentencePiece library says: {}", origin, status.ToString());
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
@@ -228,6 +295,8 @@ class SentencePieceEngine : public Tokenizer::Engine {
   AddedTokens added_;
   Spaces spaces_ = Spaces::kLibrary;
   std::vector<int32_t> before_, after_;
+  std::unordered_set<char32_t> characters_;  // of the pieces
+  bool shortens_runs_ = true;                // unknown characters are no bytes
   bool words_stand_alone_ = false;
 };
 
