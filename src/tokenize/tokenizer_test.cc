@@ -109,6 +109,20 @@ TEST(Tokenizer, LongUnknownRunsTakeNoLongTime) {
   }
 }
 
+// Quadratic work in any stage of any tokenizer would take minutes.
+TEST(Tokenizer, LongRunsOfOneCharacterTakeNoLongTime) {
+  const Json file = testing::synthetic_file();
+  for (const auto& entry : file["tokenizers"].items()) {
+    const Tokenizer tokenizer = Tokenizer::from_json(testing::assemble(file, entry.key()), entry.key());
+    for (const std::string character :
+         {" ", "\n", "a", "1", "!", "'", "\u0301", "\u0301\u0323", "\u4E2D", "\U0001F600"}) {
+      std::string text = "x";
+      for (size_t i = 0; i < 100000; ++i) text += character;
+      EXPECT_FALSE(tokenizer.encode(text + "y").empty()) << entry.key() << character;
+    }
+  }
+}
+
 // Cutting a whole text where no merge reaches must not change its ids: the same with a merge that spoils the cutting.
 TEST(Tokenizer, CuttingWholeTextsChangesNothing) {
   const Json document = testing::synthetic("llama2");

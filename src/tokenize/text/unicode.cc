@@ -33,7 +33,33 @@ utf8proc_option_t options(NormalForm form) {
   return static_cast<utf8proc_option_t>(flags);
 }
 
-void append_normal_form(std::string& out, std::string_view text, utf8proc_option_t flags) {
+/// `text` with the marks of every run by their combining class, as normalization has them: the library alone takes time
+/// quadratic in the length of an unsorted run.
+std::string with_sorted_marks(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  std::vector<std::pair<utf8proc_propval_t, char32_t>> marks;
+  const auto flush = [&] {
+    std::stable_sort(marks.begin(), marks.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (const auto& [combining, c] : marks) append_utf8(out, c);
+    marks.clear();
+  };
+  for (size_t i = 0; i < text.size();) {
+    const char32_t c = next_code_point(text, i);
+    const utf8proc_propval_t combining = utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class;
+    if (combining != 0) {
+      marks.emplace_back(combining, c);
+      continue;
+    }
+    flush();
+    append_utf8(out, c);
+  }
+  flush();
+  return out;
+}
+
+void append_normal_form(std::string& out, std::string_view unsorted, utf8proc_option_t flags) {
+  const std::string text = with_sorted_marks(unsorted);
   utf8proc_uint8_t* result = nullptr;
   const utf8proc_ssize_t length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
                                                static_cast<utf8proc_ssize_t>(text.size()), &result, flags);
