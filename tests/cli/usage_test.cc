@@ -32,6 +32,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUse{"quantize a b --recipe=int4 --shard-sise=5G", {"unknown flag --shard-sise", "'--shard-size'"}},
         WrongUse{"quantize a b --recipe", {"--recipe needs a value"}},
         WrongUse{"quantize a b c --recipe int4", {"unexpected argument 'c'"}},
+        WrongUse{"run assets/demo", {"-f - reads standard input"}},
+        WrongUse{"run assets/demo Once", {"unexpected argument 'Once'; a text goes behind -p"}},
         WrongUse{"quantize assets/demo b --recipe int4 --shard-size 5X", {"--shard-size", "5X"}},
         WrongUse{"eval ppl assets/demo", {"--text is required"}},
         WrongUse{"eval ppl assets/demo --text assets/demo/evaluation.txt --protocol gtpq",

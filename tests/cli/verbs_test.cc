@@ -164,6 +164,10 @@ TEST_F(Verbs, RunStreamsTextAndRepeatsItself) {
   EXPECT_EQ(record.at("text").get<std::string>() + "\n", outcome.out);
   EXPECT_EQ(record.at("ids").size(), 20u);
   EXPECT_GT(record.at("tokens_per_second"), 0);
+  // The line break at the end of a pipe is none of the prompt; a second one is.
+  EXPECT_EQ(run_json({"run", model(), "-f", "-", "-n", "1"}, "Once upon a time\n").at("prompt"), "Once upon a time");
+  EXPECT_EQ(run_json({"run", model(), "-f", "-", "-n", "1"}, "Once\n\n").at("prompt"), "Once\n");
+  EXPECT_EQ(run_json({"run", model(), "-p", "Once\n", "-n", "1"}).at("prompt"), "Once\n");
   EXPECT_EQ(run_json({"run", model(), "-f", "-", "-n", "20", "--seed", "3"}, "Once upon a time").at("text"),
             record.at("text"));
 }

@@ -30,7 +30,7 @@ void add_input_flags(FlagSet& app, InputFlags& input, const std::string& what) {
 
 std::string read_input(const InputFlags& input, const std::string& verb) {
   if (input.text) return *input.text;
-  if (!input.file) misuse("{}: -p TEXT or -f FILE is required; see 'bitloom {} --help'", verb, verb);
+  if (!input.file) misuse("{}: -p TEXT or -f FILE is required, and -f - reads standard input; see 'bitloom {} --help'", verb, verb);
   return *input.file == "-" ? read_standard_input() : read_text(*input.file);
 }
 

@@ -58,7 +58,10 @@ std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
     const std::string guess = flag.starts_with("--") ? did_you_mean(flag, flags_of(app)) : "";
     misuse("{}: unknown flag {}{}{}", verb, flag, guess, hint);
   }
-  if (!rest.empty()) misuse("{}: unexpected argument '{}'{}", verb, rest.front(), hint);
+  const bool lacks_text = app.get_option_no_throw("--prompt") != nullptr && app.count("--prompt") == 0;
+  if (!rest.empty()) {
+    misuse("{}: unexpected argument '{}'{}{}", verb, rest.front(), lacks_text ? "; a text goes behind -p" : "", hint);
+  }
   misuse("{}: {}{}", verb, complaint(app, error), hint);
 }
 

@@ -48,9 +48,17 @@ std::string rendered_chat(const Flags& flags, const std::string& input, const Ch
   return chat.render(chat.with_system_folded(messages));
 }
 
+/// What the text begins with. A file or pipe loses the line break that editors and echo end it with, as in llama.cpp:
+/// what follows it is another text than what follows the last word.
+std::string prompt_of(const InputFlags& input) {
+  std::string text = read_input(input, "run");
+  if (input.file && text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
 void generate_text(const Flags& flags, Session& session) {
   if (flags.system && !flags.chat) misuse("run: --system needs --chat");
-  const std::string input = read_input(flags.input, "run");
+  const std::string input = prompt_of(flags.input);
   const auto model = Checkpoint::open(flags.model, session.warner());
   const std::string prompt = flags.chat ? rendered_chat(flags, input, *model, session) : input;
   Decoder decoder(model, session.context().threads, activations_of(flags.activations));
