@@ -15,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 /// The demo's first block alone, and a short text.
 class Calibrated : public ::testing::Test {
@@ -45,10 +46,19 @@ class Calibrated : public ::testing::Test {
   TempDir dir_, text_;
 };
 
+TEST_F(Calibrated, WarnsOfSequencesThatTheModelWasNotMadeFor) {
+  const Outcome outcome =
+      run_bitloom({"quantize", "assets/demo", out(), "-r", "gptq+int4-g64", "--samples", "1", "--seq", "257"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("warning: sequences of 257 tokens (--seq) are longer than the context of 256 that "
+                                     "assets/demo was made for"));
+}
+
 TEST_F(Calibrated, WritesAndVerifies) {
   const Outcome outcome = run({});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("calibration: built-in mixed text"));
+  EXPECT_THAT(outcome.err, Not(HasSubstr("warning: sequences")));
   EXPECT_EQ(run_json({"verify", out()}).at("ok"), true);
   expect_error(run({}), 2, {out(), "exists; --force replaces it"});
   EXPECT_FALSE(fs::exists(out() + ".journal"));

@@ -57,6 +57,11 @@ CalibrationData read_calibration(const CalibrationFlags& flags, const Checkpoint
   options.seed = flags.seed;
   const int64_t positions = model.graph().max_positions;
   if (!flags.length_given && positions > 0) options.length = std::min(options.length, positions);
+  if (positions > 0 && options.length > positions) {
+    session.progress().log(
+        fmt::format("warning: sequences of {} tokens (--seq) are longer than the context of {} that {} was made for",
+                    options.length, positions, model.path()));
+  }
   const Tokenizer* tokenizer = options.format.tokens && !model.has_tokenizer() ? nullptr : &model.tokenizer();
   const CalibrationSet set = sample_calibration(tokenizer, model.graph().vocab_size, options);
   session.progress().log(fmt::format("calibration: {}", set.description));
