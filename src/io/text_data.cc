@@ -69,6 +69,30 @@ std::vector<std::string> split_at_separators(std::string_view text) {
   return documents;
 }
 
+/// Refuses JSON lines that are taken for plain text: keys and quotes would count as words. Told by the first lines, all
+/// of which are objects.
+void refuse_json_lines(std::string_view text, const std::string& origin) {
+  constexpr size_t kTold = 4;
+  std::string fields;
+  size_t objects = 0;
+  for (const std::string_view line : split_lines(text.substr(0, size_t{1} << 20))) {
+    if (is_blank(line)) continue;
+    if (objects == kTold) break;
+    const Json value = line.starts_with('{') ? Json::parse(line, nullptr, false) : Json();
+    if (!value.is_object()) return;
+    ++objects;
+    if (objects > 1) continue;
+    for (const auto& [key, member] : value.items()) {
+      if (member.is_string()) fields += (fields.empty() ? "" : ", ") + key;
+    }
+  }
+  if (objects == 0 || fields.empty()) return;
+  refuse(
+      "{}: line 1 is a JSON object, but the file is read as plain text; give the format jsonl:FIELD (fields with "
+      "texts: {})",
+      origin, fields);
+}
+
 }  // namespace
 
 TextFormat parse_text_format(const std::string& text) {
@@ -95,6 +119,7 @@ std::string to_string(const TextFormat& format) {
 std::string read_text_data(const std::string& path, const TextFormat& format) {
   std::string text = read_text(path);
   check_utf8(text, path);
+  if (format.kind == TextFormat::Kind::kPlain) refuse_json_lines(text, path);
   if (format.kind == TextFormat::Kind::kHfRows) text = join_rows(text);
   if (format.kind == TextFormat::Kind::kJsonl)
     text = fmt::format("{}", fmt::join(jsonl_strings(text, format.field, path), "\n\n"));
@@ -112,6 +137,7 @@ std::vector<std::string> split_documents(std::string_view text, const TextFormat
   std::vector<std::string> documents;
   switch (format.kind) {
     case TextFormat::Kind::kPlain:
+      refuse_json_lines(text, origin);
       documents = split_at_separators(text);
       break;
     case TextFormat::Kind::kHfRows:

@@ -61,6 +61,18 @@ TEST(TextData, RefusesWithFileAndLine) {
   EXPECT_THAT(refusal("{\"t\": \"a\"}\n\n{\"t\": \n", "jsonl:t"), StartsWith("t: line 3: not valid JSON at byte "));
 }
 
+TEST(TextData, JsonLinesAreNotPlainText) {
+  const std::string said =
+      "t: line 1 is a JSON object, but the file is read as plain text; give the format jsonl:FIELD (fields with "
+      "texts: ";
+  EXPECT_EQ(refusal("{\"id\": 1, \"t\": \"a\", \"u\": \"b\"}\n\n{\"t\": \"b\"}\n", "plain"), said + "t, u)");
+  EXPECT_EQ(refusal("{\"t\": \"a\"}", "plain"), said + "t)");
+  // Text that only looks like it.
+  for (const char* text :
+       {"{\"t\": \"a\"}\n{ int x; }\n", "{\n  \"t\": \"a\"\n}\n", "{1}\n", "{\"t\": \"a\"}\nwords\n", "{\"t\": 1}\n"})
+    EXPECT_EQ(split_documents(text, {}, "t"), std::vector<std::string>{text});
+}
+
 std::vector<std::string> documents(const std::string& text, const std::string& format) {
   return split_documents(text, parse_text_format(format), "t");
 }
