@@ -33,6 +33,22 @@ Words operator+(Words words, const Words& more) {
 
 const Words kShort = {"--text", kText, "--windows", "3", "-c", "64"};
 
+// Of the demo's tokenizer every such character is several tokens.
+TEST(Compare, PassagesOfThePageShowWholeCharacters) {
+  const Models models;
+  const TempDir dir;
+  std::string text;
+  for (int i = 0; i < 60; ++i)
+    text += "Once upon a time \u4E2D\u6587\u5B57 and \U0001F600\U0001F43B \u043B\u0435\u0441. ";
+  write_file(dir.file("text.txt"), text);
+  const Outcome out = run_bitloom({"compare", models.four, "--ref", "assets/demo", "--text", dir.file("text.txt"), "-c",
+                                   "64", "--windows", "3", "--html", dir.file("page.html")});
+  ASSERT_EQ(out.code, 0) << out.err;
+  const std::string page = run_shell("cat " + dir.file("page.html")).out;
+  EXPECT_NE(page.find(">\U0001F600</span>"), page.npos);
+  EXPECT_EQ(page.find("\uFFFD</span>"), page.npos);
+}
+
 TEST(Compare, FiguresAreThoseOfTheOtherVerbs) {
   const Models models;
   const auto all = run_json(Words{"compare", models.four, models.two, "--ref", "assets/demo"} + kShort);

@@ -141,7 +141,8 @@ std::optional<Section> layers(const Comparison& comparison) {
   return section;
 }
 
-/// Tokens as text. A token that is part of a character shows as the replacement character.
+/// Tokens as text. Of a passage's tokens that share a character the last shows it; a choice that is part of a character
+/// shows as the replacement character.
 class Reader {
  public:
   explicit Reader(const Comparison& comparison)
@@ -156,16 +157,45 @@ class Reader {
   Passage passage(const JudgedSpan& judged) const {
     Passage out;
     const std::vector<int32_t>& tokens = windows_[static_cast<size_t>(judged.span.window)].tokens;
+    const std::vector<std::string> texts = texts_of(tokens, static_cast<size_t>(judged.span.first), judged.rows.size());
     for (size_t i = 0; i < judged.rows.size(); ++i) {
       const size_t place = static_cast<size_t>(judged.span.first) + i;
       const std::span<const int32_t> before = std::span(tokens).subspan(place - 1, 1);
       const RowDivergence& row = judged.rows[i];
-      out.tokens.push_back({text_of(tokens[place], before), row.kl, choices(row.p, before), choices(row.q, before)});
+      out.tokens.push_back({texts[i], row.kl, choices(row.p, before), choices(row.q, before)});
     }
     return out;
   }
 
  private:
+  static constexpr std::string_view kReplacement = "\uFFFD";
+  static constexpr size_t kParts = 3;  // a character has at most this many tokens besides the one that completes it
+
+  /// Texts of `count` tokens from `first` on, characters whole at both ends.
+  std::vector<std::string> texts_of(std::span<const int32_t> tokens, size_t first, size_t count) const {
+    const size_t begin = first - std::min(first, kParts);
+    const size_t end = first + count;
+    Tokenizer::Stream stream(tokenizer_, false, tokens.first(begin));
+    std::vector<std::string> texts;
+    for (size_t i = begin; i < end; ++i) {
+      std::string text = stream.push(tokens[i]);
+      if (i >= first) texts.push_back(std::move(text));
+    }
+    // A window may begin inside a character, whose rest then has no text.
+    for (size_t i = 0; i < std::min(kParts, texts.size()) && first <= kParts; ++i) {
+      while (texts[i].starts_with(kReplacement)) texts[i].erase(0, kReplacement.size());
+      if (!texts[i].empty()) break;
+    }
+    if (texts.empty() || !texts.back().empty()) return texts;
+    for (size_t i = end; i < std::min(end + kParts, tokens.size()) && texts.back().empty(); ++i) {
+      const std::string text = stream.push(tokens[i]);
+      size_t character = std::min<size_t>(1, text.size());
+      while (character < text.size() && (static_cast<unsigned char>(text[character]) & 0xC0) == 0x80) ++character;
+      texts.back() = text.substr(0, character);
+    }
+    return texts;
+  }
+
   std::vector<TokenChoice> choices(const Candidates& candidates, std::span<const int32_t> before) const {
     std::vector<TokenChoice> out;
     for (const Candidate& candidate : candidates)
