@@ -1,5 +1,7 @@
 #include "pipeline/output/quantize_result.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace bitloom {
@@ -16,6 +18,20 @@ Json to_json(const QuantizeResult& result) {
           {"bits_model", result.bits_model}, {"weights", result.weights},
           {"bytes", result.bytes},           {"bytes_before", result.bytes_before},
           {"remarks", result.remarks},       {"seconds", result.seconds}};
+}
+
+std::string lost_remark(const std::vector<SiteRecord>& sites) {
+  int64_t lost = 0;
+  const SiteRecord* worst = nullptr;
+  for (const SiteRecord& site : sites) {
+    if (site.taken_over || site.weight_error < kLostError) continue;
+    ++lost;
+    if (worst == nullptr || site.weight_error > worst->weight_error) worst = &site;
+  }
+  if (lost == 0) return "";
+  return fmt::format(
+      "matrices of which rounding leaves next to nothing: {}; worst: '{}' as {}, relative squared error {:.2f}", lost,
+      worst->name, worst->storage, worst->weight_error);
 }
 
 }  // namespace bitloom

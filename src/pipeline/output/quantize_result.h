@@ -29,4 +29,9 @@ struct QuantizeResult {
 
 Json to_json(const QuantizeResult& result);
 
+/// One sentence on matrices of which next to nothing is left: a relative squared error of at least kLostError; "" where
+/// there is none.
+inline constexpr double kLostError = 0.9;
+std::string lost_remark(const std::vector<SiteRecord>& sites);
+
 }  // namespace bitloom

@@ -197,6 +197,10 @@ QuantizeResult write_output(const QuantizeTask& task, const CalibratedModel* cal
   std::vector<std::string> files =
       write_weights(*model, plan, directory.staging(), task.options.shard_bytes, context, result.sites);
   ahead.discard();
+  if (const std::string lost = lost_remark(result.sites); !lost.empty()) {
+    result.remarks.push_back(lost);
+    context.progress.log(lost);
+  }
   add_up(plan, result);
   result.bytes = size_of(files, directory.staging());
   result.bits_model = 8 * static_cast<double>(result.bytes) / static_cast<double>(std::max<int64_t>(result.weights, 1));

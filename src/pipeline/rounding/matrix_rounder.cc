@@ -1,5 +1,10 @@
 #include "pipeline/rounding/matrix_rounder.h"
 
+#include <algorithm>
+#include <vector>
+
+#include "base/error.h"
+
 namespace bitloom {
 namespace {
 
@@ -15,11 +20,23 @@ void take_over(const RoundReport& report, SiteRecord& record) {
   record.rows_kept = report.rows_kept;
 }
 
+/// A matrix whose scales all lie below what the storage's scales can hold decodes to zeros.
+void require_any_weight(const std::string& place, const RoundReport& report, const StoredMatrix& matrix) {
+  if (report.weight_error < 1 - 1e-6 || report.weight_error > 1 + 1e-6) return;
+  const std::vector<float> values = matrix.decode_all();
+  if (std::any_of(values.begin(), values.end(), [](float value) { return value != 0; })) return;
+  refuse(
+      "{}: every weight would become 0 as {}: the matrix is too small in magnitude for its scales; keep it, or use a "
+      "format whose scales are powers of two (mxfp4, mxint8)",
+      place, matrix.storage());
+}
+
 }  // namespace
 
 Rounded MatrixRounder::round(const std::string& place, const RowSource& w, const RecipeStep& step, SiteRecord& record) {
   Rounded rounded = round_matrix(step.rounding, {place, w, *step.quantize, statistics_, shared_, ranks_, threads_});
   const StoredMatrix& matrix = *rounded.matrix;
+  require_any_weight(place, rounded.report, matrix);
   take_over(rounded.report, record);
   record.storage = matrix.storage();
   record.search = to_string(step.quantize->search);

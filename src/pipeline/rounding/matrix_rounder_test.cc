@@ -57,6 +57,29 @@ TEST(MatrixRounder, RaisesTheDampingUntilItFactors) {
   EXPECT_EQ(record.dead_channels, 0);
 }
 
+TEST(MatrixRounder, RefusesWhatWouldBecomeZeros) {
+  ThreadPool threads(2);
+  std::vector<float> tiny = weights()->decode_all();
+  for (float& value : tiny) value *= 1e-30f;
+  const RowSourcePtr w = dense_matrix(8, kChannels, std::move(tiny));
+  MatrixRounder rounder(nullptr, one_process, threads);
+  SiteRecord record;
+  EXPECT_THAT(refusal(ErrorKind::kRefused, [&] { rounder.round("here", *w, step_of("int4-g16"), record); }),
+              AllOf(HasSubstr("here: every weight would become 0 as int4-g16"), HasSubstr("mxfp4")));
+  rounder.round("here", *w, step_of("mxint8"), record);  // scales are powers of two down to 2^-127
+  EXPECT_LT(record.weight_error, 0.01);
+  rounder.round("here", *dense_matrix(8, kChannels, std::vector<float>(8 * kChannels)), step_of("int4-g16"), record);
+}
+
+TEST(QuantizeResult, SaysWhatIsLost) {
+  SiteRecord fine, lost;
+  fine.name = "a", fine.weight_error = 0.5;
+  lost.name = "b", lost.weight_error = 0.97, lost.storage = "int2-row";
+  EXPECT_EQ(lost_remark({fine}), "");
+  EXPECT_THAT(lost_remark({fine, lost}),
+              HasSubstr("next to nothing: 1; worst: 'b' as int2-row, relative squared error 0.97"));
+}
+
 TEST(MatrixRounder, SaysWhenNoDampingHelps) {
   ThreadPool threads(2);
   const InputStatistics statistics = coupled(2);  // -1 + damping < 0
