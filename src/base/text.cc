@@ -97,7 +97,10 @@ std::string human_bytes(int64_t bytes) {
 int64_t parse_bytes(std::string_view text, std::string_view flag) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
+  std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
+  for (const std::string_view suffix : {"iB", "B"}) {  // "5GB", "5GiB": the same
+    if (unit.size() == 1 + suffix.size() && unit.ends_with(suffix)) unit.remove_suffix(suffix.size());
+  }
   constexpr std::string_view kUnits = "KMGT";
   const size_t power = unit.empty() ? 0 : kUnits.find(unit[0]) + 1;
   const double bytes = std::ldexp(value, 10 * static_cast<int>(power));

@@ -36,9 +36,11 @@ TEST(Text, Bytes) {
   EXPECT_EQ(human_bytes(1536), "1.50 KiB");
   EXPECT_EQ(human_bytes(int64_t{5} << 30), "5.00 GiB");
   EXPECT_EQ(parse_bytes("5G", "--shard-size"), int64_t{5} << 30);
+  EXPECT_EQ(parse_bytes("5GB", "--shard-size"), int64_t{5} << 30);
+  EXPECT_EQ(parse_bytes("5GiB", "--shard-size"), int64_t{5} << 30);
   EXPECT_EQ(parse_bytes("1.5K", "--mem"), 1536);
   EXPECT_EQ(parse_bytes("4096", "--mem"), 4096);
-  for (const char* wrong : {"", "G", "5X", "-1G", "5GB", "0", "nan", "1e30"}) {
+  for (const char* wrong : {"", "G", "5X", "-1G", "5B", "5GX", "5BB", "0", "nan", "1e30"}) {
     EXPECT_THROW(parse_bytes(wrong, "--mem"), Error) << wrong;
   }
 }
