@@ -92,6 +92,12 @@ std::string put_in_place(const std::string& fresh, const std::string& path) {
   return old;
 }
 
+/// What a link to a directory leads to: that is replaced, and the link stays.
+std::string behind_link(const std::string& path) {
+  std::error_code error;
+  return fs::is_symlink(path, error) && fs::is_directory(path, error) ? fs::canonical(path).string() : path;
+}
+
 }  // namespace
 
 std::string plain_output_path(const std::string& path) {
@@ -128,7 +134,9 @@ struct OutputDirectory::Lock {
 };
 
 OutputDirectory::OutputDirectory(const std::string& path, bool force, int64_t needs)
-    : path_(plain_output_path(path)), staging_(staging_for(path_)), force_(force) {
+    : path_(force ? behind_link(plain_output_path(path)) : plain_output_path(path)),
+      staging_(staging_for(path_)),
+      force_(force) {
   check_output(path_, force);
   const int64_t free_bytes = free_disk_bytes(path_);
   if (free_bytes < needs - bytes_in(staging_)) {
