@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <map>
+
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
 #include "judge/model_figures.h"
@@ -97,19 +99,37 @@ Facts manifest_facts(const Json& manifest) {
   return facts;
 }
 
+/// "int8-token at 24 of 24 inputs"; "" where none is rounded.
+std::string activations_text(const Graph& graph) {
+  std::map<std::string, int> formats;
+  int inputs = 0;
+  for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
+    for (int input = 0; input < input_count(graph, b); ++input, ++inputs) {
+      if (const auto& format = input_at(graph, b, input).activations) ++formats[to_string(*format)];
+    }
+  }
+  std::string text;
+  for (const auto& [format, count] : formats)
+    text += fmt::format("{}{} at {}", text.empty() ? "" : ", ", format, count);
+  return text.empty() ? "" : fmt::format("{} of {} inputs of the blocks", text, inputs);
+}
+
 Facts model_facts(const Checkpoint& model) {
   const Graph& graph = model.graph();
   const TensorGroup all = all_tensors(model);
   const Attention attention = graph.blocks.empty() ? Attention() : graph.blocks[0].attention;
-  return {{"model", fmt::format("{} ({})", model.path(), kind_text(model))},
-          {"architecture", graph.architecture},
-          {"parameters", format_count(all.weights)},
-          {"size", fmt::format("{} MiB, {} bits per weight", format_mib(all.bytes), format_bits(all.bits()))},
-          {"shape", fmt::format("{} blocks, width {}, {} heads ({} for keys and values), {} head", graph.blocks.size(),
-                                graph.hidden, attention.heads, attention.kv_heads, graph.tied_head ? "tied" : "own")},
-          {"context", fmt::format("{} tokens", graph.max_positions)},
-          {"vocabulary", fmt::format("{} tokens", graph.vocab_size)},
-          {"tokenizer", model.has_tokenizer() ? model.tokenizer().describe() : "none"}};
+  Facts facts = {
+      {"model", fmt::format("{} ({})", model.path(), kind_text(model))},
+      {"architecture", graph.architecture},
+      {"parameters", format_count(all.weights)},
+      {"size", fmt::format("{} MiB, {} bits per weight", format_mib(all.bytes), format_bits(all.bits()))},
+      {"shape", fmt::format("{} blocks, width {}, {} heads ({} for keys and values), {} head", graph.blocks.size(),
+                            graph.hidden, attention.heads, attention.kv_heads, graph.tied_head ? "tied" : "own")},
+      {"context", fmt::format("{} tokens", graph.max_positions)},
+      {"vocabulary", fmt::format("{} tokens", graph.vocab_size)},
+      {"tokenizer", model.has_tokenizer() ? model.tokenizer().describe() : "none"}};
+  if (const std::string text = activations_text(graph); !text.empty()) facts.push_back({"activations", text});
+  return facts;
 }
 
 void show_info(const Flags& flags, Session& session) {
