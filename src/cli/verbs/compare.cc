@@ -1,6 +1,11 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "cli/flags/common_flags.h"
@@ -47,7 +52,27 @@ void check_record_file(const std::string& path) {
     misuse("compare: --json {}: the name of a file of figures must end in .json; models stand before --json", path);
 }
 
-void compare(const Flags& flags, Session& session) {
+/// A path that does not exist may be a misspelt model: the error that names it comes later.
+bool may_be_model(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (!fs::exists(path)) return true;
+  if (fs::is_directory(path)) return fs::exists(fs::path(path) / "config.json");
+  char magic[4] = {};
+  std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
+  return std::string_view(magic, sizeof magic) == "GGUF";
+}
+
+/// "compare DIR/*" names whatever lies there: what is no model is left out, unless nothing else is named.
+void skip_what_is_no_model(std::vector<std::string>& paths, Session& session) {
+  std::vector<std::string> models, others;
+  for (const std::string& path : paths) (may_be_model(path) ? models : others).push_back(path);
+  if (models.empty() || others.empty()) return;
+  session.progress().log(fmt::format("skipped, since they are no models: {}", fmt::join(others, ", ")));
+  paths = std::move(models);
+}
+
+void compare(Flags& flags, Session& session) {
+  skip_what_is_no_model(flags.plan.models, session);
   if (flags.json) flags.json->empty() ? void(session.json = true) : check_record_file(*flags.json);
   if (!flags.page.empty()) check_page_file(flags.page);
   const Comparison comparison = compare_models(flags.plan, session.context(), session.warner());

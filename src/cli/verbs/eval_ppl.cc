@@ -10,7 +10,7 @@
 namespace bitloom {
 namespace {
 
-constexpr int64_t kUsualContext = 2048;
+constexpr int64_t kUsualContext = 512;
 
 struct Flags {
   std::string model;
