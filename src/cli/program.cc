@@ -58,12 +58,12 @@ int run_verb(const Verb& verb, Arguments rest, const std::shared_ptr<Ranks>& ran
 bool asks_for_help(const std::string& word) { return word == "--help" || word == "-h" || word == "help"; }
 
 int run_command(Arguments arguments, const std::shared_ptr<Ranks>& ranks) {
-  if (arguments.empty()) misuse("a verb is missing; see 'bitloom --help'");
+  if (arguments.empty()) misuse("a verb is missing: 'bitloom --help' lists them, 'bitloom demo' shows what they do");
   if (arguments[0] == "--version" || arguments[0] == "-V")
     return write_output(fmt::format("bitloom {}\n", version())), 0;
   if (asks_for_help(arguments[0])) {  // "help VERB" is "VERB --help"
     arguments.erase(arguments.begin());
-    if (arguments.empty()) return write_output(program_help()), 0;
+    if (arguments.empty() || asks_for_help(arguments[0])) return write_output(program_help()), 0;
     arguments.push_back("--help");
   }
   if (arguments[0].starts_with('-')) {
@@ -94,9 +94,14 @@ int run_together(const Arguments& arguments, const std::shared_ptr<Ranks>& ranks
   throw *failure;  // GCC overlooks that a virtual function does not return
 }
 
-void print_error(std::string message) {
+/// With --json, standard output holds one object whatever happens.
+void print_error(std::string message, const Arguments& arguments, int code) {
   if (launch_of_environment().rank > 0) return;  // the leading rank says it
   std::replace(message.begin(), message.end(), '\n', ' ');
+  const auto json = std::find(arguments.begin(), arguments.end(), "--json");
+  if (json != arguments.end() && (arguments[0] != "compare" || json + 1 == arguments.end())) {
+    fmt::print("{}", json_text({{"error", message}, {"exit_code", code}}));
+  }
   fmt::print(stderr, "bitloom: error: {}\n", message);
 }
 
@@ -109,15 +114,15 @@ int run_program(const std::vector<std::string>& arguments) {
     ranks = start_ranks();
     return run_together(arguments, ranks);
   } catch (const Error& error) {
-    print_error(error.what());
+    print_error(error.what(), arguments, error.exit_code());
     return error.exit_code();
   } catch (const Interrupted& interrupted) {
-    print_error("interrupted");
+    print_error("interrupted", arguments, 128 + interrupted.signal);
     return 128 + interrupted.signal;
   } catch (const std::bad_alloc&) {
-    print_error("out of memory");
+    print_error("out of memory", arguments, static_cast<int>(ErrorKind::kFailed));
   } catch (const std::exception& error) {
-    print_error(error.what());
+    print_error(error.what(), arguments, static_cast<int>(ErrorKind::kFailed));
   }
   return static_cast<int>(ErrorKind::kFailed);
 }

@@ -1,10 +1,13 @@
 // Recipes by name: the folder that comes with bitloom, files, and short names.
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/install_paths.h"
 #include "base/text.h"
+#include "recipe/parts.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
@@ -41,6 +44,24 @@ std::pair<std::string, std::string> split_options(const std::string& text) {
   return {text.substr(0, colon), text.substr(colon + 1)};
 }
 
+/// What other tools call their formats, and the nearest of ours.
+struct ForeignName {
+  const char *beginning, *ours;
+};
+constexpr ForeignName kForeignNames[] = {
+    {"fp8", "mxfp8e4m3 and mxfp8e5m2"}, {"fp4", "mxfp4 and nvfp4"}, {"q8_", "int8-g32"},      {"q6_", "int6-g32-asym"},
+    {"q5_", "int5-g32-asym"},           {"q4_", "int4-g32-asym"},   {"q3_", "int3-g32-asym"}, {"q2_", "int2-g32-asym"},
+};
+
+/// "; closest here: ..." or "".
+std::string closest_to_foreign(const std::string& text) {
+  std::string name = text;
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (const ForeignName& foreign : kForeignNames)
+    if (name.starts_with(foreign.beginning)) return fmt::format("; closest here: {}", foreign.ours);
+  return "";
+}
+
 /// A text without '+' could have meant a file as well as a format.
 Recipe short_recipe(const std::string& text, const std::map<std::string, std::string>& files) {
   try {
@@ -50,9 +71,10 @@ Recipe short_recipe(const std::string& text, const std::map<std::string, std::st
     std::vector<std::string> names;
     names.reserve(files.size());
     for (const auto& file : files) names.push_back(file.first);
+    for (const PartRow& part : part_rows()) names.emplace_back(part.name);
     const std::string where = fmt::format("{}", fmt::join(recipe_directories(), ", "));
-    misuse("'{}' is neither a recipe of {}{} nor a short recipe: {}", text, where.empty() ? "recipes/" : where,
-           did_you_mean(text, names), error.what());
+    misuse("'{}' is neither a recipe of {}{} nor a short recipe{}: {}", text, where.empty() ? "recipes/" : where,
+           did_you_mean(text, names), closest_to_foreign(text), error.what());
   }
 }
 

@@ -64,6 +64,10 @@ TEST_F(Calibrated, WritesAndVerifies) {
   EXPECT_FALSE(fs::exists(out() + ".journal"));
 }
 
+TEST_F(Calibrated, NoTableWithoutRows) {
+  EXPECT_THAT(run({}, "awq:steps=2+int4-g32").out, ::testing::Not(HasSubstr("worst output error")));
+}
+
 TEST_F(Calibrated, SameRunTwiceSameManifest) {
   ASSERT_EQ(run({"--activations", "bf16", "--order", "block"}).code, 0);
   const std::string first = read_bytes(dir_.file("out/bitloom.json"));

@@ -35,6 +35,9 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUse{"run assets/demo", {"-f - reads standard input"}},
         WrongUse{"run assets/demo Once", {"unexpected argument 'Once'; a text goes behind -p"}},
         WrongUse{"quantize assets/demo b --recipe int4 --shard-size 5X", {"--shard-size", "5X"}},
+        WrongUse{"quantize assets/demo /tmp/out.gguf --recipe int4-g32", {"/tmp/out.gguf", "no GGUF file"}},
+        WrongUse{"quantize assets/demo /tmp/none -r q4_k_m", {"'q4_k_m'", "int4-g32-asym"}},
+        WrongUse{"recipes fp8", {"'fp8'", "mxfp8e4m3"}}, WrongUse{"recipes awk", {"did you mean 'awq'?"}},
         WrongUse{"eval ppl assets/demo", {"--text is required"}},
         WrongUse{"eval ppl assets/demo --text assets/demo/evaluation.txt --protocol gtpq",
                  {"gtpq", "gptq", "llamacpp", "rolling"}},
@@ -68,7 +71,6 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUse{"run assets/demo -p x --system y", {"--system needs --chat"}},
         WrongUse{"run assets/demo -p x -n 0", {"--tokens", "'0' is no integer of at least 1"}},
         WrongUse{"run assets/demo -p x -t many", {"--threads", "'many' is no integer from 1 to 1024"}},
-        WrongUse{"formats int4-g32", {"'int4-g32' is a scheme", "bitloom formats int4'"}},
         WrongUse{"run assets/demo -p x --temp hot", {"--temp: 'hot' is no number"}},
         WrongUse{"run assets/demo -p x --top-p 1.5", {"top", "1.5"}},
         WrongUse{"tokenize assets/demo -p x --decode", {"'x' is no token id", "0 to 4095"}},
@@ -77,6 +79,46 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUse{"recipes int4-g12x", {"int4-g12x", "-gN"}},
         WrongUse{"recipes small5", {"small5", "did you mean 'small"}},
         WrongUse{"demo --schemes int4-g32,int99", {"int99"}}));
+
+TEST(Usage, WithJsonStandardOutputHoldsTheError) {
+  const Outcome outcome = run_bitloom({"info", "/nowhere", "--json"});
+  const nlohmann::json record = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(record.at("exit_code"), outcome.code);
+  EXPECT_NE(record.at("error").get<std::string>().find("/nowhere"), std::string::npos);
+  EXPECT_NE(outcome.err.find("bitloom: error: "), std::string::npos);
+}
+
+TEST(Usage, NewcomersAreAnswered) {
+  EXPECT_EQ(run_bitloom({"help", "help"}).code, 0);
+  EXPECT_EQ(run_bitloom({"help", "help"}).out, run_bitloom({"--help"}).out);
+  for (const char* scheme : {"nvfp4", "int4-g64"}) {
+    const Outcome outcome = run_bitloom({"formats", scheme});
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_NE(outcome.out.find("4.50 bits nominal") != std::string::npos,
+              outcome.out.find("4.25 bits nominal") != std::string::npos);
+  }
+  const TempDir dir;
+  const Outcome rows = run_bitloom({"quantize", "assets/demo", dir.file("a"), "-r", "int4", "--dry-run"});
+  EXPECT_NE(rows.err.find("recipe 'int4' means int4-row: one scale for each row"), std::string::npos) << rows.err;
+}
+
+TEST(Usage, CompareSkipsWhatIsNoModel) {
+  const Outcome outcome =
+      run_bitloom({"compare", "assets/demo", "assets/demo/evaluation.txt", "assets", "--ref", "assets/demo", "--text",
+                   "assets/demo/evaluation.txt", "-c", "16", "--windows", "2", "--speed", "0"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("skipped, since they are no models: assets/demo/evaluation.txt, assets"),
+            std::string::npos)
+      << outcome.err;
+}
+
+TEST(Usage, InfoShowsFormatsOfActivations) {
+  const TempDir dir;
+  ASSERT_EQ(run_bitloom({"quantize", "assets/demo", dir.file("q"), "-r", "int4-g32@int8-token"}).code, 0);
+  const std::string text = run_bitloom({"info", dir.file("q")}).out;
+  EXPECT_NE(text.find("int8-token at 24 of 24 inputs of the blocks"), std::string::npos) << text;
+  EXPECT_EQ(run_bitloom({"info", "assets/demo"}).out.find("inputs of the blocks"), std::string::npos);
+}
 
 TEST(Usage, NothingAtAll) { expect_error(run_bitloom({}), 2, {"a verb is missing", "bitloom --help"}); }
 

@@ -81,10 +81,11 @@ void list(Session& session) {
   session.show({{"formats", records}, {"schemes", schemes_record()}}, text);
 }
 
-/// "int4-g32" -> int4
-std::optional<Format> format_of_scheme(const std::string& name) {
+/// "int4-g32", "nvfp4": a format and who shares a scale.
+std::optional<GridStorage> scheme_of(const std::string& name) {
+  if (find_format(name)) return std::nullopt;
   try {
-    return parse_grid(name).format;
+    return parse_grid(name);
   } catch (const Error&) {
     return std::nullopt;
   }
@@ -92,8 +93,7 @@ std::optional<Format> format_of_scheme(const std::string& name) {
 
 Format require_format(const std::string& name) {
   if (const auto format = find_format(name)) return *format;
-  if (const auto format = format_of_scheme(name))
-    misuse("formats: '{}' is a scheme; its numbers are those of 'bitloom formats {}'", name, name_of(*format));
+  if (const auto scheme = scheme_of(name)) return scheme->format;
   const std::vector<std::string> names = format_names();
   misuse("formats: unknown format '{}'{}; there are: {}", name, did_you_mean(name, names), fmt::join(names, ", "));
 }
@@ -121,12 +121,18 @@ void print(const std::string& name, Session& session) {
                  {"levels", fmt::format("{} from {} to {}", info.levels, level_text(info.min), level_text(info.max))}};
   if (info.min_positive > 0) facts.push_back({"least positive", level_text(info.min_positive)});
   if (!info.special.empty()) facts.push_back({"special codes", info.special});
+  if (const auto scheme = scheme_of(name)) {
+    const double bits = nominal_bits(*scheme, 4096, 4096);
+    record["scheme"] = {{"name", name}, {"bits_nominal", bits}, {"storage", to_string(*scheme)}};
+    facts.insert(facts.begin(), {"scheme", fmt::format("{}: numbers of {} and their scales, {} bits nominal", name,
+                                                       info.name, format_bits(bits))});
+  }
   session.show(record, facts_text(facts) + "\n" + codes_table(codes, session.bold()));
 }
 
 std::function<void()> setup(FlagSet& app, Session& session) {
   auto name = std::make_shared<std::string>();
-  app.add_option("NAME", *name, "print every code of this format with its value");
+  app.add_option("NAME", *name, "print every code of this format, or of this scheme's format, with its value");
   add_json_flag(app, session);
   return [name, &session] { name->empty() ? list(session) : print(*name, session); };
 }

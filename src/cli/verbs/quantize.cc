@@ -44,15 +44,18 @@ std::string times_text(const WalkTimes& times) {
 std::string summary(const Flags& flags, const QuantizeResult& result, bool bold) {
   std::string text = flags.sites ? site_table(result.sites).to_text(bold) + "\n" : "";
   text += size_table(result).to_text(bold) + "\n" + scheme_table(result.sites).to_text(bold);
-  if (result.times) text += "\n" + layer_table(result.sites).to_text(bold);
+  const Table layers = layer_table(result.sites);
+  if (result.times && layers.rows() > 0) text += "\n" + layers.to_text(bold);
   const Table experts = expert_table(result.sites);
   if (result.times && experts.rows() > 0) text += "\n" + experts.to_text(bold);
-  text += fmt::format("error: squared error over squared weight{}\n",
-                      result.times ? "; output error: the same of a layer's outputs on the calibration tokens" : "");
+  text +=
+      fmt::format("error: squared error over squared weight{}\n",
+                  layers.rows() > 0 ? "; output error: the same of a layer's outputs on the calibration tokens" : "");
   if (const std::string note = rounding_note(result.sites); !note.empty()) text += note + "\n";
   if (const std::string warning = compensation_warning(result.sites); !warning.empty()) text += warning + "\n";
   text += "\n";
   if (result.times) text += times_text(*result.times);
+  if (const std::string lost = lost_remark(result.sites); !lost.empty()) text += lost + "\n";
   if (!result.growth.empty()) text += result.growth + "\n";
   return text + fmt::format("{}: {} -> {} in {}, {} bits per weight of the model\n", flags.out,
                             human_bytes(result.bytes_before), human_bytes(result.bytes),
@@ -105,6 +108,9 @@ QuantizeResult run_guarded(const Flags& flags, const std::shared_ptr<const Check
 
 /// Before any work: OUT may be made, and what is read or kept beside it survives that.
 void check_outputs(const Flags& flags) {
+  if (flags.out.ends_with(".gguf")) {
+    misuse("output '{}': a directory of safetensors is written, no GGUF file; name a directory", flags.out);
+  }
   check_output(flags.out, flags.force);
   std::vector<std::string> others = {flags.model};
   for (const std::string& path :
@@ -115,6 +121,16 @@ void check_outputs(const Flags& flags) {
   check_spares(flags.out, others);
 }
 
+/// "int4" alone shares a scale over a whole row, which few expect.
+void remark_on_rows(const std::string& text, const Recipe& recipe, Session& session) {
+  const auto holds = [](const std::string& name) { return name.find("-row") != std::string::npos; };
+  if (!to_short(recipe) || std::filesystem::exists(text) || holds(text) || !holds(recipe.name)) return;
+  session.progress().log(
+      fmt::format("recipe '{}' means {}: one scale for each row; -g128 behind a format's name means "
+                  "one for every 128 weights, which is closer",
+                  text, recipe.name));
+}
+
 void quantize(const Flags& flags, Session& session) {
   QuantizeOptions options = options_of(flags.calibration);
   options.force = flags.force;
@@ -122,6 +138,7 @@ void quantize(const Flags& flags, Session& session) {
   options.shard_bytes = parse_bytes(flags.shard_size, "--shard-size");
   options.ranks = session.ranks();
   const Recipe recipe = load_recipe(flags.recipe);
+  remark_on_rows(flags.recipe, recipe, session);
   if (!flags.dry_run && session.ranks()->leads()) check_outputs(flags);
   if (!flags.html.empty()) check_page_file(flags.html);
   const auto source = Checkpoint::open(flags.model);
