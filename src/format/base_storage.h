@@ -16,9 +16,12 @@ namespace bitloom {
 /// The row of base_families() whose storage is of this type.
 const FamilyRow& family_with(const std::type_info& storage_type);
 
+class BaseStorage;
+
 /// A type that family_row makes a row of.
 template <typename S>
-concept FamilyStorage = std::equality_comparable<S> && requires(const S& s, int64_t n) {
+concept FamilyStorage =
+    !std::same_as<S, BaseStorage> && std::equality_comparable<S> && requires(const S& s, int64_t n) {
   { greatest_parts(s, n, n) } -> std::same_as<std::vector<TensorPart>>;
   { has_fixed_sizes(s) } -> std::same_as<bool>;
 };

@@ -76,6 +76,7 @@ std::vector<FileOption> declared_options(const YamlReader& reader, const YAML::N
 
 std::vector<std::string> names_of(const std::vector<FileOption>& options) {
   std::vector<std::string> names;
+  names.reserve(options.size());
   for (const FileOption& option : options) names.push_back(option.name);
   return names;
 }
