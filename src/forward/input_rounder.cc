@@ -9,7 +9,7 @@
 
 namespace bitloom {
 
-InputRounder::InputRounder(ActivationFormat format)
+InputRounder::InputRounder(const ActivationFormat& format)
     : InputRounder(format, std::shared_ptr<const ArrayEncoder>(make_encoder(format.format, Ties::kEven))) {}
 
 InputRounder::InputRounder(ActivationFormat format, std::shared_ptr<const ArrayEncoder> encoder)

@@ -12,7 +12,7 @@ namespace bitloom {
 /// A value that is cheap to copy.
 class InputRounder {
  public:
-  explicit InputRounder(ActivationFormat format);
+  explicit InputRounder(const ActivationFormat& format);
   /// With an encoder that rounds as the format's own does.
   InputRounder(ActivationFormat format, std::shared_ptr<const ArrayEncoder> encoder);
 
