@@ -30,10 +30,12 @@ void check(const Rounding& rounding, const RoundingProblem& problem) {
   if (!rounds_onto(rounding, problem.target.storage)) {
     misuse("{}: '{}' cannot choose codes of {}", problem.place, row.name, to_string(problem.target.storage));
   }
-  if (problem.inputs == nullptr && needs_of(rounding).any()) {
+  const Needs needs = needs_of(rounding);
+  if (!needs.any()) return;
+  if (problem.inputs == nullptr) {
     fail(ErrorKind::kFailed, "{}: {} without statistics of its inputs", problem.place, row.name);
   }
-  if (needs_of(rounding).second_moment && !problem.inputs->moment) {
+  if (needs.second_moment && !problem.inputs->moment) {
     fail(ErrorKind::kFailed, "{}: {} without the second moment of its inputs", problem.place, row.name);
   }
 }
