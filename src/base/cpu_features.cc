@@ -35,7 +35,7 @@ std::optional<Isa> find_isa(std::string_view name) {
 #if defined(__x86_64__)
 
 /// Clang's __builtin_cpu_supports does not know it.
-bool has_f16c() {
+static bool has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }

@@ -94,14 +94,18 @@ int run_together(const Arguments& arguments, const std::shared_ptr<Ranks>& ranks
   throw *failure;  // GCC overlooks that a virtual function does not return
 }
 
+/// Whether --json was given without a FILE, which it takes in `compare`. The verb may not have come to reading flags.
+bool wants_json(const Arguments& arguments) {
+  const auto json = std::find(arguments.begin(), arguments.end(), "--json");
+  if (json == arguments.end()) return false;
+  return arguments[0] != "compare" || json + 1 == arguments.end() || (json + 1)->starts_with('-');
+}
+
 /// With --json, standard output holds one object whatever happens.
 void print_error(std::string message, const Arguments& arguments, int code) {
   if (launch_of_environment().rank > 0) return;  // the leading rank says it
   std::replace(message.begin(), message.end(), '\n', ' ');
-  const auto json = std::find(arguments.begin(), arguments.end(), "--json");
-  if (json != arguments.end() && (arguments[0] != "compare" || json + 1 == arguments.end())) {
-    fmt::print("{}", json_text({{"error", message}, {"exit_code", code}}));
-  }
+  if (wants_json(arguments)) fmt::print("{}", json_text({{"error", message}, {"exit_code", code}}));
   fmt::print(stderr, "bitloom: error: {}\n", message);
 }
 

@@ -97,10 +97,7 @@ std::span<const float> BlockRunner::reach(int input, const Pass& pass, Workspace
   return rows_of(run, input);
 }
 
-bool BlockRunner::begins_step(int input) const {
-  const auto producer = [&](int of) { return block_.inputs[static_cast<size_t>(of)].producer; };
-  return input == 0 || producer(input) != producer(input - 1);
-}
+bool BlockRunner::begins_step(int input) const { return bitloom::begins_step(block_, input); }
 
 // Where the workspace holds the input once it has been made: what is observed there, and what its readers read.
 std::span<const float> BlockRunner::rows_of(const Run& run, int index) const {

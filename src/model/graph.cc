@@ -98,6 +98,11 @@ const Input& input_at(const Graph& graph, int block, int input) {
   return graph.blocks[static_cast<size_t>(block)].inputs[static_cast<size_t>(input)];
 }
 
+bool begins_step(const Block& block, int input) {
+  const auto producer = [&](int of) { return block.inputs[static_cast<size_t>(of)].producer; };
+  return input == 0 || producer(input) != producer(input - 1);
+}
+
 std::string input_place(const Graph& graph, int block, int input) {
   return fmt::format("blocks.{}.{}", block, input_at(graph, block, input).name);
 }

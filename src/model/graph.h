@@ -159,6 +159,9 @@ int add_linear(Block& block, int input, Linear linear, std::string role);
 
 int input_count(const Graph& graph, int block);
 const Input& input_at(const Graph& graph, int block, int input);
+/// Whether the input is the first that its producer makes: inputs of one producer, as those of experts, are made
+/// together.
+bool begins_step(const Block& block, int input);
 /// "blocks.3.mlp_down": the input's place, for files and messages.
 std::string input_place(const Graph& graph, int block, int input);
 

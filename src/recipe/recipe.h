@@ -102,6 +102,8 @@ Recipe parse_short(std::string_view text);
 /// nullopt for a recipe that no short form expresses: targets, keep, more than one quantize step, or one that is not
 /// the last.
 std::optional<std::string> to_short(const Recipe& recipe);
+/// Of a step that quantizes: "gptq+int4-g128@int8-token", of nearest rounding the format alone.
+std::string to_short(const RecipeStep& step);
 /// "nearest", "gptq:damping=0.05", "smoothquant:0.75".
 std::string to_short(const Rounding& rounding);
 std::string to_short(const Transform& transform);

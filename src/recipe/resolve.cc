@@ -30,20 +30,24 @@ struct Candidate {
   }
 };
 
+/// Routers and the gates of shared experts stay unless a step names them.
+bool stays(const Graph& graph, const Site& site) {
+  const Experts& experts = graph.blocks[static_cast<size_t>(site.block)].experts;
+  return site.linear_index == experts.router || site.linear_index == experts.shared_gate;
+}
+
 std::vector<Candidate> candidates_of(const Graph& graph) {
   std::vector<Candidate> result;
   const auto count = static_cast<int64_t>(graph.blocks.size());
   for (const Site& site : linear_sites(graph)) {
     const std::string& role = site.linear->role;
-    const Experts& experts = graph.blocks[static_cast<size_t>(site.block)].experts;
-    const bool kept = site.linear_index == experts.router || site.linear_index == experts.shared_gate;
     result.push_back({site.linear->weight,
                       role,
                       site.reads->name,
                       fmt::format("blocks.{}.{}", site.block, role),
                       fmt::format("blocks.{}.{}", site.block - count, role),
                       {},
-                      kept});
+                      stays(graph, site)});
   }
   const auto outside = [&result](const std::string& tensor, const char* role) {
     if (!tensor.empty()) result.push_back({tensor, role, "", "", "", {}});
@@ -101,12 +105,7 @@ std::string tail_pattern(const std::string& tensor) {
       candidates.front().tensor);
 }
 
-std::string wish_of(const RecipeStep& step) {
-  if (!step.quantize) return "keep";
-  std::string format = to_string(*step.quantize);
-  if (step.activations) format += "@" + to_string(*step.activations);
-  return step.rounding == Rounding{} ? format : fmt::format("{}+{}", to_short(step.rounding), format);
-}
+std::string wish_of(const RecipeStep& step) { return step.quantize ? to_short(step) : "keep"; }
 
 /// The shared matrix of a tied head takes the one step that either role was given. Two different ones are a
 /// contradiction, not an override: who wrote them had two matrices in mind.
@@ -216,7 +215,6 @@ InputFormats resolve_activations(const Recipe& recipe, const std::map<std::strin
   }
   InputFormats formats;
   for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
-    const Experts& experts = graph.blocks[static_cast<size_t>(b)].experts;
     std::map<int, const Site*> first;  // reader of each input
     const std::vector<Site> sites = linear_sites(graph, b);
     const auto wanted = [&](const Site& site) -> std::optional<ActivationFormat> {
@@ -224,7 +222,7 @@ InputFormats resolve_activations(const Recipe& recipe, const std::map<std::strin
       return step == steps.end() ? std::nullopt : step->second.activations;
     };
     for (const Site& site : sites) {
-      if (site.linear_index == experts.router || site.linear_index == experts.shared_gate) continue;
+      if (stays(graph, site)) continue;
       const Site& other = *first.emplace(site.input, &site).first->second;
       if (wanted(site) == wanted(other)) continue;
       const auto text = [&](const Site& s) { return wanted(s) ? to_string(*wanted(s)) : "as it is"; };

@@ -170,11 +170,16 @@ std::string in_words(const Part& part) {
 /// short one.
 const RecipeStep* step_of_blocks(const Recipe& recipe) {
   const RecipeStep* found = nullptr;
+  std::vector<std::string> seen;  // roles
   for (const RecipeStep& step : recipe.steps) {
     const bool outside = found != nullptr && step.quantize && step.rounding == Rounding{} && !step.activations &&
                          step.targets.size() == 1 &&
                          std::find(std::begin(kOutside), std::end(kOutside), step.targets[0]) != std::end(kOutside);
-    if (outside) continue;
+    if (outside && std::find(seen.begin(), seen.end(), step.targets[0]) != seen.end()) return nullptr;
+    if (outside) {
+      seen.push_back(step.targets[0]);
+      continue;
+    }
     if (found != nullptr || step.keeps() || !step.targets.empty()) return nullptr;
     if (step.quantize) found = &step;
   }
@@ -197,13 +202,6 @@ std::string describe(const Recipe& recipe) {
   const std::string inputs = blocks.activations ? fmt::format(" and inputs in {}", to_string(*blocks.activations)) : "";
   return fmt::format("{}{} for every linear layer of the blocks, {}{}{}{}", to_string(*blocks.quantize), inputs,
                      in_words(part_of(blocks.rounding)), before, after, outside);
-}
-
-/// "gptq+int4-g128", of nearest rounding the format alone.
-std::string quantize_text(const RecipeStep& step) {
-  std::string format = to_string(*step.quantize);
-  if (step.activations) format += "@" + to_string(*step.activations);
-  return step.rounding == Rounding{} ? format : fmt::format("{}+{}", to_short(step.rounding), format);
 }
 
 }  // namespace
@@ -236,12 +234,17 @@ std::optional<std::string> to_short(const Recipe& recipe) {
   if (blocks == nullptr) return std::nullopt;
   std::vector<std::string> texts;
   for (const RecipeStep& step : recipe.steps) {
-    if (step.transform && &step > blocks) return std::nullopt;
     texts.push_back(step.transform    ? to_short(*step.transform)
-                    : &step == blocks ? quantize_text(step)
+                    : &step == blocks ? to_short(step)
                                       : fmt::format("{}:{}", step.targets[0], to_string(*step.quantize)));
   }
   return fmt::format("{}", fmt::join(texts, "+"));
+}
+
+std::string to_short(const RecipeStep& step) {
+  std::string format = to_string(*step.quantize);
+  if (step.activations) format += "@" + to_string(*step.activations);
+  return step.rounding == Rounding{} ? format : fmt::format("{}+{}", to_short(step.rounding), format);
 }
 
 std::string to_short(const Rounding& rounding) { return to_short(part_of(rounding)); }

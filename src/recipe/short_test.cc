@@ -178,6 +178,13 @@ TEST(ShortRecipe, EndsInWhatHeadAndEmbeddingBecome) {
   EXPECT_THAT(refusal("int4-row+tail:int8-row"), HasSubstr("step 1: the format 'int4-row' must come last"));
 }
 
+// A later step overrides an earlier one in a file; a short form has one for each.
+TEST(ShortRecipe, HasNoFormForTwoFormatsOfTheHead) {
+  const Recipe recipe =
+      parse_recipe("steps: [{quantize: int4}, {quantize: int8, targets: head}, {quantize: int6, targets: head}]", "r");
+  EXPECT_FALSE(to_short(recipe));
+}
+
 TEST(ShortRecipe, SaysWhatInputsAreRoundedTo) {
   RecipeStep step = step_of("int4-g128", GptqRounding{});
   step.activations = parse_activation_format("int8-token");

@@ -13,7 +13,8 @@ struct RoundReport {
   int64_t saturated = 0;    // weights beyond the outermost level by more than half a step
   int64_t zero_groups = 0;  // groups that hold only zeros
   double max_abs_error = 0;
-  // Mean over tokens of |(W - Q) x|^2 / |W x|^2, where the inputs' second moment was gathered.
+  // Mean over tokens of |(W - Q) x|^2, over that of |W x|^2, of at most 2048 evenly spaced rows; where the inputs'
+  // second moment was gathered.
   std::optional<double> output_error = {};
   std::optional<double> damping = {};  // of the second moment, as raised where it had to be
   // Error feedback: largest compensated weight over the largest weight; above 10 the damping is too small.

@@ -1,5 +1,7 @@
 #include "round/round_matrix.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "round/output_error.h"
 
@@ -10,7 +12,8 @@ namespace {
 class SampledRows final : public RowSource {
  public:
   static constexpr int64_t kMostRows = 2048;
-  explicit SampledRows(const RowSource& all) : all_(all), step_((all.rows() + kMostRows - 1) / kMostRows) {}
+  explicit SampledRows(const RowSource& all)
+      : all_(all), step_(std::max<int64_t>(1, (all.rows() + kMostRows - 1) / kMostRows)) {}
   int64_t rows() const override { return (all_.rows() + step_ - 1) / step_; }
   int64_t cols() const override { return all_.cols(); }
   void decode_rows(int64_t begin, int64_t end, float* out) const override {

@@ -13,4 +13,12 @@ Rounding::Rounding(AnyValue options) : options_(std::move(options)) {
   if (row_ == nullptr) fail(ErrorKind::kFailed, "a value of type {} is no method's options", options_.type().name());
 }
 
+Rounding rounding_without_data(const Storage& storage) {
+  for (const RoundingRow* row : rounding_methods()) {
+    Rounding rounding(row->defaults());
+    if (!needs_of(rounding).any() && rounds_onto(rounding, storage)) return rounding;
+  }
+  misuse("no method chooses codes of {} without data", to_string(storage));
+}
+
 }  // namespace bitloom

@@ -39,8 +39,8 @@ struct RoundingShape {
   int64_t ranks = 1;    // that share the rows
 };
 
-/// Work in units for which a machine's rates are measured (pipeline/cost/cost_model.h), and bytes at the worst moment beside
-/// the matrix and its result. "Shared": once for all matrices that read one input with the same options.
+/// Work in units for which a machine's rates are measured (pipeline/cost/cost_model.h), and bytes at the worst moment
+/// beside the matrix and its result. "Shared": once for all matrices that read one input with the same options.
 struct RoundingCost {
   double nearest = 0;        // weights rounded to the nearest level of a scaled grid, once
   double loop = 0;           // multiply-adds of the column loop
@@ -84,8 +84,8 @@ constexpr RoundingRow rounding_row(std::string_view name, std::span<const Option
   };
 }
 
-/// Every method, the default one first. round/methods.cc holds the list and nothing else, so a program that defines this function itself has
-/// other methods than the library.
+/// Every method, the default one first. round/methods.cc holds the list and nothing else, so a program that defines
+/// this function itself has other methods than the library.
 std::span<const RoundingRow* const> rounding_methods();
 
 /// A method with its options; unless said otherwise the first of the list, nearest rounding.
@@ -128,6 +128,9 @@ inline Storage storage_by(const Rounding& rounding, Storage wanted) {
 inline bool rounds_onto(const Rounding& rounding, const Storage& storage) {
   return rounding.row().rounds_onto(rounding.options(), storage);
 }
+/// The first method that needs no data and can choose codes of this storage: what is left where data say too little.
+/// Error(kUsage) naming the storage when there is none.
+Rounding rounding_without_data(const Storage& storage);
 inline RoundingCost cost_of(const Rounding& rounding, const RoundingShape& shape) {
   return rounding.row().cost(rounding.options(), shape);
 }

@@ -99,8 +99,8 @@ RoundingTarget parse_target(std::string_view text) {
   }
   if (const auto* grid = target.storage.base.get_if<GridStorage>()) {
     check_target({*grid, target.search}, text);
-  } else if (target.search != ScaleSearch{}) {
-    misuse("\"{}\": \"{}\" searches scales, and this storage has none", text, to_string(target.search));
+  } else if (!others.empty()) {
+    misuse("\"{}\": \"-{}\" searches scales, and this storage has none", text, others[0]);
   }
   return target;
 }

@@ -184,6 +184,19 @@ TEST(GridTarget, ShapesOfScales) {
   EXPECT_EQ(shape("int4-g32", 0, 0), (std::vector<int64_t>{0, 0, 1, 1}));
 }
 
+// A word that says the default is still a word about scales, which codebooks lack; it must not disturb the storage.
+TEST(RoundingTarget, CodebooksTakeNoSearch) {
+  EXPECT_EQ(to_string(parse_target("codebook4-g128")), "codebook4-g128");
+  for (const char* text : {"codebook4-g128-floor", "codebook4-g128-mse", "codebook4-col-floor"}) {
+    EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { parse_target(text); }),
+                ::testing::HasSubstr("searches scales, and this storage has none"))
+        << text;
+  }
+  for (const char* text : {"codebook4-g0", "codebook4-gx", "codebook4-g8-row", "codebook4-row-row"}) {
+    EXPECT_THROW(parse_target(text), Error) << text;
+  }
+}
+
 TEST(GridTarget, NominalBits) {
   const auto bits = [](const char* text) { return nominal_bits(parse_grid(text), 1024, 4096); };
   EXPECT_DOUBLE_EQ(bits("int4-g128"), 4.125);

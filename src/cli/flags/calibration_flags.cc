@@ -58,8 +58,8 @@ CalibrationData read_calibration(const CalibrationFlags& flags, const Checkpoint
   const int64_t positions = model.graph().max_positions;
   if (!flags.length_given && positions > 0) options.length = std::min(options.length, positions);
   if (positions > 0 && options.length > positions) {
-    session.progress().log(
-        fmt::format("warning: sequences of {} tokens (--seq) are longer than the context of {} that {} was made for",
+    session.warner()(
+        fmt::format("sequences of {} tokens (--seq) are longer than the context of {} that {} was made for",
                     options.length, positions, model.path()));
   }
   const Tokenizer* tokenizer = options.format.tokens && !model.has_tokenizer() ? nullptr : &model.tokenizer();

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "recipe/parts.h"
 #include "report/numbers.h"
 
 namespace bitloom {
@@ -215,26 +216,32 @@ Table layer_table(const std::vector<SiteRecord>& sites) {
   return table;
 }
 
+/// Of a rounding as its record spells it: "gptq:act-order".
+static bool looks_at_data(const std::string& rounding) {
+  const auto part = find_part(rounding.substr(0, rounding.find(':')));
+  return part && needs_of(rounding_of(*part)).any();
+}
+
 Table expert_table(const std::vector<SiteRecord>& sites) {
-  // By block and expert: the tokens, and whether one of its matrices fell back to nearest.
+  // By block and expert: the tokens, and whether one of its matrices was rounded without them.
   std::map<int64_t, std::map<int64_t, std::pair<int64_t, bool>>> blocks;
   for (const SiteRecord& site : sites) {
     const std::optional<int64_t> expert = expert_of(site);
     if (!expert) continue;
-    auto& [tokens, nearest] = blocks[std::stoll(kind_and_block(site.name).second)][*expert];
+    auto& [tokens, without] = blocks[std::stoll(kind_and_block(site.name).second)][*expert];
     tokens = std::max(tokens, site.tokens);
-    nearest |= site.rounding == "nearest";
+    without |= !looks_at_data(site.rounding);
   }
-  Table table({{"experts of block"}, {"experts"}, {"fewest tokens"}, {"median"}, {"most"}, {"to nearest"}});
+  Table table({{"experts of block"}, {"experts"}, {"fewest tokens"}, {"median"}, {"most"}, {"without data"}});
   for (const auto& [block, experts] : blocks) {
     std::vector<int64_t> tokens;
-    int64_t nearest = 0;
+    int64_t without = 0;
     for (const auto& [expert, seen] : experts) {
-      tokens.push_back(seen.first), nearest += seen.second ? 1 : 0;
+      tokens.push_back(seen.first), without += seen.second ? 1 : 0;
     }
     std::sort(tokens.begin(), tokens.end());
     table.add({std::to_string(block), format_count(static_cast<int64_t>(tokens.size())), format_count(tokens.front()),
-               format_count(tokens[tokens.size() / 2]), format_count(tokens.back()), format_count(nearest)});
+               format_count(tokens[tokens.size() / 2]), format_count(tokens.back()), format_count(without)});
   }
   return table;
 }

@@ -47,7 +47,7 @@ TEST(ExpertTable, CountsTokensOfEachBlock) {
   }
   EXPECT_EQ(expert_table(sites).rows(), 1u);
   EXPECT_THAT(expert_table(sites).to_text(false),
-              ::testing::HasSubstr("4        3              0      10    20           1"));
+              ::testing::HasSubstr("4        3              0      10    20             1"));
 }
 
 /// Error feedback in block 0, learned rounding in blocks 1 and 2 of one kind of layer.

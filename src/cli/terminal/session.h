@@ -3,7 +3,7 @@
 // thread pool, the progress bar, and the one way to print a result.
 //
 // Results go to standard output, everything else to standard error. With --json standard output holds exactly one
-// object; when the verb fails it holds nothing, and the error stands on standard error as always.
+// object; of a verb that fails {"error", "exit_code"}, and the error stands on standard error as always.
 
 #include <functional>
 #include <memory>

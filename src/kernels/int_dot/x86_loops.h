@@ -1,6 +1,6 @@
 #pragma once
 // The loops of the x86 kernels, written once. An ISA file defines a type V with the few vector steps below and calls
-// run_f32 or run_int8; everything here is in an unnamed namespace, so that no ISA's code is linked into another's.
+// run_int_dot; everything here is in an unnamed namespace, so that no ISA's code is linked into another's.
 //
 //   V::F32                       16 floats
 //   V::zero()                    F32 of zeros

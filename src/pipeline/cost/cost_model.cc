@@ -223,7 +223,7 @@ class Predictor {
   }
 
   bool begins_step(int b, int input) const {
-    return input == 0 || input_at(graph_, b, input).producer != input_at(graph_, b, input - 1).producer;
+    return bitloom::begins_step(graph_.blocks[static_cast<size_t>(b)], input);
   }
 
   /// Of the inputs that are reached together with `first`.

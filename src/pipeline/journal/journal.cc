@@ -170,15 +170,9 @@ BlockOutcome read_block(const std::string& directory) {
 }  // namespace
 
 Json describe(const BlockOutcome& outcome) {
-  Json sites = Json::array();
-  for (const SiteRecord& site : outcome.sites) {
-    Json entry = to_json(site);
-    entry["name"] = site.name;
-    sites.push_back(std::move(entry));
-  }
   Json rewritten = Json::array();
   for (const auto& [name, values] : outcome.rewritten) rewritten.push_back(name);
-  return {{"sites", std::move(sites)}, {"rewritten", std::move(rewritten)}, {"remarks", outcome.remarks}};
+  return {{"sites", to_json(outcome.sites)}, {"rewritten", std::move(rewritten)}, {"remarks", outcome.remarks}};
 }
 
 std::string Journal::directory_for(const std::string& out) { return plain_output_path(out) + ".journal"; }

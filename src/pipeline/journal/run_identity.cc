@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/plain_bytes.h"
+#include "base/version.h"
 #include "pipeline/journal/journal.h"
 #include "pipeline/task/file_records.h"
 
@@ -19,7 +20,7 @@ Json record_of(const QuantizeOptions& options) {
 }
 
 Json identity_of(const Checkpoint& source, const Json& source_files, const Recipe& recipe, const Json& record) {
-  Json identity = {{"bitloom", BITLOOM_VERSION}, {"journal", kJournalVersion}, {"recipe", to_json(recipe)}};
+  Json identity = {{"bitloom", version()}, {"journal", kJournalVersion}, {"recipe", to_json(recipe)}};
   for (const auto& [name, file] : source_files.items()) identity["source " + name] = file["sha256"];
   const Json described = source_of(source);
   for (const auto& [name, file] : described["files"].items()) identity["source " + name] = file["sha256"];

@@ -9,7 +9,7 @@
 
 namespace bitloom {
 
-/// "the output takes more than its source: 93.8 MiB -> 270 MiB; ...", with the tensors that grow most, their storage
+/// "the output is larger than its source: 93.8 MiB -> 270 MiB; ...", with the tensors that grow most, their storage
 /// before and after; "" where it does not grow.
 std::string growth_remark(const Checkpoint& source, const std::vector<PlannedTensor>& plan);
 

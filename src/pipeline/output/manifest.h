@@ -5,9 +5,10 @@
 //   bitloom     version of the program          manifest   version of this format: 1
 //   source      name, kind, files {name: {sha256, bytes}}   the weights, config.json and tokenizer it was made from
 //   recipe      the recipe as a value; reads back as a recipe file
-//   tensors     {name: {spec, rounding, shape [out, in], bytes, bits_nominal, bits_true, weight_error, max_abs_error,
-//               saturated, zero_groups}}; one taken over from a quantized source, its values unchanged, says
-//               "taken_over" instead of errors
+//   tensors     {name: {storage, search, rounding, shape [out, in], bytes, bits_nominal, bits_true, weight_error,
+//               max_abs_error, saturated, zero_groups, and what was measured on data: rounding/site_record.h}}; one
+//               taken over from a quantized source, its values unchanged, says "taken_over" instead of errors
+//   calibration   of a recipe that looks at data: text, order, precision, seed         remarks   what the user was told
 //   kept        {name: {dtype, shape, bytes}}
 //   left_out    [name]: tensors of the source that its graph does not use (buffers, a vision tower)
 //   totals      bits_nominal, bits_true over the linear layers of the blocks, kept ones as they are stored;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/version.h"
 #include "io/output_directory.h"
 #include "io/safetensors.h"
 #include "pipeline/output/dense_values.h"
@@ -145,7 +146,7 @@ Json complete_manifest(const QuantizeTask& task, const CalibratedModel* calibrat
   const std::vector<Json> described = describe_files(paths, context);
 
   Json manifest = tensors_of(plan, result);
-  manifest["bitloom"] = BITLOOM_VERSION;
+  manifest["bitloom"] = version();
   manifest["manifest"] = kManifestVersion;
   manifest["left_out"] = task.source->unused_tensors();
   manifest["recipe"] = to_json(task.recipe);

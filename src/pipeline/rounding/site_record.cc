@@ -26,6 +26,16 @@ Json to_json(const SiteRecord& site) {
   return json;
 }
 
+Json to_json(const std::vector<SiteRecord>& sites) {
+  Json all = Json::array();
+  for (const SiteRecord& site : sites) {
+    Json entry = to_json(site);
+    entry["name"] = site.name;
+    all.push_back(std::move(entry));
+  }
+  return all;
+}
+
 SiteRecord site_from_json(const Json& json) {
   SiteRecord site;
   site.name = json.at("name").get<std::string>();

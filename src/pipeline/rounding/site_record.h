@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "io/json.h"
 
@@ -19,7 +20,7 @@ struct SiteRecord {
   std::string rounding;     // "nearest", "gptq:act-order"; of a matrix taken over: ""
   bool taken_over = false;  // from a quantized source, its values unchanged: no errors to measure
   // Known where the recipe looked at data.
-  std::optional<double> output_error;  // mean over tokens of |(W - Q) x|^2 / |W x|^2
+  std::optional<double> output_error;  // as in RoundReport
   std::optional<double> damping;       // of the second moment, as raised where it had to be
   // Error feedback: largest compensated weight over the largest weight; above 10 the damping is too small.
   std::optional<double> compensation_ratio;
@@ -30,6 +31,8 @@ struct SiteRecord {
 
 /// The manifest's entry; the name is its key there.
 Json to_json(const SiteRecord& site);
+/// All of them, each with its "name".
+Json to_json(const std::vector<SiteRecord>& sites);
 /// Reads back what to_json() made, and its "name".
 SiteRecord site_from_json(const Json& json);
 

@@ -276,19 +276,18 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
 }
 
 /// Of fewer tokens than channels the second moment is singular: the error that data would move lies where they say
-/// nothing. An expert that saw so few is rounded to nearest.
+/// nothing. An expert that saw so few is rounded without them.
 RecipeStep Walk::step_for(BlockState& state, const Site& site, const RecipeStep& step,
                           const InputStatistics* statistics) {
   if (site.reads->expert < 0 || statistics == nullptr || !needs_of(step.rounding).second_moment) return step;
   const int64_t tokens = statistics->tokens();
   if (tokens >= site.reads->width) return step;
+  RecipeStep without = step;
+  without.rounding = rounding_without_data(step.quantize->storage);
   state.outcome.remarks.push_back(
-      fmt::format("'{}': rounded to nearest instead of {}: its expert saw {} calibration tokens, fewer than its {} "
-                  "channels",
-                  site.linear->weight, to_short(step.rounding), tokens, site.reads->width));
-  RecipeStep nearest = step;
-  nearest.rounding = Rounding();
-  return nearest;
+      fmt::format("'{}': rounded by {} instead of {}: its expert saw {} calibration tokens, fewer than its {} channels",
+                  site.linear->weight, to_short(without.rounding), to_short(step.rounding), tokens, site.reads->width));
+  return without;
 }
 
 double Walk::weights_to_round(int block, int input) const {

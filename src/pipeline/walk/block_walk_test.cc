@@ -235,13 +235,25 @@ TEST(Walk, ExpertsAreCountedAndFallBack) {
       EXPECT_THAT(
           listener.lines,
           ::testing::Contains(HasSubstr(fmt::format(
-              "'{}': rounded to nearest instead of gptq: its expert saw {} calibration tokens", name, tokens))));
+              "'{}': rounded by nearest instead of gptq: its expert saw {} calibration tokens", name, tokens))));
     }
     EXPECT_EQ(seen, 2 * (24 + 24 + 11));
   }
   EXPECT_GT(nearest, 0);
   EXPECT_LT(nearest, 8);
   EXPECT_FALSE(tensors.contains("model.layers.0.block_sparse_moe.gate.weight")) << "routers stay as they are";
+}
+
+// What saw too little is rounded by what needs no data and can make the storage.
+TEST(Walk, ExpertsFallBackToWhatMakesTheirStorage) {
+  CalibratedRun run = run_of("mixtral", "gptq+codebook2-col");
+  run.data = testing::some_data(run.model, {16});
+  const TempDir dir;
+  run.into(dir.file("out"));
+  const Json tensors = read_json(dir.file("out/bitloom.json")).at("tensors");
+  const std::string expert = "model.layers.0.block_sparse_moe.experts.0.w1.weight";
+  EXPECT_EQ(tensors.at(expert).at("rounding"), "kmeans");
+  EXPECT_EQ(tensors.at("model.layers.0.self_attn.q_proj.weight").at("rounding"), "gptq");
 }
 
 TEST_P(WalkTest, Smoothing) { expect_reference(run_of(GetParam(), "smoothquant+gptq+int3-g16")); }

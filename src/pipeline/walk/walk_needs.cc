@@ -11,6 +11,7 @@ InputNeeds needs_of_input(const WalkTask& task, int block, int input) {
     // Experts share the scales of the input that their rows are taken from.
     const bool reads = site.input == input, routed = site.reads->producer == Producer::kRouter;
     const bool scaled = routed ? producer == Producer::kMlpNorm : reads;
+    if (!scaled && !reads) continue;
     const std::string& name = site.linear->weight;
     for (const TransformSites& transform : task.transforms) {
       if (!transform.tensors.contains(name)) continue;

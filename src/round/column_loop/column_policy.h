@@ -13,6 +13,7 @@
 #include "base/row_source.h"
 #include "base/threads.h"
 #include "format/stored_matrix.h"
+#include "round/rounding.h"
 #include "round/target.h"
 
 namespace bitloom {
@@ -75,6 +76,13 @@ struct ColumnProblem {
 
 /// Whether there are policies for the storage.
 bool has_column_policies(const Storage& storage);
+/// Whether its rows are separable, and what choosing every column once takes, in weights rounded to nearest.
+struct ColumnPolicyCost {
+  bool separable = true;
+  double nearest = 0;
+};
+/// Error(kUsage) for a storage without policies.
+ColumnPolicyCost column_policy_cost(const RoundingShape& shape);
 /// Checks the weights (Error(kRefused) naming `place` for NaN and Inf). Error(kUsage) for a storage without policies.
 std::unique_ptr<ColumnPolicies> make_column_policies(const ColumnProblem& problem, ThreadPool& threads);
 

@@ -3,8 +3,6 @@
 
 #include "base/error.h"
 #include "round/gptq/gptq.h"
-#include "round/kmeans/kmeans.h"
-#include "round/nearest/nearest.h"
 #include "round/round_matrix.h"
 
 namespace bitloom {
@@ -55,13 +53,13 @@ bool rounds_onto(const GptqRounding&, const Storage& storage) { return has_colum
 Storage storage_by(const GptqRounding&, Storage wanted) { return wanted; }
 
 /// The factor and the matrix it is made from, with a correction one more; three tiles in fp32 and codes per thread, or
-/// three times the whole matrix where rows share tables, whose k-means then is most of the work.
+/// three times the whole matrix where rows are not separable.
 RoundingCost cost_of(const GptqRounding& options, const RoundingShape& shape) {
   const auto n = static_cast<double>(shape.rows), d = static_cast<double>(shape.cols);
   const bool corrects = options.correction != 0 && shape.gathered.cross_moment;
-  const bool separable = is_scaled_grid(shape.target.storage);
+  const auto [separable, nearest] = column_policy_cost(shape);
   const int64_t tile = std::min(kGptqTileRows, shape.rows) * shape.cols;
-  return {.nearest = separable ? nearest_work(shape) : cost_of(KMeansRounding{}, shape).nearest,
+  return {.nearest = nearest,
           .loop = n * d * d / static_cast<double>(separable ? shape.ranks : 1),
           .shared_factor = 4.0 / 3.0 * d * d * d,
           .shared_flops = corrects ? 4 * d * d * d : 0,

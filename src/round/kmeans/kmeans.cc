@@ -336,12 +336,13 @@ Storage storage_by(const KMeansRounding& options, Storage wanted) {
   return wanted;
 }
 
-/// A table's weights are sorted and fitted from two starts: 25 times as long as nearest rounding (whole runs of
-/// SmolLM2-135M: 12.1 s of CPU time to codebook3-col, 0.95 s to int4-g128; both hash and write alike). All weights are
-/// held in fp32, with a code and a mark for each, and their order when some are reserved.
+double kmeans_work(const RoundingShape& shape) {
+  return 25 * static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
+}
+
+/// All weights are held in fp32, with a code and a mark for each, and their order when some are reserved.
 RoundingCost cost_of(const KMeansRounding& options, const RoundingShape& shape) {
-  const int64_t weights = shape.rows * shape.cols;
-  return {.nearest = 25 * static_cast<double>(weights), .bytes = weights * (options.outliers > 0 ? 14 : 5)};
+  return {.nearest = kmeans_work(shape), .bytes = shape.rows * shape.cols * (options.outliers > 0 ? 14 : 5)};
 }
 
 Rounded round_by(const KMeansRounding& options, const RoundingProblem& problem) {

@@ -3,7 +3,7 @@
 //
 // Goals: the baseline every method must beat, for any target; scales are rounded to their stored form before codes are
 // chosen, so what was measured is what decodes. Non-goals: anything that looks beyond one group of weights at a time
-// (feedback, calibration data); that is another file of this folder.
+// (feedback, calibration data); that is another folder of round/.
 
 #include <memory>
 

@@ -27,17 +27,21 @@ int64_t read_width(std::string_view text, std::string_view whole) {
   return static_cast<int64_t>(milli);
 }
 
-/// Whether `part` says who shares a table.
-bool set_share(std::string_view part, CodebookStorage& storage) {
-  storage.group = 0;
-  if (part == "col") return storage.share = Share::kColumn, true;
-  if (part == "row") return storage.share = Share::kRow, true;
-  if (part == "tensor") return storage.share = Share::kTensor, true;
-  const auto size = part.starts_with("g") ? parse_number<int64_t>(part.substr(1)) : std::nullopt;
+constexpr int kShare = 0;  // the one slot: who shares a table
+
+constexpr OptionWord<CodebookStorage> kWords[] = {
+    {"col", kShare, assign<&CodebookStorage::share, Share::kColumn>},
+    {"row", kShare, assign<&CodebookStorage::share, Share::kRow>},
+    {"tensor", kShare, assign<&CodebookStorage::share, Share::kTensor>},
+};
+
+bool set_group(std::string_view rest, CodebookStorage& storage) {
+  const auto size = parse_number<int64_t>(rest);
   if (!size || *size < 1) return false;
   storage.share = Share::kGroup, storage.group = *size;
   return true;
 }
+constexpr OptionPrefix<CodebookStorage> kPrefixes[] = {{"g", kShare, set_group, "gN (columns of a group)"}};
 
 }  // namespace
 
@@ -50,16 +54,11 @@ CodebookStorage parse_codebook(std::string_view text, std::vector<std::string>* 
   const std::vector<std::string> parts = split(text, '-');
   CodebookStorage storage;
   storage.milli_bits = read_width(std::string_view(parts[0]).substr(kWord.size()), text);
-  bool shared = false;
+  OptionReader<CodebookStorage> reader(text, kWords, kPrefixes, codebook_option_names());
   for (size_t i = 1; i < parts.size(); ++i) {
-    if (set_share(parts[i], storage)) {
-      if (shared) misuse("\"-{}\" in \"{}\" repeats or contradicts an earlier option", parts[i], text);
-      shared = true;
-    } else if (others != nullptr) {
-      others->push_back(parts[i]);
-    } else {
-      unknown_option(parts[i], text, codebook_option_names());
-    }
+    if (reader.read(parts[i], storage)) continue;
+    if (others == nullptr) unknown_option(parts[i], text, codebook_option_names());
+    others->push_back(parts[i]);
   }
   if (storage.share != Share::kColumn && !storage.whole()) {
     misuse("\"{}\": only columns with tables of their own may differ in width; add -col", text);
