@@ -10,6 +10,8 @@ namespace bitloom {
 namespace {
 
 constexpr int kLeastExponent = -149;  // of the smallest positive float
+constexpr int kGreatestExponent = 128;  // two bins then hold every float
+constexpr int64_t kMostValues = int64_t{1} << 62;
 constexpr int64_t kTokens = 64;       // that one thread takes at a time
 
 struct Extremes {
@@ -136,6 +138,27 @@ void Histogram::merge(const Histogram& other) {
   while (added.exponent_ < exponent_) added.coarsen();
   for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += added.counts_[i];
   count_ += added.count_;
+}
+
+Histogram Histogram::restore(std::vector<int64_t> counts, int64_t exponent, float low, float high) {
+  Histogram histogram(static_cast<int64_t>(counts.size()));
+  if (exponent < kLeastExponent || exponent > kGreatestExponent) {
+    fail(ErrorKind::kFailed, "a histogram of bins 2^{} wide: {} to {} are expected", exponent, kLeastExponent,
+         kGreatestExponent);
+  }
+  for (const int64_t count : counts) {
+    if (count < 0 || count > kMostValues - histogram.count_) {
+      fail(ErrorKind::kFailed, "a histogram with a bin of {} values", count);
+    }
+    histogram.count_ += count;
+  }
+  const double half = static_cast<double>(counts.size()) / 2 * std::ldexp(1.0, static_cast<int>(exponent));
+  if (!(low <= high && static_cast<double>(low) >= -half && static_cast<double>(high) < half)) {
+    fail(ErrorKind::kFailed, "a histogram of values from {} to {} in bins from {} to {}", low, high, -half, half);
+  }
+  histogram.counts_ = std::move(counts);
+  histogram.exponent_ = static_cast<int>(exponent), histogram.low_ = low, histogram.high_ = high;
+  return histogram;
 }
 
 double Histogram::percentile(double percent) const {

@@ -25,8 +25,13 @@ class Histogram {
   /// Adds what `other` has seen. Error(kFailed) when the numbers of bins differ.
   void merge(const Histogram& other);
 
+  /// What counts(), exponent(), low() and high() told. Error(kFailed) where no values give these.
+  static Histogram restore(std::vector<int64_t> counts, int64_t exponent, float low, float high);
+
   int64_t count() const { return count_; }
   double width() const;
+  /// k: width() = 2^k.
+  int exponent() const { return exponent_; }
   /// [bins], the first for s = -bins/2.
   const std::vector<int64_t>& counts() const { return counts_; }
   /// Exact; 0 when nothing was seen.

@@ -103,6 +103,23 @@ TEST(Histogram, ExtremesOfFloatAndZeroAlone) {
   EXPECT_EQ(histogram_of({0, -0.0f}, 4).percentile(50), 0);
 }
 
+TEST(Histogram, RestoredFromWhatItTells) {
+  const Histogram made = histogram_of({-3.5f, 0.25f, 100.0f}, 16);
+  const Histogram again = Histogram::restore(made.counts(), made.exponent(), made.low(), made.high());
+  EXPECT_EQ(again.counts(), made.counts());
+  EXPECT_EQ(again.count(), 3);
+  EXPECT_EQ(again.width(), made.width());
+  EXPECT_EQ(again.percentile(50), made.percentile(50));
+  EXPECT_EQ(again.high(), 100.0f);
+  EXPECT_THROW(Histogram::restore({1, -1}, 0, 0, 0), Error);
+  EXPECT_THROW(Histogram::restore({int64_t{1} << 62, 1}, 0, 0, 0), Error);
+  EXPECT_THROW(Histogram::restore({0, 1, 1}, 0, 0, 0), Error);
+  EXPECT_THROW(Histogram::restore({1, 1}, 129, 0, 0), Error);
+  EXPECT_THROW(Histogram::restore({1, 1}, 0, 0, 1), Error);  // [-1, 1) holds no 1
+  EXPECT_THROW(Histogram::restore({1, 1}, 0, 0.5f, 0.25f), Error);
+  EXPECT_THROW(Histogram::restore({1, 1}, 0, testing::kNan, 0.25f), Error);
+}
+
 TEST(Histogram, SameCountsForAnyNumberOfThreadsAndNonFiniteTokensLeftOut) {
   auto x = testing::normal_values(400 * 30, 3);
   x[5 * 30 + 2] = testing::kNan;

@@ -7,12 +7,14 @@ namespace bitloom {
 InputStatistics::InputStatistics(int64_t channels, const Needs& needs) : range(channels) {
   if (needs.second_moment) moment.emplace(channels);
   if (needs.cross_moment) cross.emplace(channels);
+  if (needs.histogram) histogram.emplace();
 }
 
 void InputStatistics::add(const float* f, const float* x, int64_t tokens, ThreadPool& threads) {
   range.add(x, tokens, channels(), threads);
   if (moment) moment->add(x, tokens, channels(), threads);
   if (cross) cross->add(f, x, tokens, channels(), threads);
+  if (histogram) histogram->add(x, tokens, channels(), channels(), threads);
 }
 
 int64_t InputStatistics::dead_channels() const {

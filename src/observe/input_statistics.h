@@ -7,6 +7,7 @@
 
 #include "observe/channel_range.h"
 #include "observe/cross_moment.h"
+#include "observe/histogram.h"
 #include "observe/needs.h"
 #include "observe/second_moment.h"
 
@@ -29,6 +30,7 @@ struct InputStatistics {
   ChannelRange range;
   std::optional<SecondMoment> moment;
   std::optional<CrossMoment> cross;
+  std::optional<Histogram> histogram;
 };
 
 }  // namespace bitloom

@@ -9,11 +9,12 @@ struct Needs {
   bool cross_moment = false;   // (F - X)^T X, F what the float model's layer reads: d^2 floats and a second stream
   bool range = false;          // least and greatest value of every channel
   bool mean = false;           // of every channel
+  bool histogram = false;      // how often values of each size occur, over all channels
 
-  bool any() const { return second_moment || cross_moment || range || mean; }
+  bool any() const { return second_moment || cross_moment || range || mean || histogram; }
   Needs& operator|=(const Needs& other) {
     second_moment |= other.second_moment, cross_moment |= other.cross_moment;
-    range |= other.range, mean |= other.mean;
+    range |= other.range, mean |= other.mean, histogram |= other.histogram;
     return *this;
   }
   bool operator==(const Needs&) const = default;

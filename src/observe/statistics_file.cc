@@ -17,16 +17,17 @@ namespace bitloom {
 namespace {
 
 constexpr const char* kFormatKey = "format";
-constexpr const char* kFormat = "bitloom statistics 2";
+constexpr const char* kFormat = "bitloom statistics 3";
 constexpr int64_t kTile = SecondMoment::kTile;
 constexpr int64_t kMostChannels = int64_t{1} << 24;  // far below where d^2 overflows
+constexpr int64_t kMostBins = int64_t{1} << 24;      // of a Histogram
 
 int64_t tile_count(int64_t channels) {
   const int64_t edge = (channels + kTile - 1) / kTile;
   return edge * (edge + 1) / 2;
 }
 
-enum Count { kTokens, kDropped, kHasMoment, kHasCross, kCrossTokens, kCounts };
+enum Count { kTokens, kDropped, kHasMoment, kHasCross, kCrossTokens, kBins, kExponent, kCounts };
 using Counts = std::array<int64_t, kCounts>;
 
 template <typename Values>
@@ -36,15 +37,20 @@ TensorBytes tensor_of(std::string name, DType dtype, std::vector<int64_t> shape,
 
 /// Vectors that TensorBytes view must outlive them.
 struct Range {
-  std::vector<float> low, high;
+  std::vector<float> low, high, extremes;
   Counts counts;
 };
 
 Range range_of(const InputStatistics& input) {
-  return {input.range.low(),
-          input.range.high(),
-          {input.tokens(), input.dropped_tokens(), input.moment ? 1 : 0, input.cross ? 1 : 0,
-           input.cross ? input.cross->tokens() : 0}};
+  Range range{input.range.low(), input.range.high(), {}, {}};
+  range.counts = {input.tokens(), input.dropped_tokens(), input.moment ? 1 : 0, input.cross ? 1 : 0,
+                  input.cross ? input.cross->tokens() : 0};
+  if (const auto& histogram = input.histogram) {
+    range.counts[kBins] = static_cast<int64_t>(histogram->counts().size());
+    range.counts[kExponent] = histogram->exponent();
+    range.extremes = {histogram->low(), histogram->high()};
+  }
+  return range;
 }
 
 void add_tensors(const std::string& name, const InputStatistics& input, const Range& range,
@@ -60,6 +66,11 @@ void add_tensors(const std::string& name, const InputStatistics& input, const Ra
   }
   if (input.cross) {
     tensors.push_back(tensor_of(name + ".cross_moment", DType::kF32, {d, d}, input.cross->sums()));
+  }
+  if (input.histogram) {
+    const std::vector<int64_t>& counts = input.histogram->counts();
+    tensors.push_back(tensor_of(name + ".histogram", DType::kI64, {range.counts[kBins]}, counts));
+    tensors.push_back(tensor_of(name + ".extremes", DType::kF32, {2}, range.extremes));
   }
 }
 
@@ -135,7 +146,7 @@ Counts read_counts(Reader& reader, const std::string& name) {
   Counts counts;
   std::copy(values.begin(), values.end(), counts.begin());
   for (size_t i = 0; i < counts.size(); ++i) {
-    if (counts[i] < 0)
+    if (counts[i] < 0 && i != kExponent)
       refuse("{}: tensor '{}.counts' holds {} at {}, expected >= 0", reader.path(), name, counts[i], i);
   }
   for (const Count flag : {kHasMoment, kHasCross}) {
@@ -143,7 +154,21 @@ Counts read_counts(Reader& reader, const std::string& name) {
     refuse("{}: tensor '{}.counts' holds {} at {}, expected 0 or 1", reader.path(), name, counts[flag],
            static_cast<int>(flag));
   }
+  if (counts[kBins] > kMostBins || counts[kBins] % 2 != 0) {
+    refuse("{}: tensor '{}.counts' holds {} at {}, expected an even number of bins up to {}", reader.path(), name,
+           counts[kBins], static_cast<int>(kBins), kMostBins);
+  }
   return counts;
+}
+
+Histogram read_histogram(Reader& reader, const std::string& name, const Counts& counts) {
+  auto bins = reader.take<int64_t>(name + ".histogram", DType::kI64, {counts[kBins]});
+  const auto extremes = reader.take<float>(name + ".extremes", DType::kF32, {2});
+  try {
+    return Histogram::restore(std::move(bins), counts[kExponent], extremes[0], extremes[1]);
+  } catch (const Error& error) {
+    refuse("{}: tensor '{}.histogram': {}", reader.path(), name, error.what());
+  }
 }
 
 SecondMoment read_moment(Reader& reader, const std::string& name, int64_t d, const Counts& counts) {
@@ -182,6 +207,7 @@ InputStatistics read_input(Reader& reader, const std::string& name) {
     input.cross =
         CrossMoment::restore(d, counts[kCrossTokens], reader.take<float>(name + ".cross_moment", DType::kF32, {d, d}));
   }
+  if (counts[kBins] > 0) input.histogram = read_histogram(reader, name, counts);
   return input;
 }
 

@@ -18,13 +18,13 @@ namespace {
 
 using ::testing::HasSubstr;
 
-InputStatistics observed(int64_t channels, uint64_t stream, bool cross) {
+InputStatistics observed(int64_t channels, uint64_t stream, bool cross, bool histogram = false) {
   ThreadPool threads(1);
   constexpr int64_t kTokens = 40;
   auto x = testing::normal_values(kTokens * channels, stream);
   const auto f = testing::normal_values(kTokens * channels, stream + 100);
   x[0] = testing::kNan;
-  InputStatistics input(channels, {.second_moment = true, .cross_moment = cross});
+  InputStatistics input(channels, {.second_moment = true, .cross_moment = cross, .histogram = histogram});
   input.add(f.data(), x.data(), kTokens, threads);
   return input;
 }
@@ -38,7 +38,7 @@ TEST(StatisticsFile, RoundTripIsExact) {
   const testing::TempDir directory;
   std::map<std::string, InputStatistics> inputs;
   inputs.emplace("attention", observed(17, 1, true));
-  inputs.emplace("mlp_down", observed(300, 2, false));
+  inputs.emplace("mlp_down", observed(300, 2, false, true));
   inputs.emplace("unseen", InputStatistics(5));
   inputs.emplace("ranges", InputStatistics(3, {.range = true}));
   ThreadPool threads(1);
@@ -61,6 +61,14 @@ TEST(StatisticsFile, RoundTripIsExact) {
     EXPECT_EQ(back.range.low(), input.range.low());
     EXPECT_EQ(back.range.high(), input.range.high());
     EXPECT_EQ(back.range.sums(), input.range.sums());
+    ASSERT_EQ(back.histogram.has_value(), input.histogram.has_value());
+    if (input.histogram) {
+      EXPECT_EQ(back.histogram->counts(), input.histogram->counts());
+      EXPECT_EQ(back.histogram->count(), 39 * 300);
+      EXPECT_EQ(back.histogram->exponent(), input.histogram->exponent());
+      EXPECT_EQ(back.histogram->low(), input.histogram->low());
+      EXPECT_EQ(back.histogram->high(), input.histogram->high());
+    }
     ASSERT_EQ(back.cross.has_value(), input.cross.has_value());
     if (!input.cross) continue;
     EXPECT_EQ(back.cross->sums(), input.cross->sums());
@@ -83,12 +91,12 @@ TEST(StatisticsFile, WhatCannotBeWrittenIsSaid) {
 struct Tensors {
   std::map<std::string, TensorSpec> specs;
   std::map<std::string, std::string> bytes;
-  std::map<std::string, std::string> metadata = {{"format", "bitloom statistics 2"}};
+  std::map<std::string, std::string> metadata = {{"format", "bitloom statistics 3"}};
 
   explicit Tensors(const std::string& directory) {
     const std::string path = directory + "/good.safetensors";
     std::map<std::string, InputStatistics> inputs;
-    inputs.emplace("in", observed(2, 3, true));
+    inputs.emplace("in", observed(2, 3, true, true));
     write_statistics(path, inputs, {});
     for (const TensorView& tensor : open_safetensors(path).tensors) {
       specs[tensor.name] = {tensor.name, tensor.dtype, tensor.shape};
@@ -152,6 +160,13 @@ TEST(StatisticsFile, HostileFilesAreRefusedWithTheTensorNamed) {
       {"'in.second_moment' holds nan at 1", [](Tensors& t) { t.set("in.second_moment", 1, double{testing::kNan}); }},
       {"channel 1 is -", [](Tensors& t) { t.set("in.second_moment", 257, -1.0); }},
       {"'in.low' holds 1e+30 for channel 0", [](Tensors& t) { t.set("in.low", 0, 1e30f); }},
+      {"'in.counts' holds 3 at 5", [](Tensors& t) { t.set<int64_t>("in.counts", 5, 3); }},
+      {"'in.extremes' belongs", [](Tensors& t) { t.set<int64_t>("in.counts", 5, 0); }},
+      {"'in.histogram' is I64 [4096], expected I64 [2]", [](Tensors& t) { t.set<int64_t>("in.counts", 5, 2); }},
+      {"'in.histogram': a histogram with a bin of -7", [](Tensors& t) { t.set<int64_t>("in.histogram", 9, -7); }},
+      {"'in.histogram': a histogram of bins 2^900", [](Tensors& t) { t.set<int64_t>("in.counts", 6, 900); }},
+      {"'in.histogram': a histogram of values from 1e+30", [](Tensors& t) { t.set("in.extremes", 0, 1e30f); }},
+      {"'in.extremes' holds nan", [](Tensors& t) { t.set("in.extremes", 1, testing::kNan); }},
       {"'in.high' holds inf", [](Tensors& t) { t.set("in.high", 0, testing::kInf); }},
   };
   for (const auto& bad : cases) {

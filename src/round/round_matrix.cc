@@ -41,6 +41,9 @@ void check(const Rounding& rounding, const RoundingProblem& problem) {
   if (needs.second_moment && !problem.inputs->moment) {
     fail(ErrorKind::kFailed, "{}: {} without the second moment of its inputs", problem.place, row.name);
   }
+  if (needs.histogram && !problem.inputs->histogram) {
+    fail(ErrorKind::kFailed, "{}: {} without the histogram of its inputs", problem.place, row.name);
+  }
 }
 
 }  // namespace

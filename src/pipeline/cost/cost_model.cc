@@ -44,10 +44,13 @@ int64_t moment_bytes(int64_t d) {
   return edge * (edge + 1) / 2 * SecondMoment::kTile * SecondMoment::kTile * 8;
 }
 
+constexpr int64_t kHistogramBytes = 4096 * 8;  // for all channels together
+
 /// Vectors of a channel each and what is asked for beside them.
 int64_t bytes_of_statistics(const Needs& needs, int64_t d) {
   if (!needs.any()) return 0;
-  return 16 * d + (needs.second_moment ? moment_bytes(d) : 0) + (needs.cross_moment ? 4 * d * d : 0);
+  return 16 * d + (needs.second_moment ? moment_bytes(d) : 0) + (needs.cross_moment ? 4 * d * d : 0) +
+         (needs.histogram ? kHistogramBytes : 0);
 }
 
 class Predictor {

@@ -1,5 +1,6 @@
 #include "pipeline/ranks/rank_work.h"
 
+#include <optional>
 #include <utility>
 
 #include "base/plain_bytes.h"
@@ -15,7 +16,19 @@ Bytes pack(const InputStatistics& statistics) {
   append(bytes, range.low());
   append(bytes, range.high());
   append(bytes, range.sums());
+  if (const auto& histogram = statistics.histogram) {
+    append(bytes, histogram->counts());
+    append(bytes, std::vector<int64_t>{histogram->exponent()});
+    append(bytes, std::vector<float>{histogram->low(), histogram->high()});
+  }
   return bytes;
+}
+
+Histogram take_histogram(BytesReader& reader) {
+  auto counts = reader.take<int64_t>();
+  const int64_t exponent = reader.take<int64_t>().at(0);
+  const std::vector<float> extremes = reader.take<float>();
+  return Histogram::restore(std::move(counts), exponent, extremes.at(0), extremes.at(1));
 }
 
 }  // namespace
@@ -25,6 +38,7 @@ void sum_over_ranks(InputStatistics& statistics, Ranks& ranks) {
   const int64_t channels = statistics.channels();
   std::vector<int64_t> counts(3);
   ChannelRange range(channels);
+  std::optional<Histogram> histogram;
   for (const Bytes& bytes : ranks.gather(pack(statistics))) {
     BytesReader reader(bytes);
     const std::vector<int64_t> more = reader.take<int64_t>();
@@ -32,8 +46,13 @@ void sum_over_ranks(InputStatistics& statistics, Ranks& ranks) {
     std::vector<float> low = reader.take<float>(), high = reader.take<float>();
     std::vector<double> sums = reader.take<double>();
     range.merge(ChannelRange::restore(std::move(low), std::move(high), std::move(sums), more[0], more[1]));
+    if (!statistics.histogram) continue;
+    const Histogram part = take_histogram(reader);
+    if (!histogram) histogram.emplace(static_cast<int64_t>(part.counts().size()));
+    histogram->merge(part);
   }
   statistics.range = std::move(range);
+  statistics.histogram = std::move(histogram);
 
   if (statistics.moment) {
     std::vector<double> tiles = std::move(*statistics.moment).tiles();

@@ -82,6 +82,9 @@ InputStatistics load_statistics(const std::string& directory, int block, const s
     refuse("{}: without the float model's activations, which this recipe needs; keep statistics of it, or of gptaq",
            path);
   }
+  if (needs.histogram && !found->second.histogram) {
+    refuse("{}: without the histogram of values, which this recipe needs; keep statistics of it", path);
+  }
   return std::move(found->second);
 }
 

@@ -1,0 +1,57 @@
+#include "pipeline/ranks/rank_work.h"
+
+#include <gtest/gtest.h>
+
+#include "base/test_data.h"
+
+namespace bitloom {
+namespace {
+
+/// Two processes that hold the same: what one gives, the other gives as well.
+class TwoAlike final : public Ranks {
+ public:
+  int size() const override { return 2; }
+  void sum_in_rank_order(std::span<double> values) override {
+    for (double& value : values) value += value;
+  }
+  void sum_in_rank_order(std::span<float> values) override {
+    for (float& value : values) value += value;
+  }
+  std::vector<Bytes> gather(const Bytes& mine) override { return {mine, mine}; }
+};
+
+InputStatistics seen_times(int times, const Needs& needs) {
+  ThreadPool threads(1);
+  InputStatistics statistics(3, needs);
+  const std::vector<float> x = {1, -2, 0.5f, 4, 0, 7}, f = {1, 0, 1, 2, 2, 2};
+  for (int i = 0; i < times; ++i) statistics.add(f.data(), x.data(), 2, threads);
+  return statistics;
+}
+
+TEST(SumOverRanks, GivesWhatOneProcessWouldHaveSeen) {
+  for (const bool all : {true, false}) {
+    const Needs needs{.second_moment = all, .cross_moment = all, .range = true, .histogram = all};
+    InputStatistics sum = seen_times(1, needs);
+    TwoAlike ranks;
+    sum_over_ranks(sum, ranks);
+    const InputStatistics twice = seen_times(2, needs);
+    EXPECT_EQ(sum.tokens(), 4);
+    EXPECT_EQ(sum.range.low(), twice.range.low());
+    EXPECT_EQ(sum.range.high(), twice.range.high());
+    EXPECT_EQ(sum.range.sums(), twice.range.sums());
+    ASSERT_EQ(sum.moment.has_value(), all);
+    ASSERT_EQ(sum.cross.has_value(), all);
+    ASSERT_EQ(sum.histogram.has_value(), all);
+    if (!all) continue;
+    EXPECT_EQ(sum.moment->tiles(), twice.moment->tiles());
+    EXPECT_EQ(sum.moment->tokens(), 4);
+    EXPECT_EQ(sum.cross->sums(), twice.cross->sums());
+    EXPECT_EQ(sum.histogram->counts(), twice.histogram->counts());
+    EXPECT_EQ(sum.histogram->exponent(), twice.histogram->exponent());
+    EXPECT_EQ(sum.histogram->low(), -2);
+    EXPECT_EQ(sum.histogram->high(), 7);
+  }
+}
+
+}  // namespace
+}  // namespace bitloom
