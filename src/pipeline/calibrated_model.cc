@@ -14,6 +14,7 @@
 #include "pipeline/walk/block_walk.h"
 #include "pipeline/walk/calibration_stream.h"
 #include "pipeline/walk/kept_statistics.h"
+#include "pipeline/walk/token_entrance.h"
 #include "pipeline/walk/walk_needs.h"
 #include "pipeline/walk/walk_remarks.h"
 #include "recipe/parts.h"
@@ -65,11 +66,6 @@ void leave_inputs_own_error(std::map<std::string, RecipeStep>& steps) {
   }
 }
 
-std::vector<SequenceChunk> chunks_of(const QuantizeOptions& options) {
-  if (options.data == nullptr) return {};
-  return chunks_of_rank(make_chunks(options.data->sequences), *options.ranks);
-}
-
 /// The journal's, where this machine sees it.
 std::string spill_directory_for(const std::string& out) {
   const std::string journal = Journal::directory_for(out);
@@ -100,6 +96,10 @@ WalkTask walk_of(const QuantizeTask& task) {
   std::erase_if(walk.transforms,
                 [](const TransformSites& sites) { return stage_of(sites.transform) == PartStage::kRewrite; });
   walk.options = &task.options;
+  if (const CalibrationData* data = task.options.data; data != nullptr) {
+    walk.chunks = make_chunks(lengths_of(data->sequences));
+    walk.entrance = token_entrance(*task.model, data->sequences);
+  }
   if (task.options.order == WalkOrder::kNone) leave_inputs_own_error(walk.steps);
   check_experts(task.recipe, walk);
   return walk;
@@ -150,8 +150,9 @@ CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, Cont
   CalibratedModel calibrated;
   calibrated.remarks = remarks_on_transforms(walk);
   // Memory matters to every rank, time and disk to the one that shows progress and writes.
-  walk.cost = ranks.leads() ? predict_walk(walk, chunks_of(options), context.threads)
-                            : predict_walk(walk, chunks_of(options), MachineRates{1, 1, 1, 1, 1}, context.threads);
+  const std::vector<SequenceChunk> mine = chunks_of_rank(walk.chunks, ranks);
+  walk.cost = ranks.leads() ? predict_walk(walk, mine, context.threads)
+                            : predict_walk(walk, mine, MachineRates{1, 1, 1, 1, 1}, context.threads);
   check_memory(walk.cost, options.memory);
   if (ranks.leads()) check_disk(out, walk.cost);
   calibrated.source_files = hash_files(*task.source, context);
@@ -180,7 +181,7 @@ WalkCost predict_calibration(const QuantizeTask& task, ThreadPool& threads) {
   check_data(task);
   const WalkTask walk = walk_of(task);
   remarks_on_transforms(walk);
-  return predict_walk(walk, chunks_of(task.options), threads);
+  return predict_walk(walk, chunks_of_rank(walk.chunks, *task.options.ranks), threads);
 }
 
 }  // namespace bitloom

@@ -29,11 +29,10 @@ class Walk {
         journal_(journal),
         context_(context),
         ranks_(*options_.ranks),
-        all_chunks_(make_chunks(options_.data != nullptr ? options_.data->sequences : Sequences{})),
-        chunks_(chunks_of_rank(all_chunks_, ranks_)) {
+        chunks_(chunks_of_rank(task.chunks, ranks_)) {
     for (const Rope& rope : graph_.ropes) ropes_.emplace_back(rope);
-    if (all_chunks_.empty()) return;  // kept statistics are used
-    for (const SequenceChunk& chunk : all_chunks_) {
+    if (task.chunks.empty()) return;  // kept statistics are used
+    for (const SequenceChunk& chunk : task.chunks) {
       for (RopeTable& rope : ropes_) rope.reach(chunk.length);
     }
     const bool from_float_only = options_.order == WalkOrder::kNone;
@@ -46,16 +45,14 @@ class Walk {
     context_.progress.begin("quantizing", units(task_.cost.seconds_after(journal_.finished(), options_.order)));
     for (int b = 0; b < blocks; ++b) run_block(b);
     context_.progress.end();
-    for (const SequenceChunk& chunk : all_chunks_) times_.tokens += chunk.rows();
+    for (const SequenceChunk& chunk : task_.chunks) times_.tokens += chunk.rows();
     return times_;
   }
 
  private:
-  using Sequences = std::vector<std::vector<int32_t>>;
-
   void make_stream(std::optional<CalibrationStream>& stream) {
     stream.emplace(graph_, chunks_, options_.precision, task_.spill_directory, context_.threads);
-    stream->embed(*task_.model);
+    stream->enter(task_.entrance);
   }
 
   const RopeTable* rope_of(int block) const {
@@ -104,7 +101,7 @@ class Walk {
   SharedJournal& journal_;
   Context& context_;
   Ranks& ranks_;
-  const std::vector<SequenceChunk> all_chunks_, chunks_;  // of all ranks; of this one
+  const std::vector<SequenceChunk> chunks_;  // of this rank
   std::vector<RopeTable> ropes_;
   std::optional<CalibrationStream> quantized_, float_;
   WalkTimes times_;

@@ -11,6 +11,7 @@
 #include "forward/test_inputs.h"
 #include "observe/input_statistics.h"
 #include "pipeline/predict_quantization.h"
+#include "pipeline/walk/token_entrance.h"
 #include "pipeline/walk/walk_needs.h"
 #include "pipeline/walk_test_support.h"
 #include "round/adaround/adaround.h"
@@ -37,7 +38,8 @@ class ReferenceWalk {
         order_(run.options.order),
         steps_(resolve(load_recipe(run.recipe), source_->graph())),
         transforms_(resolve_transforms(load_recipe(run.recipe), source_->graph())),
-        chunks_(make_chunks(run.data.sequences)),
+        sequences_(run.data.sequences),
+        chunks_(make_chunks(lengths_of(sequences_))),
         threads_(threads) {}
 
   /// What the model's tensors become; the others stay.
@@ -67,7 +69,7 @@ class ReferenceWalk {
 
   std::vector<float> inputs(const CheckpointPtr& model, const SequenceChunk& chunk, int block, int input) const {
     std::vector<float> x;
-    testing::visit_inputs(*model, chunk.tokens, chunk.batch, chunk.length, threads_,
+    testing::visit_inputs(*model, tokens_of(chunk, sequences_), chunk.batch, chunk.length, threads_,
                           [&](int b, int i, std::span<const float> seen) {
                             if (b == block && i == input) x.assign(seen.begin(), seen.end());
                           });
@@ -155,6 +157,7 @@ class ReferenceWalk {
   WalkOrder order_;
   std::map<std::string, RecipeStep> steps_;
   std::vector<TransformSites> transforms_;
+  TokenSequences sequences_;
   std::vector<SequenceChunk> chunks_;
   ThreadPool& threads_;
   TensorEdits rewrites_, quantized_, before_block_;

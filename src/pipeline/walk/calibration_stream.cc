@@ -4,15 +4,13 @@
 
 namespace bitloom {
 
-std::vector<SequenceChunk> make_chunks(const std::vector<std::vector<int32_t>>& sequences) {
+std::vector<SequenceChunk> make_chunks(const std::vector<int64_t>& lengths) {
   std::vector<SequenceChunk> chunks;
-  for (const std::vector<int32_t>& sequence : sequences) {
-    const auto length = static_cast<int64_t>(sequence.size());
+  for (size_t s = 0; s < lengths.size(); ++s) {
     const bool joins =
-        !chunks.empty() && chunks.back().length == length && chunks.back().rows() + length <= kChunkTokens;
-    if (!joins) chunks.push_back({0, length, {}});
+        !chunks.empty() && chunks.back().length == lengths[s] && chunks.back().rows() + lengths[s] <= kChunkRows;
+    if (!joins) chunks.push_back({static_cast<int64_t>(s), 0, lengths[s]});
     chunks.back().batch += 1;
-    chunks.back().tokens.insert(chunks.back().tokens.end(), sequence.begin(), sequence.end());
   }
   return chunks;
 }
@@ -53,19 +51,16 @@ CalibrationStream::CalibrationStream(const Graph& graph, const std::vector<Seque
   for (const SequenceChunk& chunk : chunks) workspace_.reserve(graph, chunk.rows());
 }
 
-void CalibrationStream::embed(const Model& model) {
-  const OuterWeights weights = load_outer_weights(model);
+void CalibrationStream::enter(const Entrance& entrance) {
   for (int64_t c = 0; c < chunks(); ++c) {
-    const SequenceChunk& chunk = chunks_[static_cast<size_t>(c)];
-    check_tokens(model, weights, chunk.tokens, chunk.length);
-    embed_tokens(graph_, weights, chunk.tokens, pass_of(c), workspace_, threads_);
-    save(c, entrance());
+    entrance(chunks_[static_cast<size_t>(c)], pass_of(c), workspace_, threads_);
+    save(c, at_entrance());
   }
 }
 
 std::span<const float> CalibrationStream::reach(int64_t chunk, const BlockRunner& block, int input) {
   if (!block.begins_step(input)) return block.reach(input, pass_of(chunk), workspace_, threads_);
-  load(chunk, input == 0 ? entrance() : block.kept_at(input - 1));
+  load(chunk, input == 0 ? at_entrance() : block.kept_at(input - 1));
   const std::span<const float> x = block.reach(input, pass_of(chunk), workspace_, threads_);
   if (input > 0) save(chunk, block.kept_at(input));
   return x;
@@ -74,21 +69,21 @@ std::span<const float> CalibrationStream::reach(int64_t chunk, const BlockRunner
 void CalibrationStream::finish(int64_t chunk, const BlockRunner& block) {
   load(chunk, block.kept_at(block.inputs() - 1));
   block.finish(pass_of(chunk), workspace_, threads_);
-  save(chunk, entrance());
+  save(chunk, at_entrance());
 }
 
 void CalibrationStream::look_through(int64_t chunk, const BlockRunner& block,
                                      const std::function<void(int, std::span<const float>)>& visit) {
-  load(chunk, entrance());
+  load(chunk, at_entrance());
   for (int input = 0; input < block.inputs(); ++input) {
     visit(input, block.reach(input, pass_of(chunk), workspace_, threads_));
   }
 }
 
 void CalibrationStream::pass_through(int64_t chunk, const BlockRunner& block) {
-  load(chunk, entrance());
+  load(chunk, at_entrance());
   block.run(pass_of(chunk), workspace_, threads_);
-  save(chunk, entrance());
+  save(chunk, at_entrance());
 }
 
 Pass CalibrationStream::pass_of(int64_t chunk) const {

@@ -11,28 +11,31 @@
 #include "base/ranks.h"
 #include "base/threads.h"
 #include "forward/block.h"
-#include "forward/embedding.h"
 #include "pipeline/walk/activation_store.h"
 
 namespace bitloom {
 
-/// Sequences of equal length that go through a block together.
+/// Neighbouring sequences of equal length that go through a block together.
 struct SequenceChunk {
-  int64_t batch = 0, length = 0;
-  std::vector<int32_t> tokens;  // [batch, length]
+  int64_t first = 0, batch = 0, length = 0;  // sequences [first, first + batch), `length` rows each
   int64_t rows() const { return batch * length; }
 };
 
-/// Neighbouring sequences of equal length joined up to kChunkTokens tokens; a longer sequence is a chunk by itself. The
-/// cut depends on the sequences only.
-std::vector<SequenceChunk> make_chunks(const std::vector<std::vector<int32_t>>& sequences);
-inline constexpr int64_t kChunkTokens = 2048;
+/// Neighbouring sequences of equal length joined up to kChunkRows rows; a longer sequence is a chunk by itself. The cut
+/// depends on the lengths only.
+std::vector<SequenceChunk> make_chunks(const std::vector<int64_t>& lengths);
+inline constexpr int64_t kChunkRows = 2048;
 /// Those of one rank: neighbours, cut among them by the number of chunks and of ranks only.
 std::vector<SequenceChunk> chunks_of_rank(std::vector<SequenceChunk> chunks, const Ranks& ranks);
 
 /// What a store for these chunks must hold to walk every block of the graph.
 ActivationShape activation_shape(const Graph& graph, const std::vector<SequenceChunk>& chunks,
                                  ActivationPrecision precision);
+
+/// What a model makes of its input before the first block: fills workspace.hidden [chunk.rows(), hidden]. Token ids,
+/// see token_entrance.h, or whatever a graph of another kind reads.
+using Entrance =
+    std::function<void(const SequenceChunk& chunk, const Pass& pass, Workspace& workspace, ThreadPool& threads)>;
 
 class CalibrationStream {
  public:
@@ -44,7 +47,7 @@ class CalibrationStream {
   int64_t rows(int64_t chunk) const { return chunks_[static_cast<size_t>(chunk)].rows(); }
 
   /// All sequences to the entrance of the first block.
-  void embed(const Model& model);
+  void enter(const Entrance& entrance);
 
   /// Brings one chunk to the sites of `input`, from the pause before it, and returns what they read [rows, in]: valid
   /// until the next call. Inputs must be reached in their order, each by all chunks; those of one step by one chunk
@@ -61,7 +64,7 @@ class CalibrationStream {
 
  private:
   /// What is kept between blocks: the residual stream.
-  std::vector<KeptBuffer> entrance() const { return {{&Workspace::hidden, graph_.hidden}}; }
+  std::vector<KeptBuffer> at_entrance() const { return {{&Workspace::hidden, graph_.hidden}}; }
   Pass pass_of(int64_t chunk) const;
   void load(int64_t chunk, const std::vector<KeptBuffer>& kept);
   void save(int64_t chunk, const std::vector<KeptBuffer>& kept);

@@ -9,6 +9,7 @@
 
 #include "forward/test_inputs.h"
 #include "model/test_linears.h"
+#include "pipeline/walk/token_entrance.h"
 #include "pipeline/walk_test_support.h"
 
 namespace bitloom {
@@ -21,11 +22,12 @@ using testing::TempDir;
 /// What the sites of an input read, by block, input and chunk.
 using Inputs = std::map<std::tuple<int, int, int64_t>, std::vector<float>>;
 
-Inputs by_plain_passes(const std::shared_ptr<const Checkpoint>& model, const std::vector<SequenceChunk>& chunks,
+Inputs by_plain_passes(const std::shared_ptr<const Checkpoint>& model, const TokenSequences& sequences,
                        ThreadPool& threads) {
   Inputs inputs;
+  const std::vector<SequenceChunk> chunks = make_chunks(lengths_of(sequences));
   for (size_t c = 0; c < chunks.size(); ++c) {
-    testing::visit_inputs(*model, chunks[c].tokens, chunks[c].batch, chunks[c].length, threads,
+    testing::visit_inputs(*model, tokens_of(chunks[c], sequences), chunks[c].batch, chunks[c].length, threads,
                           [&](int block, int input, std::span<const float> x) {
                             if (!x.empty()) inputs[{block, input, c}].assign(x.begin(), x.end());
                           });
@@ -40,7 +42,7 @@ enum class Way {
 
 struct StreamCase {
   std::shared_ptr<const Checkpoint> model;
-  std::vector<SequenceChunk> chunks;
+  TokenSequences sequences;
   ActivationPrecision precision = ActivationPrecision::kF32;
   std::string spill_directory = "";
 };
@@ -69,11 +71,12 @@ Inputs by_stream(const StreamCase& of, Way way, ThreadPool& threads) {
   const Graph& graph = of.model->graph();
   std::vector<RopeTable> ropes;
   for (const Rope& rope : graph.ropes) ropes.emplace_back(rope);
-  for (const SequenceChunk& chunk : of.chunks) {
+  const std::vector<SequenceChunk> chunks = make_chunks(lengths_of(of.sequences));
+  for (const SequenceChunk& chunk : chunks) {
     for (RopeTable& rope : ropes) rope.reach(chunk.length);
   }
-  CalibrationStream stream(graph, of.chunks, of.precision, of.spill_directory, threads);
-  stream.embed(*of.model);
+  CalibrationStream stream(graph, chunks, of.precision, of.spill_directory, threads);
+  stream.enter(token_entrance(*of.model, of.sequences));
   Inputs inputs;
   for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
     const BlockWeights weights = load_block_weights(*of.model, b);
@@ -88,14 +91,14 @@ class StreamTest : public ::testing::TestWithParam<const char*> {
  protected:
   StreamCase test_case() const {
     const std::string path = golden_model(GetParam());
-    return {Checkpoint::open(path), make_chunks(testing::three_chunks(path).sequences)};
+    return {Checkpoint::open(path), testing::three_chunks(path).sequences};
   }
   ThreadPool threads_{2};
 };
 
 TEST_P(StreamTest, ReachesEverySiteAsAPlainPassDoes) {
   StreamCase of = test_case();
-  const Inputs expected = by_plain_passes(of.model, of.chunks, threads_);
+  const Inputs expected = by_plain_passes(of.model, of.sequences, threads_);
   size_t seen_by_all = 0;
   for (const auto& [key, x] : expected) {
     if (input_at(of.model->graph(), std::get<0>(key), std::get<1>(key)).expert < 0) ++seen_by_all;
@@ -104,7 +107,7 @@ TEST_P(StreamTest, ReachesEverySiteAsAPlainPassDoes) {
   for (const Block& block : of.model->graph().blocks) {
     for (const Input& input : block.inputs) inputs += input.expert < 0 ? 1 : 0;
   }
-  ASSERT_EQ(seen_by_all, inputs * of.chunks.size());
+  ASSERT_EQ(seen_by_all, inputs * make_chunks(lengths_of(of.sequences)).size());
   EXPECT_EQ(by_stream(of, Way::kInStages, threads_), expected);
   EXPECT_EQ(by_stream(of, Way::kInOnePass, threads_), expected);
   const TempDir dir;
@@ -119,7 +122,7 @@ TEST_P(StreamTest, ReachesEverySiteAsAPlainPassDoes) {
 // random matrices keep that near 1; 8 is far from what one wrong buffer gives, which is of order 1.
 TEST_P(StreamTest, HalvesStayClose) {
   StreamCase of = test_case();
-  const Inputs expected = by_plain_passes(of.model, of.chunks, threads_);
+  const Inputs expected = by_plain_passes(of.model, of.sequences, threads_);
   of.precision = ActivationPrecision::kBF16;
   const Inputs found = by_stream(of, Way::kInStages, threads_);
   for (const auto& [key, x] : expected) {
@@ -143,20 +146,20 @@ INSTANTIATE_TEST_SUITE_P(Architectures, StreamTest, ::testing::ValuesIn(kArchite
 
 TEST(MakeChunks, JoinsNeighboursOfEqualLength) {
   const auto sequences = testing::some_data(golden_model("llama"), {3, 3, 5, 3, 3, 3}).sequences;
-  const std::vector<SequenceChunk> chunks = make_chunks(sequences);
+  const std::vector<SequenceChunk> chunks = make_chunks(lengths_of(sequences));
   ASSERT_EQ(chunks.size(), 3u);
   EXPECT_EQ(chunks[0].batch, 2);
   EXPECT_EQ(chunks[1].length, 5);
   EXPECT_EQ(chunks[2].rows(), 9);
   std::vector<int32_t> last = sequences[3];
   for (const size_t s : {4u, 5u}) last.insert(last.end(), sequences[s].begin(), sequences[s].end());
-  EXPECT_EQ(chunks[2].tokens, last);
+  EXPECT_EQ(chunks[2].first, 3);
+  EXPECT_EQ(tokens_of(chunks[2], sequences), last);
 }
 
 TEST(MakeChunks, AreOfAtMost2048TokensOrOneSequence) {
-  const std::string model = golden_model("llama");
-  EXPECT_EQ(make_chunks(testing::some_data(model, {1024, 1024, 1024}).sequences).size(), 2u);
-  EXPECT_EQ(make_chunks(testing::some_data(model, {3000, 3000}).sequences).size(), 2u);
+  EXPECT_EQ(make_chunks({1024, 1024, 1024}).size(), 2u);
+  EXPECT_EQ(make_chunks({3000, 3000}).size(), 2u);
   EXPECT_TRUE(make_chunks({}).empty());
 }
 

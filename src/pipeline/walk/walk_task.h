@@ -7,6 +7,7 @@
 
 #include "model/checkpoint.h"
 #include "pipeline/task/quantize_options.h"
+#include "pipeline/walk/calibration_stream.h"
 #include "pipeline/walk/walk_cost.h"
 #include "recipe/recipe.h"
 
@@ -19,6 +20,8 @@ struct WalkTask {
   InputFormats activations;                 // of the quantized model
   std::vector<TransformSites> transforms;   // those that look at data, see resolve_transforms()
   const QuantizeOptions* options = nullptr;
+  std::vector<SequenceChunk> chunks;  // of all ranks; none: statistics that were kept are used
+  Entrance entrance;                  // of these
   WalkCost cost;                // for progress
   std::string spill_directory;  // empty: activations stay in memory
 };
