@@ -141,7 +141,8 @@ class Demo {
     QuantizeOptions options;
     options.force = fs::exists(out + "/bitloom.json");  // only what an earlier run can have left is replaced
     if (fs::exists(out) && !options.force) misuse("{}: exists and is no quantized model; choose another --dir", out);
-    const QuantizeResult result = quantize_model(original_, out, recipe, options, context_);
+    const QuantizeResult result =
+        quantize_model(make_task(original_, recipe, options, context_.threads), out, context_);
     const Json cache = {{"quantization_key", key},
                         {"manifest_sha256", sha256_file(out + "/bitloom.json")},
                         {"quantized",

@@ -41,7 +41,8 @@ inline TextOptions short_text() {
 }
 
 inline QuantizeResult quantize_demo(const std::string& out, const std::string& recipe, Quiet& quiet) {
-  return quantize_model(Checkpoint::open(kDemo), out, load_recipe(recipe), {}, quiet.context);
+  return quantize_model(make_task(Checkpoint::open(kDemo), load_recipe(recipe), {}, quiet.context.threads), out,
+                        quiet.context);
 }
 
 inline void edit_json(const std::string& path, const std::function<void(Json&)>& edit) {

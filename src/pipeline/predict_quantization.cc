@@ -6,7 +6,6 @@
 #include "pipeline/cost/cost_model.h"
 #include "pipeline/output/growth.h"
 #include "pipeline/output/plan.h"
-#include "pipeline/task/quantize_task.h"
 
 namespace bitloom {
 namespace {
@@ -48,9 +47,7 @@ Effort effort_of(const std::vector<PlannedTensor>& plan, int threads) {
 
 }  // namespace
 
-QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
-                                  const QuantizeOptions& options, Context& context) {
-  const QuantizeTask task = make_task(source, recipe, options, context.threads);
+QuantizeCost predict_quantization(const QuantizeTask& task, Context& context) {
   const std::vector<PlannedTensor> plan = plan_tensors(*task.model, task.steps, {}, context);
   const Effort effort = effort_of(plan, context.threads.thread_count());
   QuantizeCost cost;
@@ -60,11 +57,11 @@ QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& sourc
     weights += tensor.weights();
   }
   cost.bits_model = 8 * static_cast<double>(cost.output_bytes) / static_cast<double>(std::max<int64_t>(weights, 1));
-  cost.remarks = remarks_on(*source, plan);
-  if (const std::string growth = growth_remark(*source, plan); !growth.empty()) cost.remarks.push_back(growth);
+  cost.remarks = remarks_on(*task.source, plan);
+  if (const std::string growth = growth_remark(*task.source, plan); !growth.empty()) cost.remarks.push_back(growth);
   cost.memory = effort.memory;
-  cost.disk = disk_needed(plan, source->companion_files());
-  if (!needs_of(recipe).any()) {
+  cost.disk = disk_needed(plan, task.source->companion_files());
+  if (!needs_of(task.recipe).any()) {
     cost.seconds = effort.time / measure_rates(context.threads).rounding;
     return cost;
   }

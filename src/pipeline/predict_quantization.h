@@ -2,15 +2,12 @@
 // What quantize_model() would take, before anything is done.
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/context.h"
-#include "model/checkpoint.h"
-#include "pipeline/task/quantize_options.h"
+#include "pipeline/task/quantize_task.h"
 #include "pipeline/walk/walk_cost.h"
-#include "recipe/recipe.h"
 
 namespace bitloom {
 
@@ -21,7 +18,6 @@ struct QuantizeCost {
   std::vector<std::string> remarks;  // what the run would say of its output
   WalkCost walk;                     // of a recipe that looks at data
 };
-QuantizeCost predict_quantization(const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
-                                  const QuantizeOptions& options, Context& context);
+QuantizeCost predict_quantization(const QuantizeTask& task, Context& context);
 
 }  // namespace bitloom

@@ -7,7 +7,6 @@
 #include "io/output_directory.h"
 #include "pipeline/calibrated_model.h"
 #include "pipeline/output/write_output.h"
-#include "pipeline/task/quantize_task.h"
 
 namespace bitloom {
 namespace {
@@ -20,15 +19,14 @@ void check_spares_source(const Checkpoint& source, const std::string& out) {
 
 }  // namespace
 
-QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, const std::string& out,
-                              const Recipe& recipe, const QuantizeOptions& options, Context& context) {
+QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, Context& context) {
   const Stopwatch watch;
-  const bool calibrates = needs_of(recipe).any();
+  const QuantizeOptions& options = task.options;
+  const bool calibrates = needs_of(task.recipe).any();
   if (!calibrates && !options.ranks->leads()) return {};
   // Early, so that no hour is spent on a directory that cannot be written.
   if (options.ranks->leads()) check_output(out, options.force);
-  check_spares_source(*source, out);
-  const QuantizeTask task = make_task(source, recipe, options, context.threads);
+  check_spares_source(*task.source, out);
   std::optional<CalibratedModel> calibrated;
   if (calibrates) calibrated = calibrate(task, out, context);
   if (!options.ranks->leads()) return {};

@@ -12,21 +12,17 @@
 // matrix that was quantized before and that the recipe names is decoded and rounded again: allowed, with a remark to
 // the progress's log, and errors are against the decoded values.
 
-#include <memory>
 #include <string>
 
 #include "base/context.h"
-#include "model/checkpoint.h"
 #include "pipeline/output/quantize_result.h"
-#include "pipeline/task/quantize_options.h"
-#include "recipe/recipe.h"
+#include "pipeline/task/quantize_task.h"
 
 namespace bitloom {
 
 /// Writes OUT (a bitloom directory: config.json with quantization_config, safetensors, tokenizer files, bitloom.json).
 /// On ranks that do not lead the result is empty.
 /// Error(kUsage) when OUT is the source; Error(kRefused) naming tensor and position for a weight that is not finite.
-QuantizeResult quantize_model(const std::shared_ptr<const Checkpoint>& source, const std::string& out,
-                              const Recipe& recipe, const QuantizeOptions& options, Context& context);
+QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, Context& context);
 
 }  // namespace bitloom

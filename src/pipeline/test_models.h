@@ -47,7 +47,7 @@ inline QuantizeResult quantize(const std::string& model, const std::string& out,
                                Progress& progress, const QuantizeOptions& options = {}, int threads = 2) {
   ThreadPool pool(threads);
   Context context{pool, progress};
-  return quantize_model(Checkpoint::open(model), out, recipe, options, context);
+  return quantize_model(make_task(Checkpoint::open(model), recipe, options, context.threads), out, context);
 }
 
 inline QuantizeResult quantize(const std::string& model, const std::string& out, const std::string& recipe,

@@ -42,7 +42,7 @@ class Judge {
     QuantizeOptions options;
     options.data = &data_;
     Context context{threads_, silent_};
-    quantize_model(original_, temp.file("out"), load_recipe(recipe), options, context);
+    quantize_model(make_task(original_, load_recipe(recipe), options, context.threads), temp.file("out"), context);
     Decoder decoder(Checkpoint::open(temp.file("out")), threads_);
     return divergence(*logits_of(reference_), *logits_of(decoder), windows_, context).kl_mean;
   }

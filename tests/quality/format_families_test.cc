@@ -64,7 +64,7 @@ TEST_P(FormatFamilies, MoreBitsAreCloserToTheOriginalAndEveryResultRuns) {
   double closer = 0;
   for (const std::string& recipe : family.recipes) {
     const std::string out = temp.file(recipe);
-    quantize_model(original, out, load_recipe(recipe), QuantizeOptions{}, context);
+    quantize_model(make_task(original, load_recipe(recipe), {}, context.threads), out, context);
     const auto quantized = Checkpoint::open(out);
     Decoder decoder(quantized, threads);
     const auto reference_logits = logits_of(reference), logits = logits_of(decoder);

@@ -62,11 +62,10 @@ std::string summary(const Flags& flags, const QuantizeResult& result, bool bold)
                             format_duration(result.seconds), format_bits(result.bits_model));
 }
 
-void dry_run(const Flags& flags, const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
-             const QuantizeOptions& options, Session& session) {
-  for (const std::string& remark : source->remarks()) session.warner()(remark);
+void dry_run(const Flags& flags, const QuantizeTask& task, Session& session) {
+  for (const std::string& remark : task.source->remarks()) session.warner()(remark);
   const Forecast forecast =
-      make_forecast(predict_quantization(source, recipe, options, session.context()), options.memory, flags.out);
+      make_forecast(predict_quantization(task, session.context()), task.options.memory, flags.out);
   session.show(to_json(forecast), forecast_text(forecast, session.bold()));
   if (!forecast.fits()) fail(ErrorKind::kFailed, "the run would not fit");
 }
@@ -82,8 +81,7 @@ std::string last_words(const std::string& out, int ranks) {
 }
 
 /// The work, stopped by a signal in an orderly way.
-QuantizeResult run_guarded(const Flags& flags, const std::shared_ptr<const Checkpoint>& source, const Recipe& recipe,
-                           const QuantizeOptions& options, Session& session) {
+QuantizeResult run_guarded(const Flags& flags, const QuantizeTask& task, Session& session) {
   const Ranks& ranks = *session.ranks();
   // Other ranks have nothing to clear up: a signal ends them.
   std::optional<InterruptGuard> guard;
@@ -95,7 +93,7 @@ QuantizeResult run_guarded(const Flags& flags, const std::shared_ptr<const Check
         fmt::format("{} processes, {} threads each", ranks.size(), session.context().threads.thread_count()));
   }
   try {
-    return quantize_model(source, flags.out, recipe, options, session.context());
+    return quantize_model(task, flags.out, session.context());
   } catch (const Interrupted&) {
     const int finished = Journal::finished_for(flags.out);
     if (finished > 0) {
@@ -141,18 +139,17 @@ void quantize(const Flags& flags, Session& session) {
   remark_on_rows(flags.recipe, recipe, session);
   if (!flags.dry_run && session.ranks()->leads()) check_outputs(flags);
   if (!flags.html.empty()) check_page_file(flags.html);
-  const auto source = Checkpoint::open(flags.model);
-  resolve(recipe, source->graph());
+  QuantizeTask task = make_task(Checkpoint::open(flags.model), recipe, options, session.context().threads);
   CalibrationData data;
   if (!needs_of(recipe).any() && !flags.calibration.file.empty()) {
     session.progress().log(fmt::format("--calib is not used: recipe '{}' looks at no data", flags.recipe));
   }
   if (needs_of(recipe).any() && options.statistics_in.empty()) {
-    data = read_calibration(flags.calibration, *source, session);
-    options.data = &data;
+    data = read_calibration(flags.calibration, *task.source, session);
+    task.options.data = &data;
   }
-  if (flags.dry_run) return dry_run(flags, source, recipe, options, session);
-  const QuantizeResult result = run_guarded(flags, source, recipe, options, session);
+  if (flags.dry_run) return dry_run(flags, task, session);
+  const QuantizeResult result = run_guarded(flags, task, session);
   Json record = to_json(result);
   record["model"] = flags.model;
   record["out"] = flags.out;

@@ -17,7 +17,8 @@ constexpr const char* kInt4 = "int4-g128";
 class Growth : public ::testing::Test {
  protected:
   QuantizeCost predict(const std::string& model, const std::string& recipe) {
-    return predict_quantization(Checkpoint::open(model), load_recipe(recipe), {}, context_);
+    return predict_quantization(make_task(Checkpoint::open(model), load_recipe(recipe), {}, context_.threads),
+                                context_);
   }
 
   testing::TempDir dir_;

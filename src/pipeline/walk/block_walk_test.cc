@@ -325,13 +325,15 @@ TEST(Walk, SameBytesWithActivationsInAFile) {
   Context context{threads, silent};
   QuantizeOptions options = run.options;
   options.data = &run.data;
-  const QuantizeCost cost =
-      predict_quantization(Checkpoint::open(run.model), load_recipe(run.recipe), options, context);
+  const QuantizeCost cost = predict_quantization(
+      make_task(Checkpoint::open(run.model), load_recipe(run.recipe), options, context.threads), context);
   EXPECT_FALSE(cost.walk.spills);
   // Between what the two ways need: neither is met by the process growing a little meanwhile.
   run.options.memory = (cost.walk.least_memory + cost.walk.peak_memory) / 2;
   options.memory = run.options.memory;
-  ASSERT_TRUE(predict_quantization(Checkpoint::open(run.model), load_recipe(run.recipe), options, context).walk.spills);
+  ASSERT_TRUE(predict_quantization(
+                  make_task(Checkpoint::open(run.model), load_recipe(run.recipe), options, context.threads), context)
+                  .walk.spills);
   testing::expect_same_files(run.files(), expected, "spilled");
 }
 
