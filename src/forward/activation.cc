@@ -33,6 +33,10 @@ void gelu_all(const float* x, int64_t count, float* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = gelu(x[i]);
 }
 
+void relu_squared_all(const float* x, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = relu(x[i]) * relu(x[i]);
+}
+
 void relu_all(const float* x, int64_t count, float* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = relu(x[i]);
 }
@@ -49,6 +53,8 @@ void activate(Activation activation, const float* x, int64_t count, float* out) 
       return gelu_tanh_all(x, count, out);
     case Activation::kRelu:
       return relu_all(x, count, out);
+    case Activation::kReluSquared:
+      return relu_squared_all(x, count, out);
   }
 }
 

@@ -12,6 +12,7 @@ namespace bitloom {
 ///   gelu       x/2 (1 + erf(x / sqrt 2))                                      (Hendrycks & Gimpel, 2016)
 ///   gelu_tanh  x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
 ///   relu       max(x, 0)
+///   relu2      max(x, 0)^2                                                    (So et al., Primer, 2021)
 void activate(Activation activation, const float* x, int64_t count, float* out);
 
 /// out[i] = act(gate[i]) * up[i]. In place when out == gate or out == up.

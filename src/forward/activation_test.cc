@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -71,6 +72,8 @@ double reference(Activation activation, double x) {
       return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
     case Activation::kRelu:
       return x > 0 ? x : 0;
+    case Activation::kReluSquared:
+      return x > 0 ? x * x : 0;
   }
   return 0;
 }
@@ -84,8 +87,9 @@ TEST_P(ActivationTest, EqualsItsDefinition) {
   activate(GetParam(), x.data(), static_cast<int64_t>(x.size()), y.data());
   for (size_t i = 0; i < x.size(); ++i) {
     // A few roundings of factors of at most |x|; for large negative x, e^u multiplies the relative error of u by |u|.
-    const double tolerance = 4 * kUlp * std::max(1.0, std::abs(static_cast<double>(x[i])));
-    ASSERT_NEAR(y[i], reference(GetParam(), x[i]), tolerance) << x[i];
+    const double expected = reference(GetParam(), x[i]);
+    const double tolerance = 4 * kUlp * std::max({1.0, std::abs(static_cast<double>(x[i])), std::abs(expected)});
+    ASSERT_NEAR(y[i], expected, tolerance) << x[i];
   }
 }
 
@@ -125,7 +129,7 @@ TEST_P(ActivationTest, NanStaysNan) {
 
 INSTANTIATE_TEST_SUITE_P(All, ActivationTest,
                          ::testing::Values(Activation::kSilu, Activation::kGelu, Activation::kGeluTanh,
-                                           Activation::kRelu));
+                                           Activation::kRelu, Activation::kReluSquared));
 
 }  // namespace
 }  // namespace bitloom

@@ -31,8 +31,8 @@ void rms_row(const NormWeights& norm, float plus, const float* x, float* out) {
   for (int64_t i = 0; i < width; ++i) out[i] = x[i] * inverse * (w[i] + plus);
 }
 
-// y_i = (x_i - mean) / sqrt(var + eps) * w_i + b_i, var = mean (x - mean)^2
-void layer_row(const NormWeights& norm, const float* x, float* out) {
+// y_i = (x_i - mean) / sqrt(var + eps) * (w_i + plus) + b_i, var = mean (x - mean)^2
+void layer_row(const NormWeights& norm, float plus, const float* x, float* out) {
   const int64_t width = static_cast<int64_t>(norm.weight.size());
   const double count = static_cast<double>(width);
   const double mean = sum_terms(width, [x](int64_t i) { return static_cast<double>(x[i]); }) / count;
@@ -40,7 +40,7 @@ void layer_row(const NormWeights& norm, const float* x, float* out) {
   const float inverse = static_cast<float>(1.0 / std::sqrt(squares / count + norm.eps));
   const float center = static_cast<float>(mean);
   const float* w = norm.weight.data();
-  for (int64_t i = 0; i < width; ++i) out[i] = (x[i] - center) * inverse * w[i];
+  for (int64_t i = 0; i < width; ++i) out[i] = (x[i] - center) * inverse * (w[i] + plus);
   const float* b = norm.bias.data();
   for (int64_t i = 0; i < static_cast<int64_t>(norm.bias.size()); ++i) out[i] += b[i];
 }
@@ -49,14 +49,8 @@ void layer_row(const NormWeights& norm, const float* x, float* out) {
 
 void norm_row(const NormWeights& norm, const float* x, float* out) {
   assert(norm.present() && (norm.bias.empty() || norm.bias.size() == norm.weight.size()));
-  switch (norm.kind) {
-    case NormKind::kRms:
-      return rms_row(norm, 0.0f, x, out);
-    case NormKind::kRmsPlusOne:
-      return rms_row(norm, 1.0f, x, out);
-    case NormKind::kLayer:
-      return layer_row(norm, x, out);
-  }
+  const float plus = adds_one(norm.kind) ? 1.0f : 0.0f;
+  subtracts_mean(norm.kind) ? layer_row(norm, plus, x, out) : rms_row(norm, plus, x, out);
 }
 
 void norm_rows(const NormWeights& norm, const float* x, int64_t rows, float* out, ThreadPool& threads) {

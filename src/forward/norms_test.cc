@@ -23,11 +23,11 @@ std::vector<double> reference(const NormWeights& norm, const float* x) {
   const double n = static_cast<double>(width);
   double mean = 0, power = 0;
   for (size_t i = 0; i < width; ++i) mean += x[i] / n;
-  if (norm.kind != NormKind::kLayer) mean = 0;
+  if (!subtracts_mean(norm.kind)) mean = 0;
   for (size_t i = 0; i < width; ++i) power += (x[i] - mean) * (x[i] - mean) / n;
   std::vector<double> y(width);
   for (size_t i = 0; i < width; ++i) {
-    const double weight = norm.weight[i] + (norm.kind == NormKind::kRmsPlusOne ? 1.0 : 0.0);
+    const double weight = norm.weight[i] + (adds_one(norm.kind) ? 1.0 : 0.0);
     y[i] = (x[i] - mean) / std::sqrt(power + norm.eps) * weight + (norm.bias.empty() ? 0.0 : norm.bias[i]);
   }
   return y;
@@ -40,7 +40,7 @@ TEST_P(NormTest, EqualsItsDefinition) {
   for (const size_t width : {1u, 7u, 8u, 33u, 64u}) {
     const size_t rows = 37;
     NormWeights norm{GetParam(), 1e-5f, random_values(width, 1), {}};
-    if (norm.kind == NormKind::kLayer) norm.bias = random_values(width, 2);
+    if (subtracts_mean(norm.kind)) norm.bias = random_values(width, 2);
     const std::vector<float> x = random_values(width * rows, 3, 3.0);
     std::vector<float> y(x.size());
     norm_rows(norm, x.data(), static_cast<int64_t>(rows), y.data(), threads);
@@ -75,7 +75,8 @@ TEST_P(NormTest, NanStaysInItsRow) {
   EXPECT_TRUE(std::isfinite(x[8]));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, NormTest, ::testing::Values(NormKind::kRms, NormKind::kRmsPlusOne, NormKind::kLayer));
+INSTANTIATE_TEST_SUITE_P(All, NormTest, ::testing::Values(NormKind::kRms, NormKind::kRmsPlusOne, NormKind::kLayer,
+                                           NormKind::kLayerPlusOne));
 
 // Epsilon stands inside the root: for x = 0 the result is finite and 0.
 TEST(Norm, ZeroRow) {

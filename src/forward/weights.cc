@@ -19,10 +19,12 @@ class Loader {
     return name.empty() ? std::vector<float>{} : model_.vector(name);
   }
 
-  NormWeights norm(const Norm& norm, NormKind kind) const {
-    return {kind, model_.graph().norm_eps, vector(norm.weight), vector(norm.bias)};
+  NormWeights norm(const Norm& norm) const {
+    const Graph& graph = model_.graph();
+    NormWeights weights = {graph.norm, graph.norm_eps, vector(norm.weight), vector(norm.bias)};
+    if (norm.bare) weights.weight.assign(static_cast<size_t>(graph.hidden), adds_one(graph.norm) ? 0.0f : 1.0f);
+    return weights;
   }
-  NormWeights norm(const Norm& named) const { return norm(named, model_.graph().norm); }
 
   LinearWeights linear(const Linear& linear) const {
     return linear.present() ? LinearWeights{model_.matrix(linear), vector(linear.bias)} : LinearWeights{};

@@ -63,7 +63,7 @@ void place_block(Places& places, const Block& block, const std::string& name, bo
 }  // namespace
 
 std::map<std::string, GgufPlace> gguf_places(const Graph& graph, const std::string& general_architecture) {
-  const GgufLayout norm = graph.norm == NormKind::kRmsPlusOne ? GgufLayout::kPlusOne : GgufLayout::kPlain;
+  const GgufLayout norm = adds_one(graph.norm) ? GgufLayout::kPlusOne : GgufLayout::kPlain;
   Places places;
   places[graph.embedding] = {"token_embd.weight", GgufLayout::kPlain, 0, 0};
   if (!graph.position_embedding.empty()) {

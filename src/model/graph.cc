@@ -64,6 +64,10 @@ void add_block_tensors(TensorList& list, const Block& block, int64_t hidden) {
 
 }  // namespace
 
+bool adds_one(NormKind kind) { return kind == NormKind::kRmsPlusOne || kind == NormKind::kLayerPlusOne; }
+
+bool subtracts_mean(NormKind kind) { return kind == NormKind::kLayer || kind == NormKind::kLayerPlusOne; }
+
 std::vector<Site> linear_sites(const Graph& graph) {
   std::vector<Site> sites;
   for (size_t i = 0; i < graph.blocks.size(); ++i) add_block_sites(sites, graph.blocks[i], static_cast<int>(i));

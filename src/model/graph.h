@@ -20,17 +20,23 @@
 namespace bitloom {
 
 enum class NormKind {
-  kRms,         // x / sqrt(mean x^2 + eps) * w
-  kRmsPlusOne,  // x / sqrt(mean x^2 + eps) * (1 + w)   (gemma)
-  kLayer,       // (x - mean) / sqrt(var + eps) * w + b
+  kRms,           // x / sqrt(mean x^2 + eps) * w
+  kRmsPlusOne,    // x / sqrt(mean x^2 + eps) * (1 + w)   (gemma)
+  kLayer,         // (x - mean) / sqrt(var + eps) * w + b
+  kLayerPlusOne,  // (x - mean) / sqrt(var + eps) * (1 + w) + b   (nemotron)
 };
+/// Whether the stored weight is one less than the factor.
+bool adds_one(NormKind kind);
+/// Whether the norm subtracts the mean.
+bool subtracts_mean(NormKind kind);
 
 struct Norm {
   std::string weight, bias;
-  bool present() const { return !weight.empty(); }
+  bool bare = false;  // no tensor: w = 1 (olmo)
+  bool present() const { return bare || !weight.empty(); }
 };
 
-enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
+enum class Activation { kSilu, kGelu, kGeluTanh, kRelu, kReluSquared };
 
 /// y [rows, out] = x [rows, in] W^T + b.
 struct Linear {

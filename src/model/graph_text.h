@@ -11,7 +11,9 @@
 
 namespace bitloom::testing {
 
-inline std::string text_of(const Norm& norm) { return fmt::format("({}, {})", norm.weight, norm.bias); }
+inline std::string text_of(const Norm& norm) {
+  return fmt::format("({}, {}{})", norm.weight, norm.bias, norm.bare ? ", bare" : "");
+}
 
 inline std::string text_of(const Linear& linear) {
   return fmt::format("({}, {}, {}x{}{})", linear.weight, linear.bias, linear.out, linear.in,

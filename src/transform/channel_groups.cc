@@ -58,7 +58,7 @@ class GroupBuilder {
   std::vector<ChannelGroup> build() const {
     std::vector<ChannelGroup> groups;
     const bool shared =
-        block_.parallel && block_.attention_norm.present() && block_.attention_norm.weight == block_.mlp_norm.weight;
+        block_.parallel && !block_.attention_norm.weight.empty() && block_.attention_norm.weight == block_.mlp_norm.weight;
     for (int input = 0; input < static_cast<int>(block_.inputs.size()); ++input) {
       switch (at(input).producer) {
         case Producer::kAttentionNorm:
@@ -112,7 +112,7 @@ class GroupBuilder {
   }
 
   Absorber absorber(const Norm& norm, int uses, const ChannelGroup& group) const {
-    if (!norm.present() || !uses_.are(uses, norm.weight, norm.bias) || !readers_are_only_here(group)) return {};
+    if (norm.weight.empty() || !uses_.are(uses, norm.weight, norm.bias) || !readers_are_only_here(group)) return {};
     return NormAbsorber{norm, graph_.norm};
   }
 

@@ -10,8 +10,8 @@
 //   a gated MLP, for down:  the rows of up, in which act(gate) * up is linear; act itself is not touched;
 //   a plain MLP, for down:  the rows of up if the activation is ReLU, as relu(x / s) = relu(x) / s for s > 0; no other
 //                           activation is homogeneous.
-// Where none of these holds (a block that reads the residual stream without a norm, GELU), or a tensor involved has yet
-// another reader, there is no absorber.
+// Where none of these holds (a block that reads the residual stream without a norm, a norm without a weight, GELU), or a
+// tensor involved has yet another reader, there is no absorber.
 
 #include <cstdint>
 #include <span>

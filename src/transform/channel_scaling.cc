@@ -30,7 +30,7 @@ std::vector<double> reciprocals(std::span<const float> s) {
 void divide(PendingEdits& edits, const NormAbsorber& absorber, std::span<const float> s) {
   const std::vector<double> factors = reciprocals(s);
   const auto& [weight, bias] = absorber.norm;
-  if (absorber.kind == NormKind::kRmsPlusOne) {
+  if (adds_one(absorber.kind)) {
     const std::vector<float> old = edits.rows(weight)->decode_all();
     std::vector<double> divided(old.size());
     for (size_t i = 0; i < old.size(); ++i) divided[i] = (1.0 + static_cast<double>(old[i])) * factors[i] - 1.0;

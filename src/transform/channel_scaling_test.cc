@@ -51,7 +51,7 @@ TEST_P(EveryModel, PowersOfTwoChangeNoBit) {
   });
   const std::vector<float> before = logits(model_, threads_), after = logits(edited, threads_);
   // Norms that multiply by 1 + w round when they absorb; all else is exact.
-  if (model_->graph().norm == NormKind::kRmsPlusOne) {
+  if (adds_one(model_->graph().norm)) {
     EXPECT_LE(difference(after, before), 16 * kSameFunction);  // s up to 2^4: 1 + w' loses four bits
   } else {
     EXPECT_EQ(after, before);

@@ -95,9 +95,9 @@ class RotationFolder {
     edits_.set(linear.bias, dense_vector(rotated));
   }
 
-  /// What the norm multiplies by; empty when it is absent.
+  /// What the norm multiplies by; empty when it has no weight.
   std::vector<double> norm_factors(const Norm& norm) const {
-    if (!norm.present()) return {};
+    if (norm.weight.empty()) return {};
     const std::vector<float> weight = edits_.rows(norm.weight)->decode_all();
     std::vector<double> factors(weight.begin(), weight.end());
     for (double& factor : factors) factor += one_less();
@@ -105,12 +105,12 @@ class RotationFolder {
   }
 
   void reset(const Norm& norm) {
-    if (!norm.present()) return;
+    if (norm.weight.empty()) return;
     edits_.set(norm.weight, dense_vector(std::vector<double>(static_cast<size_t>(graph_.hidden), 1.0 - one_less())));
   }
 
   /// What the stored weight is less than the factor.
-  double one_less() const { return graph_.norm == NormKind::kRmsPlusOne ? 1.0 : 0.0; }
+  double one_less() const { return adds_one(graph_.norm) ? 1.0 : 0.0; }
 
   const Graph& graph_;
   PendingEdits edits_;
@@ -122,7 +122,7 @@ class RotationFolder {
 
 void check_rotation(const Graph& graph, const HadamardTransform& transform) {
   if (!transform.residual) return;
-  if (graph.norm == NormKind::kLayer) refuse_graph(graph, "its norms are LayerNorm, which subtracts the mean");
+  if (subtracts_mean(graph.norm)) refuse_graph(graph, "its norms are LayerNorm, which subtracts the mean");
   if (!graph.position_embedding.empty()) refuse_graph(graph, "it has learned positions");
   if (graph.project_in.present() || graph.project_out.present()) refuse_graph(graph, "its embedding is projected");
   for (size_t b = 0; b < graph.blocks.size(); ++b) {

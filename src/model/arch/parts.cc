@@ -24,6 +24,7 @@ constexpr std::array kActivations = {
     ActivationName{"gelu_pytorch_tanh", Activation::kGeluTanh},
     ActivationName{"gelu_python_tanh", Activation::kGeluTanh},
     ActivationName{"relu", Activation::kRelu},
+    ActivationName{"relu2", Activation::kReluSquared},
 };
 
 void refuse_foreign_quantization(const ConfigReader& config) {
