@@ -36,11 +36,16 @@ void RopeTable::rotate(int64_t position, int64_t length, float* x) const {
   const int64_t n = static_cast<int64_t>(rope_->inv_freq.size());
   const float* c = angles.cos.data() + position * n;
   const float* s = angles.sin.data() + position * n;
-  for (int64_t i = 0; i < n; ++i) {
-    const float a = x[i], b = x[i + n];
-    x[i] = a * c[i] - b * s[i];
-    x[i + n] = b * c[i] + a * s[i];
-  }
+  // Pair i is (x[i * step], x[i * step + partner]).
+  const auto turn = [&](int64_t step, int64_t partner) {
+    for (int64_t i = 0; i < n; ++i) {
+      float* pair = x + i * step;
+      const float a = pair[0], b = pair[partner];
+      pair[0] = a * c[i] - b * s[i];
+      pair[partner] = b * c[i] + a * s[i];
+    }
+  };
+  rope_->interleaved ? turn(2, 1) : turn(1, n);
 }
 
 }  // namespace bitloom

@@ -1,5 +1,5 @@
 #pragma once
-// Rotary position embedding (Su et al., RoFormer, 2021, eq. 34), in the "rotate half" arrangement.
+// Rotary position embedding (Su et al., RoFormer, 2021, eq. 34), in either arrangement of the pairs.
 
 #include <cstdint>
 #include <vector>
@@ -20,9 +20,9 @@ class RopeTable {
   int64_t length() const { return usual_.length; }
 
   /// Rotates one head's channels x at `position` of a sequence of `length`, n = inv_freq.size():
-  ///   x[i]     <- x[i] cos - x[i + n] sin
-  ///   x[i + n] <- x[i + n] cos + x[i] sin,   i < n, angle = position * inv_freq[i]
-  /// Channels from 2 n on stay.
+  ///   x[a] <- x[a] cos - x[b] sin
+  ///   x[b] <- x[b] cos + x[a] sin,   i < n, angle = position * inv_freq[i],
+  /// (a, b) = (i, i + n), or interleaved (2i, 2i + 1). Channels from 2 n on stay.
   /// The frequencies are those of that length. Steps that pass Rope::max_length leave the keys before as they were
   /// rotated, as transformers does.
   void rotate(int64_t position, int64_t length, float* x) const;

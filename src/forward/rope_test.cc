@@ -42,6 +42,23 @@ TEST(Rope, TurnsPairs) {
   }
 }
 
+// The same pairs with other places: (2i, 2i + 1) in place of (i, i + n).
+TEST(Rope, InterleavedPairsAreNeighbours) {
+  Rope neighbours = kPartial;
+  neighbours.interleaved = true;
+  RopeTable table(kPartial), interleaved(neighbours);
+  table.reach(64), interleaved.reach(64);
+  std::vector<float> halves = random_head(6), pairs = halves;
+  for (size_t i = 0; i < 3; ++i) pairs[2 * i] = halves[i], pairs[2 * i + 1] = halves[i + 3];
+  table.rotate(41, 64, halves.data());
+  interleaved.rotate(41, 64, pairs.data());
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(pairs[2 * i], halves[i]);
+    EXPECT_EQ(pairs[2 * i + 1], halves[i + 3]);
+  }
+  EXPECT_EQ(pairs[6], halves[6]);
+}
+
 // q . k after rotation depends on the distance of the positions alone.
 TEST(Rope, ScoresDependOnDistance) {
   RopeTable table(kPartial);

@@ -82,13 +82,20 @@ enum class Mask {
   kBidirectional,  // all: encoders; there is no cache of such a sequence, every token changes every other
 };
 
-/// Rotary embedding on the first 2 * inv_freq.size() channels of each head, pairs (i, i + n) ("rotate half").
+/// Rotary embedding on the first 2 n channels of each head, n = inv_freq.size().
 ///   angle(p, i) = p * inv_freq[i]; cos and sin are multiplied by `attention_factor` (yarn; else 1).
 struct Rope {
   std::vector<double> inv_freq;
   double attention_factor = 1.0;
   int64_t max_length = 0;                  // longest sequence that inv_freq serves; 0: any
   std::vector<double> long_inv_freq = {};  // of longer ones (longrope), at every position; empty: they are refused
+  bool interleaved = false;                // pairs of channels (2i, 2i + 1); else (i, i + n), "rotate half"
+};
+
+/// Queries at position p are multiplied by 1 + beta ln(1 + floor(p / length)) (Llama 4, Ministral 3).
+struct QueryScale {
+  float beta = 0.0f;  // 0: they are not
+  int64_t length = 1;
 };
 
 struct Attention {
@@ -102,6 +109,7 @@ struct Attention {
   Mask mask = Mask::kCausal;
   int64_t window = 0;  // with one, key j is seen by query i only when |i - j| < window; 0: none
   int rope = -1;       // index into Graph::ropes; -1: none
+  QueryScale query_scale = {};
 };
 
 struct Mlp {

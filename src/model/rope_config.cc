@@ -64,6 +64,7 @@ Rope rope_from_settings(const ConfigReader& settings, const RopeRules& rules) {
   base.max_positions = rules.max_positions;
   base.original_positions = settings.count(kOriginal, rules.max_positions);
   Rope rope = type.build(base, settings);
+  rope.interleaved = rules.interleaved;
   bool finite = std::isfinite(rope.attention_factor);
   for (const auto* frequencies : {&rope.inv_freq, &rope.long_inv_freq}) {
     for (const double frequency : *frequencies) finite = finite && std::isfinite(frequency);

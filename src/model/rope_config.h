@@ -23,6 +23,7 @@ struct RopeRules {
   double default_theta = 10000.0;
   double default_partial = 1.0;
   bool partial = false;          // whether the model can rotate a part of the head only
+  bool interleaved = false;      // pairs of neighbouring channels
   bool phi3_names = false;       // "su" and "yarn" with factor lists mean longrope; no other scaling exists
   int64_t default_original = 0;  // original_max_position_embeddings, whose top-level key wins over the nested one; 0:
                                  // the nested key wins, else max_positions
