@@ -42,6 +42,19 @@ struct BlockRunner::Place {
 
 namespace {
 
+// The norm of a row's queries or keys, see HeadNorm.
+void norm_heads(const NormWeights& norm, const Attention& spec, int64_t heads, const HeadView& view, int64_t row) {
+  if (!norm.present()) return;
+  if (spec.head_norm == HeadNorm::kAllHeads) {
+    assert(spec.layout != QkvLayout::kPerHead);  // the heads of a row are neighbours
+    return norm_row(norm, view.at(row, 0), view.at(row, 0));
+  }
+  for (int64_t head = 0; head < heads; ++head) {
+    const int64_t first = spec.head_norm == HeadNorm::kOwn ? head * spec.head_dim : 0;
+    norm_row(norm, first, spec.head_dim, view.at(row, head), view.at(row, head));
+  }
+}
+
 // The buffer that `down` reads.
 const float* inner(const Mlp& mlp, const std::vector<float>& gate, const std::vector<float>& up) {
   return mlp.gated ? up.data() : gate.data();
@@ -230,16 +243,42 @@ void BlockRunner::apply(const Run& run, std::initializer_list<Place> places) con
   apply_layers({readers.data(), count}, rounded(run, input, x), rows, run.work.blocks, run.threads);
 }
 
-// Per-head norm, then rope, of all queries or all keys of the pass.
+// Norms of heads and rope, in their order, of all queries or all keys of the pass.
 void BlockRunner::place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const {
   if (!norm.present() && rope_ == nullptr) return;
+  const Attention& spec = block_.attention;
   for_rows(run.threads, run.rows, [&](int64_t row) {
     const RowPosition& at = run.pass.position(row);
-    for (int64_t head = 0; head < heads; ++head) {
-      float* x = view.at(row, head);
-      if (norm.present()) norm_row(norm, x, x);
-      if (rope_ != nullptr) rope_->rotate(at.position, at.length, x);
+    if (!spec.rope_before_norm) norm_heads(norm, spec, heads, view, row);
+    for (int64_t head = 0; rope_ != nullptr && head < heads; ++head) {
+      rope_->rotate(at.position, at.length, view.at(row, head));
     }
+    if (spec.rope_before_norm) norm_heads(norm, spec, heads, view, row);
+  });
+}
+
+// See QueryScale.
+void BlockRunner::scale_queries(const Run& run, const HeadView& view) const {
+  const auto& [beta, length] = block_.attention.query_scale;
+  if (beta == 0.0f) return;
+  for_rows(run.threads, run.rows, [&, beta = beta, length = length](int64_t row) {
+    const auto periods = static_cast<float>(run.pass.position(row).position / length);
+    const float factor = 1.0f + beta * std::log(1.0f + periods);
+    for (int64_t head = 0; head < block_.attention.heads; ++head) {
+      float* x = view.at(row, head);
+      for (int64_t i = 0; i < block_.attention.head_dim; ++i) x[i] *= factor;
+    }
+  });
+}
+
+// Clamps q, k and v to what the attention allows.
+void BlockRunner::clip(const Run& run) const {
+  const float most = block_.attention.clip;
+  if (most == 0.0f) return;
+  const int64_t width = qkv_width(block_.attention);
+  for_rows(run.threads, run.rows, [&](int64_t row) {
+    float* x = run.work.qkv.data() + row * width;
+    for (int64_t i = 0; i < width; ++i) x[i] = std::clamp(x[i], -most, most);
   });
 }
 
@@ -252,8 +291,10 @@ void BlockRunner::attend(const Run& run) const {
   } else {
     apply(run, {{spec.q, views.q.data}});
   }
+  clip(run);
   place_heads(run, views.q, spec.heads, weights_.q_norm);
   place_heads(run, views.k, spec.kv_heads, weights_.k_norm);
+  scale_queries(run, views.q);
   AttentionCall call;
   call.pass = &run.pass, call.block = index_;
   call.q = views.q, call.k = views.k, call.v = views.v;

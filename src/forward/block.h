@@ -61,6 +61,8 @@ class BlockRunner {
   const float* rounded(const Run& run, int input, std::span<const float> x) const;
   void apply(const Run& run, std::initializer_list<Place> places) const;
   void place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const;
+  void scale_queries(const Run& run, const HeadView& view) const;
+  void clip(const Run& run) const;
 
   const Block& block_;
   const BlockWeights& weights_;

@@ -14,8 +14,11 @@ QkvViews qkv_views(const Attention& attention, float* buffer, int64_t rows) {
       break;
     case QkvLayout::kConcatenated:
       return {{buffer, all, dim}, {buffer + q_width, all, dim}, {buffer + q_width + kv_width, all, dim}};
-    case QkvLayout::kPerHead:
-      return {{buffer, all, 3 * dim}, {buffer + dim, all, 3 * dim}, {buffer + 2 * dim, all, 3 * dim}};
+    case QkvLayout::kPerHead: {
+      const int64_t group = attention.heads / attention.kv_heads, stride = (group + 2) * dim;
+      float* k = buffer + group * dim;
+      return {{buffer, all, dim, group, 2 * dim}, {k, all, stride}, {k + dim, all, stride}};
+    }
   }
   float* k = buffer + rows * q_width;
   return {{buffer, q_width, dim}, {k, kv_width, dim}, {k + rows * kv_width, kv_width, dim}};

@@ -7,12 +7,15 @@
 
 namespace bitloom {
 
-/// Channels of head h at row r: data + r * row_stride + h * head_stride, head_dim of them. Separate projections, fused
-/// ones ([q | k | v] or per head [q, k, v]) and a cache differ only in the strides.
+/// Channels of head h at row r: data + r * row_stride + h * head_stride + h / group * skip, head_dim of them. Separate
+/// projections, fused ones ([q | k | v] or per key head [q ..., k, v]) and a cache differ only in the strides.
 struct HeadView {
   float* data = nullptr;
   int64_t row_stride = 0, head_stride = 0;
-  float* at(int64_t row, int64_t head) const { return data + row * row_stride + head * head_stride; }
+  int64_t group = 1, skip = 0;  // behind each `group` heads lie `skip` values of others
+  float* at(int64_t row, int64_t head) const {
+    return data + row * row_stride + head * head_stride + head / group * skip;
+  }
 };
 
 struct QkvViews {

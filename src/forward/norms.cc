@@ -22,35 +22,48 @@ double sum_terms(int64_t width, const Term& term) {
   return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
 }
 
+// `width` of a norm's weights and biases.
+struct NormPart {
+  const float* weight;
+  const float* bias;  // null: none
+  int64_t width;
+  float eps;
+};
+
 // y_i = x_i / sqrt(mean x^2 + eps) * (w_i + plus)
-void rms_row(const NormWeights& norm, float plus, const float* x, float* out) {
-  const int64_t width = static_cast<int64_t>(norm.weight.size());
+void rms_row(const NormPart& norm, float plus, const float* x, float* out) {
+  const int64_t width = norm.width;
   const double squares = sum_terms(width, [x](int64_t i) { return static_cast<double>(x[i]) * x[i]; });
   const float inverse = static_cast<float>(1.0 / std::sqrt(squares / static_cast<double>(width) + norm.eps));
-  const float* w = norm.weight.data();
+  const float* w = norm.weight;
   for (int64_t i = 0; i < width; ++i) out[i] = x[i] * inverse * (w[i] + plus);
 }
 
 // y_i = (x_i - mean) / sqrt(var + eps) * (w_i + plus) + b_i, var = mean (x - mean)^2
-void layer_row(const NormWeights& norm, float plus, const float* x, float* out) {
-  const int64_t width = static_cast<int64_t>(norm.weight.size());
+void layer_row(const NormPart& norm, float plus, const float* x, float* out) {
+  const int64_t width = norm.width;
   const double count = static_cast<double>(width);
   const double mean = sum_terms(width, [x](int64_t i) { return static_cast<double>(x[i]); }) / count;
   const double squares = sum_terms(width, [x, mean](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
   const float inverse = static_cast<float>(1.0 / std::sqrt(squares / count + norm.eps));
   const float center = static_cast<float>(mean);
-  const float* w = norm.weight.data();
+  const float* w = norm.weight;
   for (int64_t i = 0; i < width; ++i) out[i] = (x[i] - center) * inverse * (w[i] + plus);
-  const float* b = norm.bias.data();
-  for (int64_t i = 0; i < static_cast<int64_t>(norm.bias.size()); ++i) out[i] += b[i];
+  for (int64_t i = 0; norm.bias != nullptr && i < width; ++i) out[i] += norm.bias[i];
 }
 
 }  // namespace
 
 void norm_row(const NormWeights& norm, const float* x, float* out) {
+  norm_row(norm, 0, static_cast<int64_t>(norm.weight.size()), x, out);
+}
+
+void norm_row(const NormWeights& norm, int64_t first, int64_t width, const float* x, float* out) {
   assert(norm.present() && (norm.bias.empty() || norm.bias.size() == norm.weight.size()));
+  const float* bias = norm.bias.empty() ? nullptr : norm.bias.data() + first;
+  const NormPart part = {norm.weight.data() + first, bias, width, norm.eps};
   const float plus = adds_one(norm.kind) ? 1.0f : 0.0f;
-  subtracts_mean(norm.kind) ? layer_row(norm, plus, x, out) : rms_row(norm, plus, x, out);
+  subtracts_mean(norm.kind) ? layer_row(part, plus, x, out) : rms_row(part, plus, x, out);
 }
 
 void norm_rows(const NormWeights& norm, const float* x, int64_t rows, float* out, ThreadPool& threads) {

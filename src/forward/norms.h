@@ -23,5 +23,7 @@ void norm_rows(const NormWeights& norm, const float* x, int64_t rows, float* out
 
 /// The same for one row, in place.
 void norm_row(const NormWeights& norm, const float* x, float* out);
+/// x and out [width] by the norm's weights and biases [first, first + width).
+void norm_row(const NormWeights& norm, int64_t first, int64_t width, const float* x, float* out);
 
 }  // namespace bitloom

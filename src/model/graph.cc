@@ -22,10 +22,11 @@ class TensorList {
     if (name.empty() || !seen_.insert(name).second) return;
     list_.push_back({name, std::move(shape)});
   }
-  void add(const Norm& norm, int64_t width) {
-    add(norm.weight, {width});
-    add(norm.bias, {width});
+  void add(const Norm& norm, const std::vector<int64_t>& shape) {
+    add(norm.weight, shape);
+    add(norm.bias, shape);
   }
+  void add(const Norm& norm, int64_t width) { add(norm, std::vector<int64_t>{width}); }
   void add(const Linear& linear) {
     if (linear.stored_in_out) {
       add(linear.weight, {linear.in, linear.out});
@@ -41,6 +42,18 @@ class TensorList {
   std::vector<ExpectedTensor> list_;
 };
 
+std::vector<int64_t> head_norm_shape(const Attention& attention, int64_t heads) {
+  switch (attention.head_norm) {
+    case HeadNorm::kShared:
+      break;
+    case HeadNorm::kOwn:
+      return {heads, attention.head_dim};
+    case HeadNorm::kAllHeads:
+      return {heads * attention.head_dim};
+  }
+  return {attention.head_dim};
+}
+
 void add_block_tensors(TensorList& list, const Block& block, int64_t hidden) {
   const Attention& attention = block.attention;
   const auto add_linears = [&](bool of_attention) {
@@ -52,8 +65,8 @@ void add_block_tensors(TensorList& list, const Block& block, int64_t hidden) {
   };
   list.add(block.attention_norm, hidden);
   add_linears(true);
-  list.add(attention.q_norm, attention.head_dim);
-  list.add(attention.k_norm, attention.head_dim);
+  list.add(attention.q_norm, head_norm_shape(attention, attention.heads));
+  list.add(attention.k_norm, head_norm_shape(attention, attention.kv_heads));
   list.add(block.post_attention_norm, hidden);
   list.add(block.attention_residual_norm, hidden);
   list.add(block.mlp_norm, hidden);

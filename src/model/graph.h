@@ -73,7 +73,14 @@ struct Input {
 enum class QkvLayout {
   kSeparate,      // three matrices
   kConcatenated,  // one matrix: all q rows, all k rows, all v rows
-  kPerHead,       // one matrix: for each head its q, k, v rows (gpt_neox)
+  kPerHead,       // one matrix: for each key head the rows of its q heads, of k, of v (gpt_neox, falcon)
+};
+
+/// What the norms of queries and of keys are made over.
+enum class HeadNorm {
+  kShared,   // each head's channels, weights [head_dim] for all (qwen3)
+  kOwn,      // each head's channels, weights [heads, head_dim] (cohere)
+  kAllHeads  // the channels of all heads together, weights [heads * head_dim] (olmo2)
 };
 
 /// Which keys j the query i sees.
@@ -102,7 +109,10 @@ struct Attention {
   QkvLayout layout = QkvLayout::kSeparate;
   // Indices into Block::linears; -1: absent. A fused layout uses q alone, with out = all rows.
   int q = -1, k = -1, v = -1, output = -1;
-  Norm q_norm, k_norm;  // RMS over each head's channels, before rope (qwen3, gemma3); kind = Graph::norm
+  float clip = 0.0f;    // q, k and v are clamped to [-clip, clip] (olmo, mpt); 0: off
+  Norm q_norm, k_norm;  // kind = Graph::norm
+  HeadNorm head_norm = HeadNorm::kShared;
+  bool rope_before_norm = false;  // hunyuan; else the norms come first
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   float scale = 1.0f;    // scores = scale * q k^T
   float softcap = 0.0f;  // scores = cap * tanh(scores / cap); 0: off

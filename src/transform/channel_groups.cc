@@ -145,6 +145,7 @@ class GroupBuilder {
     for (int64_t c = 0; c < group.channels(); ++c) {
       group.scale_of[static_cast<size_t>(c)] = c / dim / per_value * dim + c % dim;
     }
+    if (attention.clip > 0.0f) return group;  // what is clamped is not linear in v
     std::vector<int64_t> rows;
     for (const int64_t first : value_rows(attention)) {
       for (int64_t d = 0; d < dim; ++d) rows.push_back(first + d);
@@ -215,9 +216,11 @@ std::vector<int64_t> value_rows(const Attention& attention) {
       case QkvLayout::kConcatenated:
         rows.push_back((attention.heads + attention.kv_heads + head) * dim);
         break;
-      case QkvLayout::kPerHead:
-        rows.push_back((3 * head + 2) * dim);
+      case QkvLayout::kPerHead: {
+        const int64_t group = attention.heads / attention.kv_heads;
+        rows.push_back(((group + 2) * head + group + 1) * dim);
         break;
+      }
     }
   }
   return rows;

@@ -4,7 +4,7 @@
 // The linears that read one input x [tokens, channels] may have their columns multiplied by s if whatever makes x
 // divides it by s: W x = (W diag(s)) (diag(1/s) x). What makes x is
 //   a norm:                 its weight (and bias) per channel;
-//   attention, for output:  the rows of v; softmax averages are linear in v. With grouped queries the query heads of
+//   attention, for output:  the rows of v, unless they are clipped; softmax averages are linear in v. With grouped queries the query heads of
 //   one
 //                           key head read the same v, so their channels share scales;
 //   a gated MLP, for down:  the rows of up, in which act(gate) * up is linear; act itself is not touched;

@@ -121,6 +121,13 @@ class RotationFolder {
 }  // namespace
 
 void check_rotation(const Graph& graph, const HadamardTransform& transform) {
+  for (size_t b = 0; transform.heads && b < graph.blocks.size(); ++b) {
+    if (graph.blocks[b].attention.clip == 0.0f) continue;
+    misuse(
+        "hadamard: the head channels of this {} model cannot be rotated: block {} clips its values (the residual "
+        "stream can be rotated: heads false)",
+        graph.architecture, b);
+  }
   if (!transform.residual) return;
   if (subtracts_mean(graph.norm)) refuse_graph(graph, "its norms are LayerNorm, which subtracts the mean");
   if (!graph.position_embedding.empty()) refuse_graph(graph, "it has learned positions");
