@@ -90,10 +90,14 @@ void gather_queries(const AttentionCall& call, const Tile& tile, float* out) {
 }
 
 // Scores to unnormalised probabilities, keys that the query does not see to 0. Returns the sum of the row.
-float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, float* row) {
+float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, int64_t head, float* row) {
   const int64_t position = tile.position(query);
   const int64_t low = first_visible(call, position) - tile.first_key;
   const int64_t high = end_visible(call, position, tile.sequence->keys()) - tile.first_key;
+  if (!call.alibi.empty()) {
+    const float slope = call.alibi[static_cast<size_t>(head)];
+    for (int64_t i = low; i < high; ++i) row[i] += slope * static_cast<float>(tile.first_key + i - position);
+  }
   if (call.softcap > 0.0f) soft_cap(call.softcap, row + low, high - low);
   const float total = exp_shifted(row + low, high - low);
   std::fill(row, row + low, 0.0f);
@@ -146,7 +150,8 @@ void run_tile(const AttentionCall& call, const Tile& tile, float* scratch) {
           run.k.row_stride, 0.0f, scores + column, keys);
   });
   for (int64_t row = 0; row < rows; ++row) {
-    totals[row] = mask_and_exp(call, tile, tile.begin + row % queries, scores + row * keys);
+    const int64_t query = tile.begin + row % queries, query_head = head * (call.heads / call.kv_heads) + row / queries;
+    totals[row] = mask_and_exp(call, tile, query, query_head, scores + row * keys);
   }
   for_runs(call, tile, [&](const RunViews& run, int64_t row, int64_t column, int64_t count) {
     sgemm(Transpose::kNo, Transpose::kNo, rows, dim, count, 1.0f, scores + column, keys, run.v.at(row, head),

@@ -6,6 +6,7 @@
 // Non-goals: tiles of keys (a row of scores is held whole, so softmax is the plain one).
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/threads.h"
@@ -24,6 +25,7 @@ struct AttentionCall {
   float scale = 1.0f, softcap = 0.0f;
   Mask mask = Mask::kCausal;  // bidirectional: whole sequences alone
   int64_t window = 0;
+  std::span<const float> alibi = {};  // [heads] or empty
   float* out = nullptr;  // [rows of q, heads * head_dim]
 };
 
@@ -43,8 +45,8 @@ struct AttentionScratch {
 };
 
 /// Puts the pass's keys and values where its runs keep them; then, per query i and head (Vaswani et al., Attention is
-/// all you need, 2017, eq. 1):
-///   s_j = cap(scale * q_i . k_j),  p = softmax(s) over the j that mask and window let i see,  out_i = sum_j p_j v_j
+/// all you need, 2017, eq. 1; m (j - i): Press et al., Train short, test long, 2022, eq. 1):
+///   s_j = cap(scale * q_i . k_j + m (j - i)),  p = softmax(s) over the j that mask and window let i see,  out_i = sum_j p_j v_j
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads);
 
 }  // namespace bitloom

@@ -20,6 +20,7 @@ struct Case {
   QkvLayout layout;
   Mask mask = Mask::kCausal;
   int64_t page_rows = 0;  // keys and values lie in pages of so many rows; 0: in the pass itself
+  bool alibi = false;
 };
 
 // Queries, keys and values of a case, arranged in the case's layout.
@@ -49,6 +50,8 @@ class Problem {
     call.q = views.q, call.k = views.k, call.v = views.v;
     call.heads = c.heads, call.kv_heads = c.kv_heads, call.head_dim = c.head_dim;
     call.scale = 0.4f, call.softcap = c.softcap, call.window = c.window, call.mask = c.mask;
+    for (int64_t h = 0; c.alibi && h < c.heads; ++h) slopes_.push_back(0.5f / static_cast<float>(h + 1));
+    call.alibi = slopes_;
     out.assign(static_cast<size_t>(c.batch * c.queries * c.heads * c.head_dim), -77.0f);
     call.out = out.data();
   }
@@ -81,6 +84,7 @@ class Problem {
         score += static_cast<double>(all_.q.at(b * case_.keys + position, h)[c]) * all_.k.at(b * case_.keys + j, kv)[c];
       }
       score *= 0.4f;
+      if (case_.alibi) score += static_cast<double>(slopes_[static_cast<size_t>(h)]) * static_cast<double>(j - position);
       if (case_.softcap > 0) score = case_.softcap * std::tanh(score / case_.softcap);
       const double p = std::exp(score - 40.0);  // scores stay below 100: no overflow in fp64 either way
       total += p;
@@ -126,6 +130,7 @@ class Problem {
 
   Case case_;
   std::vector<float> buffer_, own_;
+  std::vector<float> slopes_;
   QkvViews all_;
   Pass pass_;
   std::list<std::vector<float>> memory_;
@@ -155,6 +160,9 @@ std::vector<Case> cases() {
       {"some_queries_over_pages", 1, 40, 300, 4, 4, 8, 0, 5.0f, per_head, Mask::kCausal, 16},
       {"some_texts_over_pages", 3, 7, 50, 4, 2, 8, 20, 0, concatenated, Mask::kCausal, 16},
       {"first_queries_into_pages", 2, 150, 150, 4, 2, 8, 0, 0, separate, Mask::kCausal, 64},
+      {"alibi", 2, 150, 150, 6, 2, 8, 0, 0, separate, Mask::kCausal, 0, true},
+      {"alibi_window_softcap_over_pages", 1, 40, 300, 4, 4, 8, 60, 5.0f, per_head, Mask::kCausal, 16, true},
+      {"grouped_per_head", 2, 50, 50, 6, 2, 6, 7, 0, per_head},
       {"bidirectional", 2, 150, 150, 4, 2, 8, 0, 0, separate, Mask::kBidirectional},
       {"bidirectional_window", 2, 150, 150, 4, 4, 8, 9, 5.0f, per_head, Mask::kBidirectional},
   };

@@ -300,7 +300,7 @@ void BlockRunner::attend(const Run& run) const {
   call.q = views.q, call.k = views.k, call.v = views.v;
   call.heads = spec.heads, call.kv_heads = spec.kv_heads, call.head_dim = spec.head_dim;
   call.scale = spec.scale, call.softcap = spec.softcap;
-  call.mask = spec.mask, call.window = spec.window;
+  call.mask = spec.mask, call.window = spec.window, call.alibi = spec.alibi;
   call.out = run.work.attended.data();
   attention(call, run.work.scratch, run.threads);
 }
