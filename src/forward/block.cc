@@ -15,6 +15,7 @@ struct BlockRunner::Run {
   Workspace& work;
   ThreadPool& threads;
   int64_t rows, hidden;
+  float residual_scale;
   mutable int rounded_input = -1;  // whose rows work.rounded holds
 
   /// normed <- norm(hidden); where the norm is absent the residual stream itself is read.
@@ -22,13 +23,13 @@ struct BlockRunner::Run {
     if (norm.present()) norm_rows(norm, work.hidden.data(), rows, work.normed.data(), threads);
   }
 
-  /// hidden <- residual_norm(hidden + post_norm(branch))
+  /// hidden <- residual_norm(hidden + residual_scale * post_norm(branch))
   void add_branch(const NormWeights& post_norm, const NormWeights& residual_norm) const {
     for_rows(threads, rows, [&](int64_t row) {
       float* h = work.hidden.data() + row * hidden;
       float* b = work.branch.data() + row * hidden;
       if (post_norm.present()) norm_row(post_norm, b, b);
-      for (int64_t i = 0; i < hidden; ++i) h[i] += b[i];
+      for (int64_t i = 0; i < hidden; ++i) h[i] += residual_scale * b[i];
       if (residual_norm.present()) norm_row(residual_norm, h, h);
     });
   }
@@ -67,10 +68,11 @@ BlockRunner::BlockRunner(const Graph& graph, int index, const BlockWeights& weig
       weights_(weights),
       rope_(rope),
       index_(index),
-      hidden_(graph.hidden) {}
+      hidden_(graph.hidden),
+      residual_scale_(graph.residual_scale) {}
 
 void BlockRunner::run(const Pass& pass, Workspace& workspace, ThreadPool& threads) const {
-  const Run run{pass, workspace, threads, pass.rows(), hidden_};
+  const Run run{pass, workspace, threads, pass.rows(), hidden_, residual_scale_};
   make_attention_input(run);
   attend(run);
   if (!block_.parallel) add_attention(run);
@@ -83,7 +85,7 @@ void BlockRunner::run(const Pass& pass, Workspace& workspace, ThreadPool& thread
 
 std::span<const float> BlockRunner::reach(int input, const Pass& pass, Workspace& workspace,
                                           ThreadPool& threads) const {
-  const Run run{pass, workspace, threads, pass.rows(), hidden_};
+  const Run run{pass, workspace, threads, pass.rows(), hidden_, residual_scale_};
   if (!begins_step(input)) return rows_of(run, input);
   switch (block_.inputs[static_cast<size_t>(input)].producer) {
     case Producer::kAttentionNorm:
@@ -142,7 +144,7 @@ std::span<const float> BlockRunner::rows_of(const Run& run, int index) const {
 }
 
 void BlockRunner::finish(const Pass& pass, Workspace& workspace, ThreadPool& threads) const {
-  const Run run{pass, workspace, threads, pass.rows(), hidden_};
+  const Run run{pass, workspace, threads, pass.rows(), hidden_, residual_scale_};
   if (block_.experts.present()) {
     make_mlp_input(run);
     route_rows(run);

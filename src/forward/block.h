@@ -69,6 +69,7 @@ class BlockRunner {
   const RopeTable* rope_;
   int index_;
   int64_t hidden_;
+  float residual_scale_;
 };
 
 }  // namespace bitloom

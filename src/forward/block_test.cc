@@ -131,7 +131,7 @@ class Formulas {
     const auto width = static_cast<size_t>(model_.graph().hidden);
     for (size_t row = 0; row < h.size(); row += width) {
       if (post.present()) norm_row(post, branch.data() + row, branch.data() + row);
-      for (size_t i = row; i < row + width; ++i) h[i] += branch[i];
+      for (size_t i = row; i < row + width; ++i) h[i] += model_.graph().residual_scale * branch[i];
       if (residual.present()) norm_row(residual, h.data() + row, h.data() + row);
     }
   }

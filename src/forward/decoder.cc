@@ -136,9 +136,13 @@ void Decoder::logits(std::span<const float> hidden, int64_t rows, float* out) co
   const int64_t vocab = state_->graph.vocab_size;
   const LinearReader head = {&state_->weights.head, out};
   apply_layers({&head, 1}, hidden.data(), rows, state_->work.blocks, state_->threads);
-  if (state_->graph.logit_softcap <= 0.0f) return;
-  for_rows(state_->threads, rows,
-           [&](int64_t row) { soft_cap(state_->graph.logit_softcap, out + row * vocab, vocab); });
+  const float scale = state_->graph.logit_scale, cap = state_->graph.logit_softcap;
+  if (scale == 1.0f && cap <= 0.0f) return;
+  for_rows(state_->threads, rows, [&](int64_t row) {
+    float* of_row = out + row * vocab;
+    for (int64_t i = 0; i < vocab; ++i) of_row[i] *= scale;
+    if (cap > 0.0f) soft_cap(cap, of_row, vocab);
+  });
 }
 
 }  // namespace bitloom

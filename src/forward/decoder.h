@@ -77,7 +77,7 @@ class Decoder {
   /// Width of the rows that forward() and step() return.
   int64_t hidden_width() const;
 
-  /// logits [rows, vocab] of hidden states [rows, width] (soft-capped where the model does so).
+  /// logits [rows, vocab] of hidden states [rows, width] (scaled and soft-capped where the model does so).
   void logits(std::span<const float> hidden, int64_t rows, float* out) const;
 
  private:

@@ -4,6 +4,17 @@
 #include "forward/row_loop.h"
 
 namespace bitloom {
+namespace {
+
+// h [hidden] += what is learned for the row's position; `learned` [hidden] is overwritten.
+void add_position(const Graph& graph, const OuterWeights& weights, const Pass& pass, int64_t row, float* learned,
+                  float* h) {
+  const int64_t index = pass.position(row).position + graph.position_offset;
+  weights.positions->decode_rows(index, index + 1, learned);
+  for (int64_t i = 0; i < graph.hidden; ++i) h[i] += learned[i];
+}
+
+}  // namespace
 
 void check_tokens(const Model& model, const OuterWeights& weights, std::span<const int32_t> tokens, int64_t length) {
   const Graph& graph = model.graph();
@@ -35,13 +46,12 @@ void embed_tokens(const Graph& graph, const OuterWeights& weights, std::span<con
     const LinearReader widen = {&weights.project_in, work.hidden.data()};
     apply_layers({&widen, 1}, embedded, pass.rows(), work.blocks, threads);
   }
-  if (weights.positions == nullptr) return;
+  const NormWeights& norm = weights.embedding_norm;
+  if (weights.positions == nullptr && !norm.present()) return;
   for_rows(threads, pass.rows(), [&](int64_t row) {
-    const int64_t index = pass.position(row).position + graph.position_offset;
     float* h = work.hidden.data() + row * hidden;
-    float* learned = work.normed.data() + row * hidden;
-    weights.positions->decode_rows(index, index + 1, learned);
-    for (int64_t i = 0; i < hidden; ++i) h[i] += learned[i];
+    if (weights.positions != nullptr) add_position(graph, weights, pass, row, work.normed.data() + row * hidden, h);
+    if (norm.present()) norm_row(norm, h, h);
   });
 }
 

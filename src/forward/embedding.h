@@ -13,7 +13,8 @@ namespace bitloom {
 /// Error(kRefused) for a token id outside the vocabulary or `length` positions where fewer are learned.
 void check_tokens(const Model& model, const OuterWeights& weights, std::span<const int32_t> tokens, int64_t length);
 
-/// workspace.hidden [rows, hidden] = project_in(embedding[token] * embedding_scale) + positions[position + offset]
+/// workspace.hidden [rows, hidden] =
+///   embedding_norm(project_in(embedding[token] * embedding_scale) + positions[position + offset])
 void embed_tokens(const Graph& graph, const OuterWeights& weights, std::span<const int32_t> tokens, const Pass& pass,
                   Workspace& workspace, ThreadPool& threads);
 

@@ -88,6 +88,7 @@ OuterWeights load_outer_weights(const Model& model) {
   weights.project_in = load.linear(graph.project_in);
   weights.project_out = load.linear(graph.project_out);
   weights.head = load.linear(graph.head);
+  weights.embedding_norm = load.norm(graph.embedding_norm);
   weights.final_norm = load.norm(graph.final_norm);
   return weights;
 }

@@ -57,7 +57,7 @@ struct BlockWeights {
 struct OuterWeights {
   RowSourcePtr embedding, positions;  // positions null when not learned
   LinearWeights project_in, project_out, head;
-  NormWeights final_norm;
+  NormWeights embedding_norm, final_norm;
 };
 
 struct ModelWeights : OuterWeights {

@@ -129,6 +129,7 @@ std::vector<ExpectedTensor> expected_tensors(const Graph& graph) {
   const int64_t width = graph.project_in.present() ? graph.project_in.in : graph.hidden;
   list.add(graph.embedding, {graph.vocab_size, width});
   list.add(graph.position_embedding, {graph.max_positions + graph.position_offset, graph.hidden});
+  list.add(graph.embedding_norm, graph.hidden);
   list.add(graph.project_in);
   for (const Block& block : graph.blocks) add_block_tensors(list, block, graph.hidden);
   list.add(graph.final_norm, graph.hidden);

@@ -4,10 +4,10 @@
 //
 // Tensors are named as in the Hugging Face checkpoint. An empty name means "absent".
 //
-// What one block computes, h [rows, hidden]:
-//   sequential:  a = post_attention_norm(attention(attention_norm(h)));  h = attention_residual_norm(h + a)
-//                m = post_mlp_norm(mlp(mlp_norm(h)));                    h = mlp_residual_norm(h + m)
-//   parallel:    h = h + attention(attention_norm(h)) + mlp(mlp_norm(h))
+// What one block computes, h [rows, hidden], r = residual_scale:
+//   sequential:  a = post_attention_norm(attention(attention_norm(h)));  h = attention_residual_norm(h + r a)
+//                m = post_mlp_norm(mlp(mlp_norm(h)));                    h = mlp_residual_norm(h + r m)
+//   parallel:    h = h + r attention(attention_norm(h)) + r mlp(mlp_norm(h))
 // where an absent norm is the identity.
 
 #include <cstdint>
@@ -166,15 +166,18 @@ struct Graph {
   float embedding_scale = 1.0f;    // gemma: sqrt(hidden), rounded to the checkpoint's dtype
   std::string position_embedding;  // learned positions [rows, hidden]; absent: rotary or none
   int64_t position_offset = 0;     // row = position + offset (opt: 2)
+  Norm embedding_norm;             // of the sum of both (bloom)
   Linear project_in, project_out;  // opt-350m: embedding_width != hidden
   NormKind norm = NormKind::kRms;
   float norm_eps = 1e-5f;
+  float residual_scale = 1.0f;  // granite: what blocks add is multiplied by it
   std::vector<Rope> ropes;
   std::vector<Block> blocks;
   Norm final_norm;
   Linear head;  // logits; its weight is `embedding` when tied
   bool tied_head = false;
-  float logit_softcap = 0.0f;
+  float logit_scale = 1.0f;    // cohere, granite
+  float logit_softcap = 0.0f;  // behind the scale; 0: off
   std::vector<int32_t> bos_ids, eos_ids;
 };
 

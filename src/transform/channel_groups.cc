@@ -30,6 +30,7 @@ class TensorUses {
     }
     for (const Site& site : linear_sites(graph)) add(*site.linear);
     for (const Linear* linear : {&graph.project_in, &graph.project_out, &graph.head}) add(*linear);
+    add(graph.embedding_norm);
     add(graph.final_norm);
     ++uses_[graph.embedding];
     ++uses_[graph.position_embedding];

@@ -131,6 +131,7 @@ void check_rotation(const Graph& graph, const HadamardTransform& transform) {
   if (!transform.residual) return;
   if (subtracts_mean(graph.norm)) refuse_graph(graph, "its norms are LayerNorm, which subtracts the mean");
   if (!graph.position_embedding.empty()) refuse_graph(graph, "it has learned positions");
+  if (graph.embedding_norm.present()) refuse_graph(graph, "its embedding is normed");
   if (graph.project_in.present() || graph.project_out.present()) refuse_graph(graph, "its embedding is projected");
   for (size_t b = 0; b < graph.blocks.size(); ++b) {
     const Block& block = graph.blocks[b];
