@@ -29,7 +29,7 @@ std::vector<double> reciprocals(std::span<const float> s) {
 // w' = w / s, or 1 + w' = (1 + w) / s; b' = b / s
 void divide(PendingEdits& edits, const NormAbsorber& absorber, std::span<const float> s) {
   const std::vector<double> factors = reciprocals(s);
-  const auto& [weight, bias] = absorber.norm;
+  const std::string &weight = absorber.norm.weight, &bias = absorber.norm.bias;
   if (adds_one(absorber.kind)) {
     const std::vector<float> old = edits.rows(weight)->decode_all();
     std::vector<double> divided(old.size());
