@@ -26,7 +26,7 @@ struct AttentionCall {
   Mask mask = Mask::kCausal;  // bidirectional: whole sequences alone
   int64_t window = 0;
   std::span<const float> alibi = {};  // [heads] or empty
-  float* out = nullptr;  // [rows of q, heads * head_dim]
+  float* out = nullptr;               // [rows of q, heads * head_dim]
 };
 
 /// Queries [begin, end) of one sequence, for all heads of one key head. They see keys [first_key, last_key).
@@ -46,7 +46,8 @@ struct AttentionScratch {
 
 /// Puts the pass's keys and values where its runs keep them; then, per query i and head (Vaswani et al., Attention is
 /// all you need, 2017, eq. 1; m (j - i): Press et al., Train short, test long, 2022, eq. 1):
-///   s_j = cap(scale * q_i . k_j + m (j - i)),  p = softmax(s) over the j that mask and window let i see,  out_i = sum_j p_j v_j
+///   s_j = cap(scale * q_i . k_j + m (j - i)),  p = softmax(s) over the j that mask and window let i see,  out_i =
+///   sum_j p_j v_j
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads);
 
 }  // namespace bitloom

@@ -84,7 +84,8 @@ class Problem {
         score += static_cast<double>(all_.q.at(b * case_.keys + position, h)[c]) * all_.k.at(b * case_.keys + j, kv)[c];
       }
       score *= 0.4f;
-      if (case_.alibi) score += static_cast<double>(slopes_[static_cast<size_t>(h)]) * static_cast<double>(j - position);
+      if (case_.alibi)
+        score += static_cast<double>(slopes_[static_cast<size_t>(h)]) * static_cast<double>(j - position);
       if (case_.softcap > 0) score = case_.softcap * std::tanh(score / case_.softcap);
       const double p = std::exp(score - 40.0);  // scores stay below 100: no overflow in fp64 either way
       total += p;

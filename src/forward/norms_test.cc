@@ -75,7 +75,8 @@ TEST_P(NormTest, NanStaysInItsRow) {
   EXPECT_TRUE(std::isfinite(x[8]));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, NormTest, ::testing::Values(NormKind::kRms, NormKind::kRmsPlusOne, NormKind::kLayer,
+INSTANTIATE_TEST_SUITE_P(All, NormTest,
+                         ::testing::Values(NormKind::kRms, NormKind::kRmsPlusOne, NormKind::kLayer,
                                            NormKind::kLayerPlusOne));
 
 // Epsilon stands inside the root: for x = 0 the result is finite and 0.

@@ -118,8 +118,8 @@ struct Attention {
   float softcap = 0.0f;  // scores = cap * tanh(scores / cap); 0: off
   Mask mask = Mask::kCausal;
   std::vector<float> alibi = {};  // slopes m [heads]: scores = scale * q k^T + m (j - i), before the cap; empty: none
-  int64_t window = 0;  // with one, key j is seen by query i only when |i - j| < window; 0: none
-  int rope = -1;       // index into Graph::ropes; -1: none
+  int64_t window = 0;             // with one, key j is seen by query i only when |i - j| < window; 0: none
+  int rope = -1;                  // index into Graph::ropes; -1: none
   QueryScale query_scale = {};
 };
 

@@ -25,9 +25,9 @@ inline std::string text_of(const Block& block, const Attention& a) {
   return fmt::format(
       "layout {} q {} k {} v {} o {} clip {} qn {} kn {} over {} {} heads {} {} {} scale {} by position {} {} cap {} "
       "mask {} alibi {} window {} rope {}",
-      static_cast<int>(a.layout), at(a.q), at(a.k), at(a.v), at(a.output), a.clip, text_of(a.q_norm),
-      text_of(a.k_norm), static_cast<int>(a.head_norm), a.rope_before_norm, a.heads, a.kv_heads, a.head_dim, a.scale,
-      a.query_scale.beta, a.query_scale.length, a.softcap, static_cast<int>(a.mask), a.alibi, a.window, a.rope);
+      static_cast<int>(a.layout), at(a.q), at(a.k), at(a.v), at(a.output), a.clip, text_of(a.q_norm), text_of(a.k_norm),
+      static_cast<int>(a.head_norm), a.rope_before_norm, a.heads, a.kv_heads, a.head_dim, a.scale, a.query_scale.beta,
+      a.query_scale.length, a.softcap, static_cast<int>(a.mask), a.alibi, a.window, a.rope);
 }
 
 inline std::string text_of(const Block& block, const Mlp& mlp) {
@@ -42,11 +42,11 @@ inline std::string text_of(const Graph& g) {
       "{} vocab {} hidden {} positions {}\nembedding {} scale {} norm {}\nlearned {} + {}\nprojections {} {}\n"
       "norm {} eps {} residual scale {}\n",
       g.architecture, g.vocab_size, g.hidden, g.max_positions, g.embedding, g.embedding_scale,
-      text_of(g.embedding_norm), g.position_embedding,
-      g.position_offset, text_of(g.project_in), text_of(g.project_out), static_cast<int>(g.norm), g.norm_eps,
-      g.residual_scale);
-  text += fmt::format("final {} head {} tied {} scale {} cap {} bos {} eos {} ropes {}\n", text_of(g.final_norm),
-                      text_of(g.head), g.tied_head, g.logit_scale, g.logit_softcap, g.bos_ids, g.eos_ids, g.ropes.size());
+      text_of(g.embedding_norm), g.position_embedding, g.position_offset, text_of(g.project_in), text_of(g.project_out),
+      static_cast<int>(g.norm), g.norm_eps, g.residual_scale);
+  text +=
+      fmt::format("final {} head {} tied {} scale {} cap {} bos {} eos {} ropes {}\n", text_of(g.final_norm),
+                  text_of(g.head), g.tied_head, g.logit_scale, g.logit_softcap, g.bos_ids, g.eos_ids, g.ropes.size());
   for (const Block& b : g.blocks) {
     text += fmt::format("norms {} {} {} {} {} {} parallel {}\n", text_of(b.attention_norm),
                         text_of(b.post_attention_norm), text_of(b.attention_residual_norm), text_of(b.mlp_norm),

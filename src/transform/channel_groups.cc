@@ -58,8 +58,8 @@ class GroupBuilder {
 
   std::vector<ChannelGroup> build() const {
     std::vector<ChannelGroup> groups;
-    const bool shared =
-        block_.parallel && !block_.attention_norm.weight.empty() && block_.attention_norm.weight == block_.mlp_norm.weight;
+    const bool shared = block_.parallel && !block_.attention_norm.weight.empty() &&
+                        block_.attention_norm.weight == block_.mlp_norm.weight;
     for (int input = 0; input < static_cast<int>(block_.inputs.size()); ++input) {
       switch (at(input).producer) {
         case Producer::kAttentionNorm:

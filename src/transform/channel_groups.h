@@ -4,14 +4,14 @@
 // The linears that read one input x [tokens, channels] may have their columns multiplied by s if whatever makes x
 // divides it by s: W x = (W diag(s)) (diag(1/s) x). What makes x is
 //   a norm:                 its weight (and bias) per channel;
-//   attention, for output:  the rows of v, unless they are clipped; softmax averages are linear in v. With grouped queries the query heads of
-//   one
+//   attention, for output:  the rows of v, unless they are clipped; softmax averages are linear in v. With grouped
+//   queries the query heads of one
 //                           key head read the same v, so their channels share scales;
 //   a gated MLP, for down:  the rows of up, in which act(gate) * up is linear; act itself is not touched;
 //   a plain MLP, for down:  the rows of up if the activation is ReLU, as relu(x / s) = relu(x) / s for s > 0; no other
 //                           activation is homogeneous.
-// Where none of these holds (a block that reads the residual stream without a norm, a norm without a weight, GELU), or a
-// tensor involved has yet another reader, there is no absorber.
+// Where none of these holds (a block that reads the residual stream without a norm, a norm without a weight, GELU), or
+// a tensor involved has yet another reader, there is no absorber.
 
 #include <cstdint>
 #include <span>

@@ -12,7 +12,7 @@ bool even_layer(int64_t layer, int64_t) { return layer % 2 == 0; }
 Graph build_gemma2(const Json& document, const std::string& origin, const TensorNames& names) {
   const ConfigReader config(document, origin);
   arch::LlamaFamily family = arch::gemma_family(config);
-  family.four_norms = true;
+  arch::name_four_norms(family.names);
   family.activation = arch::read_activation(config, "hidden_activation", "gelu_pytorch_tanh");
   family.default_kv_heads = 4;
   family.default_positions = 8192;

@@ -6,41 +6,11 @@
 namespace bitloom {
 namespace {
 
-bool not_last_of_pattern(int64_t layer, int64_t pattern) { return (layer + 1) % pattern != 0; }
-
-/// One kind's settings: rope_parameters[kind]; older files have rope_scaling (global layers only) and two theta keys.
-Rope kind_rope(const ConfigReader& config, const std::string& kind, const std::string& theta_key, double theta,
-               const Graph& graph) {
-  const Json both = config.object("rope_parameters");
-  const ConfigReader nested(both, config.origin(), "rope_parameters.");
-  Json settings = nested.object(kind);
-  std::string prefix = "rope_parameters." + kind + ".";
-  if (kind == "full_attention" && config.has("rope_scaling")) {
-    settings.update(config.object("rope_scaling"));
-    prefix = "rope_scaling.";
-  }
-  if (!settings.contains("rope_theta")) settings["rope_theta"] = config.positive(theta_key, theta);
-  RopeRules rules;
-  rules.head_dim = graph.blocks.front().attention.head_dim;
-  rules.max_positions = graph.max_positions;
-  return rope_from_settings(ConfigReader(settings, config.origin(), prefix), rules);
-}
-
-void set_ropes(Graph& graph, const ConfigReader& config) {
-  const Json parameters = config.object("rope_parameters");
-  if (parameters.contains("rope_type") || parameters.contains("rope_theta")) {
-    config.refuse_value("rope_parameters", "expected the keys full_attention and sliding_attention");
-  }
-  graph.ropes = {kind_rope(config, "full_attention", "rope_theta", 1e6, graph),
-                 kind_rope(config, "sliding_attention", "rope_local_base_freq", 1e4, graph)};
-  for (Block& block : graph.blocks) block.attention.rope = block.attention.window > 0 ? 1 : 0;
-}
-
 Graph build_text(const ConfigReader& config, const TensorNames& names) {
   arch::LlamaFamily family = arch::gemma_family(config);
   family.prefixes = {"model.", "model.language_model.", "language_model.model.", ""};
-  family.four_norms = true;
-  family.qk_norm = true;
+  arch::name_four_norms(family.names);
+  family.names.q_norm = "q_norm", family.names.k_norm = "k_norm";
   family.activation = arch::read_activation(config, "hidden_activation", "gelu_pytorch_tanh");
   family.default_kv_heads = 4;
   family.default_positions = 131072;
@@ -48,11 +18,11 @@ Graph build_text(const ConfigReader& config, const TensorNames& names) {
   Graph graph = arch::build_llama_family(config, names, family);
   const auto layers = static_cast<int64_t>(graph.blocks.size());
   const int64_t pattern = config.count("sliding_window_pattern", 6);
-  arch::set_windows(graph, config, arch::read_layer_types(config, layers, not_last_of_pattern, pattern),
+  arch::set_windows(graph, config, arch::read_layer_types(config, layers, arch::not_last_of_pattern, pattern),
                     config.count("sliding_window", 4096));
   arch::scale_embeddings(graph, config);
   arch::set_gemma_scores(graph, config, std::nullopt, std::nullopt);
-  set_ropes(graph, config);
+  arch::set_ropes_by_kind(graph, config, {"rope_theta", 1e6}, {"rope_local_base_freq", 1e4});
   return graph;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 #include "base/error.h"
 
@@ -25,6 +26,18 @@ constexpr std::array kActivations = {
     ActivationName{"gelu_python_tanh", Activation::kGeluTanh},
     ActivationName{"relu", Activation::kRelu},
     ActivationName{"relu2", Activation::kReluSquared},
+};
+
+/// Keys that change results, and the one model_type whose builder reads them.
+struct FamilyKey {
+  const char* key;
+  const char* reason;
+  std::string_view reader;
+};
+
+constexpr std::array kFamilyKeys = {
+    FamilyKey{"clip_qkv", "clipping of q, k and v is not supported", "olmo"},
+    FamilyKey{"no_rope_layers", "layers without rotary positions are not supported", "smollm3"},
 };
 
 void refuse_foreign_quantization(const ConfigReader& config) {
@@ -65,11 +78,12 @@ Activation read_activation(const ConfigReader& config, const std::string& key, c
 
 void refuse_unsupported(const ConfigReader& config) {
   refuse_foreign_quantization(config);
-  config.refuse_if_set("clip_qkv", "clipping of q, k and v is not supported");
+  for (const FamilyKey& row : kFamilyKeys) {
+    if (config.text("model_type", "") != row.reader) config.refuse_if_set(row.key, row.reason);
+  }
   config.refuse_if_set("is_encoder_decoder", "only decoders are supported");
   config.refuse_if_set("add_cross_attention", "cross attention is not supported");
   config.refuse_if_set("use_bidirectional_attention", "only causal attention is supported");
-  config.refuse_if_set("no_rope_layers", "layers without rotary positions are not supported");
   if (!config.flag("is_causal", true)) config.refuse_value("is_causal", "only causal attention is supported");
 }
 
@@ -105,56 +119,6 @@ HeadShape equal_heads(const ConfigReader& config, const std::string& key, int64_
   const int64_t heads = config.count(key);
   if (hidden % heads != 0) config.refuse_value(key, fmt::format("which does not divide the hidden width {}", hidden));
   return {heads, heads, hidden / heads};
-}
-
-std::vector<bool> read_layer_types(const ConfigReader& config, int64_t layers,
-                                   bool (*local_by_default)(int64_t, int64_t), int64_t parameter) {
-  std::vector<bool> local;
-  const std::vector<std::string> types = config.texts("layer_types");
-  if (types.empty()) {
-    for (int64_t i = 0; i < layers; ++i) local.push_back(local_by_default(i, parameter));
-    return local;
-  }
-  if (static_cast<int64_t>(types.size()) != layers) {
-    config.refuse_value("layer_types", fmt::format("expected {} entries, one per layer", layers));
-  }
-  for (const std::string& type : types) {
-    if (type != "full_attention" && type != "sliding_attention") {
-      refuse("{}: 'layer_types' has \"{}\", supported: full_attention, sliding_attention", config.origin(), type);
-    }
-    local.push_back(type == "sliding_attention");
-  }
-  return local;
-}
-
-void require_uniform_layers(const ConfigReader& config, int64_t layers, bool local) {
-  const auto as_model = [](int64_t, int64_t all_local) { return all_local != 0; };
-  for (const bool layer : read_layer_types(config, layers, as_model, local ? 1 : 0)) {
-    if (layer == local) continue;
-    config.refuse_value("layer_types", fmt::format("but all layers of this architecture are {}_attention here",
-                                                   local ? "sliding" : "full"));
-  }
-}
-
-void set_windows(Graph& graph, const ConfigReader& config, const std::vector<bool>& local, int64_t window) {
-  for (size_t i = 0; i < graph.blocks.size(); ++i) {
-    if (!local[i]) continue;
-    if (window == 0) config.refuse_value("sliding_window", fmt::format("but layer {} is sliding_attention", i));
-    graph.blocks[i].attention.window = window;
-  }
-}
-
-void set_upper_windows(Graph& graph, const ConfigReader& config) {
-  const auto layers = static_cast<int64_t>(graph.blocks.size());
-  const auto upper = [](int64_t layer, int64_t first) { return layer >= first; };
-  const bool used = config.flag("use_sliding_window", false);
-  const int64_t window = !used                               ? 0
-                         : config.contains("sliding_window") ? config.find_count("sliding_window").value_or(0)
-                                                             : 4096;
-  // max_window_layers may be 0 (all layers local).
-  const double first = config.number("max_window_layers", 28.0);
-  const int64_t from = window > 0 ? static_cast<int64_t>(std::clamp(first, 0.0, static_cast<double>(layers))) : layers;
-  set_windows(graph, config, read_layer_types(config, layers, upper, from), window);
 }
 
 }  // namespace bitloom::arch

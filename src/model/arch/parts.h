@@ -45,6 +45,8 @@ HeadShape equal_heads(const ConfigReader& config, const std::string& key, int64_
 /// "sliding_attention"), else from `local_by_default(layer)`.
 std::vector<bool> read_layer_types(const ConfigReader& config, int64_t layers,
                                    bool (*local_by_default)(int64_t, int64_t), int64_t parameter);
+/// Layers 1, 2, ... but every `pattern`-th: the usual `local_by_default`.
+bool not_last_of_pattern(int64_t layer, int64_t pattern);
 /// Refuses "layer_types" that contradict a model whose layers are all alike.
 void require_uniform_layers(const ConfigReader& config, int64_t layers, bool local);
 /// Sets the window of local layers; refuses local layers without "sliding_window".
@@ -72,18 +74,39 @@ ExpertFamily qwen_experts(const ConfigReader& config, int64_t experts, int64_t t
 /// block.mlp's activation must be set.
 void add_experts(Block& block, const std::string& layer, int64_t hidden, const ExpertFamily& family);
 
-/// Switches of llama, mistral, qwen, gemma, phi3, starcoder2, stablelm: sequential blocks, norms, MLP, rotary
-/// positions.
+/// Config keys of sizes. An empty `width` means four times the hidden size.
+struct SizeKeys {
+  std::string hidden = "hidden_size", layers = "num_hidden_layers", heads = "num_attention_heads",
+              kv_heads = "num_key_value_heads", width = "intermediate_size", positions = "max_position_embeddings";
+};
+
+/// Tensors behind the model's prefix, and modules of a layer. An empty norm is absent; one that is named twice is
+/// shared.
+struct PartNames {
+  std::string embedding = "embed_tokens", embedding_norm = "", layers = "layers.", final_norm = "norm";
+  std::string attention = "self_attn.", q = "q_proj", k = "k_proj", v = "v_proj", qkv = "qkv_proj", output = "o_proj",
+              q_norm = "", k_norm = "";
+  std::string mlp = "mlp.", gate = "gate_proj", up = "up_proj", down = "down_proj", gate_up = "gate_up_proj";
+  std::string attention_norm = "input_layernorm", post_attention_norm = "", mlp_norm = "post_attention_layernorm",
+              post_mlp_norm = "";
+};
+
+/// Switches of decoders whose blocks are attention and an MLP, each with norms before or behind it, one after the other
+/// or in parallel.
 struct LlamaFamily {
   std::vector<std::string> prefixes = {"model.", ""};
   std::string head = "lm_head";
-  bool qkv_bias = false, output_bias = false, mlp_bias = false;
-  bool qk_norm = false;     // self_attn.{q,k}_norm
-  bool fused = false;       // qkv_proj and gate_up_proj
-  bool four_norms = false;  // gemma 2 and 3: norms before and after attention and MLP
-  bool gated = true;        // the MLP
-  std::string up = "up_proj", down = "down_proj";
-  NormKind norm = NormKind::kRms;  // kLayer: every norm has a bias
+  SizeKeys keys = {};
+  PartNames names = {};
+  bool qkv_bias = false, output_bias = false, mlp_bias = false, head_bias = false;
+  bool fused_gate_up = false;
+  QkvLayout qkv = QkvLayout::kSeparate;
+  HeadNorm head_norm = HeadNorm::kShared;
+  bool gated = true;  // the MLP
+  bool parallel = false;
+  NormKind norm = NormKind::kRms;
+  bool norm_bias = true;    // of norms that subtract the mean
+  bool bare_norms = false;  // norms have no tensors
   std::string eps_key = "rms_norm_eps";
   double default_eps = 1e-6;
   Activation activation = Activation::kSilu;
@@ -95,11 +118,31 @@ struct LlamaFamily {
   std::optional<ExpertFamily> experts = {};
 };
 
+/// Names of the norms of gemma 2 and 3: before and behind attention and MLP.
+void name_four_norms(PartNames& names);
+/// Those of olmo 2 and exaone 4: behind attention and MLP alone.
+void name_norms_behind(PartNames& names);
+/// The first of the keys that the config has; the first of all when it has none.
+std::string first_key(const ConfigReader& config, const std::vector<std::string>& keys);
+
 /// The whole graph but rotary embeddings and windows; scale is head_dim^-0.5.
 Graph build_llama_family(const ConfigReader& config, const TensorNames& names, const LlamaFamily& family);
 
 /// One rotary embedding for all layers.
 void set_rope(Graph& graph, const ConfigReader& config, RopeRules rules = {});
+/// One for the layers that attend to everything, another for local ones: rope_parameters.full_attention and
+/// .sliding_attention. Older files have `theta`, rope_scaling (of the first kind alone) and `local_theta`.
+struct KindTheta {
+  std::string key;
+  double fallback;
+};
+void set_ropes_by_kind(Graph& graph, const ConfigReader& config, const KindTheta& theta, const KindTheta& local_theta);
+/// Takes the rotary embedding from the layers that attend to everything.
+void rotate_local_layers_alone(Graph& graph);
+/// Slopes of attention's linear biases, for heads h = 1 .. n (Press et al., Train short, test long, 2022): 2^(-8 h / n)
+/// for a power of two n; else those of the power of two below, followed by every other one of the next power, as the
+/// authors' code has it.
+std::vector<float> alibi_slopes(int64_t heads);
 
 /// What gemma, gemma2 and gemma3 share: (1 + w) norms, scaled embeddings, tied head.
 LlamaFamily gemma_family(const ConfigReader& config);

@@ -10,7 +10,8 @@ Graph build_phi3(const Json& document, const std::string& origin, const TensorNa
     config.refuse_if_set(key, "this architecture has no biases");
   }
   arch::LlamaFamily family;
-  family.fused = true;
+  family.qkv = QkvLayout::kConcatenated;
+  family.fused_gate_up = true;
   family.activation = arch::read_activation(config, "hidden_act", "silu");
   family.default_eps = 1e-5;
   family.default_positions = 4096;

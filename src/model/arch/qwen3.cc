@@ -10,7 +10,7 @@ Graph build_qwen3(const Json& document, const std::string& origin, const TensorN
   arch::LlamaFamily family;
   family.qkv_bias = bias;
   family.output_bias = bias;
-  family.qk_norm = true;
+  family.names.q_norm = "q_norm", family.names.k_norm = "k_norm";
   family.activation = arch::read_activation(config, "hidden_act", "silu");
   family.default_kv_heads = 32;
   family.default_head_dim = 128;

@@ -9,7 +9,7 @@ Graph build_starcoder2(const Json& document, const std::string& origin, const Te
   arch::LlamaFamily family;
   family.qkv_bias = family.output_bias = family.mlp_bias = config.flag("use_bias", true);
   family.gated = false;
-  family.up = "c_fc", family.down = "c_proj";
+  family.names.up = "c_fc", family.names.down = "c_proj";
   family.norm = NormKind::kLayer;
   family.eps_key = "norm_epsilon";
   family.default_eps = 1e-5;
