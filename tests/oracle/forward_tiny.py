@@ -9,7 +9,7 @@ Writes OUT/<name>/: config.json (as transformers writes it), where rope settings
 Weights are multiples of 2^-12, so they do not depend on the machine's math library. The script fails if transformers'
 own key-value cache, or the older config, gives other logits than the whole sequence.
 
-usage: forward_tiny.py [--out DIR]        (transformers 5.23, torch 2.8; CPU, fp32, eager attention)
+usage: forward_tiny.py [--out DIR] [NAME...]        (transformers 5.23, torch 2.8; CPU, fp32, eager attention)
 """
 
 import argparse
@@ -17,6 +17,7 @@ import json
 import pathlib
 import shutil
 import tempfile
+import zlib
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ BATCH, LENGTH, VOCAB, HIDDEN = 2, 40, 64, 32
 
 COMMON = dict(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
               num_key_value_heads=2, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+SMALL = dict(COMMON, hidden_size=16, intermediate_size=32, tie_word_embeddings=False)
 NEOX = dict(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
             max_position_embeddings=64, bos_token_id=1, eos_token_id=2, tie_word_embeddings=False)
 OPT = dict(vocab_size=VOCAB, hidden_size=HIDDEN, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4,
@@ -94,11 +96,24 @@ MODELS = {
 }
 
 
+# The first of MODELS have their place as seed, later ones their name, so that the order does not matter.
+NUMBERED = 25
+
+# layer_types were there from their first release on.
+LAYER_TYPES = {"smollm3", "olmo3", "cohere2", "exaone4", "ministral"}
+ROPE_PARAMETERS = {"ministral3"}
+
+
+def seed_of(name, place):
+    return place if place < NUMBERED else zlib.crc32(name.encode()) % 100000
+
+
 def older_spelling(config):
     """config.json as transformers 4 wrote it, or None where nothing is spelled differently."""
-    if "rope_parameters" not in config:
+    if "rope_parameters" not in config or config["model_type"] in ROPE_PARAMETERS:
         return None
-    old = {k: v for k, v in config.items() if k not in ("rope_parameters", "layer_types", "dtype")}
+    dropped = {"rope_parameters", "dtype"} | (set() if config["model_type"] in LAYER_TYPES else {"layer_types"})
+    old = {k: v for k, v in config.items() if k not in dropped}
     old["torch_dtype"] = config["dtype"]
     old["transformers_version"] = "4.49.0"
     if config["model_type"] == "qwen3_moe":
@@ -106,8 +121,9 @@ def older_spelling(config):
     ropes = config["rope_parameters"]
     if "full_attention" in ropes:
         old["rope_theta"] = ropes["full_attention"]["rope_theta"]
-        old["rope_local_base_freq"] = ropes["sliding_attention"]["rope_theta"]
-        old["sliding_window_pattern"] = 3
+        if config["model_type"].startswith("gemma"):
+            old["rope_local_base_freq"] = ropes["sliding_attention"]["rope_theta"]
+            old["sliding_window_pattern"] = 3
         old["rope_scaling"] = {k: v for k, v in ropes["full_attention"].items() if k != "rope_theta"}
         return old
     scaling = {k: v for k, v in ropes.items() if k not in ("rope_theta", "partial_rotary_factor")}
@@ -127,13 +143,13 @@ def older_spelling(config):
 def fill(model, seed):
     """Weights with enough spread that attention is sharp and logits differ: every value a multiple of 2^-12."""
     rng = np.random.default_rng(seed)
-    gemma = model.config.model_type.startswith("gemma")
+    plus_one = model.config.model_type.startswith(("gemma", "nemotron"))  # norms multiply by 1 + w
     for name, p in sorted(model.named_parameters()):
         x = rng.standard_normal(tuple(p.shape))
         if name.endswith("bias"):
             x *= 0.2
-        elif p.dim() == 1:
-            x = 0.3 * x + (0.0 if gemma else 1.0)
+        elif p.dim() == 1 or "norm" in name:
+            x = 0.3 * x + (0.0 if plus_one else 1.0)
         elif "emb" in name or "wte" in name or "wpe" in name:
             x *= 0.5
         else:
@@ -214,16 +230,21 @@ def make_stories(out):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parents[1] / "golden/forward")
-    out = parser.parse_args().out
+    parser.add_argument("names", nargs="*", help="these alone")
+    arguments = parser.parse_args()
+    out, only = arguments.out, arguments.names
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(1)
-    for seed, (name, (model_type, settings)) in enumerate(MODELS.items()):
+    for place, (name, (model_type, settings)) in enumerate(MODELS.items()):
+        if only and name not in only:
+            continue
         directory = out / name
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        make(name, model_type, settings, seed, directory)
-    make_stories(out)
+        make(name, model_type, settings, seed_of(name, place), directory)
+    if not only:
+        make_stories(out)
 
 
 if __name__ == "__main__":
