@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <filesystem>
 #include <list>
 #include <map>
 #include <string>
@@ -16,20 +15,14 @@
 #include "base/test_data.h"
 #include "forward/activation.h"
 #include "forward/decoder.h"
+#include "forward/golden_models.h"
 #include "forward/test_inputs.h"
 #include "model/checkpoint.h"
 
 namespace bitloom {
 namespace {
 
-std::vector<std::string> golden_models() {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(testing::golden("forward"))) {
-    if (entry.is_directory()) names.push_back(entry.path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
+using testing::golden_models;
 
 constexpr int64_t kBatch = 2, kLength = 19, kRows = kBatch * kLength;
 

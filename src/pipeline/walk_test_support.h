@@ -10,19 +10,11 @@
 
 #include "base/rng.h"
 #include "base/test_data.h"
+#include "forward/golden_models.h"
 #include "pipeline/test_models.h"
 #include "pipeline/walk/calibration_stream.h"
 
 namespace bitloom::testing {
-
-// Every architecture and variant of tests/golden/forward.
-inline const char* const kArchitectures[] = {
-    "llama",       "llama_bf16", "llama_llama3", "llama_linear", "llama_yarn",
-    "mistral",     "qwen2",      "qwen3",        "gemma",        "gemma2",
-    "gemma3_text", "phi3",       "phi3_partial", "opt",          "opt_350m",
-    "gpt2",        "gpt2_bare",  "gpt_neo",      "gpt_neox",     "gpt_neox_sequential",
-    "mixtral",     "qwen2_moe",  "qwen3_moe",
-};
 
 inline std::string golden_model(const std::string& name) { return golden("forward/" + name); }
 

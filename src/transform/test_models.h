@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,19 +12,10 @@
 #include "base/rng.h"
 #include "base/test_data.h"
 #include "forward/decoder.h"
+#include "forward/golden_models.h"
 #include "model/checkpoint.h"
 
 namespace bitloom::testing {
-
-/// The golden checkpoints of tests/golden/forward, one or more of every architecture.
-inline std::vector<std::string> golden_models() {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(golden("forward"))) {
-    if (entry.is_directory()) names.push_back(entry.path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 inline std::shared_ptr<const Checkpoint> open_golden(const std::string& model) {
   return Checkpoint::open(golden("forward/" + model));

@@ -25,8 +25,8 @@ namespace {
 
 using testing::CalibratedRun;
 using testing::golden_model;
+using testing::golden_models;
 using ::testing::HasSubstr;
-using testing::kArchitectures;
 using testing::TempDir;
 
 using CheckpointPtr = std::shared_ptr<const Checkpoint>;
@@ -194,7 +194,7 @@ CalibratedRun run_of(const std::string& model, const std::string& recipe, WalkOr
   return run;
 }
 
-class WalkTest : public ::testing::TestWithParam<const char*> {};
+class WalkTest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(WalkTest, FeedbackInEveryOrder) {
   for (const WalkOrder order : {WalkOrder::kSequential, WalkOrder::kBlock, WalkOrder::kNone}) {
@@ -261,7 +261,7 @@ TEST(Walk, ExpertsFallBackToWhatMakesTheirStorage) {
 
 TEST_P(WalkTest, Smoothing) { expect_reference(run_of(GetParam(), "smoothquant+gptq+int3-g16")); }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, WalkTest, ::testing::ValuesIn(kArchitectures),
+INSTANTIATE_TEST_SUITE_P(Architectures, WalkTest, ::testing::ValuesIn(golden_models()),
                          [](const auto& param) { return std::string(param.param); });
 
 TEST(Walk, EveryAlgorithmInEveryOrder) {

@@ -16,7 +16,7 @@ namespace bitloom {
 namespace {
 
 using testing::golden_model;
-using testing::kArchitectures;
+using testing::golden_models;
 using testing::TempDir;
 
 /// What the sites of an input read, by block, input and chunk.
@@ -87,7 +87,7 @@ Inputs by_stream(const StreamCase& of, Way way, ThreadPool& threads) {
   return inputs;
 }
 
-class StreamTest : public ::testing::TestWithParam<const char*> {
+class StreamTest : public ::testing::TestWithParam<std::string> {
  protected:
   StreamCase test_case() const {
     const std::string path = golden_model(GetParam());
@@ -141,7 +141,7 @@ TEST_P(StreamTest, HalvesStayClose) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, StreamTest, ::testing::ValuesIn(kArchitectures),
+INSTANTIATE_TEST_SUITE_P(Architectures, StreamTest, ::testing::ValuesIn(golden_models()),
                          [](const auto& param) { return std::string(param.param); });
 
 TEST(MakeChunks, JoinsNeighboursOfEqualLength) {

@@ -1,0 +1,23 @@
+#pragma once
+// For tests only: the checkpoints of tests/golden/forward, one or more of every architecture.
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/test_data.h"
+
+namespace bitloom::testing {
+
+/// Names of those that have the file, in order.
+inline std::vector<std::string> golden_models(const std::string& file = "config.json") {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(golden("forward"))) {
+    if (std::filesystem::exists(entry.path() / file)) names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace bitloom::testing
