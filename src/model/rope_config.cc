@@ -37,7 +37,8 @@ int64_t rotated_channels(const ConfigReader& settings, const RopeRules& rules) {
   if (factor < 1.0 && !rules.partial) {
     settings.refuse_value("partial_rotary_factor", "but this architecture rotates whole heads");
   }
-  const auto dim = static_cast<int64_t>(static_cast<double>(rules.head_dim) * factor);
+  const auto dim =
+      rules.rotated > 0 ? rules.rotated : static_cast<int64_t>(static_cast<double>(rules.head_dim) * factor);
   // The bound is far above any model's heads, and keeps a lying file from filling the memory with frequencies.
   constexpr int64_t kMaxChannels = 65536;
   if (dim < 1 || dim > kMaxChannels || (dim + 1) / 2 * 2 > rules.head_dim) {
@@ -53,6 +54,14 @@ void inherit(Json& settings, const ConfigReader& config, const std::string& from
   if (config.has(from)) settings[to] = config.number(from);
 }
 
+/// Plain frequencies of the base theta * alpha^(dim / (dim - 2)).
+Rope stretched(RopeBase base, const ConfigReader& settings) {
+  const auto dim = static_cast<double>(base.dim);
+  if (base.dim <= 2) settings.refuse_value("alpha", "which needs heads of more than 2 rotated channels");
+  base.theta *= std::pow(settings.positive("alpha"), dim / (dim - 2.0));
+  return rope_types().front().build(base, settings);
+}
+
 }  // namespace
 
 Rope rope_from_settings(const ConfigReader& settings, const RopeRules& rules) {
@@ -63,7 +72,8 @@ Rope rope_from_settings(const ConfigReader& settings, const RopeRules& rules) {
   base.dim = rotated_channels(settings, rules);
   base.max_positions = rules.max_positions;
   base.original_positions = settings.count(kOriginal, rules.max_positions);
-  Rope rope = type.build(base, settings);
+  Rope rope = rules.alpha && settings.has("alpha") && type.name == "dynamic" ? stretched(base, settings)
+                                                                             : type.build(base, settings);
   rope.interleaved = rules.interleaved;
   bool finite = std::isfinite(rope.attention_factor);
   for (const auto* frequencies : {&rope.inv_freq, &rope.long_inv_freq}) {

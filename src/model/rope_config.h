@@ -23,6 +23,8 @@ struct RopeRules {
   double default_theta = 10000.0;
   double default_partial = 1.0;
   bool partial = false;          // whether the model can rotate a part of the head only
+  int64_t rotated = 0;           // channels that are rotated, where the model counts them; 0: by the partial factor
+  bool alpha = false;            // dynamic with "alpha" is a fixed base, theta * alpha^(dim / (dim - 2)) (hunyuan)
   bool interleaved = false;      // pairs of neighbouring channels
   bool phi3_names = false;       // "su" and "yarn" with factor lists mean longrope; no other scaling exists
   int64_t default_original = 0;  // original_max_position_embeddings, whose top-level key wins over the nested one; 0:

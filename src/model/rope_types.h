@@ -22,6 +22,7 @@ struct RopeType {
   Rope (*build)(const RopeBase& base, const ConfigReader& settings);
 };
 
+/// The first is "default": plain frequencies.
 std::span<const RopeType> rope_types();
 
 }  // namespace bitloom

@@ -8,13 +8,13 @@ namespace {
 
 Graph build_text(const ConfigReader& config, const TensorNames& names) {
   arch::LlamaFamily family = arch::gemma_family(config);
-  family.prefixes = {"model.", "model.language_model.", "language_model.model.", ""};
+  family.prefixes = arch::text_prefixes();
+  family.head = arch::text_head(names);
   arch::name_four_norms(family.names);
   family.names.q_norm = "q_norm", family.names.k_norm = "k_norm";
   family.activation = arch::read_activation(config, "hidden_activation", "gelu_pytorch_tanh");
   family.default_kv_heads = 4;
   family.default_positions = 131072;
-  if (names.has("language_model.lm_head.weight")) family.head = "language_model.lm_head";
   Graph graph = arch::build_llama_family(config, names, family);
   const auto layers = static_cast<int64_t>(graph.blocks.size());
   const int64_t pattern = config.count("sliding_window_pattern", 6);
@@ -26,33 +26,19 @@ Graph build_text(const ConfigReader& config, const TensorNames& names) {
   return graph;
 }
 
-/// The text model's own document, completed by what the outer one says for both.
-Json text_document(const ConfigReader& outer) {
-  Json text = outer.object("text_config");
-  // Files of the 4B to 27B models leave out what equals the class defaults.
-  const Json defaults = {{"vocab_size", 262208},
-                         {"hidden_size", 2304},
-                         {"intermediate_size", 9216},
-                         {"num_hidden_layers", 26},
-                         {"num_attention_heads", 8}};
-  for (const auto& [key, value] : defaults.items()) {
-    if (!text.contains(key)) text[key] = value;
-  }
-  for (const char* key : {"bos_token_id", "eos_token_id"}) {
-    if (outer.has(key)) text[key] = Json(outer.ids(key, {}));
-  }
-  for (const char* key : {"dtype", "torch_dtype"}) {
-    if (outer.has(key) && !text.contains(key)) text[key] = outer.text(key);
-  }
-  return text;
-}
+// Files of the 4B to 27B models leave out what equals the class defaults.
+const Json kTextDefaults = {{"vocab_size", 262208},
+                            {"hidden_size", 2304},
+                            {"intermediate_size", 9216},
+                            {"num_hidden_layers", 26},
+                            {"num_attention_heads", 8}};
 
 }  // namespace
 
 Graph build_gemma3(const Json& document, const std::string& origin, const TensorNames& names) {
   const ConfigReader outer(document, origin);
   if (!outer.has("text_config")) return build_text(outer, names);
-  const Json text = text_document(outer);
+  const Json text = arch::text_document(outer, kTextDefaults);
   const ConfigReader config(text, origin, "text_config.");
   arch::refuse_unsupported(config);
   return build_text(config, names);

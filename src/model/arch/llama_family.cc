@@ -10,9 +10,9 @@ HeadShape read_heads(const ConfigReader& config, int64_t hidden, const LlamaFami
   const SizeKeys& keys = family.keys;
   HeadShape shape;
   shape.heads = config.count(keys.heads);
-  const bool absent = !config.contains(keys.kv_heads);
+  const bool absent = keys.kv_heads.empty() || !config.contains(keys.kv_heads);
   const int64_t fallback = absent && family.default_kv_heads > 0 ? family.default_kv_heads : shape.heads;
-  shape.kv_heads = config.count(keys.kv_heads, fallback);
+  shape.kv_heads = keys.kv_heads.empty() ? fallback : config.count(keys.kv_heads, fallback);
   if (shape.heads % shape.kv_heads != 0) {
     refuse("{}: {} = {} is no multiple of {} = {}", config.origin(), keys.heads, shape.heads, keys.kv_heads,
            shape.kv_heads);
@@ -111,6 +111,12 @@ void name_norms_behind(PartNames& names) {
   names.post_mlp_norm = "post_feedforward_layernorm";
 }
 
+void name_megatron_parts(PartNames& names) {
+  names.embedding = "word_embeddings", names.layers = "h.", names.final_norm = "ln_f";
+  names.attention = "self_attention.", names.qkv = "query_key_value", names.output = "dense";
+  names.up = "dense_h_to_4h", names.down = "dense_4h_to_h";
+}
+
 std::string first_key(const ConfigReader& config, const std::vector<std::string>& keys) {
   for (const std::string& key : keys) {
     if (config.has(key)) return key;
@@ -129,7 +135,8 @@ Graph build_llama_family(const ConfigReader& config, const TensorNames& names, c
   graph.embedding = prefix + parts.embedding + ".weight";
   graph.embedding_norm = norm_at(prefix, parts.embedding_norm, family);
   graph.norm = family.norm;
-  graph.norm_eps = static_cast<float>(config.positive(family.eps_key, family.default_eps));
+  graph.norm_eps = static_cast<float>(family.eps_key.empty() ? family.default_eps
+                                                             : config.positive(family.eps_key, family.default_eps));
   const HeadShape shape = read_heads(config, graph.hidden, family);
   const int64_t layers = read_layers(config, keys.layers);
   const int64_t width = keys.width.empty() ? 4 * graph.hidden : config.count(keys.width);

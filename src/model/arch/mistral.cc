@@ -1,4 +1,5 @@
-// Mistral 7B and its kin: llama with grouped heads and one sliding window for all layers.
+// Mistral 7B and its kin: llama with grouped heads and one sliding window for all layers. It may lie inside a
+// multimodal model (mistral3).
 
 #include "model/arch/parts.h"
 
@@ -8,6 +9,8 @@ Graph build_mistral(const Json& document, const std::string& origin, const Tenso
   const ConfigReader config(document, origin);
   config.refuse_if_set("attention_bias", "this architecture has no attention biases");
   arch::LlamaFamily family;
+  family.prefixes = arch::text_prefixes();
+  family.head = arch::text_head(names);
   family.activation = arch::read_activation(config, "hidden_act", "silu");
   family.default_kv_heads = 8;
   family.default_positions = 4096 * 32;

@@ -74,7 +74,7 @@ ExpertFamily qwen_experts(const ConfigReader& config, int64_t experts, int64_t t
 /// block.mlp's activation must be set.
 void add_experts(Block& block, const std::string& layer, int64_t hidden, const ExpertFamily& family);
 
-/// Config keys of sizes. An empty `width` means four times the hidden size.
+/// Config keys of sizes. An empty `width` means four times the hidden size, an empty `kv_heads` the default.
 struct SizeKeys {
   std::string hidden = "hidden_size", layers = "num_hidden_layers", heads = "num_attention_heads",
               kv_heads = "num_key_value_heads", width = "intermediate_size", positions = "max_position_embeddings";
@@ -105,9 +105,9 @@ struct LlamaFamily {
   bool gated = true;  // the MLP
   bool parallel = false;
   NormKind norm = NormKind::kRms;
-  bool norm_bias = true;    // of norms that subtract the mean
-  bool bare_norms = false;  // norms have no tensors
-  std::string eps_key = "rms_norm_eps";
+  bool norm_bias = true;                 // of norms that subtract the mean
+  bool bare_norms = false;               // norms have no tensors
+  std::string eps_key = "rms_norm_eps";  // "": always the default
   double default_eps = 1e-6;
   Activation activation = Activation::kSilu;
   int64_t default_kv_heads = 0;  // when the key is absent; 0: as many as heads
@@ -122,11 +122,19 @@ struct LlamaFamily {
 void name_four_norms(PartNames& names);
 /// Those of olmo 2 and exaone 4: behind attention and MLP alone.
 void name_norms_behind(PartNames& names);
+/// Those of Megatron's kin (bloom, falcon): h.N.self_attention.query_key_value, mlp.dense_h_to_4h.
+void name_megatron_parts(PartNames& names);
 /// The first of the keys that the config has; the first of all when it has none.
 std::string first_key(const ConfigReader& config, const std::vector<std::string>& keys);
 
 /// The whole graph but rotary embeddings and windows; scale is head_dim^-0.5.
 Graph build_llama_family(const ConfigReader& config, const TensorNames& names, const LlamaFamily& family);
+
+/// Of a text model that may lie inside a multimodal one: the prefixes of its tensors, and its head.
+std::vector<std::string> text_prefixes();
+std::string text_head(const TensorNames& names);
+/// text_config, completed by `defaults` of the class and by what the outer document says for both.
+Json text_document(const ConfigReader& outer, const Json& defaults);
 
 /// One rotary embedding for all layers.
 void set_rope(Graph& graph, const ConfigReader& config, RopeRules rules = {});
