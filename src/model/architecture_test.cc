@@ -266,5 +266,15 @@ TEST(Architecture, OptNormsNeedWeights) {
   EXPECT_THAT(refused(opt), HasSubstr("'layer_norm_elementwise_affine' is false, norms without weights"));
 }
 
+TEST(Architecture, Smollm3ListsItsLayersWithoutRope) {
+  const Json config = with(llama_config(), "model_type", "smollm3");
+  EXPECT_EQ(build(config).blocks[1].attention.rope, 0);  // every fourth has none
+  EXPECT_EQ(build(with(config, "no_rope_layers", Json::array({1, 0}))).blocks[1].attention.rope, -1);
+  EXPECT_THAT(refused(with(config, "no_rope_layers", Json::array({1}))),
+              HasSubstr("expected 2 entries, one per layer"));
+  EXPECT_THAT(refused(with(llama_config(), "no_rope_layers", Json::array({1, 0}))),
+              HasSubstr("layers without rotary positions are not supported"));
+}
+
 }  // namespace
 }  // namespace bitloom

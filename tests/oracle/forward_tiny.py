@@ -93,6 +93,8 @@ MODELS = {
     "starcoder2": ("starcoder2", dict(COMMON, sliding_window=10, tie_word_embeddings=True)),
     "stablelm": ("stablelm", dict(COMMON, num_attention_heads=2, use_qkv_bias=True, tie_word_embeddings=False,
                                   rope_parameters=rope("default", partial_rotary_factor=0.25))),
+    "smollm3": ("smollm3", dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, no_rope_layer_interval=2,
+                                use_sliding_window=True, sliding_window=9)),
 }
 
 
