@@ -95,6 +95,7 @@ MODELS = {
                                   rope_parameters=rope("default", partial_rotary_factor=0.25))),
     "smollm3": ("smollm3", dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, no_rope_layer_interval=2,
                                 use_sliding_window=True, sliding_window=9)),
+    "olmo": ("olmo", dict(SMALL, clip_qkv=1.5)),
 }
 
 
