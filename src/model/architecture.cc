@@ -13,7 +13,8 @@
       row("gemma2", gemma2) row("gemma3", gemma3) row("gemma3_text", gemma3) row("phi3", phi3) row("opt", opt) \
           row("gpt2", gpt2) row("gpt_neo", gpt_neo) row("gpt_neox", gpt_neox) row("mixtral", mixtral)          \
               row("qwen2_moe", qwen2_moe) row("qwen3_moe", qwen3_moe) row("starcoder2", starcoder2)            \
-                  row("stablelm", stablelm) row("smollm3", smollm3) row("olmo", olmo)
+                  row("stablelm", stablelm) row("smollm3", smollm3) row("olmo", olmo) row("olmo2", olmo2)      \
+                      row("olmo3", olmo3)
 
 namespace bitloom {
 

@@ -96,6 +96,10 @@ MODELS = {
     "smollm3": ("smollm3", dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, no_rope_layer_interval=2,
                                 use_sliding_window=True, sliding_window=9)),
     "olmo": ("olmo", dict(SMALL, clip_qkv=1.5)),
+    "olmo2": ("olmo2", dict(SMALL)),
+    "olmo3": ("olmo3", dict(SMALL, num_hidden_layers=4, num_attention_heads=2, sliding_window=9, rope_parameters={
+        "sliding_attention": rope("default", 500000.0),
+        "full_attention": rope("yarn", 500000.0, factor=2.0, original_max_position_embeddings=32)})),
 }
 
 

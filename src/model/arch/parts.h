@@ -160,4 +160,7 @@ void scale_embeddings(Graph& graph, const ConfigReader& config);
 void set_gemma_scores(Graph& graph, const ConfigReader& config, std::optional<double> attention_cap,
                       std::optional<double> final_cap);
 
+/// What olmo2 and olmo3 share: norms behind attention and MLP, and over all heads of q and k.
+LlamaFamily olmo2_family(const ConfigReader& config);
+
 }  // namespace bitloom::arch
