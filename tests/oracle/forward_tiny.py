@@ -100,6 +100,8 @@ MODELS = {
     "olmo3": ("olmo3", dict(SMALL, num_hidden_layers=4, num_attention_heads=2, sliding_window=9, rope_parameters={
         "sliding_attention": rope("default", 500000.0),
         "full_attention": rope("yarn", 500000.0, factor=2.0, original_max_position_embeddings=32)})),
+    "granite": ("granite", dict(SMALL, embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.3,
+                                logits_scaling=0.5)),
 }
 
 

@@ -1,0 +1,26 @@
+// Granite 3: llama with multipliers of embeddings, scores, residuals and logits.
+
+#include "model/arch/parts.h"
+
+namespace bitloom {
+
+Graph build_granite(const Json& document, const std::string& origin, const TensorNames& names) {
+  const ConfigReader config(document, origin);
+  arch::LlamaFamily family;
+  family.qkv_bias = family.output_bias = config.flag("attention_bias", false);
+  family.mlp_bias = config.flag("mlp_bias", false);
+  family.activation = arch::read_activation(config, "hidden_act", "silu");
+  family.default_positions = 2048;
+  family.default_bos = {1};
+  family.default_eos = {2};
+  Graph graph = arch::build_llama_family(config, names, family);
+  graph.embedding_scale = static_cast<float>(config.number("embedding_multiplier", 1.0));
+  graph.residual_scale = static_cast<float>(config.number("residual_multiplier", 1.0));
+  graph.logit_scale = static_cast<float>(1.0 / config.positive("logits_scaling", 1.0));
+  const auto scale = static_cast<float>(config.number("attention_multiplier", 1.0));
+  for (Block& block : graph.blocks) block.attention.scale = scale;
+  arch::set_rope(graph, config);
+  return graph;
+}
+
+}  // namespace bitloom
