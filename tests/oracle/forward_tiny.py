@@ -102,6 +102,8 @@ MODELS = {
         "full_attention": rope("yarn", 500000.0, factor=2.0, original_max_position_embeddings=32)})),
     "granite": ("granite", dict(SMALL, embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.3,
                                 logits_scaling=0.5)),
+    "phi": ("phi", dict(SMALL, num_attention_heads=2, qk_layernorm=True)),
+    "phi_plain": ("phi", dict(SMALL, num_key_value_heads=4, head_dim=8)),
 }
 
 
