@@ -276,5 +276,10 @@ TEST(Architecture, Smollm3ListsItsLayersWithoutRope) {
               HasSubstr("layers without rotary positions are not supported"));
 }
 
+TEST(Architecture, Cohere2HasNoNormsOfQueries) {
+  const Json config = with(llama_config(), "model_type", "cohere2");
+  EXPECT_THAT(refused(with(config, "use_qk_norm", true)), HasSubstr("'use_qk_norm' is true, this architecture has no"));
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -104,6 +104,9 @@ MODELS = {
                                 logits_scaling=0.5)),
     "phi": ("phi", dict(SMALL, num_attention_heads=2, qk_layernorm=True)),
     "phi_plain": ("phi", dict(SMALL, num_key_value_heads=4, head_dim=8)),
+    "cohere": ("cohere", dict(SMALL, use_qk_norm=True, logit_scale=0.8, tie_word_embeddings=True)),
+    "cohere2": ("cohere2", dict(SMALL, num_hidden_layers=3, sliding_window=9, logit_scale=0.8, tie_word_embeddings=True,
+                                layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
 }
 
 

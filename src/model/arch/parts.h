@@ -163,4 +163,9 @@ void set_gemma_scores(Graph& graph, const ConfigReader& config, std::optional<do
 /// What olmo2 and olmo3 share: norms behind attention and MLP, and over all heads of q and k.
 LlamaFamily olmo2_family(const ConfigReader& config);
 
+/// What cohere and cohere2 share: parallel blocks behind one layer norm without a bias; and scaled logits, interleaved
+/// rope.
+LlamaFamily cohere_family(const ConfigReader& config);
+void set_cohere_rope(Graph& graph, const ConfigReader& config, double default_theta);
+
 }  // namespace bitloom::arch
