@@ -107,6 +107,8 @@ MODELS = {
     "cohere": ("cohere", dict(SMALL, use_qk_norm=True, logit_scale=0.8, tie_word_embeddings=True)),
     "cohere2": ("cohere2", dict(SMALL, num_hidden_layers=3, sliding_window=9, logit_scale=0.8, tie_word_embeddings=True,
                                 layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
+    "glm": ("glm", dict(SMALL, head_dim=8)),
+    "glm4": ("glm4", dict(SMALL, head_dim=8)),
 }
 
 

@@ -168,4 +168,8 @@ LlamaFamily olmo2_family(const ConfigReader& config);
 LlamaFamily cohere_family(const ConfigReader& config);
 void set_cohere_rope(Graph& graph, const ConfigReader& config, double default_theta);
 
+/// What glm and glm4 share: gate and up in one matrix; half of each head rotated, in interleaved pairs.
+LlamaFamily glm_family(const ConfigReader& config);
+void set_glm_rope(Graph& graph, const ConfigReader& config);
+
 }  // namespace bitloom::arch
