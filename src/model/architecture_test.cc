@@ -281,5 +281,15 @@ TEST(Architecture, Cohere2HasNoNormsOfQueries) {
   EXPECT_THAT(refused(with(config, "use_qk_norm", true)), HasSubstr("'use_qk_norm' is true, this architecture has no"));
 }
 
+TEST(Architecture, Exaone4WithoutAWindowRotatesEveryLayer) {
+  const Json config = with(llama_config(), "model_type", "exaone4");
+  EXPECT_EQ(build(with(config, "sliding_window_pattern", 2)).blocks[1].attention.rope, -1);
+  EXPECT_EQ(build(with(config, "sliding_window", nullptr)).blocks[1].attention.rope, 0);
+  EXPECT_THAT(refused(with(config, "sliding_window_pattern", "LG")), HasSubstr("'sliding_window_pattern' is \"LG\""));
+  Json listed = with(config, "sliding_window_pattern", "LG");
+  listed["layer_types"] = {"sliding_attention", "full_attention"};
+  EXPECT_EQ(build(listed).blocks[1].attention.rope, -1);
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -109,6 +109,7 @@ MODELS = {
                                 layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
     "glm": ("glm", dict(SMALL, head_dim=8)),
     "glm4": ("glm4", dict(SMALL, head_dim=8)),
+    "exaone4": ("exaone4", dict(SMALL, num_hidden_layers=3, sliding_window=9, sliding_window_pattern=2)),
 }
 
 
