@@ -291,5 +291,13 @@ TEST(Architecture, Exaone4WithoutAWindowRotatesEveryLayer) {
   EXPECT_EQ(build(listed).blocks[1].attention.rope, -1);
 }
 
+TEST(Architecture, Ministral3NeedsItsQueryScale) {
+  Json config = with(llama_config(), "model_type", "ministral3");
+  EXPECT_THAT(refused(config), HasSubstr("key 'rope_parameters.llama_4_scaling_beta' is missing"));
+  config["rope_parameters"] = {{"llama_4_scaling_beta", 0.5}, {"original_max_position_embeddings", 32}};
+  EXPECT_EQ(build(config).blocks[0].attention.query_scale.beta, 0.5f);
+  EXPECT_EQ(build(config).blocks[0].attention.query_scale.length, 32);
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -110,6 +110,10 @@ MODELS = {
     "glm": ("glm", dict(SMALL, head_dim=8)),
     "glm4": ("glm4", dict(SMALL, head_dim=8)),
     "exaone4": ("exaone4", dict(SMALL, num_hidden_layers=3, sliding_window=9, sliding_window_pattern=2)),
+    "ministral": ("ministral", dict(SMALL, head_dim=8, sliding_window=9, layer_types=["full_attention", "sliding_attention"])),
+    "ministral3": ("ministral3", dict(SMALL, head_dim=8, rope_parameters=rope(
+        "yarn", 10000.0, factor=4.0, original_max_position_embeddings=16, beta_fast=32.0, beta_slow=1.0, mscale=1.0,
+        mscale_all_dim=1.0, llama_4_scaling_beta=0.3))),
 }
 
 
