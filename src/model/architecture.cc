@@ -16,7 +16,7 @@
                   row("stablelm", stablelm) row("smollm3", smollm3) row("olmo", olmo) row("olmo2", olmo2)      \
                       row("olmo3", olmo3) row("granite", granite) row("phi", phi) row("cohere", cohere)        \
                           row("cohere2", cohere2) row("glm", glm) row("glm4", glm4) row("exaone4", exaone4)    \
-                              row("ministral", ministral) row("ministral3", ministral3)
+                              row("ministral", ministral) row("ministral3", ministral3) row("mistral3", mistral3)
 
 namespace bitloom {
 

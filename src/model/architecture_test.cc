@@ -299,5 +299,18 @@ TEST(Architecture, Ministral3NeedsItsQueryScale) {
   EXPECT_EQ(build(config).blocks[0].attention.query_scale.length, 32);
 }
 
+TEST(Architecture, Mistral3TextLiesInsideTheMultimodalModel) {
+  Json config = {{"model_type", "mistral3"}, {"text_config", with(llama_config(), "model_type", "mistral")}};
+  const Graph old = build(config, {"language_model.model.embed_tokens.weight", "language_model.lm_head.weight"});
+  EXPECT_EQ(old.architecture, "mistral3");
+  EXPECT_EQ(old.embedding, "language_model.model.embed_tokens.weight");
+  EXPECT_EQ(old.head.weight, "language_model.lm_head.weight");
+  const Graph tied = build(config, {"model.language_model.embed_tokens.weight"});
+  EXPECT_TRUE(tied.tied_head);
+  EXPECT_FALSE(build(with(config, "tie_word_embeddings", false)).tied_head);
+  config["text_config"]["model_type"] = "qwen2";
+  EXPECT_THAT(refused(config), HasSubstr("'text_config.model_type' is \"qwen2\", supported: mistral, ministral3"));
+}
+
 }  // namespace
 }  // namespace bitloom
