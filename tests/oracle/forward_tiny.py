@@ -114,6 +114,8 @@ MODELS = {
     "ministral3": ("ministral3", dict(SMALL, head_dim=8, rope_parameters=rope(
         "yarn", 10000.0, factor=4.0, original_max_position_embeddings=16, beta_fast=32.0, beta_slow=1.0, mscale=1.0,
         mscale_all_dim=1.0, llama_4_scaling_beta=0.3))),
+    "seed_oss": ("seed_oss", dict(SMALL, head_dim=8, attention_out_bias=True)),
+    "arcee": ("arcee", dict(SMALL)),
 }
 
 
