@@ -116,6 +116,7 @@ MODELS = {
         mscale_all_dim=1.0, llama_4_scaling_beta=0.3))),
     "seed_oss": ("seed_oss", dict(SMALL, head_dim=8, attention_out_bias=True)),
     "arcee": ("arcee", dict(SMALL)),
+    "nemotron": ("nemotron", dict(SMALL, num_attention_heads=2)),
 }
 
 
