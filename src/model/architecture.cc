@@ -17,7 +17,8 @@
                       row("olmo3", olmo3) row("granite", granite) row("phi", phi) row("cohere", cohere)           \
                           row("cohere2", cohere2) row("glm", glm) row("glm4", glm4) row("exaone4", exaone4)       \
                               row("ministral", ministral) row("ministral3", ministral3) row("mistral3", mistral3) \
-                                  row("seed_oss", seed_oss) row("arcee", arcee) row("nemotron", nemotron)
+                                  row("seed_oss", seed_oss) row("arcee", arcee) row("nemotron", nemotron)         \
+                                      row("helium", helium) row("ernie4_5", ernie4_5)
 
 namespace bitloom {
 

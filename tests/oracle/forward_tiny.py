@@ -117,6 +117,8 @@ MODELS = {
     "seed_oss": ("seed_oss", dict(SMALL, head_dim=8, attention_out_bias=True)),
     "arcee": ("arcee", dict(SMALL)),
     "nemotron": ("nemotron", dict(SMALL, num_attention_heads=2)),
+    "helium": ("helium", dict(SMALL, num_attention_heads=2, head_dim=8)),
+    "ernie4_5": ("ernie4_5", dict(SMALL, head_dim=8, use_bias=True, tie_word_embeddings=True)),
 }
 
 
