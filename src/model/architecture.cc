@@ -18,7 +18,8 @@
                           row("cohere2", cohere2) row("glm", glm) row("glm4", glm4) row("exaone4", exaone4)       \
                               row("ministral", ministral) row("ministral3", ministral3) row("mistral3", mistral3) \
                                   row("seed_oss", seed_oss) row("arcee", arcee) row("nemotron", nemotron)         \
-                                      row("helium", helium) row("ernie4_5", ernie4_5)
+                                      row("helium", helium) row("ernie4_5", ernie4_5)                             \
+                                          row("hunyuan_v1_dense", hunyuan_v1_dense)
 
 namespace bitloom {
 

@@ -312,5 +312,10 @@ TEST(Architecture, Mistral3TextLiesInsideTheMultimodalModel) {
   EXPECT_THAT(refused(config), HasSubstr("'text_config.model_type' is \"qwen2\", supported: mistral, ministral3"));
 }
 
+TEST(Architecture, HunyuanRefusesSharedKeys) {
+  const Json config = with(llama_config(), "model_type", "hunyuan_v1_dense");
+  EXPECT_THAT(refused(with(config, "use_cla", true)), HasSubstr("'use_cla' is true, keys and values shared"));
+}
+
 }  // namespace
 }  // namespace bitloom

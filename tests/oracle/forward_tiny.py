@@ -119,6 +119,8 @@ MODELS = {
     "nemotron": ("nemotron", dict(SMALL, num_attention_heads=2)),
     "helium": ("helium", dict(SMALL, num_attention_heads=2, head_dim=8)),
     "ernie4_5": ("ernie4_5", dict(SMALL, head_dim=8, use_bias=True, tie_word_embeddings=True)),
+    "hunyuan_v1_dense": ("hunyuan_v1_dense", dict(SMALL, head_dim=8, rope_parameters=rope(
+        "dynamic", alpha=50.0, factor=1.0))),
 }
 
 
