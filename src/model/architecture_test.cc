@@ -317,5 +317,18 @@ TEST(Architecture, HunyuanRefusesSharedKeys) {
   EXPECT_THAT(refused(with(config, "use_cla", true)), HasSubstr("'use_cla' is true, keys and values shared"));
 }
 
+TEST(Architecture, BloomKnowsOlderKeys) {
+  const Json config = {{"model_type", "bloom"},
+                       {"vocab_size", 40},
+                       {"n_embed", 32},
+                       {"num_hidden_layers", 1},
+                       {"num_attention_heads", 4}};
+  const Graph graph = build(config);
+  EXPECT_EQ(graph.hidden, 32);
+  EXPECT_THAT(graph.blocks[0].attention.alibi, ElementsAre(0.25f, 0.0625f, 0.015625f, 0.00390625f));
+  EXPECT_THAT(refused(with(config, "apply_residual_connection_post_layernorm", true)),
+              HasSubstr("residuals behind the norms are not supported"));
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -121,6 +121,7 @@ MODELS = {
     "ernie4_5": ("ernie4_5", dict(SMALL, head_dim=8, use_bias=True, tie_word_embeddings=True)),
     "hunyuan_v1_dense": ("hunyuan_v1_dense", dict(SMALL, head_dim=8, rope_parameters=rope(
         "dynamic", alpha=50.0, factor=1.0))),
+    "bloom": ("bloom", dict(vocab_size=VOCAB, hidden_size=24, n_layer=2, n_head=6, bos_token_id=1, eos_token_id=2)),
 }
 
 
