@@ -19,7 +19,8 @@
                               row("ministral", ministral) row("ministral3", ministral3) row("mistral3", mistral3) \
                                   row("seed_oss", seed_oss) row("arcee", arcee) row("nemotron", nemotron)         \
                                       row("helium", helium) row("ernie4_5", ernie4_5)                             \
-                                          row("hunyuan_v1_dense", hunyuan_v1_dense) row("bloom", bloom)
+                                          row("hunyuan_v1_dense", hunyuan_v1_dense) row("bloom", bloom)           \
+                                              row("falcon", falcon)
 
 namespace bitloom {
 

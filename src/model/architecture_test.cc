@@ -330,5 +330,13 @@ TEST(Architecture, BloomKnowsOlderKeys) {
               HasSubstr("residuals behind the norms are not supported"));
 }
 
+TEST(Architecture, FalconRefusesTwoNormsOfTheOldKind) {
+  const Json config = with(llama_config(), "model_type", "falcon");
+  EXPECT_THAT(refused(with(config, "num_ln_in_parallel_attn", 2)),
+              HasSubstr("'num_ln_in_parallel_attn' is 2, supported: 1, and 2 with new_decoder_architecture"));
+  EXPECT_EQ(build(with(config, "new_decoder_architecture", true)).blocks[0].mlp_norm.weight,
+            "transformer.h.0.ln_mlp.weight");
+}
+
 }  // namespace
 }  // namespace bitloom

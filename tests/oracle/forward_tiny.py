@@ -30,6 +30,8 @@ BATCH, LENGTH, VOCAB, HIDDEN = 2, 40, 64, 32
 COMMON = dict(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
               num_key_value_heads=2, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 SMALL = dict(COMMON, hidden_size=16, intermediate_size=32, tie_word_embeddings=False)
+FALCON = dict(vocab_size=VOCAB, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64,
+              bos_token_id=1, eos_token_id=2)
 NEOX = dict(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
             max_position_embeddings=64, bos_token_id=1, eos_token_id=2, tie_word_embeddings=False)
 OPT = dict(vocab_size=VOCAB, hidden_size=HIDDEN, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4,
@@ -122,6 +124,9 @@ MODELS = {
     "hunyuan_v1_dense": ("hunyuan_v1_dense", dict(SMALL, head_dim=8, rope_parameters=rope(
         "dynamic", alpha=50.0, factor=1.0))),
     "bloom": ("bloom", dict(vocab_size=VOCAB, hidden_size=24, n_layer=2, n_head=6, bos_token_id=1, eos_token_id=2)),
+    "falcon": ("falcon", dict(FALCON)),
+    "falcon_grouped": ("falcon", dict(FALCON, new_decoder_architecture=True, num_kv_heads=2, bias=True, tie_word_embeddings=False)),
+    "falcon_alibi": ("falcon", dict(FALCON, alibi=True, multi_query=False, parallel_attn=False, bias=True, ffn_hidden_size=48)),
 }
 
 
@@ -206,7 +211,10 @@ def stepped(model, tokens, first):
 
 
 def load(directory):
-    return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+    # With eager attention transformers adds falcon's linear biases twice.
+    falcon = json.loads((pathlib.Path(directory) / "config.json").read_text())["model_type"] == "falcon"
+    return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32,
+                                                attn_implementation="sdpa" if falcon else "eager").eval()
 
 
 def check_cache(name, model, tokens, logits):
