@@ -338,5 +338,22 @@ TEST(Architecture, FalconRefusesTwoNormsOfTheOldKind) {
             "transformer.h.0.ln_mlp.weight");
 }
 
+TEST(Architecture, MptRefusesWhatItsGraphLacks) {
+  Json config = {{"model_type", "mpt"}, {"vocab_size", 40}, {"d_model", 32}, {"n_layers", 1}, {"n_heads", 4}};
+  EXPECT_EQ(build(config).blocks[0].mlp.width, 128);
+  EXPECT_THAT(refused(with(config, "no_bias", false)), HasSubstr("'no_bias' is false, biases are not supported"));
+  EXPECT_THAT(refused(with(config, "expansion_ratio", 2)), HasSubstr("'expansion_ratio' is 2, supported: 4"));
+  EXPECT_THAT(refused(with(config, "logit_scale", "inv_sqrt_d_model")), HasSubstr("scaled logits are not supported"));
+  const std::pair<const char*, Json> others[] = {{"attn_type", "multiquery_attention"},
+                                                 {"qk_ln", true},
+                                                 {"prefix_lm", true},
+                                                 {"alibi", false},
+                                                 {"alibi_bias_max", 16}};
+  for (const auto& [key, value] : others) {
+    config["attn_config"] = {{key, value}};
+    EXPECT_THAT(refused(config), HasSubstr(fmt::format("'attn_config.{}' is {}, ", key, value.dump())));
+  }
+}
+
 }  // namespace
 }  // namespace bitloom

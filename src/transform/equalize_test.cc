@@ -63,7 +63,8 @@ TEST_P(EqualizeEveryModel, MakesRangesEqual) {
       }
     }
   }
-  EXPECT_GT(pairs, 0);
+  // Where neither values nor the MLP are linear in a scale there are none.
+  EXPECT_EQ(pairs == 0, GetParam() == "mpt");
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, EqualizeEveryModel, ::testing::ValuesIn(golden_models()),

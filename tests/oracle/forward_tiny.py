@@ -127,6 +127,8 @@ MODELS = {
     "falcon": ("falcon", dict(FALCON)),
     "falcon_grouped": ("falcon", dict(FALCON, new_decoder_architecture=True, num_kv_heads=2, bias=True, tie_word_embeddings=False)),
     "falcon_alibi": ("falcon", dict(FALCON, alibi=True, multi_query=False, parallel_attn=False, bias=True, ffn_hidden_size=48)),
+    "mpt": ("mpt", dict(vocab_size=VOCAB, d_model=24, n_layers=2, n_heads=6, max_seq_len=64,
+                        attn_config=dict(clip_qkv=1.5))),
 }
 
 
