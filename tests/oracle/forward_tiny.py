@@ -129,6 +129,8 @@ MODELS = {
     "falcon_alibi": ("falcon", dict(FALCON, alibi=True, multi_query=False, parallel_attn=False, bias=True, ffn_hidden_size=48)),
     "mpt": ("mpt", dict(vocab_size=VOCAB, d_model=24, n_layers=2, n_heads=6, max_seq_len=64,
                         attn_config=dict(clip_qkv=1.5))),
+    "gptj": ("gptj", dict(vocab_size=VOCAB, n_embd=16, n_layer=2, n_head=2, n_positions=64, n_inner=40, rotary_dim=4,
+                          bos_token_id=1, eos_token_id=2)),
 }
 
 
