@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <string_view>
 
 #include "base/error.h"
 #include "io/tensor_view.h"
@@ -99,7 +100,6 @@ void require_neutral(const Metadata& data, const std::string& name, double neutr
 Json yarn(const Metadata& data, double factor) {
   require_neutral(data, "rope.scaling.yarn_attn_factor", 1.0);
   require_neutral(data, "rope.scaling.yarn_ext_factor", 1.0);
-  require_neutral(data, "rope.scaling.yarn_log_multiplier", 0.0);
   Json scaling = {{"rope_type", "yarn"},
                   {"factor", factor},
                   {"original_max_position_embeddings",
@@ -157,8 +157,8 @@ void require_whole_heads(const Metadata& data) {
          data.rotated(), data.head_dim());
 }
 
-/// Keys of every architecture with RMS norms.
-void fill_rms_family(const Metadata& data, Json& config) {
+/// Sizes and rotary settings, under llama's keys.
+void fill_sizes(const Metadata& data, Json& config) {
   config["hidden_size"] = data.size("embedding_length");
   config["num_hidden_layers"] = data.size("block_count");
   config["intermediate_size"] = data.size("feed_forward_length");
@@ -166,11 +166,21 @@ void fill_rms_family(const Metadata& data, Json& config) {
   config["num_key_value_heads"] = data.size("attention.head_count_kv", data.size("attention.head_count"));
   config["head_dim"] = data.head_dim();
   config["max_position_embeddings"] = data.size("context_length");
-  config["rms_norm_eps"] = data.number("attention.layer_norm_rms_epsilon");
   config["rope_theta"] = data.number("rope.freq_base", 10000.0);
   config["attention_bias"] = data.has_tensor("blk.0.attn_q.bias");
   const Json scaling = rope_scaling(data);
   if (!scaling.is_null()) config["rope_scaling"] = scaling;
+}
+
+void fill_rms_family(const Metadata& data, Json& config) {
+  fill_sizes(data, config);
+  config["rms_norm_eps"] = data.number("attention.layer_norm_rms_epsilon");
+}
+
+/// Those with layer norms, whose epsilon config.json has under `eps`.
+void fill_layer_family(const Metadata& data, Json& config, const char* eps) {
+  fill_sizes(data, config);
+  config[eps] = data.number("attention.layer_norm_epsilon");
 }
 
 void fill_llama(const Metadata& data, Json& config) {
@@ -279,11 +289,173 @@ void fill_gptneox(const Metadata& data, Json& config) {
   if (!scaling.is_null()) config["rope_scaling"] = scaling;
 }
 
+void fill_partial(const Metadata& data, Json& config) {
+  config["partial_rotary_factor"] = partial_factor(data.rotated(), data.head_dim());
+}
+
+/// A window where the file has one, and which layers are local; null without.
+void fill_window(const Metadata& data, Json& config) {
+  config["sliding_window"] = nullptr;
+  if (data.find_integer("attention.sliding_window").value_or(0) <= 0) return;
+  config["sliding_window"] = data.size("attention.sliding_window");
+  fill_window_pattern(data, config);
+}
+
+void fill_granite(const Metadata& data, Json& config) {
+  fill_llama(data, config);
+  config["embedding_multiplier"] = data.number("embedding_scale", 1.0);
+  config["residual_multiplier"] = data.number("residual_scale", 1.0);
+  config["logits_scaling"] = data.number("logit_scale", 1.0);
+  config["attention_multiplier"] =
+      data.number("attention.scale", 1.0 / std::sqrt(static_cast<double>(data.head_dim())));
+}
+
+void fill_olmo(const Metadata& data, Json& config) {
+  fill_sizes(data, config);
+  require_neutral(data, "attention.layer_norm_epsilon", 1e-5);
+  if (const double clip = data.number("attention.clamp_kqv", 0.0); clip > 0.0) config["clip_qkv"] = clip;
+}
+
+/// Files of olmo 3 are files of olmo2 with windows.
+void fill_olmo2(const Metadata& data, Json& config) {
+  fill_rms_family(data, config);
+  if (data.find_integer("attention.sliding_window").value_or(0) <= 0) return;
+  fill_window(data, config);
+  config["model_type"] = "olmo3";
+  config["architectures"] = {"Olmo3ForCausalLM"};
+}
+
+void fill_squared_relu(const Metadata& data, Json& config) {
+  config["hidden_act"] = "relu2";
+  config["mlp_bias"] = data.has_tensor("blk.0.ffn_up.bias");
+}
+
+void fill_arcee(const Metadata& data, Json& config) {
+  require_whole_heads(data);
+  fill_rms_family(data, config);
+  fill_squared_relu(data, config);
+}
+
+void fill_nemotron(const Metadata& data, Json& config) {
+  fill_layer_family(data, config, "norm_eps");
+  fill_partial(data, config);
+  fill_squared_relu(data, config);
+}
+
+void fill_phi2(const Metadata& data, Json& config) {
+  fill_layer_family(data, config, "layer_norm_eps");
+  fill_partial(data, config);
+  config["hidden_act"] = "gelu_new";
+}
+
+void fill_command_r(const Metadata& data, Json& config) {
+  fill_layer_family(data, config, "layer_norm_eps");
+  config["logit_scale"] = data.number("logit_scale");
+  config["use_qk_norm"] = data.has_tensor("blk.0.attn_q_norm.weight");
+}
+
+/// Every fourth layer is global, which the files do not say.
+void fill_cohere2(const Metadata& data, Json& config) {
+  fill_command_r(data, config);
+  require_whole_heads(data);
+  config["sliding_window"] = data.size("attention.sliding_window");
+}
+
+void fill_glm(const Metadata& data, Json& config) {
+  fill_rms_family(data, config);
+  fill_partial(data, config);
+}
+
+void fill_exaone4(const Metadata& data, Json& config) {
+  require_whole_heads(data);
+  fill_rms_family(data, config);
+  fill_window(data, config);
+}
+
+/// The multiplier of yarn's logarithm is mscale_all_dim, and mscale is equal to it: cos and sin are not scaled.
+void fill_ministral3(const Metadata& data, Json& config) {
+  require_whole_heads(data);
+  fill_rms_family(data, config);
+  Json rope = config["rope_scaling"];
+  config.erase("rope_scaling");
+  rope["rope_theta"] = config["rope_theta"];
+  rope["llama_4_scaling_beta"] = data.number("attention.temperature_scale");
+  const double mscale = data.number("rope.scaling.yarn_log_multiplier", 0.0);
+  if (mscale != 0.0) rope["mscale"] = rope["mscale_all_dim"] = mscale;
+  config["rope_parameters"] = rope;
+}
+
+void fill_seed_oss(const Metadata& data, Json& config) {
+  require_whole_heads(data);
+  fill_rms_family(data, config);
+  config["attention_out_bias"] = data.has_tensor("blk.0.attn_output.bias");
+}
+
+void fill_ernie4_5(const Metadata& data, Json& config) {
+  require_whole_heads(data);
+  fill_rms_family(data, config);
+  config["use_bias"] = data.has_tensor("blk.0.attn_q.bias");
+}
+
+void fill_hunyuan(const Metadata& data, Json& config) {
+  require_whole_heads(data);
+  fill_rms_family(data, config);
+}
+
+/// The files do not tell of windows, and llama.cpp has none for them.
+void fill_starcoder2(const Metadata& data, Json& config) {
+  require_whole_heads(data);
+  fill_layer_family(data, config, "norm_epsilon");
+  config["sliding_window"] = nullptr;
+  config["use_bias"] = data.has_tensor("blk.0.attn_q.bias");
+}
+
+void fill_stablelm(const Metadata& data, Json& config) {
+  fill_layer_family(data, config, "layer_norm_eps");
+  fill_partial(data, config);
+  config["use_qkv_bias"] = data.has_tensor("blk.0.attn_q.bias");
+  config["use_parallel_residual"] = data.file().find_flag(data.key("use_parallel_residual")).value_or(false);
+  config["qk_layernorm"] = data.has_tensor("blk.0.attn_q_norm.weight");
+}
+
+void fill_falcon(const Metadata& data, Json& config) {
+  require_whole_heads(data);
+  fill_layer_family(data, config, "layer_norm_epsilon");
+  const bool two_norms = data.has_tensor("blk.0.attn_norm_2.weight");
+  const int64_t kv_heads = data.size("attention.head_count_kv", 1);
+  config["ffn_hidden_size"] = data.size("feed_forward_length");
+  config["num_kv_heads"] = kv_heads;
+  config["new_decoder_architecture"] = two_norms || kv_heads > 1;
+  if (two_norms || kv_heads > 1) config["num_ln_in_parallel_attn"] = two_norms ? 2 : 1;
+  config["bias"] = data.has_tensor("blk.0.attn_qkv.bias");
+}
+
+void fill_bloom(const Metadata& data, Json& config) {
+  config["hidden_size"] = data.size("embedding_length");
+  config["n_layer"] = data.size("block_count");
+  config["n_head"] = data.size("attention.head_count");
+  config["seq_length"] = data.size("context_length");
+  config["layer_norm_epsilon"] = data.number("attention.layer_norm_epsilon");
+}
+
+void fill_mpt(const Metadata& data, Json& config) {
+  config["d_model"] = data.size("embedding_length");
+  config["n_layers"] = data.size("block_count");
+  config["n_heads"] = data.size("attention.head_count");
+  config["max_seq_len"] = data.size("context_length");
+  config["layer_norm_epsilon"] = data.number("attention.layer_norm_epsilon");
+  Json attention = {{"alibi", data.number("attention.max_alibi_bias", 0.0) > 0.0}};
+  if (attention["alibi"]) attention["alibi_bias_max"] = static_cast<int64_t>(data.number("attention.max_alibi_bias"));
+  if (const double clip = data.number("attention.clamp_kqv", 0.0); clip > 0.0) attention["clip_qkv"] = clip;
+  config["attn_config"] = attention;
+}
+
 struct GgufArchitecture {
   const char* name;        // general.architecture
   const char* model_type;  // config.json
   const char* class_name;  // of transformers
   void (*fill)(const Metadata& data, Json& config);
+  std::string_view reads = "";  // keys that are refused elsewhere
 };
 
 constexpr std::array kGgufArchitectures = {
@@ -296,6 +468,28 @@ constexpr std::array kGgufArchitectures = {
     GgufArchitecture{"phi3", "phi3", "Phi3ForCausalLM", fill_phi3},
     GgufArchitecture{"gpt2", "gpt2", "GPT2LMHeadModel", fill_gpt2},
     GgufArchitecture{"gptneox", "gpt_neox", "GPTNeoXForCausalLM", fill_gptneox},
+    GgufArchitecture{"smollm3", "smollm3", "SmolLM3ForCausalLM", fill_llama},
+    GgufArchitecture{"olmo", "olmo", "OlmoForCausalLM", fill_olmo, "attention.clamp_kqv"},
+    GgufArchitecture{"olmo2", "olmo2", "Olmo2ForCausalLM", fill_olmo2},
+    GgufArchitecture{"granite", "granite", "GraniteForCausalLM", fill_granite},
+    GgufArchitecture{"phi2", "phi", "PhiForCausalLM", fill_phi2},
+    GgufArchitecture{"command-r", "cohere", "CohereForCausalLM", fill_command_r},
+    GgufArchitecture{"cohere2", "cohere2", "Cohere2ForCausalLM", fill_cohere2},
+    GgufArchitecture{"chatglm", "glm", "GlmForCausalLM", fill_glm},
+    GgufArchitecture{"glm4", "glm4", "Glm4ForCausalLM", fill_glm},
+    GgufArchitecture{"exaone4", "exaone4", "Exaone4ForCausalLM", fill_exaone4},
+    GgufArchitecture{"mistral3", "ministral3", "Ministral3ForCausalLM", fill_ministral3,
+                     "rope.scaling.yarn_log_multiplier"},
+    GgufArchitecture{"seed_oss", "seed_oss", "SeedOssForCausalLM", fill_seed_oss},
+    GgufArchitecture{"arcee", "arcee", "ArceeForCausalLM", fill_arcee},
+    GgufArchitecture{"nemotron", "nemotron", "NemotronForCausalLM", fill_nemotron},
+    GgufArchitecture{"ernie4_5", "ernie4_5", "Ernie4_5ForCausalLM", fill_ernie4_5},
+    GgufArchitecture{"hunyuan-dense", "hunyuan_v1_dense", "HunYuanDenseV1ForCausalLM", fill_hunyuan},
+    GgufArchitecture{"starcoder2", "starcoder2", "Starcoder2ForCausalLM", fill_starcoder2},
+    GgufArchitecture{"stablelm", "stablelm", "StableLmForCausalLM", fill_stablelm},
+    GgufArchitecture{"falcon", "falcon", "FalconForCausalLM", fill_falcon},
+    GgufArchitecture{"bloom", "bloom", "BloomForCausalLM", fill_bloom},
+    GgufArchitecture{"mpt", "mpt", "MptForCausalLM", fill_mpt, "attention.clamp_kqv attention.max_alibi_bias"},
 };
 
 const GgufArchitecture& find_architecture(const GgufFile& file) {
@@ -319,8 +513,10 @@ Json config_from_gguf(const GgufFile& file) {
   if (!file.find_flag(data.key("attention.causal")).value_or(true)) {
     refuse("{}: '{}' is false, only causal attention is supported", file.path(), data.key("attention.causal"));
   }
-  require_neutral(data, "attention.clamp_kqv", 0.0);
-  require_neutral(data, "attention.max_alibi_bias", 0.0);
+  for (const char* key :
+       {"attention.clamp_kqv", "attention.max_alibi_bias", "rope.scaling.yarn_log_multiplier", "rope.scaling.alpha"}) {
+    if (architecture.reads.find(key) == std::string_view::npos) require_neutral(data, key, 0.0);
+  }
   const GgufTensor* embedding = data.find_tensor("token_embd.weight");
   if (embedding == nullptr || embedding->shape.size() != 2) {
     refuse("{}: tensor 'token_embd.weight' is missing or no matrix", file.path());

@@ -1,5 +1,8 @@
 #include "model/gguf_names.h"
 
+#include <array>
+#include <string_view>
+
 #include "base/error.h"
 #include "model/block_parts.h"
 
@@ -8,9 +11,34 @@ namespace {
 
 using Places = std::map<std::string, GgufPlace>;
 
+/// What differs from architecture to architecture, by general.architecture.
+struct GgufNaming {
+  std::string_view architecture;
+  bool paired = false;  // rows of q and k in the order of kPairedRows
+  std::string_view mlp_norm = "ffn_norm";
+};
+
+constexpr std::array kNamings = {
+    GgufNaming{"llama", true},
+    GgufNaming{"smollm3", true},
+    GgufNaming{"granite", true},
+    GgufNaming{"arcee", true},
+    GgufNaming{"olmo", true},
+    GgufNaming{"mistral3", true},
+    GgufNaming{"seed_oss", false, "post_attention_norm"},
+};
+
+GgufNaming naming_of(const std::string& architecture) {
+  for (const GgufNaming& naming : kNamings) {
+    if (naming.architecture == architecture) return naming;
+  }
+  return {architecture};
+}
+
+/// A norm that two inputs share keeps the name of the first.
 void place(Places& places, const Norm& norm, const std::string& base, GgufLayout layout) {
-  if (!norm.weight.empty()) places[norm.weight] = {base + ".weight", layout, 0, 0};
-  if (!norm.bias.empty()) places[norm.bias] = {base + ".bias", GgufLayout::kPlain, 0, 0};
+  if (!norm.weight.empty()) places.try_emplace(norm.weight, GgufPlace{base + ".weight", layout});
+  if (!norm.bias.empty()) places.try_emplace(norm.bias, GgufPlace{base + ".bias", GgufLayout::kPlain});
 }
 
 /// `rows` is the order of the rows, which the bias shares.
@@ -28,7 +56,7 @@ void place_attention(Places& places, const Block& of, const std::string& block, 
   const Attention& attention = of.attention;
   const auto at = [&of](int index) -> const Linear& { return linear_at(of, index); };
   const auto order = [&](int64_t heads) {
-    return GgufPlace{"", paired ? GgufLayout::kPairedRows : GgufLayout::kPlain, heads, attention.head_dim};
+    return GgufPlace{"", paired ? GgufLayout::kPairedRows : GgufLayout::kPlain, heads, heads, attention.head_dim};
   };
   if (attention.layout == QkvLayout::kSeparate) {
     place(places, at(attention.q), block + "attn_q", order(attention.heads));
@@ -37,18 +65,28 @@ void place_attention(Places& places, const Block& of, const std::string& block, 
   } else {
     const bool grouped = attention.layout == QkvLayout::kPerHead;
     const GgufLayout layout = grouped ? GgufLayout::kGroupedRows : GgufLayout::kPlain;
-    place(places, at(attention.q), block + "attn_qkv", {"", layout, attention.heads, attention.head_dim});
+    place(places, at(attention.q), block + "attn_qkv",
+          {"", layout, attention.heads, attention.kv_heads, attention.head_dim});
   }
   place(places, at(attention.output), block + "attn_output");
   place(places, attention.q_norm, block + "attn_q_norm", norm);
   place(places, attention.k_norm, block + "attn_k_norm", norm);
 }
 
-void place_block(Places& places, const Block& block, const std::string& name, bool paired, GgufLayout norm) {
-  place(places, block.attention_norm, name + "attn_norm", norm);
-  place_attention(places, block, name, paired, norm);
+/// falcon's two norms of a parallel block are named the other way round.
+void place_norms(Places& places, const Block& block, const std::string& name, const GgufNaming& naming,
+                 GgufLayout norm) {
+  const bool swapped = naming.architecture == "falcon" && block.attention_norm.weight != block.mlp_norm.weight;
+  place(places, block.attention_norm, name + (swapped ? "attn_norm_2" : "attn_norm"), norm);
   place(places, block.post_attention_norm, name + "post_attention_norm", norm);
-  place(places, block.mlp_norm, name + "ffn_norm", norm);
+  place(places, block.mlp_norm, name + (swapped ? "attn_norm" : std::string(naming.mlp_norm)), norm);
+  place(places, block.post_mlp_norm, name + "post_ffw_norm", norm);
+}
+
+void place_block(Places& places, const Block& block, const std::string& name, const GgufNaming& naming,
+                 GgufLayout norm) {
+  place_norms(places, block, name, naming, norm);
+  place_attention(places, block, name, naming.paired, norm);
   const auto at = [&block](int index) -> const Linear& { return linear_at(block, index); };
   if (block.mlp.fused_gate_up) {
     place(places, at(block.mlp.gate), name + "ffn_up");
@@ -57,20 +95,19 @@ void place_block(Places& places, const Block& block, const std::string& name, bo
     place(places, at(block.mlp.up), name + "ffn_up");
   }
   place(places, at(block.mlp.down), name + "ffn_down");
-  place(places, block.post_mlp_norm, name + "post_ffw_norm", norm);
 }
 
 }  // namespace
 
 std::map<std::string, GgufPlace> gguf_places(const Graph& graph, const std::string& general_architecture) {
   const GgufLayout norm = adds_one(graph.norm) ? GgufLayout::kPlusOne : GgufLayout::kPlain;
+  const GgufNaming naming = naming_of(general_architecture);
   Places places;
-  places[graph.embedding] = {"token_embd.weight", GgufLayout::kPlain, 0, 0};
-  if (!graph.position_embedding.empty()) {
-    places[graph.position_embedding] = {"position_embd.weight", GgufLayout::kPlain, 0, 0};
-  }
+  places[graph.embedding] = {"token_embd.weight"};
+  if (!graph.position_embedding.empty()) places[graph.position_embedding] = {"position_embd.weight"};
+  place(places, graph.embedding_norm, "token_embd_norm", norm);
   for (size_t i = 0; i < graph.blocks.size(); ++i) {
-    place_block(places, graph.blocks[i], fmt::format("blk.{}.", i), general_architecture == "llama", norm);
+    place_block(places, graph.blocks[i], fmt::format("blk.{}.", i), naming, norm);
   }
   place(places, graph.final_norm, "output_norm", norm);
   if (!graph.tied_head) place(places, graph.head, "output");
@@ -79,15 +116,20 @@ std::map<std::string, GgufPlace> gguf_places(const Graph& graph, const std::stri
 
 std::vector<int64_t> gguf_row_order(const GgufPlace& place) {
   std::vector<int64_t> order;
-  const int64_t dim = place.head_dim, half = dim / 2;
-  for (int64_t head = 0; head < place.heads; ++head) {
-    if (place.layout == GgufLayout::kPairedRows) {
-      for (int64_t r = 0; r < dim; ++r) order.push_back(head * dim + (r % half) * 2 + r / half);
-    } else {
-      for (int64_t part = 0; part < 3; ++part) {
-        for (int64_t r = 0; r < dim; ++r) order.push_back((part * place.heads + head) * dim + r);
-      }
+  const int64_t dim = place.head_dim, half = dim / 2, group = place.kv_heads > 0 ? place.heads / place.kv_heads : 0;
+  const auto add_head = [&](int64_t head) {
+    for (int64_t r = 0; r < dim; ++r) order.push_back(head * dim + r);
+  };
+  if (place.layout == GgufLayout::kGroupedRows) {
+    for (int64_t head = 0; head < place.kv_heads; ++head) {
+      for (int64_t q = 0; q < group; ++q) add_head(head * group + q);
+      add_head(place.heads + head);
+      add_head(place.heads + place.kv_heads + head);
     }
+    return order;
+  }
+  for (int64_t head = 0; head < place.heads; ++head) {
+    for (int64_t r = 0; r < dim; ++r) order.push_back(head * dim + (r % half) * 2 + r / half);
   }
   return order;
 }

@@ -23,15 +23,15 @@ Json config_from_gguf(const GgufFile& file);
 enum class GgufLayout {
   kPlain,
   kTransposed,   // the checkpoint holds [in, out], the file [out, in] (gpt2)
-  kPairedRows,   // llama: rows 2i, 2i + 1 of each head are rows i, i + head_dim / 2 of the checkpoint
-  kGroupedRows,  // gptneox: all q, all k, all v rows; the checkpoint has q, k, v per head
-  kPlusOne,      // gemma's norms: stored with 1 added
+  kPairedRows,   // llama and its kin: rows 2i, 2i + 1 of each head are rows i, i + head_dim / 2 of the checkpoint
+  kGroupedRows,  // gptneox, bloom, falcon: all q, all k, all v rows; the checkpoint has q, k, v per key head
+  kPlusOne,      // norms of gemma and nemotron: stored with 1 added
 };
 
 struct GgufPlace {
   std::string name;  // in the GGUF file
   GgufLayout layout = GgufLayout::kPlain;
-  int64_t heads = 0, head_dim = 0;  // of row orders
+  int64_t heads = 0, kv_heads = 0, head_dim = 0;  // of row orders
 };
 
 /// Checkpoint name -> place in a GGUF file of architecture `general_architecture`, for every tensor of the graph.

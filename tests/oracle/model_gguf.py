@@ -22,6 +22,10 @@ TINY = dict(vocab_size=24, hidden_size=16, intermediate_size=24, num_hidden_laye
             num_key_value_heads=2, max_position_embeddings=64, bos_token_id=3, eos_token_id=4, pad_token_id=0,
             dtype="float32")
 NEOX = {key: value for key, value in TINY.items() if key != "num_key_value_heads"}
+ONE = dict(TINY, num_hidden_layers=1)
+FOUR = dict(TINY, num_hidden_layers=4, intermediate_size=16)
+FALCON = dict(model_type="falcon", vocab_size=24, hidden_size=16, num_hidden_layers=1, num_attention_heads=4,
+              max_position_embeddings=2048, bos_token_id=3, eos_token_id=4, dtype="float32")
 
 CASES = {
     "llama": dict(TINY, model_type="llama", head_dim=8, attention_bias=True, rope_theta=50000.0),
@@ -41,25 +45,66 @@ CASES = {
     "gpt2": dict(model_type="gpt2", vocab_size=24, n_embd=16, n_layer=2, n_head=4, n_positions=32, n_inner=40,
                  bos_token_id=3, eos_token_id=4, dtype="float32"),
     "gptneox": dict(NEOX, model_type="gpt_neox", rotary_pct=0.5),
+    "smollm3": dict(FOUR, model_type="smollm3"),
+    "olmo": dict(ONE, model_type="olmo", clip_qkv=8.0),
+    "olmo2": dict(ONE, model_type="olmo2"),
+    "olmo3": dict(FOUR, model_type="olmo3", sliding_window=16),
+    "granite": dict(ONE, model_type="granite", embedding_multiplier=12.0, residual_multiplier=0.25,
+                    attention_multiplier=0.125, logits_scaling=8.0),
+    "phi2": dict(ONE, model_type="phi", num_key_value_heads=4, intermediate_size=64),
+    "command-r": dict(ONE, model_type="cohere", use_qk_norm=True, logit_scale=0.25),
+    "cohere2": dict(FOUR, model_type="cohere2", sliding_window=16, logit_scale=0.25),
+    "chatglm": dict(ONE, model_type="glm", head_dim=8),
+    "glm4": dict(ONE, model_type="glm4", head_dim=8),
+    "exaone4": dict(FOUR, model_type="exaone4", sliding_window=16),
+    "mistral3": dict(ONE, model_type="ministral3", head_dim=8, max_position_embeddings=1024, rope_parameters=dict(
+        rope_type="yarn", rope_theta=1e6, factor=16.0, original_max_position_embeddings=64, mscale=1.0,
+        mscale_all_dim=1.0, llama_4_scaling_beta=0.125)),
+    "seed_oss": dict(ONE, model_type="seed_oss", head_dim=8),
+    "arcee": dict(ONE, model_type="arcee"),
+    "nemotron": dict(ONE, model_type="nemotron"),
+    "ernie4_5": dict(ONE, model_type="ernie4_5", head_dim=8, use_bias=True),
+    "hunyuan-dense": dict(ONE, model_type="hunyuan_v1_dense", head_dim=8, rope_theta=50000.0),
+    "starcoder2": dict(ONE, model_type="starcoder2", sliding_window=None),
+    "stablelm": dict(ONE, model_type="stablelm", use_qkv_bias=True, partial_rotary_factor=0.5),
+    "falcon": dict(FALCON),
+    "falcon40": dict(FALCON, new_decoder_architecture=True, num_kv_heads=2, tie_word_embeddings=False),
+    "bloom": dict(model_type="bloom", vocab_size=24, hidden_size=16, n_layer=1, n_head=4, seq_length=64,
+                  bos_token_id=3, eos_token_id=4, dtype="float32"),
+    "mpt": dict(model_type="mpt", vocab_size=24, d_model=16, n_layers=1, n_heads=4, max_seq_len=64,
+                attn_config=dict(clip_qkv=6.0), bos_token_id=3, eos_token_id=4, dtype="float32"),
 }
-GGUF_ARCHITECTURE = {"gemma3_text": "gemma3", "gpt_neox": "gptneox"}
+GGUF_ARCHITECTURE = {"gemma3_text": "gemma3", "gpt_neox": "gptneox", "phi": "phi2", "cohere": "command-r",
+                     "glm": "chatglm", "ministral3": "mistral3", "hunyuan_v1_dense": "hunyuan-dense", "olmo3": "olmo2"}
+# Whose post_attention_layernorm keeps its name.
+NORMS_BEHIND = {"gemma2", "gemma3_text", "olmo2", "olmo3", "exaone4", "seed_oss"}
+PAIRED = {"llama", "smollm3", "granite", "arcee", "olmo", "ministral3"}  # rows of q and k are interleaved
 
 # Checkpoint name -> GGUF name. Order matters where one pattern is part of another.
 NAMES = [
-    (r"(?:model|transformer|gpt_neox)\.(?:embed_tokens|wte|embed_in)\.weight", "token_embd.weight"),
+    (r"(?:model|transformer|gpt_neox)\.(?:embed_tokens|wte|embed_in|word_embeddings)\.weight", "token_embd.weight"),
+    (r"transformer\.word_embeddings_layernorm\.(\w+)", r"token_embd_norm.\1"),
     (r"transformer\.wpe\.weight", "position_embd.weight"),
-    (r"(?:model\.norm|transformer\.ln_f|gpt_neox\.final_layer_norm)\.(\w+)", r"output_norm.\1"),
-    (r"(?:lm_head|embed_out)\.weight", "output.weight"),
-    (r".*\.(\d+)\.(?:input_layernorm|ln_1)\.(\w+)", r"blk.\1.attn_norm.\2"),
+    (r"(?:model\.norm|model\.final_layernorm|transformer\.ln_f|transformer\.norm_f|gpt_neox\.final_layer_norm)\.(\w+)",
+     r"output_norm.\1"),
+    (r"(?:lm_head|embed_out)\.(\w+)", r"output.\1"),
+    (r".*\.(\d+)\.(?:input_layernorm|ln_1|norm_1|ln_mlp)\.(\w+)", r"blk.\1.attn_norm.\2"),
+    (r".*\.(\d+)\.ln_attn\.(\w+)", r"blk.\1.attn_norm_2.\2"),
     (r".*\.(\d+)\.self_attn\.([qkv])_proj\.(\w+)", r"blk.\1.attn_\2.\3"),
     (r".*\.(\d+)\.self_attn\.([qk])_norm\.(\w+)", r"blk.\1.attn_\2_norm.\3"),
-    (r".*\.(\d+)\.(?:self_attn\.qkv_proj|attn\.c_attn|attention\.query_key_value)\.(\w+)", r"blk.\1.attn_qkv.\2"),
-    (r".*\.(\d+)\.(?:self_attn\.o_proj|attn\.c_proj|attention\.dense)\.(\w+)", r"blk.\1.attn_output.\2"),
+    (r".*\.(\d+)\.self_attn\.query_layernorm\.(\w+)", r"blk.\1.attn_q_norm.\2"),
+    (r".*\.(\d+)\.self_attn\.key_layernorm\.(\w+)", r"blk.\1.attn_k_norm.\2"),
+    (r".*\.(\d+)\.(?:self_attn\.qkv_proj|attn\.c_attn|(?:self_)?attention\.query_key_value|attn\.Wqkv)\.(\w+)", r"blk.\1.attn_qkv.\2"),
+    (r".*\.(\d+)\.(?:self_attn\.o_proj|attn\.c_proj|(?:self_)?attention\.dense|self_attn\.dense|attn\.out_proj)\.(\w+)", r"blk.\1.attn_output.\2"),
     (r".*\.(\d+)\.mlp\.gate_proj\.(\w+)", r"blk.\1.ffn_gate.\2"),
-    (r".*\.(\d+)\.mlp\.(?:up_proj|gate_up_proj|c_fc|dense_h_to_4h)\.(\w+)", r"blk.\1.ffn_up.\2"),
-    (r".*\.(\d+)\.mlp\.(?:down_proj|c_proj|dense_4h_to_h)\.(\w+)", r"blk.\1.ffn_down.\2"),
+    (r".*\.(\d+)\.(?:mlp|ffn)\.(?:up_proj|gate_up_proj|c_fc|dense_h_to_4h|fc1)\.(\w+)", r"blk.\1.ffn_up.\2"),
+    (r".*\.(\d+)\.(?:mlp|ffn)\.(?:down_proj|c_proj|dense_4h_to_h|fc2)\.(\w+)", r"blk.\1.ffn_down.\2"),
 ]
-TWO_NORMS = [(r".*\.(\d+)\.(?:post_attention_layernorm|ln_2)\.(\w+)", r"blk.\1.ffn_norm.\2")]
+TWO_NORMS = [(r".*\.(\d+)\.(?:post_attention_layernorm|ln_2|norm_2)\.(\w+)", r"blk.\1.ffn_norm.\2")]
+GLM4_NORMS = [
+    (r".*\.(\d+)\.post_self_attn_layernorm\.(\w+)", r"blk.\1.post_attention_norm.\2"),
+    (r".*\.(\d+)\.post_mlp_layernorm\.(\w+)", r"blk.\1.post_ffw_norm.\2"),
+] + TWO_NORMS
 FOUR_NORMS = [
     (r".*\.(\d+)\.post_attention_layernorm\.(\w+)", r"blk.\1.post_attention_norm.\2"),
     (r".*\.(\d+)\.pre_feedforward_layernorm\.(\w+)", r"blk.\1.ffn_norm.\2"),
@@ -68,7 +113,8 @@ FOUR_NORMS = [
 
 
 def gguf_name(name, model_type):
-    for pattern, replacement in (FOUR_NORMS if model_type in ("gemma2", "gemma3_text") else TWO_NORMS) + NAMES:
+    norms = GLM4_NORMS if model_type == "glm4" else FOUR_NORMS if model_type in NORMS_BEHIND else TWO_NORMS
+    for pattern, replacement in norms + NAMES:
         match = re.fullmatch(pattern, name)
         if match:
             return match.expand(replacement)
@@ -83,17 +129,24 @@ def permute(weight, heads):
 
 def convert(name, value, config):
     model_type = config.model_type
-    if model_type == "llama" and ".q_proj." in name:
+    if model_type in PAIRED and ".q_proj." in name:
         return permute(value, config.num_attention_heads)
-    if model_type == "llama" and ".k_proj." in name:
+    if model_type in PAIRED and ".k_proj." in name:
         return permute(value, config.num_key_value_heads)
+    if model_type == "nemotron" and (name.endswith("norm.weight") or "layernorm.weight" in name):
+        return value + np.float32(1)
     if model_type.startswith("gemma") and name.endswith("norm.weight"):
         return value + np.float32(1)
     if model_type == "gpt2" and value.ndim == 2 and (".attn." in name or ".mlp." in name):
         return np.ascontiguousarray(value.T)
     if "query_key_value" in name:
         heads, dim = config.num_attention_heads, config.hidden_size // config.num_attention_heads
-        return value.reshape(heads, 3, dim, *value.shape[1:]).swapaxes(0, 1).reshape(value.shape)
+        key_heads = heads
+        if model_type == "falcon":
+            key_heads = config.num_kv_heads if config.new_decoder_architecture else 1
+        grouped = value.reshape(key_heads, heads // key_heads + 2, dim, *value.shape[1:])
+        parts = grouped[:, :-2], grouped[:, [-2]], grouped[:, [-1]]
+        return np.concatenate([part.reshape(-1, *value.shape[1:]) for part in parts])
     return value
 
 
@@ -119,12 +172,12 @@ def llama3_factors(config):
 
 
 def write_rope(writer, config):
-    if config.model_type == "gpt2":
+    if config.model_type in ("gpt2", "bloom", "mpt", "falcon"):
         return
     heads = config.num_attention_heads
     dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     rope = config.rope_parameters
-    if config.model_type == "gemma3_text":
+    if config.model_type in ("gemma3_text", "olmo3"):
         rope = rope["full_attention"]
     writer.add_rope_dimension_count(int(dim * rope.get("partial_rotary_factor", 1.0)))
     if config.model_type != "gpt_neox":
@@ -137,6 +190,8 @@ def write_rope(writer, config):
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
         writer.add_rope_scaling_factor(rope["factor"])
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        if "mscale_all_dim" in rope:
+            writer.add_rope_scaling_yarn_log_mul(rope["mscale_all_dim"])
     elif kind == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_factors(config))
     elif kind == "longrope":
@@ -148,29 +203,62 @@ def write_rope(writer, config):
         writer.add_tensor("rope_factors_short.weight", np.array(rope["short_factor"], dtype=np.float32))
 
 
-def write_metadata(writer, config):
+LAYER_EPS = ("layer_norm_epsilon", "layer_norm_eps", "norm_epsilon", "norm_eps")
+
+
+def write_sizes(writer, config):
     model_type = config.model_type
-    writer.add_context_length(config.max_position_embeddings)
+    positions = getattr(config, "seq_length", None) or getattr(config, "max_seq_len", None)
+    writer.add_context_length(positions or config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(getattr(config, "intermediate_size", None) or config.n_inner)
+    width = next((getattr(config, key) for key in ("intermediate_size", "n_inner") if getattr(config, key, None)), None)
+    writer.add_feed_forward_length(width or 4 * config.hidden_size)
     writer.add_head_count(config.num_attention_heads)
-    if model_type in ("gpt2", "gpt_neox"):
-        writer.add_layer_norm_eps(getattr(config, "layer_norm_epsilon", None) or config.layer_norm_eps)
-    else:
+    if getattr(config, "num_key_value_heads", None):
         writer.add_head_count_kv(config.num_key_value_heads)
+    if model_type == "falcon":
+        writer.add_head_count_kv(config.num_kv_heads if config.new_decoder_architecture else 1)
+    eps = next((getattr(config, key) for key in LAYER_EPS if hasattr(config, key)), None)
+    if model_type == "olmo":
+        eps = 1e-5
+    if eps is not None:
+        writer.add_layer_norm_eps(eps)
+    else:
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-        if getattr(config, "head_dim", None):
-            writer.add_key_length(config.head_dim)
-            writer.add_value_length(config.head_dim)
-    if model_type == "gpt_neox":
+    if model_type not in ("falcon", "granite") and getattr(config, "head_dim", None):
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
+
+
+def write_metadata(writer, config):
+    model_type = config.model_type
+    write_sizes(writer, config)
+    if model_type in ("gpt_neox", "stablelm"):
         writer.add_parallel_residual(config.use_parallel_residual)
     if model_type == "gemma2":
         writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
         writer.add_final_logit_softcapping(config.final_logit_softcapping)
-    if model_type in ("gemma2", "gemma3_text", "phi3"):
+    if model_type in ("gemma2", "gemma3_text", "phi3", "cohere2", "olmo3", "exaone4"):
         writer.add_sliding_window(config.sliding_window)
-    writer.add_bos_token_id(config.bos_token_id)
+    if model_type in ("olmo3", "exaone4"):
+        writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config.layer_types])
+    if model_type in ("cohere", "cohere2"):
+        writer.add_logit_scale(config.logit_scale)
+    if model_type == "granite":
+        writer.add_attention_scale(config.attention_multiplier)
+        writer.add_embedding_scale(config.embedding_multiplier)
+        writer.add_residual_scale(config.residual_multiplier)
+        writer.add_logit_scale(config.logits_scaling)
+    if model_type == "olmo":
+        writer.add_clamp_kqv(config.clip_qkv)
+    if model_type == "mpt":
+        writer.add_clamp_kqv(config.attn_config.clip_qkv)
+        writer.add_max_alibi_bias(config.attn_config.alibi_bias_max)
+    if model_type == "ministral3":
+        writer.add_attn_temperature_scale(config.rope_parameters["llama_4_scaling_beta"])
+    if config.bos_token_id is not None:
+        writer.add_bos_token_id(config.bos_token_id)
     writer.add_eos_token_id(config.eos_token_id)
     write_rope(writer, config)
 
