@@ -54,6 +54,7 @@ Graph build_graph(const Json& config, const std::string& origin, const TensorNam
     }
     known.push_back(architecture.model_type);
   }
+  arch::refuse_known(model_type, origin);
   std::string list;
   for (const std::string& name : known) list += (list.empty() ? "" : ", ") + name;
   refuse("{}: unknown architecture '{}'{}; known: {}", origin, model_type, did_you_mean(model_type, known), list);

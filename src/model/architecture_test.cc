@@ -164,6 +164,14 @@ TEST(Architecture, RefusesUnknownOnes) {
   EXPECT_THAT(refused(Json::array()), HasSubstr("config.json: the document is [], expected an object"));
 }
 
+TEST(Architecture, RefusesKnownOnesByWhatTheyNeed) {
+  EXPECT_EQ(refused(with(llama_config(), "model_type", "mamba2")),
+            "config.json: architecture 'mamba2' is not supported: its layers with a recurrent state (state space or "
+            "linear attention)");
+  EXPECT_THAT(refused(with(llama_config(), "model_type", "gemma3n")), HasSubstr("'gemma3n' is not supported: its par"));
+  EXPECT_THAT(refused(with(llama_config(), "model_type", "internlm2")), HasSubstr("'internlm2' is not supported"));
+}
+
 TEST(Architecture, RefusesMissingAndMistypedKeys) {
   for (const char* key :
        {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}) {

@@ -26,6 +26,9 @@ void refuse_unsupported(const ConfigReader& config);
 /// Keys of mixtures of experts, for architectures without them.
 void refuse_experts(const ConfigReader& config);
 
+/// Refuses architectures that are known by name and not supported, with what they need; nothing for others.
+void refuse_known(const std::string& model_type, const std::string& origin);
+
 /// Number of layers under `key`, with a bound that keeps a lying file from filling the memory.
 int64_t read_layers(const ConfigReader& config, const std::string& key);
 
