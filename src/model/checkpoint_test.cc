@@ -114,12 +114,11 @@ TEST(Checkpoint, RefusesPathsThatAreNoModel) {
   write_file(dir.file("notes.txt"), "GG");
   EXPECT_EQ(refused(dir.file("notes.txt")), dir.file("notes.txt") + ": neither a model directory nor a GGUF file");
   EXPECT_EQ(refused(dir.path()),
-            dir.path() + ": no config.json; expected a model directory with config.json and model.safetensors");
+            dir.path() + ": no config.json; expected a model directory with config.json and weights");
   write_file(dir.file("config.json"), R"({"model_type": "llama"})");
   EXPECT_THAT(refused(dir.path()), HasSubstr("model.safetensors"));
   write_file(dir.file("pytorch_model.bin"), "x");
-  EXPECT_EQ(refused(dir.path()),
-            dir.path() + ": has pytorch_model.bin but no model.safetensors; bitloom reads safetensors only");
+  EXPECT_EQ(refused(dir.path()), dir.file("pytorch_model.bin") + ": no zip archive, which torch.save writes");
   write_file(dir.file("config.json"), "{}");
   EXPECT_EQ(refused(dir.path()), dir.file("config.json") + ": key 'model_type' is missing");
 }

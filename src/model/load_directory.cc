@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "format/stored_matrix.h"
-#include "io/safetensors.h"
+#include "io/weights_directory.h"
 #include "model/architecture.h"
 #include "model/checkpoint_loader.h"
 #include "model/config_reader.h"
@@ -29,7 +29,7 @@ struct QuantizedEntry {
 class DirectoryTensors final : public TensorNames {
  public:
   DirectoryTensors(const std::string& path, const Json& config, const std::string& origin) : path_(path) {
-    for (TensorView& view : open_views(path, absent_)) views_.emplace(view.name, std::move(view));
+    for (TensorView& view : open_weights_directory(path, &absent_)) views_.emplace(view.name, std::move(view));
     read_quantized(config, origin);
   }
 
@@ -49,7 +49,6 @@ class DirectoryTensors final : public TensorNames {
   std::vector<std::string> files() const;
 
  private:
-  static std::vector<TensorView> open_views(const std::string& path, std::map<std::string, std::string>& absent);
   void read_quantized(const Json& config, const std::string& origin);
   StoredTensor take_dense(const TensorView& view, const ExpectedTensor& expected, bool in_out);
   StoredTensor take_quantized(const QuantizedEntry& entry, const ExpectedTensor& expected, bool in_out);
@@ -61,17 +60,6 @@ class DirectoryTensors final : public TensorNames {
   std::set<std::string> taken_;
   bool is_bitloom_ = false;
 };
-
-std::vector<TensorView> DirectoryTensors::open_views(const std::string& path,
-                                                     std::map<std::string, std::string>& absent) {
-  const bool any =
-      fs::exists(fs::path(path) / "model.safetensors") || fs::exists(fs::path(path) / "model.safetensors.index.json");
-  if (!any && (fs::exists(fs::path(path) / "pytorch_model.bin") ||
-               fs::exists(fs::path(path) / "pytorch_model.bin.index.json"))) {
-    refuse("{}: has pytorch_model.bin but no model.safetensors; bitloom reads safetensors only", path);
-  }
-  return open_safetensors_directory(path, &absent);
-}
 
 Storage read_storage(const ConfigReader& entry) {
   try {
@@ -126,7 +114,9 @@ StoredTensor DirectoryTensors::take_dense(const TensorView& view, const Expected
   if (!info(view.dtype).is_float) {
     refuse("{}: tensor '{}' has dtype {}, expected a floating-point type", view.file, view.name, info(view.dtype).name);
   }
-  return {view.shape, dense_rows(view), in_out ? transposed_rows(view) : nullptr, {{view.mapping, view.bytes}}};
+  StoredTensor tensor{view.shape, dense_rows(view), in_out ? transposed_rows(view) : nullptr};
+  if (view.mapping) tensor.pieces.push_back({view.mapping, view.bytes});
+  return tensor;
 }
 
 StoredTensor DirectoryTensors::take_quantized(const QuantizedEntry& entry, const ExpectedTensor& expected,
@@ -147,7 +137,7 @@ StoredTensor DirectoryTensors::take_quantized(const QuantizedEntry& entry, const
     if (view == nullptr) refuse_missing(path_, expected.name + announced.suffix, announced.shape);
     parts.push_back({announced.suffix, view->dtype, view->shape, view->bytes});
     owners.push_back(view->owner);
-    pieces.push_back({view->mapping, view->bytes});
+    if (view->mapping) pieces.push_back({view->mapping, view->bytes});
     taken_.insert(view->name);
   }
   taken_.insert(expected.name);
@@ -257,7 +247,7 @@ constexpr std::array kCompanions = {"tokenizer.json",
 CheckpointParts load_directory(const std::string& path) {
   const std::string origin = (fs::path(path) / "config.json").string();
   if (!fs::exists(origin)) {
-    refuse("{}: no config.json; expected a model directory with config.json and model.safetensors", path);
+    refuse("{}: no config.json; expected a model directory with config.json and weights", path);
   }
   CheckpointParts parts;
   parts.config = read_json(origin);

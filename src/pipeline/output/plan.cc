@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "io/weights_directory.h"
 #include "pipeline/output/dense_values.h"
 #include "pipeline/output/lossless_target.h"
 
@@ -39,7 +40,7 @@ std::map<std::string, TensorView> stored_tensors(const Checkpoint& source) {
   std::map<std::string, TensorView> result;
   if (source.kind() == CheckpointKind::kGguf) return result;
   std::map<std::string, std::string> absent;  // of what the model does not need: it was opened
-  for (TensorView& view : open_safetensors_directory(source.path(), &absent)) {
+  for (TensorView& view : open_weights_directory(source.path(), &absent)) {
     std::string name = view.name;
     result.emplace(std::move(name), std::move(view));
   }
