@@ -1,7 +1,10 @@
 #include "io/yaml_reader.h"
 
+#include <yaml-cpp/eventhandler.h>
+
 #include <algorithm>
 #include <set>
+#include <sstream>
 
 #include "base/text.h"
 
@@ -9,6 +12,30 @@ namespace bitloom {
 namespace {
 
 constexpr size_t kMaxBytes = 1 << 20;  // far beyond any sensible document: bounds the work on a file that is none
+
+/// Takes note of documents alone. YAML::LoadAll() would read all before anyone can count them, and finds no end of
+/// documents in a text that begins with a comma.
+struct DocumentCounter final : YAML::EventHandler {
+  int documents = 0;
+  void OnDocumentStart(const YAML::Mark&) override { ++documents; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+/// 2 stands for more.
+int count_documents(const std::string& yaml) {
+  std::istringstream text(yaml);
+  YAML::Parser parser(text);
+  DocumentCounter counter;
+  while (counter.documents < 2 && parser.HandleNextDocument(counter)) continue;
+  return counter.documents;
+}
 
 }  // namespace
 
@@ -18,14 +45,14 @@ YAML::Node YamlReader::parse(const std::string& yaml) const {
   if (const size_t bad = first_invalid_utf8(yaml); bad != yaml.size()) {
     misuse("{}: byte {} is not valid UTF-8", origin_, bad);
   }
-  std::vector<YAML::Node> documents;
   try {
-    documents = YAML::LoadAll(yaml);
+    if (const int documents = count_documents(yaml); documents != 1) {
+      misuse("{}: a {} file holds one document, found {}", origin_, kind_, documents == 0 ? "none" : "several");
+    }
+    return YAML::Load(yaml);
   } catch (const YAML::Exception& error) {
     reject(error.mark, fmt::format("not valid YAML: {}", error.msg));
   }
-  if (documents.size() != 1) misuse("{}: a {} file holds one document, found {}", origin_, kind_, documents.size());
-  return documents.front();
 }
 
 std::string YamlReader::place(const YAML::Mark& mark) const {
