@@ -243,7 +243,7 @@ TEST(Checkpoint, TokenizerMustFitTheEmbedding) {
   const auto bare = Checkpoint::open(dir.path());
   EXPECT_FALSE(bare->has_tokenizer());
   EXPECT_EQ(refusal([&] { bare->tokenizer(); }),
-            dir.path() + ": no tokenizer (expected tokenizer.json, tokenizer.model or tokenizer.bin)");
+            dir.path() + ": no tokenizer (expected tokenizer.json, tokenizer.model, tokenizer.bin or vocab.json)");
   write_file(dir.file("tokenizer.json"), tokenizer_json(41));
   EXPECT_TRUE(bare->has_tokenizer());
   EXPECT_EQ(refusal([&] { bare->tokenizer(); }),

@@ -1,18 +1,9 @@
 #include "model/companions.h"
 
-#include <array>
-#include <filesystem>
-
 #include "base/error.h"
 #include "model/checkpoint_loader.h"
 
 namespace bitloom {
-namespace {
-
-constexpr std::array kTokenizerFiles = {"tokenizer.json", "tokenizer.model", "tokenizer.bin"};
-
-}  // namespace
-
 void set_untied(Json& config) {
   config["tie_word_embeddings"] = false;
   if (config.contains("text_config")) config["text_config"]["tie_word_embeddings"] = false;
@@ -34,20 +25,14 @@ Companions Companions::untied() const {
 
 bool Companions::has_tokenizer() const {
   if (place_->gguf) return place_->gguf->has("tokenizer.ggml.model");
-  for (const char* file : kTokenizerFiles) {
-    if (std::filesystem::exists(std::filesystem::path(place_->path) / file)) return true;
-  }
-  return false;
+  return Tokenizer::is_in(place_->path);
 }
 
 const Tokenizer& Companions::tokenizer() const {
   Place& place = *place_;
   const std::lock_guard lock(place.tokenizer_lock);
   if (place.tokenizer) return *place.tokenizer;
-  if (!has_tokenizer()) {
-    refuse("{}: no tokenizer (expected {})", place.path,
-           place.gguf ? "the key tokenizer.ggml.model" : "tokenizer.json, tokenizer.model or tokenizer.bin");
-  }
+  if (place.gguf && !has_tokenizer()) refuse("{}: no tokenizer (expected the key tokenizer.ggml.model)", place.path);
   const Tokenizer loaded = place.gguf ? Tokenizer::from_gguf(*place.gguf) : Tokenizer::load(place.path);
   // Added tokens that a model never learned may lie beyond its rows: gemma3's image tokens, a <pad> of fine-tuning.
   if (loaded.base_vocab_size() > place.embedding_rows) {

@@ -34,6 +34,7 @@ struct Tokenizer::Engine {
 
   std::optional<int32_t> bos;
   std::optional<int32_t> eos;
+  bool has_template = false;  // says itself what stands around a sequence
   std::string origin;  // file, for messages
   std::string hash;
   std::string description;
@@ -42,6 +43,14 @@ struct Tokenizer::Engine {
 /// From a tokenizer.json document. `label` begins the description ("tokenizer.json").
 std::unique_ptr<Tokenizer::Engine> make_json_engine(const Json& document, const std::string& origin,
                                                     const std::string& label);
+
+/// The same with the tokens that `files` add.
+std::unique_ptr<Tokenizer::Engine> make_json_engine(Json document, const Neighbours& files, const std::string& origin,
+                                                    const std::string& label);
+
+/// From vocab.json at `path` and merges.txt beside it. Error(kRefused) where `files` name no tokenizer class that cuts
+/// text in a known way, and for a line of merges.txt that vocab.json contradicts.
+std::unique_ptr<Tokenizer::Engine> make_vocab_merges_engine(const std::string& path, const Neighbours& files);
 
 /// From a SentencePiece model with the tokens that `files` add.
 std::unique_ptr<Tokenizer::Engine> make_sentencepiece_engine(const std::string& path, const Neighbours& files);

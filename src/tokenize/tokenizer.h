@@ -1,9 +1,9 @@
 #pragma once
 // Text to token ids and back, identical to the PyPI "tokenizers" package for every tokenizer.json bitloom accepts.
 //
-// Goals: one in-memory form for all sources. tokenizer.json is the native one; GGUF keys and llama2.c's tokenizer.bin
-// are turned into a tokenizer.json document first (gguf_tokenizer.h, llama2c_tokenizer.h), so there is one engine to
-// trust; tokenizer.model goes through the SentencePiece library. Non-goals: training, offsets, truncation and padding.
+// Goals: one in-memory form for all sources. tokenizer.json is the native one; GGUF keys, llama2.c's tokenizer.bin and
+// GPT-2's vocab.json with merges.txt are turned into a tokenizer.json document first, so there is one engine to trust;
+// tokenizer.model goes through the SentencePiece library. Non-goals: training, offsets, truncation and padding.
 
 #include <cstdint>
 #include <limits>
@@ -21,10 +21,12 @@ namespace bitloom {
 
 class Tokenizer {
  public:
-  /// From a model directory: tokenizer.json, else tokenizer.model, else tokenizer.bin, with the tokens that files beside
-  /// it add (added_beside.h); bos/eos from tokenizer_config.json, special_tokens_map.json, config.json,
-  /// generation_config.json. Error(kRefused) names the file and the unsupported part.
+  /// From a model directory: tokenizer.json, else tokenizer.model, else tokenizer.bin, else vocab.json, with the tokens
+  /// that files beside it add (added_beside.h); bos/eos from tokenizer_config.json, special_tokens_map.json,
+  /// config.json, generation_config.json. Error(kRefused) names the file and the unsupported part.
   static Tokenizer load(const std::string& directory);
+  /// Whether the directory has one of these files.
+  static bool is_in(const std::string& directory);
   static Tokenizer from_gguf(const GgufFile& file);
   /// From a tokenizer.json document; `origin` is for messages.
   static Tokenizer from_json(const Json& document, const std::string& origin);

@@ -12,27 +12,14 @@ namespace {
 namespace fs = std::filesystem;
 using EnginePtr = std::unique_ptr<Tokenizer::Engine>;
 
-EnginePtr from_document(Json document, const Neighbours& files, const std::string& path, const char* label) {
-  const Json::json_pointer place("/model/vocab");
-  if (document.is_object() && document.contains(place) && document[place].is_object()) {
-    const Json& vocabulary = document[place];
-    const auto find = [&](const std::string& token) {
-      const auto found = vocabulary.find(token);
-      return found == vocabulary.end() ? std::nullopt
-                                       : std::optional<int32_t>(JsonNode(*found, "model.vocab", path).id());
-    };
-    Json added = with_added_beside(document.value("added_tokens", Json()), files, vocabulary.size(), find);
-    if (!added.is_null()) document["added_tokens"] = std::move(added);
-  }
-  return make_json_engine(document, path, label);
-}
-
 EnginePtr from_tokenizer_json(const std::string& path, const Neighbours& files) {
-  return from_document(read_json(path), files, path, "tokenizer.json");
+  auto engine = make_json_engine(read_json(path), files, path, "tokenizer.json");
+  engine->has_template = true;
+  return engine;
 }
 
 EnginePtr from_tokenizer_bin(const std::string& path, const Neighbours& files) {
-  auto engine = from_document(tokenizer_json_from_llama2c(path), files, path, "tokenizer.bin");
+  auto engine = make_json_engine(tokenizer_json_from_llama2c(path), files, path, "tokenizer.bin");
   engine->eos = 2;
   return engine;
 }
@@ -40,12 +27,19 @@ EnginePtr from_tokenizer_bin(const std::string& path, const Neighbours& files) {
 struct Source {
   const char* name;
   EnginePtr (*load)(const std::string& path, const Neighbours& files);
-  bool has_template;  // says itself what stands around a sequence
 };
 
-constexpr Source kSources[] = {{"tokenizer.json", from_tokenizer_json, true},
-                               {"tokenizer.model", make_sentencepiece_engine, false},
-                               {"tokenizer.bin", from_tokenizer_bin, false}};
+constexpr Source kSources[] = {{"tokenizer.json", from_tokenizer_json},
+                               {"tokenizer.model", make_sentencepiece_engine},
+                               {"tokenizer.bin", from_tokenizer_bin},
+                               {"vocab.json", make_vocab_merges_engine}};
+
+std::string source_names() {
+  std::string names = kSources[0].name;
+  for (size_t i = 1; i < std::size(kSources); ++i)
+    names += (i + 1 == std::size(kSources) ? " or " : ", ") + std::string(kSources[i].name);
+  return names;
+}
 
 // "bos_token": "<s>" or {"content": "<s>", ...}. False when the file does not say; null says that there is none.
 bool id_by_token(const Settings& settings, const std::string& key, const Tokenizer::Engine& engine,
@@ -97,23 +91,41 @@ void apply_flags(const Settings& settings, Tokenizer::Engine& engine) {
   engine.set_special(std::move(before), std::move(after));
 }
 
-const Source& source_in(const std::string& directory) {
+const Source* source_in(const std::string& directory) {
   for (const Source& source : kSources) {
-    if (fs::exists(fs::path(directory) / source.name)) return source;
+    if (fs::exists(fs::path(directory) / source.name)) return &source;
   }
-  refuse("{}: no tokenizer.json, tokenizer.model or tokenizer.bin", directory);
+  return nullptr;
 }
 
 }  // namespace
 
+EnginePtr make_json_engine(Json document, const Neighbours& files, const std::string& path, const std::string& label) {
+  const Json::json_pointer place("/model/vocab");
+  if (document.is_object() && document.contains(place) && document[place].is_object()) {
+    const Json& vocabulary = document[place];
+    const auto find = [&](const std::string& token) {
+      const auto found = vocabulary.find(token);
+      return found == vocabulary.end() ? std::nullopt
+                                       : std::optional<int32_t>(JsonNode(*found, "model.vocab", path).id());
+    };
+    Json added = with_added_beside(document.value("added_tokens", Json()), files, vocabulary.size(), find);
+    if (!added.is_null()) document["added_tokens"] = std::move(added);
+  }
+  return make_json_engine(std::as_const(document), path, label);
+}
+
+bool Tokenizer::is_in(const std::string& directory) { return source_in(directory) != nullptr; }
+
 Tokenizer Tokenizer::load(const std::string& directory) {
-  const Source& source = source_in(directory);
+  const Source* source = source_in(directory);
+  if (source == nullptr) refuse("{}: no tokenizer (expected {})", directory, source_names());
   const Neighbours files(directory);
-  auto engine = source.load((fs::path(directory) / source.name).string(), files);
+  auto engine = source->load((fs::path(directory) / source->name).string(), files);
   resolve(files, "bos_token", *engine, engine->bos);
   resolve(files, "eos_token", *engine, engine->eos);
   // As transformers 5: a template is not contradicted.
-  if (!source.has_template) apply_flags(files.tokenizer_config, *engine);
+  if (!engine->has_template) apply_flags(files.tokenizer_config, *engine);
   return Tokenizer(std::shared_ptr<const Engine>(std::move(engine)));
 }
 
