@@ -35,7 +35,7 @@ struct Tokenizer::Engine {
   std::optional<int32_t> bos;
   std::optional<int32_t> eos;
   bool has_template = false;  // says itself what stands around a sequence
-  std::string origin;  // file, for messages
+  std::string origin;         // file, for messages
   std::string hash;
   std::string description;
 };

@@ -85,6 +85,15 @@ TEST(Fuzz, StructurallyMutatedDocuments) {
   spm["model"]["byte_fallback"] = true;
   spm["model"]["unk_token"] = "<s>";
   seeds.push_back(spm);
+  Json unigram = spm;
+  unigram["model"] = Json::parse(R"({"type": "Unigram", "unk_id": 0, "byte_fallback": true, "vocab": [["<s>", 0],
+    ["</s>", 0], ["a", -1.5], ["ab", -2], ["▁", -3], ["<0x41>", 0], ["▁ab", -2.5]]})");
+  seeds.push_back(unigram);
+  Json words = testing::tiny_document();
+  words["pre_tokenizer"] = {{"type", "Whitespace"}};
+  words["model"] = Json::parse(R"({"type": "WordPiece", "unk_token": "<s>", "continuing_subword_prefix": "##",
+    "max_input_chars_per_word": 12, "vocab": {"<s>": 0, "</s>": 1, "a": 2, "##b": 3, "ab": 4}})");
+  seeds.push_back(words);
   int accepted = 0;
   const int rounds = 6000;
   for (int round = 0; round < rounds; ++round) {

@@ -82,16 +82,17 @@ TEST(Golden, Stories260K) {
   expect_golden(Tokenizer::load(testing::shared_path("models/stories260K")), "stories260K");
 }
 
-TEST(Golden, Synthetic) {
+// Small tokenizers of one golden file, on every `step`th string.
+void expect_golden_set(const std::string& set, size_t step) {
   const std::vector<std::string> strings = testing::golden_strings();
-  const std::vector<uint32_t> crcs = testing::golden_crcs("synthetic");
-  const Json file = testing::synthetic_file();
+  const std::vector<uint32_t> crcs = testing::golden_crcs(set);
+  const Json file = testing::tokenizers_file(set);
   size_t at = 0;
   for (const auto& entry : file["tokenizers"].items()) {
     const std::string& name = entry.key();
     const Tokenizer tokenizer = Tokenizer::from_json(testing::assemble(file, name), name);
     int wrong = 0;
-    for (size_t i = 0; i < strings.size(); i += 4) {
+    for (size_t i = 0; i < strings.size(); i += step) {
       ASSERT_LT(at, crcs.size());
       const uint32_t expected = crcs[at++];
       const std::vector<int32_t> ids = tokenizer.encode(strings[i]);
@@ -104,6 +105,11 @@ TEST(Golden, Synthetic) {
   }
   EXPECT_EQ(at, crcs.size());
 }
+
+TEST(Golden, Synthetic) { expect_golden_set("synthetic", 4); }
+
+// tests/oracle/tokenize_models.py
+TEST(Golden, OtherModels) { expect_golden_set("models", 8); }
 
 }  // namespace
 }  // namespace bitloom

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 
 #include "base/error.h"
 #include "tokenize/test_documents.h"
@@ -38,8 +39,9 @@ TEST(Refusal, UnsupportedPartsAreNamedWithWhatIsSupported) {
                       "pre_tokenizer.pretokenizers[1].type is 'UnicodeScripts', which bitloom does not support "
                       "(supported: ByteLevel, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, Metaspace, "
                       "CharDelimiterSplit, BertPreTokenizer, Sequence)");
-  expect_refused_with("/model/type", "Unigram",
-                      "model.type is 'Unigram', which bitloom does not support (supported: BPE)");
+  expect_refused_with(
+      "/model/type", "Trigram",
+      "model.type is 'Trigram', which bitloom does not support (supported: BPE, Unigram, WordPiece, WordLevel)");
   expect_refused_with("/model/dropout", 0.1, "model.dropout is 0.1; only null and 0 are supported");
   expect_refused_with("/post_processor/type", "Magic",
                       "post_processor.type is 'Magic', which bitloom does not support (supported: TemplateProcessing, "
@@ -143,6 +145,60 @@ TEST(Refusal, BrokenLlama2cFiles) {
   expect_bin_refused(start + record(0, "\xFF"), ": token 3 is not valid UTF-8");
   expect_bin_refused(start + record(std::numeric_limits<float>::infinity(), "a"), ": token 3 has the score inf");
   expect_bin_refused(start + record(0, std::string(1025, 'a')), ": token 3 is 1025 bytes long (at most 1024)");
+}
+
+Json unigram_document() {
+  Json document = testing::tiny_document();
+  document["normalizer"] = nullptr;
+  document["pre_tokenizer"] = nullptr;
+  document["model"] =
+      Json::parse(R"({"type": "Unigram", "unk_id": 0, "vocab": [["<s>", 0], ["</s>", 0], ["a", -1.5], ["ab", -2]]})");
+  return document;
+}
+
+TEST(Refusal, BrokenUnigramModels) {
+  const auto refused = [](const std::string& pointer, const Json& value, const std::string& message) {
+    Json document = unigram_document();
+    document[Json::json_pointer(pointer)] = value;
+    expect_refused("tokenizer.json: " + message, [&] { Tokenizer::from_json(document, "tokenizer.json"); });
+  };
+  refused("/model/vocab", Json::object(), "model.vocab is no array of tokens and scores");
+  refused("/model/vocab", Json::array(), "model.vocab is empty");
+  refused("/model/vocab/3", Json{"b"}, "model.vocab[3] must be a token and its score");
+  refused("/model/vocab/3", Json{"b", "c"}, "model.vocab[3] must be a token and its score");
+  refused("/model/vocab/3", Json{"b", std::numeric_limits<double>::infinity()}, "model.vocab[3] has the score inf");
+  refused("/model/vocab/3", Json{std::string(1025, 'b'), 0}, "model.vocab[3] is a token of 1025 bytes (at most 1024)");
+  refused("/model/unk_id", 4, "model.unk_id is 4, but the vocabulary has 4 tokens");
+  refused("/model/unk_id", -1, "model.unk_id is -1, must be a token id");
+  Json document = unigram_document();
+  document["model"].erase("unk_id");
+  const Tokenizer tokenizer = Tokenizer::from_json(document, "tokenizer.json");
+  EXPECT_THAT(tokenizer.encode("aba", false), ::testing::ElementsAre(3, 2));
+  expect_refused("tokenizer.json: model: no token for a character of the text, and no unk_id",
+                 [&] { tokenizer.encode("ac"); });
+}
+
+TEST(Refusal, BrokenWordPieceModels) {
+  Json document = unigram_document();
+  document["model"] = {{"type", "WordPiece"},
+                       {"unk_token", "[UNK]"},
+                       {"continuing_subword_prefix", "##"},
+                       {"max_input_chars_per_word", 100},
+                       {"vocab", {{"<s>", 0}, {"</s>", 1}, {"a", 2}, {"##b", 3}}}};
+  const auto refused = [&](const std::string& key, const Json& value, const std::string& message) {
+    Json broken = document;
+    if (value.is_null()) broken["model"].erase(key);
+    if (!value.is_null()) broken["model"][key] = value;
+    expect_refused("tokenizer.json: " + message, [&] { Tokenizer::from_json(broken, "tokenizer.json"); });
+  };
+  for (const char* key : {"unk_token", "continuing_subword_prefix", "max_input_chars_per_word", "vocab"})
+    refused(key, nullptr, fmt::format("model lacks the key '{}'", key));
+  refused("vocab", Json{{"<s>", 0}, {"</s>", 1}, {"a", 1}}, "model.vocab gives id 1 to both '</s>' and 'a'");
+  refused("vocab", Json{{"<s>", 0}, {"</s>", 1}, {std::string(1025, 'a'), 2}},
+          "model.vocab has a token (id 2) of 1025 bytes (at most 1024)");
+  const Tokenizer tokenizer = Tokenizer::from_json(document, "tokenizer.json");
+  EXPECT_THAT(tokenizer.encode("abb", false), ::testing::ElementsAre(2, 3, 3));
+  expect_refused("tokenizer.json: model: unk_token '[UNK]' is not in the vocabulary", [&] { tokenizer.encode("b"); });
 }
 
 TEST(Refusal, BrokenSentencePieceModel) {

@@ -9,7 +9,7 @@
 
 namespace bitloom::testing {
 
-/// One of the tokenizers of tests/golden/tokenize/synthetic.json.
+/// One of the tokenizers of synthetic.json, or of a file like it.
 inline Json assemble(const Json& file, const std::string& name) {
   const Json& description = file["tokenizers"][name];
   Json document = description;
@@ -24,7 +24,11 @@ inline Json assemble(const Json& file, const std::string& name) {
   return document;
 }
 
-inline Json synthetic_file() { return Json::parse(read_text(golden("tokenize/synthetic.json"))); }
+/// tests/golden/tokenize/NAME.json: models by name, and tokenizers made of them.
+inline Json tokenizers_file(const std::string& name) {
+  return Json::parse(read_text(golden("tokenize/" + name + ".json")));
+}
+inline Json synthetic_file() { return tokenizers_file("synthetic"); }
 inline Json synthetic(const std::string& name) { return assemble(synthetic_file(), name); }
 
 /// A complete tokenizer of a dozen tokens, byte-level, with BOS.

@@ -1,5 +1,6 @@
 // A tokenizer from a model directory, with what the files beside it say of special tokens.
 #include <filesystem>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "tokenize/added_beside.h"
@@ -91,6 +92,17 @@ void apply_flags(const Settings& settings, Tokenizer::Engine& engine) {
   engine.set_special(std::move(before), std::move(after));
 }
 
+/// Ids of a list of tokens with scores. What is wrong with it, its model says.
+std::unordered_map<std::string_view, int32_t> ids_in(const Json& list) {
+  std::unordered_map<std::string_view, int32_t> ids;
+  for (size_t i = 0; list.is_array() && i < list.size(); ++i) {
+    const Json& entry = list[i];
+    if (entry.is_array() && !entry.empty() && entry[0].is_string())
+      ids[entry[0].get_ref<const std::string&>()] = static_cast<int32_t>(i);
+  }
+  return ids;
+}
+
 const Source* source_in(const std::string& directory) {
   for (const Source& source : kSources) {
     if (fs::exists(fs::path(directory) / source.name)) return &source;
@@ -102,12 +114,17 @@ const Source* source_in(const std::string& directory) {
 
 EnginePtr make_json_engine(Json document, const Neighbours& files, const std::string& path, const std::string& label) {
   const Json::json_pointer place("/model/vocab");
-  if (document.is_object() && document.contains(place) && document[place].is_object()) {
+  if (document.is_object() && document.contains(place) && document[place].is_structured()) {
     const Json& vocabulary = document[place];
-    const auto find = [&](const std::string& token) {
-      const auto found = vocabulary.find(token);
-      return found == vocabulary.end() ? std::nullopt
-                                       : std::optional<int32_t>(JsonNode(*found, "model.vocab", path).id());
+    const auto listed = ids_in(vocabulary);
+    const auto find = [&](const std::string& token) -> std::optional<int32_t> {
+      if (vocabulary.is_object()) {
+        const auto found = vocabulary.find(token);
+        if (found != vocabulary.end()) return JsonNode(*found, "model.vocab", path).id();
+      } else if (const auto found = listed.find(token); found != listed.end()) {
+        return found->second;
+      }
+      return std::nullopt;
     };
     Json added = with_added_beside(document.value("added_tokens", Json()), files, vocabulary.size(), find);
     if (!added.is_null()) document["added_tokens"] = std::move(added);

@@ -18,20 +18,13 @@ char32_t first_character(std::string_view text) {
 
 }  // namespace
 
-void BpeModel::encode(std::string_view piece, bool byte_alphabet, BpeScratch& scratch,
+void BpeModel::encode(std::string_view piece, bool byte_alphabet, ModelScratch& scratch,
                       std::vector<int32_t>& ids) const {
   if (cutting_ && !byte_alphabet) return encode_in_cuts(piece, scratch, ids);
-  if (scratch.cache.find(piece, ids)) return;
-  const size_t before = ids.size();
-  if (byte_alphabet) {
-    encode_text(to_byte_alphabet(piece), scratch, ids);
-  } else {
-    encode_text(piece, scratch, ids);
-  }
-  scratch.cache.insert(piece, ids.data() + before, ids.size() - before);
+  TokenModel::encode(piece, byte_alphabet, scratch, ids);
 }
 
-void BpeModel::encode_in_cuts(std::string_view text, BpeScratch& scratch, std::vector<int32_t>& ids) const {
+void BpeModel::encode_in_cuts(std::string_view text, ModelScratch& scratch, std::vector<int32_t>& ids) const {
   size_t begin = 0;
   while (begin < text.size()) {
     size_t end = begin;
@@ -57,10 +50,10 @@ bool BpeModel::can_cut(char32_t left, char32_t right) const {
   return characters_.contains(left) && characters_.contains(right) && !joined_.contains(pair_key(left, right));
 }
 
-void BpeModel::encode_text(std::string_view text, BpeScratch& scratch, std::vector<int32_t>& ids) const {
+void BpeModel::encode_text(std::string_view text, ModelScratch& scratch, std::vector<int32_t>& ids) const {
   if (text.size() > kMaxPiece) fail(ErrorKind::kFailed, "{}: a piece of {} bytes is too long", where_, text.size());
   if (ignore_merges_) {
-    if (const auto id = find(std::string(text))) {
+    if (const auto id = vocabulary_.find(std::string(text))) {
       ids.push_back(*id);
       return;
     }
@@ -82,7 +75,7 @@ int32_t BpeModel::symbol_of(std::string_view character, bool first, bool last) c
   std::string token = first ? "" : prefix_;
   token += character;
   if (last) token += suffix_;
-  return find(token).value_or(-1);
+  return vocabulary_.find(token).value_or(-1);
 }
 
 // Byte tokens of a character (with its prefix and suffix, as the package has it), when all of them exist.
@@ -113,21 +106,13 @@ void BpeModel::first_symbols(std::string_view text, std::vector<int32_t>& symbol
     const std::string decorated = (first ? "" : prefix_) + std::string(character) + (last ? suffix_ : "");
     if (byte_fallback_ && append_bytes(decorated, symbols)) continue;
     if (!unk_token_) continue;
-    if (!unk_id_) fail(ErrorKind::kRefused, "{}: unk_token '{}' is not in the vocabulary", where_, *unk_token_);
+    if (!unk_id_) unknown(*unk_token_);
     if (waiting && !fuse_unk_) symbols.push_back(*unk_id_);
     waiting = true;
   }
   if (waiting) symbols.push_back(*unk_id_);
 }
 
-std::optional<int32_t> BpeModel::find(const std::string& token) const {
-  const auto found = ids_.find(token);
-  return found == ids_.end() ? std::nullopt : std::optional<int32_t>(found->second);
-}
-
-const std::string* BpeModel::token(int32_t id) const {
-  const auto found = tokens_.find(id);
-  return found == tokens_.end() ? nullptr : found->second;
-}
+std::unique_ptr<const TokenModel> make_bpe(const JsonNode& node) { return std::make_unique<BpeModel>(node); }
 
 }  // namespace bitloom

@@ -4,7 +4,7 @@
 //   symbols = characters of the piece (unknown ones: byte tokens <0xNN>, else unk_token, else nothing)
 //   while a neighbouring pair has a merge: merge the pair of the lowest rank, of equals the leftmost
 //
-// Non-goals: dropout, WordPiece, Unigram, WordLevel.
+// Non-goal: dropout.
 
 #include <cstdint>
 #include <optional>
@@ -15,31 +15,20 @@
 #include <vector>
 
 #include "tokenize/bpe/merge.h"
-#include "tokenize/json/json_node.h"
-#include "tokenize/piece_cache.h"
+#include "tokenize/json/token_model.h"
 
 namespace bitloom {
 
-/// What encoding needs besides the model. One per call, never shared between threads.
-struct BpeScratch {
-  PieceCache cache;
-  MergeScratch merge;
-  std::vector<int32_t> symbols;
-};
-
-class BpeModel {
+class BpeModel : public TokenModel {
  public:
   explicit BpeModel(const JsonNode& node);
 
-  /// Appends the ids of a pre-tokenized piece. With `byte_alphabet` the piece is first rewritten in it (byte_level.h).
-  void encode(std::string_view piece, bool byte_alphabet, BpeScratch& scratch, std::vector<int32_t>& ids) const;
+  void encode(std::string_view piece, bool byte_alphabet, ModelScratch& scratch,
+              std::vector<int32_t>& ids) const override;
+  std::string_view kind() const override { return byte_fallback_ ? "BPE with byte fallback" : "BPE"; }
 
-  size_t size() const { return ids_.size(); }
-  int32_t largest_id() const { return largest_id_; }
-  std::optional<int32_t> find(const std::string& token) const;
-  /// nullptr when no token has this id.
-  const std::string* token(int32_t id) const;
-  bool byte_fallback() const { return byte_fallback_; }
+ protected:
+  void encode_text(std::string_view text, ModelScratch& scratch, std::vector<int32_t>& ids) const override;
 
  private:
   static constexpr char32_t kSmall = 0x250;
@@ -48,21 +37,16 @@ class BpeModel {
   void read_merges(const JsonNode& node, const std::optional<JsonNode>& merge_ranks);
   void add_merge(const JsonNode& where, const std::string& left, const std::string& right, uint32_t rank);
 
-  void encode_text(std::string_view text, BpeScratch& scratch, std::vector<int32_t>& ids) const;
-  void encode_in_cuts(std::string_view text, BpeScratch& scratch, std::vector<int32_t>& ids) const;
+  void encode_in_cuts(std::string_view text, ModelScratch& scratch, std::vector<int32_t>& ids) const;
   void first_symbols(std::string_view text, std::vector<int32_t>& symbols) const;
   int32_t symbol_of(std::string_view character, bool first, bool last) const;
   bool append_bytes(std::string_view token, std::vector<int32_t>& symbols) const;
   bool can_cut(char32_t left, char32_t right) const;
 
-  std::unordered_map<std::string, int32_t> ids_;
-  std::unordered_map<int32_t, const std::string*> tokens_;  // points into ids_
-  std::unordered_map<char32_t, int32_t> characters_;        // tokens of one character
-  std::vector<int32_t> small_characters_;                   // the same for low code points; -1: none
-  std::vector<int32_t> bytes_;                              // id of <0xNN>, -1: none
+  std::unordered_map<char32_t, int32_t> characters_;  // tokens of one character
+  std::vector<int32_t> small_characters_;             // the same for low code points; -1: none
+  std::vector<int32_t> bytes_;                        // id of <0xNN>, -1: none
   MergeTable merges_;
-  int32_t largest_id_ = -1;
-  std::string where_;  // for messages while encoding
   std::optional<std::string> unk_token_;
   std::optional<int32_t> unk_id_;
   std::string prefix_;  // continuing_subword_prefix

@@ -20,10 +20,7 @@ std::pair<std::string, std::string> read_merge(const JsonNode& node) {
 
 }  // namespace
 
-BpeModel::BpeModel(const JsonNode& node) : where_(fmt::format("{}: {}", node.origin(), node.path())) {
-  const auto type = node.find("type");
-  if (type && type->text() != "BPE")
-    type->reject(fmt::format("is '{}', which bitloom does not support (supported: BPE)", type->text()));
+BpeModel::BpeModel(const JsonNode& node) : TokenModel(node) {
   const auto dropout = node.find("dropout");
   if (dropout && !(dropout->value().is_number() && dropout->value().get<double>() == 0.0))
     dropout->reject(fmt::format("is {}; only null and 0 are supported", dropout->value().dump()));
@@ -35,21 +32,15 @@ BpeModel::BpeModel(const JsonNode& node) : where_(fmt::format("{}: {}", node.ori
   read_vocabulary(node.at("vocab"));
   if (const auto unk = node.find("unk_token")) {
     unk_token_ = unk->text();
-    unk_id_ = find(*unk_token_);
+    unk_id_ = vocabulary_.find(*unk_token_);
   }
   read_merges(node.at("merges"), node.find("merge_ranks"));
 }
 
 void BpeModel::read_vocabulary(const JsonNode& node) {
-  if (!node.value().is_object()) node.reject("is no object of tokens and ids");
+  vocabulary_.read(node);
   small_characters_.assign(kSmall, -1);
-  ids_.reserve(node.value().size());
-  for (const auto& [token, value] : node.value().items()) {
-    const int32_t id = JsonNode(value, node.path() + "['" + token + "']", node.origin()).id();
-    const auto entry = ids_.emplace(token, id).first;
-    const auto [other, fresh] = tokens_.emplace(id, &entry->first);
-    if (!fresh) node.reject(fmt::format("gives id {} to both '{}' and '{}'", id, *other->second, token));
-    largest_id_ = std::max(largest_id_, id);
+  for (const auto& [token, id] : vocabulary_.ids()) {
     if (token.empty()) continue;
     size_t length = 0;
     const char32_t c = next_code_point(token, length);
@@ -57,7 +48,8 @@ void BpeModel::read_vocabulary(const JsonNode& node) {
     characters_.emplace(c, id);
     if (c < kSmall) small_characters_[c] = id;
   }
-  for (unsigned byte = 0; byte < 256; ++byte) bytes_.push_back(find(fmt::format("<0x{:02X}>", byte)).value_or(-1));
+  for (unsigned byte = 0; byte < 256; ++byte)
+    bytes_.push_back(vocabulary_.find(fmt::format("<0x{:02X}>", byte)).value_or(-1));
 }
 
 void BpeModel::read_merges(const JsonNode& node, const std::optional<JsonNode>& merge_ranks) {
@@ -86,7 +78,7 @@ void BpeModel::read_merges(const JsonNode& node, const std::optional<JsonNode>& 
 
 void BpeModel::add_merge(const JsonNode& where, const std::string& left, const std::string& right, uint32_t rank) {
   const auto need = [&](const std::string& token) {
-    const auto id = find(token);
+    const auto id = vocabulary_.find(token);
     if (!id) where.reject(fmt::format("names '{}', which is not in the vocabulary", token));
     return *id;
   };

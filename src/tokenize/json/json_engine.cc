@@ -4,35 +4,35 @@
 #include <algorithm>
 
 #include "io/hash.h"
-#include "tokenize/bpe/bpe.h"
 #include "tokenize/engine.h"
 #include "tokenize/json/added_tokens.h"
 #include "tokenize/json/decoder.h"
 #include "tokenize/json/normalizer.h"
 #include "tokenize/json/post_processor.h"
 #include "tokenize/json/pre_tokenizer.h"
+#include "tokenize/json/token_model.h"
 
 namespace bitloom {
 namespace {
 
 struct EncodeScratch {
   RegexScratch regex;
-  BpeScratch bpe;
+  ModelScratch model;
 };
 
 class JsonEngine : public Tokenizer::Engine {
  public:
-  explicit JsonEngine(const JsonNode& root) : model_(root.at("model")) {
+  explicit JsonEngine(const JsonNode& root) : model_(load_model(root.at("model"))) {
     if (const auto node = root.find("normalizer")) normalizers_ = load_normalizers(*node);
     if (const auto node = root.find("pre_tokenizer")) pre_tokenizers_ = PreTokenizers(*node);
     if (const auto node = root.find("post_processor")) post_processor_ = PostProcessor(*node);
     if (const auto node = root.find("decoder")) decoders_ = load_decoders(*node);
     has_decoder_ = root.find("decoder").has_value();
     if (const auto node = root.find("added_tokens")) {
-      added_ =
-          AddedTokens(*node, normalizers_, model_.size(), [&](const std::string& token) { return model_.find(token); });
+      added_ = AddedTokens(*node, normalizers_, vocabulary().size(),
+                           [&](const std::string& token) { return vocabulary().find(token); });
     }
-    largest_id_ = model_.largest_id();
+    largest_id_ = vocabulary().largest_id();
     if (!added_.by_id().empty()) largest_id_ = std::max(largest_id_, added_.by_id().rbegin()->first);
   }
 
@@ -72,34 +72,35 @@ class JsonEngine : public Tokenizer::Engine {
 
   std::optional<int32_t> token_to_id(const std::string& token) const override {
     const auto added = added_.find(token);
-    return added ? added : model_.find(token);
+    return added ? added : vocabulary().find(token);
   }
 
   std::optional<std::string> id_to_token(int32_t id) const override {
     const auto added = added_.by_id().find(id);
     if (added != added_.by_id().end()) return added->second.content;
-    const std::string* token = model_.token(id);
+    const std::string* token = vocabulary().token(id);
     return token ? std::optional<std::string>(*token) : std::nullopt;
   }
 
   bool is_added(int32_t id) const override { return added_.by_id().contains(id); }
   int64_t vocab_size() const override { return int64_t{largest_id_} + 1; }
-  int64_t base_vocab_size() const override { return int64_t{model_.largest_id()} + 1; }
+  int64_t base_vocab_size() const override { return int64_t{vocabulary().largest_id()} + 1; }
   std::vector<int32_t> prefix() const override { return post_processor_.prefix(); }
   void set_special(std::vector<int32_t> before, std::vector<int32_t> after) override {
     post_processor_ = PostProcessor(std::move(before), std::move(after));
   }
 
-  std::string_view kind() const {
-    if (pre_tokenizers_.ends_in_byte_alphabet()) return "byte-level BPE";
-    return model_.byte_fallback() ? "BPE with byte fallback" : "BPE";
+  std::string kind() const {
+    return (pre_tokenizers_.ends_in_byte_alphabet() ? "byte-level " : "") + std::string(model_->kind());
   }
 
  private:
+  const Vocabulary& vocabulary() const { return model_->vocabulary(); }
+
   // How the token is spelled for decoding: an added one as it was searched for.
   const std::string* spelled(int32_t id) const {
     const auto added = added_.by_id().find(id);
-    return added != added_.by_id().end() ? &added->second.spelled : model_.token(id);
+    return added != added_.by_id().end() ? &added->second.spelled : vocabulary().token(id);
   }
 
   // Text without plain added tokens.
@@ -124,10 +125,10 @@ class JsonEngine : public Tokenizer::Engine {
   void encode_words(TextPiece piece, EncodeScratch& scratch, std::vector<int32_t>& ids) const {
     const bool byte_alphabet = pre_tokenizers_.ends_in_byte_alphabet();
     pre_tokenizers_.split(piece, scratch.regex,
-                          [&](TextPiece part) { model_.encode(part.text, byte_alphabet, scratch.bpe, ids); });
+                          [&](TextPiece part) { model_->encode(part.text, byte_alphabet, scratch.model, ids); });
   }
 
-  BpeModel model_;
+  std::unique_ptr<const TokenModel> model_;
   Normalizers normalizers_;
   PreTokenizers pre_tokenizers_;
   PostProcessor post_processor_;
