@@ -2,17 +2,20 @@
 """State dicts by torch.save.
 
 Writes OUT/torch/every_dtype.bin and, by pickle protocol 4, OUT/torch/protocol_4.bin with OUT/torch/every_dtype.json
-(per tensor dtype, shape and values, of a complex one none); OUT/torch/training.bin, which is no state dict; and two
-models of tests/golden/forward as their authors publish such: OUT/torch/opt/pytorch_model.bin, with the tied head beside
-the embedding, and OUT/torch/gpt2/ in two shards with an index, with the causal masks that older files carry.
+(per tensor dtype, shape and values, of a complex one none); OUT/torch/training.bin, which is no state dict;
+OUT/torch/zip64.bin, whose every size is written in 64 bits, and its OUT/torch/state_dict.pkl; and two models of
+tests/golden/forward as their authors publish such: OUT/torch/opt/pytorch_model.bin, with the tied head beside the
+embedding, and OUT/torch/gpt2/ in two shards with an index, with the causal masks that older files carry.
 
 usage: io_torch.py [--out DIR]        (torch 2.8, safetensors 0.8)
 """
 
 import argparse
 import collections
+import io
 import json
 import pathlib
+import zipfile
 
 import torch
 from safetensors.torch import load_file
@@ -51,6 +54,19 @@ def describe(tensors):
     return result
 
 
+def write_zip64(out):
+    """Python's zipfile as if 0 bytes were the most that 32 bits can say."""
+    matrix, saved = torch.arange(6.0).reshape(2, 3), io.BytesIO()
+    torch.save({"matrix": matrix, "transposed": matrix.t(), "parameter": torch.nn.Parameter(torch.ones(3)),
+                "scalar": torch.tensor(7, dtype=torch.int32)}, saved)
+    zipfile.ZIP64_LIMIT = zipfile.ZIP_FILECOUNT_LIMIT = 0
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(out / "zip64.bin", "w") as wide:
+        for entry in source.infolist():
+            wide.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))
+            if entry.filename.endswith(".pkl"):
+                (out / "state_dict.pkl").write_bytes(source.read(entry))
+
+
 def write_models(out):
     opt = load_file(FORWARD / "opt/model.safetensors")
     opt["lm_head.weight"] = opt["model.decoder.embed_tokens.weight"]
@@ -82,6 +98,7 @@ def main():
     (out / "every_dtype.json").write_text(json.dumps(describe(tensors)) + "\n")
     torch.save({"model": {"x": torch.arange(4.0)}, "epoch": 3}, out / "training.bin")
     write_models(out)
+    write_zip64(out)
 
 
 if __name__ == "__main__":

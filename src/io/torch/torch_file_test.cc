@@ -39,6 +39,16 @@ void expect_golden(const std::string& name) {
 TEST(TorchFile, ReadsEveryDtypeAndStrideThatTorchSaves) { expect_golden("every_dtype.bin"); }
 TEST(TorchFile, ReadsPickleProtocol4) { expect_golden("protocol_4.bin"); }
 
+TEST(TorchFile, ReadsZip64) {
+  std::map<std::string, std::vector<float>> values;
+  for (const TensorView& tensor : open_torch_file(golden("io/torch/zip64.bin"))) {
+    values[tensor.name] = dense_rows(tensor)->decode_all();
+  }
+  EXPECT_THAT(values.at("matrix"), ElementsAre(0, 1, 2, 3, 4, 5));
+  EXPECT_THAT(values.at("transposed"), ElementsAre(0, 3, 1, 4, 2, 5));
+  EXPECT_THAT(values.at("scalar"), ElementsAre(7));
+}
+
 TEST(TorchFile, ContiguousTensorsAreViewsAndShareBytes) {
   std::map<std::string, TensorView> tensors;
   for (TensorView& tensor : open_torch_file(golden("io/torch/every_dtype.bin"))) tensors[tensor.name] = tensor;
