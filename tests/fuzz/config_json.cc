@@ -1,0 +1,19 @@
+// config.json: a graph of it, and the tensors that it needs.
+#include "fuzz.h"
+#include "io/json.h"
+#include "model/architecture.h"
+
+namespace {
+
+struct NoNames final : bitloom::TensorNames {
+  bool has(const std::string&) const override { return false; }
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace bitloom;
+  return fuzz::accept_or_refuse(ErrorKind::kRefused, "fuzz", [&] {
+    expected_tensors(build_graph(parse_json(fuzz::text_of(data, size), "fuzz"), "fuzz", NoNames()));
+  });
+}

@@ -1,0 +1,22 @@
+// One GGUF file: its tensors decoded, its tokenizer loaded and the model that it describes opened, each if it is good.
+#include "io/gguf.h"
+
+#include "fuzz.h"
+#include "io/ggml_types.h"
+#include "model/checkpoint.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace bitloom;
+  static fuzz::MemoryFile file;
+  file.write(fuzz::text_of(data, size));
+  return fuzz::accept_or_refuse(ErrorKind::kRefused, file.path(), [] {
+    const GgufFile gguf = GgufFile::open(file.path());
+    for (const GgufTensor& tensor : gguf.tensors()) {
+      if (find_ggml_type(tensor.type) != nullptr) gguf_rows(tensor)->decode_all();
+    }
+    if (!gguf.has("general.architecture")) return;
+    const auto model = Checkpoint::open(file.path());
+    if (model->has_tokenizer()) model->tokenizer().decode(model->tokenizer().encode("ab <s>\u00e4"));
+    model->companion_files();
+  });
+}
