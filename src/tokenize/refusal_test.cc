@@ -31,10 +31,10 @@ void expect_refused_with(const std::string& pointer, const Json& value, const st
 }
 
 TEST(Refusal, UnsupportedPartsAreNamedWithWhatIsSupported) {
-  expect_refused_with(
-      "/normalizer/normalizers/0/type", "Precompiled",
-      "normalizer.normalizers[0].type is 'Precompiled', which bitloom does not support (supported: NFC, "
-      "NFD, NFKC, NFKD, Lowercase, StripAccents, Nmt, ByteLevel, Strip, Prepend, Replace, Sequence)");
+  expect_refused_with("/normalizer/normalizers/0/type", "NFQ",
+                      "normalizer.normalizers[0].type is 'NFQ', which bitloom does not support (supported: NFC, "
+                      "NFD, NFKC, NFKD, Lowercase, StripAccents, Nmt, ByteLevel, BertNormalizer, "
+                      "Precompiled, Strip, Prepend, Replace, Sequence)");
   expect_refused_with("/pre_tokenizer/pretokenizers/1", Json{{"type", "UnicodeScripts"}},
                       "pre_tokenizer.pretokenizers[1].type is 'UnicodeScripts', which bitloom does not support "
                       "(supported: ByteLevel, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, Metaspace, "
@@ -46,10 +46,9 @@ TEST(Refusal, UnsupportedPartsAreNamedWithWhatIsSupported) {
   expect_refused_with("/post_processor/type", "Magic",
                       "post_processor.type is 'Magic', which bitloom does not support (supported: TemplateProcessing, "
                       "ByteLevel, RobertaProcessing, BertProcessing, Sequence)");
-  expect_refused_with(
-      "/decoder", Json{{"type", "WordPiece"}},
-      "decoder.type is 'WordPiece', which bitloom does not support (supported: ByteLevel, ByteFallback, "
-      "Fuse, Replace, Strip, Metaspace, BPEDecoder, Sequence)");
+  expect_refused_with("/decoder", Json{{"type", "CTC"}},
+                      "decoder.type is 'CTC', which bitloom does not support (supported: ByteLevel, ByteFallback, "
+                      "Fuse, Replace, Strip, Metaspace, BPEDecoder, WordPiece, Sequence)");
 }
 
 TEST(Refusal, BrokenVocabularies) {
@@ -88,9 +87,9 @@ TEST(Refusal, BrokenParts) {
   expect_refused_with("/pre_tokenizer/pretokenizers/0/behavior", "Sideways",
                       "pre_tokenizer.pretokenizers[0].behavior is 'Sideways' (supported: Removed, Isolated, "
                       "MergedWithPrevious, MergedWithNext, Contiguous)");
-  expect_refused_with("/pre_tokenizer/pretokenizers/0/pattern", Json{{"Regex", "[a-z&&[^b]]"}},
-                      "pre_tokenizer.pretokenizers[0].pattern.Regex is the regex '[a-z&&[^b]]', which intersects "
-                      "character classes with '&&', which bitloom does not support");
+  expect_refused_with("/pre_tokenizer/pretokenizers/0/pattern", Json{{"Regex", "[\\W]"}},
+                      "pre_tokenizer.pretokenizers[0].pattern.Regex is the regex '[\\W]', which has '\\W' inside a "
+                      "class, which bitloom does not support");
   expect_refused_with("/pre_tokenizer", Json{{"type", "Metaspace"}, {"replacement", "__"}},
                       "pre_tokenizer.replacement is '__', must be one character");
   expect_refused_with("/pre_tokenizer", Json{{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "last"}},
@@ -176,6 +175,30 @@ TEST(Refusal, BrokenUnigramModels) {
   EXPECT_THAT(tokenizer.encode("aba", false), ::testing::ElementsAre(3, 2));
   expect_refused("tokenizer.json: model: no token for a character of the text, and no unk_id",
                  [&] { tokenizer.encode("ac"); });
+}
+
+// A double array of one unit, whose offset is 0, and what lies behind it.
+TEST(Refusal, BrokenCharacterMaps) {
+  const auto document = [](const std::string& map) {
+    Json broken = testing::tiny_document();
+    broken["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", map}};
+    return broken;
+  };
+  const auto refused = [&](const std::string& map, const std::string& message) {
+    expect_refused("tokenizer.json: normalizer.precompiled_charsmap " + message,
+                   [&] { Tokenizer::from_json(document(map), "tokenizer.json"); });
+  };
+  refused("AAA", "is no base64");
+  refused("AAAA", "has 3 bytes, too few for a size");
+  refused("AAAAAA==", "claims a trie of 0 bytes, 0 are left");
+  refused("/P///wAAAAA=", "claims a trie of 4294967292 bytes, 4 are left");
+  refused("BgAAAAAAAAAAAAAA", "claims a trie of 6 bytes, 8 are left");
+  refused("BAAAAAAAAAD/", "has replacements that are no UTF-8");
+  EXPECT_EQ(Tokenizer::from_json(document("BAAAAAAAAAA="), "x").encode("ab", false), std::vector<int32_t>{5});
+  // The root's children begin at 96; 'a' (97) is unit 1, whose leaf is unit 0, which says byte 0x18000.
+  const Tokenizer astray = Tokenizer::from_json(document("CAAAAACAAQBhBQAA"), "x");
+  expect_refused("x: normalizer.precompiled_charsmap: its trie points to byte 98304 of 0 of replacements",
+                 [&] { astray.encode("a"); });
 }
 
 TEST(Refusal, BrokenWordPieceModels) {

@@ -10,6 +10,14 @@ namespace {
 
 using Tokens = std::vector<std::string>;
 
+std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+  std::string out;
+  size_t done = 0;
+  for (size_t found; (found = text.find(from, done)) != text.npos; done = found + from.size())
+    out.append(text.substr(done, found - done)).append(to);
+  return out.append(text.substr(done));
+}
+
 class ByteAlphabet : public TokenDecoder {
  public:
   void apply(Tokens& tokens) const override {
@@ -118,16 +126,8 @@ class Metaspace : public TokenDecoder {
   Metaspace(char32_t replacement, bool prepended) : prepended_(prepended) { append_utf8(replacement_, replacement); }
 
   void apply(Tokens& tokens) const override {
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      const std::string_view content = i == 0 && prepended_ ? "" : " ";
-      std::string out;
-      size_t done = 0;
-      for (size_t found; (found = tokens[i].find(replacement_, done)) != std::string::npos;) {
-        out.append(tokens[i], done, found - done).append(content);
-        done = found + replacement_.size();
-      }
-      tokens[i] = out.append(tokens[i], done);
-    }
+    for (size_t i = 0; i < tokens.size(); ++i)
+      tokens[i] = replaced(tokens[i], replacement_, i == 0 && prepended_ ? "" : " ");
   }
 
  private:
@@ -141,16 +141,43 @@ class BpeSuffix : public TokenDecoder {
   explicit BpeSuffix(std::string suffix) : suffix_(std::move(suffix)) {}
 
   void apply(Tokens& tokens) const override {
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      const std::string_view content = i + 1 == tokens.size() ? "" : " ";
-      for (size_t found = 0; (found = tokens[i].find(suffix_, found)) != std::string::npos; found += content.size()) {
-        tokens[i].replace(found, suffix_.size(), content);
-      }
-    }
+    for (size_t i = 0; i < tokens.size(); ++i)
+      tokens[i] = replaced(tokens[i], suffix_, i + 1 == tokens.size() ? "" : " ");
   }
 
  private:
   std::string suffix_;
+};
+
+// Tokens with the prefix continue the one before them, others begin with a space. `cleanup` takes spaces out again that
+// stand before punctuation and contractions.
+class WordPiece : public TokenDecoder {
+ public:
+  WordPiece(std::string prefix, bool cleanup) : prefix_(std::move(prefix)), cleanup_(cleanup) {}
+
+  void apply(Tokens& tokens) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      if (i > 0 && tokens[i].starts_with(prefix_)) {
+        tokens[i].erase(0, prefix_.size());
+      } else if (i > 0) {
+        tokens[i].insert(0, 1, ' ');
+      }
+      if (cleanup_) clean(tokens[i]);
+    }
+  }
+
+ private:
+  static void clean(std::string& token) {
+    constexpr std::pair<std::string_view, std::string_view> kReplaced[] = {
+        {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
+        {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    for (const auto& [from, to] : kReplaced) {
+      if (token.find(from) != token.npos) token = replaced(token, from, to);
+    }
+  }
+
+  std::string prefix_;
+  bool cleanup_;
 };
 
 using TokenDecoderPtr = std::unique_ptr<const TokenDecoder>;
@@ -173,6 +200,10 @@ TokenDecoderPtr make_metaspace(const JsonNode& node) {
   return std::make_unique<Metaspace>(node.at("replacement").character(), !never);
 }
 
+TokenDecoderPtr make_word_piece(const JsonNode& node) {
+  return std::make_unique<WordPiece>(node.at("prefix").text(), node.at("cleanup").flag());
+}
+
 TokenDecoderPtr make_suffix(const JsonNode& node) {
   const JsonNode suffix = node.at("suffix");
   if (suffix.text().empty()) suffix.reject("is empty");
@@ -192,6 +223,7 @@ constexpr Row kRows[] = {
     {"Strip", make_strip},
     {"Metaspace", make_metaspace},
     {"BPEDecoder", make_suffix},
+    {"WordPiece", make_word_piece},
     {"Sequence", nullptr},
 };
 

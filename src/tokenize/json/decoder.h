@@ -1,7 +1,7 @@
 #pragma once
 // decoder of tokenizer.json: tokens as the vocabulary spells them to text.
 //
-// Non-goals: WordPiece and CTC; they are refused by name.
+// Non-goal: CTC; it is refused by name.
 
 #include <memory>
 #include <string>

@@ -159,6 +159,8 @@ constexpr Row kRows[] = {
     {"StripAccents", make_plain<StripAccents>},
     {"Nmt", make_plain<Nmt>},
     {"ByteLevel", make_plain<ByteAlphabet>},
+    {"BertNormalizer", make_bert_normalizer},
+    {"Precompiled", make_precompiled},
     {"Strip", make_strip},
     {"Prepend", make_prepend},
     {"Replace", make_replace},

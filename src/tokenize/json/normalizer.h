@@ -1,7 +1,5 @@
 #pragma once
 // normalizer of tokenizer.json: text to text, before pre-tokenization.
-//
-// Non-goal: Precompiled (SentencePiece's character maps) and BertNormalizer; they are refused by name.
 
 #include <memory>
 #include <string>
@@ -29,5 +27,9 @@ using Normalizers = std::vector<std::unique_ptr<const Normalizer>>;
 
 /// The normalizers in order, sequences flattened.
 Normalizers load_normalizers(const JsonNode& node);
+
+/// What the table of load_normalizers calls, each in a file of its own.
+std::unique_ptr<const Normalizer> make_bert_normalizer(const JsonNode& node);
+std::unique_ptr<const Normalizer> make_precompiled(const JsonNode& node);
 
 }  // namespace bitloom

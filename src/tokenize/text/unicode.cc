@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "tokenize/text/bert_classes.h"
 #include "tokenize/text/unicode_age.h"
 
 namespace bitloom {
@@ -142,6 +143,9 @@ bool is_combining_mark(char32_t c) {
   return (between(category(c), UTF8PROC_CATEGORY_MN, UTF8PROC_CATEGORY_ME) && !is_in(kNoMarks, c)) ||
          is_in(kOnceMarks, c);
 }
+
+bool is_bert_control(char32_t c) { return is_in(kBertControls, c); }
+bool is_bert_mark(char32_t c) { return c >= 0x300 && is_in(kBertMarks, c); }
 
 std::string to_normal_form(std::string_view text, NormalForm form) {
   // Characters that stay also never join what stands before them, so only stretches of others need the library, each

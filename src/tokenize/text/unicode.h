@@ -50,6 +50,10 @@ bool is_punctuation(char32_t c);
 /// Categories Mn, Mc, Me.
 bool is_combining_mark(char32_t c);
 
+/// What BERT's normalizer removes: controls when it cleans text, nonspacing marks when it strips accents.
+bool is_bert_control(char32_t c);
+bool is_bert_mark(char32_t c);
+
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 std::string to_normal_form(std::string_view text, NormalForm form);
 

@@ -30,6 +30,12 @@ TEST(Unicode, ClassesAreThePackages) {
   expect_class(is_whitespace, golden["whitespace"]);
 }
 
+TEST(Unicode, BertClassesAreThePackages) {
+  const Json golden = read_json(testing::golden("tokenize/bert_classes.json"));
+  expect_class(is_bert_control, golden["controls"]);
+  expect_class(is_bert_mark, golden["marks"]);
+}
+
 TEST(Unicode, NormalFormsOfEveryCharacterAreThePackages) {
   const std::pair<const char*, NormalForm> forms[] = {
       {"NFC", NormalForm::kNfc}, {"NFD", NormalForm::kNfd}, {"NFKC", NormalForm::kNfkc}, {"NFKD", NormalForm::kNfkd}};
