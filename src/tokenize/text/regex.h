@@ -2,8 +2,8 @@
 // Regular expressions as tokenizer.json spells them (Oniguruma, Ruby syntax), run by PCRE2 with JIT.
 //
 // Goals: the matches that Oniguruma would find. Classes that the two define differently (\s \w \h \v \b, [:alpha:],
-// newlines and anchors, {,n}) are rewritten; a construct that cannot be (class intersection, \W inside a class, {n,m}+)
-// is refused. Limit: characters that are newer than PCRE2's Unicode (14 in 10.42) are no letters, digits or marks.
+// newlines and anchors, {,n}) are rewritten, and so are classes in classes and their intersection; a construct that
+// cannot be (\W inside a class, {n,m}+) is refused. Limit: characters that are newer than PCRE2's Unicode (14 in 10.42) are no letters, digits or marks.
 // Non-goal: captures.
 
 #include <cstddef>

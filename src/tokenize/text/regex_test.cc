@@ -1,5 +1,6 @@
 #include "tokenize/text/regex.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -26,6 +27,18 @@ std::string marked(const std::string& pattern, std::string_view text) {
   return out;
 }
 
+void expect_refused(const std::string& pattern, const std::string& message) {
+  try {
+    const Regex regex(pattern, place());
+    ADD_FAILURE() << pattern << " was accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kRefused);
+    EXPECT_THAT(e.what(),
+                ::testing::StartsWith("tokenizer.json: pre_tokenizer.pattern.Regex is the regex '" + pattern));
+    EXPECT_THAT(e.what(), ::testing::HasSubstr(message));
+  }
+}
+
 // Expected values: Oniguruma through the tokenizers package's Split.
 TEST(Regex, MatchesAsOnigurumaDoes) {
   EXPECT_EQ(marked("\\s+(?!\\S)|\\s+", "a  b \n"), "a[ ][ ]b[ \n]");
@@ -42,13 +55,12 @@ TEST(Regex, MatchesAsOnigurumaDoes) {
 }
 
 // Over every character that was assigned in Unicode 14.
-TEST(Regex, ClassesAreOnigurumas) {
-  const Json golden = read_json(testing::golden("tokenize/classes.json"))["regex"];
-  for (const auto& [pattern, expected] : golden["members"].items()) {
+void expect_members(const Json& characters, const Json& patterns) {
+  for (const auto& [pattern, expected] : patterns.items()) {
     const Regex regex(pattern, place());
     RegexScratch scratch;
     std::string members;
-    for (const Json& run : golden["characters"]) {
+    for (const Json& run : characters) {
       for (auto c = run[0].get<char32_t>(); c <= run[1].get<char32_t>(); ++c) {
         std::string text;
         append_utf8(text, c);
@@ -59,26 +71,35 @@ TEST(Regex, ClassesAreOnigurumas) {
   }
 }
 
+TEST(Regex, ClassesAreOnigurumas) {
+  const Json golden = read_json(testing::golden("tokenize/classes.json"))["regex"];
+  expect_members(golden["characters"], golden["members"]);
+}
+
+// tests/oracle/tokenize_class_sets.py
+TEST(Regex, ClassesOfClassesAreOnigurumas) {
+  const Json characters = read_json(testing::golden("tokenize/classes.json"))["regex"]["characters"];
+  expect_members(characters, read_json(testing::golden("tokenize/class_sets.json")));
+}
+
+TEST(Regex, ManyClassesToCombineAreRefused) {
+  std::string pattern = "[a";
+  for (char c = '!'; c < '!' + 40; ++c) pattern += fmt::format("[\\x{:02x}b]", static_cast<int>(c));
+  expect_refused(pattern + "]", "has more than 32 classes to combine");
+}
+
 TEST(Regex, EmptyMatchBehindAMatchIsNone) {
   EXPECT_EQ(marked("x*", "axxb"), "[]a[xx]b[]");
   EXPECT_EQ(marked("(?=b)", "abb"), "a[]b[]b");
 }
 
-void expect_refused(const std::string& pattern, const std::string& message) {
-  try {
-    const Regex regex(pattern, place());
-    ADD_FAILURE() << pattern << " was accepted";
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kRefused);
-    EXPECT_THAT(e.what(),
-                ::testing::StartsWith("tokenizer.json: pre_tokenizer.pattern.Regex is the regex '" + pattern));
-    EXPECT_THAT(e.what(), ::testing::HasSubstr(message));
-  }
-}
-
 TEST(Regex, RefusesWhatItCannotDo) {
-  expect_refused("[a-z&&[^b]]", "intersects character classes with '&&', which bitloom does not support");
-  expect_refused("[a[bc]]", "nests character classes; bitloom supports only flat ones");
+  expect_refused("[a-z&&]", "has '&&' with nothing on one side");
+  expect_refused("[&&a]", "has '&&' with nothing on one side");
+  expect_refused("[a&&[z-a]]", "has a class of which PCRE2 says: regex '[z-a]+' at 3: range out of order");
+  expect_refused("[a&&[b]", "has an unclosed '['");
+  expect_refused("[a&&", "has an unclosed '['");
+  expect_refused(std::string(18, '[') + "a" + std::string(18, ']'), "nests character classes deeper than 16");
   expect_refused("[\\W]", "has '\\W' inside a class, which bitloom does not support");
   expect_refused("[[:graph:]]", "has '[:graph:]', which bitloom does not support");
   expect_refused("[[:^punct:]]", "has '[:^punct:]', which bitloom does not support");

@@ -1,7 +1,9 @@
 // Oniguruma's Ruby syntax to PCRE2's. Sources: Oniguruma doc/RE, pcre2pattern(3).
 #include <algorithm>
 #include <array>
+#include <map>
 
+#include "tokenize/text/code_set.h"
 #include "tokenize/text/regex.h"
 
 namespace bitloom {
@@ -48,13 +50,16 @@ const std::array kBrackets = {
     Bracket{"xdigit", "0-9a-fA-F", ""},
 };
 
+// Each class to combine is looked up for every character.
+constexpr size_t kMaxSets = 32;
+constexpr int kMaxDepth = 16;
+
 class Translator {
  public:
   Translator(const std::string& pattern, const JsonNode& where) : in_(pattern), where_(&where) {}
 
   std::string run() {
     while (at_ < in_.size()) step();
-    if (in_class_) reject("has an unclosed '['");
     return out_;
   }
 
@@ -68,8 +73,7 @@ class Translator {
   void step() {
     const char c = in_[at_];
     if (c == '\\') return escape();
-    if (in_class_) return class_member(c);
-    if (c == '[') return open_class();
+    if (c == '[') return whole_class();
     if (c == '{') return interval();
     if (starts("(?")) return group();
     copy(1);
@@ -80,28 +84,91 @@ class Translator {
     at_ += count;
   }
 
-  void open_class() {
-    in_class_ = true;
-    copy(1);
-    if (starts("^")) copy(1);
-    if (starts("]")) {  // a literal ']' when first
-      out_ += "\\]";
-      ++at_;
+  /// A flat class is copied, its members rewritten. PCRE2 knows neither classes in classes nor '&&': such a class
+  /// becomes the list of its members.
+  void whole_class() {
+    const ParsedClass parsed = parse_class(0);
+    if (parsed.flat) {
+      out_ += parsed.text;
+      return;
     }
+    const std::string inside = parsed.set.inside_of_class();
+    out_ += inside.empty() ? "(?!)" : "[" + inside + "]";
   }
 
-  void class_member(char c) {
-    if (c == ']') {
-      in_class_ = false;
-      copy(1);
+  struct ParsedClass {
+    bool flat = true;
+    std::string text;  // when flat: in PCRE2's syntax
+    CodeSet set;       // else
+  };
+
+  /// From '[' to its ']': items, of which each side of an '&&' has its own.
+  ParsedClass parse_class(int depth) {
+    if (depth > kMaxDepth) reject(fmt::format("nests character classes deeper than {}", kMaxDepth));
+    ++at_;
+    const bool negated = starts("^");
+    if (negated) ++at_;
+    Side side;
+    std::optional<CodeSet> before;  // the sides in front of this one
+    if (starts("]")) {              // a literal ']' when first
+      side.items = "\\]";
+      ++at_;
+    }
+    for (; !starts("]"); class_item(side, depth)) {
+      if (at_ >= in_.size()) reject("has an unclosed '['");
+      if (!starts("&&")) continue;
+      before = set_of(side, before);
+      side = {};
+      at_ += 2;
+    }
+    ++at_;
+    if (!before && !side.nested) return {true, (negated ? "[^" : "[") + side.items + "]", {}};
+    const CodeSet set = set_of(side, before);
+    return {false, "", negated ? set.complement() : set};
+  }
+
+  struct Side {
+    std::string items;              // in PCRE2's syntax
+    std::optional<CodeSet> nested;  // classes among them
+  };
+
+  void class_item(Side& side, int depth) {
+    if (at_ >= in_.size() || starts("&&") || starts("]")) return;
+    if (in_[at_] == '[' && !starts("[:")) {
+      const ParsedClass inner = parse_class(depth + 1);
+      const CodeSet set = inner.flat ? members(inner.text) : inner.set;
+      side.nested = side.nested ? side.nested->united_with(set) : set;
+      return;
+    }
+    std::swap(out_, side.items);
+    in_class_ = true;
+    if (in_[at_] == '\\') {
+      escape();
     } else if (starts("[:")) {
       bracket();
-    } else if (c == '[') {
-      reject("nests character classes; bitloom supports only flat ones");
-    } else if (starts("&&")) {
-      reject("intersects character classes with '&&', which bitloom does not support");
     } else {
       copy(1);
+    }
+    in_class_ = false;
+    std::swap(out_, side.items);
+  }
+
+  /// The members of this side that are in the sides before it too.
+  CodeSet set_of(const Side& side, const std::optional<CodeSet>& before) {
+    if (side.items.empty() && !side.nested) reject("has '&&' with nothing on one side");
+    CodeSet set = side.nested.value_or(CodeSet());
+    if (!side.items.empty()) set = set.united_with(members("[" + side.items + "]"));
+    return before ? before->intersected_with(set) : set;
+  }
+
+  const CodeSet& members(const std::string& text) {
+    const auto known = members_.find(text);
+    if (known != members_.end()) return known->second;
+    if (members_.size() == kMaxSets) reject(fmt::format("has more than {} classes to combine", kMaxSets));
+    try {
+      return members_.emplace(text, CodeSet(text)).first->second;
+    } catch (const Error& error) {
+      reject(fmt::format("has a class of which PCRE2 says: {}", error.what()));
     }
   }
 
@@ -219,6 +286,7 @@ class Translator {
   std::string out_;
   size_t at_ = 0;
   bool in_class_ = false;
+  std::map<std::string, CodeSet> members_;  // of flat classes, by their text
 };
 
 }  // namespace
