@@ -243,7 +243,8 @@ TEST(Checkpoint, TokenizerMustFitTheEmbedding) {
   const auto bare = Checkpoint::open(dir.path());
   EXPECT_FALSE(bare->has_tokenizer());
   EXPECT_EQ(refusal([&] { bare->tokenizer(); }),
-            dir.path() + ": no tokenizer (expected tokenizer.json, tokenizer.model, tokenizer.bin or vocab.json)");
+            dir.path() +
+                ": no tokenizer (expected tokenizer.json, tokenizer.model, tokenizer.bin, vocab.json or tekken.json)");
   write_file(dir.file("tokenizer.json"), tokenizer_json(41));
   EXPECT_TRUE(bare->has_tokenizer());
   EXPECT_EQ(refusal([&] { bare->tokenizer(); }),

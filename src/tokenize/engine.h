@@ -52,6 +52,9 @@ std::unique_ptr<Tokenizer::Engine> make_json_engine(Json document, const Neighbo
 /// text in a known way, and for a line of merges.txt that vocab.json contradicts.
 std::unique_ptr<Tokenizer::Engine> make_vocab_merges_engine(const std::string& path, const Neighbours& files);
 
+/// From Mistral's tekken.json.
+std::unique_ptr<Tokenizer::Engine> make_tekken_engine(const std::string& path, const Neighbours& files);
+
 /// From a SentencePiece model with the tokens that `files` add.
 std::unique_ptr<Tokenizer::Engine> make_sentencepiece_engine(const std::string& path, const Neighbours& files);
 

@@ -1,9 +1,10 @@
 #pragma once
 // Text to token ids and back, identical to the PyPI "tokenizers" package for every tokenizer.json bitloom accepts.
 //
-// Goals: one in-memory form for all sources. tokenizer.json is the native one; GGUF keys, llama2.c's tokenizer.bin and
-// GPT-2's vocab.json with merges.txt are turned into a tokenizer.json document first, so there is one engine to trust;
-// tokenizer.model goes through the SentencePiece library. Non-goals: training, offsets, truncation and padding.
+// Goals: one in-memory form for all sources. tokenizer.json is the native one; GGUF keys, llama2.c's tokenizer.bin,
+// GPT-2's vocab.json with merges.txt and Mistral's tekken.json are turned into a tokenizer.json document first, so
+// there is one engine to trust; tokenizer.model goes through the SentencePiece library. Non-goals: training, offsets,
+// truncation and padding.
 
 #include <cstdint>
 #include <limits>
@@ -21,9 +22,10 @@ namespace bitloom {
 
 class Tokenizer {
  public:
-  /// From a model directory: tokenizer.json, else tokenizer.model, else tokenizer.bin, else vocab.json, with the tokens
-  /// that files beside it add (added_beside.h); bos/eos from tokenizer_config.json, special_tokens_map.json,
-  /// config.json, generation_config.json. Error(kRefused) names the file and the unsupported part.
+  /// From a model directory: tokenizer.json, else tokenizer.model, else tokenizer.bin, else vocab.json (with
+  /// merges.txt), else tekken.json, with the tokens that files beside it add (added_beside.h); bos/eos from
+  /// tokenizer_config.json, special_tokens_map.json, config.json, generation_config.json. Error(kRefused) names the
+  /// file and the unsupported part.
   static Tokenizer load(const std::string& directory);
   /// Whether the directory has one of these files.
   static bool is_in(const std::string& directory);
@@ -34,8 +36,8 @@ class Tokenizer {
   /// The same for a model that embeds ids below `rows` alone: encode() refuses a text with another, naming the token.
   Tokenizer limited_to(int64_t rows) const;
 
-  /// The same where `text` follows an answer, in a chat template's words ("<|im_end|>\n"): the added token that it begins
-  /// with, blanks aside, is one of end_ids() too.
+  /// The same where `text` follows an answer, in a chat template's words ("<|im_end|>\n"): the added token that it
+  /// begins with, blanks aside, is one of end_ids() too.
   Tokenizer with_turn_ending_in(std::string_view text) const;
 
   /// Ids of `text` (valid UTF-8, else Error(kRefused) with the offset). `add_special` applies the post-processor

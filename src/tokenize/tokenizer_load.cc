@@ -33,7 +33,8 @@ struct Source {
 constexpr Source kSources[] = {{"tokenizer.json", from_tokenizer_json},
                                {"tokenizer.model", make_sentencepiece_engine},
                                {"tokenizer.bin", from_tokenizer_bin},
-                               {"vocab.json", make_vocab_merges_engine}};
+                               {"vocab.json", make_vocab_merges_engine},
+                               {"tekken.json", make_tekken_engine}};
 
 std::string source_names() {
   std::string names = kSources[0].name;

@@ -294,9 +294,11 @@ TEST_F(Directory, RefusesContradictions) {
                file("tokenizer_config.json") + ": eos_token is '<end>', which is not in the vocabulary",
                [&] { load(); });
   const testing::TempDir empty;
-  expect_error(ErrorKind::kRefused,
-               empty.path() + ": no tokenizer (expected tokenizer.json, tokenizer.model, tokenizer.bin or vocab.json)",
-               [&] { Tokenizer::load(empty.path()); });
+  expect_error(
+      ErrorKind::kRefused,
+      empty.path() +
+          ": no tokenizer (expected tokenizer.json, tokenizer.model, tokenizer.bin, vocab.json or tekken.json)",
+      [&] { Tokenizer::load(empty.path()); });
 }
 
 TEST(Tokenizer, DemoIsWhatItsConfigSays) {
