@@ -226,6 +226,8 @@ TEST(Architecture, ExpertsOfSomeLayers) {
                                              "experts.1.mlp_down", "experts.2.mlp_down", "experts.3.mlp_down"}));
   EXPECT_THAT(refused(with(config, "num_experts_per_tok", 5)), HasSubstr("num_experts_per_tok is 5 of 4 experts"));
   EXPECT_THAT(refused(with(config, "num_experts", 5000)), HasSubstr("5000 experts, expected at most 4096"));
+  EXPECT_THAT(refused(with(with(config, "num_experts", 4096), "num_hidden_layers", 33)),
+              HasSubstr("135168 experts in all layers, expected at most 131072"));
   config["model_type"] = "qwen2_moe";
   EXPECT_THAT(refused(with(config, "use_sliding_window", true)), HasSubstr("'use_sliding_window' is true"));
 }

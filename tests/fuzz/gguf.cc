@@ -7,6 +7,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace bitloom;
+  fuzz::most_fixed = int64_t{256} << 20;  // a graph of as many layers and experts as the file says, within bounds
   static fuzz::MemoryFile file;
   file.write(fuzz::text_of(data, size));
   return fuzz::accept_or_refuse(ErrorKind::kRefused, file.path(), [] {
