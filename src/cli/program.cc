@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "cli/commands.h"
 #include "cli/find_verb.h"
 #include "cli/help.h"
 #include "cli/terminal/interrupt.h"
@@ -50,7 +51,7 @@ int run_verb(const Verb& verb, Arguments rest, const std::shared_ptr<Ranks>& ran
   if (flags.parse(std::move(rest))) {
     work();
   } else {
-    write_output(verb_help(verb, flags));
+    write_output(as_started(verb_help(verb, flags)));
   }
   return 0;
 }
@@ -63,7 +64,7 @@ int run_command(Arguments arguments, const std::shared_ptr<Ranks>& ranks) {
     return write_output(fmt::format("bitloom {}\n", version())), 0;
   if (asks_for_help(arguments[0])) {  // "help VERB" is "VERB --help"
     arguments.erase(arguments.begin());
-    if (arguments.empty() || asks_for_help(arguments[0])) return write_output(program_help()), 0;
+    if (arguments.empty() || asks_for_help(arguments[0])) return write_output(as_started(program_help())), 0;
     arguments.push_back("--help");
   }
   if (arguments[0].starts_with('-')) {
@@ -71,7 +72,7 @@ int run_command(Arguments arguments, const std::shared_ptr<Ranks>& ranks) {
     misuse("unknown flag {} before the verb{}; see 'bitloom --help'", arguments[0], did_you_mean(arguments[0], known));
   }
   if (is_group(arguments[0]) && arguments.size() == 2 && asks_for_help(arguments[1]))
-    return write_output(group_help(arguments[0])), 0;
+    return write_output(as_started(group_help(arguments[0]))), 0;
   const Verb& verb = find_verb(arguments);
   return run_verb(verb, arguments_of(verb, arguments), ranks);
 }
@@ -104,6 +105,7 @@ bool wants_json(const Arguments& arguments) {
 /// With --json, standard output holds one object whatever happens.
 void print_error(std::string message, const Arguments& arguments, int code) {
   if (launch_of_environment().rank > 0) return;  // the leading rank says it
+  message = as_started(std::move(message));
   std::replace(message.begin(), message.end(), '\n', ' ');
   if (wants_json(arguments)) fmt::print("{}", json_text({{"error", message}, {"exit_code", code}}));
   fmt::print(stderr, "bitloom: error: {}\n", message);

@@ -206,7 +206,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Mistake{"gptq+int3-g32", "gqtq+int3-g32", 2, {"recipe 'gptq'", "gqtq", "did you mean 'gptq'?"}},
                       Mistake{"eval ppl", "eval pll", 2, {"'ppl'", "unknown measure 'pll'", "did you mean 'ppl'?"}},
                       Mistake{"--save-ref", "--save-rfe", 2, {"unknown flag --save-rfe", "did you mean '--save-ref'?"}},
-                      Mistake{"eval ppl {source}", "suite {source}", 2, {"a suite cannot run 'bitloom suite'"}},
+                      Mistake{"eval ppl {source}", "suite {source}", 2, {"a suite cannot run '" BITLOOM_PROGRAM " suite'"}},
                       Mistake{"assets/demo/evaluation.txt", "assets/demo/none.txt", 2, {"file 'text' is not there"}},
                       Mistake{"path: ", "path: x", 3, {"model 'demo'"}}));
 

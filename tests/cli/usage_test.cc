@@ -26,7 +26,7 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUse{"eval", {"needs one of: ppl, kl"}},
         WrongUse{"eval pll assets/demo", {"unknown measure 'pll'", "did you mean 'ppl'?"}},
         WrongUse{"help quantiz", {"unknown verb 'quantiz'", "did you mean 'quantize'?"}},
-        WrongUse{"quantize", {"quantize: MODEL is required", "'bitloom quantize --help'"}},
+        WrongUse{"quantize", {"quantize: MODEL is required", "'" BITLOOM_PROGRAM " quantize --help'"}},
         WrongUse{"quantize a", {"OUT is required"}},
         WrongUse{"quantize a b --recpie int4", {"unknown flag --recpie", "did you mean '--recipe'?"}},
         WrongUse{"quantize a b --recipe=int4 --shard-sise=5G", {"unknown flag --shard-sise", "'--shard-size'"}},
@@ -120,7 +120,7 @@ TEST(Usage, InfoShowsFormatsOfActivations) {
   EXPECT_EQ(run_bitloom({"info", "assets/demo"}).out.find("inputs of the blocks"), std::string::npos);
 }
 
-TEST(Usage, NothingAtAll) { expect_error(run_bitloom({}), 2, {"a verb is missing", "bitloom --help"}); }
+TEST(Usage, NothingAtAll) { expect_error(run_bitloom({}), 2, {"a verb is missing", BITLOOM_PROGRAM " --help"}); }
 
 TEST(Usage, UnknownRecipeKey) {
   const TempDir dir;

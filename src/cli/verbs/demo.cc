@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/install_paths.h"
 #include "base/text.h"
+#include "cli/commands.h"
 #include "cli/flags/common_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
@@ -145,8 +146,8 @@ void demo(const Flags& flags, Session& session) {
   const std::string scheme = has_storyteller ? kStoryteller : plan.schemes.front();
   const std::string story = tell_story(plan, scheme, session);
   session.show(record_of(plan, result, scheme, story),
-               fmt::format("\n\nThe models lie in {}; try: bitloom run {} -p \"...\"\n", plan.directory,
-                           demo_output(plan, scheme)));
+               as_started(fmt::format("\n\nThe models lie in {}; try: bitloom run {} -p \"...\"\n", plan.directory,
+                                      demo_output(plan, scheme))));
 }
 
 std::function<void()> setup(FlagSet& app, Session& session) {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "cli/commands.h"
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
 #include "format/families/grid/grid_storage.h"
@@ -76,8 +77,8 @@ void list(Session& session) {
   const std::string text =
       formats_table(formats, session.bold()) + "\n" + schemes_table(session.bold()) +
       "\nA recipe is a scheme, or FORMAT[-gN|-row|-tensor][-asym][-mse], as int4-g128 or e2m1-g16,\n"
-      "or kmeans+codebookB-col, -row, -gN or -tensor, as kmeans+codebook2.5-col: tables of 2^B fp16 levels.\n"
-      "'bitloom formats NAME' prints every code of a format.\n";
+      "or kmeans+codebookB-col, -row, -gN or -tensor, as kmeans+codebook2.5-col: tables of 2^B fp16 levels.\n" +
+      as_started("'bitloom formats NAME' prints every code of a format.\n");
   session.show({{"formats", records}, {"schemes", schemes_record()}}, text);
 }
 
