@@ -7,9 +7,12 @@
 namespace bitloom {
 namespace {
 
+constexpr std::string_view kOuterStorages[] = {"int8-row", "keep"};
+
 constexpr Option kHadamardOptions[] = {
     flag_option<&HadamardTransform::residual>("residual", "rotate the residual stream"),
     flag_option<&HadamardTransform::heads>("heads", "rotate each head's channels between v and output"),
+    choice_option<&HadamardTransform::outer>("outer", kOuterStorages, "rotated embedding and head, unless a step says"),
 };
 
 constexpr Option kSmoothOptions[] = {

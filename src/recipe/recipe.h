@@ -35,10 +35,10 @@
 //                   outside the blocks "embedding", "head", "project_in", "project_out"
 //   what it reads   "attention" (q, k, v), "attention_output", "mlp" (gate, up), "mlp_down", fused or not
 //   its place       "blocks.3.down", counted from the end "blocks.-1.down" (the last block)
-// Matrices outside the blocks stay unless a step names them: a pattern that matches a site of the blocks is about the
-// blocks only, so neither "*" nor "*.weight" reaches the embedding, while "embedding" and "*embed*" do. Of a model with
-// a tied head, "embedding" and "head" both mean the one shared matrix, and a recipe that asks two different things of
-// it is refused. A pattern that matches nothing is an error.
+// Matrices outside the blocks stay unless a step names them, or "hadamard" rotates them (its option "outer"): a pattern
+// that matches a site of the blocks is about the blocks only, so neither "*" nor "*.weight" reaches the embedding,
+// while "embedding" and "*embed*" do. Of a model with a tied head, "embedding" and "head" both mean the one shared
+// matrix, and a recipe that asks two different things of it is refused. A pattern that matches nothing is an error.
 //
 // Goals: a recipe says all that decides the result; it prints as it was read (parse_recipe(to_yaml(r)) == r, and a
 // manifest's JSON can be read back as a recipe); a mistake is answered with its place and the nearest right spelling.

@@ -176,6 +176,23 @@ void check_clashes(const Recipe& recipe, const std::vector<TransformSites>& tran
   }
 }
 
+/// What a rotation of the residual stream gives the matrices on either side of the blocks; nullptr where there is none.
+const RecipeStep* step_of_rotated(const Recipe& recipe) {
+  static const RecipeStep int8 = [] {
+    RecipeStep step;
+    step.quantize = parse_target("int8-row");
+    return step;
+  }();
+  const auto rotates = [](const RecipeStep& step) {
+    const auto* rotation = step.transform ? std::get_if<HadamardTransform>(&*step.transform) : nullptr;
+    return rotation != nullptr && rotation->residual && rotation->outer == OuterStorage::kInt8Row;
+  };
+  const auto quantizes = [](const RecipeStep& step) { return step.quantize.has_value(); };
+  const bool applies = std::any_of(recipe.steps.begin(), recipe.steps.end(), rotates) &&
+                       std::any_of(recipe.steps.begin(), recipe.steps.end(), quantizes);
+  return applies ? &int8 : nullptr;
+}
+
 }  // namespace
 
 std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& graph) {
@@ -197,7 +214,10 @@ std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& gra
   if (graph.tied_head) join_tied_head(recipe, candidates);
 
   std::map<std::string, RecipeStep> result;
+  const RecipeStep* rotated = step_of_rotated(recipe);
   for (const Candidate& c : candidates) {
+    if (rotated != nullptr && !c.step && (c.role == "embedding" || c.role == "head"))
+      result.emplace(c.tensor, *rotated);
     if (c.step && c.role == "embedding" && !graph.tied_head) check_embedding(recipe, c);
     if (c.step && recipe.steps[*c.step].quantize) result.emplace(c.tensor, recipe.steps[*c.step]);
   }

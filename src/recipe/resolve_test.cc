@@ -95,6 +95,24 @@ TEST(ResolveRecipe, MeansTheBlocksByDefault) {
   }
 }
 
+TEST(ResolveRecipe, ARotationLeavesNothingWide) {
+  const Graph graph = llama(false);
+  const std::string int8 = to_string(parse_target("int8-row")), int6 = to_string(parse_target("int6-g8"));
+  const std::string outer[] = {"model.embed_tokens.weight", "lm_head.weight"};
+  const auto found = plan("{transform: hadamard}, {quantize: int4-g8}", graph);
+  EXPECT_EQ(found.size(), 23u);
+  for (const std::string& name : outer) EXPECT_EQ(found.at(name), int8);
+  // What a step says of them holds.
+  const auto said = plan("{transform: hadamard}, {quantize: int4-g8}, {quantize: int6-g8, targets: head}", graph);
+  EXPECT_EQ(said.at(outer[0]), int8);
+  EXPECT_EQ(said.at(outer[1]), int6);
+  EXPECT_EQ(plan("{transform: hadamard}, {quantize: int4-g8}, {keep: [embedding, head]}", graph).size(), 21u);
+  // Nothing is rounded where nothing of the residual stream is rotated, or nothing is to be rounded at all.
+  EXPECT_EQ(plan("{transform: {hadamard: {outer: keep}}}, {quantize: int4-g8}", graph).size(), 21u);
+  EXPECT_EQ(plan("{transform: {hadamard: {residual: false}}}, {quantize: int4-g8}", graph).size(), 21u);
+  EXPECT_TRUE(plan("{transform: hadamard}, {keep: [q]}", graph).empty());
+}
+
 TEST(ResolveRecipe, MatchesTensorRoleAndPlace) {
   const Graph graph = llama(false);
   EXPECT_THAT(names("{quantize: int4-row, targets: q}", graph),
@@ -175,7 +193,7 @@ TEST(ResolveRecipe, RefusesAPatternThatMatchesNothing) {
 
 TEST(ResolveRecipe, GivesEachMatrixItsRounding) {
   const Recipe recipe = parse_recipe(
-      "steps: [{transform: hadamard}, {quantize: int4-g128, rounding: {gptq: {damping: 0.5}}}, {quantize: int8-row, "
+      "steps: [{transform: equalize}, {quantize: int4-g128, rounding: {gptq: {damping: 0.5}}}, {quantize: int8-row, "
       "targets: down}]",
       "r");
   const auto found = resolve(recipe, llama(false));

@@ -7,10 +7,18 @@
 
 namespace bitloom {
 
+/// What a rotated embedding and the head, which lose the storage that they came in, are stored as where no step of the
+/// recipe says it.
+enum class OuterStorage {
+  kInt8Row,
+  kKeep,  // fp32
+};
+
 /// Random Hadamard rotation of the residual stream, and of each head's channels between v and output; folded into the
 /// weights. transform/rotation.h. Recipes call it "hadamard".
 struct HadamardTransform {
   bool residual = true, heads = true;
+  OuterStorage outer = OuterStorage::kInt8Row;
   bool operator==(const HadamardTransform&) const = default;
 };
 
