@@ -34,9 +34,23 @@ utf8proc_option_t options(NormalForm form) {
   return static_cast<utf8proc_option_t>(flags);
 }
 
+utf8proc_propval_t combining_class(utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; }
+
+// No decomposition of one character has more code points (U+FDFA has 18).
+constexpr int kMaxParts = 32;
+
+/// What a character that is a mark, or decomposes to marks alone, is normalized to; 0 parts for any other.
+int marks_of(char32_t c, utf8proc_option_t flags, utf8proc_int32_t (&parts)[kMaxParts]) {
+  const int decomposing = UTF8PROC_DECOMPOSE | (flags & UTF8PROC_COMPAT);
+  int boundary = 0;
+  const auto count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts, kMaxParts,
+                                             static_cast<utf8proc_option_t>(decomposing), &boundary);
+  return count > 0 && combining_class(parts[0]) != 0 ? static_cast<int>(count) : 0;
+}
+
 /// `text` with the marks of every run by their combining class, as normalization has them: the library alone takes time
 /// quadratic in the length of an unsorted run.
-std::string with_sorted_marks(std::string_view text) {
+std::string with_sorted_marks(std::string_view text, utf8proc_option_t flags) {
   std::string out;
   out.reserve(text.size());
   std::vector<std::pair<utf8proc_propval_t, char32_t>> marks;
@@ -47,11 +61,11 @@ std::string with_sorted_marks(std::string_view text) {
   };
   for (size_t i = 0; i < text.size();) {
     const char32_t c = next_code_point(text, i);
-    const utf8proc_propval_t combining = utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class;
-    if (combining != 0) {
-      marks.emplace_back(combining, c);
-      continue;
-    }
+    utf8proc_int32_t parts[kMaxParts];
+    const int count = marks_of(c, flags, parts);
+    for (int part = 0; part < count; ++part)
+      marks.emplace_back(combining_class(parts[part]), static_cast<char32_t>(parts[part]));
+    if (count > 0) continue;
     flush();
     append_utf8(out, c);
   }
@@ -60,7 +74,7 @@ std::string with_sorted_marks(std::string_view text) {
 }
 
 void append_normal_form(std::string& out, std::string_view unsorted, utf8proc_option_t flags) {
-  const std::string text = with_sorted_marks(unsorted);
+  const std::string text = with_sorted_marks(unsorted, flags);
   utf8proc_uint8_t* result = nullptr;
   const utf8proc_ssize_t length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
                                                static_cast<utf8proc_ssize_t>(text.size()), &result, flags);

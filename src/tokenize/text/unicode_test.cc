@@ -51,6 +51,21 @@ TEST(Unicode, NormalFormsOfEveryCharacterAreThePackages) {
     EXPECT_EQ(testing::crc32(to_normal_form(all, form)), golden["normal_forms"][name].get<uint32_t>()) << name;
 }
 
+// Characters that decompose to marks of two classes, or to one that belongs before its neighbour: work quadratic in the
+// run would take hours.
+TEST(Unicode, LongRunsOfWhatDecomposesToMarks) {
+  const auto times = [](const std::string& text, size_t count) {
+    std::string out;
+    for (size_t i = 0; i < count; ++i) out += text;
+    return out;
+  };
+  constexpr size_t kCount = 500000;
+  EXPECT_EQ(to_normal_form("a" + times("\u0F73", kCount), NormalForm::kNfd),
+            "a" + times("\u0F71", kCount) + times("\u0F72", kCount));
+  EXPECT_EQ(to_normal_form("a" + times("\uFF9E\u0334", kCount), NormalForm::kNfkd),
+            "a" + times("\u0334", kCount) + times("\u3099", kCount));
+}
+
 TEST(Unicode, LowerCase) { EXPECT_EQ(to_lower_case("AbÄΣİǅ ẞ"), "abäσi\u0307ǆ ß"); }
 
 // The Unicode standard's own example of substituting maximal subparts (table 3-11), and lone bytes.
