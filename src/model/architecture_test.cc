@@ -365,5 +365,12 @@ TEST(Architecture, MptRefusesWhatItsGraphLacks) {
   }
 }
 
+TEST(Architecture, GptjCountsItsRotaryChannels) {
+  Json config = {{"model_type", "gptj"}, {"vocab_size", 40}, {"n_embd", 32}, {"n_layer", 1}, {"n_head", 2}};
+  EXPECT_EQ(build(with(config, "rotary_dim", 8)).ropes[0].inv_freq.size(), 4u);
+  EXPECT_THAT(refused(config), HasSubstr("rotary embedding of 64 channels does not fit heads of 16 channels"));
+  EXPECT_THAT(refused(with(config, "rotary_dim", nullptr)), HasSubstr("'rotary_dim' is null, expected a number of"));
+}
+
 }  // namespace
 }  // namespace bitloom

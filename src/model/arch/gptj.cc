@@ -7,6 +7,9 @@ namespace bitloom {
 
 Graph build_gptj(const Json& document, const std::string& origin, const TensorNames& names) {
   const ConfigReader config(document, origin);
+  if (config.contains("rotary_dim") && !config.has("rotary_dim")) {
+    config.refuse_value("rotary_dim", "expected a number of channels");
+  }
   arch::LlamaFamily family;
   family.prefixes = {"transformer.", ""};
   family.keys = {"n_embd", "n_layer", "n_head", "", config.has("n_inner") ? "n_inner" : "", "n_positions"};
