@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "forward/decoder.h"
+#include "forward/golden_models.h"
 #include "pipeline/test_models.h"
 
 namespace bitloom {
@@ -69,6 +70,22 @@ TEST_P(KernelLogits, OfARealModelToo) {
   const std::vector<int32_t> ids = tokens(decoder.graph());
   EXPECT_LE(difference(by_tiles(decoder, ids), by_kernels(decoder, ids)), 1e-5);
 }
+
+class EveryArchitecture : public KernelLogits {};
+
+// Rounded without data, written, opened again.
+TEST_P(EveryArchitecture, GivesTheLogitsOfTileDecoding) {
+  for (const std::string& name : testing::golden_models()) {
+    testing::quantize(testing::golden("forward/" + name), directory_.file(name), GetParam());
+    Decoder decoder(Checkpoint::open(directory_.file(name)), threads_);
+    const std::vector<int32_t> ids = tokens(decoder.graph());
+    const std::vector<float> tiles = by_tiles(decoder, ids);
+    EXPECT_TRUE(std::all_of(tiles.begin(), tiles.end(), [](float x) { return std::isfinite(x); })) << name;
+    EXPECT_LE(difference(tiles, by_kernels(decoder, ids)), 1e-5) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden, EveryArchitecture, ::testing::Values("int4-g16"));
 
 // Rounding an input errs by at most 1 / 254 of a block's largest value, 1 / 440 on average of uniform steps, and the
 // errors of a hundred columns mostly cancel: a few hundredths of the range through all layers would be a mistake.
