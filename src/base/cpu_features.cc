@@ -7,7 +7,7 @@
 namespace bitloom {
 namespace {
 
-constexpr Isa kEvery[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni};
+constexpr Isa kEvery[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kAvx512Vbmi};
 
 }  // namespace
 
@@ -21,6 +21,8 @@ std::string_view name_of(Isa isa) {
       return "avx2";
     case Isa::kAvx512Vnni:
       return "avx512vnni";
+    case Isa::kAvx512Vbmi:
+      return "avx512vbmi";
   }
   return "";
 }
@@ -51,6 +53,8 @@ bool machine_has(Isa isa) {
       return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");
+    case Isa::kAvx512Vbmi:
+      return machine_has(Isa::kAvx512Vnni) && __builtin_cpu_supports("avx512vbmi");
   }
   return false;
 }

@@ -1,46 +1,56 @@
 #include "ops/input_blocks.h"
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
+#include <cassert>
 
-#include "kernels/int_dot/int_dot.h"
+#include "kernels/int_dot/round_input.h"
 
 namespace bitloom {
 namespace {
 
-/// One block of `count` columns; returns its scale.
-float round_block(const float* x, int64_t count, int8_t* values) {
-  float largest = 0, total = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    largest = std::max(largest, std::abs(x[i]));
-    total += std::abs(x[i]) * 0.03125f;  // a mean cannot overflow; Inf and NaN stay visible in it, unlike in max
-  }
-  std::fill(values, values + kInt8Block, int8_t{0});
-  if (!std::isfinite(total)) return std::numeric_limits<float>::quiet_NaN();
-  const float scale = largest / 127.0f;
-  if (scale < std::numeric_limits<float>::min()) return 0;
-  const float inverse = 1.0f / scale;
-  // |x / scale| <= 127.00002: adding and taking away 1.5 * 2^23 rounds to an integer, ties to even.
-  constexpr float kUnit = 12582912.0f;
-  for (int64_t i = 0; i < count; ++i) values[i] = static_cast<int8_t>((x[i] * inverse + kUnit) - kUnit);
-  return scale;
+template <typename T>
+void grow(std::vector<T>& buffer, int64_t count) {
+  if (static_cast<int64_t>(buffer.size()) < count) buffer.resize(static_cast<size_t>(count));
 }
 
 }  // namespace
 
-void InputBlocks::round(const float* x, int64_t tokens, int64_t cols) {
-  const int64_t blocks = (cols + kInt8Block - 1) / kInt8Block;
-  stride_ = blocks * kInt8Block;
-  const auto needed = static_cast<size_t>(tokens * blocks);
-  if (scales_.size() < needed) scales_.resize(needed), values_.resize(needed * kInt8Block);
-  for (int64_t t = 0; t < tokens; ++t) {
-    for (int64_t b = 0; b < blocks; ++b) {
-      const int64_t first = b * kInt8Block, at = t * blocks + b;
-      scales_[static_cast<size_t>(at)] =
-          round_block(x + t * cols + first, std::min(kInt8Block, cols - first), values_.data() + at * kInt8Block);
-    }
+void InputBlocks::begin(const float* x, int64_t tokens, int64_t cols) {
+  x_ = x, tokens_ = tokens, cols_ = cols;
+  for (Form& form : forms_) form.made = false;
+}
+
+InputBlocks::Form& InputBlocks::form(DotInput input, InputOrder order) {
+  assert(input != DotInput::kF32);
+  const size_t index = (input == DotInput::kInt24 ? 2 : 0) + (order == InputOrder::kNibbles ? 1 : 0);
+  Form& form = forms_[index];
+  if (form.made) return form;
+  const int64_t planes = input == DotInput::kInt24 ? 3 : 1;
+  const int64_t stride = (cols_ + kInputPadding - 1) / kInputPadding * kInputPadding;
+  const int64_t lanes = stride / lane_columns(order);
+  grow(form.digits, tokens_ * planes * stride), grow(form.scales, tokens_ * lanes);
+  grow(form.high, tokens_ * lanes), grow(form.rest, tokens_ * lanes);
+  for (int64_t t = 0; t < tokens_; ++t) {
+    round_input(x_ + t * cols_, cols_, input, order,
+                {form.digits.data() + t * planes * stride, form.scales.data() + t * lanes, form.high.data() + t * lanes,
+                 form.rest.data() + t * lanes, stride});
   }
+  form.view = {form.digits.data(), form.scales.data(), form.high.data(), planes == 3 ? form.rest.data() : nullptr,
+               stride};
+  form.made = true;
+  return form;
+}
+
+const RoundedInput& InputBlocks::rounded(DotInput input, InputOrder order) { return form(input, order).view; }
+
+const float* InputBlocks::group_sums(DotInput input, InputOrder order, int64_t group, size_t reader) {
+  if (sums_.size() <= reader) sums_.resize(reader + 1);
+  std::vector<float>& sums = sums_[reader];
+  const int64_t groups = (cols_ + group - 1) / group;
+  grow(sums, tokens_ * groups);
+  for (int64_t t = 0; t < tokens_; ++t) {
+    sum_groups(rounded(input, order), order, t, cols_, group, sums.data() + t * groups);
+  }
+  return sums.data();
 }
 
 }  // namespace bitloom

@@ -1,29 +1,39 @@
 #pragma once
-// Activations rounded to 8 bits in blocks of 32 columns: what integer kernels read, made once for all readers of an
-// input.
+// Activations rounded to integers under scales: what integer kernels read, made once for all readers of an input.
 
+#include <array>
 #include <cstdint>
 #include <vector>
+
+#include "kernels/int_dot/rounded_input.h"
 
 namespace bitloom {
 
 /// Buffers that only grow; kept from product to product, so that a decode step allocates nothing.
 class InputBlocks {
  public:
-  /// Rounds x [tokens, cols], dense. Per block of 32 columns (the last may be shorter), to nearest, ties to even:
-  ///   scale = max |x| / 127,  value = round(x / scale) in -127..127;  0 and 0 where all are 0, or below fp32's normal
-  ///   numbers
-  /// A block with a value that is not finite gets a scale of NaN, so that its products are seen to be none.
-  void round(const float* x, int64_t tokens, int64_t cols);
+  /// The input of the products that follow, x [tokens, cols], dense, which must stay until they are done.
+  void begin(const float* x, int64_t tokens, int64_t cols);
 
-  int64_t stride() const { return stride_; }               // cols rounded up to whole blocks
-  const int8_t* values() const { return values_.data(); }  // [tokens, stride], 0 beyond cols
-  const float* scales() const { return scales_.data(); }   // [tokens, stride / 32]
+  /// x rounded (round_input.h), at the first call since begin(). Valid until the next begin().
+  const RoundedInput& rounded(DotInput input, InputOrder order);
+  /// Sums of its groups for one of a few readers, [tokens, ceil(cols / group)]. Valid until the next begin().
+  const float* group_sums(DotInput input, InputOrder order, int64_t group, size_t reader);
 
  private:
-  int64_t stride_ = 0;
-  std::vector<int8_t> values_;
-  std::vector<float> scales_;
+  struct Form {
+    bool made = false;
+    RoundedInput view;
+    std::vector<int8_t> digits;
+    std::vector<float> scales;
+    std::vector<int32_t> high, rest;
+  };
+  Form& form(DotInput input, InputOrder order);
+
+  const float* x_ = nullptr;
+  int64_t tokens_ = 0, cols_ = 0;
+  std::array<Form, 4> forms_;
+  std::vector<std::vector<float>> sums_;  // by reader
 };
 
 }  // namespace bitloom

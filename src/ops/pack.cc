@@ -1,6 +1,8 @@
 // From what is stored to what a kernel reads: the one place that knows both.
 
+#include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -11,26 +13,62 @@
 namespace bitloom {
 namespace {
 
-std::optional<ScaleKind> kind_of(ScaleType scale) {
-  if (scale == ScaleType::kF32) return ScaleKind::kF32;
-  if (scale == ScaleType::kF16) return ScaleKind::kF16;
-  if (scale == ScaleType::kBF16) return ScaleKind::kBF16;
+ScaleKind kind_of(ScaleType scale) {
+  switch (scale) {
+    case ScaleType::kF32:
+      return ScaleKind::kF32;
+    case ScaleType::kF16:
+      return ScaleKind::kF16;
+    case ScaleType::kBF16:
+      return ScaleKind::kBF16;
+    case ScaleType::kE8M0:
+      return ScaleKind::kE8M0;
+    case ScaleType::kE4M3TwoLevel:
+      return ScaleKind::kE4M3;
+  }
+  return ScaleKind::kF32;
+}
+
+/// A format's levels as unit times integers of eight bits, by code. With zero points codes count units of 1.
+struct IntLevels {
+  float unit = 1.0f;
+  std::vector<int8_t> levels;  // empty: two's complement
+};
+
+/// nullopt where no power of two makes all levels such integers.
+std::optional<IntLevels> int_levels(const Format& format) {
+  if (const auto* integer = std::get_if<IntFormat>(&format)) return IntLevels{std::ldexp(1.0f, -integer->fraction), {}};
+  const std::vector<float> values = grid_of(format).decode;
+  for (int e = -8; e <= 16; ++e) {
+    const auto is_integer = [e](float value) {
+      const float level = std::ldexp(value, e);
+      return std::abs(level) <= 127 && level == std::nearbyint(level);
+    };
+    if (!std::all_of(values.begin(), values.end(), is_integer)) continue;
+    IntLevels found{std::ldexp(1.0f, -e), {}};
+    for (const float value : values) found.levels.push_back(static_cast<int8_t>(std::ldexp(value, e)));
+    return found;
+  }
   return std::nullopt;
 }
 
-/// The stored bytes of a symmetric integer matrix; nullopt for any other.
-std::optional<IntRows> int_rows(const GridMatrix& grid, int64_t cols) {
+IntRows int_rows(const StoredMatrix& matrix, const IntLevels& levels) {
+  const GridMatrix& grid = *matrix.grid();
+  const int64_t cols = matrix.cols();
+  const TensorPart* zeros = matrix.find_part(".zeros");
   const GridStorage& storage = grid.storage();
-  const auto* format = std::get_if<IntFormat>(&storage.format);
-  const std::optional<ScaleKind> kind = kind_of(storage.scale);
-  if (format == nullptr || format->fraction != 0 || storage.asymmetric || !kind) return std::nullopt;
   const ScaleShape& shape = grid.shape();
+  const int bits = bits_of(storage.format);
   IntRows view;
-  view.codes = grid.stored_codes(), view.row_bytes = bitstream_bytes(format->bits, cols);
+  view.codes = grid.stored_codes(), view.row_bytes = bitstream_bytes(bits, cols);
   view.scales = grid.stored_scales(), view.scale_row_bytes = bytes_of(stored_dtype(storage.scale), shape.cols);
-  view.cols = cols;
-  view.group = shape.group_cols, view.group_rows = shape.group_rows;
-  view.scale_kind = *kind;
+  view.zeros = zeros == nullptr ? nullptr : zeros->bytes.data();
+  view.zero_row_bytes = bitstream_bytes(bits, shape.cols);
+  view.levels = levels.levels.empty() ? nullptr : levels.levels.data();
+  view.rows = matrix.rows(), view.cols = cols;
+  view.group = shape.group_cols, view.group_rows = shape.group_rows, view.scale_rows = shape.rows;
+  view.scale_kind = kind_of(storage.scale);
+  view.factor = (storage.asymmetric ? 1.0f : levels.unit) * grid.tensor_scale();
   return view;
 }
 
@@ -41,20 +79,23 @@ std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std:
   const auto* stored = dynamic_cast<const StoredMatrix*>(matrix.get());
   if (stored == nullptr || stored->has_side_terms() || matrix->rows() == 0 || matrix->cols() == 0) return nullptr;
   const GridMatrix* grid = stored->grid();
-  const std::optional<IntRows> view = grid == nullptr ? std::nullopt : int_rows(*grid, matrix->cols());
-  if (!view) return nullptr;
-  const int bits = bits_of(grid->storage().format);
-  const auto find = [&](DotInput input) { return find_int_dot(options.isa, bits, input, view->group, view->cols); };
-  const IntDotEntry* kernel = options.activations == Activations::kInt8 ? find(DotInput::kInt8) : nullptr;
-  if (kernel == nullptr) kernel = find(DotInput::kF32);
+  if (grid == nullptr) return nullptr;
+  std::optional<IntLevels> levels = int_levels(grid->storage().format);
+  if (!levels) return nullptr;
+  IntDotNeeds needs = {bits_of(grid->storage().format), !levels->levels.empty(),
+                       options.activations == Activations::kExact, grid->shape().group_cols, matrix->cols()};
+  const IntDotEntry* kernel = find_int_dot(options.isa, needs);
+  needs.exact = true;
+  if (kernel == nullptr) kernel = find_int_dot(options.isa, needs);
   if (kernel == nullptr) return nullptr;
   assert(order.empty() || static_cast<int64_t>(order.size()) == matrix->rows());
   std::shared_ptr<PackedLinear> packed(new PackedLinear);
   packed->rows_ = matrix->rows();
+  packed->view_ = int_rows(*stored, *levels);
+  packed->levels_ = std::move(levels->levels);  // whose address stays
   packed->matrix_ = std::move(matrix);
   packed->order_ = std::move(order);
   packed->kernel_ = kernel;
-  packed->view_ = *view;
   packed->view_.order = packed->order_.empty() ? nullptr : packed->order_.data();
   return packed;
 }

@@ -1,6 +1,7 @@
 #include "ops/packed_linear.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <functional>
 
@@ -22,17 +23,22 @@ class Products {
   Products(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks)
       : readers_(readers), step_(rows_per_piece(readers.front().w->cols())) {
     assert(readers.size() <= kMostReaders);
-    const int64_t cols = readers.front().w->cols();
-    call_.tokens = tokens, call_.x = x, call_.x_stride = cols;
-    bool rounded = false;
+    blocks.begin(x, tokens, readers.front().w->cols());
+    IntDotCall* call = calls_.data();
     for (const Reader& reader : readers) {
-      assert(reader.w->cols() == cols);
-      pieces_ += pieces_of(reader);
-      rounded = rounded || reader.w->kernel_->input == DotInput::kInt8;
+      const IntDotEntry& kernel = *reader.w->kernel_;
+      const IntRows& w = call->w = reader.w->view_;
+      assert(w.cols == readers.front().w->cols());
+      call->tokens = tokens, call->x = x, call->x_stride = w.cols;
+      call->y = reader.y, call->y_stride = reader.w->rows_;
+      if (kernel.input != DotInput::kF32) {
+        call->rounded = blocks.rounded(kernel.input, kernel.order);
+        if (w.zeros != nullptr)
+          call->group_sums =
+              blocks.group_sums(kernel.input, kernel.order, w.group, static_cast<size_t>(call - calls_.data()));
+      }
+      pieces_ += pieces_of(reader), ++call;
     }
-    if (!rounded) return;
-    blocks.round(x, tokens, cols);
-    call_.x8 = blocks.values(), call_.block_scales = blocks.scales(), call_.x8_stride = blocks.stride();
   }
 
   int64_t pieces() const { return pieces_; }
@@ -40,10 +46,8 @@ class Products {
   void run(int64_t piece) const {
     const Reader* reader = readers_.data();
     for (; piece >= pieces_of(*reader); ++reader) piece -= pieces_of(*reader);
-    IntDotCall call = call_;
-    call.w = reader->w->view_;
+    IntDotCall call = calls_[static_cast<size_t>(reader - readers_.data())];
     call.first = piece * step_, call.last = std::min(call.first + step_, reader->w->rows_);
-    call.y = reader->y, call.y_stride = reader->w->rows_;
     reader->w->kernel_->kernel(call);
     if (reader->bias == nullptr) return;
     for (int64_t t = 0; t < call.tokens; ++t) {
@@ -56,7 +60,7 @@ class Products {
 
   std::span<const Reader> readers_;
   int64_t step_, pieces_ = 0;
-  IntDotCall call_;
+  std::array<IntDotCall, kMostReaders> calls_;
 };
 
 void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads) {

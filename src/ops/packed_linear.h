@@ -43,6 +43,7 @@ class PackedLinear {
 
   RowSourcePtr matrix_;  // keeps the bytes alive
   std::vector<int64_t> order_;
+  std::vector<int8_t> levels_;  // what the view points to, where it has levels
   const IntDotEntry* kernel_ = nullptr;
   IntRows view_;
   int64_t rows_ = 0;

@@ -43,23 +43,27 @@ TEST(PackedLinear, EveryKindOfIntegerMatrixAgreesWithItsDecodedRows) {
   ThreadPool threads(2);
   InputBlocks blocks;
   const std::vector<float> x = random_values(200, 5);
-  for (const std::string format : {"int4", "int4-narrow", "int8", "int8-narrow"}) {
-    for (const std::string rest :
-         {"-row", "-tensor", "-g128", "-g32", "-g16", "-g7", "-block8x32", "-g32-f32", "-g64-bf16"}) {
+  for (const std::string format : {"int2", "int3", "int4", "int4-narrow", "int5", "int6", "int7", "int8", "int8-narrow",
+                                   "int8q6-narrow", "e2m1", "e3m0", "table[-3;-1;0;.5;1;1.5;2;2.5;3;4;5;6;7;8;9;10]"}) {
+    for (const std::string rest : {"-row", "-tensor", "-g128", "-g32", "-g16", "-g7", "-block8x32", "-g32-f32",
+                                   "-g64-bf16", "-g32-e8m0", "-g16-e4m3x", "-g32-asym", "-row-asym", "-g12-asym"}) {
+      if (rest.ends_with("asym") && !format.starts_with("int")) continue;
+      if (rest.ends_with("asym") && format.find_first_of("q-") != std::string::npos) continue;
       const auto quantized = random_matrix(301, 200, format + rest, 3);
       const auto packed = pack(quantized, {best_isa(), Activations::kExact});
       ASSERT_NE(packed, nullptr) << format << rest;
       std::vector<float> y(301);
       const Reader reader = {packed.get(), nullptr, y.data()};
       apply({&reader, 1}, x.data(), 1, blocks, threads);
-      // 200 terms and four products round in fp32, the decoded weight once more: (n + 5) 2^-24.
-      expect_product(*quantized, {}, x, y, 205 * 0x1p-24);
+      // 200 terms, products and the decoded weight round in fp32. 24 bits of the inputs, zero points of groups and the
+      // middle of the codes may multiply that; a wrong code, scale or zero point is 1e-3 at least.
+      expect_product(*quantized, {}, x, y, 1e-5);
     }
   }
 }
 
 TEST(PackedLinear, OtherStoragesHaveNoKernelYet) {
-  for (const char* spec : {"int4-g32-asym", "int3-g32", "nf4-g64", "mxfp4", "mxint8", "nvfp4"}) {
+  for (const char* spec : {"nf4-g64", "e4m3fn-row", "e3m2-g32"}) {
     EXPECT_EQ(pack(random_matrix(8, 64, spec, 3), {best_isa(), Activations::kExact}), nullptr) << spec;
   }
   EXPECT_EQ(pack(std::make_shared<DenseMatrix>(8, 64, random_values(8 * 64, 3)), {best_isa(), Activations::kExact}),
@@ -85,7 +89,7 @@ TEST(PackedLinear, RowsInAnotherOrder) {
   std::vector<float> y(50);
   const Reader reader = {packed.get(), nullptr, y.data()};
   apply({&reader, 1}, x.data(), 1, blocks, threads);
-  expect_product(*quantized, order, x, y, 101 * 0x1p-24);
+  expect_product(*quantized, order, x, y, 1e-5);
 }
 
 TEST(PackedLinear, ReadersOfOneInputAndAnyNumberOfThreadsGiveTheSameBits) {
@@ -96,7 +100,7 @@ TEST(PackedLinear, ReadersOfOneInputAndAnyNumberOfThreadsGiveTheSameBits) {
   for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
     const auto a = pack(random_matrix(700, cols, "int4-row", 1), {best_isa(), activations});
     const auto b = pack(random_matrix(111, cols, "int8-g32", 2), {best_isa(), activations});
-    EXPECT_EQ(a->kernel().input, activations == Activations::kInt8 ? DotInput::kInt8 : DotInput::kF32);
+    EXPECT_EQ(a->kernel().input == DotInput::kInt8, activations == Activations::kInt8);
     std::vector<std::vector<float>> results;
     for (const int count : {1, 2, 5}) {
       ThreadPool threads(count);
@@ -117,7 +121,7 @@ TEST(PackedLinear, ReadersOfOneInputAndAnyNumberOfThreadsGiveTheSameBits) {
 }
 
 TEST(PackedLinear, GroupsThatIntegersDoNotServeTakeTheInputAsItIs) {
-  const auto packed = pack(random_matrix(8, 64, "int4-g16", 3), {best_isa(), Activations::kInt8});
+  const auto packed = pack(random_matrix(8, 64, "int4-g6", 3), {best_isa(), Activations::kInt8});
   EXPECT_EQ(packed->kernel().input, DotInput::kF32);
 }
 
@@ -125,7 +129,8 @@ TEST(ChooseIsa, TheForcedOneRuns) {
   for (const Isa isa : every_isa()) {
     if (!machine_has(isa)) continue;
     const std::string name(name_of(isa));
-    const auto packed = pack(random_matrix(8, 64, "int4-g32", 3), {choose_isa(name.c_str()), Activations::kExact});
+    const auto packed = pack(random_matrix(8, 64, isa == Isa::kAvx512Vbmi ? "int3-g32" : "int4-g32", 3),
+                             {choose_isa(name.c_str()), Activations::kExact});
     EXPECT_EQ(packed->kernel().isa, isa);
     EXPECT_THAT(packed->kernel().name, ::testing::EndsWith(name));
   }

@@ -1,53 +1,59 @@
 #pragma once
 // Products of a matrix of small integers, as it lies in its file, with one or several vectors.
 //
-//   y[t, r] = sum_g s[r / group_rows, g] * sum_{c in g} level(r, c) * x[t, c]          t < tokens, first <= r < last
+//   y[t, r] = f sum_g s[r', g] sum_{c in g} (level(r, c) - zero(r', g)) x[t, c]     t < tokens, first <= r < last
 //
-// W [rows, cols]: two's complement codes of 4 or 8 bits, bitstream rows (packing/bitstream.h), so level(r, c) is the
-// code with its sign extended. Group g of a row is its columns [g group, (g + 1) group), the last may be shorter;
-// group_rows rows share their scales. Row r of the product is row order[r] of W where there is an order.
+// W [rows, cols]: codes of 2 to 8 bits in bitstream rows (packing/bitstream.h). A code's level is the integer whose
+// two's complement it is, or what a table says; where there are zero points it is the code itself. Group g of a row is
+// its columns [g group, (g + 1) group), the last may be shorter; r' = r / group_rows: so many rows share their scales.
+// f is one number for the matrix. Row r of the product is row order[r] of W where there is an order.
 //
-// Two kinds of input: kF32 takes x as it is and accumulates in fp32; kInt8 takes it in blocks of kInt8Block columns,
-//   x[t, c] = block_scales[t, c / 32] * x8[t, c],    x8 in -127..127, zero beyond cols,
-// sums integers within a block and accumulates blocks in fp32.
+// Kernels differ in how they take x. kF32: as it is. kInt8 and kInt24: as integers of 8 or 24 bits under a scale per 32
+// columns (rounded_input.h), whose products with levels are summed exactly within lanes of 4 or 8 columns and in fp32
+// beyond. 24 bits stand for fp32: half a step of the block's largest value is 2^-24 of it.
 //
 // Goals: no copy of the weights; every listed kernel held to reference.cc. Non-goals: many tokens (decode a tile and
-// use sgemm), zero points, other grids.
+// use sgemm), levels that are no integers.
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include "base/cpu_features.h"
+#include "kernels/int_dot/rounded_input.h"
 
 namespace bitloom {
 
-enum class ScaleKind { kF32, kF16, kBF16 };
-enum class DotInput { kF32, kInt8 };
-
-inline constexpr int64_t kInt8Block = 32;
+/// kE8M0: 2^(byte - 127); kE4M3: FP8 E4M3FN.
+enum class ScaleKind { kF32, kF16, kBF16, kE8M0, kE4M3 };
+/// Bytes of one scale.
+constexpr int64_t scale_bytes(ScaleKind kind) {
+  return kind == ScaleKind::kF32 ? 4 : kind == ScaleKind::kF16 || kind == ScaleKind::kBF16 ? 2 : 1;
+}
 
 /// The matrix: pointers into what a file holds.
 struct IntRows {
   const std::byte* codes = nullptr;   // [rows, row_bytes]
-  const std::byte* scales = nullptr;  // [ceil(rows / group_rows), ceil(cols / group)] of scale_kind, little-endian
+  const std::byte* scales = nullptr;  // [scale_rows, ceil(cols / group)] of scale_kind, little-endian
+  const std::byte* zeros = nullptr;   // [scale_rows, zero_row_bytes], bitstream rows of codes; null: all 0
+  const int8_t* levels = nullptr;     // [2^bits] by code; null: two's complement, or with zero points the code itself
   const int64_t* order = nullptr;     // [rows], or null: rows as stored
-  int64_t cols = 0, row_bytes = 0;
-  int64_t group = 0, group_rows = 1;
-  int64_t scale_row_bytes = 0;
+  int64_t rows = 0, cols = 0, row_bytes = 0;
+  int64_t group = 0, group_rows = 1, scale_rows = 0;
+  int64_t scale_row_bytes = 0, zero_row_bytes = 0;
   ScaleKind scale_kind = ScaleKind::kF16;
+  float factor = 1.0f;
 };
 
-/// Rows [first, last) of a product. Only the pointers of the kernel's kind of input are read.
+/// Rows [first, last) of a product. Only what the kernel's kind of input needs is read.
 struct IntDotCall {
   IntRows w;
   int64_t first = 0, last = 0, tokens = 1;
   const float* x = nullptr;  // [tokens, x_stride], kF32
   int64_t x_stride = 0;
-  const int8_t* x8 = nullptr;           // [tokens, x8_stride], kInt8; x8_stride = cols rounded up to a block
-  const float* block_scales = nullptr;  // [tokens, x8_stride / 32]
-  int64_t x8_stride = 0;
-  float* y = nullptr;  // [tokens, y_stride], element (t, r) at t * y_stride + r
+  RoundedInput rounded;               // kInt8, kInt24
+  const float* group_sums = nullptr;  // [tokens, ceil(cols / group)]: the rounded input's, where there are zero points
+  float* y = nullptr;                 // [tokens, y_stride], element (t, r) at t * y_stride + r
   int64_t y_stride = 0;
 };
 
@@ -59,7 +65,9 @@ struct IntDotEntry {
   IntDotKernel* kernel;
   Isa isa;
   int bits;
+  bool table;  // levels by a table
   DotInput input;
+  InputOrder order;        // of the rounded input
   int64_t group_multiple;  // it serves groups of a multiple of this many columns, and groups of whole rows
 };
 
@@ -71,7 +79,14 @@ inline bool serves(const IntDotEntry& entry, int64_t group, int64_t cols) {
   return group % entry.group_multiple == 0 || group >= cols;
 }
 
-/// The first kernel for these codes, input and groups that `isa` or a lower one allows; null when there is none.
-const IntDotEntry* find_int_dot(Isa isa, int bits, DotInput input, int64_t group, int64_t cols);
+/// What a matrix and a caller ask of a kernel.
+struct IntDotNeeds {
+  int bits = 4;
+  bool table = false;
+  bool exact = true;  // kF32 or kInt24; else kInt8
+  int64_t group = 0, cols = 0;
+};
+/// The first kernel that serves them and that `isa` or a lower one allows; null when there is none.
+const IntDotEntry* find_int_dot(Isa isa, const IntDotNeeds& needs);
 
 }  // namespace bitloom

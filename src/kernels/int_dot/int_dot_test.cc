@@ -17,17 +17,23 @@ namespace {
 
 class IntDot : public ::testing::TestWithParam<IntDotEntry> {
  protected:
-  /// fp32 sums of n terms err by at most (n + 3) u times the sum of their absolute values, u = 2^-24, whatever the
-  /// order; 3 for the products with the level, the scale and the block's scale.
+  /// With u = 2^-24: fp32 sums of n terms err by at most (n + 8) u times the sum of their absolute values, whatever the
+  /// order; 8 for the products with level, scales, factor and the sums of groups, where zero points are taken from the
+  /// middle of the codes (see the magnitude's 2^(bits - 1)). Lanes of integers err less. Rounding x is off by a step
+  /// and a half of 2^-22.99 of its block's greatest at most in 24 bits: 7 u / 2 and, digits apart, their sums thrice.
+  /// In 8 bits half a step: 1 / 254, and the same fp32 errors of what is rounded.
   void compare(const testing::DotShape& shape) const {
     const IntDotEntry& entry = GetParam();
-    if (!serves(entry, shape.group, shape.cols)) return;
-    const testing::RandomDot dot(shape, entry.bits, static_cast<uint64_t>(shape.rows * 131 + shape.cols));
+    if (!serves(entry, shape.group, shape.cols) || (shape.zeros && entry.table)) return;
+    const testing::RandomDot dot(shape, entry, static_cast<uint64_t>(shape.rows * 131 + shape.cols));
     entry.kernel(dot.call);
     for (int64_t t = 0; t < shape.tokens; ++t) {
       for (int64_t r = 0; r < shape.rows; ++r) {
-        const ReferenceDot want = int_dot_reference(dot.call, entry.bits, entry.input, t, r);
-        const double bound = static_cast<double>(shape.cols + 3) * 0x1p-24 * want.magnitude;
+        const ReferenceDot want = int_dot_reference(dot.call, entry.bits, t, r);
+        const double sums = static_cast<double>(shape.cols + 8) * 0x1p-24;
+        double bound = sums * want.magnitude;
+        if (entry.input == DotInput::kInt24) bound = 3 * sums * want.magnitude + 4 * 0x1p-24 * want.block_magnitude;
+        if (entry.input == DotInput::kInt8) bound = (sums + 1.001 / 254) * want.block_magnitude;
         ASSERT_NEAR(dot.call.y[t * shape.rows + r], want.value, bound)
             << entry.name << " [" << shape.rows << ", " << shape.cols << "] group " << shape.group << " token " << t
             << " row " << r;
@@ -37,38 +43,68 @@ class IntDot : public ::testing::TestWithParam<IntDotEntry> {
 };
 
 TEST_P(IntDot, EveryGroupSizeAndEveryTail) {
-  for (const int64_t group : {1, 5, 16, 20, 32, 48, 64, 128}) {
-    for (const int64_t cols : {1, 2, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255, 300}) {
-      compare({.rows = 5, .cols = cols, .group = group});
-      compare({.rows = 5, .cols = cols, .group = cols});
+  for (const bool zeros : {false, true}) {
+    for (const int64_t group : {1, 4, 5, 8, 12, 16, 20, 24, 32, 48, 64, 96, 128, 136, 192, 256}) {
+      for (const int64_t cols : {1, 2, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 255, 300, 400}) {
+        compare({.rows = 5, .cols = cols, .group = group, .zeros = zeros});
+        compare({.rows = 5, .cols = cols, .group = cols, .zeros = zeros});
+      }
     }
+  }
+}
+
+TEST_P(IntDot, MoreGroupsThanAreWidenedAtATime) {
+  for (const int64_t group : {8, 24, 128}) {
+    compare({.rows = 5, .cols = 700 * group, .tokens = 2, .group = group, .zeros = true});
   }
 }
 
 TEST_P(IntDot, EveryNumberOfRowsAndTokens) {
   for (const int64_t rows : {1, 2, 3, 4, 5, 8, 11}) {
-    for (const int64_t tokens : {1, 2, 3, 7}) {
+    for (const int64_t tokens : {1, 2, 3, 8, 19}) {
       compare({.rows = rows, .cols = 96, .tokens = tokens, .group = 32});
-      compare({.rows = rows, .cols = 77, .tokens = tokens, .group = 77});
+      compare({.rows = rows, .cols = 77, .tokens = tokens, .group = 77, .zeros = true});
     }
   }
 }
 
 TEST_P(IntDot, EveryTypeAndSharingOfScalesAndAnOrderOfRows) {
-  for (const ScaleKind scales : {ScaleKind::kF32, ScaleKind::kF16, ScaleKind::kBF16}) {
+  for (const ScaleKind scales :
+       {ScaleKind::kF32, ScaleKind::kF16, ScaleKind::kBF16, ScaleKind::kE8M0, ScaleKind::kE4M3}) {
     for (const int64_t group_rows : {1, 3, 10}) {
       for (const bool permuted : {false, true}) {
         compare({10, 160, 2, 32, group_rows, scales, permuted});
-        compare({10, 160, 2, 160, group_rows, scales, permuted});
+        compare({10, 160, 2, 16, group_rows, scales, permuted, true});
+        compare({10, 160, 2, 160, group_rows, scales, permuted, true});
       }
+    }
+  }
+}
+
+TEST_P(IntDot, InputsOfAnySize) {
+  for (const float largest : {1e-28f, 1e-20f, 1e20f, 1e30f}) {
+    compare({.rows = 5, .cols = 300, .group = 32, .zeros = true, .largest = largest});
+  }
+}
+
+// A lane's sum is greatest where all codes and all inputs are.
+TEST_P(IntDot, TheGreatestSumsDoNotOverflow) {
+  const IntDotEntry& entry = GetParam();
+  for (const unsigned fill : {0x00u, 0xffu, 0x88u, 0x77u}) {
+    for (const float sign : {1.0f, -1.0f}) {
+      testing::RandomDot dot({.rows = 4, .cols = 256, .group = 64}, entry, 1);
+      dot.fill(static_cast<std::byte>(fill), sign, entry);
+      entry.kernel(dot.call);
+      const ReferenceDot want = int_dot_reference(dot.call, entry.bits, 0, 0);
+      EXPECT_NEAR(dot.call.y[0], want.value, (entry.input == DotInput::kInt8 ? 1e-5 : 1e-6) * want.magnitude);
     }
   }
 }
 
 TEST_P(IntDot, APieceOfTheRowsGivesTheSameBitsAndTouchesNoOther) {
   const testing::DotShape shape = {.rows = 11, .cols = 160, .tokens = 2, .group = 32};
-  const testing::RandomDot whole(shape, GetParam().bits, 1);
-  testing::RandomDot piece(shape, GetParam().bits, 1);
+  const testing::RandomDot whole(shape, GetParam(), 1);
+  testing::RandomDot piece(shape, GetParam(), 1);
   GetParam().kernel(whole.call);
   piece.call.first = 2, piece.call.last = 9;
   GetParam().kernel(piece.call);
@@ -92,15 +128,17 @@ std::string name_of_case(const ::testing::TestParamInfo<IntDotEntry>& info) { re
 INSTANTIATE_TEST_SUITE_P(List, IntDot, ::testing::ValuesIn(kernels_of_this_machine()), name_of_case);
 
 TEST(FindIntDot, TheAskedIsaOrTheNextLower) {
-  for (const int bits : {4, 8}) {
-    for (const DotInput input : {DotInput::kF32, DotInput::kInt8}) {
-      EXPECT_EQ(find_int_dot(Isa::kPortable, bits, input, 128, 576)->isa, Isa::kPortable);
-      EXPECT_NE(find_int_dot(Isa::kAvx512Vnni, bits, input, 128, 576), nullptr);
+  for (const int bits : {2, 3, 4, 5, 6, 7, 8}) {
+    for (const bool exact : {false, true}) {
+      const IntDotNeeds needs = {bits, false, exact, 128, 576};
+      EXPECT_EQ(find_int_dot(Isa::kPortable, needs)->isa, Isa::kPortable);
+      EXPECT_EQ(find_int_dot(Isa::kAvx2, needs)->isa, Isa::kAvx2);
+      EXPECT_NE(find_int_dot(Isa::kAvx512Vbmi, needs), nullptr);
     }
   }
-  EXPECT_EQ(find_int_dot(Isa::kAvx512Vnni, 4, DotInput::kF32, 5, 576)->isa, Isa::kPortable);
-  EXPECT_EQ(find_int_dot(Isa::kAvx512Vnni, 4, DotInput::kInt8, 16, 576), nullptr);
-  EXPECT_EQ(find_int_dot(Isa::kAvx512Vnni, 3, DotInput::kF32, 128, 576), nullptr);
+  EXPECT_EQ(find_int_dot(Isa::kAvx512Vnni, {4, false, true, 5, 576})->isa, Isa::kPortable);
+  EXPECT_EQ(find_int_dot(Isa::kAvx512Vnni, {4, false, false, 6, 576}), nullptr);
+  EXPECT_EQ(find_int_dot(Isa::kAvx512Vnni, {9, false, true, 128, 576}), nullptr);
 }
 
 }  // namespace

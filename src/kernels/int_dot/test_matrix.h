@@ -1,6 +1,7 @@
 #pragma once
 // For tests and benchmarks: a random matrix and random inputs for a kernel of the list.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -8,13 +9,15 @@
 #include "base/dtype.h"
 #include "base/rng.h"
 #include "kernels/int_dot/int_dot.h"
+#include "kernels/int_dot/round_input.h"
 
 namespace bitloom::testing {
 
 struct DotShape {
   int64_t rows = 0, cols = 0, tokens = 1, group = 0, group_rows = 1;
   ScaleKind scales = ScaleKind::kF16;
-  bool permuted = false;
+  bool permuted = false, zeros = false;
+  float largest = 1;  // of x
 };
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -22,60 +25,94 @@ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /// Owns exactly the bytes that the call may touch, so that a sanitizer sees any step beyond.
 class RandomDot {
  public:
-  RandomDot(const DotShape& shape, int bits, uint64_t seed) : rng_(seed, 0x696e74646f74) {
+  RandomDot(const DotShape& shape, const IntDotEntry& entry, uint64_t seed) : rng_(seed, 0x696e74646f74) {
     const int64_t groups = ceil_div(shape.cols, shape.group), scale_rows = ceil_div(shape.rows, shape.group_rows);
-    const int64_t row_bytes = ceil_div(shape.cols * bits, 8), padded = ceil_div(shape.cols, kInt8Block) * kInt8Block;
-    fill_codes(shape, bits, row_bytes);
-    const DType dtype = shape.scales == ScaleKind::kF32   ? DType::kF32
-                        : shape.scales == ScaleKind::kF16 ? DType::kF16
-                                                          : DType::kBF16;
-    scales_.resize(static_cast<size_t>(bytes_of(dtype, scale_rows * groups)));
-    const std::vector<float> scales = values(scale_rows * groups);
-    encode_from_f32(dtype, scales.data(), scale_rows * groups, scales_.data());
+    codes_ = stream(shape.rows, shape.cols, entry.bits);
+    if (shape.zeros) zeros_ = stream(scale_rows, groups, entry.bits);
+    fill_scales(shape.scales, scale_rows * groups);
     for (int64_t r = 0; r < shape.rows; ++r) order_.push_back(shape.rows - 1 - r);
-    x_ = values(shape.tokens * shape.cols), block_scales_ = values(shape.tokens * padded / kInt8Block);
-    x8_.resize(static_cast<size_t>(shape.tokens * padded));
-    for (int64_t t = 0; t < shape.tokens; ++t) {
-      for (int64_t c = 0; c < shape.cols; ++c) {
-        x8_[static_cast<size_t>(t * padded + c)] = static_cast<int8_t>(static_cast<int>(rng_.next_u32() % 255) - 127);
-      }
-    }
+    for (int code = 0; code < 256; ++code) levels_.push_back(static_cast<int8_t>(code * 37 - 128));
+    levels_.resize(size_t{1} << entry.bits);
+    x_ = values(shape.tokens * shape.cols, shape.largest);
     y_.resize(static_cast<size_t>(shape.tokens * shape.rows), std::nanf(""));
-    call.w = {codes_.data(),
-              scales_.data(),
-              shape.permuted ? order_.data() : nullptr,
-              shape.cols,
-              row_bytes,
-              shape.group,
-              shape.group_rows,
-              bytes_of(dtype, groups),
-              shape.scales};
+    IntRows& w = call.w;
+    w.codes = codes_.data(), w.scales = scales_.data(), w.zeros = shape.zeros ? zeros_.data() : nullptr;
+    w.levels = entry.table ? levels_.data() : nullptr, w.order = shape.permuted ? order_.data() : nullptr;
+    w.rows = shape.rows, w.cols = shape.cols, w.row_bytes = ceil_div(shape.cols * entry.bits, 8);
+    w.group = shape.group, w.group_rows = shape.group_rows, w.scale_rows = scale_rows;
+    w.scale_row_bytes = groups * scale_bytes(shape.scales), w.zero_row_bytes = ceil_div(groups * entry.bits, 8);
+    w.scale_kind = shape.scales, w.factor = 0.75f;
     call.last = shape.rows, call.tokens = shape.tokens;
     call.x = x_.data(), call.x_stride = shape.cols;
-    call.x8 = x8_.data(), call.block_scales = block_scales_.data(), call.x8_stride = padded;
     call.y = y_.data(), call.y_stride = shape.rows;
+    if (entry.input != DotInput::kF32) round(entry);
   }
 
   IntDotCall call;
 
- private:
-  void fill_codes(const DotShape& shape, int bits, int64_t row_bytes) {
-    codes_.resize(static_cast<size_t>(shape.rows * row_bytes));
-    for (std::byte& byte : codes_) byte = static_cast<std::byte>(rng_.next_u32());
-    if (shape.cols * bits % 8 == 0) return;
-    for (int64_t r = 0; r < shape.rows; ++r) codes_[static_cast<size_t>((r + 1) * row_bytes - 1)] &= std::byte{15};
+  /// All codes of one byte, all inputs `value`.
+  void fill(std::byte codes, float value, const IntDotEntry& entry) {
+    std::fill(codes_.begin(), codes_.end(), codes);
+    std::fill(x_.begin(), x_.end(), value);
+    if (entry.input != DotInput::kF32) round(entry);
   }
-  std::vector<float> values(int64_t count) {
+
+ private:
+  std::vector<std::byte> stream(int64_t rows, int64_t count, int bits) {
+    const int64_t row_bytes = ceil_div(count * bits, 8);
+    std::vector<std::byte> out(static_cast<size_t>(rows * row_bytes));
+    for (std::byte& byte : out) byte = static_cast<std::byte>(rng_.next_u32());
+    const int used = static_cast<int>(count * bits % 8);
+    for (int64_t r = 0; used != 0 && r < rows; ++r) {
+      out[static_cast<size_t>((r + 1) * row_bytes - 1)] &= static_cast<std::byte>((1 << used) - 1);
+    }
+    return out;
+  }
+  void fill_scales(ScaleKind kind, int64_t count) {
+    scales_.resize(static_cast<size_t>(count * scale_bytes(kind)));
+    const std::vector<float> scales = values(count, 1);
+    constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
+    if (scale_bytes(kind) > 1) {
+      encode_from_f32(kTypes[static_cast<int>(kind)], scales.data(), count, scales_.data());
+    } else {  // exponents 0, and around 1; E4M3 without sign and NaN
+      for (std::byte& byte : scales_) {
+        byte = static_cast<std::byte>(kind == ScaleKind::kE8M0 ? 120 + rng_.next_u32() % 16 : rng_.next_u32() % 127);
+      }
+      scales_[0] = std::byte{0};
+    }
+  }
+  void round(const IntDotEntry& entry) {
+    const int64_t cols = call.w.cols, tokens = call.tokens, stride = ceil_div(cols, kInputPadding) * kInputPadding;
+    const int64_t planes = entry.input == DotInput::kInt8 ? 1 : 3, lanes = stride / lane_columns(entry.order);
+    digits_.resize(static_cast<size_t>(tokens * planes * stride));
+    block_scales_.resize(static_cast<size_t>(tokens * lanes));
+    high_.resize(block_scales_.size()), rest_.resize(block_scales_.size());
+    for (int64_t t = 0; t < tokens; ++t) {
+      round_input(call.x + t * cols, cols, entry.input, entry.order,
+                  {digits_.data() + t * planes * stride, block_scales_.data() + t * lanes, high_.data() + t * lanes,
+                   rest_.data() + t * lanes, stride});
+    }
+    call.rounded = {digits_.data(), block_scales_.data(), high_.data(), planes == 3 ? rest_.data() : nullptr, stride};
+    const int64_t groups = ceil_div(cols, call.w.group);
+    sums_.resize(static_cast<size_t>(tokens * groups));
+    for (int64_t t = 0; t < tokens; ++t) {
+      sum_groups(call.rounded, entry.order, t, cols, call.w.group, sums_.data() + t * groups);
+    }
+    call.group_sums = sums_.data();
+  }
+  std::vector<float> values(int64_t count, float largest) {
     std::vector<float> out(static_cast<size_t>(count));
-    for (float& value : out) value = static_cast<float>(rng_.next_u32()) * 0x1p-31f - 1.0f;
+    for (float& value : out) value = largest * (static_cast<float>(rng_.next_u32()) * 0x1p-31f - 1.0f);
     return out;
   }
 
   Rng rng_;
-  std::vector<std::byte> codes_, scales_;
+  std::vector<std::byte> codes_, scales_, zeros_;
+  std::vector<int8_t> levels_;
   std::vector<int64_t> order_;
-  std::vector<float> x_, block_scales_, y_;
-  std::vector<int8_t> x8_;
+  std::vector<float> x_, block_scales_, sums_, y_;
+  std::vector<int32_t> high_, rest_;
+  std::vector<int8_t> digits_;
 };
 
 }  // namespace bitloom::testing

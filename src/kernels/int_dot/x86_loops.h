@@ -1,21 +1,26 @@
 #pragma once
-// The loops of the x86 kernels, written once. An ISA file defines a type V with the few vector steps below and calls
-// run_int_dot; everything here is in an unnamed namespace, so that no ISA's code is linked into another's.
+// The loops of the x86 kernels, written once. An ISA file defines a type V with the vector steps below and kinds of
+// codes, and calls run_int_dot; everything here is in an unnamed namespace, so that no ISA's code is linked into
+// another's.
 //
-//   V::F32                       16 floats
-//   V::zero()                    F32 of zeros
-//   V::load<bits>(const float*)  F32: 16 values of x, in the order in which levels<bits> gives theirs
-//   V::levels<bits>(p)           F32: the levels of 16 codes at p
-//   V::fma(a, b, c)              a * b + c
-//   V::fma_scalar(a, s, c)       a * s + c
-//   V::sum(F32)                  its 16 values, in a fixed order
-//   V::f16(uint16_t)             a half as float
-//   V::Sum8, V::zero8()          8 floats, for blocks of 32 columns; fma_scalar and sum take them, too
-//   V::X, V::prepare(p)          32 values of x at p as add_dot needs them, made once for several rows
-//   V::add_dot<bits>(p, X x, float s, Sum8 c)             c + s * (partial sums of the levels of 32 codes at p times x)
+//   V::Bytes, V::Int, V::Float, V::kLanes     kLanes lanes of 32 bits: 4 kLanes bytes, kLanes integers or floats
+//   V::load, load_int, load_float             from any address
+//   V::dot<kWide>(Int a, Bytes u, Bytes s)    a + sums of fours of unsigned u times signed s; u < 128 unless kWide
+//   V::shift8(a), V::add, V::multiply         a 2^8, a + b, a b of integers
+//   V::to_float(Int), mul, fma, sum           of floats; sum adds the lanes in a fixed order
+//   V::spread(const float* s, Int i)          lane l: s[i[l]], i < 16, reads s[0 .. kLanes)
+//   V::groups_of(int32_t first, int32_t lane_columns, int32_t group)   lane l: (first + l lane_columns) / group
+//
+// A kind of codes C is made from the matrix and says how codes become bytes:
+//
+//   C::kVectors      1: bytes in the order of columns; 2: InputOrder::kNibbles
+//   C::kWide         a lane's sum of 24-bit products may pass 31 bits, or a byte 127
+//   c.offset         what bytes are above their levels (codes above their zero points: see zeros)
+//   c.bytes(p, available, out[kVectors])      of a chunk at p, of which `available` bytes may be read
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/int_dot/int_dot.h"
@@ -23,142 +28,239 @@
 namespace bitloom {
 namespace {
 
-constexpr int64_t kChunkF32 = 16;
-constexpr int kRowsTogether = 4;  // they share each load of x
+constexpr int kRowsTogether = 4;         // they share each load of x
+constexpr int kTokensTogether = 8;       // they share a row's scales
+constexpr int64_t kSegmentGroups = 256;  // whose scales are widened at a time
 
-/// Where some rows of W lie.
-struct RowPointers {
-  const std::byte* codes[kRowsTogether];
-  const std::byte* scales[kRowsTogether];
+/// Bytes ahead of the rows at work that are fetched: of narrow rows one stream through all of them, since the hardware
+/// finds none in their short ones; of wide rows the next to each.
+constexpr int64_t kAhead = 4096;
+
+/// Where a row of W lies.
+struct Row {
+  const std::byte* codes;
+  const std::byte* scales;
+  const std::byte* zeros;
 };
 
-inline RowPointers pointers_of(const IntRows& w, int64_t first, int count) {
-  RowPointers at;
-  for (int i = 0; i < kRowsTogether; ++i) {
-    const int64_t r = first + (i < count ? i : 0);
-    const int64_t row = w.order == nullptr ? r : w.order[r];
-    at.codes[i] = w.codes + row * w.row_bytes;
-    at.scales[i] = w.scales + row / w.group_rows * w.scale_row_bytes;
-  }
-  return at;
+inline Row row_of(const IntRows& w, int64_t r) {
+  const int64_t row = w.order == nullptr ? r : w.order[r], shared = row / w.group_rows;
+  return {w.codes + row * w.row_bytes, w.scales + shared * w.scale_row_bytes,
+          w.zeros == nullptr ? nullptr : w.zeros + shared * w.zero_row_bytes};
 }
 
-template <class V, ScaleKind kKind>
-float scale_at(const std::byte* scales, int64_t g) {
-  if constexpr (kKind == ScaleKind::kF32) {
-    float scale;
-    std::memcpy(&scale, scales + 4 * g, sizeof scale);
-    return scale;
-  } else {
-    uint16_t bits;
-    std::memcpy(&bits, scales + 2 * g, sizeof bits);
-    if constexpr (kKind == ScaleKind::kF16) return V::f16(bits);
-    const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-    float scale;
-    std::memcpy(&scale, &wide, sizeof scale);
-    return scale;
-  }
-}
-
-/// y[0 .. count) of one token. Every row's sum runs in the same order whatever the rows beside it.
-template <class V, int kBits, ScaleKind kKind, int kRows>
-void rows_f32(const IntRows& w, const RowPointers& at, const float* x, float* y) {
-  typename V::F32 total[kRows];
-  for (int i = 0; i < kRows; ++i) total[i] = V::zero();
-  const int64_t whole = w.cols / kChunkF32 * kChunkF32;
-  for (int64_t g = 0, begin = 0; begin < w.cols; ++g, begin += w.group) {
-    const int64_t end = begin + w.group < w.cols ? begin + w.group : w.cols;
-    typename V::F32 part[kRows];
-    for (int i = 0; i < kRows; ++i) part[i] = V::zero();
-    for (int64_t c = begin; c < end && c < whole; c += kChunkF32) {
-      const typename V::F32 values = V::template load<kBits>(x + c);
-      for (int i = 0; i < kRows; ++i) {
-        part[i] = V::fma(V::template levels<kBits>(at.codes[i] + c * kBits / 8), values, part[i]);
-      }
-    }
-    if (end > whole) {  // the row's tail, in a chunk of its own that is zero beyond
-      float values[kChunkF32] = {};
-      std::memcpy(values, x + whole, static_cast<size_t>(w.cols - whole) * sizeof(float));
-      for (int i = 0; i < kRows; ++i) {
-        std::byte codes[kChunkF32] = {};
-        const int64_t from = whole * kBits / 8;
-        std::memcpy(codes, at.codes[i] + from, static_cast<size_t>(w.row_bytes - from));
-        part[i] = V::fma(V::template levels<kBits>(codes), V::template load<kBits>(values), part[i]);
-      }
-    }
-    for (int i = 0; i < kRows; ++i) {
-      total[i] = V::fma_scalar(part[i], scale_at<V, kKind>(at.scales[i], g), total[i]);
-    }
-  }
-  for (int i = 0; i < kRows; ++i) y[i] = V::sum(total[i]);
-}
-
-/// The same for x in blocks.
-template <class V, int kBits, ScaleKind kKind, int kRows>
-void rows_int8(const IntRows& w, const RowPointers& at, const int8_t* x, const float* block_scales, float* y) {
-  typename V::Sum8 total[kRows];
-  for (int i = 0; i < kRows; ++i) total[i] = V::zero8();
-  const int64_t whole = w.cols / kInt8Block * kInt8Block;
-  for (int64_t g = 0, begin = 0; begin < w.cols; ++g, begin += w.group) {
-    const int64_t end = begin + w.group < w.cols ? begin + w.group : w.cols;
-    typename V::Sum8 part[kRows];
-    for (int i = 0; i < kRows; ++i) part[i] = V::zero8();
-    for (int64_t c = begin; c < end && c < whole; c += kInt8Block) {
-      const typename V::X values = V::prepare(x + c);
-      const float block = block_scales[c / kInt8Block];
-      for (int i = 0; i < kRows; ++i) {
-        part[i] = V::template add_dot<kBits>(at.codes[i] + c * kBits / 8, values, block, part[i]);
-      }
-    }
-    if (end > whole) {  // x is zero beyond the row's end; W's bytes there are not ours
-      const typename V::X values = V::prepare(x + whole);
-      for (int i = 0; i < kRows; ++i) {
-        std::byte codes[kInt8Block] = {};
-        const int64_t from = whole * kBits / 8;
-        std::memcpy(codes, at.codes[i] + from, static_cast<size_t>(w.row_bytes - from));
-        part[i] = V::template add_dot<kBits>(codes, values, block_scales[whole / kInt8Block], part[i]);
-      }
-    }
-    for (int i = 0; i < kRows; ++i) {
-      total[i] = V::fma_scalar(part[i], scale_at<V, kKind>(at.scales[i], g), total[i]);
-    }
-  }
-  for (int i = 0; i < kRows; ++i) y[i] = V::sum(total[i]);
-}
-
-template <class V, int kBits, ScaleKind kKind, int kRows>
-void some_rows(const IntDotCall& call, int64_t r, DotInput input) {
-  const RowPointers at = pointers_of(call.w, r, kRows);
-  for (int64_t t = 0; t < call.tokens; ++t) {
-    float* y = call.y + t * call.y_stride + r;
-    if (input == DotInput::kF32) {
-      rows_f32<V, kBits, kKind, kRows>(call.w, at, call.x + t * call.x_stride, y);
-    } else {
-      const int64_t first = t * call.x8_stride;
-      rows_int8<V, kBits, kKind, kRows>(call.w, at, call.x8 + first, call.block_scales + first / kInt8Block, y);
-    }
-  }
-}
-
-template <class V, int kBits, DotInput kInput, ScaleKind kKind>
-void all_rows(const IntDotCall& call) {
-  int64_t r = call.first;
-  for (; r + kRowsTogether <= call.last; r += kRowsTogether) {
-    some_rows<V, kBits, kKind, kRowsTogether>(call, r, kInput);
-  }
-  for (; r < call.last; ++r) some_rows<V, kBits, kKind, 1>(call, r, kInput);
-}
-
-template <class V, int kBits, DotInput kInput>
-void run_int_dot(const IntDotCall& call) {
-  switch (call.w.scale_kind) {
+/// Eight scales at p.
+inline __m256 widen8(ScaleKind kind, const std::byte* p) {
+  const auto* at = reinterpret_cast<const __m128i*>(p);
+  switch (kind) {
     case ScaleKind::kF32:
-      return all_rows<V, kBits, kInput, ScaleKind::kF32>(call);
+      return _mm256_loadu_ps(reinterpret_cast<const float*>(p));
     case ScaleKind::kF16:
-      return all_rows<V, kBits, kInput, ScaleKind::kF16>(call);
+      return _mm256_cvtph_ps(_mm_loadu_si128(at));
     case ScaleKind::kBF16:
-      return all_rows<V, kBits, kInput, ScaleKind::kBF16>(call);
+      return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(at)), 16));
+    case ScaleKind::kE8M0: {  // 2^-127 is subnormal
+      const __m256i e = _mm256_cvtepu8_epi32(_mm_loadl_epi64(at));
+      return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_slli_epi32(e, 23), _mm256_set1_epi32(1 << 22)));
+    }
+    case ScaleKind::kE4M3: {  // as a half, whose exponents are 8 greater; scales have no sign
+      const __m128i half = _mm_slli_epi16(_mm_cvtepu8_epi16(_mm_loadl_epi64(at)), 7);
+      return _mm256_mul_ps(_mm256_cvtph_ps(half), _mm256_set1_ps(256));
+    }
   }
+  return _mm256_setzero_ps();
+}
+
+/// Scales [first, first + count) of a row -> out, and zeros after them up to a multiple of 16 and 16 more.
+inline void widen_scales(const IntRows& w, const Row& row, int64_t first, int64_t count, float* out) {
+  const int64_t size = scale_bytes(w.scale_kind);
+  const std::byte* p = row.scales + first * size;
+  const std::byte* end = w.scales + w.scale_rows * w.scale_row_bytes;
+  for (int64_t i = 0; i < count + 16; i += 8) _mm256_storeu_ps(out + i, _mm256_setzero_ps());
+  for (int64_t i = 0; i < count; i += 8, p += 8 * size) {
+    if (count - i >= 8) {
+      _mm256_storeu_ps(out + i, widen8(w.scale_kind, p));
+      continue;
+    }
+    std::byte few[32] = {};
+    const int64_t available = std::min(end - p, 8 * size);
+    float wide[8];
+    if (available < 8 * size) std::memcpy(few, p, static_cast<size_t>(available));
+    _mm256_storeu_ps(wide, widen8(w.scale_kind, available < 8 * size ? few : p));
+    for (int64_t k = 0; k < count - i; ++k) out[i + k] = wide[k];
+  }
+}
+
+/// sum_g s[g] (offset - zero[g]) sums[g] over `count` groups from `first` on.
+inline float zeros_part(const Row& row, int bits, int offset, const float* s, int64_t first, int64_t count,
+                        const float* sums) {
+  float lanes[8] = {};
+  for (int64_t g = 0; g < count; ++g) {
+    const int64_t bit = (first + g) * bits;
+    const std::byte* p = row.zeros + bit / 8;
+    unsigned code = std::to_integer<unsigned>(p[0]);
+    if (bit % 8 + bits > 8) code |= std::to_integer<unsigned>(p[1]) << 8;
+    const int zero = static_cast<int>(code >> (bit % 8) & ((1u << bits) - 1));
+    lanes[g % 8] += s[g] * static_cast<float>(offset - zero) * sums[first + g];
+  }
+  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+}
+
+template <class V, class C, int kPlanes>
+class IntDotLoop {
+ public:
+  explicit IntDotLoop(const IntDotCall& call) : call_(call), w_(call.w), codes_(call.w) {
+    whole_chunks_ = w_.group % kChunk == 0 || w_.group >= w_.cols;
+    end_ = w_.codes + w_.rows * w_.row_bytes;
+    narrow_ = kRowsTogether * w_.row_bytes < kAhead;
+    ahead_ = narrow_ ? kAhead : kRowsTogether * w_.row_bytes;
+  }
+
+  void run() const {
+    int64_t r = call_.first;
+    for (; r + kRowsTogether <= call_.last; r += kRowsTogether) rows<kRowsTogether>(r);
+    for (; r < call_.last; ++r) rows<1>(r);
+  }
+
+ private:
+  using Float = typename V::Float;
+  using Int = typename V::Int;
+  using Bytes = typename V::Bytes;
+  static constexpr int64_t kLaneColumns = 4 * C::kVectors, kChunk = V::kLanes * kLaneColumns;
+  static constexpr int64_t kBytes = 4 * V::kLanes;
+
+  /// The widened scales of some rows in one segment of columns.
+  template <int kRows>
+  struct Segment {
+    Row rows[kRows];
+    int64_t first_group, groups, first_column, columns;
+    alignas(64) float scales[kRows][kSegmentGroups + 32];
+  };
+
+  template <int kRows>
+  void rows(int64_t r) const {
+    for (int64_t t = 0; t < call_.tokens; t += kTokensTogether) {
+      rows_of_tokens<kRows>(r, t, std::min<int64_t>(t + kTokensTogether, call_.tokens));
+    }
+  }
+
+  /// Every row's sum runs in the same order whatever the rows and tokens beside it.
+  template <int kRows>
+  void rows_of_tokens(int64_t r, int64_t first, int64_t last) const {
+    Segment<kRows> segment;
+    for (int i = 0; i < kRows; ++i) segment.rows[i] = row_of(w_, r + i);
+    const int64_t groups = (w_.cols + w_.group - 1) / w_.group;
+    Float sums[kTokensTogether][kRows];
+    float zeros[kTokensTogether][kRows] = {};
+    for (int64_t t = 0; t < last - first; ++t) {
+      for (int i = 0; i < kRows; ++i) sums[t][i] = V::zero();
+    }
+    for (int64_t g = 0; g < groups; g += kSegmentGroups) {
+      segment.first_group = g, segment.groups = std::min(kSegmentGroups, groups - g);
+      segment.first_column = g * w_.group;
+      segment.columns = std::min(w_.cols - segment.first_column, kSegmentGroups * w_.group);
+      for (int i = 0; i < kRows; ++i) widen_scales(w_, segment.rows[i], g, segment.groups, segment.scales[i]);
+      for (int64_t t = first; t < last; ++t) {
+        if (whole_chunks_) {
+          add_segment<kRows, true>(segment, t, sums[t - first]);
+        } else {
+          add_segment<kRows, false>(segment, t, sums[t - first]);
+        }
+        for (int i = 0; w_.zeros != nullptr && i < kRows; ++i) {
+          zeros[t - first][i] += zeros_part(segment.rows[i], C::kBits, codes_.offset, segment.scales[i], g,
+                                            segment.groups, call_.group_sums + t * groups);
+        }
+      }
+    }
+    for (int64_t t = first; t < last; ++t) {
+      float* y = call_.y + t * call_.y_stride + r;
+      for (int i = 0; i < kRows; ++i) y[i] = w_.factor * (V::sum(sums[t - first][i]) + zeros[t - first][i]);
+    }
+  }
+
+  /// The input of one chunk.
+  struct Input {
+    Bytes digits[kPlanes][C::kVectors];
+    Int high_start, rest_start;  // minus the offset times the sums of digits
+    Float scales;
+  };
+  Input input_of(int64_t t, int64_t column) const {
+    const RoundedInput& x = call_.rounded;
+    Input in;
+    const int64_t lane = (t * x.stride + column) / kLaneColumns;
+    for (int p = 0; p < kPlanes; ++p) {
+      for (int v = 0; v < C::kVectors; ++v) {
+        in.digits[p][v] = V::load(x.digits + (t * kPlanes + p) * x.stride + column + v * kBytes);
+      }
+    }
+    const Int minus = V::set_int(-codes_.offset);
+    in.high_start = V::multiply(V::load_int(x.high_sums + lane), minus);
+    in.rest_start = in.high_start;
+    if constexpr (kPlanes == 3) in.rest_start = V::multiply(V::load_int(x.rest_sums + lane), minus);
+    in.scales = V::load_float(x.scales + lane);
+    return in;
+  }
+
+  /// sum of (byte - offset) q per lane.
+  static Float product(const Bytes (&u)[C::kVectors], const Input& in) {
+    Int high = in.high_start;
+    for (int v = 0; v < C::kVectors; ++v) high = V::template dot<C::kWide>(high, u[v], in.digits[0][v]);
+    if constexpr (kPlanes == 1) {
+      return V::to_float(high);
+    } else {
+      Int middle = V::zero_int(), low = in.rest_start;
+      if constexpr (!C::kWide) middle = V::shift8(high);
+      for (int v = 0; v < C::kVectors; ++v) middle = V::template dot<C::kWide>(middle, u[v], in.digits[1][v]);
+      for (int v = 0; v < C::kVectors; ++v) low = V::template dot<C::kWide>(low, u[v], in.digits[2][v]);
+      low = V::add(V::shift8(middle), low);
+      if constexpr (!C::kWide) return V::to_float(low);
+      return V::fma(V::to_float(high), V::set(65536), V::to_float(low));
+    }
+  }
+
+  template <int kRows, bool kWhole>
+  void add_segment(const Segment<kRows>& segment, int64_t t, Float (&sums)[kRows]) const {
+    Float total[kRows];
+    for (int i = 0; i < kRows; ++i) total[i] = sums[i];
+    int64_t g = 0, in_group = 0;  // of the chunk's first column
+    for (int64_t c = 0; c < segment.columns; c += kChunk) {
+      const int64_t column = segment.first_column + c, at = column * C::kBits / 8;
+      const Input in = input_of(t, column);
+      Int groups;
+      if constexpr (!kWhole) {
+        groups = V::groups_of(static_cast<int32_t>(in_group), kLaneColumns, static_cast<int32_t>(w_.group));
+      }
+      for (int i = 0; i < kRows; ++i) {
+        const std::byte* p = segment.rows[i].codes + at;
+        Bytes u[C::kVectors];
+        _mm_prefetch(reinterpret_cast<const char*>(narrow_ ? segment.rows[0].codes + kRows * at + 64 * i : p) + ahead_,
+                     _MM_HINT_T0);
+        codes_.bytes(p, end_ - p, u);
+        Float scale;
+        if constexpr (kWhole) {
+          scale = V::set(segment.scales[i][g]);
+        } else {
+          scale = V::spread(segment.scales[i] + g, groups);
+        }
+        total[i] = V::fma(V::mul(product(u, in), in.scales), scale, total[i]);
+      }
+      for (in_group += kChunk; in_group >= w_.group && g + 1 < segment.groups; in_group -= w_.group) ++g;
+    }
+    for (int i = 0; i < kRows; ++i) sums[i] = total[i];
+  }
+
+  const IntDotCall& call_;
+  const IntRows& w_;
+  C codes_;
+  bool whole_chunks_;
+  const std::byte* end_;
+  bool narrow_;
+  int64_t ahead_;
+};
+
+template <class V, class C, int kPlanes>
+void run_int_dot(const IntDotCall& call) {
+  IntDotLoop<V, C, kPlanes>(call).run();
 }
 
 }  // namespace

@@ -1,0 +1,165 @@
+#pragma once
+// Vector steps of AVX-512 with VNNI, and with VBMI where the source that includes this is compiled with it.
+
+#include <cstdint>
+
+#include "kernels/int_dot/x86_loops.h"
+
+namespace bitloom {
+namespace {
+
+struct Avx512 {
+  using Bytes = __m512i;
+  using Int = __m512i;
+  using Float = __m512;
+  static constexpr int64_t kLanes = 16;
+
+  static Bytes load(const int8_t* p) { return _mm512_loadu_si512(p); }
+  static Int load_int(const int32_t* p) { return _mm512_loadu_si512(p); }
+  static Float load_float(const float* p) { return _mm512_loadu_ps(p); }
+  static Float zero() { return _mm512_setzero_ps(); }
+  static Int zero_int() { return _mm512_setzero_si512(); }
+  static Float set(float x) { return _mm512_set1_ps(x); }
+  static Int set_int(int32_t x) { return _mm512_set1_epi32(x); }
+
+  template <bool kWide>
+  static Int dot(Int a, Bytes u, Bytes s) {
+    return _mm512_dpbusd_epi32(a, u, s);
+  }
+  static Int shift8(Int a) { return _mm512_slli_epi32(a, 8); }
+  static Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
+  static Int multiply(Int a, Int b) { return _mm512_mullo_epi32(a, b); }
+  static Float to_float(Int a) { return _mm512_cvtepi32_ps(a); }
+  static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
+  static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  static float sum(Float v) {
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+  }
+  static Float spread(const float* s, Int i) { return _mm512_permutexvar_ps(i, _mm512_loadu_ps(s)); }
+
+  /// Below 128 columns a quotient by `group` is a product with 2^20 / group, rounded up; a larger group can begin but
+  /// once in a chunk.
+  static Int groups_of(int32_t first, int32_t lane_columns, int32_t group) {
+    const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i column = _mm512_add_epi32(_mm512_set1_epi32(first), multiply(lanes, set_int(lane_columns)));
+    if (group >= 128) {
+      return _mm512_maskz_set1_epi32(_mm512_cmpge_epi32_mask(column, set_int(group)), 1);
+    }
+    return _mm512_srli_epi32(multiply(column, set_int(((1 << 20) + group - 1) / group)), 20);
+  }
+
+  /// 64 bytes at p, of which `available` may be read; zeros beyond.
+  static Bytes load_some(const std::byte* p, int64_t available) {
+    if (available >= 64) return _mm512_loadu_si512(p);
+    const uint64_t mask = available <= 0 ? 0 : ~uint64_t{0} >> (64 - available);
+    return _mm512_maskz_loadu_epi8(mask, p);
+  }
+};
+
+/// What two's complement or zero points make of a code: (code & mask) ^ flip, above its level by 2^(bits - 1) either
+/// way.
+inline __m512i masked(__m512i codes, __m512i mask, __m512i flip) {
+  constexpr int kAndXor = 0x6a;  // (a & b) ^ c, bit by bit
+  return _mm512_ternarylogic_epi32(codes, mask, flip, kAndXor);
+}
+
+/// Codes of any width in the order of columns: 64 of them lie in 8 kBits bytes.
+template <int kBits_>
+struct BitCodes {
+  static constexpr int kBits = kBits_, kVectors = 1, offset = 1 << (kBits - 1);
+  static constexpr bool kWide = kBits >= 7;
+
+  explicit BitCodes(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? static_cast<char>(offset) : 0)) {}
+
+  void bytes(const std::byte* p, int64_t available, __m512i (&out)[1]) const {
+    const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << kBits) - 1));
+    out[0] = masked(apart(Avx512::load_some(p, available)), mask, flip_);
+  }
+
+ private:
+  /// Byte i begins with code i.
+  static __m512i apart(__m512i stream) {
+    if constexpr (kBits == 8) return stream;
+#if defined(__AVX512VBMI__)
+    alignas(64) static constexpr auto kEights = [] {  // the bytes of eight codes at the beginning of eight bytes
+      std::array<uint8_t, 64> at{};
+      for (size_t i = 0; i < 64; ++i) at[i] = static_cast<uint8_t>((i / 8 * kBits + i % 8) % 64);
+      return at;
+    }();
+    constexpr uint64_t kShifts = [] {
+      uint64_t shifts = 0;
+      for (uint64_t i = 0; i < 8; ++i) shifts |= i * kBits << (8 * i);
+      return shifts;
+    }();
+    const __m512i eights = _mm512_permutexvar_epi8(_mm512_load_si512(kEights.data()), stream);
+    return _mm512_multishift_epi64_epi8(_mm512_set1_epi64(static_cast<int64_t>(kShifts)), eights);
+#else
+    // Sixteen codes, 2 kBits bytes, to each quarter; in it four to each lane, shifted to its lowest bits.
+    alignas(64) static constexpr auto kQuarters = [] {  // words of a quarter
+      std::array<uint16_t, 32> at{};
+      for (size_t i = 0; i < 32; ++i) at[i] = static_cast<uint16_t>((i / 8 * kBits + i % 8) % 32);
+      return at;
+    }();
+    alignas(64) static constexpr auto kFours = [] {
+      std::array<uint8_t, 64> at{};
+      for (size_t i = 0; i < 64; ++i) at[i] = static_cast<uint8_t>((i % 16 / 4 * 4 * kBits / 8 + i % 4) % 16);
+      return at;
+    }();
+    const __m512i shifts =
+        _mm512_set1_epi64(static_cast<int64_t>(uint64_t{4 * kBits % 8} << 32));  // of the even lanes, of the odd ones
+    const __m512i quarters = _mm512_permutexvar_epi16(_mm512_load_si512(kQuarters.data()), stream);
+    const __m512i fours = _mm512_srlv_epi32(_mm512_shuffle_epi8(quarters, _mm512_load_si512(kFours.data())), shifts);
+    // Code k of four begins at bit k kBits and must begin at bit 8 k; whatever lies above it is masked later.
+    constexpr int kUp = 8 - kBits;
+    const __m512i second = _mm512_slli_epi32(fours, kUp), third = _mm512_slli_epi32(fours, 2 * kUp);
+    const __m512i fourth = _mm512_slli_epi32(fours, 3 * kUp);
+    const __m512i low = _mm512_mask_blend_epi8(0x2222222222222222, fours, second);
+    const __m512i high = _mm512_mask_blend_epi8(0x8888888888888888, third, fourth);
+    return _mm512_mask_blend_epi8(0xcccccccccccccccc, low, high);
+#endif
+  }
+
+  __m512i flip_;
+};
+
+/// Codes of four bits, even columns apart from odd ones.
+struct Nibbles {
+  static constexpr int kBits = 4, kVectors = 2, offset = 8;
+  static constexpr bool kWide = false;
+
+  explicit Nibbles(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? offset : 0)) {}
+
+  void bytes(const std::byte* p, int64_t available, __m512i (&out)[2]) const {
+    const __m512i pairs = Avx512::load_some(p, available), mask = _mm512_set1_epi8(15);
+    out[0] = masked(pairs, mask, flip_), out[1] = masked(_mm512_srli_epi16(pairs, 4), mask, flip_);
+  }
+
+ private:
+  __m512i flip_;
+};
+
+/// Four bits that a table maps to levels; offset 128.
+struct NibbleTable {
+  static constexpr int kBits = 4, kVectors = 2, offset = 128;
+  static constexpr bool kWide = true;
+
+  explicit NibbleTable(const IntRows& w) {
+    const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(w.levels));
+    table_ = _mm512_broadcast_i32x4(_mm_xor_si128(levels, _mm_set1_epi8(-128)));
+  }
+
+  void bytes(const std::byte* p, int64_t available, __m512i (&out)[2]) const {
+    const __m512i pairs = Avx512::load_some(p, available), mask = _mm512_set1_epi8(15);
+    out[0] = _mm512_shuffle_epi8(table_, _mm512_and_si512(pairs, mask));
+    out[1] = _mm512_shuffle_epi8(table_, _mm512_and_si512(_mm512_srli_epi16(pairs, 4), mask));
+  }
+
+ private:
+  __m512i table_;
+};
+
+}  // namespace
+}  // namespace bitloom
