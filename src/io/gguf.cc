@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "io/ggml_types.h"
 #include "io/gguf_part.h"
+#include "io/stored_rows.h"
 #include "io/tensor_view.h"
 
 namespace bitloom {
@@ -110,7 +111,7 @@ GgufPart open_whole(const std::string& path) {
   return part;
 }
 
-class GgufRows final : public RowSource {
+class GgufRows final : public StoredRows {
  public:
   GgufRows(const GgufTensor& tensor, const GgmlType& type)
       : tensor_(tensor), type_(type), shape_(matrix_shape(tensor.shape)), blocks_(shape_.cols / type.block_elements) {}
@@ -123,6 +124,7 @@ class GgufRows final : public RowSource {
   }
   int64_t stored_bytes() const override { return static_cast<int64_t>(tensor_.bytes.size()); }
   std::string storage() const override { return std::string(type_.name); }
+  const std::byte* stored_rows() const override { return tensor_.bytes.data(); }
 
  private:
   GgufTensor tensor_;

@@ -4,11 +4,12 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "io/stored_rows.h"
 
 namespace bitloom {
 namespace {
 
-class DenseRows final : public RowSource {
+class DenseRows final : public StoredRows {
  public:
   explicit DenseRows(const TensorView& tensor) : tensor_(tensor), shape_(matrix_shape(tensor.shape)) {}
 
@@ -20,6 +21,7 @@ class DenseRows final : public RowSource {
   }
   int64_t stored_bytes() const override { return static_cast<int64_t>(tensor_.bytes.size()); }
   std::string storage() const override { return std::string(info(tensor_.dtype).name); }
+  const std::byte* stored_rows() const override { return tensor_.bytes.data(); }
 
  private:
   TensorView tensor_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "format/stored_matrix.h"
+#include "io/stored_rows.h"
 #include "ops/packed_linear.h"
 #include "packing/bitstream.h"
 
@@ -74,29 +75,43 @@ IntRows int_rows(const StoredMatrix& matrix, const IntLevels& levels) {
 
 }  // namespace
 
+bool PackedLinear::pack_ints(const PackOptions& options) {
+  const auto* stored = dynamic_cast<const StoredMatrix*>(matrix_.get());
+  if (stored == nullptr || stored->has_side_terms() || stored->grid() == nullptr) return false;
+  const GridMatrix& grid = *stored->grid();
+  std::optional<IntLevels> levels = int_levels(grid.storage().format);
+  if (!levels) return false;
+  IntDotNeeds needs = {bits_of(grid.storage().format), !levels->levels.empty(),
+                       options.activations == Activations::kExact, grid.shape().group_cols, matrix_->cols()};
+  int_kernel_ = find_int_dot(options.isa, needs);
+  needs.exact = true;
+  if (int_kernel_ == nullptr) int_kernel_ = find_int_dot(options.isa, needs);
+  if (int_kernel_ == nullptr) return false;
+  ints_ = int_rows(*stored, *levels);
+  ints_.order = order_.empty() ? nullptr : order_.data();
+  levels_ = std::move(levels->levels);  // whose address stays
+  return true;
+}
+
+bool PackedLinear::pack_dense(const PackOptions& options) {
+  const auto* stored = dynamic_cast<const StoredRows*>(matrix_.get());
+  if (stored == nullptr) return false;
+  const std::optional<DType> dtype = dtype_from_name(stored->storage());
+  if (!dtype) return false;
+  dense_kernel_ = find_dense_dot(options.isa, *dtype);
+  dense_ = stored->stored_rows();
+  return dense_kernel_ != nullptr;
+}
+
 std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std::vector<int64_t> order,
                                                        const PackOptions& options) {
-  const auto* stored = dynamic_cast<const StoredMatrix*>(matrix.get());
-  if (stored == nullptr || stored->has_side_terms() || matrix->rows() == 0 || matrix->cols() == 0) return nullptr;
-  const GridMatrix* grid = stored->grid();
-  if (grid == nullptr) return nullptr;
-  std::optional<IntLevels> levels = int_levels(grid->storage().format);
-  if (!levels) return nullptr;
-  IntDotNeeds needs = {bits_of(grid->storage().format), !levels->levels.empty(),
-                       options.activations == Activations::kExact, grid->shape().group_cols, matrix->cols()};
-  const IntDotEntry* kernel = find_int_dot(options.isa, needs);
-  needs.exact = true;
-  if (kernel == nullptr) kernel = find_int_dot(options.isa, needs);
-  if (kernel == nullptr) return nullptr;
+  if (matrix->rows() == 0 || matrix->cols() == 0) return nullptr;
   assert(order.empty() || static_cast<int64_t>(order.size()) == matrix->rows());
   std::shared_ptr<PackedLinear> packed(new PackedLinear);
   packed->rows_ = matrix->rows();
-  packed->view_ = int_rows(*stored, *levels);
-  packed->levels_ = std::move(levels->levels);  // whose address stays
   packed->matrix_ = std::move(matrix);
   packed->order_ = std::move(order);
-  packed->kernel_ = kernel;
-  packed->view_.order = packed->order_.empty() ? nullptr : packed->order_.data();
+  if (!packed->pack_ints(options) && !packed->pack_dense(options)) return nullptr;
   return packed;
 }
 

@@ -17,27 +17,29 @@ int64_t rows_per_piece(int64_t cols) {
 
 }  // namespace
 
+IntDotCall PackedLinear::int_call(const float* x, int64_t tokens, size_t reader, InputBlocks& blocks) const {
+  IntDotCall call;
+  call.w = ints_;
+  call.tokens = tokens, call.x = x, call.x_stride = ints_.cols, call.y_stride = rows_;
+  if (int_kernel_->input == DotInput::kF32) return call;
+  call.rounded = blocks.rounded(int_kernel_->input, int_kernel_->order);
+  if (ints_.zeros != nullptr) {
+    call.group_sums = blocks.group_sums(int_kernel_->input, int_kernel_->order, ints_.group, reader);
+  }
+  return call;
+}
+
 /// The products of one input, cut into pieces that follow each other reader by reader.
 class Products {
  public:
   Products(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks)
-      : readers_(readers), step_(rows_per_piece(readers.front().w->cols())) {
+      : readers_(readers), x_(x), tokens_(tokens), step_(rows_per_piece(readers.front().w->cols())) {
     assert(readers.size() <= kMostReaders);
     blocks.begin(x, tokens, readers.front().w->cols());
-    IntDotCall* call = calls_.data();
-    for (const Reader& reader : readers) {
-      const IntDotEntry& kernel = *reader.w->kernel_;
-      const IntRows& w = call->w = reader.w->view_;
-      assert(w.cols == readers.front().w->cols());
-      call->tokens = tokens, call->x = x, call->x_stride = w.cols;
-      call->y = reader.y, call->y_stride = reader.w->rows_;
-      if (kernel.input != DotInput::kF32) {
-        call->rounded = blocks.rounded(kernel.input, kernel.order);
-        if (w.zeros != nullptr)
-          call->group_sums =
-              blocks.group_sums(kernel.input, kernel.order, w.group, static_cast<size_t>(call - calls_.data()));
-      }
-      pieces_ += pieces_of(reader), ++call;
+    for (size_t i = 0; i < readers.size(); ++i) {
+      assert(readers[i].w->cols() == readers.front().w->cols());
+      pieces_ += pieces_of(readers[i]);
+      if (readers[i].w->int_kernel_ != nullptr) int_calls_[i] = readers[i].w->int_call(x, tokens, i, blocks);
     }
   }
 
@@ -46,12 +48,19 @@ class Products {
   void run(int64_t piece) const {
     const Reader* reader = readers_.data();
     for (; piece >= pieces_of(*reader); ++reader) piece -= pieces_of(*reader);
-    IntDotCall call = calls_[static_cast<size_t>(reader - readers_.data())];
-    call.first = piece * step_, call.last = std::min(call.first + step_, reader->w->rows_);
-    reader->w->kernel_->kernel(call);
+    const PackedLinear& w = *reader->w;
+    const int64_t first = piece * step_, last = std::min(first + step_, w.rows_);
+    if (w.int_kernel_ != nullptr) {
+      IntDotCall call = int_calls_[static_cast<size_t>(reader - readers_.data())];
+      call.first = first, call.last = last, call.y = reader->y;
+      w.int_kernel_->kernel(call);
+    } else {
+      const int64_t* order = w.order_.empty() ? nullptr : w.order_.data();
+      w.dense_kernel_->kernel({w.dense_, order, w.cols(), first, last, tokens_, x_, reader->y, w.rows_});
+    }
     if (reader->bias == nullptr) return;
-    for (int64_t t = 0; t < call.tokens; ++t) {
-      for (int64_t r = call.first; r < call.last; ++r) call.y[t * call.y_stride + r] += reader->bias[r];
+    for (int64_t t = 0; t < tokens_; ++t) {
+      for (int64_t r = first; r < last; ++r) reader->y[t * w.rows_ + r] += reader->bias[r];
     }
   }
 
@@ -59,8 +68,9 @@ class Products {
   int64_t pieces_of(const Reader& reader) const { return (reader.w->rows_ + step_ - 1) / step_; }
 
   std::span<const Reader> readers_;
-  int64_t step_, pieces_ = 0;
-  std::array<IntDotCall, kMostReaders> calls_;
+  const float* x_;
+  int64_t tokens_, step_, pieces_ = 0;
+  std::array<IntDotCall, kMostReaders> int_calls_;
 };
 
 void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads) {

@@ -13,6 +13,7 @@
 #include "base/cpu_features.h"
 #include "base/row_source.h"
 #include "base/threads.h"
+#include "kernels/dense_dot/dense_dot.h"
 #include "kernels/int_dot/int_dot.h"
 #include "ops/activations.h"
 #include "ops/input_blocks.h"
@@ -34,18 +35,25 @@ class PackedLinear {
                                                   const PackOptions& options);
 
   int64_t rows() const { return rows_; }
-  int64_t cols() const { return view_.cols; }
-  const IntDotEntry& kernel() const { return *kernel_; }
+  int64_t cols() const { return matrix_->cols(); }
+  /// Of the lists of kernels: one of the two.
+  const IntDotEntry* int_kernel() const { return int_kernel_; }
+  const DenseDotEntry* dense_kernel() const { return dense_kernel_; }
 
  private:
   friend class Products;
   PackedLinear() = default;
+  bool pack_ints(const PackOptions& options);
+  bool pack_dense(const PackOptions& options);
+  IntDotCall int_call(const float* x, int64_t tokens, size_t reader, InputBlocks& blocks) const;
 
   RowSourcePtr matrix_;  // keeps the bytes alive
   std::vector<int64_t> order_;
   std::vector<int8_t> levels_;  // what the view points to, where it has levels
-  const IntDotEntry* kernel_ = nullptr;
-  IntRows view_;
+  const IntDotEntry* int_kernel_ = nullptr;
+  const DenseDotEntry* dense_kernel_ = nullptr;
+  IntRows ints_;
+  const std::byte* dense_ = nullptr;
   int64_t rows_ = 0;
 };
 

@@ -9,6 +9,7 @@
 #include "base/dense_matrix.h"
 #include "base/test_data.h"
 #include "format/test_storage.h"
+#include "io/tensor_view.h"
 #include "ops/choose_isa.h"
 #include "ops/test_matrix.h"
 
@@ -70,6 +71,27 @@ TEST(PackedLinear, OtherStoragesHaveNoKernelYet) {
             nullptr);
 }
 
+TEST(PackedLinear, DenseMatricesAreReadInTheirFile) {
+  ThreadPool threads(2);
+  InputBlocks blocks;
+  constexpr int64_t kRows = 50, kCols = 100;
+  const std::vector<float> x = random_values(kCols, 5), weights = random_values(kRows * kCols, 6);
+  std::vector<int64_t> order(kRows);
+  for (int64_t r = 0; r < kRows; ++r) order[static_cast<size_t>(r)] = r * 7 % kRows;
+  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
+    const auto bytes = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(bytes_of(dtype, kRows * kCols)));
+    encode_from_f32(dtype, weights.data(), kRows * kCols, bytes->data());
+    const RowSourcePtr matrix = dense_rows({"w", dtype, {kRows, kCols}, *bytes, bytes, "a file"});
+    const auto packed = PackedLinear::pack(matrix, order, {best_isa(), Activations::kExact});
+    ASSERT_NE(packed, nullptr);
+    ASSERT_NE(packed->dense_kernel(), nullptr);
+    std::vector<float> y(kRows);
+    const Reader reader = {packed.get(), nullptr, y.data()};
+    apply({&reader, 1}, x.data(), 1, blocks, threads);
+    expect_product(*matrix, order, x, y, (kCols + 1) * 0x1p-24);
+  }
+}
+
 TEST(PackedLinear, MatricesWithSideTermsAreDecoded) {
   const PackOptions options = {best_isa(), Activations::kExact};
   ASSERT_NE(pack(testing::random_stored("int4-g32", 16, 64, 3), options), nullptr);
@@ -100,7 +122,7 @@ TEST(PackedLinear, ReadersOfOneInputAndAnyNumberOfThreadsGiveTheSameBits) {
   for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
     const auto a = pack(random_matrix(700, cols, "int4-row", 1), {best_isa(), activations});
     const auto b = pack(random_matrix(111, cols, "int8-g32", 2), {best_isa(), activations});
-    EXPECT_EQ(a->kernel().input == DotInput::kInt8, activations == Activations::kInt8);
+    EXPECT_EQ(a->int_kernel()->input == DotInput::kInt8, activations == Activations::kInt8);
     std::vector<std::vector<float>> results;
     for (const int count : {1, 2, 5}) {
       ThreadPool threads(count);
@@ -122,7 +144,7 @@ TEST(PackedLinear, ReadersOfOneInputAndAnyNumberOfThreadsGiveTheSameBits) {
 
 TEST(PackedLinear, GroupsThatIntegersDoNotServeTakeTheInputAsItIs) {
   const auto packed = pack(random_matrix(8, 64, "int4-g6", 3), {best_isa(), Activations::kInt8});
-  EXPECT_EQ(packed->kernel().input, DotInput::kF32);
+  EXPECT_EQ(packed->int_kernel()->input, DotInput::kF32);
 }
 
 TEST(ChooseIsa, TheForcedOneRuns) {
@@ -131,8 +153,8 @@ TEST(ChooseIsa, TheForcedOneRuns) {
     const std::string name(name_of(isa));
     const auto packed = pack(random_matrix(8, 64, isa == Isa::kAvx512Vbmi ? "int3-g32" : "int4-g32", 3),
                              {choose_isa(name.c_str()), Activations::kExact});
-    EXPECT_EQ(packed->kernel().isa, isa);
-    EXPECT_THAT(packed->kernel().name, ::testing::EndsWith(name));
+    EXPECT_EQ(packed->int_kernel()->isa, isa);
+    EXPECT_THAT(packed->int_kernel()->name, ::testing::EndsWith(name));
   }
 }
 

@@ -1,0 +1,25 @@
+#include "kernels/dense_dot/dense_dot.h"
+
+namespace bitloom {
+
+#define BITLOOM_DENSE_DOT(function, isa, dtype) DenseDotKernel function;
+#include "kernels/dense_dot/kernels.inc"
+#undef BITLOOM_DENSE_DOT
+
+std::span<const DenseDotEntry> dense_dot_kernels() {
+#define BITLOOM_DENSE_DOT(function, isa, dtype) {#function, function, Isa::isa, DType::dtype},
+  static constexpr DenseDotEntry kEntries[] = {
+#include "kernels/dense_dot/kernels.inc"
+  };
+#undef BITLOOM_DENSE_DOT
+  return kEntries;
+}
+
+const DenseDotEntry* find_dense_dot(Isa isa, DType dtype) {
+  for (const DenseDotEntry& entry : dense_dot_kernels()) {
+    if (entry.isa <= isa && entry.dtype == dtype) return &entry;
+  }
+  return nullptr;
+}
+
+}  // namespace bitloom
