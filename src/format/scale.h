@@ -25,6 +25,9 @@ enum class MxMode { kFloor, kCeil, kRceil, kEven };
 /// tensor's maximum keep their resolution) or its smallest normal 2^-6 (as torchao).
 enum class BlockScaleFloor { kSubnormal, kNormal };
 
+/// Whether it is a floating-point number of its own, with a sign: F32, F16, BF16.
+constexpr bool is_real(ScaleType type) { return type != ScaleType::kE8M0 && type != ScaleType::kE4M3TwoLevel; }
+
 DType stored_dtype(ScaleType type);
 /// Bits of one stored scale.
 int scale_bits(ScaleType type);

@@ -41,7 +41,7 @@ class StoredMatrix final : public RowSource {
   double true_bits() const;
 
   /// Error(kUnverified), starting with `name`, for a code that is no number of the format, a scale or a level that is
-  /// not finite, a negative scale, padding bits that are not zero.
+  /// not finite, a negative scale where none may be (allows_negative_scales), padding bits that are not zero.
   void check_values(const std::string& name) const;
 
  private:

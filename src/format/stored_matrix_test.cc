@@ -207,6 +207,27 @@ TEST(StoredMatrix, FindsValuesThatMeanNothing) {
               HasSubstr("nan, must be finite and positive"));
 }
 
+TEST(StoredMatrix, ScalesMayBeNegativeWhereTheSignSaysSomething) {
+  const auto finding = [](const char* text, int top_byte) {
+    Made made(text, 4, 64);
+    const int64_t size = bytes_of(stored_dtype(parse_grid(text).scale), 1);
+    made.bytes[1][static_cast<size_t>(size - 1)] = static_cast<std::byte>(top_byte);
+    try {
+      made.tensor()->check_values("w");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  for (const char* text : {"int4-g32", "int2-row", "int8-g32-bf16", "nf4-g32-f32", "table[-1;0;2]-tensor"}) {
+    EXPECT_EQ(finding(text, 0xA9), "") << text;
+  }
+  for (const char* text : {"int4-narrow-g32", "e2m1-g32", "table[-1;0;1]-row", "int4-g32-asym", "fp4-bnb-g32"}) {
+    EXPECT_THAT(finding(text, 0xA9), HasSubstr("must be finite and not negative")) << text;
+  }
+  EXPECT_THAT(finding("nf4-g32", 0xFF), HasSubstr("nan, must be finite"));
+}
+
 // ---- codebooks ------------------------------------------------------------------------------------------------------
 
 /// Columns of widths 1, 2, 3, ... 8, 1, ... with codes that use every level.

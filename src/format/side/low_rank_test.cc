@@ -73,7 +73,7 @@ TEST(LowRank, RefusesAndFindsWhatMeansNothing) {
   bytes[5] = std::vector<std::byte>(4, std::byte{0x7E});  // .low_b.scales
   EXPECT_EQ(
       message_of(ErrorKind::kUnverified, [&] { stored_from_bytes("w", storage, 8, 16, bytes)->check_values("w"); }),
-      "w.low_b.scales: [0, 0] is nan, must be finite and not negative");
+      "w.low_b.scales: [0, 0] is nan, must be finite");
   bytes[2].pop_back();  // .low_a.codes
   EXPECT_EQ(message_of(ErrorKind::kRefused, [&] { stored_from_bytes("w", storage, 8, 16, bytes); }),
             "w.low_a.codes: holds 15 bytes, its shape needs 16");

@@ -16,6 +16,7 @@ void GridMatrix::check_scales(const std::string& name) const {
   if (!std::isfinite(tensor_scale_) || tensor_scale_ <= 0) {
     fail(ErrorKind::kUnverified, "{}.tensor_scale: is {}, must be finite and positive", name, tensor_scale_);
   }
+  const bool may_be_negative = allows_negative_scales(storage_);
   const float reach = storage_.asymmetric ? static_cast<float>((1 << bits_) - 1) : grid_of(storage_.format).max_abs;
   std::vector<float> scales(static_cast<size_t>(shape_.cols));
   std::vector<uint8_t> zeros(scales.size());
@@ -23,8 +24,9 @@ void GridMatrix::check_scales(const std::string& name) const {
     scales_of_row(r, scales.data(), zeros.data());
     for (int64_t c = 0; c < shape_.cols; ++c) {
       const float scale = scales[static_cast<size_t>(c)];
-      if (!std::isfinite(scale) || std::signbit(scale)) {
-        fail(ErrorKind::kUnverified, "{}.scales: [{}, {}] is {}, must be finite and not negative", name, r, c, scale);
+      if (!std::isfinite(scale) || (std::signbit(scale) && !may_be_negative)) {
+        fail(ErrorKind::kUnverified, "{}.scales: [{}, {}] is {}, must be finite{}", name, r, c, scale,
+             may_be_negative ? "" : " and not negative");
       }
       if (!std::isfinite(scale * reach)) {
         fail(ErrorKind::kUnverified, "{}.scales: [{}, {}] is {}, its largest value {} * {} overflows", name, r, c,

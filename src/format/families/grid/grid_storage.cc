@@ -6,6 +6,12 @@
 
 namespace bitloom {
 
+bool allows_negative_scales(const GridStorage& storage) {
+  if (storage.asymmetric || !is_real(storage.scale)) return false;
+  const std::vector<float> levels = grid_of(storage.format).levels;
+  return !std::equal(levels.begin(), levels.end(), levels.rbegin(), [](float a, float b) { return a == -b; });
+}
+
 ScaleType default_scale(const Format& format) {
   // A weight matrix has |w| around 0.1: beyond 512 the scale 0.1 / v_max would approach F16's subnormals (6e-5).
   return limits_of(format).max > 512 ? ScaleType::kBF16 : ScaleType::kF16;

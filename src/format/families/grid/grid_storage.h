@@ -53,6 +53,10 @@ std::vector<std::string> named_schemes();
 /// Error(kUsage), quoting `text`, for a combination that means nothing: -asym on a minifloat, groups of no columns, ...
 void check_grid(const GridStorage& storage, std::string_view text);
 
+/// Whether a scale may be negative: where the mirrored levels are others than the levels (full-range integers, NF4), so
+/// that its sign says which side reaches farther. Not with zero points, nor for types without a sign (E8M0, E4M3).
+bool allows_negative_scales(const GridStorage& storage);
+
 /// The scale type a format gets unless one is named.
 ScaleType default_scale(const Format& format);
 

@@ -232,11 +232,11 @@ void check_grid(const GridStorage& storage, std::string_view text) {
     misuse("\"{}\": groups of {} columns", text, g.group);
   if (g.kind == Kind::kBlock && g.block_rows < 1) misuse("\"{}\": blocks of {} rows", text, g.block_rows);
   const auto* integer = std::get_if<IntFormat>(&storage.format);
-  const bool real = storage.scale != ScaleType::kE8M0 && storage.scale != ScaleType::kE4M3TwoLevel;
   if (storage.asymmetric && (integer == nullptr || integer->narrow || integer->fraction != 0)) {
     misuse("\"-asym\" in \"{}\" is for full-range integers (int2..int8), not for {}", text, name_of(storage.format));
   }
-  if (storage.asymmetric && !real) misuse("\"-asym\" in \"{}\" needs a scale in f32, f16 or bf16", text);
+  if (storage.asymmetric && !is_real(storage.scale))
+    misuse("\"-asym\" in \"{}\" needs a scale in f32, f16 or bf16", text);
 }
 
 }  // namespace bitloom
