@@ -36,6 +36,7 @@ inline std::vector<TableFormat> every_table() {
   std::vector<float> many;
   for (int i = -100; i < 156; ++i) many.push_back(static_cast<float>(i) * 0.37f + 0.01f);
   return {*TableCodec::find("nf4"),
+          *TableCodec::find("iq4nl"),
           *TableCodec::find("fp4-bnb"),
           make_table({-1, 1}),
           make_table({-1, 0, 1}),

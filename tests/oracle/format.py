@@ -3,7 +3,7 @@
   minifloat_decode.txt   NAME CODE FP32BITS      every code, by ml_dtypes
   minifloat_cast.txt     NAME FP32BITS CODE      casts of fp32 (nearest even, not saturating), by ml_dtypes; torch agrees
   exmy_round.txt         NAME FP32BITS FP32BITS  rounding to ExMy without reserved codes, by float64 numpy on the formula
-  tables.txt             NAME FP32BITS...        NF4 as published, checked against normal quantiles; FP4 of bitsandbytes
+  tables.txt             NAME FP32BITS...        NF4 as published, checked against normal quantiles; IQ4_NL by gguf; FP4 of bitsandbytes
   matrices.txt           a matrix, and what it becomes under several schemes: torch (GPTQ's formulas, float8 casts), gguf
 
 Needs numpy, torch, ml_dtypes, gguf.
@@ -127,6 +127,7 @@ def table_lines():
     # The published constants carry the error of an fp32 quantile function.
     assert np.abs(quantiles / quantiles.max() - NF4).max() < 2e-7
     yield "nf4 " + hexes(NF4)
+    yield "iq4nl " + hexes(np.array(gguf.quants.IQ4_NL.kvalues, np.float32))
     fp4 = np.array([0, 0.0625, 2, 3, 4, 6, 8, 12], np.float32) / np.float32(12)
     yield "fp4-bnb " + hexes(np.unique(np.concatenate([-fp4[1:], fp4])))
 

@@ -40,7 +40,11 @@ constexpr float kFp4Bnb[] = {-1.0f,      -8.0f / 12,    -6.0f / 12, -4.0f / 12, 
                              -2.0f / 12, -0.0625f / 12, 0.0f,       0.0625f / 12, 2.0f / 12,
                              3.0f / 12,  4.0f / 12,     6.0f / 12,  8.0f / 12,    1.0f};
 
+// llama.cpp's kvalues_iq4nl (ggml-common.h): near the quantiles of weights in blocks of 32, without a zero.
+constexpr float kIq4Nl[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
 TableFormat nf4() { return {"nf4", {std::begin(kNf4), std::end(kNf4)}}; }
+TableFormat iq4nl() { return {"iq4nl", {std::begin(kIq4Nl), std::end(kIq4Nl)}}; }
 TableFormat fp4_bnb() { return {"fp4-bnb", {std::begin(kFp4Bnb), std::end(kFp4Bnb)}}; }
 
 float parse_level(const std::string& text) {
@@ -68,6 +72,7 @@ TableFormat make_table(std::vector<float> levels) {
 
 std::optional<TableFormat> TableCodec::find(std::string_view text) {
   if (text == "nf4") return nf4();
+  if (text == "iq4nl") return iq4nl();
   if (text == "fp4-bnb") return fp4_bnb();
   if (!text.starts_with(kOpen) || !text.ends_with(']')) return std::nullopt;
   text.remove_prefix(kOpen.size());
@@ -84,11 +89,12 @@ std::string TableCodec::name(const TableFormat& format) {
 
 std::string TableCodec::note(const TableFormat& format) {
   if (format.name == "nf4") return "NormalFloat4 of QLoRA, bitsandbytes";
+  if (format.name == "iq4nl") return "IQ4_NL of llama.cpp";
   if (format.name == "fp4-bnb") return "FP4 of bitsandbytes (not E2M1)";
   return "user's table";
 }
 
-std::vector<std::string> TableCodec::examples() { return {"nf4", "fp4-bnb"}; }
+std::vector<std::string> TableCodec::examples() { return {"nf4", "iq4nl", "fp4-bnb"}; }
 
 int TableCodec::bits(const TableFormat& format) { return std::bit_width(format.levels.size() - 1); }
 
