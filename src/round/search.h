@@ -23,9 +23,13 @@ enum class ScaleConstraint {
 
 /// How the range [-r, r] (or [lo, hi]) that the levels must cover is found.
 struct RangeRule {
-  enum class Kind { kAbsmax, kPercentile, kMse } kind = Kind::kAbsmax;
-  double percentile = 99.9;   // of |w|, in percent, by nearest rank; asymmetric: half of the rest is cut on each side
-  double mse_exponent = 2.4;  // GPTQ's clip search: 80 steps of 1 % and |error|^2.4
+  // kLeastSquares: the scale itself is searched, by the squared error (round/scale/scale_search.h). kClip: GPTQ's clip
+  // search, 80 steps of 1 % by |error|^clip_exponent.
+  enum class Kind { kAbsmax, kPercentile, kLeastSquares, kClip } kind = Kind::kAbsmax;
+  double percentile = 99.9;    // of |w|, in percent, by nearest rank; asymmetric: half of the rest is cut on each side
+  double clip_exponent = 2.4;  // GPTQ's
+  /// Whether scales are tried and their errors compared.
+  bool searches() const { return kind == Kind::kLeastSquares || kind == Kind::kClip; }
   bool operator==(const RangeRule&) const = default;
 };
 

@@ -46,10 +46,12 @@ bool set_percentile(std::string_view text, ScaleSearch& search) {
 }
 
 bool set_mse(std::string_view text, ScaleSearch& search) {
-  const auto exponent = text.empty() ? std::optional(RangeRule{}.mse_exponent) : parse_number<double>(text);
+  search.range.kind = RangeRule::Kind::kLeastSquares;
+  if (text.empty()) return true;
+  const auto exponent = parse_number<double>(text);
   if (!exponent || !(*exponent >= 0.5 && *exponent <= 8)) return false;
-  search.range.kind = RangeRule::Kind::kMse;
-  search.range.mse_exponent = *exponent;
+  search.range.kind = RangeRule::Kind::kClip;
+  search.range.clip_exponent = *exponent;
   return true;
 }
 
@@ -76,8 +78,10 @@ std::string range_text(const RangeRule& range) {
       return "";
     case RangeRule::Kind::kPercentile:
       return "-p" + fixed_text(range.percentile);
-    case RangeRule::Kind::kMse:
-      return range.mse_exponent == RangeRule{}.mse_exponent ? "-mse" : fmt::format("-mse{}", range.mse_exponent);
+    case RangeRule::Kind::kLeastSquares:
+      return "-mse";
+    case RangeRule::Kind::kClip:
+      return fmt::format("-mse{}", range.clip_exponent);
   }
   return "";
 }
@@ -138,8 +142,7 @@ void check_target(const GridTarget& target, std::string_view text) {
   check_grid(target.storage, text);
   const ScaleType scale = target.storage.scale;
   const ScaleSearch& search = target.search;
-  const bool real = scale != ScaleType::kE8M0 && scale != ScaleType::kE4M3TwoLevel;
-  if (search.constraint != ScaleConstraint::kNone && !real) {
+  if (search.constraint != ScaleConstraint::kNone && !is_real(scale)) {
     misuse("\"{}\": a constraint (-m1, -m2..., -pow2...) is for scales in f32, f16 or bf16", text);
   }
   if (search.mx_mode != MxMode::kFloor && scale != ScaleType::kE8M0) {

@@ -22,7 +22,8 @@ struct RoundingTarget {
 ///   -floor -ceil -rceil -even        E8M0 exponent selection; default -floor
 ///   -sminnormal                      smallest two-level scale 2^-6 instead of 2^-9
 ///   -m1 -pow2round -pow2floor -pow2mse -m2ceil -m2round -m2floor -m2mse
-///   -mse -mseE -pP                   clip search with |error|^E (default 2.4); P-th percentile; default: absmax
+///   -mse -mseE -pP                   scale search by squared error; GPTQ's clip search with |error|^E (its own: 2.4);
+///                                    P-th percentile; default: absmax
 ///   -tiesaway -tieszero              default: to even
 /// parse_target(to_string(t)) == t. Error(kUsage) names the part, the allowed ones and the nearest spelling.
 RoundingTarget parse_target(std::string_view text);

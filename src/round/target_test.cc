@@ -33,7 +33,7 @@ TEST(GridTarget, ReadsShortNames) {
   EXPECT_EQ(parse_grid_target("e5m2-ieee-g32").storage.format, Format(kE5M2Ieee));
   EXPECT_EQ(parse_grid_target("int4-narrow-g32"), parse_grid_target("int4-g32-narrow"));
   EXPECT_EQ(parse_grid_target("fp4-bnb-g64").storage.format, *find_format("fp4-bnb"));
-  EXPECT_EQ(parse_grid_target("int4-mse3").search.range.mse_exponent, 3);
+  EXPECT_EQ(parse_grid_target("int4-mse3").search.range.clip_exponent, 3);
   EXPECT_EQ(parse_grid_target("int4-p99.5").search.range.percentile, 99.5);
   EXPECT_EQ(std::get<TableFormat>(parse_grid_target("table[-1;-1e-05;0;1]-g64").storage.format).levels[1], -1e-5f);
 }
@@ -98,7 +98,7 @@ TEST(GridTarget, TextRoundTrips) {
 TEST(GridTarget, CanonicalText) {
   EXPECT_EQ(to_string(parse_grid_target("int4")), "int4-row");
   EXPECT_EQ(to_string(parse_grid_target("int4-f16-g32")), "int4-g32");
-  EXPECT_EQ(to_string(parse_grid_target("int4-mse2.4-asym-bf16-g32")), "int4-g32-asym-bf16-mse");
+  EXPECT_EQ(to_string(parse_grid_target("int4-mse2.4-asym-bf16-g32")), "int4-g32-asym-bf16-mse2.4");
   EXPECT_EQ(to_string(parse_grid_target("e5m2-bf16")), "e5m2-row");
   EXPECT_EQ(to_string(parse_grid_target("int4-p0.00001")), "int4-row-p0.00001");
   EXPECT_EQ(to_string(parse_grid_target("int4-p99.90")), "int4-row-p99.9");

@@ -83,8 +83,9 @@ class LearnedRun {
       const float level = levels_.level_of_code(code, zero);
       nearest.deviation[i] = scale * level - w;
       // A zero scale leaves no choice, and an unused channel no reason for one.
-      const bool free = scale > 0 && layer_.second[c * d + c] > 0;
-      const GridLevels::Enclosure two = free ? levels_.enclose(w / scale, zero) : GridLevels::Enclosure{};
+      const bool free = scale != 0 && layer_.second[c * d + c] > 0;
+      GridLevels::Enclosure two = free ? levels_.enclose(w / scale, zero) : GridLevels::Enclosure{};
+      if (scale < 0) std::swap(two.lower, two.upper);  // lower and upper as weights
       const auto set = [&](HardTile& tile, int index) {
         const float value = levels_.level(index, zero);
         // Two codes may stand for one level (-0): nearest rounding's is kept.
@@ -198,7 +199,7 @@ std::shared_ptr<const StoredMatrix> quantize_adaround(const std::string& name, c
   std::vector<float> diagonal;
   for (int64_t c = 0; c < layer.channels; ++c) diagonal.push_back(layer.second[c * layer.channels + c]);
   RoundReport nearest_report;
-  const bool searched = target.search.range.kind == RangeRule::Kind::kMse;
+  const bool searched = target.search.range.searches();
   const auto nearest =
       quantize_nearest(name, w, target, threads, &nearest_report, searched ? diagonal.data() : nullptr);
   std::vector<TileResult> tiles;

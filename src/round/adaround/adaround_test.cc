@@ -216,9 +216,9 @@ TEST(AdaRounding, WithoutIterationsOrDescentItIsNearestForEveryFamily) {
   AdaRounding options;
   options.iterations = 0;
   options.descent = false;
-  for (const char* target :
-       {"int4-g32", "int3-g32-asym", "int2-row", "e2m1-g32", "e4m3fn-row", "mxfp4", "mxint8", "nvfp4", "nf4-g64",
-        "table[-1;0;0.5;1]-g32", "int4-tensor", "int4-block16x32", "e2m1-g32-m2floor", "int3-g32-mse", "e3m2-g32-m1"}) {
+  for (const char* target : {"int4-g32", "int3-g32-asym", "int2-row", "e2m1-g32", "e4m3fn-row", "mxfp4", "mxint8",
+                             "nvfp4", "nf4-g64", "table[-1;0;0.5;1]-g32", "int4-tensor", "int4-block16x32",
+                             "e2m1-g32-m2floor", "int3-g32-mse", "e3m2-g32-m1", "nf4-g32-mse"}) {
     DenseMatrix w = normal_matrix(70, 96, 8);
     for (size_t i = 0; i < 32; ++i) w.values()[i] = 0;  // a group of zeros
     AdaRoundReport report;
@@ -245,8 +245,8 @@ TEST(AdaRounding, BeatsNearestForEveryFamilyAndReportsTheTokensError) {
   const Inputs in(200, 96, 9);
   AdaRounding options;
   options.iterations = 60;
-  for (const char* target :
-       {"int4-g32", "int3-g32-asym", "int2-row", "e2m1-g32", "mxfp4", "nvfp4", "nf4-g64", "int4-block16x32"}) {
+  for (const char* target : {"int4-g32", "int3-g32-asym", "int2-row", "e2m1-g32", "mxfp4", "nvfp4", "nf4-g64",
+                             "int4-block16x32", "int4-g32-mse"}) {
     const DenseMatrix w = normal_matrix(70, 96, 10);
     AdaRoundReport report;
     const auto q = learn_rounding(w, target, in.layer(), options, &report);

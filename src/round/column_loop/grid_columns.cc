@@ -149,7 +149,7 @@ class GridPolicies final : public ColumnPolicies {
       : target_(grid_target(problem.target, problem.place)),
         shape_(scale_shape(target_.storage, problem.weights.rows(), problem.weights.cols())),
         groups_{&problem.order, shape_.group_cols, shape_.cols, false} {
-    const bool searched = target_.search.range.kind == RangeRule::Kind::kMse;
+    const bool searched = target_.search.range.searches();
     groups_.fitted = target_.storage.granularity.kind == Granularity::Kind::kGroup && !problem.static_groups &&
                      !is_m2(target_.search.constraint) && groups_stay_together(problem.order, shape_.group_cols);
     if (searched) {

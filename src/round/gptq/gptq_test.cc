@@ -92,9 +92,21 @@ double squared_norm(const RowSource& w) {
   return sum;
 }
 
-constexpr const char* kSpecs[] = {
-    "int4-g32", "int3-g64-asym", "int2-g48",        "e2m1-g32",         "mxfp4",        "nvfp4",    "nf4-g64",
-    "int4-row", "int4-tensor",   "int4-block16x64", "e2m1-g32-m2floor", "int3-g32-mse", "nvfp4-mse"};
+constexpr const char* kSpecs[] = {"int4-g32",
+                                  "int3-g64-asym",
+                                  "int2-g48",
+                                  "e2m1-g32",
+                                  "mxfp4",
+                                  "nvfp4",
+                                  "nf4-g64",
+                                  "int4-row",
+                                  "int4-tensor",
+                                  "int4-block16x64",
+                                  "e2m1-g32-m2floor",
+                                  "int3-g32-mse",
+                                  "nvfp4-mse",
+                                  "iq4nl-g32-mse",
+                                  "int3-g32-asym-mse2.4"};
 
 // With a diagonal H nothing is fed forward, so error feedback must equal nearest rounding byte for byte.
 TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
@@ -104,8 +116,7 @@ TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
   for (const char* text : kSpecs) {
     const GridTarget target = parse_grid_target(text);
     const auto nearest =
-        quantize_nearest("w", w, target, threads, nullptr,
-                         target.search.range.kind == RangeRule::Kind::kMse ? factor.diagonal.data() : nullptr);
+        quantize_nearest("w", w, target, threads, nullptr, target.search.range.searches() ? factor.diagonal.data() : nullptr);
     for (const bool static_groups : {false, true}) {
       expect_same_bytes(*quantize_gptq("w", w, parse_target(text), factor, static_groups, threads), *nearest, text);
     }

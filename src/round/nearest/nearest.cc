@@ -133,9 +133,19 @@ std::shared_ptr<const StoredMatrix> quantize_nearest(const std::string& name, co
   return tensor;
 }
 
+namespace {
+
+/// Of one weight, in weights rounded once.
+double work_of(RangeRule::Kind kind) {
+  if (kind == RangeRule::Kind::kClip) return 80;
+  return kind == RangeRule::Kind::kLeastSquares ? 20 : 1;
+}
+
+}  // namespace
+
 double nearest_work(const RoundingShape& shape) {
-  const bool searched = shape.target.search.range.kind == RangeRule::Kind::kMse;
-  return static_cast<double>(shape.rows) * static_cast<double>(shape.cols) * (searched ? 80 : 1);
+  const RangeRule::Kind kind = shape.target.search.range.kind;
+  return static_cast<double>(shape.rows) * static_cast<double>(shape.cols) * work_of(kind);
 }
 
 Needs needs_of(const NearestRounding&) { return {}; }

@@ -32,7 +32,7 @@ std::shared_ptr<const StoredMatrix> quantize_nearest(const std::string& name, co
                                                      const GridTarget& target, ThreadPool& threads,
                                                      RoundReport* report = nullptr, const float* importance = nullptr);
 
-/// What methods that begin with nearest rounding spend on it: weights, once each, and 80 times where a clip search
+/// What methods that begin with nearest rounding spend on it: weights, once each, and 80 or 20 times where a search
 /// tries so many scales.
 double nearest_work(const RoundingShape& shape);
 

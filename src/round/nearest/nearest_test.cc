@@ -53,6 +53,10 @@ const std::vector<std::string>& many_specs() {
                                                   "fp4-bnb-row",
                                                   "e3m0-g16-e8m0-ceil",
                                                   "int4-tensor-asym-mse2-f32",
+                                                  "int4-g32-mse2.4",
+                                                  "iq4nl-g32-mse",
+                                                  "int2-block3x16-mse",
+                                                  "nf4-tensor-mse2.4",
                                                   "e2m1-tensor-e4m3x"};
   return kSpecs;
 }
@@ -203,8 +207,8 @@ TEST(Nearest, ClipSearchShortcutChangesNothing) {
   const DenseMatrix w = normal_matrix(16, 192, 18);
   const std::vector<float> equal(192, 1.0f);
   for (const char* target :
-       {"int2-g32-mse", "int4-g32-mse", "int8-row-mse", "int3-g64-asym-mse", "e2m1-g16-e4m3x-mse", "nf4-g64-mse2",
-        "mxfp4-mse", "e4m3fn-row-mse", "table[0;1;3]-g32-mse", "int4-block4x8-mse0.7"}) {
+       {"int2-g32-mse2.4", "int4-g32-mse2.4", "int8-row-mse2.4", "int3-g64-asym-mse2.4", "e2m1-g16-e4m3x-mse2.4",
+        "nf4-g64-mse2", "mxfp4-mse2.4", "e4m3fn-row-mse2.4", "table[0;1;3]-g32-mse2.4", "int4-block4x8-mse0.7"}) {
     EXPECT_TRUE(same_bytes(*round_matrix(w, target), *round_matrix(w, target, nullptr, equal.data()))) << target;
   }
 }

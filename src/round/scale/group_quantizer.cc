@@ -12,6 +12,7 @@ namespace {
 // Rounding a scale to bf16 may cost 2^-9 of the range, which for full-range integers already ends half a step beyond
 // the top level: that much is no saturation.
 constexpr float kScaleSlack = 0x1p-8f;
+constexpr int kWiderCandidates = 16, kNarrowerCandidates = 32;
 constexpr int64_t kRun = 256;  // weights at a time, in stack buffers
 
 /// y = w / scale by division: a reciprocal flips exact ties. A zero scale belongs to an all-zero group.
@@ -21,6 +22,13 @@ BITLOOM_VECTOR_CLONES void divide(const float* w, int64_t n, float scale, float*
     return;
   }
   for (int64_t i = 0; i < n; ++i) y[i] = w[i] / scale;
+}
+
+bool has_equal_steps(const std::vector<float>& levels) {
+  for (size_t i = 2; i < levels.size(); ++i) {
+    if (levels[i] - levels[i - 1] != levels[1] - levels[0]) return false;
+  }
+  return true;
 }
 
 /// Calls visit(offset into data, offset into a row, count) for runs of at most kRun weights.
@@ -102,6 +110,12 @@ GroupQuantizer::GroupQuantizer(const GridTarget& target, float tensor_scale)
   high_limit_ = levels[n - 1] + (levels[n - 1] - levels[n - 2]) / 2 + kScaleSlack * grid.max_abs;
   low_limit_ = levels[0] - (levels[1] - levels[0]) / 2 - kScaleSlack * grid.max_abs;
   decode_ = grid.decode;
+  if (target.search.range.kind != RangeRule::Kind::kLeastSquares) return;
+  judge_ = make_scale_judge(target.storage, target.search.ties);
+  // The constraints know magnitudes only.
+  both_signs_ = allows_negative_scales(target.storage) && target.search.constraint == ScaleConstraint::kNone;
+  narrower_candidates_ = kNarrowerCandidates;
+  wider_candidates_ = has_equal_steps(levels) ? 0 : kWiderCandidates;
 }
 
 void GroupQuantizer::encode_run(const float* y, int64_t n, uint8_t zero, uint8_t* codes) const {

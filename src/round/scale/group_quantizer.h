@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "round/scale/scale_lanes.h"
 #include "round/target.h"
 
 namespace bitloom {
@@ -27,6 +28,7 @@ struct WeightRange {
 WeightRange full_range(const WeightGroup& group);
 
 /// A group's scale: as stored, as it multiplies (stored * tensor scale), the zero point, and the range it was made for.
+/// Negative where a search preferred the mirrored levels (allows_negative_scales).
 struct GroupScale {
   float stored = 0, scale = 0;
   uint8_t zero = 0;
@@ -51,17 +53,32 @@ class GroupQuantizer {
   /// The tensor scale of two-level scales for a whole matrix of this range.
   float tensor_scale_for(const WeightRange& whole) const;
 
-  /// Range by the target's rule; for kMse, the full range. An all-zero group has the range {0, 0}.
+  /// Range by the target's rule; for a search, the full range. An all-zero group has the range {0, 0}.
   WeightRange find_range(const WeightGroup& group) const;
   /// The scale that covers the range, rounded to its type. A zero range: a zero scale (E8M0: byte 0; two-level: the
   /// smallest block scale).
   GroupScale scale_for(const WeightRange& range) const;
-  /// The scales that the clip search of kMse tries for this full range, widest first: GPTQ's range * (1 - i/100), i =
-  /// 0..79, rounded to the type, repetitions left out; for E8M0 the exponent without clipping (or the mode's) and three
-  /// below.
+  /// The scales that a search tries for this full range, widest first, rounded to the type, some perhaps twice: GPTQ's
+  /// range * (1 - i/100), i = 0..79; for E8M0 the exponent without clipping (or the mode's) and three below.
+  /// kLeastSquares: 32 more down to 0.014, for outliers that count little; each with both signs where
+  /// has_both_signs(), positive first; and for levels of unequal steps, before all these, up to 1.64 times wider ones,
+  /// which may put a level below the outermost on the greatest weight.
+  int candidate_count() const;
+  GroupScale candidate(const WeightRange& range, int index) const;
+  /// All of them, repetitions left out.
   std::vector<GroupScale> candidates(const WeightRange& range) const;
-  /// find_range and scale_for; for kMse the candidate with the smallest error, the widest among equals. No constraint.
+  /// find_range and scale_for; for kClip the candidate with the smallest error, the widest among equals; for
+  /// kLeastSquares see scale_search.h. No constraint.
   GroupScale choose(const WeightGroup& group) const;
+
+  // What a search of scales needs to know.
+  const ScaleJudge& judge() const { return *judge_; }
+  bool has_both_signs() const { return both_signs_; }
+  float tensor_scale() const { return tensor_scale_; }
+  float max_code() const { return max_code_; }
+  /// The interval from the least to the greatest weight that the scale's levels stand for.
+  WeightRange reach(const GroupScale& scale) const;
+
   /// A scale > 0 rounded to the target's type (see round_scale).
   float round_to_stored(float scale) const {
     return round_scale(target_.storage.scale, scale, max_abs_, target_.search.block_scale_floor);
@@ -85,6 +102,7 @@ class GroupQuantizer {
  private:
   float wanted_scale(const WeightRange& range, float divisor) const;
   float stored_scale(const WeightRange& range, MxMode mode) const;
+  GroupScale clip(const WeightGroup& group, const WeightRange& range) const;
   /// How far the outermost weight of the range lies beyond the outermost level.
   float clipped(const WeightRange& range, const GroupScale& scale) const;
   void encode_run(const float* y, int64_t n, uint8_t zero, uint8_t* codes) const;
@@ -99,6 +117,9 @@ class GroupQuantizer {
   float low_limit_, high_limit_;  // y beyond these is saturated
   std::vector<float> decode_;
   std::unique_ptr<const ArrayEncoder> encoder_;
+  std::unique_ptr<const ScaleJudge> judge_;  // kLeastSquares only
+  bool both_signs_ = false;
+  int wider_candidates_ = 0, narrower_candidates_ = 0;  // than GPTQ's
 };
 
 }  // namespace bitloom

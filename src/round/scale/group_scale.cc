@@ -6,12 +6,14 @@
 #include "round/scale/abs_power.h"
 #include "round/scale/group_quantizer.h"
 #include "round/scale/rank.h"
+#include "round/scale/scale_search.h"
 
 namespace bitloom {
 namespace {
 
 constexpr int kClipSteps = 80;  // of 1 %: GPTQ's grid 100 and maxshrink 0.8
 constexpr int kExponentSteps = 4;
+constexpr double kWiderStep = 0.04, kNarrowerStep = 0.006;
 
 }  // namespace
 
@@ -61,7 +63,9 @@ float GroupQuantizer::wanted_scale(const WeightRange& range, float divisor) cons
 
 float GroupQuantizer::tensor_scale_for(const WeightRange& whole) const {
   if (target_.storage.scale != ScaleType::kE4M3TwoLevel) return 1;
-  return round_tensor_scale(whole.is_zero() ? 0 : wanted_scale(whole, kMaxBlockScale), max_abs_);
+  // A search may want the widest group's scale wider: 256 * 1.75 = 448.
+  const float widest = wider_candidates_ > 0 ? 256.0f : kMaxBlockScale;
+  return round_tensor_scale(whole.is_zero() ? 0 : wanted_scale(whole, widest), max_abs_);
 }
 
 float GroupQuantizer::stored_scale(const WeightRange& range, MxMode mode) const {
@@ -90,49 +94,75 @@ GroupScale GroupQuantizer::with_scale(const WeightRange& range, float stored) co
   return scale;
 }
 
-std::vector<GroupScale> GroupQuantizer::candidates(const WeightRange& range) const {
-  std::vector<GroupScale> scales;
-  const auto add = [&](const GroupScale& scale) {
-    if (scales.empty() || scales.back().stored != scale.stored || scales.back().zero != scale.zero)
-      scales.push_back(scale);
-  };
+int GroupQuantizer::candidate_count() const {
+  if (target_.storage.scale == ScaleType::kE8M0) return kExponentSteps;
+  return (wider_candidates_ + kClipSteps + narrower_candidates_) * (both_signs_ ? 2 : 1);
+}
+
+GroupScale GroupQuantizer::candidate(const WeightRange& range, int index) const {
   if (target_.storage.scale == ScaleType::kE8M0) {
     const float widest = std::max(stored_scale(range, target_.search.mx_mode), stored_scale(range, MxMode::kRceil));
-    for (int i = 0; i < kExponentSteps; ++i) add(with_scale(range, round_to_stored(std::ldexp(widest, -i))));
-    return scales;
+    return with_scale(range, round_to_stored(std::ldexp(widest, -index)));
   }
-  for (int i = 0; i < kClipSteps; ++i) {
-    const float keep = static_cast<float>(1.0 - i / 100.0);
-    const WeightRange shrunk{range.low * keep, range.high * keep};
-    if (!shrunk.is_zero()) add(scale_for(shrunk));
+  const int signs = both_signs_ ? 2 : 1, step = index / signs - wider_candidates_;
+  double keep = 1 - step / 100.0;
+  if (step < 0) keep = 1 - kWiderStep * step;
+  if (step >= kClipSteps) keep = 0.2 - kNarrowerStep * (step - kClipSteps);
+  const auto factor = static_cast<float>(keep);
+  const WeightRange part{range.low * factor, range.high * factor};
+  if (index % signs == 0) return scale_for(part);
+  GroupScale scale = scale_for({-part.high, -part.low});
+  return {-scale.stored, -scale.scale, 0, part};
+}
+
+std::vector<GroupScale> GroupQuantizer::candidates(const WeightRange& range) const {
+  std::vector<GroupScale> scales;
+  for (int i = 0; i < candidate_count(); ++i) {
+    const GroupScale scale = candidate(range, i);
+    if (scale.range.is_zero() || !std::isfinite(scale.scale)) continue;  // of the smallest weights, and the greatest
+    if (scales.empty() || scales.back().stored != scale.stored || scales.back().zero != scale.zero)
+      scales.push_back(scale);
   }
   return scales;
 }
 
+WeightRange GroupQuantizer::reach(const GroupScale& scale) const {
+  const auto zero = static_cast<float>(scale.zero);
+  const float top = scale.scale * (target_.storage.asymmetric ? max_code_ - zero : top_level_);
+  const float bottom = scale.scale * (target_.storage.asymmetric ? -zero : bottom_level_);
+  return {std::min(bottom, top), std::max(bottom, top)};
+}
+
 float GroupQuantizer::clipped(const WeightRange& range, const GroupScale& scale) const {
-  const float zero = static_cast<float>(scale.zero);
-  const float top = target_.storage.asymmetric ? max_code_ - zero : top_level_;
-  const float bottom = target_.storage.asymmetric ? -zero : bottom_level_;
-  const float above = range.high > 0 ? range.high - scale.scale * top : 0;
-  const float below = range.low < 0 ? scale.scale * bottom - range.low : 0;
+  const WeightRange levels = reach(scale);
+  const float above = range.high > 0 ? range.high - levels.high : 0;
+  const float below = range.low < 0 ? levels.low - range.low : 0;
   return std::max({above, below, 0.0f});
 }
 
-GroupScale GroupQuantizer::choose(const WeightGroup& group) const {
-  const WeightRange range = find_range(group);
-  if (target_.search.range.kind != RangeRule::Kind::kMse || range.is_zero()) return scale_for(range);
+GroupScale GroupQuantizer::clip(const WeightGroup& group, const WeightRange& range) const {
+  const double exponent = target_.search.range.clip_exponent;
   const float unit = std::max(range.high, -range.low);
   GroupScale best = scale_for(range);
   double least = std::numeric_limits<double>::infinity();
   for (const GroupScale& candidate : candidates(range)) {
     // The outermost weight alone may cost more than the best so far; 1e-4 covers the error of abs_power twice.
     float bound = clipped(range, candidate) / unit;
-    abs_power(&bound, 1, target_.search.range.mse_exponent);
+    abs_power(&bound, 1, exponent);
     if (group.importance == nullptr && static_cast<double>(bound) * (1 - 1e-4) > least) continue;
-    const double error = this->error(group, candidate, target_.search.range.mse_exponent, unit);
+    const double error = this->error(group, candidate, exponent, unit);
     if (error < least) best = candidate, least = error;
   }
   return best;
+}
+
+GroupScale GroupQuantizer::choose(const WeightGroup& group) const {
+  const WeightRange range = find_range(group);
+  const RangeRule::Kind kind = target_.search.range.kind;
+  if (range.is_zero()) return scale_for(range);
+  if (kind == RangeRule::Kind::kClip) return clip(group, range);
+  if (kind == RangeRule::Kind::kLeastSquares) return search_scale(*this, group, range);
+  return scale_for(range);
 }
 
 }  // namespace bitloom

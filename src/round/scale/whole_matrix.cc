@@ -126,9 +126,10 @@ GroupScale choose_for_matrix(const TileReader& tiles, const GroupQuantizer& quan
   if (range.is_zero()) return quantizer.scale_for(range);
   const float unit = std::max(range.high, -range.low);
   GroupScale scale;
-  if (target.search.range.kind == RangeRule::Kind::kMse) {
-    scale =
-        least_error(tiles, quantizer, quantizer.candidates(range), target.search.range.mse_exponent, unit, importance);
+  if (target.search.range.searches()) {
+    const bool clips = target.search.range.kind == RangeRule::Kind::kClip;
+    const double exponent = clips ? target.search.range.clip_exponent : 2;
+    scale = least_error(tiles, quantizer, quantizer.candidates(range), exponent, unit, importance);
   } else {
     if (target.search.range.kind == RangeRule::Kind::kPercentile) {
       std::vector<float> found;
