@@ -42,7 +42,7 @@ struct AdaRoundReport {
 
 /// W [rows, channels]. With a cross moment the target is W f, the float model's output; the loss that is minimised,
 /// and never worse than nearest rounding's, is then not tr((W - Q) H (W - Q)^T), and the output errors reported may
-/// rise. The clip search of -mse weighs errors by the diagonal of H. Error(kRefused) naming `name` for NaN and Inf,
+/// rise. Searches of scales weigh errors by the diagonal of H. Error(kRefused) naming `name` for NaN and Inf,
 /// kFailed when channels differ, no token was seen or an option is out of range. Memory: H (and C) in fp32, and per
 /// thread a dozen tiles of at most 64 rows of W in fp32.
 std::shared_ptr<const StoredMatrix> quantize_adaround(const std::string& name, const RowSource& w,

@@ -69,9 +69,9 @@ struct ColumnProblem {
   const std::string& place;  // starts every message
   const RowSource& weights;  // W [rows, columns]
   const RoundingTarget& target;
-  const std::vector<int64_t>& order;   // position -> column
-  const std::vector<float>& diagonal;  // by column, of the second moment; weighs errors where scales are searched
-  bool static_groups = false;          // group scales from the original weights, not from compensated ones
+  const std::vector<int64_t>& order;      // position -> column
+  const std::vector<float>& error_costs;  // by column; weigh errors where scales are searched
+  bool static_groups = false;             // group scales from the original weights, not from compensated ones
 };
 
 /// Whether there are policies for the storage.

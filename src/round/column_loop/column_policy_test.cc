@@ -59,7 +59,8 @@ Solved solve(const RowSource& w, const char* storage, const GptqFactor& factor, 
   ThreadPool one(1);
   const RoundingTarget target = parse_target(storage);
   const std::string place = "w";
-  const auto policies = make_column_policies({place, w, target, factor.order, factor.diagonal}, one);
+  const std::vector<float> costs = factor.error_costs();
+  const auto policies = make_column_policies({place, w, target, factor.order, costs}, one);
   const auto policy = policies->policy({0, w.rows()});
   const std::vector<float> original = w.decode_all();
   std::vector<float> columns(original.size()), errors(original.size());
@@ -150,9 +151,10 @@ TEST(ColumnPolicies, StoragesWithoutOneAndForeignBytesAreErrors) {
   EXPECT_FALSE(has_column_policies(parse_storage("int4-g32+outliers0.01")));
   EXPECT_THROW(quantize_gptq("w", w, parse_target("codebook3-row"), factor, false, threads), Error);
   const std::string place = "w";
+  const std::vector<float> costs = factor.error_costs();
   for (const char* storage : {"int4-g32", "int4-row", "codebook3-col"}) {
     const RoundingTarget target = parse_target(storage);
-    const auto policies = make_column_policies({place, w, target, factor.order, factor.diagonal}, threads);
+    const auto policies = make_column_policies({place, w, target, factor.order, costs}, threads);
     const auto policy = policies->policy({0, 4});
     EXPECT_THROW(policies->store({0, 8}, policy->chosen()), Error) << storage;
     EXPECT_THROW(policies->store({0, 8}, {}), Error) << storage;

@@ -154,11 +154,11 @@ class GridPolicies final : public ColumnPolicies {
                      !is_m2(target_.search.constraint) && groups_stay_together(problem.order, shape_.group_cols);
     if (searched) {
       for (const int64_t column : problem.order) {
-        importance_.push_back(problem.diagonal[static_cast<size_t>(column)]);
+        importance_.push_back(problem.error_costs[static_cast<size_t>(column)]);
       }
     }
     groups_.fitted ? prepare_fitted(problem, threads)
-                   : take_nearest(problem, searched ? problem.diagonal.data() : nullptr, threads);
+                   : take_nearest(problem, searched ? problem.error_costs.data() : nullptr, threads);
   }
 
   bool rows_are_separable() const override { return true; }

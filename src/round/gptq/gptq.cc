@@ -36,7 +36,8 @@ class GptqRun {
         w_(w),
         factor_(factor),
         threads_(threads),
-        policies_(make_column_policies({name, w, target, factor.order, factor.diagonal, static_groups}, threads)),
+        error_costs_(factor.error_costs()),
+        policies_(make_column_policies({name, w, target, factor.order, error_costs_, static_groups}, threads)),
         feedback_{factor.channels, factor.u.data(), factor.correction.empty() ? nullptr : factor.correction.data()} {
     const int64_t step = policies_->rows_are_separable() ? kGptqTileRows : std::max<int64_t>(w.rows(), 1);
     for (int64_t begin = 0; begin < w.rows(); begin += step) {
@@ -175,6 +176,7 @@ class GptqRun {
   const RowSource& w_;
   const GptqFactor& factor_;
   ThreadPool& threads_;
+  std::vector<float> error_costs_;
   std::unique_ptr<ColumnPolicies> policies_;
   ColumnFeedback feedback_;
   std::vector<RowRange> tiles_;

@@ -33,8 +33,8 @@ struct GptqReport {
   double loss = 0;
 };
 
-/// W [rows, channels], of whose input `factor` is. `static_groups`: group scales from the original weights. The clip
-/// search of -mse weighs errors by the diagonal of H. Error(kRefused) naming `name` for NaN and Inf, kFailed when W
+/// W [rows, channels], of whose input `factor` is. `static_groups`: group scales from the original weights. Searches
+/// of scales weigh errors by factor.error_costs(). Error(kRefused) naming `name` for NaN and Inf, kFailed when W
 /// does not fit the factor. Memory: per thread three tiles of at most kGptqTileRows rows of W in fp32; where rows are
 /// not separable, three times W.
 std::shared_ptr<const StoredMatrix> quantize_gptq(const std::string& name, const RowSource& w,

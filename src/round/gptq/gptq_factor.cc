@@ -125,6 +125,16 @@ GptqFactor make_gptq_factor(const SecondMoment& moment, const CrossMoment* cross
   return factor;
 }
 
+std::vector<float> GptqFactor::error_costs() const {
+  std::vector<float> costs(static_cast<size_t>(channels));
+  for (int64_t p = 0; p < channels; ++p) {
+    const auto column = static_cast<size_t>(order[static_cast<size_t>(p)]);
+    const float own = u[static_cast<size_t>(p * channels + p)];
+    costs[column] = diagonal[column] == 0 ? 0 : 1 / (own * own);
+  }
+  return costs;
+}
+
 double GptqFactor::lambda() const {
   double trace = 0;
   for (const float square : diagonal) trace += square == 0 ? 1.0 : static_cast<double>(square);

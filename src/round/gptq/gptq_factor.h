@@ -43,6 +43,8 @@ struct GptqFactor {
   double damping = 0;                 // the value that worked
   int64_t tokens = 0;
 
+  /// By column, 1 / U_jj^2: what an error in it costs when the columns after it compensate for it; dead ones 0.
+  std::vector<float> error_costs() const;
   /// What was added to the diagonal: damping * mean of diag H, dead columns counted as 1.
   double lambda() const;
 };

@@ -113,10 +113,11 @@ TEST(Feedback, DiagonalMomentEqualsNearestForEverySpec) {
   ThreadPool threads(2);
   const DenseMatrix w = test_matrix();
   const GptqFactor factor = natural_factor(diagonal(threads), threads);
+  const std::vector<float> costs = factor.error_costs();
   for (const char* text : kSpecs) {
     const GridTarget target = parse_grid_target(text);
     const auto nearest =
-        quantize_nearest("w", w, target, threads, nullptr, target.search.range.searches() ? factor.diagonal.data() : nullptr);
+        quantize_nearest("w", w, target, threads, nullptr, target.search.range.searches() ? costs.data() : nullptr);
     for (const bool static_groups : {false, true}) {
       expect_same_bytes(*quantize_gptq("w", w, parse_target(text), factor, static_groups, threads), *nearest, text);
     }
@@ -183,6 +184,22 @@ TEST(Feedback, SameBytesForAnyNumberOfThreads) {
   const GptqFactor a = natural_factor(correlated(one), one), b = natural_factor(correlated(three), three);
   EXPECT_EQ(a.u, b.u);
   expect_same_bytes(*quantize_gptq("w", w, target, a, false, one), *quantize_gptq("w", w, target, b, false, three), "");
+}
+
+/// What later columns cannot compensate.
+TEST(GptqFactor, ErrorCostsAreConditionalVariances) {
+  ThreadPool threads(1);
+  const float tokens[] = {2, 1, 0, 1, 2, 0};
+  SecondMoment moment(3);
+  moment.add(tokens, 2, 3, threads);
+  GptqRounding options;
+  options.damping = 0;
+  options.order = ColumnOrder::kNatural;
+  const std::vector<float> costs = make_gptq_factor(moment, nullptr, options, 0, threads).error_costs();
+  // H = [2.5 2; 2 2.5], and a dead third column: the first costs 2.5 - 2^2 / 2.5.
+  EXPECT_NEAR(costs[0], 0.9f, 1e-5f);
+  EXPECT_NEAR(costs[1], 2.5f, 1e-5f);
+  EXPECT_EQ(costs[2], 0);
 }
 
 TEST(Feedback, DeadColumnsBecomeZeroAndAreNamed) {
