@@ -39,6 +39,10 @@ struct ScaleSearch {
   ScaleConstraint constraint = ScaleConstraint::kNone;
   RangeRule range;
   Ties ties = Ties::kEven;
+  /// Whether errors decide anywhere, and so importances count.
+  bool compares_errors() const {
+    return range.searches() || constraint == ScaleConstraint::kPow2Mse || constraint == ScaleConstraint::kM2Mse;
+  }
   bool operator==(const ScaleSearch&) const = default;
 };
 

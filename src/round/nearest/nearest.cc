@@ -148,7 +148,7 @@ double nearest_work(const RoundingShape& shape) {
   return static_cast<double>(shape.rows) * static_cast<double>(shape.cols) * work_of(kind);
 }
 
-Needs needs_of(const NearestRounding&) { return {}; }
+Needs needs_of(const NearestRounding& options) { return {.second_moment = options.weighted}; }
 bool rounds_onto(const NearestRounding&, const Storage& storage) { return is_scaled_grid(storage); }
 Storage storage_by(const NearestRounding&, Storage wanted) { return wanted; }
 
@@ -157,14 +157,32 @@ RoundingCost cost_of(const NearestRounding&, const RoundingShape& shape) {
           .bytes = shape.threads * 4 * std::min(std::max(kTileWeights, shape.cols), shape.rows * shape.cols)};
 }
 
-Rounded round_by(const NearestRounding&, const RoundingProblem& problem) {
+namespace {
+
+constexpr Option kOptions[] = {
+    flag_option<&NearestRounding::weighted>("weighted",
+                                            "scales are searched by errors weighted by the inputs' squares"),
+};
+
+}  // namespace
+
+Rounded round_by(const NearestRounding& options, const RoundingProblem& problem) {
+  const GridTarget target = grid_target(problem.target, problem.place);
+  std::vector<float> squares;
+  if (options.weighted) {
+    if (!target.search.compares_errors()) {
+      misuse("{}: {} compares no errors that could be weighted; -mse does", problem.place, to_string(target));
+    }
+    const std::vector<double> exact = problem.inputs->moment->mean_squares();
+    squares.assign(exact.begin(), exact.end());
+  }
   Rounded result;
-  result.matrix = quantize_nearest(problem.place, problem.weights, grid_target(problem.target, problem.place),
-                                   problem.threads, &result.report);
+  result.matrix = quantize_nearest(problem.place, problem.weights, target, problem.threads, &result.report,
+                                   options.weighted ? squares.data() : nullptr);
   return result;
 }
 
 constinit const RoundingRow kNearestMethod = rounding_row<NearestRounding>(
-    "nearest", {}, "every weight to its nearest level (the default)", "rounded to nearest");
+    "nearest", kOptions, "every weight to its nearest level (the default)", "rounded to nearest");
 
 }  // namespace bitloom

@@ -1,5 +1,6 @@
 #pragma once
-// Nearest rounding: scales from the range rule, then every weight to its nearest level. Needs no data.
+// Nearest rounding: scales from the range rule, then every weight to its nearest level. Needs no data,
+// unless scales are to be searched by what errors do to the layer's outputs.
 //
 // Goals: the baseline every method must beat, for any target; scales are rounded to their stored form before codes are
 // chosen, so what was measured is what decodes. Non-goals: anything that looks beyond one group of weights at a time
@@ -14,8 +15,9 @@
 
 namespace bitloom {
 
-/// No options. Recipes call it "nearest".
+/// Recipes call it "nearest".
 struct NearestRounding {
+  bool weighted = false;  // errors that a search of scales compares count by the mean square of their column's input
   bool operator==(const NearestRounding&) const = default;
 };
 extern const RoundingRow kNearestMethod;

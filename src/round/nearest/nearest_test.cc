@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/test_data.h"
 #include "format/every_format.h"
+#include "round/round_matrix.h"
 #include "round/scale/group_quantizer.h"
 #include "round/test_matrix.h"
 
@@ -369,6 +370,28 @@ TEST(Nearest, BlocksAndTilesAreCutAlike) {
     const std::vector<float> q = round_matrix(part, "int4-block3x50-f32")->decode_all();
     EXPECT_TRUE(std::equal(q.begin(), q.end(), whole.begin() + first * 100)) << first;
   }
+}
+
+TEST(NearestWeighted, SearchesScalesByTheInputsSquares) {
+  ThreadPool threads(1);
+  const DenseMatrix w = normal_matrix(20, 96, 19);
+  DenseMatrix x = normal_matrix(300, 96, 20);
+  for (size_t i = 0; i < x.values().size(); ++i) x.values()[i] *= static_cast<float>(1 + i % 96 % 7);
+  InputStatistics inputs(96);
+  inputs.add(x.values().data(), x.values().data(), 300, threads);
+  std::vector<float> squares;
+  for (const double square : inputs.moment->mean_squares()) squares.push_back(static_cast<float>(square));
+  const auto rounded = [&](const char* target) {
+    InputCache shared;
+    Ranks alone;
+    return round_matrix(NearestRounding{true}, {"w", w, parse_target(target), &inputs, shared, alone, threads}).matrix;
+  };
+  for (const char* target : {"int4-g32-mse", "nf4-row-mse", "e2m1-g32-m2mse"}) {
+    EXPECT_TRUE(same_bytes(*rounded(target), *round_matrix(w, target, nullptr, squares.data()))) << target;
+    EXPECT_FALSE(same_bytes(*rounded(target), *round_matrix(w, target))) << target;
+  }
+  EXPECT_EQ(testing::message_of(ErrorKind::kUsage, [&] { rounded("int4-g32"); }),
+            "w: int4-g32 compares no errors that could be weighted; -mse does");
 }
 
 std::string refusal(const RowSource& w, const std::string& target, const float* importance = nullptr) {
