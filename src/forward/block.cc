@@ -312,7 +312,7 @@ void BlockRunner::route_rows(const Run& run) const {
   if (!block_.experts.present()) return;
   Workspace& work = run.work;
   apply(run, {{block_.experts.router, work.routing.logits.data()}});
-  route(block_.experts, run.rows, work.routing);
+  route(block_.experts, weights_.choice_bias, run.rows, work.routing);
   const int input = block_.linears[static_cast<size_t>(block_.experts.router)].input;
   gather_routed(work.routing, run.rows, rows_of(run, input).data(), hidden_, work.routed.data(), run.threads);
 }

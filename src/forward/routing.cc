@@ -1,6 +1,8 @@
 #include "forward/routing.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "forward/row_loop.h"
 #include "forward/softmax.h"
@@ -22,31 +24,96 @@ int32_t greatest(const float* p, int64_t count, const int32_t* chosen, int64_t t
   return best;
 }
 
-void choose(const Experts& experts, float* logits, int32_t* chosen, float* weights) {
-  const auto count = static_cast<int64_t>(experts.mlps.size());
-  const float all = exp_shifted(logits, count);
-  float sum = 0.0f;
-  for (int64_t k = 0; k < experts.top_k; ++k) {
-    chosen[k] = greatest(logits, count, chosen, k);
-    weights[k] = logits[chosen[k]] / all;
-    sum += weights[k];
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+
+/// Leaves the scores of the best groups and makes all others such that they are never chosen before these.
+void keep_best_groups(const Experts& experts, std::span<float> scores) {
+  const auto size = static_cast<int64_t>(scores.size()) / experts.groups;
+  std::vector<float> sums(static_cast<size_t>(experts.groups)), sorted;
+  for (int64_t g = 0; g < experts.groups; ++g) {
+    sorted.assign(scores.begin() + g * size, scores.begin() + (g + 1) * size);
+    std::partial_sort(sorted.begin(), sorted.begin() + experts.group_best, sorted.end(), std::greater<>());
+    for (int64_t i = 0; i < experts.group_best; ++i) sums[static_cast<size_t>(g)] += sorted[static_cast<size_t>(i)];
   }
-  if (!experts.normalized) return;
-  for (int64_t k = 0; k < experts.top_k; ++k) weights[k] /= sum;
+  std::vector<int32_t> best(static_cast<size_t>(experts.top_groups));
+  for (int64_t k = 0; k < experts.top_groups; ++k) {
+    best[static_cast<size_t>(k)] = greatest(sums.data(), experts.groups, best.data(), k);
+  }
+  for (int32_t g = 0; g < experts.groups; ++g) {
+    if (std::find(best.begin(), best.end(), g) != best.end()) continue;
+    std::fill_n(scores.begin() + g * size, size, kNever);
+  }
+}
+
+/// p, and in `ranked` what T is chosen by.
+void choose_by_score(const Experts& experts, std::span<const float> bias, float* p, std::vector<float>& ranked,
+                     int32_t* chosen, float* weights) {
+  const auto count = static_cast<int64_t>(experts.mlps.size());
+  float all = 1.0f;
+  if (experts.score == RouterScore::kSoftmax) {
+    all = exp_shifted(p, count);
+  } else {
+    for (int64_t e = 0; e < count; ++e) p[e] = 1.0f / (1.0f + std::exp(-p[e]));
+  }
+  const float* by = p;  // without biases and groups the unnormalised ones order alike
+  if (!bias.empty() || experts.groups > 1) {
+    ranked.resize(static_cast<size_t>(count));
+    for (size_t e = 0; e < ranked.size(); ++e) ranked[e] = p[e] / all + (bias.empty() ? 0.0f : bias[e]);
+    if (experts.groups > 1) keep_best_groups(experts, ranked);
+    by = ranked.data();
+  }
+  for (int64_t k = 0; k < experts.top_k; ++k) {
+    chosen[k] = greatest(by, count, chosen, k);
+    weights[k] = p[chosen[k]] / all;
+  }
+}
+
+void choose_by_sparse_mixer(const Experts& experts, const float* logits, std::vector<float>& left, int32_t* chosen,
+                            float* weights) {
+  const auto count = static_cast<int64_t>(experts.mlps.size());
+  left.assign(logits, logits + count);
+  for (int64_t k = 0; k < experts.top_k; ++k) {
+    chosen[k] = greatest(left.data(), count, chosen, k);
+    const float most = logits[chosen[k]];
+    float sum = 0.0f;
+    for (int64_t e = 0; e < count; ++e) {
+      if (std::find(chosen, chosen + k, e) != chosen + k) continue;
+      // Written so that where all are 0 each takes part.
+      const bool far = (most - logits[e]) / std::max(std::abs(logits[e]), most) > experts.mixer_margin;
+      if (!far) sum += std::exp(logits[e] - most);
+    }
+    weights[k] = 1.0f / sum;
+  }
+}
+
+void choose(const Experts& experts, std::span<const float> bias, float* logits, Routing& routing, int64_t slot) {
+  int32_t* chosen = routing.chosen.data() + slot;
+  float* weights = routing.weights.data() + slot;
+  if (experts.score == RouterScore::kSparseMixer) {
+    choose_by_sparse_mixer(experts, logits, routing.ranked, chosen, weights);
+  } else {
+    choose_by_score(experts, bias, logits, routing.ranked, chosen, weights);
+  }
+  float sum = 0.0f;
+  for (int64_t k = 0; k < experts.top_k; ++k) sum += weights[k];
+  if (experts.normalized) {
+    const float divisor = sum < experts.least_sum ? experts.least_sum : sum;
+    for (int64_t k = 0; k < experts.top_k; ++k) weights[k] /= divisor;
+  }
+  for (int64_t k = 0; k < experts.top_k; ++k) weights[k] *= experts.weight_scale;
 }
 
 }  // namespace
 
-void route(const Experts& experts, int64_t rows, Routing& routing) {
+void route(const Experts& experts, std::span<const float> choice_bias, int64_t rows, Routing& routing) {
   const size_t count = experts.mlps.size(), slots = static_cast<size_t>(rows * experts.top_k);
   routing.chosen.resize(slots);
   routing.weights.resize(slots);
   routing.places.resize(slots);
   routing.begins.assign(count + 1, 0);
   for (int64_t row = 0; row < rows; ++row) {
-    const int64_t slot = row * experts.top_k;
-    choose(experts, routing.logits.data() + row * static_cast<int64_t>(count), routing.chosen.data() + slot,
-           routing.weights.data() + slot);
+    choose(experts, choice_bias, routing.logits.data() + row * static_cast<int64_t>(count), routing,
+           row * experts.top_k);
   }
   for (const int32_t e : routing.chosen) ++routing.begins[static_cast<size_t>(e) + 1];
   for (size_t e = 0; e < count; ++e) routing.begins[e + 1] += routing.begins[e];

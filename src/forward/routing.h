@@ -2,6 +2,7 @@
 // Which rows of a block go to which of its experts (Experts in model/graph.h has the formulas).
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/threads.h"
@@ -11,7 +12,8 @@ namespace bitloom {
 
 /// Rows that experts read are gathered expert by expert, those of one expert in the order of the block's rows.
 struct Routing {
-  std::vector<float> logits;    // [rows, experts]: the router's output
+  std::vector<float> logits;    // [rows, experts]: the router's output; route() leaves its scores there
+  std::vector<float> ranked;    // [experts]: of one row, what experts are chosen by
   std::vector<int32_t> chosen;  // [rows, top_k]: experts, by falling probability
   std::vector<float> weights;   // [rows, top_k]
   std::vector<int64_t> places;  // [rows, top_k]: row among those gathered
@@ -22,8 +24,8 @@ struct Routing {
 };
 
 /// Fills the rest from the logits of `rows` rows. Of experts with equal probability the first is chosen; a row whose
-/// logits are NaN goes to the first experts with NaN weights.
-void route(const Experts& experts, int64_t rows, Routing& routing);
+/// logits are NaN goes to the first experts with NaN weights. choice_bias [experts], or empty.
+void route(const Experts& experts, std::span<const float> choice_bias, int64_t rows, Routing& routing);
 
 /// out [top_k * rows, width] <- the rows of x [rows, width] that each expert reads.
 void gather_routed(const Routing& routing, int64_t rows, const float* x, int64_t width, float* out,

@@ -71,6 +71,7 @@ void add_block_tensors(TensorList& list, const Block& block, int64_t hidden) {
   list.add(block.attention_residual_norm, hidden);
   list.add(block.mlp_norm, hidden);
   add_linears(false);
+  list.add(block.experts.choice_bias, {static_cast<int64_t>(block.experts.mlps.size())});
   list.add(block.post_mlp_norm, hidden);
   list.add(block.mlp_residual_norm, hidden);
 }

@@ -133,15 +133,29 @@ struct Mlp {
   bool present() const { return down >= 0; }
 };
 
+/// What a router's outputs l become.
+enum class RouterScore {
+  kSoftmax,      // softmax(l) over all experts
+  kSigmoid,      // sigmoid(l_e)
+  kSparseMixer,  // see Experts
+};
+
 /// A mixture of experts beside or instead of a block's Mlp, x the input that Producer::kMlpNorm makes:
-///   p = softmax(router(x)) over all experts; T: the top_k experts of greatest p, of equal ones the first
-///   y = sum over e in T of p_e / (normalized ? sum over T of p : 1) * mlps[e](x)
+///   p = score(router(x)); T: the top_k experts of greatest p + choice_bias, of equal ones the first, among those of
+///   the top_groups groups (of `groups` runs of equally many experts) whose `group_best` greatest of these sum to most
+///   y = sum over e in T of weight_scale * p_e / (normalized ? max(sum over T of p, least_sum) : 1) * mlps[e](x)
 ///       + (shared_gate present ? sigmoid(shared_gate(x)) : 1) * mlp(x)
+/// kSparseMixer (arXiv 2409.12136, at inference) chooses the expert t of greatest l among those left, top_k times; its
+/// p is softmax(l)_t over those of them with (l_t - l_e) / max(|l_e|, l_t) <= mixer_margin.
 struct Experts {
   std::vector<Mlp> mlps;  // each of one shape
   int router = -1;        // index into Block::linears, [experts, hidden]
   int64_t top_k = 0;
+  RouterScore score = RouterScore::kSoftmax;
   bool normalized = false;
+  float least_sum = 0.0f, weight_scale = 1.0f, mixer_margin = 0.0f;
+  std::string choice_bias;  // [experts]; absent: 0
+  int64_t groups = 1, top_groups = 1, group_best = 1;
   int shared_gate = -1;  // index into Block::linears, [1, hidden]; -1: absent
   bool present() const { return !mlps.empty(); }
 };
