@@ -29,6 +29,18 @@ BITLOOM_VECTOR_CLONES void gelu_tanh_all(const float* x, int64_t count, float* o
   for (int64_t i = 0; i < count; ++i) out[i] = gelu_tanh(x[i]);
 }
 
+// Comparisons written so that NaN stays NaN.
+BITLOOM_VECTOR_CLONES void clamped_all(float limit, float slope, const float* gate, const float* up, int64_t count,
+                                       float* out) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    const float g = gate[i] > limit ? limit : gate[i];
+    const float low = up[i] < -limit ? -limit : up[i];
+    const float u = low > limit ? limit : low;
+    out[i] = g * sigmoid_fp32(slope * g) * (u + 1.0f);
+  }
+}
+
 void gelu_all(const float* x, int64_t count, float* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = gelu(x[i]);
 }
@@ -66,6 +78,11 @@ void activate_gated(Activation activation, const float* gate, const float* up, i
     activate(activation, gate + begin, size, activated);
     for (int64_t i = 0; i < size; ++i) out[begin + i] = activated[i] * up[begin + i];
   }
+}
+
+void activate_gated(const Mlp& mlp, const float* gate, const float* up, int64_t count, float* out) {
+  if (mlp.clamp > 0.0f) return clamped_all(mlp.clamp, mlp.gate_slope, gate, up, count, out);
+  activate_gated(mlp.activation, gate, up, count, out);
 }
 
 }  // namespace bitloom

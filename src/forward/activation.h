@@ -18,4 +18,7 @@ void activate(Activation activation, const float* x, int64_t count, float* out);
 /// out[i] = act(gate[i]) * up[i]. In place when out == gate or out == up.
 void activate_gated(Activation activation, const float* gate, const float* up, int64_t count, float* out);
 
+/// The same by what the MLP says of its gate, its clamp included.
+void activate_gated(const Mlp& mlp, const float* gate, const float* up, int64_t count, float* out);
+
 }  // namespace bitloom

@@ -121,6 +121,27 @@ TEST_P(ActivationTest, GatedIsTheProduct) {
   EXPECT_EQ(into_up, gated);
 }
 
+// min(g, 7) / (1 + e^(-1.702 min(g, 7))) * (u held to [-7, 7] + 1)
+TEST(ClampedGate, EqualsItsFormula) {
+  Mlp mlp;
+  mlp.clamp = 7.0f, mlp.gate_slope = 1.702f;
+  std::vector<float> gate, up;
+  for (int i = 0; i < 533; ++i) {
+    gate.push_back(static_cast<float>(i % 41) - 20.0f);
+    up.push_back(static_cast<float>(i % 23) - 11.0f);
+  }
+  std::vector<float> out = up;
+  activate_gated(mlp, gate.data(), out.data(), static_cast<int64_t>(out.size()), out.data());
+  for (size_t i = 0; i < out.size(); ++i) {
+    const double g = std::min(static_cast<double>(gate[i]), 7.0), u = std::clamp(static_cast<double>(up[i]), -7.0, 7.0);
+    const double expected = g / (1 + std::exp(-static_cast<double>(mlp.gate_slope) * g)) * (u + 1);
+    // A product of three numbers, of which the sigmoid has some ulps of error; at most 7 * 8.
+    EXPECT_NEAR(out[i], expected, 8 * 0x1p-24 * 56) << gate[i] << " " << up[i];
+  }
+  activate_gated(mlp, gate.data(), &kNan, 1, out.data());
+  EXPECT_TRUE(std::isnan(out[0]));
+}
+
 TEST_P(ActivationTest, NanStaysNan) {
   float y = 0;
   activate(GetParam(), &kNan, 1, &y);

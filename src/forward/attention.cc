@@ -89,7 +89,8 @@ void gather_queries(const AttentionCall& call, const Tile& tile, float* out) {
   }
 }
 
-// Scores to unnormalised probabilities, keys that the query does not see to 0. Returns the sum of the row.
+// Scores to unnormalised probabilities, keys that the query does not see to 0. Returns the sum of the row, the sink's
+// share included.
 float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, int64_t head, float* row) {
   const int64_t position = tile.position(query);
   const int64_t low = first_visible(call, position) - tile.first_key;
@@ -99,7 +100,8 @@ float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, i
     for (int64_t i = low; i < high; ++i) row[i] += slope * static_cast<float>(tile.first_key + i - position);
   }
   if (call.softcap > 0.0f) soft_cap(call.softcap, row + low, high - low);
-  const float total = exp_shifted(row + low, high - low);
+  const float total = call.sinks.empty() ? exp_shifted(row + low, high - low)
+                                         : exp_shifted(row + low, high - low, call.sinks[static_cast<size_t>(head)]);
   std::fill(row, row + low, 0.0f);
   std::fill(row + high, row + (tile.last_key - tile.first_key), 0.0f);
   return total;

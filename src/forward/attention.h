@@ -26,6 +26,7 @@ struct AttentionCall {
   Mask mask = Mask::kCausal;  // bidirectional: whole sequences alone
   int64_t window = 0;
   std::span<const float> alibi = {};  // [heads] or empty
+  std::span<const float> sinks = {};  // [heads] or empty
   float* out = nullptr;               // [rows of q, heads * head_dim]
 };
 
@@ -48,6 +49,7 @@ struct AttentionScratch {
 /// all you need, 2017, eq. 1; m (j - i): Press et al., Train short, test long, 2022, eq. 1):
 ///   s_j = cap(scale * q_i . k_j + m (j - i)),  p = softmax(s) over the j that mask and window let i see,  out_i =
 ///   sum_j p_j v_j
+/// A sink is one more score of the head's softmaxes, neither scaled nor capped, whose value is 0.
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads);
 
 }  // namespace bitloom

@@ -68,6 +68,12 @@ class Problem {
     return result;
   }
 
+  /// A sink for each head; some below all scores, some above.
+  void add_sinks() {
+    for (int64_t h = 0; h < case_.heads; ++h) sinks_.push_back(static_cast<float>(5 * h - 4));
+    call.sinks = sinks_;
+  }
+
   AttentionCall call;
   std::vector<float> out;
 
@@ -75,7 +81,7 @@ class Problem {
   void append_query(int64_t b, int64_t i, int64_t h, std::vector<double>& result) const {
     const int64_t position = case_.keys - case_.queries + i, kv = h / (case_.heads / case_.kv_heads);
     std::vector<double> sums(static_cast<size_t>(case_.head_dim));
-    double total = 0;
+    double total = sinks_.empty() ? 0.0 : std::exp(static_cast<double>(sinks_[static_cast<size_t>(h)]) - 40.0);
     for (int64_t j = 0; j < case_.keys; ++j) {
       if (case_.mask == Mask::kCausal && j > position) continue;
       if (case_.window > 0 && std::abs(j - position) >= case_.window) continue;
@@ -130,6 +136,7 @@ class Problem {
   }
 
   Case case_;
+  std::vector<float> sinks_;
   std::vector<float> buffer_, own_;
   std::vector<float> slopes_;
   QkvViews all_;
@@ -171,8 +178,7 @@ std::vector<Case> cases() {
 
 class AttentionTest : public ::testing::TestWithParam<Case> {};
 
-TEST_P(AttentionTest, EqualsItsDefinition) {
-  Problem problem(GetParam());
+void expect_definition(Problem& problem) {
   ThreadPool threads(2);
   AttentionScratch scratch;
   attention(problem.call, scratch, threads);
@@ -184,6 +190,17 @@ TEST_P(AttentionTest, EqualsItsDefinition) {
   // 0.4 * 16 * 64 * 16 * 2^-24 = 4e-4 in the worst case and sqrt(16) * 2^-24 * 40 = 1e-5 typically; a probability has
   // that as its relative error, twice (numerator and sum), and values are below 10.
   EXPECT_LT(worst, 10 * 2 * 1e-5);
+}
+
+TEST_P(AttentionTest, EqualsItsDefinition) {
+  Problem problem(GetParam());
+  expect_definition(problem);
+}
+
+TEST_P(AttentionTest, EqualsItsDefinitionBesideSinks) {
+  Problem problem(GetParam());
+  problem.add_sinks();
+  expect_definition(problem);
 }
 
 TEST_P(AttentionTest, AnyNumberOfThreadsGivesTheSameBytes) {

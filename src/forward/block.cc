@@ -303,6 +303,7 @@ void BlockRunner::attend(const Run& run) const {
   call.heads = spec.heads, call.kv_heads = spec.kv_heads, call.head_dim = spec.head_dim;
   call.scale = spec.scale, call.softcap = spec.softcap;
   call.mask = spec.mask, call.window = spec.window, call.alibi = spec.alibi;
+  call.sinks = weights_.sinks;
   call.out = run.work.attended.data();
   attention(call, run.work.scratch, run.threads);
 }
@@ -348,8 +349,8 @@ void BlockRunner::expand(const Run& run, const Mlp& mlp, int64_t rows, float* ga
     float* out = (mlp.gated ? up : gate) + row * width;
     if (!mlp.gated) return activate(mlp.activation, out, width, out);
     const float* fused = gate + row * 2 * width;
-    if (mlp.fused_gate_up) return activate_gated(mlp.activation, fused, fused + width, width, out);
-    activate_gated(mlp.activation, gate + row * width, out, width, out);
+    if (mlp.fused_gate_up) return activate_gated(mlp, fused, fused + width, width, out);
+    activate_gated(mlp, gate + row * width, out, width, out);
   });
 }
 

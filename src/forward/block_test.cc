@@ -86,9 +86,9 @@ class Formulas {
       if (!mlp.gated) {
         activate(mlp.activation, u, mlp.width, out);
       } else if (mlp.fused_gate_up) {
-        activate_gated(mlp.activation, u, u + mlp.width, mlp.width, out);
+        activate_gated(mlp, u, u + mlp.width, mlp.width, out);
       } else {
-        activate_gated(mlp.activation, gate.data() + row * mlp.width, u, mlp.width, out);
+        activate_gated(mlp, gate.data() + row * mlp.width, u, mlp.width, out);
       }
     }
     return result;

@@ -55,4 +55,11 @@ float exp_shifted(float* scores, int64_t count) {
   return sum(scores, count);
 }
 
+float exp_shifted(float* scores, int64_t count, float beside) {
+  const float most = maximum(scores, count), shift = beside > most ? beside : most;
+  exp_minus(shift, scores, count);
+  exp_minus(shift, &beside, 1);
+  return sum(scores, count) + beside;
+}
+
 }  // namespace bitloom

@@ -12,4 +12,7 @@ void soft_cap(float cap, float* scores, int64_t count);
 /// count >= 1. A NaN among the scores makes the sum NaN.
 float exp_shifted(float* scores, int64_t count);
 
+/// The same beside one more score, which takes part in the maximum and in the sum.
+float exp_shifted(float* scores, int64_t count, float beside);
+
 }  // namespace bitloom

@@ -42,6 +42,7 @@ class Loader {
     weights.mlp_residual_norm = norm(block.mlp_residual_norm);
     weights.q_norm = norm(block.attention.q_norm);
     weights.k_norm = norm(block.attention.k_norm);
+    weights.sinks = vector(block.attention.sinks);
     weights.choice_bias = vector(block.experts.choice_bias);
     for (const Linear& at : block.linears) weights.linears.push_back(linear(at));
     for (size_t i = 0; i < block.inputs.size(); ++i) {

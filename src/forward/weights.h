@@ -49,6 +49,7 @@ struct BlockWeights {
   NormWeights attention_norm, post_attention_norm, attention_residual_norm;
   NormWeights mlp_norm, post_mlp_norm, mlp_residual_norm;
   NormWeights q_norm, k_norm;
+  std::vector<float> sinks;              // [heads], or empty
   std::vector<float> choice_bias;        // [experts], or empty
   std::vector<LinearWeights> linears;    // of Block::linears
   std::map<int, InputRounder> rounders;  // by index into Block::inputs; the others are read as they are

@@ -67,6 +67,7 @@ void add_block_tensors(TensorList& list, const Block& block, int64_t hidden) {
   add_linears(true);
   list.add(attention.q_norm, head_norm_shape(attention, attention.heads));
   list.add(attention.k_norm, head_norm_shape(attention, attention.kv_heads));
+  list.add(attention.sinks, {attention.heads});
   list.add(block.post_attention_norm, hidden);
   list.add(block.attention_residual_norm, hidden);
   list.add(block.mlp_norm, hidden);

@@ -121,15 +121,18 @@ struct Attention {
   int64_t window = 0;             // with one, key j is seen by query i only when |i - j| < window; 0: none
   int rope = -1;                  // index into Graph::ropes; -1: none
   QueryScale query_scale = {};
+  std::string sinks;  // [heads]: a score that each softmax sees besides, of a key without a value (gpt_oss)
 };
 
 struct Mlp {
   // gated: down(act(gate(x)) * up(x)); otherwise down(act(up(x))).
+  // clamp c > 0, of a gated one: down(g sigmoid(gate_slope g) (u + 1)), g = min(gate(x), c), u = up(x) held to [-c, c]
   // fused_gate_up: `gate` alone is present, its rows are gate's then up's.
   bool gated = false, fused_gate_up = false;
   Activation activation = Activation::kSilu;
   int gate = -1, up = -1, down = -1;  // indices into Block::linears; -1: absent
   int64_t width = 0;                  // columns of `down`
+  float clamp = 0.0f, gate_slope = 1.0f;
   bool present() const { return down >= 0; }
 };
 

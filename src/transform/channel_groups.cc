@@ -157,6 +157,7 @@ class GroupBuilder {
 
   ChannelGroup mlp_down(int input, const Mlp& mlp) const {
     ChannelGroup group = group_of(input);
+    if (mlp.clamp > 0.0f) return group;  // not linear in up
     if (mlp.fused_gate_up) {
       group.absorber = absorber(linear_at(block_, mlp.gate), counting(mlp.width, mlp.width), group);
     } else if (mlp.gated || mlp.activation == Activation::kRelu) {

@@ -7,7 +7,8 @@
 //   attention, for output:  the rows of v, unless they are clipped; softmax averages are linear in v. With grouped
 //   queries the query heads of one
 //                           key head read the same v, so their channels share scales;
-//   a gated MLP, for down:  the rows of up, in which act(gate) * up is linear; act itself is not touched;
+//   a gated MLP, for down:  the rows of up, in which act(gate) * up is linear; act itself is not touched, and a clamped
+//                           gate has none;
 //   a plain MLP, for down:  the rows of up if the activation is ReLU, as relu(x / s) = relu(x) / s for s > 0; no other
 //                           activation is homogeneous.
 // Where none of these holds (a block that reads the residual stream without a norm, a norm without a weight, GELU), or
