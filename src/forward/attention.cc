@@ -23,14 +23,12 @@ struct RunViews {
 RunViews views_of(const AttentionCall& call, const KvRun& run) {
   if (run.page.empty()) return {call.k, call.v};
   const KvRows& rows = run.page[static_cast<size_t>(call.block)];
-  const int64_t width = call.kv_heads * call.head_dim;
-  return {{rows.keys, width, call.head_dim}, {rows.values, width, call.head_dim}};
+  const int64_t keys = call.kv_heads * call.head_dim, values = call.kv_heads * call.values();
+  return {{rows.keys, keys, call.head_dim}, {rows.values, values, call.values()}};
 }
 
-void copy_heads(const AttentionCall& call, const HeadView& from, int64_t row, const HeadView& to, int64_t to_row) {
-  for (int64_t head = 0; head < call.kv_heads; ++head) {
-    std::copy_n(from.at(row, head), call.head_dim, to.at(to_row, head));
-  }
+void copy_heads(const HeadView& from, int64_t row, const HeadView& to, int64_t to_row, int64_t heads, int64_t dim) {
+  for (int64_t head = 0; head < heads; ++head) std::copy_n(from.at(row, head), dim, to.at(to_row, head));
 }
 
 // The sequence's own keys and values to where pages keep them.
@@ -42,8 +40,8 @@ void keep_rows(const AttentionCall& call, const PassSequence& sequence) {
       const RunViews kept = views_of(call, run);
       for (int64_t p = begin; p < end; ++p) {
         const int64_t own = sequence.first_row + p - sequence.position, row = run.first + p - position;
-        copy_heads(call, call.k, own, kept.k, row);
-        copy_heads(call, call.v, own, kept.v, row);
+        copy_heads(call.k, own, kept.k, row, call.kv_heads, call.head_dim);
+        copy_heads(call.v, own, kept.v, row, call.kv_heads, call.values());
       }
     }
     position = end;
@@ -108,13 +106,13 @@ float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, i
 }
 
 void scatter_outputs(const AttentionCall& call, const Tile& tile, const float* values, const float* totals) {
-  const int64_t group = call.heads / call.kv_heads;
+  const int64_t group = call.heads / call.kv_heads, dim = call.values();
   for (int64_t g = 0; g < group; ++g) {
-    for (int64_t i = tile.begin; i < tile.end; ++i, values += call.head_dim, ++totals) {
+    for (int64_t i = tile.begin; i < tile.end; ++i, values += dim, ++totals) {
       const int64_t row = tile.sequence->first_row + i, head = tile.kv_head * group + g;
-      float* out = call.out + (row * call.heads + head) * call.head_dim;
+      float* out = call.out + (row * call.heads + head) * dim;
       const float inverse = 1.0f / *totals;
-      for (int64_t c = 0; c < call.head_dim; ++c) out[c] = values[c] * inverse;
+      for (int64_t c = 0; c < dim; ++c) out[c] = values[c] * inverse;
     }
   }
 }
@@ -134,17 +132,17 @@ int64_t scratch_size(const AttentionCall& call, const std::vector<Tile>& tiles) 
   int64_t largest = 0;
   for (const Tile& tile : tiles) {
     const int64_t rows = call.heads / call.kv_heads * (tile.end - tile.begin);
-    largest = std::max(largest, rows * (tile.last_key - tile.first_key + 2 * call.head_dim + 1));
+    largest = std::max(largest, rows * (tile.last_key - tile.first_key + call.head_dim + call.values() + 1));
   }
   return largest;
 }
 
 void run_tile(const AttentionCall& call, const Tile& tile, float* scratch) {
   const int64_t queries = tile.end - tile.begin, rows = call.heads / call.kv_heads * queries, dim = call.head_dim;
-  const int64_t keys = tile.last_key - tile.first_key, head = tile.kv_head;
+  const int64_t keys = tile.last_key - tile.first_key, head = tile.kv_head, width = call.values();
   float* gathered = scratch;              // [rows, dim]
-  float* values = gathered + rows * dim;  // [rows, dim]
-  float* totals = values + rows * dim;    // [rows]
+  float* values = gathered + rows * dim;  // [rows, width]
+  float* totals = values + rows * width;  // [rows]
   float* scores = totals + rows;          // [rows, keys]
   gather_queries(call, tile, gathered);
   for_runs(call, tile, [&](const RunViews& run, int64_t row, int64_t column, int64_t count) {
@@ -156,8 +154,8 @@ void run_tile(const AttentionCall& call, const Tile& tile, float* scratch) {
     totals[row] = mask_and_exp(call, tile, query, query_head, scores + row * keys);
   }
   for_runs(call, tile, [&](const RunViews& run, int64_t row, int64_t column, int64_t count) {
-    sgemm(Transpose::kNo, Transpose::kNo, rows, dim, count, 1.0f, scores + column, keys, run.v.at(row, head),
-          run.v.row_stride, column == 0 ? 0.0f : 1.0f, values, dim);
+    sgemm(Transpose::kNo, Transpose::kNo, rows, width, count, 1.0f, scores + column, keys, run.v.at(row, head),
+          run.v.row_stride, column == 0 ? 0.0f : 1.0f, values, width);
   });
   scatter_outputs(call, tile, values, totals);
 }

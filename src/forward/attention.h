@@ -22,12 +22,15 @@ struct AttentionCall {
   int block = 0;     // of the pages
   HeadView q, k, v;  // of the pass's own rows
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  int64_t value_dim = 0;  // 0: head_dim
   float scale = 1.0f, softcap = 0.0f;
   Mask mask = Mask::kCausal;  // bidirectional: whole sequences alone
   int64_t window = 0;
   std::span<const float> alibi = {};  // [heads] or empty
   std::span<const float> sinks = {};  // [heads] or empty
-  float* out = nullptr;               // [rows of q, heads * head_dim]
+  float* out = nullptr;               // [rows of q, heads * value_dim]
+
+  int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 
 /// Queries [begin, end) of one sequence, for all heads of one key head. They see keys [first_key, last_key).

@@ -7,6 +7,7 @@
 
 #include "forward/activation.h"
 #include "forward/row_loop.h"
+#include "model/block_parts.h"
 
 namespace bitloom {
 
@@ -74,6 +75,7 @@ BlockRunner::BlockRunner(const Graph& graph, int index, const BlockWeights& weig
 void BlockRunner::run(const Pass& pass, Workspace& workspace, ThreadPool& threads) const {
   const Run run{pass, workspace, threads, pass.rows(), hidden_, residual_scale_};
   make_attention_input(run);
+  make_latents(run);
   attend(run);
   if (!block_.parallel) add_attention(run);
   make_mlp_input(run);
@@ -90,6 +92,10 @@ std::span<const float> BlockRunner::reach(int input, const Pass& pass, Workspace
   switch (block_.inputs[static_cast<size_t>(input)].producer) {
     case Producer::kAttentionNorm:
       make_attention_input(run);
+      break;
+    case Producer::kLatent:
+      make_attention_input(run);
+      make_latents(run);
       break;
     case Producer::kAttention:
       make_attention_input(run);
@@ -130,6 +136,10 @@ std::span<const float> BlockRunner::rows_of(const Run& run, int index) const {
   switch (input.producer) {
     case Producer::kAttentionNorm:
       return stream_or_normed(weights_.attention_norm);
+    case Producer::kLatent: {
+      const bool of_keys = input.readers.front() == block_.attention.latent.kv_up;
+      return view(of_keys ? work.kv_latent.data() : work.q_latent.data(), 0, run.rows);
+    }
     case Producer::kAttention:
       return view(work.attended.data(), 0, run.rows);
     case Producer::kMlpNorm:
@@ -157,9 +167,21 @@ void BlockRunner::finish(const Pass& pass, Workspace& workspace, ThreadPool& thr
 std::vector<KeptBuffer> BlockRunner::kept_at(int input) const {
   const Producer producer = block_.inputs[static_cast<size_t>(input)].producer;
   std::vector<KeptBuffer> kept = {{&Workspace::hidden, hidden_}};
+  const Attention& attention = block_.attention;
+  if (producer == Producer::kLatent) {
+    const LatentAttention& latent = attention.latent;
+    kept.push_back({&Workspace::kv_latent, latent.rank});
+    kept.push_back({&Workspace::shared_keys, latent.rope_dim});
+    if (latent.q_down >= 0) {
+      kept.push_back({&Workspace::q_latent, linear_at(block_, latent.q_down).out});
+    } else {
+      kept.push_back({&Workspace::qkv, attention.heads * attention.head_dim});  // q, which comes first in it
+    }
+    return kept;
+  }
   const bool before_mlp = producer == Producer::kAttentionNorm || producer == Producer::kAttention;
   if (producer == Producer::kAttention || (block_.parallel && !before_mlp)) {
-    kept.push_back({&Workspace::attended, block_.attention.heads * block_.attention.head_dim});
+    kept.push_back({&Workspace::attended, attention.heads * attention.values()});
   }
   if (producer != Producer::kMlp) return kept;
   const Mlp& mlp = block_.mlp;
@@ -250,13 +272,19 @@ void BlockRunner::place_heads(const Run& run, const HeadView& view, int64_t head
   if (!norm.present() && rope_ == nullptr) return;
   const Attention& spec = block_.attention;
   for_rows(run.threads, run.rows, [&](int64_t row) {
-    const RowPosition& at = run.pass.position(row);
     if (!spec.rope_before_norm) norm_heads(norm, spec, heads, view, row);
-    for (int64_t head = 0; rope_ != nullptr && head < heads; ++head) {
-      rope_->rotate(at.position, at.length, view.at(row, head));
-    }
+    turn(run, view, row, heads, 0);
     if (spec.rope_before_norm) norm_heads(norm, spec, heads, view, row);
   });
+}
+
+// Rope on the row's heads, of each its channels from the first on.
+void BlockRunner::turn(const Run& run, const HeadView& view, int64_t row, int64_t heads, int64_t first_channel) const {
+  if (rope_ == nullptr) return;
+  const RowPosition& at = run.pass.position(row);
+  for (int64_t head = 0; head < heads; ++head) {
+    rope_->rotate(at.position, at.length, view.at(row, head) + first_channel);
+  }
 }
 
 // See QueryScale.
@@ -284,10 +312,49 @@ void BlockRunner::clip(const Run& run) const {
   });
 }
 
-// attended <- attention(q(x), k(x), v(x)), x the input that kAttentionNorm makes
-void BlockRunner::attend(const Run& run) const {
+// kv_latent, q_latent <- norms of what kv_down and q_down give; shared_keys <- the last channels of kv_down's, turned;
+// without q_down also q <- q(x).
+void BlockRunner::make_latents(const Run& run) const {
   const Attention& spec = block_.attention;
-  const QkvViews views = qkv_views(spec, run.work.qkv.data(), run.rows);
+  if (spec.layout != QkvLayout::kLatent) return;
+  const LatentAttention& latent = spec.latent;
+  Workspace& work = run.work;
+  const QkvViews views = qkv_views(spec, work.qkv.data(), run.rows);
+  const int64_t width = latent.rank + latent.rope_dim;
+  float* down = views.k.data;  // [rows, rank + rope_dim], before keys are there
+  const HeadView keys = {work.shared_keys.data(), latent.rope_dim, latent.rope_dim};
+  const Place queries = latent.q_down < 0 ? Place{spec.q, views.q.data} : Place{latent.q_down, work.q_latent.data()};
+  apply(run, {queries, {latent.kv_down, down}});
+  for_rows(run.threads, run.rows, [&](int64_t row) {
+    norm_row(weights_.kv_latent_norm, down + row * width, work.kv_latent.data() + row * latent.rank);
+    std::copy_n(down + row * width + latent.rank, latent.rope_dim, keys.at(row, 0));
+    turn(run, keys, row, 1, 0);
+  });
+  if (latent.q_down < 0) return;
+  norm_rows(weights_.q_latent_norm, work.q_latent.data(), run.rows, work.q_latent.data(), run.threads);
+}
+
+// q, k and v of the latents.
+void BlockRunner::expand_latents(const Run& run, const QkvViews& views) const {
+  const Attention& spec = block_.attention;
+  const LatentAttention& latent = spec.latent;
+  const int64_t unturned = spec.head_dim - latent.rope_dim;
+  if (latent.q_down >= 0) apply(run, {{spec.q, views.q.data}});
+  apply(run, {{latent.kv_up, views.v.data - unturned}});
+  for_rows(run.threads, run.rows, [&](int64_t row) {
+    turn(run, views.q, row, spec.heads, unturned);
+    const float* shared = run.work.shared_keys.data() + row * latent.rope_dim;
+    for (int64_t head = 0; head < spec.heads; ++head) {
+      std::copy_n(views.v.at(row, head) - unturned, unturned, views.k.at(row, head));
+      std::copy_n(shared, latent.rope_dim, views.k.at(row, head) + unturned);
+    }
+  });
+}
+
+// q, k and v of the pass, ready to be multiplied.
+void BlockRunner::project_qkv(const Run& run, const QkvViews& views) const {
+  const Attention& spec = block_.attention;
+  if (spec.layout == QkvLayout::kLatent) return expand_latents(run, views);
   if (spec.layout == QkvLayout::kSeparate) {
     apply(run, {{spec.q, views.q.data}, {spec.k, views.k.data}, {spec.v, views.v.data}});
   } else {
@@ -297,10 +364,18 @@ void BlockRunner::attend(const Run& run) const {
   place_heads(run, views.q, spec.heads, weights_.q_norm);
   place_heads(run, views.k, spec.kv_heads, weights_.k_norm);
   scale_queries(run, views.q);
+}
+
+// attended <- attention(q, k, v), of x, the input that kAttentionNorm makes, or of the latents
+void BlockRunner::attend(const Run& run) const {
+  const Attention& spec = block_.attention;
+  const QkvViews views = qkv_views(spec, run.work.qkv.data(), run.rows);
+  project_qkv(run, views);
   AttentionCall call;
   call.pass = &run.pass, call.block = index_;
   call.q = views.q, call.k = views.k, call.v = views.v;
   call.heads = spec.heads, call.kv_heads = spec.kv_heads, call.head_dim = spec.head_dim;
+  call.value_dim = spec.value_dim;
   call.scale = spec.scale, call.softcap = spec.softcap;
   call.mask = spec.mask, call.window = spec.window, call.alibi = spec.alibi;
   call.sinks = weights_.sinks;

@@ -47,6 +47,9 @@ class BlockRunner {
   struct Run;    // what one call works on
   struct Place;  // who reads an input
   void make_attention_input(const Run& run) const;
+  void make_latents(const Run& run) const;
+  void project_qkv(const Run& run, const QkvViews& views) const;
+  void expand_latents(const Run& run, const QkvViews& views) const;
   void make_mlp_input(const Run& run) const;
   void attend(const Run& run) const;
   void add_attention(const Run& run) const;
@@ -61,6 +64,7 @@ class BlockRunner {
   const float* rounded(const Run& run, int input, std::span<const float> x) const;
   void apply(const Run& run, std::initializer_list<Place> places) const;
   void place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const;
+  void turn(const Run& run, const HeadView& view, int64_t row, int64_t heads, int64_t first_channel) const;
   void scale_queries(const Run& run, const HeadView& view) const;
   void clip(const Run& run) const;
 

@@ -277,9 +277,9 @@ class PagedText {
   void add_page() {
     std::vector<KvRows>& page = pages_.emplace_back();
     for (const Block& block : graph_.blocks) {
-      const auto size = static_cast<size_t>(page_rows_ * block.attention.kv_heads * block.attention.head_dim);
-      float* keys = memory_.emplace_back(size).data();
-      page.push_back({keys, memory_.emplace_back(size).data()});
+      const int64_t heads = page_rows_ * block.attention.kv_heads;
+      float* keys = memory_.emplace_back(static_cast<size_t>(heads * block.attention.head_dim)).data();
+      page.push_back({keys, memory_.emplace_back(static_cast<size_t>(heads * block.attention.values())).data()});
     }
   }
 

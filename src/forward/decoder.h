@@ -33,12 +33,15 @@ class KvCache {
 
  private:
   friend class Decoder;
+  struct KvWidths {
+    int64_t keys, values;  // kv_heads * channels of a head
+  };
   void reserve(int64_t capacity);
   /// Memory for the first `rows` rows; those there were stay.
   KvPage page(int64_t rows);
 
   int64_t capacity_, size_ = 0;
-  std::vector<int64_t> widths_;                    // per block: kv_heads * head_dim
+  std::vector<KvWidths> widths_;                   // per block
   std::vector<std::vector<float>> keys_, values_;  // per block [capacity, width]
   std::vector<KvRows> rows_;                       // where they lie
 };

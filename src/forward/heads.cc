@@ -1,8 +1,15 @@
 #include "forward/heads.h"
 
+#include <algorithm>
+
 namespace bitloom {
 
 int64_t qkv_width(const Attention& attention) {
+  if (attention.layout == QkvLayout::kLatent) {
+    const LatentAttention& latent = attention.latent;
+    const int64_t k = attention.head_dim, kv = k - latent.rope_dim + attention.values();
+    return attention.heads * k + std::max(attention.heads * (k + kv), latent.rank + latent.rope_dim);
+  }
   return (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
 }
 
@@ -12,6 +19,13 @@ QkvViews qkv_views(const Attention& attention, float* buffer, int64_t rows) {
   switch (attention.layout) {
     case QkvLayout::kSeparate:
       break;
+    case QkvLayout::kLatent: {
+      const int64_t unturned = dim - attention.latent.rope_dim, per_head = unturned + attention.values();
+      float* kv = buffer + 2 * rows * q_width;
+      return {{buffer, q_width, dim},
+              {buffer + rows * q_width, q_width, dim},
+              {kv + unturned, attention.heads * per_head, per_head}};
+    }
     case QkvLayout::kConcatenated:
       return {{buffer, all, dim}, {buffer + q_width, all, dim}, {buffer + q_width + kv_width, all, dim}};
     case QkvLayout::kPerHead: {

@@ -23,10 +23,12 @@ struct QkvViews {
 };
 
 /// Views of a projection's output for `rows` rows. Separate layout: the buffer holds q [rows, heads * head_dim], then
-/// k and v [rows, kv_heads * head_dim] each. Fused: one matrix [rows, (heads + 2 kv_heads) * head_dim].
+/// k and v [rows, kv_heads * head_dim] each. Fused: one matrix [rows, (heads + 2 kv_heads) * head_dim]. Latent: q and k
+/// [rows, heads * head_dim] each, then what kv_up gives, [rows, heads * (head_dim - rope_dim + value_dim)].
 QkvViews qkv_views(const Attention& attention, float* buffer, int64_t rows);
 
-/// fp32 values that such a buffer takes per row.
+/// fp32 values that such a buffer takes per row; of a latent layout room for what kv_down gives, in the place of k and
+/// what follows.
 int64_t qkv_width(const Attention& attention);
 
 }  // namespace bitloom

@@ -6,7 +6,10 @@
 namespace bitloom {
 
 KvCache::KvCache(const Graph& graph, int64_t capacity) : capacity_(0) {
-  for (const Block& block : graph.blocks) widths_.push_back(block.attention.kv_heads * block.attention.head_dim);
+  for (const Block& block : graph.blocks) {
+    const Attention& attention = block.attention;
+    widths_.push_back({attention.kv_heads * attention.head_dim, attention.kv_heads * attention.values()});
+  }
   keys_.resize(widths_.size());
   values_.resize(widths_.size());
   rows_.resize(widths_.size());
@@ -21,15 +24,17 @@ void KvCache::ensure(int64_t tokens) {
 void KvCache::reserve(int64_t capacity) {
   capacity_ = std::max(capacity_, capacity);
   for (size_t i = 0; i < widths_.size(); ++i) {
-    keys_[i].reserve(static_cast<size_t>(capacity_ * widths_[i]));
-    values_[i].reserve(static_cast<size_t>(capacity_ * widths_[i]));
+    keys_[i].reserve(static_cast<size_t>(capacity_ * widths_[i].keys));
+    values_[i].reserve(static_cast<size_t>(capacity_ * widths_[i].values));
   }
 }
 
 KvPage KvCache::page(int64_t rows) {
   for (size_t i = 0; i < widths_.size(); ++i) {
-    const auto needed = static_cast<size_t>(rows * widths_[i]);
-    if (keys_[i].size() < needed) keys_[i].resize(needed), values_[i].resize(needed);
+    const auto keys = static_cast<size_t>(rows * widths_[i].keys),
+               values = static_cast<size_t>(rows * widths_[i].values);
+    if (keys_[i].size() < keys) keys_[i].resize(keys);
+    if (values_[i].size() < values) values_[i].resize(values);
     rows_[i] = {keys_[i].data(), values_[i].data()};
   }
   return rows_;

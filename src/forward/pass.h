@@ -8,7 +8,7 @@
 
 namespace bitloom {
 
-/// Keys and values of one block, [rows, kv_heads * head_dim] each.
+/// Keys [rows, kv_heads * head_dim] and values [rows, kv_heads * value_dim] of one block.
 struct KvRows {
   float* keys = nullptr;
   float* values = nullptr;

@@ -26,6 +26,10 @@ class Loader {
     return weights;
   }
 
+  NormWeights latent_norm(const LatentAttention& latent, const Norm& named) const {
+    return {NormKind::kRms, latent.norm_eps, vector(named.weight), {}};
+  }
+
   LinearWeights linear(const Linear& linear) const {
     return linear.present() ? LinearWeights{model_.matrix(linear), vector(linear.bias)} : LinearWeights{};
   }
@@ -42,6 +46,8 @@ class Loader {
     weights.mlp_residual_norm = norm(block.mlp_residual_norm);
     weights.q_norm = norm(block.attention.q_norm);
     weights.k_norm = norm(block.attention.k_norm);
+    weights.q_latent_norm = latent_norm(block.attention.latent, block.attention.latent.q_norm);
+    weights.kv_latent_norm = latent_norm(block.attention.latent, block.attention.latent.kv_norm);
     weights.sinks = vector(block.attention.sinks);
     weights.choice_bias = vector(block.experts.choice_bias);
     for (const Linear& at : block.linears) weights.linears.push_back(linear(at));

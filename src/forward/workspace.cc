@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "forward/heads.h"
+#include "model/block_parts.h"
 
 namespace bitloom {
 namespace {
@@ -28,8 +29,9 @@ void reserve_experts(const Experts& experts, int64_t hidden, int64_t rows, Works
 
 int64_t Workspace::bytes() const {
   size_t floats = 0;
-  for (const std::vector<float>* buffer : {&hidden, &normed, &branch, &qkv, &attended, &gate, &up, &shared_gate,
-                                           &routing.logits, &routed, &expert_gate, &expert_up, &narrow, &rounded}) {
+  for (const std::vector<float>* buffer :
+       {&hidden, &normed, &branch, &qkv, &q_latent, &kv_latent, &shared_keys, &attended, &gate, &up, &shared_gate,
+        &routing.logits, &routed, &expert_gate, &expert_up, &narrow, &rounded}) {
     floats += buffer->size();
   }
   return static_cast<int64_t>(floats * sizeof(float));
@@ -41,7 +43,11 @@ void Workspace::reserve(const Graph& graph, int64_t rows) {
   grow(branch, rows, graph.hidden);
   for (const Block& block : graph.blocks) {
     grow(qkv, rows, qkv_width(block.attention));
-    grow(attended, rows, block.attention.heads * block.attention.head_dim);
+    grow(attended, rows, block.attention.heads * block.attention.values());
+    const LatentAttention& latent = block.attention.latent;
+    if (latent.q_down >= 0) grow(q_latent, rows, linear_at(block, latent.q_down).out);
+    grow(kv_latent, rows, latent.rank);
+    grow(shared_keys, rows, latent.rope_dim);
     grow(gate, rows, gate_width(block.mlp));
     grow(up, rows, block.mlp.gated ? block.mlp.width : 0);
     if (block.experts.present()) reserve_experts(block.experts, graph.hidden, rows, *this);

@@ -16,7 +16,10 @@ struct Workspace {
   std::vector<float> normed;       // [rows, hidden]: what a branch reads
   std::vector<float> branch;       // [rows, hidden]: what a branch adds
   std::vector<float> qkv;          // see qkv_views()
-  std::vector<float> attended;     // [rows, heads * head_dim]
+  std::vector<float> q_latent;     // [rows, rows of q_down], normed (LatentAttention)
+  std::vector<float> kv_latent;    // [rows, rank], normed
+  std::vector<float> shared_keys;  // [rows, rope_dim], turned: what all heads' keys end in
+  std::vector<float> attended;     // [rows, heads * value_dim]
   std::vector<float> gate, up;     // [rows, width] each; a fused gate_up fills `gate` with [rows, 2 width]
   std::vector<float> shared_gate;  // [rows]: what the shared expert's output is multiplied by, before the sigmoid
   Routing routing;                 // of the rows to experts

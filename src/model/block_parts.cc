@@ -21,6 +21,24 @@ void connect_attention(Block& block, const AttentionLinears& linears) {
   attention.output = add_present(block, output, linears.output, "output");
 }
 
+void connect_latent_attention(Block& block, const LatentLinears& linears) {
+  Attention& attention = block.attention;
+  LatentAttention& latent = attention.latent;
+  const int input = add_input(block, {"attention", linears.kv_down.in, Producer::kAttentionNorm});
+  const bool narrow = linears.q_down.present();
+  latent.q_down = add_present(block, input, linears.q_down, "q_a");
+  if (!narrow) attention.q = add_linear(block, input, linears.q, "q");
+  latent.kv_down = add_linear(block, input, linears.kv_down, "kv_a");
+  if (narrow) {
+    const int of_q = add_input(block, {"q_latent", linears.q.in, Producer::kLatent});
+    attention.q = add_linear(block, of_q, linears.q, "q_b");
+  }
+  const int of_kv = add_input(block, {"kv_latent", linears.kv_up.in, Producer::kLatent});
+  latent.kv_up = add_linear(block, of_kv, linears.kv_up, "kv_b");
+  const int output = add_input(block, {"attention_output", linears.output.in, Producer::kAttention});
+  attention.output = add_linear(block, output, linears.output, "output");
+}
+
 void connect_mlp(Block& block, const MlpLinears& linears) {
   Mlp& mlp = block.mlp;
   const int64_t hidden = mlp.gated ? linears.gate.in : linears.up.in;

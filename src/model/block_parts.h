@@ -13,6 +13,13 @@ struct AttentionLinears {
   Linear q = {}, k = {}, v = {}, output = {};
 };
 
+/// Appends the inputs "attention" (q_down or else q, and kv_down), "q_latent" (q, where there is a q_down), "kv_latent"
+/// (kv_up) and "attention_output", and sets the indices of block.attention. Roles: q_a, q_b, kv_a, kv_b; a single q: q.
+struct LatentLinears {
+  Linear q_down = {}, q = {}, kv_down = {}, kv_up = {}, output = {};
+};
+void connect_latent_attention(Block& block, const LatentLinears& linears);
+
 /// A fused gate_up names `gate` alone; an MLP without a gate names up and down.
 struct MlpLinears {
   Linear gate = {}, up = {}, down = {};

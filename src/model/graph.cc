@@ -54,17 +54,22 @@ std::vector<int64_t> head_norm_shape(const Attention& attention, int64_t heads) 
   return {attention.head_dim};
 }
 
+const Linear& linear_of(const Block& block, int index) { return block.linears[static_cast<size_t>(index)]; }
+
 void add_block_tensors(TensorList& list, const Block& block, int64_t hidden) {
   const Attention& attention = block.attention;
   const auto add_linears = [&](bool of_attention) {
     for (const Linear& linear : block.linears) {
       const Producer producer = block.inputs[static_cast<size_t>(linear.input)].producer;
-      const bool reads_attention = producer == Producer::kAttentionNorm || producer == Producer::kAttention;
+      const bool reads_attention =
+          producer == Producer::kAttentionNorm || producer == Producer::kLatent || producer == Producer::kAttention;
       if (reads_attention == of_attention) list.add(linear);
     }
   };
   list.add(block.attention_norm, hidden);
   add_linears(true);
+  list.add(attention.latent.q_norm, attention.latent.q_down < 0 ? 0 : linear_of(block, attention.latent.q_down).out);
+  list.add(attention.latent.kv_norm, attention.latent.rank);
   list.add(attention.q_norm, head_norm_shape(attention, attention.heads));
   list.add(attention.k_norm, head_norm_shape(attention, attention.kv_heads));
   list.add(attention.sinks, {attention.heads});

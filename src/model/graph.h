@@ -52,6 +52,7 @@ struct Linear {
 /// What makes the rows of an input.
 enum class Producer {
   kAttentionNorm,  // Block::attention_norm; the residual stream itself where that is absent
+  kLatent,         // norms of what the readers of kAttentionNorm give: LatentAttention's alone
   kAttention,      // softmax averages of the values
   kMlpNorm,        // Block::mlp_norm; the residual stream itself where that is absent
   kMlp,            // gate and up of an MLP, after the activation
@@ -60,7 +61,7 @@ enum class Producer {
 
 /// A place in a block where activations are read. Statistics, activation formats and absorbable scales belong to it.
 struct Input {
-  std::string name;   // "attention", "attention_output", "mlp", "mlp_down", "experts.3.mlp"
+  std::string name;   // "attention", "kv_latent", "attention_output", "mlp", "mlp_down", "experts.3.mlp"
   int64_t width = 0;  // channels
   Producer producer = Producer::kAttentionNorm;
   int expert = -1;                // index into Experts::mlps; -1: every row of the block is read
@@ -74,6 +75,7 @@ enum class QkvLayout {
   kSeparate,      // three matrices
   kConcatenated,  // one matrix: all q rows, all k rows, all v rows
   kPerHead,       // one matrix: for each key head the rows of its q heads, of k, of v (gpt_neox, falcon)
+  kLatent,        // see LatentAttention
 };
 
 /// What the norms of queries and of keys are made over.
@@ -89,7 +91,7 @@ enum class Mask {
   kBidirectional,  // all: encoders; there is no cache of such a sequence, every token changes every other
 };
 
-/// Rotary embedding on the first 2 n channels of each head, n = inv_freq.size().
+/// Rotary embedding on the first 2 n channels of each head (of a latent one the last), n = inv_freq.size().
 ///   angle(p, i) = p * inv_freq[i]; cos and sin are multiplied by `attention_factor` (yarn; else 1).
 struct Rope {
   std::vector<double> inv_freq;
@@ -105,23 +107,38 @@ struct QueryScale {
   int64_t length = 1;
 };
 
+/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1), x what kAttentionNorm makes, per head:
+///   q = Attention::q(q_norm(q_down(x))), or Attention::q(x) where q_down is absent; its last rope_dim channels turn
+///   [c, r] = kv_down(x), c [rank], r [rope_dim];  [k, v] = kv_up(kv_norm(c))
+///   keys = [k, rope(r)], r the same for all heads; values = v
+struct LatentAttention {
+  int q_down = -1, kv_down = -1, kv_up = -1;  // indices into Block::linears; q_down -1: absent
+  Norm q_norm, kv_norm;                       // RMS
+  float norm_eps = 1e-6f;                     // of both
+  int64_t rank = 0, rope_dim = 0;
+};
+
 struct Attention {
   QkvLayout layout = QkvLayout::kSeparate;
   // Indices into Block::linears; -1: absent. A fused layout uses q alone, with out = all rows.
   int q = -1, k = -1, v = -1, output = -1;
-  float clip = 0.0f;    // q, k and v are clamped to [-clip, clip] (olmo, mpt); 0: off
-  Norm q_norm, k_norm;  // kind = Graph::norm
+  LatentAttention latent;  // of that layout; there are as many key heads as heads then
+  float clip = 0.0f;       // q, k and v are clamped to [-clip, clip] (olmo, mpt); 0: off
+  Norm q_norm, k_norm;     // kind = Graph::norm
   HeadNorm head_norm = HeadNorm::kShared;
   bool rope_before_norm = false;  // hunyuan; else the norms come first
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  float scale = 1.0f;    // scores = scale * q k^T
-  float softcap = 0.0f;  // scores = cap * tanh(scores / cap); 0: off
+  int64_t value_dim = 0;  // channels of a head's values; 0: head_dim
+  float scale = 1.0f;     // scores = scale * q k^T
+  float softcap = 0.0f;   // scores = cap * tanh(scores / cap); 0: off
   Mask mask = Mask::kCausal;
   std::vector<float> alibi = {};  // slopes m [heads]: scores = scale * q k^T + m (j - i), before the cap; empty: none
   int64_t window = 0;             // with one, key j is seen by query i only when |i - j| < window; 0: none
   int rope = -1;                  // index into Graph::ropes; -1: none
   QueryScale query_scale = {};
   std::string sinks;  // [heads]: a score that each softmax sees besides, of a key without a value (gpt_oss)
+
+  int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 
 struct Mlp {
@@ -220,7 +237,7 @@ struct Site {
 };
 
 /// Every linear site of the blocks, in the order of execution (q, k, v, output, gate, up, down; a parallel block runs
-/// output after up).
+/// output after up; a latent q without q_down is with kv_down).
 std::vector<Site> linear_sites(const Graph& graph);
 std::vector<Site> linear_sites(const Graph& graph, int block);
 

@@ -24,7 +24,8 @@ class TensorUses {
     for (const Block& block : graph.blocks) {
       for (const Norm* norm :
            {&block.attention_norm, &block.post_attention_norm, &block.attention_residual_norm, &block.mlp_norm,
-            &block.post_mlp_norm, &block.mlp_residual_norm, &block.attention.q_norm, &block.attention.k_norm}) {
+            &block.post_mlp_norm, &block.mlp_residual_norm, &block.attention.q_norm, &block.attention.k_norm,
+            &block.attention.latent.q_norm, &block.attention.latent.kv_norm}) {
         add(*norm);
       }
     }
@@ -68,6 +69,9 @@ class GroupBuilder {
           add_readers(groups.back(), Producer::kMlpNorm);
           add_readers(groups.back(), Producer::kRouter);
           groups.back().absorber = absorber(block_.attention_norm, 2, groups.back());
+          break;
+        case Producer::kLatent:
+          groups.push_back(latent(input));
           break;
         case Producer::kAttention:
           groups.push_back(attention_output(input));
@@ -128,6 +132,16 @@ class GroupBuilder {
     return group;
   }
 
+  // The norms of latents are RMS norms whatever the graph's are.
+  ChannelGroup latent(int input) const {
+    const LatentAttention& of = block_.attention.latent;
+    const Norm& norm = at(input).readers.front() == of.kv_up ? of.kv_norm : of.q_norm;
+    ChannelGroup group = group_of(input);
+    group.absorber = absorber(norm, 1, group);
+    if (auto* absorbing = std::get_if<NormAbsorber>(&group.absorber)) absorbing->kind = NormKind::kRms;
+    return group;
+  }
+
   // Experts read rows of the same norm's output.
   ChannelGroup mlp_normed(int input) const {
     ChannelGroup group = group_of(input);
@@ -140,7 +154,7 @@ class GroupBuilder {
   // head / (heads / kv_heads).
   ChannelGroup attention_output(int input) const {
     const Attention& attention = block_.attention;
-    const int64_t dim = attention.head_dim, per_value = attention.heads / attention.kv_heads;
+    const int64_t dim = attention.values(), per_value = attention.heads / attention.kv_heads;
     ChannelGroup group = group_of(input);
     group.scales = attention.kv_heads * dim;
     for (int64_t c = 0; c < group.channels(); ++c) {
@@ -204,11 +218,12 @@ std::vector<ChannelGroup> channel_groups(const Graph& graph, int block) { return
 
 const Linear& value_linear(const Block& block) {
   const Attention& attention = block.attention;
+  if (attention.layout == QkvLayout::kLatent) return linear_at(block, attention.latent.kv_up);
   return linear_at(block, attention.layout == QkvLayout::kSeparate ? attention.v : attention.q);
 }
 
 std::vector<int64_t> value_rows(const Attention& attention) {
-  const int64_t dim = attention.head_dim;
+  const int64_t dim = attention.head_dim, unturned = dim - attention.latent.rope_dim;
   std::vector<int64_t> rows;
   for (int64_t head = 0; head < attention.kv_heads; ++head) {
     switch (attention.layout) {
@@ -223,6 +238,9 @@ std::vector<int64_t> value_rows(const Attention& attention) {
         rows.push_back(((group + 2) * head + group + 1) * dim);
         break;
       }
+      case QkvLayout::kLatent:
+        rows.push_back(head * (unturned + attention.values()) + unturned);
+        break;
     }
   }
   return rows;

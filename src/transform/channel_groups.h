@@ -3,10 +3,9 @@
 //
 // The linears that read one input x [tokens, channels] may have their columns multiplied by s if whatever makes x
 // divides it by s: W x = (W diag(s)) (diag(1/s) x). What makes x is
-//   a norm:                 its weight (and bias) per channel;
+//   a norm:                 its weight (and bias) per channel; of latents too;
 //   attention, for output:  the rows of v, unless they are clipped; softmax averages are linear in v. With grouped
-//   queries the query heads of one
-//                           key head read the same v, so their channels share scales;
+//                           queries the query heads of one key head read the same v, so their channels share scales;
 //   a gated MLP, for down:  the rows of up, in which act(gate) * up is linear; act itself is not touched, and a clamped
 //                           gate has none;
 //   a plain MLP, for down:  the rows of up if the activation is ReLU, as relu(x / s) = relu(x) / s for s > 0; no other
@@ -58,7 +57,8 @@ struct ChannelGroup {
 /// one and the same norm are one group; so are a router, a shared expert with its gate and all experts.
 std::vector<ChannelGroup> channel_groups(const Graph& graph, int block);
 
-/// First row of the layer that makes the values (v, or the fused q), per key head: head_dim rows each.
+/// First row of the layer that makes the values (v, the fused q, or kv_up), per key head: Attention::values() rows
+/// each.
 std::vector<int64_t> value_rows(const Attention& attention);
 /// The layer that makes the values.
 const Linear& value_linear(const Block& block);

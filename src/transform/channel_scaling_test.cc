@@ -80,6 +80,8 @@ bool is_exact(const Graph& graph, const ChannelGroup& group) {
   switch (group.readers.front().reads->producer) {
     case Producer::kAttentionNorm:
       return stored(block.attention_norm);
+    case Producer::kLatent:
+      return true;
     case Producer::kAttention:
       return block.attention.clip == 0.0f;
     case Producer::kMlpNorm:

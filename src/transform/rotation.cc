@@ -30,7 +30,7 @@ class RotationFolder {
     for (size_t b = 0; b < graph_.blocks.size(); ++b) {
       const Block& block = graph_.blocks[b];
       const Attention& attention = block.attention;
-      const auto q = std::make_shared<const RandomRotation>(attention.head_dim, seed_, kHeadStream + b);
+      const auto q = std::make_shared<const RandomRotation>(attention.values(), seed_, kHeadStream + b);
       const Linear& value = value_linear(block);
       const std::vector<int64_t> first_rows = value_rows(attention);
       edits_.set(value.weight, rotated_row_runs(edits_.matrix(value), q, first_rows));
@@ -69,6 +69,8 @@ class RotationFolder {
         case Producer::kMlpNorm:
         case Producer::kRouter:
           rotate_input(linear, mlp, r);
+          break;
+        case Producer::kLatent:
           break;
         case Producer::kAttention:
         case Producer::kMlp:

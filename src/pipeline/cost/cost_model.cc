@@ -115,7 +115,8 @@ class Predictor {
       if (site.input + 1 == input) work += linear_flops(site);
     }
     if (input_at(graph_, b, input).producer == Producer::kAttention) {
-      work += flops(2 * pairs_ * static_cast<double>(block.attention.heads * block.attention.head_dim));
+      const int64_t per_pair = block.attention.head_dim + block.attention.values();
+      work += flops(pairs_ * static_cast<double>(block.attention.heads * per_pair));
     }
     return work / rates_.forward;
   }
