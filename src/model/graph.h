@@ -11,6 +11,7 @@
 // where an absent norm is the identity.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -193,6 +194,18 @@ struct Block {
   bool parallel = false;
 };
 
+/// Where a tensor of the graph lies that the checkpoint holds together with those of other experts.
+struct TensorSlice {
+  std::string tensor;          // the checkpoint's; its values are [experts, rows, cols], or of vectors [experts, rows]
+  std::vector<int64_t> shape;  // of these values
+  int64_t expert = 0;
+  int64_t first = 0, step = 1, count = 0;  // `count` rows of the expert's: first, first + step, ...
+  bool transposed = false;                 // the tensor is [experts, cols, rows]
+  // Not empty: `tensor` holds MXFP4 blocks, bytes [experts, rows, cols / 32, 16], and this their scales, bytes
+  // [experts, rows, cols / 32].
+  std::string scales = {};
+};
+
 struct Graph {
   std::string architecture;  // model_type: "llama"
   int64_t vocab_size = 0, hidden = 0, max_positions = 0;
@@ -212,6 +225,8 @@ struct Graph {
   bool tied_head = false;
   float logit_scale = 1.0f;    // cohere, granite
   float logit_softcap = 0.0f;  // behind the scale; 0: off
+  // By the graph's names; where a checkpoint has a tensor of that very name, this is taken.
+  std::map<std::string, TensorSlice> slices;
   std::vector<int32_t> bos_ids, eos_ids;
 };
 

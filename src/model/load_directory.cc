@@ -12,6 +12,7 @@
 #include "model/checkpoint_loader.h"
 #include "model/config_reader.h"
 #include "model/row_views.h"
+#include "model/tensor_slice.h"
 #include "model/unused_tensors.h"
 
 namespace bitloom {
@@ -40,8 +41,8 @@ class DirectoryTensors final : public TensorNames {
     return at == views_.end() ? nullptr : &at->second;
   }
 
-  /// The tensor for the graph; marks what it uses.
-  StoredTensor take(const ExpectedTensor& expected, bool in_out);
+  /// The tensor for the graph, by its own name or else as the slice; marks what it uses. `slice` may be null.
+  StoredTensor take(const ExpectedTensor& expected, bool in_out, const TensorSlice* slice);
   /// Refuses quantized matrices that the graph did not take.
   void check_all_taken(const std::string& origin) const;
   const std::set<std::string>& taken() const { return taken_; }
@@ -50,7 +51,9 @@ class DirectoryTensors final : public TensorNames {
 
  private:
   void read_quantized(const Json& config, const std::string& origin);
-  StoredTensor take_dense(const TensorView& view, const ExpectedTensor& expected, bool in_out);
+  const TensorView& require(const std::string& name, const std::vector<int64_t>& shape);
+  static StoredTensor take_dense(const TensorView& view, bool in_out);
+  StoredTensor take_slice(const TensorSlice& slice);
   StoredTensor take_quantized(const QuantizedEntry& entry, const ExpectedTensor& expected, bool in_out);
 
   std::string path_;
@@ -96,26 +99,55 @@ void DirectoryTensors::read_quantized(const Json& config, const std::string& ori
   }
 }
 
-StoredTensor DirectoryTensors::take(const ExpectedTensor& expected, bool in_out) {
+StoredTensor DirectoryTensors::take(const ExpectedTensor& expected, bool in_out, const TensorSlice* slice) {
   if (const auto at = quantized_.find(expected.name); at != quantized_.end()) {
     return take_quantized(at->second, expected, in_out);
   }
-  const TensorView* view = find(expected.name);
-  if (view == nullptr) {
-    const auto shard = absent_.find(expected.name);
-    refuse_missing(shard == absent_.end() ? path_ : shard->second, expected.name, expected.shape);
-  }
-  taken_.insert(expected.name);
-  return take_dense(*view, expected, in_out);
+  if (slice != nullptr && find(expected.name) == nullptr) return take_slice(*slice);
+  return take_dense(require(expected.name, expected.shape), in_out);
 }
 
-StoredTensor DirectoryTensors::take_dense(const TensorView& view, const ExpectedTensor& expected, bool in_out) {
-  check_shape(view.file, view.name, view.shape, expected.shape);
-  if (!info(view.dtype).is_float) {
-    refuse("{}: tensor '{}' has dtype {}, expected a floating-point type", view.file, view.name, info(view.dtype).name);
+/// The tensor of that name and shape, taken.
+const TensorView& DirectoryTensors::require(const std::string& name, const std::vector<int64_t>& shape) {
+  const TensorView* view = find(name);
+  if (view == nullptr) {
+    const auto shard = absent_.find(name);
+    refuse_missing(shard == absent_.end() ? path_ : shard->second, name, shape);
   }
+  check_shape(view->file, name, view->shape, shape);
+  taken_.insert(name);
+  return *view;
+}
+
+void check_dtype(const TensorView& view, bool fits, const char* expected) {
+  if (fits) return;
+  refuse("{}: tensor '{}' has dtype {}, expected {}", view.file, view.name, info(view.dtype).name, expected);
+}
+
+void add_piece(StoredTensor& tensor, const TensorView& view, std::span<const std::byte> bytes) {
+  if (view.mapping) tensor.pieces.push_back({view.mapping, bytes});
+}
+
+StoredTensor DirectoryTensors::take_dense(const TensorView& view, bool in_out) {
+  check_dtype(view, info(view.dtype).is_float, "a floating-point type");
   StoredTensor tensor{view.shape, dense_rows(view), in_out ? transposed_rows(view) : nullptr};
-  if (view.mapping) tensor.pieces.push_back({view.mapping, view.bytes});
+  add_piece(tensor, view, view.bytes);
+  return tensor;
+}
+
+StoredTensor DirectoryTensors::take_slice(const TensorSlice& slice) {
+  const TensorView& view = require(slice.tensor, stored_shape(slice));
+  StoredTensor tensor{shape_of(slice), nullptr, nullptr};
+  add_piece(tensor, view, expert_bytes(slice, view));
+  if (slice.scales.empty()) {
+    check_dtype(view, info(view.dtype).is_float, "a floating-point type");
+    tensor.rows = sliced_rows(slice, view, nullptr);
+    return tensor;
+  }
+  const TensorView& scales = require(slice.scales, scales_shape(slice));
+  for (const TensorView* of : {&view, &scales}) check_dtype(*of, of->dtype == DType::kU8, "U8");
+  add_piece(tensor, scales, expert_bytes(slice, scales));
+  tensor.rows = sliced_rows(slice, view, &scales);
   return tensor;
 }
 
@@ -260,7 +292,9 @@ CheckpointParts load_directory(const std::string& path) {
   parts.kind = tensors.any_quantized() ? CheckpointKind::kBitloom : CheckpointKind::kHuggingFace;
   const std::set<std::string> in_out = in_out_weights(parts.graph);
   for (const ExpectedTensor& expected : expected_tensors(parts.graph)) {
-    parts.tensors[expected.name] = tensors.take(expected, in_out.contains(expected.name));
+    const auto slice = parts.graph.slices.find(expected.name);
+    parts.tensors[expected.name] = tensors.take(expected, in_out.contains(expected.name),
+                                                slice == parts.graph.slices.end() ? nullptr : &slice->second);
   }
   tensors.check_all_taken(origin);
   parts.unused = tensors.unused();

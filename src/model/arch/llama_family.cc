@@ -78,18 +78,14 @@ void add_mlp(Block& block, const std::string& layer, int64_t hidden, int64_t wid
   connect_mlp(block, linears);
 }
 
-Block build_family_block(const std::string& name, int64_t index, const Graph& graph, const HeadShape& shape,
-                         int64_t width, const LlamaFamily& family) {
+/// All but the MLP and experts.
+Block build_family_block(const std::string& name, const Graph& graph, const HeadShape& shape,
+                         const LlamaFamily& family) {
   Block block;
   block.parallel = family.parallel;
   add_attention(block, name, graph.hidden, shape, family);
   block.mlp.gated = family.gated;
   block.mlp.activation = family.activation;
-  if (family.experts && has_experts(*family.experts, index)) {
-    add_experts(block, name, graph.hidden, *family.experts);
-  } else {
-    add_mlp(block, name, graph.hidden, width, family);
-  }
   block.attention_norm = norm_at(name, family.names.attention_norm, family);
   block.post_attention_norm = norm_at(name, family.names.post_attention_norm, family);
   block.mlp_norm = norm_at(name, family.names.mlp_norm, family);
@@ -142,7 +138,13 @@ Graph build_llama_family(const ConfigReader& config, const TensorNames& names, c
   const int64_t width = keys.width.empty() ? 4 * graph.hidden : config.count(keys.width);
   for (int64_t i = 0; i < layers; ++i) {
     const std::string name = fmt::format("{}{}{}.", prefix, parts.layers, i);
-    graph.blocks.push_back(build_family_block(name, i, graph, shape, width, family));
+    Block block = build_family_block(name, graph, shape, family);
+    if (family.experts && has_experts(*family.experts, i)) {
+      add_experts(graph, block, name, config, names, *family.experts);
+    } else {
+      add_mlp(block, name, graph.hidden, width, family);
+    }
+    graph.blocks.push_back(std::move(block));
   }
   graph.final_norm = norm_at(prefix, parts.final_norm, family);
   set_head(graph, config, family.head, family.tied_by_default);

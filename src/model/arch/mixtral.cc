@@ -18,8 +18,8 @@ Graph build_mixtral(const Json& document, const std::string& origin, const Tenso
   experts.module = "block_sparse_moe.";
   experts.gate = "w1", experts.up = "w3", experts.down = "w2";
   experts.count = config.count("num_local_experts", 8);
-  experts.top_k = arch::read_top_k(config, experts.count, 2);
-  experts.normalized = true;
+  experts.choice.top_k = arch::read_top_k(config, experts.count, 2);
+  experts.choice.normalized = true;
   experts.width = config.count("intermediate_size");
   family.experts = experts;
   Graph graph = arch::build_llama_family(config, names, family);

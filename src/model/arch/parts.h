@@ -59,23 +59,52 @@ void set_windows(Graph& graph, const ConfigReader& config, const std::vector<boo
 /// otherwise.
 void set_upper_windows(Graph& graph, const ConfigReader& config);
 
+/// Tensors that hold a layer's experts together, each [experts, rows, cols].
+struct StackedExperts {
+  std::string gate_up, down;   // of the module
+  bool interleaved = false;    // rows of gate and up alternate; else all of gate come first
+  bool transposed = false;     // the tensors are [experts, cols, rows]
+  std::string blocks, scales;  // suffixes of MXFP4 tensors, not transposed, that may stand for these; none: never
+  std::string bias = {};       // suffix of [experts, rows]; none: no biases
+};
+
 /// Mixtures of experts: which layers have one, of what size, and how their tensors are named.
 struct ExpertFamily {
   std::string module = "mlp.";  // of a layer
   std::string gate = "gate_proj", up = "up_proj", down = "down_proj";
-  int64_t count = 0, width = 0, top_k = 0;
-  bool normalized = false;
+  std::string router = "gate", shared = "shared_expert";
+  bool shared_gate = true, bias = false;  // bias: of the router and of all experts
+  int64_t count = 0, width = 0;
+  Experts choice = {};                     // how experts are chosen and weighed; no experts yet
+  std::string choice_bias = {};            // the tensor, of the module; none
   int64_t shared_width = 0;                // of the expert that every row goes to; 0: none
   int64_t sparse_step = 1;                 // layer i has experts if i + 1 is a multiple
   std::vector<int32_t> dense_layers = {};  // and i is none of these
+  int64_t first_layer = 0;                 // and not before
+  int64_t last_layer = -1;                 // and not after this; -1: any
+  std::optional<StackedExperts> stacked = {};
 };
 bool has_experts(const ExpertFamily& family, int64_t layer);
-/// num_experts_per_tok; refused where it exceeds the number of experts.
-int64_t read_top_k(const ConfigReader& config, int64_t experts, int64_t fallback);
+/// The experts chosen per token under `key`, which must be there where `fallback` is 0; refused where they exceed the
+/// number of experts.
+int64_t read_top_k(const ConfigReader& config, int64_t experts, int64_t fallback,
+                   const std::string& key = "num_experts_per_tok");
+/// A count that may be 0.
+int64_t count_or_zero(const ConfigReader& config, const std::string& key, int64_t fallback);
 /// The keys that qwen2_moe and qwen3_moe share, with the defaults that differ.
 ExpertFamily qwen_experts(const ConfigReader& config, int64_t experts, int64_t top_k, int64_t width);
+/// Keys that deepseek_v2, deepseek_v3 and glm4_moe share: n_routed_experts, n_shared_experts, moe_intermediate_size,
+/// routed_scaling_factor, first_k_dense_replace.
+ExpertFamily deepseek_experts(const ConfigReader& config, int64_t dense, int64_t experts, int64_t shared, int64_t width,
+                              double scale);
+/// Choice as in DeepSeek-V3 (arXiv 2412.19437, section 2.1.2): sigmoid scores, a bias for the choice, n_group and
+/// topk_group, norm_topk_prob.
+void read_biased_choice(const ConfigReader& config, int64_t groups, int64_t top_groups, ExpertFamily& family);
+/// n_group and topk_group; refused where they do not divide the experts, or hold fewer than are chosen.
+void read_groups(const ConfigReader& config, int64_t groups, int64_t top_groups, int64_t count, Experts& choice);
 /// block.mlp's activation must be set.
-void add_experts(Block& block, const std::string& layer, int64_t hidden, const ExpertFamily& family);
+void add_experts(Graph& graph, Block& block, const std::string& layer, const ConfigReader& config,
+                 const TensorNames& names, const ExpertFamily& family);
 
 /// Config keys of sizes. An empty `width` means four times the hidden size, an empty `kv_heads` the default.
 struct SizeKeys {
