@@ -20,7 +20,8 @@
                                   row("seed_oss", seed_oss) row("arcee", arcee) row("nemotron", nemotron)         \
                                       row("helium", helium) row("ernie4_5", ernie4_5)                             \
                                           row("hunyuan_v1_dense", hunyuan_v1_dense) row("bloom", bloom)           \
-                                              row("falcon", falcon) row("mpt", mpt) row("gptj", gptj)
+                                              row("falcon", falcon) row("mpt", mpt) row("gptj", gptj)             \
+                                                  row("olmoe", olmoe)
 
 namespace bitloom {
 

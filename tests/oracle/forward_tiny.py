@@ -95,6 +95,7 @@ MODELS = {
     "starcoder2": ("starcoder2", dict(COMMON, sliding_window=10, tie_word_embeddings=True)),
     "stablelm": ("stablelm", dict(COMMON, num_attention_heads=2, use_qkv_bias=True, tie_word_embeddings=False,
                                   rope_parameters=rope("default", partial_rotary_factor=0.25))),
+    "olmoe": ("olmoe", dict(COMMON, num_experts=6, num_experts_per_tok=2, intermediate_size=24)),
     "smollm3": ("smollm3", dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, no_rope_layer_interval=2,
                                 use_sliding_window=True, sliding_window=9)),
     "olmo": ("olmo", dict(SMALL, clip_qkv=1.5)),
@@ -135,7 +136,7 @@ MODELS = {
 
 
 # The first of MODELS have their place as seed, later ones their name, so that the order does not matter.
-NUMBERED = 25
+NUMBERED = 26
 
 # layer_types were there from their first release on.
 LAYER_TYPES = {"smollm3", "olmo3", "cohere2", "exaone4", "ministral"}
@@ -154,7 +155,7 @@ def older_spelling(config):
     old = {k: v for k, v in config.items() if k not in dropped}
     old["torch_dtype"] = config["dtype"]
     old["transformers_version"] = "4.49.0"
-    if config["model_type"] == "qwen3_moe":
+    if config["model_type"] in ("qwen3_moe", "olmoe") and "num_local_experts" in old:
         old["num_experts"] = old.pop("num_local_experts")
     ropes = config["rope_parameters"]
     if "full_attention" in ropes:
