@@ -96,6 +96,9 @@ MODELS = {
     "stablelm": ("stablelm", dict(COMMON, num_attention_heads=2, use_qkv_bias=True, tie_word_embeddings=False,
                                   rope_parameters=rope("default", partial_rotary_factor=0.25))),
     "olmoe": ("olmoe", dict(COMMON, num_experts=6, num_experts_per_tok=2, intermediate_size=24)),
+    "granitemoe": ("granitemoe", dict(COMMON, num_local_experts=5, num_experts_per_tok=2, intermediate_size=24,
+                                      tie_word_embeddings=True, embedding_multiplier=6.0, attention_multiplier=0.3,
+                                      residual_multiplier=0.4, logits_scaling=0.5)),
     "smollm3": ("smollm3", dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, no_rope_layer_interval=2,
                                 use_sliding_window=True, sliding_window=9)),
     "olmo": ("olmo", dict(SMALL, clip_qkv=1.5)),
@@ -136,7 +139,7 @@ MODELS = {
 
 
 # The first of MODELS have their place as seed, later ones their name, so that the order does not matter.
-NUMBERED = 26
+NUMBERED = 27
 
 # layer_types were there from their first release on.
 LAYER_TYPES = {"smollm3", "olmo3", "cohere2", "exaone4", "ministral"}

@@ -14,11 +14,7 @@ Graph build_granite(const Json& document, const std::string& origin, const Tenso
   family.default_bos = {1};
   family.default_eos = {2};
   Graph graph = arch::build_llama_family(config, names, family);
-  graph.embedding_scale = static_cast<float>(config.number("embedding_multiplier", 1.0));
-  graph.residual_scale = static_cast<float>(config.number("residual_multiplier", 1.0));
-  graph.logit_scale = static_cast<float>(1.0 / config.positive("logits_scaling", 1.0));
-  const auto scale = static_cast<float>(config.number("attention_multiplier", 1.0));
-  for (Block& block : graph.blocks) block.attention.scale = scale;
+  arch::set_granite_scales(graph, config);
   arch::set_rope(graph, config);
   return graph;
 }

@@ -200,6 +200,9 @@ LlamaFamily olmo2_family(const ConfigReader& config);
 LlamaFamily cohere_family(const ConfigReader& config);
 void set_cohere_rope(Graph& graph, const ConfigReader& config, double default_theta);
 
+/// Multipliers of embeddings, residuals, logits and scores, as granite and granitemoe name them.
+void set_granite_scales(Graph& graph, const ConfigReader& config);
+
 /// What glm and glm4 share: gate and up in one matrix; half of each head rotated, in interleaved pairs.
 LlamaFamily glm_family(const ConfigReader& config);
 void set_glm_rope(Graph& graph, const ConfigReader& config);
