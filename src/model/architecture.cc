@@ -21,7 +21,8 @@
                                       row("helium", helium) row("ernie4_5", ernie4_5)                             \
                                           row("hunyuan_v1_dense", hunyuan_v1_dense) row("bloom", bloom)           \
                                               row("falcon", falcon) row("mpt", mpt) row("gptj", gptj)             \
-                                                  row("olmoe", olmoe) row("granitemoe", granitemoe)
+                                                  row("olmoe", olmoe) row("granitemoe", granitemoe)               \
+                                                      row("phimoe", phimoe)
 
 namespace bitloom {
 

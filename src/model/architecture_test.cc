@@ -232,6 +232,18 @@ TEST(Architecture, ExpertsOfSomeLayers) {
   EXPECT_THAT(refused(with(config, "use_sliding_window", true)), HasSubstr("'use_sliding_window' is true"));
 }
 
+TEST(Architecture, PhimoeScalesBothKindsOfRopeAlike) {
+  Json config = with(llama_config(), "model_type", "phimoe");
+  config["rope_scaling"] = {{"type", "longrope"},   {"short_factor", {1.0, 1.0, 1.0, 1.0}},
+                            {"short_mscale", 1.25}, {"long_factor", {2.0, 2.0, 2.0, 2.0}},
+                            {"long_mscale", 1.25},  {"original_max_position_embeddings", 16}};
+  EXPECT_EQ(build(config).ropes[0].attention_factor, 1.25);
+  config["rope_scaling"]["long_mscale"] = 1.5;
+  EXPECT_THAT(refused(config), HasSubstr("'rope_scaling.long_mscale' is 1.5, supported: short_mscale = 1.25"));
+  config.erase("rope_scaling");
+  EXPECT_THAT(refused(with(config, "num_experts_per_tok", 3)), HasSubstr("'num_experts_per_tok' is 3, supported: 2"));
+}
+
 TEST(Architecture, RefusesWindowsWithoutAWindow) {
   Json config = with(llama_config(), "model_type", "qwen3");
   config["layer_types"] = {"full_attention", "sliding_attention"};

@@ -99,6 +99,12 @@ MODELS = {
     "granitemoe": ("granitemoe", dict(COMMON, num_local_experts=5, num_experts_per_tok=2, intermediate_size=24,
                                       tie_word_embeddings=True, embedding_multiplier=6.0, attention_multiplier=0.3,
                                       residual_multiplier=0.4, logits_scaling=0.5)),
+    "phimoe": ("phimoe", dict(COMMON, num_local_experts=6, intermediate_size=24, attention_bias=True,
+                              lm_head_bias=True, router_jitter_noise=0.2, sliding_window=12,
+                              tie_word_embeddings=False, original_max_position_embeddings=64,
+                              rope_parameters=rope("longrope", short_factor=[1.0, 1.1, 1.25, 1.5],
+                                                   long_factor=[2.0, 3.0, 4.0, 5.0], short_mscale=1.2, long_mscale=1.2,
+                                                   original_max_position_embeddings=64))),
     "smollm3": ("smollm3", dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, no_rope_layer_interval=2,
                                 use_sliding_window=True, sliding_window=9)),
     "olmo": ("olmo", dict(SMALL, clip_qkv=1.5)),
@@ -139,7 +145,7 @@ MODELS = {
 
 
 # The first of MODELS have their place as seed, later ones their name, so that the order does not matter.
-NUMBERED = 27
+NUMBERED = 28
 
 # layer_types were there from their first release on.
 LAYER_TYPES = {"smollm3", "olmo3", "cohere2", "exaone4", "ministral"}
