@@ -232,6 +232,23 @@ TEST(Architecture, ExpertsOfSomeLayers) {
   EXPECT_THAT(refused(with(config, "use_sliding_window", true)), HasSubstr("'use_sliding_window' is true"));
 }
 
+TEST(Architecture, OnlyGptOssMayBeMxfp4) {
+  const Json section = {{"quant_method", "mxfp4"}};
+  EXPECT_THAT(refused(with(llama_config(), "quantization_config", section)), HasSubstr("quant_method is \"mxfp4\""));
+  Json config = with(with(llama_config(), "model_type", "gpt_oss"), "quantization_config", section);
+  config.update({{"num_local_experts", 4}, {"num_experts_per_tok", 2}, {"sliding_window", 8}});
+  const std::string experts = "model.layers.1.mlp.experts.";
+  const Graph graph = build(config, {experts + "gate_up_proj_blocks"});
+  const TensorSlice& up = graph.slices.at(experts + "3.up_proj.weight");
+  EXPECT_EQ(up.scales, experts + "gate_up_proj_scales");
+  EXPECT_EQ(up.shape, (std::vector<int64_t>{4, 96, 32}));
+  EXPECT_EQ(up.first, 1);
+  EXPECT_EQ(graph.slices.at(experts + "3.down_proj.weight").tensor, experts + "down_proj");
+  EXPECT_TRUE(graph.slices.at(experts + "3.down_proj.weight").transposed);
+  EXPECT_THAT(refusal([&] { build(config, {experts + "down_proj_blocks"}); }),
+              HasSubstr("tensor '" + experts + "down_proj_blocks' holds blocks of 32 columns, which do not divide 48"));
+}
+
 TEST(Architecture, PhimoeScalesBothKindsOfRopeAlike) {
   Json config = with(llama_config(), "model_type", "phimoe");
   config["rope_scaling"] = {{"type", "longrope"},   {"short_factor", {1.0, 1.0, 1.0, 1.0}},

@@ -90,7 +90,8 @@ bool is_exact(const Graph& graph, const ChannelGroup& group) {
     case Producer::kMlp:
       break;
   }
-  return block.mlp.gated || !block.experts.mlps.empty() || block.mlp.activation == Activation::kRelu;
+  const Mlp& mlp = block.mlp.present() ? block.mlp : block.experts.mlps.front();
+  return mlp.clamp == 0.0f && (mlp.gated || mlp.activation == Activation::kRelu);
 }
 
 // Of the first block: attention, attention_output, mlp, mlp_down (of each expert).

@@ -22,8 +22,9 @@ import zlib
 import numpy as np
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 BATCH, LENGTH, VOCAB, HIDDEN = 2, 40, 64, 32
 
@@ -105,6 +106,14 @@ MODELS = {
                               rope_parameters=rope("longrope", short_factor=[1.0, 1.1, 1.25, 1.5],
                                                    long_factor=[2.0, 3.0, 4.0, 5.0], short_mscale=1.2, long_mscale=1.2,
                                                    original_max_position_embeddings=64))),
+    "gpt_oss": ("gpt_oss", dict(COMMON, head_dim=12, num_local_experts=5, num_experts_per_tok=2, intermediate_size=24,
+                                sliding_window=9, swiglu_limit=1.5,
+                                rope_parameters=rope("yarn", 150000.0, factor=4.0, beta_fast=32.0, beta_slow=1.0,
+                                                     truncate=False, original_max_position_embeddings=16))),
+    "gpt_oss_mxfp4": ("gpt_oss", dict(COMMON, head_dim=12, num_local_experts=3, num_experts_per_tok=2,
+                                      intermediate_size=32, sliding_window=9,
+                                      rope_parameters=rope("yarn", 150000.0, factor=4.0, truncate=False,
+                                                           original_max_position_embeddings=16))),
     "smollm3": ("smollm3", dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, no_rope_layer_interval=2,
                                 use_sliding_window=True, sliding_window=9)),
     "olmo": ("olmo", dict(SMALL, clip_qkv=1.5)),
@@ -145,7 +154,7 @@ MODELS = {
 
 
 # The first of MODELS have their place as seed, later ones their name, so that the order does not matter.
-NUMBERED = 28
+NUMBERED = 30
 
 # layer_types were there from their first release on.
 LAYER_TYPES = {"smollm3", "olmo3", "cohere2", "exaone4", "ministral"}
@@ -202,7 +211,8 @@ def fill(model, seed):
             x *= 0.5
         else:
             fan_in = p.shape[0] if "Conv1D" in type(dict(model.named_modules())[name.rsplit(".", 1)[0]]).__name__ \
-                else p.shape[-1]  # the experts of a layer are one parameter [experts, out, in]
+                else p.shape[-2] if model.config.model_type == "gpt_oss" and p.dim() == 3 \
+                else p.shape[-1]  # the experts of a layer are one parameter [experts, out, in], gpt_oss [.., in, out]
             x *= 1.5 / np.sqrt(fan_in)
         with torch.no_grad():
             p.copy_(torch.from_numpy(np.round(x * 4096) / 4096))
@@ -245,6 +255,28 @@ def check_older(name, directory, old, tokens, logits):
         assert torch.equal(whole(load(scratch), tokens), logits), f"{name}: the older spelling means something else"
 
 
+def pack_experts(model, directory, seed):
+    """Experts of random MXFP4 codes, as gpt-oss is published: the file holds blocks and scales, the model their
+    values."""
+    rng = np.random.default_rng(seed)
+    tensors = load_file(directory / "model.safetensors")
+    for name, p in sorted(model.named_parameters()):
+        if not name.endswith(("gate_up_proj", "down_proj")):
+            continue
+        experts, cols, rows = p.shape
+        blocks = torch.from_numpy(rng.integers(0, 256, (experts, rows, cols // 32, 16), dtype=np.uint8))
+        scales = torch.from_numpy(rng.integers(123, 126, (experts, rows, cols // 32), dtype=np.uint8))
+        with torch.no_grad():
+            p.copy_(convert_moe_packed_tensors(blocks, scales, dtype=torch.float32))
+        del tensors[name]
+        tensors[name + "_blocks"], tensors[name + "_scales"] = blocks, scales
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((directory / "config.json").read_text())
+    config["quantization_config"] = dict(quant_method="mxfp4", modules_to_not_convert=["lm_head"])
+    (directory / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    return model
+
+
 def make(name, model_type, settings, seed, directory):
     config = AutoConfig.for_model(model_type, **settings)
     torch.manual_seed(seed)
@@ -255,13 +287,13 @@ def make(name, model_type, settings, seed, directory):
     (model.transformer if name.endswith("_bare") else model).save_pretrained(directory)
     (directory / "generation_config.json").unlink(missing_ok=True)
 
-    model = load(directory)
+    model = pack_experts(model, directory, seed) if name.endswith("mxfp4") else load(directory)
     tokens = torch.from_numpy(np.random.default_rng(seed + 1000).integers(0, VOCAB, (BATCH, LENGTH), dtype=np.int32))
     logits = whole(model, tokens)
     check_cache(name, model, tokens, logits)
     save_file({"tokens": tokens, "logits": logits}, directory / "golden.safetensors")
     old = older_spelling(json.loads((directory / "config.json").read_text()))
-    if old is not None:
+    if old is not None and not name.endswith("mxfp4"):
         check_older(name, directory, old, tokens, logits)
         (directory / "config_v4.json").write_text(json.dumps(old, indent=2, sort_keys=True) + "\n")
 

@@ -56,6 +56,7 @@ void add_attention(Block& block, const std::string& layer, int64_t hidden, const
   connect_attention(block, linears);
   attention.q_norm = norm_at(module, names.q_norm, family);
   attention.k_norm = norm_at(module, names.k_norm, family);
+  if (!names.sinks.empty()) attention.sinks = module + names.sinks;
   attention.head_norm = family.head_norm;
   attention.heads = shape.heads;
   attention.kv_heads = shape.kv_heads;

@@ -45,7 +45,7 @@ void refuse_foreign_quantization(const ConfigReader& config) {
   if (section.empty()) return;
   const ConfigReader reader(section, config.origin(), "quantization_config.");
   const std::string method = reader.text("quant_method", "none");
-  if (method == "bitloom") return;
+  if (method == "bitloom" || (method == "mxfp4" && config.text("model_type") == "gpt_oss")) return;
   refuse(
       "{}: quantization_config.quant_method is \"{}\"; bitloom reads unquantized checkpoints and its own "
       "(\"bitloom\")",

@@ -117,7 +117,7 @@ struct SizeKeys {
 struct PartNames {
   std::string embedding = "embed_tokens", embedding_norm = "", layers = "layers.", final_norm = "norm";
   std::string attention = "self_attn.", q = "q_proj", k = "k_proj", v = "v_proj", qkv = "qkv_proj", output = "o_proj",
-              q_norm = "", k_norm = "";
+              q_norm = "", k_norm = "", sinks = "";
   std::string mlp = "mlp.", gate = "gate_proj", up = "up_proj", down = "down_proj", gate_up = "gate_up_proj";
   std::string attention_norm = "input_layernorm", post_attention_norm = "", mlp_norm = "post_attention_layernorm",
               post_mlp_norm = "";
