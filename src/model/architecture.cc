@@ -22,7 +22,8 @@
                                           row("hunyuan_v1_dense", hunyuan_v1_dense) row("bloom", bloom)           \
                                               row("falcon", falcon) row("mpt", mpt) row("gptj", gptj)             \
                                                   row("olmoe", olmoe) row("granitemoe", granitemoe)               \
-                                                      row("phimoe", phimoe) row("gpt_oss", gpt_oss)
+                                                      row("phimoe", phimoe) row("gpt_oss", gpt_oss)               \
+                                                          row("deepseek_v2", deepseek_v2)
 
 namespace bitloom {
 

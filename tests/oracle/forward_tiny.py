@@ -49,6 +49,11 @@ def gemma_ropes(**full):
     return {"sliding_attention": rope("default", 100.0), "full_attention": {**rope("default", 10000.0), **full}}
 
 
+LATENT = dict(num_key_value_heads=4, kv_lora_rank=24, qk_nope_head_dim=10, qk_rope_head_dim=8, v_head_dim=12,
+              tie_word_embeddings=False)
+YARN = rope("yarn", factor=4.0, beta_fast=32.0, beta_slow=1.0, mscale=0.7, mscale_all_dim=1.3,
+            original_max_position_embeddings=16)
+
 # name -> (model_type, settings)
 MODELS = {
     "llama": ("llama", dict(COMMON, num_hidden_layers=3, tie_word_embeddings=True)),
@@ -114,6 +119,10 @@ MODELS = {
                                       intermediate_size=32, sliding_window=9,
                                       rope_parameters=rope("yarn", 150000.0, factor=4.0, truncate=False,
                                                            original_max_position_embeddings=16))),
+    "deepseek_v2": ("deepseek_v2", dict(COMMON | LATENT, q_lora_rank=None, n_routed_experts=6, num_experts_per_tok=2,
+                                        n_shared_experts=2, moe_intermediate_size=16, first_k_dense_replace=1,
+                                        n_group=3, topk_group=2, topk_method="group_limited_greedy",
+                                        routed_scaling_factor=1.5, rope_parameters=YARN)),
     "smollm3": ("smollm3", dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, no_rope_layer_interval=2,
                                 use_sliding_window=True, sliding_window=9)),
     "olmo": ("olmo", dict(SMALL, clip_qkv=1.5)),
@@ -154,7 +163,7 @@ MODELS = {
 
 
 # The first of MODELS have their place as seed, later ones their name, so that the order does not matter.
-NUMBERED = 30
+NUMBERED = 31
 
 # layer_types were there from their first release on.
 LAYER_TYPES = {"smollm3", "olmo3", "cohere2", "exaone4", "ministral"}

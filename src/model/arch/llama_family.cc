@@ -10,6 +10,7 @@ HeadShape read_heads(const ConfigReader& config, int64_t hidden, const LlamaFami
   const SizeKeys& keys = family.keys;
   HeadShape shape;
   shape.heads = config.count(keys.heads);
+  if (family.latent) return shape;
   const bool absent = keys.kv_heads.empty() || !config.contains(keys.kv_heads);
   const int64_t fallback = absent && family.default_kv_heads > 0 ? family.default_kv_heads : shape.heads;
   shape.kv_heads = keys.kv_heads.empty() ? fallback : config.count(keys.kv_heads, fallback);
@@ -39,6 +40,9 @@ Norm norm_at(const std::string& prefix, const std::string& name, const LlamaFami
 
 void add_attention(Block& block, const std::string& layer, int64_t hidden, const HeadShape& shape,
                    const LlamaFamily& family) {
+  if (family.latent) {
+    return add_latent_attention(block, layer + family.names.attention, hidden, shape.heads, *family.latent);
+  }
   Attention& attention = block.attention;
   const PartNames& names = family.names;
   const std::string module = layer + names.attention;

@@ -106,6 +106,19 @@ void read_groups(const ConfigReader& config, int64_t groups, int64_t top_groups,
 void add_experts(Graph& graph, Block& block, const std::string& layer, const ConfigReader& config,
                  const TensorNames& names, const ExpertFamily& family);
 
+/// Multi-head latent attention as deepseek_v2 and deepseek_v3 name it.
+struct LatentFamily {
+  int64_t q_rank = 0;  // 0: queries are projected directly
+  int64_t rank = 0, unturned = 0, turned = 0, value_dim = 0;
+  bool bias = false;  // of the projections that read or write the residual stream
+};
+/// q_lora_rank, kv_lora_rank, qk_nope_head_dim, qk_rope_head_dim, v_head_dim, attention_bias; both models' defaults.
+LatentFamily read_latent_family(const ConfigReader& config);
+void add_latent_attention(Block& block, const std::string& module, int64_t hidden, int64_t heads,
+                          const LatentFamily& family);
+/// Yarn's second scale, of scores (mscale_all_dim); with rotary positions of the architecture.
+void set_latent_rope(Graph& graph, const ConfigReader& config, bool interleaved);
+
 /// Config keys of sizes. An empty `width` means four times the hidden size, an empty `kv_heads` the default.
 struct SizeKeys {
   std::string hidden = "hidden_size", layers = "num_hidden_layers", heads = "num_attention_heads",
@@ -148,6 +161,7 @@ struct LlamaFamily {
   bool tied_by_default = false;
   std::vector<int32_t> default_bos, default_eos;
   std::optional<ExpertFamily> experts = {};
+  std::optional<LatentFamily> latent = {};
 };
 
 /// Names of the norms of gemma 2 and 3: before and behind attention and MLP.
