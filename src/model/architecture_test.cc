@@ -232,6 +232,65 @@ TEST(Architecture, ExpertsOfSomeLayers) {
   EXPECT_THAT(refused(with(config, "use_sliding_window", true)), HasSubstr("'use_sliding_window' is true"));
 }
 
+Json deepseek_v3() {
+  Json config = with(without(llama_config(), "num_key_value_heads"), "model_type", "deepseek_v3");
+  config.update({{"q_lora_rank", 12},
+                 {"kv_lora_rank", 8},
+                 {"qk_nope_head_dim", 6},
+                 {"qk_rope_head_dim", 4},
+                 {"v_head_dim", 5},
+                 {"n_routed_experts", 8},
+                 {"num_experts_per_tok", 3},
+                 {"n_group", 4},
+                 {"topk_group", 2},
+                 {"moe_intermediate_size", 16},
+                 {"first_k_dense_replace", 1}});
+  return config;
+}
+
+TEST(Architecture, LatentAttentionIsLinearsWithInputsOfTheirOwn) {
+  const Graph graph = build(deepseek_v3());
+  const Block& block = graph.blocks[0];
+  std::vector<std::string> names, roles;
+  for (const Input& input : block.inputs) names.push_back(fmt::format("{} {}", input.name, input.width));
+  for (const Linear& linear : block.linears) roles.push_back(fmt::format("{} {}", linear.role, linear.out));
+  EXPECT_EQ(names, (std::vector<std::string>{"attention 32", "q_latent 12", "kv_latent 8", "attention_output 20",
+                                             "mlp 32", "mlp_down 48"}));
+  EXPECT_EQ(roles, (std::vector<std::string>{"q_a 12", "kv_a 12", "q_b 40", "kv_b 44", "output 32", "gate 48", "up 48",
+                                             "down 32"}));
+  EXPECT_TRUE(graph.ropes[0].interleaved);
+  EXPECT_EQ(graph.ropes[0].inv_freq.size(), 2u);
+  const Block direct = build(with(deepseek_v3(), "q_lora_rank", nullptr)).blocks[0];
+  EXPECT_EQ(direct.linears[0].role, "q");
+  EXPECT_EQ(direct.inputs[1].name, "kv_latent");
+}
+
+// mscale_all_dim scales scores: (0.1 * 0.5 ln 8 + 1)^2 / sqrt(10).
+TEST(Architecture, YarnScalesScoresOfLatentAttention) {
+  const Json yarn = {{"type", "yarn"},
+                     {"factor", 8.0},
+                     {"mscale", 0.5},
+                     {"mscale_all_dim", 0.5},
+                     {"original_max_position_embeddings", 16}};
+  const Graph graph = build(with(deepseek_v3(), "rope_scaling", yarn));
+  EXPECT_NEAR(graph.blocks[0].attention.scale, 1.2187555 / std::sqrt(10.0), 1e-6);
+  EXPECT_EQ(graph.ropes[0].attention_factor, 1.0);
+}
+
+TEST(Architecture, RefusesGroupsThatDoNotFit) {
+  const auto message = [](const char* key, const Json& value) { return refused(with(deepseek_v3(), key, value)); };
+  EXPECT_THAT(message("n_group", 3), HasSubstr("'n_group' is 3, expected a divisor of 8 experts"));
+  EXPECT_THAT(message("n_group", 8), HasSubstr("'n_group' is 8, expected a divisor of 8 experts, with at least 2 in"));
+  EXPECT_THAT(message("topk_group", 5), HasSubstr("'topk_group' is 5, expected at most n_group = 4"));
+  EXPECT_THAT(message("topk_group", 1), HasSubstr("'topk_group' is 1, expected at most n_group = 4 and enough for 3"));
+  EXPECT_THAT(message("num_key_value_heads", 2), HasSubstr("'num_key_value_heads' is 2, but latent attention has"));
+  EXPECT_THAT(message("scoring_func", "softmax"), HasSubstr("'scoring_func' is \"softmax\", supported: sigmoid"));
+  Json v2 = with(deepseek_v3(), "model_type", "deepseek_v2");
+  EXPECT_EQ(build(v2).blocks[1].experts.groups, 1);  // greedy
+  EXPECT_THAT(refused(with(v2, "norm_topk_prob", true)), HasSubstr("'norm_topk_prob' is true, weights that sum"));
+  EXPECT_THAT(refused(with(v2, "topk_method", "noaux_tc")), HasSubstr("supported: greedy, group_limited_greedy"));
+}
+
 TEST(Architecture, OnlyGptOssMayBeMxfp4) {
   const Json section = {{"quant_method", "mxfp4"}};
   EXPECT_THAT(refused(with(llama_config(), "quantization_config", section)), HasSubstr("quant_method is \"mxfp4\""));

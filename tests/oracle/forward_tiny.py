@@ -123,6 +123,10 @@ MODELS = {
                                         n_shared_experts=2, moe_intermediate_size=16, first_k_dense_replace=1,
                                         n_group=3, topk_group=2, topk_method="group_limited_greedy",
                                         routed_scaling_factor=1.5, rope_parameters=YARN)),
+    "deepseek_v3": ("deepseek_v3", dict(COMMON | LATENT, q_lora_rank=20, n_routed_experts=8, num_experts_per_tok=3,
+                                        n_shared_experts=1, moe_intermediate_size=16, first_k_dense_replace=1,
+                                        n_group=4, topk_group=2, attention_bias=True, rms_norm_eps=1e-5,
+                                        rope_parameters=YARN)),
     "smollm3": ("smollm3", dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, no_rope_layer_interval=2,
                                 use_sliding_window=True, sliding_window=9)),
     "olmo": ("olmo", dict(SMALL, clip_qkv=1.5)),
@@ -163,7 +167,7 @@ MODELS = {
 
 
 # The first of MODELS have their place as seed, later ones their name, so that the order does not matter.
-NUMBERED = 31
+NUMBERED = 32
 
 # layer_types were there from their first release on.
 LAYER_TYPES = {"smollm3", "olmo3", "cohere2", "exaone4", "ministral"}
@@ -210,7 +214,9 @@ def fill(model, seed):
     """Weights with enough spread that attention is sharp and logits differ: every value a multiple of 2^-12."""
     rng = np.random.default_rng(seed)
     plus_one = model.config.model_type.startswith(("gemma", "nemotron"))  # norms multiply by 1 + w
-    for name, p in sorted(model.named_parameters()):
+    # The bias by which experts are chosen is a buffer in some architectures.
+    biases = [(name, b) for name, b in model.named_buffers() if name.endswith("e_score_correction_bias")]
+    for name, p in sorted(model.named_parameters()) + sorted(biases):
         x = rng.standard_normal(tuple(p.shape))
         if name.endswith("bias"):
             x *= 0.2
