@@ -22,7 +22,8 @@
                                           row("falcon", falcon) row("mpt", mpt) row("gptj", gptj) row("olmoe", olmoe) \
                                               row("granitemoe", granitemoe) row("phimoe", phimoe)                     \
                                                   row("gpt_oss", gpt_oss) row("deepseek_v2", deepseek_v2)             \
-                                                      row("deepseek_v3", deepseek_v3) row("glm4_moe", glm4_moe)
+                                                      row("deepseek_v3", deepseek_v3) row("glm4_moe", glm4_moe)       \
+                                                          row("ernie4_5_moe", ernie4_5_moe)
 
 namespace bitloom {
 

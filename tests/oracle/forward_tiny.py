@@ -130,6 +130,9 @@ MODELS = {
     "glm4_moe": ("glm4_moe", dict(COMMON, head_dim=12, attention_bias=True, use_qk_norm=True, n_routed_experts=6,
                                   num_experts_per_tok=2, n_shared_experts=1, moe_intermediate_size=24,
                                   routed_scaling_factor=1.5, first_k_dense_replace=1)),
+    "ernie4_5_moe": ("ernie4_5_moe", dict(COMMON, num_hidden_layers=3, moe_num_experts=6, moe_k=2,
+                                          moe_num_shared_experts=2, moe_intermediate_size=16, moe_layer_start_index=1,
+                                          moe_layer_end_index=1, tie_word_embeddings=True)),
     "smollm3": ("smollm3", dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, no_rope_layer_interval=2,
                                 use_sliding_window=True, sliding_window=9)),
     "olmo": ("olmo", dict(SMALL, clip_qkv=1.5)),
@@ -170,7 +173,7 @@ MODELS = {
 
 
 # The first of MODELS have their place as seed, later ones their name, so that the order does not matter.
-NUMBERED = 33
+NUMBERED = 34
 
 # layer_types were there from their first release on.
 LAYER_TYPES = {"smollm3", "olmo3", "cohere2", "exaone4", "ministral"}
