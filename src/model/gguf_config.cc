@@ -1,7 +1,9 @@
 // The metadata of a GGUF file as a config.json document.
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 #include <string_view>
 
 #include "base/error.h"
@@ -42,6 +44,8 @@ class Metadata {
     }
     return value;
   }
+  /// The same that may be 0, as it is where the key is absent.
+  int64_t size_or_zero(const std::string& name) const { return find_integer(name).value_or(0) == 0 ? 0 : size(name); }
   int64_t size(const std::string& name, int64_t fallback) const { return file_.has(key(name)) ? size(name) : fallback; }
   int64_t head_dim() const {
     const int64_t hidden = size("embedding_length"), heads = size("attention.head_count");
@@ -450,6 +454,138 @@ void fill_mpt(const Metadata& data, Json& config) {
   config["attn_config"] = attention;
 }
 
+/// Of a mixture of experts; `count` and `chosen` are the architecture's keys.
+void fill_experts(const Metadata& data, Json& config, const char* count, const char* chosen = "num_experts_per_tok") {
+  config[count] = data.size("expert_count");
+  config[chosen] = data.size("expert_used_count");
+}
+
+void fill_mixtral(const Metadata& data, Json& config) {
+  fill_llama(data, config);
+  fill_experts(data, config, "num_local_experts");
+}
+
+void fill_qwen2_moe(const Metadata& data, Json& config) {
+  fill_qwen(data, config);
+  fill_experts(data, config, "num_experts");
+  config["qkv_bias"] = config["attention_bias"];
+  config["moe_intermediate_size"] = data.size("expert_feed_forward_length");
+  config["shared_expert_intermediate_size"] = data.size("expert_shared_feed_forward_length");
+  config["norm_topk_prob"] = false;
+}
+
+void fill_qwen3_moe(const Metadata& data, Json& config) {
+  fill_qwen(data, config);
+  fill_experts(data, config, "num_experts");
+  config["moe_intermediate_size"] = data.size("expert_feed_forward_length");
+  config["norm_topk_prob"] = true;
+}
+
+void fill_olmoe(const Metadata& data, Json& config) {
+  fill_qwen(data, config);
+  fill_experts(data, config, "num_experts");
+  config["norm_topk_prob"] = false;
+}
+
+void fill_granite_moe(const Metadata& data, Json& config) {
+  fill_granite(data, config);
+  config.erase("mlp_bias");
+  fill_experts(data, config, "num_local_experts");
+}
+
+void fill_gpt_oss(const Metadata& data, Json& config) {
+  require_whole_heads(data);
+  fill_rms_family(data, config);
+  fill_experts(data, config, "num_local_experts");
+  config["hidden_act"] = "silu";
+  config["intermediate_size"] = data.size("expert_feed_forward_length");
+  config["sliding_window"] = data.size("attention.sliding_window", 128);
+  if (config.contains("rope_scaling")) config["rope_scaling"]["truncate"] = false;
+}
+
+/// Of those whose experts come after dense layers, beside shared ones. The file's choice must be `function`: 1 softmax,
+/// 2 sigmoid.
+void fill_routed_experts(const Metadata& data, Json& config, int64_t function) {
+  const int64_t given = data.find_integer("expert_gating_func").value_or(function);
+  if (given != function) {
+    refuse("{}: '{}' is {}, supported: {}", data.file().path(), data.key("expert_gating_func"), given, function);
+  }
+  fill_experts(data, config, "n_routed_experts");
+  config["moe_intermediate_size"] = data.size("expert_feed_forward_length");
+  config["n_shared_experts"] = data.size_or_zero("expert_shared_count");
+  config["first_k_dense_replace"] = data.size_or_zero("leading_dense_block_count");
+  config["routed_scaling_factor"] = data.number("expert_weights_scale", 1.0);
+  config["n_group"] = data.size("expert_group_count", 1);
+  config["topk_group"] = data.size("expert_group_used_count", 1);
+}
+
+constexpr int64_t kSoftmax = 1, kSigmoid = 2;
+
+void fill_glm4_moe(const Metadata& data, Json& config) {
+  fill_rms_family(data, config);
+  fill_routed_experts(data, config, kSigmoid);
+  config["hidden_act"] = "silu";
+  config["num_hidden_layers"] = data.size("block_count") - data.size_or_zero("nextn_predict_layers");
+  config["norm_topk_prob"] = data.file().find_flag(data.key("expert_weights_norm")).value_or(true);
+  fill_partial(data, config);
+  config["use_qk_norm"] = data.has_tensor("blk.0.attn_q_norm.weight");
+}
+
+void fill_ernie_moe(const Metadata& data, Json& config) {
+  require_whole_heads(data);
+  fill_rms_family(data, config);
+  fill_experts(data, config, "moe_num_experts", "moe_k");
+  config["hidden_act"] = "silu";
+  config["moe_intermediate_size"] = data.size("expert_feed_forward_length");
+  config["moe_num_shared_experts"] = data.size_or_zero("expert_shared_count");
+  config["moe_layer_start_index"] = data.size_or_zero("leading_dense_block_count");
+  config["moe_layer_interval"] = data.size("interleave_moe_layer_step", 1);
+}
+
+/// Widths of latent attention: files with attn_k_b and attn_v_b have keys "_mla" for them, those with attn_kv_b not.
+void fill_latents(const Metadata& data, Json& config) {
+  const int64_t q_rank = data.size_or_zero("attention.q_lora_rank");
+  config["q_lora_rank"] = q_rank > 0 ? Json(q_rank) : Json(nullptr);
+  config["kv_lora_rank"] = data.size("attention.kv_lora_rank");
+  const int64_t turned = data.size("rope.dimension_count");
+  const int64_t keys = data.size("attention.key_length_mla", data.size("attention.key_length"));
+  if (turned >= keys) {
+    refuse("{}: '{}' is {}, expected less than the {} channels of a key", data.file().path(),
+           data.key("rope.dimension_count"), turned, keys);
+  }
+  config["qk_rope_head_dim"] = turned;
+  config["qk_nope_head_dim"] = keys - turned;
+  config["v_head_dim"] = data.size("attention.value_length_mla", data.size("attention.value_length"));
+}
+
+void fill_deepseek(const Metadata& data, Json& config) {
+  config["hidden_size"] = data.size("embedding_length");
+  config["num_hidden_layers"] = data.size("block_count");
+  config["intermediate_size"] = data.size("feed_forward_length");
+  config["num_attention_heads"] = data.size("attention.head_count");
+  config["max_position_embeddings"] = data.size("context_length");
+  config["rms_norm_eps"] = data.number("attention.layer_norm_rms_epsilon");
+  config["rope_theta"] = data.number("rope.freq_base", 10000.0);
+  config["hidden_act"] = "silu";
+  fill_latents(data, config);
+  // Without the key it is DeepSeek-V2.
+  const bool sigmoid = data.find_integer("expert_gating_func").value_or(kSoftmax) == kSigmoid;
+  fill_routed_experts(data, config, sigmoid ? kSigmoid : kSoftmax);
+  config["norm_topk_prob"] = data.file().find_flag(data.key("expert_weights_norm")).value_or(sigmoid);
+  if (sigmoid) {
+    config["model_type"] = "deepseek_v3";
+    config["architectures"] = {"DeepseekV3ForCausalLM"};
+  } else if (config["n_group"] != 1) {
+    config["topk_method"] = "group_limited_greedy";
+  }
+  // The file's multiplier is 0.1 * mscale_all_dim, and the published models' mscale equals that.
+  Json scaling = rope_scaling(data);
+  if (scaling.is_null()) return;
+  const double all_dim = shortest_decimal(10.0 * data.number("rope.scaling.yarn_log_multiplier", 0.0));
+  if (all_dim != 0.0) scaling["mscale"] = scaling["mscale_all_dim"] = all_dim;
+  config["rope_scaling"] = scaling;
+}
+
 struct GgufArchitecture {
   const char* name;        // general.architecture
   const char* model_type;  // config.json
@@ -492,12 +628,39 @@ constexpr std::array kGgufArchitectures = {
     GgufArchitecture{"mpt", "mpt", "MptForCausalLM", fill_mpt, "attention.clamp_kqv attention.max_alibi_bias"},
 };
 
+/// Of files with expert_count > 0.
+constexpr std::array kGgufMixtures = {
+    GgufArchitecture{"llama", "mixtral", "MixtralForCausalLM", fill_mixtral},
+    GgufArchitecture{"qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", fill_qwen2_moe},
+    GgufArchitecture{"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", fill_qwen3_moe},
+    GgufArchitecture{"olmoe", "olmoe", "OlmoeForCausalLM", fill_olmoe},
+    GgufArchitecture{"granitemoe", "granitemoe", "GraniteMoeForCausalLM", fill_granite_moe},
+    GgufArchitecture{"gpt-oss", "gpt_oss", "GptOssForCausalLM", fill_gpt_oss},
+    GgufArchitecture{"deepseek2", "deepseek_v2", "DeepseekV2ForCausalLM", fill_deepseek,
+                     "rope.scaling.yarn_log_multiplier"},
+    GgufArchitecture{"glm4moe", "glm4_moe", "Glm4MoeForCausalLM", fill_glm4_moe},
+    GgufArchitecture{"ernie4_5-moe", "ernie4_5_moe", "Ernie4_5_MoeForCausalLM", fill_ernie_moe},
+};
+
+const GgufArchitecture* find_row(std::span<const GgufArchitecture> rows, const std::string& name) {
+  const auto at = std::find_if(rows.begin(), rows.end(), [&](const GgufArchitecture& row) { return name == row.name; });
+  return at == rows.end() ? nullptr : &*at;
+}
+
 const GgufArchitecture& find_architecture(const GgufFile& file) {
-  const std::string name = file.text("general.architecture");
+  const std::string name = file.text("general.architecture"), key = name + ".expert_count";
+  const int64_t experts = file.find_integer(key).value_or(0);
+  const GgufArchitecture* dense = find_row(kGgufArchitectures, name);
+  const GgufArchitecture* mixture = find_row(kGgufMixtures, name);
+  if (const GgufArchitecture* row = experts > 0 ? mixture : dense; row != nullptr) return *row;
+  if (dense != nullptr || mixture != nullptr) {
+    refuse("{}: '{}' is {}, {}", file.path(), key, experts,
+           experts > 0 ? "mixtures of experts are not supported" : "expected a mixture of experts");
+  }
   std::string known;
-  for (const GgufArchitecture& row : kGgufArchitectures) {
-    if (name == row.name) return row;
-    known += (known.empty() ? "" : ", ") + std::string(row.name);
+  for (const GgufArchitecture& row : kGgufArchitectures) known += (known.empty() ? "" : ", ") + std::string(row.name);
+  for (const GgufArchitecture& row : kGgufMixtures) {
+    if (find_row(kGgufArchitectures, row.name) == nullptr) known += ", " + std::string(row.name);
   }
   refuse("{}: unknown general.architecture '{}'; known: {}", file.path(), name, known);
 }
@@ -507,9 +670,6 @@ const GgufArchitecture& find_architecture(const GgufFile& file) {
 Json config_from_gguf(const GgufFile& file) {
   const GgufArchitecture& architecture = find_architecture(file);
   const Metadata data(file, architecture.name);
-  if (const int64_t experts = data.find_integer("expert_count").value_or(0); experts > 0) {
-    refuse("{}: '{}' is {}, mixtures of experts are not supported", file.path(), data.key("expert_count"), experts);
-  }
   if (!file.find_flag(data.key("attention.causal")).value_or(true)) {
     refuse("{}: '{}' is false, only causal attention is supported", file.path(), data.key("attention.causal"));
   }

@@ -25,7 +25,10 @@ constexpr std::array kNamings = {
     GgufNaming{"arcee", true},
     GgufNaming{"olmo", true},
     GgufNaming{"mistral3", true},
+    GgufNaming{"granitemoe", true},
     GgufNaming{"seed_oss", false, "post_attention_norm"},
+    GgufNaming{"gpt-oss", false, "post_attention_norm"},
+    GgufNaming{"glm4moe", false, "post_attention_norm"},
 };
 
 GgufNaming naming_of(const std::string& architecture) {
@@ -52,13 +55,27 @@ void place(Places& places, const Linear& linear, const std::string& base, const 
   if (!linear.bias.empty()) places[linear.bias] = bias;
 }
 
+void place_latents(Places& places, const Block& of, const std::string& block) {
+  const Attention& attention = of.attention;
+  const LatentAttention& latent = attention.latent;
+  const auto at = [&of](int index) -> const Linear& { return linear_at(of, index); };
+  place(places, at(latent.q_down), block + "attn_q_a");
+  place(places, at(attention.q), block + (latent.q_down < 0 ? "attn_q" : "attn_q_b"));
+  place(places, at(latent.kv_down), block + "attn_kv_a_mqa");
+  place(places, at(latent.kv_up), block + "attn_kv_b");
+  place(places, latent.q_norm, block + "attn_q_a_norm", GgufLayout::kPlain);
+  place(places, latent.kv_norm, block + "attn_kv_a_norm", GgufLayout::kPlain);
+}
+
 void place_attention(Places& places, const Block& of, const std::string& block, bool paired, GgufLayout norm) {
   const Attention& attention = of.attention;
   const auto at = [&of](int index) -> const Linear& { return linear_at(of, index); };
   const auto order = [&](int64_t heads) {
     return GgufPlace{"", paired ? GgufLayout::kPairedRows : GgufLayout::kPlain, heads, heads, attention.head_dim};
   };
-  if (attention.layout == QkvLayout::kSeparate) {
+  if (attention.layout == QkvLayout::kLatent) {
+    place_latents(places, of, block);
+  } else if (attention.layout == QkvLayout::kSeparate) {
     place(places, at(attention.q), block + "attn_q", order(attention.heads));
     place(places, at(attention.k), block + "attn_k", order(attention.kv_heads));
     place(places, at(attention.v), block + "attn_v");
@@ -71,6 +88,7 @@ void place_attention(Places& places, const Block& of, const std::string& block, 
   place(places, at(attention.output), block + "attn_output");
   place(places, attention.q_norm, block + "attn_q_norm", norm);
   place(places, attention.k_norm, block + "attn_k_norm", norm);
+  if (!attention.sinks.empty()) places[attention.sinks] = {block + "attn_sinks.weight"};
 }
 
 /// falcon's two norms of a parallel block are named the other way round.
@@ -83,18 +101,38 @@ void place_norms(Places& places, const Block& block, const std::string& name, co
   place(places, block.post_mlp_norm, name + "post_ffw_norm", norm);
 }
 
+/// `kind`: "", or "_shexp" and "_exps" of shared experts and of the others.
+void place_mlp(Places& places, const Block& block, const Mlp& mlp, const std::string& name, const std::string& kind,
+               const GgufPlace& where = {}) {
+  const auto at = [&block](int index) -> const Linear& { return linear_at(block, index); };
+  if (mlp.fused_gate_up) {
+    place(places, at(mlp.gate), name + "ffn_up" + kind, where);
+  } else {
+    place(places, at(mlp.gate), name + "ffn_gate" + kind, where);
+    place(places, at(mlp.up), name + "ffn_up" + kind, where);
+  }
+  place(places, at(mlp.down), name + "ffn_down" + kind, where);
+}
+
+void place_experts(Places& places, const Block& block, const std::string& name) {
+  const Experts& experts = block.experts;
+  place(places, linear_at(block, experts.router), name + "ffn_gate_inp");
+  place(places, linear_at(block, experts.shared_gate), name + "ffn_gate_inp_shexp");
+  if (!experts.choice_bias.empty()) places[experts.choice_bias] = {name + "exp_probs_b.bias"};
+  GgufPlace where;
+  where.experts = static_cast<int64_t>(experts.mlps.size());
+  for (const Mlp& expert : experts.mlps) {
+    ++where.expert;
+    place_mlp(places, block, expert, name, "_exps", where);
+  }
+}
+
 void place_block(Places& places, const Block& block, const std::string& name, const GgufNaming& naming,
                  GgufLayout norm) {
   place_norms(places, block, name, naming, norm);
   place_attention(places, block, name, naming.paired, norm);
-  const auto at = [&block](int index) -> const Linear& { return linear_at(block, index); };
-  if (block.mlp.fused_gate_up) {
-    place(places, at(block.mlp.gate), name + "ffn_up");
-  } else {
-    place(places, at(block.mlp.gate), name + "ffn_gate");
-    place(places, at(block.mlp.up), name + "ffn_up");
-  }
-  place(places, at(block.mlp.down), name + "ffn_down");
+  place_mlp(places, block, block.mlp, name, block.experts.present() ? "_shexp" : "");
+  if (block.experts.present()) place_experts(places, block, name);
 }
 
 }  // namespace

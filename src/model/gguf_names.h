@@ -32,6 +32,8 @@ struct GgufPlace {
   std::string name;  // in the GGUF file
   GgufLayout layout = GgufLayout::kPlain;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;  // of row orders
+  int64_t expert = -1;  // the file holds all experts' together, along the first dimension; -1: it does not
+  int64_t experts = 0;  // how many
 };
 
 /// Checkpoint name -> place in a GGUF file of architecture `general_architecture`, for every tensor of the graph.

@@ -16,8 +16,9 @@ namespace {
 class CanonicalNames final : public TensorNames {
  public:
   bool has(const std::string& name) const override {
-    // gemma3's multimodal prefix and gpt_neox' older head are variants; every other question is about the usual names.
-    return name.find("language_model") == std::string::npos;
+    // gemma3's multimodal prefix, gpt_neox' older head and gpt_oss' MXFP4 experts are variants; every other question is
+    // about the usual names.
+    return name.find("language_model") == std::string::npos && !name.ends_with("_blocks");
   }
 };
 
@@ -39,11 +40,30 @@ RowSourcePtr restore(const GgufTensor& tensor, const GgufPlace& place) {
   return rows;
 }
 
-StoredTensor take(const GgufTensor& tensor, const GgufPlace& place, const ExpectedTensor& expected) {
+/// That of one expert in a tensor of all; any other as it is.
+GgufTensor part_of(const GgufTensor& tensor, const GgufPlace& place, const ExpectedTensor& expected) {
+  if (place.expert < 0) return tensor;
+  std::vector<int64_t> all = {place.experts};
+  all.insert(all.end(), expected.shape.begin(), expected.shape.end());
+  check_shape(tensor.file, tensor.name, tensor.shape, all);
+  GgufTensor part = tensor;
+  part.shape = expected.shape;
+  const size_t size = tensor.bytes.size() / static_cast<size_t>(place.experts);
+  part.bytes = tensor.bytes.subspan(static_cast<size_t>(place.expert) * size, size);
+  return part;
+}
+
+/// A matrix of one row may be stored as a vector.
+bool is_row(const GgufTensor& tensor, const std::vector<int64_t>& shape) {
+  return shape.size() == 2 && shape[0] == 1 && tensor.shape == std::vector<int64_t>{shape[1]};
+}
+
+StoredTensor take(const GgufTensor& found, const GgufPlace& place, const ExpectedTensor& expected) {
   const bool transposed = place.layout == GgufLayout::kTransposed;
   std::vector<int64_t> shape = expected.shape;
   if (transposed) std::reverse(shape.begin(), shape.end());
-  check_shape(tensor.file, tensor.name, tensor.shape, shape);
+  const GgufTensor tensor = part_of(found, place, expected);
+  if (!is_row(tensor, shape)) check_shape(tensor.file, tensor.name, tensor.shape, shape);
   return {
       expected.shape, restore(tensor, place), transposed ? gguf_rows(tensor) : nullptr, {{tensor.owner, tensor.bytes}}};
 }
@@ -121,10 +141,9 @@ CheckpointParts load_gguf(const std::string& path) {
     if (at == tensors.end()) refuse_missing(path, place.name, expected.shape);
     parts.tensors[expected.name] = take(*at->second, place, expected);
     used.insert(place.name);
-    tensors.erase(at);
   }
   for (const auto& [name, tensor] : tensors) {
-    if (!is_rope_factor(name)) parts.unused[name] = tensor->file;
+    if (!used.contains(name) && !is_rope_factor(name)) parts.unused[name] = tensor->file;
   }
   refuse_qualifying_tensors("its metadata", used, parts.unused);
   if (std::string remark = remark_on_unused(path, parts.unused, parts.graph.tied_head); !remark.empty()) {

@@ -11,16 +11,21 @@ import json
 import math
 import pathlib
 import re
+import tempfile
 
 import gguf
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+import transformers
+from safetensors.numpy import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 TINY = dict(vocab_size=24, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
             num_key_value_heads=2, max_position_embeddings=64, bos_token_id=3, eos_token_id=4, pad_token_id=0,
             dtype="float32")
+SPARSE = dict(TINY, num_hidden_layers=1, intermediate_size=8, num_experts_per_tok=2)
+LATENT = dict(num_hidden_layers=2, num_key_value_heads=4, kv_lora_rank=8, qk_nope_head_dim=6, qk_rope_head_dim=4,
+              v_head_dim=5, n_routed_experts=4, moe_intermediate_size=8, first_k_dense_replace=1)
 NEOX = {key: value for key, value in TINY.items() if key != "num_key_value_heads"}
 ONE = dict(TINY, num_hidden_layers=1)
 FOUR = dict(TINY, num_hidden_layers=4, intermediate_size=16)
@@ -73,12 +78,40 @@ CASES = {
                   bos_token_id=3, eos_token_id=4, dtype="float32"),
     "mpt": dict(model_type="mpt", vocab_size=24, d_model=16, n_layers=1, n_heads=4, max_seq_len=64,
                 attn_config=dict(clip_qkv=6.0), bos_token_id=3, eos_token_id=4, dtype="float32"),
+    "mixtral": dict(SPARSE, model_type="mixtral", num_local_experts=3),
+    "qwen2moe": dict(SPARSE, model_type="qwen2_moe", num_experts=3, moe_intermediate_size=8,
+                     shared_expert_intermediate_size=12),
+    "qwen3moe": dict(SPARSE, model_type="qwen3_moe", head_dim=8, num_experts=3, moe_intermediate_size=8,
+                     norm_topk_prob=True),
+    "olmoe": dict(SPARSE, model_type="olmoe", num_experts=3),
+    "granitemoe": dict(SPARSE, model_type="granitemoe", num_local_experts=3, attention_multiplier=0.25,
+                       embedding_multiplier=12.0, residual_multiplier=0.5, logits_scaling=6.0),
+    "gpt-oss": dict(SPARSE, model_type="gpt_oss", num_hidden_layers=2, head_dim=8, num_local_experts=3,
+                    sliding_window=16,
+                    rope_scaling=dict(rope_type="yarn", factor=4.0, rope_theta=150000.0, truncate=False,
+                                      original_max_position_embeddings=16)),
+    "deepseek2": dict(SPARSE | LATENT, model_type="deepseek_v2", q_lora_rank=None, n_shared_experts=2,
+                      topk_method="group_limited_greedy", n_group=2, topk_group=1),
+    "deepseek3": dict(SPARSE | LATENT, model_type="deepseek_v3", q_lora_rank=6, n_shared_experts=1, n_group=2,
+                      topk_group=1,
+                      rope_scaling=dict(rope_type="yarn", factor=4.0, rope_theta=10000.0, mscale=1.0,
+                                        mscale_all_dim=1.0, original_max_position_embeddings=16)),
+    "glm4moe": dict(SPARSE, model_type="glm4_moe", num_hidden_layers=2, head_dim=8, attention_bias=True,
+                    use_qk_norm=True, n_routed_experts=3, moe_intermediate_size=8, routed_scaling_factor=1.5,
+                    first_k_dense_replace=1),
+    "ernie4_5-moe": dict(SPARSE, model_type="ernie4_5_moe", num_hidden_layers=2, moe_num_experts=3, moe_k=2,
+                         moe_intermediate_size=8),
 }
 GGUF_ARCHITECTURE = {"gemma3_text": "gemma3", "gpt_neox": "gptneox", "phi": "phi2", "cohere": "command-r",
-                     "glm": "chatglm", "ministral3": "mistral3", "hunyuan_v1_dense": "hunyuan-dense", "olmo3": "olmo2"}
+                     "glm": "chatglm", "ministral3": "mistral3", "hunyuan_v1_dense": "hunyuan-dense", "olmo3": "olmo2",
+                     "mixtral": "llama", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe", "gpt_oss": "gpt-oss",
+                     "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe": "glm4moe",
+                     "ernie4_5_moe": "ernie4_5-moe"}
 # Whose post_attention_layernorm keeps its name.
-NORMS_BEHIND = {"gemma2", "gemma3_text", "olmo2", "olmo3", "exaone4", "seed_oss"}
-PAIRED = {"llama", "smollm3", "granite", "arcee", "olmo", "ministral3"}  # rows of q and k are interleaved
+NORMS_BEHIND = {"gemma2", "gemma3_text", "olmo2", "olmo3", "exaone4", "seed_oss", "gpt_oss", "glm4_moe"}
+# Whose rows of q and k are interleaved.
+PAIRED = {"llama", "smollm3", "granite", "arcee", "olmo", "ministral3", "mixtral", "granitemoe"}
+SPARSE_CASES = [name for name, keys in CASES.items() if "num_experts_per_tok" in keys]
 
 # Checkpoint name -> GGUF name. Order matters where one pattern is part of another.
 NAMES = [
@@ -96,6 +129,14 @@ NAMES = [
     (r".*\.(\d+)\.self_attn\.key_layernorm\.(\w+)", r"blk.\1.attn_k_norm.\2"),
     (r".*\.(\d+)\.(?:self_attn\.qkv_proj|attn\.c_attn|(?:self_)?attention\.query_key_value|attn\.Wqkv)\.(\w+)", r"blk.\1.attn_qkv.\2"),
     (r".*\.(\d+)\.(?:self_attn\.o_proj|attn\.c_proj|(?:self_)?attention\.dense|self_attn\.dense|attn\.out_proj)\.(\w+)", r"blk.\1.attn_output.\2"),
+    (r".*\.(\d+)\.self_attn\.(q_a|q_b|kv_b)_proj\.(\w+)", r"blk.\1.attn_\2.\3"),
+    (r".*\.(\d+)\.self_attn\.kv_a_proj_with_mqa\.(\w+)", r"blk.\1.attn_kv_a_mqa.\2"),
+    (r".*\.(\d+)\.self_attn\.(q_a|kv_a)_layernorm\.(\w+)", r"blk.\1.attn_\2_norm.\3"),
+    (r".*\.(\d+)\.self_attn\.sinks", r"blk.\1.attn_sinks.weight"),
+    (r".*\.(\d+)\.(?:mlp|block_sparse_moe)\.(?:gate|router|router\.layer)\.(weight|bias)", r"blk.\1.ffn_gate_inp.\2"),
+    (r".*\.(\d+)\.mlp\.shared_expert_gate\.(\w+)", r"blk.\1.ffn_gate_inp_shexp.\2"),
+    (r".*\.(\d+)\.mlp\.(?:gate|moe_statics)\.e_score_correction_bias", r"blk.\1.exp_probs_b.bias"),
+    (r".*\.(\d+)\.mlp\.shared_experts?\.(gate|up|down)_proj\.(\w+)", r"blk.\1.ffn_\2_shexp.\3"),
     (r".*\.(\d+)\.mlp\.gate_proj\.(\w+)", r"blk.\1.ffn_gate.\2"),
     (r".*\.(\d+)\.(?:mlp|ffn)\.(?:up_proj|gate_up_proj|c_fc|dense_h_to_4h|fc1)\.(\w+)", r"blk.\1.ffn_up.\2"),
     (r".*\.(\d+)\.(?:mlp|ffn)\.(?:down_proj|c_proj|dense_4h_to_h|fc2)\.(\w+)", r"blk.\1.ffn_down.\2"),
@@ -121,6 +162,33 @@ def gguf_name(name, model_type):
     raise KeyError(name)
 
 
+def stacked_experts(tensors, config):
+    """Takes the experts out of `tensors`; GGUF name -> those of a layer together."""
+    result = {}
+    kinds = {"w1": "gate", "w3": "up", "w2": "down"}
+    for name in sorted(tensors):
+        one = re.fullmatch(r".*\.(\d+)\.\w+\.experts\.(\d+)\.(w1|w2|w3|gate_proj|up_proj|down_proj)\.weight", name)
+        layer = re.search(r"\.(\d+)\.", name)
+        if one:
+            kind = kinds.get(one[3]) or one[3].removesuffix("_proj")
+            result.setdefault(f"blk.{one[1]}.ffn_{kind}_exps.weight", {})[int(one[2])] = tensors.pop(name)
+        elif name.endswith("input_linear.weight"):
+            gate, up = np.split(tensors.pop(name), 2, axis=1)
+            result[f"blk.{layer[1]}.ffn_gate_exps.weight"], result[f"blk.{layer[1]}.ffn_up_exps.weight"] = gate, up
+        elif name.endswith("output_linear.weight"):
+            result[f"blk.{layer[1]}.ffn_down_exps.weight"] = tensors.pop(name)
+        elif ".experts.gate_up_proj" in name:
+            value, end = tensors.pop(name), "bias" if name.endswith("_bias") else "weight"
+            for first, kind in enumerate(("gate", "up")):
+                part = value[..., first::2]
+                result[f"blk.{layer[1]}.ffn_{kind}_exps.{end}"] = part if end == "bias" else part.swapaxes(1, 2)
+        elif ".experts.down_proj" in name:
+            value, end = tensors.pop(name), "bias" if name.endswith("_bias") else "weight"
+            result[f"blk.{layer[1]}.ffn_down_exps.{end}"] = value if end == "bias" else value.swapaxes(1, 2)
+    return {name: np.ascontiguousarray(np.stack([v[e] for e in sorted(v)]) if isinstance(v, dict) else v)
+            for name, v in result.items()}
+
+
 def permute(weight, heads):
     """Interleaves the two halves of each head's rows."""
     return weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2).reshape(
@@ -135,6 +203,8 @@ def convert(name, value, config):
         return permute(value, config.num_key_value_heads)
     if model_type == "nemotron" and (name.endswith("norm.weight") or "layernorm.weight" in name):
         return value + np.float32(1)
+    if name.endswith("e_score_correction_bias"):
+        return value.reshape(-1)
     if model_type.startswith("gemma") and name.endswith("norm.weight"):
         return value + np.float32(1)
     if model_type == "gpt2" and value.ndim == 2 and (".attn." in name or ".mlp." in name):
@@ -175,7 +245,7 @@ def write_rope(writer, config):
     if config.model_type in ("gpt2", "bloom", "mpt", "falcon"):
         return
     heads = config.num_attention_heads
-    dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    dim = getattr(config, "qk_rope_head_dim", None) or getattr(config, "head_dim", None) or config.hidden_size // heads
     rope = config.rope_parameters
     if config.model_type in ("gemma3_text", "olmo3"):
         rope = rope["full_attention"]
@@ -191,7 +261,8 @@ def write_rope(writer, config):
         writer.add_rope_scaling_factor(rope["factor"])
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
         if "mscale_all_dim" in rope:
-            writer.add_rope_scaling_yarn_log_mul(rope["mscale_all_dim"])
+            share = 1.0 if config.model_type == "ministral3" else 0.1
+            writer.add_rope_scaling_yarn_log_mul(share * rope["mscale_all_dim"])
     elif kind == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_factors(config))
     elif kind == "longrope":
@@ -201,6 +272,41 @@ def write_rope(writer, config):
         writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(ratio) / math.log(original)))
         writer.add_tensor("rope_factors_long.weight", np.array(rope["long_factor"], dtype=np.float32))
         writer.add_tensor("rope_factors_short.weight", np.array(rope["short_factor"], dtype=np.float32))
+
+
+def write_experts(writer, config):
+    model_type = config.model_type
+    counts = [getattr(config, key, None) for key in ("num_local_experts", "num_experts", "n_routed_experts",
+                                                     "moe_num_experts")]
+    count = next((c for c in counts if c), None)
+    if count is None:
+        return
+    writer.add_expert_count(count)
+    writer.add_expert_used_count(getattr(config, "moe_k", None) or config.num_experts_per_tok)
+    if model_type not in ("mixtral", "olmoe", "granitemoe"):
+        writer.add_expert_feed_forward_length(getattr(config, "moe_intermediate_size", None) or config.intermediate_size)
+    if model_type == "qwen2_moe":
+        writer.add_expert_shared_feed_forward_length(config.shared_expert_intermediate_size)
+    if hasattr(config, "n_routed_experts"):
+        sigmoid = model_type != "deepseek_v2"
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID if sigmoid else gguf.ExpertGatingFuncType.SOFTMAX)
+        writer.add_expert_shared_count(config.n_shared_experts)
+        writer.add_leading_dense_block_count(config.first_k_dense_replace)
+        writer.add_expert_weights_scale(config.routed_scaling_factor)
+        writer.add_expert_weights_norm(bool(config.norm_topk_prob))
+        writer.add_expert_group_count(config.n_group)
+        writer.add_expert_group_used_count(config.topk_group)
+    if model_type == "ernie4_5_moe":
+        writer.add_expert_shared_count(config.moe_num_shared_experts)
+        writer.add_leading_dense_block_count(config.moe_layer_start_index)
+        writer.add_interleave_moe_layer_step(config.moe_layer_interval)
+
+
+def published_shapes(config):
+    """The tensors of a checkpoint, as it is published: experts as transformers writes them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        AutoModelForCausalLM.from_config(config).save_pretrained(scratch)
+        return {name: tensor.shape for name, tensor in load_file(pathlib.Path(scratch) / "model.safetensors").items()}
 
 
 LAYER_EPS = ("layer_norm_epsilon", "layer_norm_eps", "norm_epsilon", "norm_eps")
@@ -226,7 +332,13 @@ def write_sizes(writer, config):
         writer.add_layer_norm_eps(eps)
     else:
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    if model_type not in ("falcon", "granite") and getattr(config, "head_dim", None):
+    if hasattr(config, "kv_lora_rank"):
+        writer.add_key_length(config.qk_nope_head_dim + config.qk_rope_head_dim)
+        writer.add_value_length(config.v_head_dim)
+        writer.add_kv_lora_rank(config.kv_lora_rank)
+        if config.q_lora_rank is not None:
+            writer.add_q_lora_rank(config.q_lora_rank)
+    elif model_type not in ("falcon", "granite") and getattr(config, "head_dim", None):
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
 
@@ -239,13 +351,13 @@ def write_metadata(writer, config):
     if model_type == "gemma2":
         writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
         writer.add_final_logit_softcapping(config.final_logit_softcapping)
-    if model_type in ("gemma2", "gemma3_text", "phi3", "cohere2", "olmo3", "exaone4"):
+    if model_type in ("gemma2", "gemma3_text", "phi3", "cohere2", "olmo3", "exaone4", "gpt_oss"):
         writer.add_sliding_window(config.sliding_window)
     if model_type in ("olmo3", "exaone4"):
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config.layer_types])
     if model_type in ("cohere", "cohere2"):
         writer.add_logit_scale(config.logit_scale)
-    if model_type == "granite":
+    if model_type in ("granite", "granitemoe"):
         writer.add_attention_scale(config.attention_multiplier)
         writer.add_embedding_scale(config.embedding_multiplier)
         writer.add_residual_scale(config.residual_multiplier)
@@ -257,6 +369,7 @@ def write_metadata(writer, config):
         writer.add_max_alibi_bias(config.attn_config.alibi_bias_max)
     if model_type == "ministral3":
         writer.add_attn_temperature_scale(config.rope_parameters["llama_4_scaling_beta"])
+    write_experts(writer, config)
     if config.bos_token_id is not None:
         writer.add_bos_token_id(config.bos_token_id)
     writer.add_eos_token_id(config.eos_token_id)
@@ -266,8 +379,11 @@ def write_metadata(writer, config):
 def make(name, keys, out):
     keys = dict(keys)
     config = AutoConfig.for_model(keys.pop("model_type"), **keys)
-    with torch.device("meta"):
-        shapes = {key: tuple(value.shape) for key, value in AutoModelForCausalLM.from_config(config).state_dict().items()}
+    if name in SPARSE_CASES:
+        shapes = published_shapes(config)
+    else:
+        with torch.device("meta"):
+            shapes = {key: tuple(value.shape) for key, value in AutoModelForCausalLM.from_config(config).state_dict().items()}
     if config.tie_word_embeddings:
         shapes.pop("lm_head.weight", None)
     if config.model_type == "gpt_neox":
@@ -280,6 +396,8 @@ def make(name, keys, out):
     save_file(tensors, out / name / "model.safetensors", metadata={"format": "pt"})
     writer = gguf.GGUFWriter(out / f"{name}.gguf", GGUF_ARCHITECTURE.get(config.model_type, config.model_type))
     write_metadata(writer, config)
+    for key, value in stacked_experts(tensors, config).items():
+        writer.add_tensor(key, value)
     for key, value in tensors.items():
         writer.add_tensor(gguf_name(key, config.model_type), convert(key, value, config))
     writer.write_header_to_file()
@@ -309,7 +427,10 @@ def refused(name, architecture, out, *changes):
 def make_refused(out):
     out.mkdir(parents=True, exist_ok=True)
     refused("architecture", "mamba", out)
-    refused("experts", "llama", out, lambda w: w.add_expert_count(8))
+    refused("experts", "gemma", out, lambda w: w.add_expert_count(8))
+    refused("no_experts", "olmoe", out)
+    refused("gating", "glm4moe", out, lambda w: w.add_expert_count(8), lambda w: w.add_expert_used_count(2),
+            lambda w: w.add_expert_gating_func(gguf.ExpertGatingFuncType.SOFTMAX))
     refused("missing_tensor", "llama", out)
     refused("value_length", "llama", out, lambda w: w.add_key_length(8), lambda w: w.add_value_length(4))
     refused("partial", "llama", out, lambda w: w.add_rope_dimension_count(2))
@@ -329,6 +450,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("tests/golden/model"))
     out = parser.parse_args().out / "gguf"
+    transformers.logging.disable_progress_bar()
     for name, keys in CASES.items():
         make(name, keys, out)
     make_refused(out / "refused")
