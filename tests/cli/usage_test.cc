@@ -36,6 +36,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUse{"run assets/demo Once", {"unexpected argument 'Once'; a text goes behind -p"}},
         WrongUse{"quantize assets/demo b --recipe int4 --shard-size 5X", {"--shard-size", "5X"}},
         WrongUse{"quantize assets/demo /tmp/out.gguf --recipe int4-g32", {"/tmp/out.gguf", "no GGUF file"}},
+        WrongUse{"quantize assets/demo /tmp/out.GGUF/ --recipe int4-g32 --dry-run", {"/tmp/out.GGUF/", "no GGUF file"}},
+        WrongUse{"quantize assets/demo /tmp/out.safetensors --recipe int4-g32", {"no .safetensors file"}},
         WrongUse{"quantize assets/demo /tmp/none -r q4_k_m", {"'q4_k_m'", "int4-g32-asym"}},
         WrongUse{"recipes fp8", {"'fp8'", "mxfp8e4m3"}}, WrongUse{"recipes awk", {"did you mean 'awq'?"}},
         WrongUse{"eval ppl assets/demo", {"--text is required"}},

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <optional>
 
@@ -104,11 +106,17 @@ QuantizeResult run_guarded(const Flags& flags, const QuantizeTask& task, Session
   }
 }
 
+/// A name that other tools give to one file of weights.
+void check_name(const std::string& out) {
+  std::string ending = std::filesystem::path(out.substr(0, out.find_last_not_of('/') + 1)).extension();
+  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (ending != ".gguf" && ending != ".safetensors" && ending != ".bin") return;
+  misuse("output '{}': a directory of safetensors is written, no {} file; name a directory", out,
+         ending == ".gguf" ? "GGUF" : ending);
+}
+
 /// Before any work: OUT may be made, and what is read or kept beside it survives that.
 void check_outputs(const Flags& flags) {
-  if (flags.out.ends_with(".gguf")) {
-    misuse("output '{}': a directory of safetensors is written, no GGUF file; name a directory", flags.out);
-  }
   check_output(flags.out, flags.force);
   std::vector<std::string> others = {flags.model};
   for (const std::string& path :
@@ -130,6 +138,7 @@ void remark_on_rows(const std::string& text, const Recipe& recipe, Session& sess
 }
 
 void quantize(const Flags& flags, Session& session) {
+  check_name(flags.out);
   QuantizeOptions options = options_of(flags.calibration);
   options.force = flags.force;
   options.restart = flags.restart;
