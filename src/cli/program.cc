@@ -41,14 +41,14 @@ std::string group_help(const std::string& group) {
   return fmt::format("usage: bitloom {} WHAT ... [flags]\n\n{}\nexamples:\n{}", group, lines, examples);
 }
 
-int run_verb(const Verb& verb, Arguments rest, const std::shared_ptr<Ranks>& ranks) {
+int run_verb(const Verb& verb, const Arguments& rest, const std::shared_ptr<Ranks>& ranks) {
   if (ranks->size() > 1 && !verb.on_ranks) {
     misuse("{}: runs as one process, not as {}; 'quantize' can use several", verb.name, ranks->size());
   }
   Session session(ranks);
   FlagSet flags(verb.name);
   const std::function<void()> work = verb.setup(flags, session);
-  if (flags.parse(std::move(rest))) {
+  if (flags.parse(rest)) {
     work();
   } else {
     write_output(as_started(verb_help(verb, flags)));

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <deque>
 
 #include "base/error.h"
@@ -28,6 +29,62 @@ std::vector<std::string> flags_of(const CLI::App& app) {
   return flags;
 }
 
+struct ForeignFlag {
+  std::string_view theirs, ours;
+};
+
+// What llama.cpp, transformers, vLLM, GPTQ's and lm_eval's scripts call what we have, with '-' for '_'.
+constexpr std::array kForeignFlags = {ForeignFlag{"--n-predict", "--tokens"},
+                                      ForeignFlag{"--predict", "--tokens"},
+                                      ForeignFlag{"--num-predict", "--tokens"},
+                                      ForeignFlag{"--max-tokens", "--tokens"},
+                                      ForeignFlag{"--max-new-tokens", "--tokens"},
+                                      ForeignFlag{"--n-gen", "--tokens"},
+                                      ForeignFlag{"--n-prompt", "--prompt"},
+                                      ForeignFlag{"--temperature", "--temp"},
+                                      ForeignFlag{"--repetition-penalty", "--repeat-penalty"},
+                                      ForeignFlag{"-cnv", "--chat"},
+                                      ForeignFlag{"--conversation", "--chat"},
+                                      ForeignFlag{"-i", "--chat"},
+                                      ForeignFlag{"--interactive", "--chat"},
+                                      ForeignFlag{"-sys", "--system"},
+                                      ForeignFlag{"--system-prompt", "--system"},
+                                      ForeignFlag{"-s", "--seed"},
+                                      ForeignFlag{"--random-seed", "--seed"},
+                                      ForeignFlag{"--ctx-size", "--context"},
+                                      ForeignFlag{"--n-ctx", "--context"},
+                                      ForeignFlag{"--chunks", "--windows"},
+                                      ForeignFlag{"--nsamples", "--samples"},
+                                      ForeignFlag{"--n-samples", "--samples"},
+                                      ForeignFlag{"--num-samples", "--samples"},
+                                      ForeignFlag{"--num-calibration-samples", "--samples"},
+                                      ForeignFlag{"--seqlen", "--seq"},
+                                      ForeignFlag{"--seq-len", "--seq"},
+                                      ForeignFlag{"--max-seq-length", "--seq"},
+                                      ForeignFlag{"--dataset", "--calib"},
+                                      ForeignFlag{"--scheme", "--recipe"},
+                                      ForeignFlag{"--bits", "--recipe"},
+                                      ForeignFlag{"--wbits", "--recipe"},
+                                      ForeignFlag{"--outfile", "--output"},
+                                      ForeignFlag{"--output-dir", "--output"},
+                                      ForeignFlag{"--output-path", "--output"}};
+
+constexpr std::array<std::string_view, 5> kGpuFlags = {"-ngl", "--n-gpu-layers", "--gpu-layers", "--device",
+                                                       "--tensor-parallel-size"};
+
+/// ": it is --tokens here" about a flag of another tool; "" where none is known.
+std::string foreign_flag(const CLI::App& app, std::string flag) {
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  if (std::find(kGpuFlags.begin(), kGpuFlags.end(), flag) != kGpuFlags.end()) {
+    return ": bitloom computes on the CPU alone";
+  }
+  for (const ForeignFlag& row : kForeignFlags) {
+    if (row.theirs != flag || app.get_option_no_throw(std::string(row.ours)) == nullptr) continue;
+    return fmt::format(": it is {} here", row.ours);
+  }
+  return "";
+}
+
 std::string shown_name(const CLI::Option& option) {
   return option.get_positional() ? option.get_name(true) : "--" + option.get_lnames().front();
 }
@@ -38,8 +95,12 @@ std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
   for (const CLI::Option* option : app.get_options())
     if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && option->get_required() && option->count() == 0)
       return shown_name(*option) + " is required";
-  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
+    for (const CLI::Option* option : app.get_options())
+      if (option->get_items_expected_max() == 1 && option->results().size() > 1)
+        return shown_name(*option) + " is given twice";
     return text.substr(0, text.find(':')) + " needs a value";
+  }
   constexpr std::string_view kConversion = "Could not convert: ";  // only numbers are converted
   if (!text.starts_with(kConversion)) return text;
   const std::string pair = text.substr(kConversion.size());  // "--temp = hot"
@@ -49,8 +110,17 @@ std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 // CLI11 reports a missing flag before an unknown one, but the unknown one is usually the missing one misspelt.
-[[noreturn]] void refuse_flags(const std::string& verb, const CLI::App& app, const CLI::ParseError& error) {
+[[noreturn]] void refuse_flags(const std::string& verb, const CLI::App& app, const std::vector<std::string>& arguments,
+                               const CLI::ParseError& error) {
   const std::string hint = fmt::format("; see 'bitloom {} --help'", verb);
+  // As they were typed: CLI11 takes -ngl for -n gl.
+  for (const std::string& word : arguments) {
+    const std::string flag = word.substr(0, word.find('='));
+    if (app.get_option_no_throw(flag) != nullptr) continue;
+    if (const std::string known = foreign_flag(app, flag); !known.empty()) {
+      misuse("{}: unknown flag {}{}{}", verb, flag, known, hint);
+    }
+  }
   const std::vector<std::string> rest = app.remaining();
   for (const std::string& word : rest) {
     if (word.size() < 2 || word[0] != '-') continue;
@@ -165,16 +235,15 @@ Flag* FlagSet::add_flag(const std::string& names, bool& value, const std::string
   return &parser_->flags.emplace_back(parser_->app.add_flag(names, value, help));
 }
 
-bool FlagSet::parse(std::vector<std::string> arguments) {
+bool FlagSet::parse(const std::vector<std::string>& arguments) {
   CLI::App& app = parser_->app;
   app.set_help_flag("-h,--help", "show this");
   try {
-    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes arguments from the back
-    app.parse(std::move(arguments));
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes them from the back
   } catch (const CLI::CallForHelp&) {
     return false;
   } catch (const CLI::ParseError& error) {
-    refuse_flags(parser_->verb, app, error);
+    refuse_flags(parser_->verb, app, arguments, error);
   }
   return true;
 }

@@ -62,7 +62,7 @@ class FlagSet {
   Flag* add_flag(const std::string& names, bool& value, const std::string& help);
 
   /// Sets the variables; false when help was asked for. Error(kUsage) names the verb, the flag and where to read more.
-  bool parse(std::vector<std::string> arguments);
+  bool parse(const std::vector<std::string>& arguments);
 
   struct HelpLine {
     std::string names;  // "MODEL", "-n, --tokens N", "    --json"
