@@ -1,11 +1,11 @@
 #pragma once
 // A read-only memory-mapped file. Only pages that are touched are read.
 //
-// io/ as a whole. Goals: foreign bytes in (safetensors, torch, GGUF, JSON, texts), our bytes out (safetensors, directories
-// that appear complete or not at all). Every figure of a header is checked against the file before it is used; errors
-// name the file, the tensor or key, and the value. Nothing is copied that can be viewed. Non-goals: what the tensors
-// mean (model/), tokenizers' files (tokenize/), writing foreign formats (export/), files that shrink while they are
-// mapped (the kernel ends the process with SIGBUS).
+// io/ as a whole. Goals: foreign bytes in (safetensors, torch, GGUF, JSON, texts), our bytes out (safetensors,
+// directories that appear complete or not at all). Every figure of a header is checked against the file before it is
+// used; errors name the file, the tensor or key, and the value. Nothing is copied that can be viewed. Non-goals: what
+// the tensors mean (model/), tokenizers' files (tokenize/), writing foreign formats (export/), files that shrink while
+// they are mapped (the kernel ends the process with SIGBUS).
 
 #include <cstddef>
 #include <memory>
