@@ -96,10 +96,8 @@ TEST(Tokenizer, LongPiecesTakeNoLongTime) {
 }
 
 // The library alone would take hours: its time is quadratic in the length of a run of unknown characters.
-TEST(Tokenizer, LongUnknownRunsTakeNoLongTime) {
-  BITLOOM_REQUIRE_SHARED("models/babyllama-char");
-  const Tokenizer tokenizer = Tokenizer::load(testing::shared_path("models/babyllama-char"));
-  for (const std::string unknown : {"\n", "\u4E2D", "\u4E2D\n\u3042"}) {
+void expect_no_long_time_for_unknown_runs(const Tokenizer& tokenizer) {
+  for (const std::string unknown : {"\n", "\u4E2D", "\u4E2D\n\u3042", "\u2126"}) {
     const auto ids_of_run = [&](size_t times) {
       std::string text = "a b";
       for (size_t i = 0; i < times; ++i) text += unknown;
@@ -109,18 +107,67 @@ TEST(Tokenizer, LongUnknownRunsTakeNoLongTime) {
   }
 }
 
-// Quadratic work in any stage of any tokenizer would take minutes.
-TEST(Tokenizer, LongRunsOfOneCharacterTakeNoLongTime) {
-  const Json file = testing::synthetic_file();
-  for (const auto& entry : file["tokenizers"].items()) {
-    const Tokenizer tokenizer = Tokenizer::from_json(testing::assemble(file, entry.key()), entry.key());
-    for (const std::string character :
-         {" ", "\n", "a", "1", "!", "'", "\u0301", "\u0301\u0323", "\u4E2D", "\U0001F600"}) {
-      std::string text = "x";
-      for (size_t i = 0; i < 100000; ++i) text += character;
-      EXPECT_FALSE(tokenizer.encode(text + "y").empty()) << entry.key() << character;
-    }
+TEST(Tokenizer, LongUnknownRunsTakeNoLongTime) {
+  BITLOOM_REQUIRE_SHARED("models/babyllama-char");
+  expect_no_long_time_for_unknown_runs(Tokenizer::load(testing::shared_path("models/babyllama-char")));
+}
+
+// Its normalizer makes another unknown character of the last.
+TEST(Tokenizer, LongUnknownRunsTakeNoLongTimeInUnigramModels) {
+  expect_no_long_time_for_unknown_runs(Tokenizer::load(testing::golden("tokenize/spm_unigram")));
+}
+
+// Encodes long runs of what is hard for some stage; quadratic work in any would take minutes.
+void expect_no_long_time(const Tokenizer& tokenizer, const std::string& name, size_t bytes) {
+  for (const std::string run : {" ",
+                                "\n",
+                                "\r\n",
+                                "a",
+                                "a'",
+                                "aA",
+                                "1",
+                                "!",
+                                "'",
+                                "\u0301",
+                                "\u0301\u0323",
+                                "\u0F73",
+                                "\uFF9E\u0334",
+                                "\u0958",
+                                "\u2126",
+                                "\u4E2D",
+                                "\u2581",
+                                "\U0001F600",
+                                "\U0001F469\u200D",
+                                "\u1100\u1161"}) {
+    std::string text = "x";
+    while (text.size() < bytes) text += run;
+    EXPECT_FALSE(tokenizer.encode(text + "y").empty()) << name << run;
   }
+}
+
+TEST(Tokenizer, LongRunsTakeNoLongTime) {
+  for (const char* set : {"synthetic", "models"}) {
+    const Json file = testing::tokenizers_file(set);
+    for (const auto& entry : file["tokenizers"].items())
+      expect_no_long_time(Tokenizer::from_json(testing::assemble(file, entry.key()), entry.key()), entry.key(), 60000);
+  }
+}
+
+TEST(Tokenizer, LongRunsTakeNoLongTimeInTheLibrary) {
+  for (const char* name : {"tokenize/spm", "tokenize/spm_unigram", "tokenize/spm_unigram_bytes"})
+    expect_no_long_time(Tokenizer::load(testing::golden(name)), name, 60000);
+}
+
+TEST(Tokenizer, LongRunsTakeNoLongTimeInRealTokenizers) {
+  BITLOOM_REQUIRE_SHARED("data/tokenizers/gpt-neox.json");
+  const testing::TempDir neox, model, bin;
+  std::filesystem::copy(testing::shared_path("data/tokenizers/gpt-neox.json"), neox.file("tokenizer.json"));
+  std::filesystem::copy(testing::shared_path("data/tokenizers/llama2/tokenizer.model"), model.path());
+  std::filesystem::copy(testing::shared_path("data/tokenizers/llama2/tokenizer.bin"), bin.path());
+  for (const std::string& directory :
+       {neox.path(), model.path(), bin.path(), testing::shared_path("models/babyllama-char"),
+        testing::shared_path("models/stories260K"), testing::shared_path("models/english-3m")})
+    expect_no_long_time(Tokenizer::load(directory), directory, 300000);
 }
 
 // Cutting a whole text where no merge reaches must not change its ids: the same with a merge that spoils the cutting.
