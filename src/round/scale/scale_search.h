@@ -10,8 +10,8 @@
 //
 // Never worse than absmax or than any candidate of the clip search, up to the rounding of fp32 sums. Negating the
 // weights negates the scale; multiplying them by a power of two multiplies it, while the scale's type is not at an end
-// of its range. Over groups with and without importances the error is within 2 % of the least over a dense set of scales
-// and zero points, in a single group within 15 % (scale_search_test.cc).
+// of its range. Over groups with and without importances the error is within 2 % of the least over a dense set of
+// scales and zero points, in a single group within 15 % (scale_search_test.cc).
 
 #include "round/scale/group_quantizer.h"
 
