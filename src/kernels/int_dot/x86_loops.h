@@ -71,24 +71,25 @@ inline __m256 widen8(ScaleKind kind, const std::byte* p) {
   return _mm256_setzero_ps();
 }
 
-/// Scales [first, first + count) of a row -> out, and zeros after them up to a multiple of 16 and 16 more.
+/// Scales [first, first + count) of a row -> out, and 16 zeros or more after them.
 inline void widen_scales(const IntRows& w, const Row& row, int64_t first, int64_t count, float* out) {
   const int64_t size = scale_bytes(w.scale_kind);
   const std::byte* p = row.scales + first * size;
   const std::byte* end = w.scales + w.scale_rows * w.scale_row_bytes;
-  for (int64_t i = 0; i < count + 16; i += 8) _mm256_storeu_ps(out + i, _mm256_setzero_ps());
-  for (int64_t i = 0; i < count; i += 8, p += 8 * size) {
-    if (count - i >= 8) {
-      _mm256_storeu_ps(out + i, widen8(w.scale_kind, p));
-      continue;
+  const __m256i lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+  int64_t i = 0;
+  for (; i < count; i += 8, p += 8 * size) {
+    std::byte few[32];
+    const std::byte* from = p;
+    if (end - p < 8 * size) {
+      std::memset(few, 0, sizeof few);
+      std::memcpy(few, p, static_cast<size_t>(end - p));
+      from = few;
     }
-    std::byte few[32] = {};
-    const int64_t available = std::min(end - p, 8 * size);
-    float wide[8];
-    if (available < 8 * size) std::memcpy(few, p, static_cast<size_t>(available));
-    _mm256_storeu_ps(wide, widen8(w.scale_kind, available < 8 * size ? few : p));
-    for (int64_t k = 0; k < count - i; ++k) out[i + k] = wide[k];
+    const __m256i ours = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count - i)), lanes);
+    _mm256_storeu_ps(out + i, _mm256_and_ps(widen8(w.scale_kind, from), _mm256_castsi256_ps(ours)));
   }
+  for (const int64_t padded = i + 16; i < padded; i += 8) _mm256_storeu_ps(out + i, _mm256_setzero_ps());
 }
 
 /// sum_g s[g] (offset - zero[g]) sums[g] over `count` groups from `first` on.
