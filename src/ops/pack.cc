@@ -81,7 +81,7 @@ bool PackedLinear::pack_ints(const PackOptions& options) {
   const GridMatrix& grid = *stored->grid();
   std::optional<IntLevels> levels = int_levels(grid.storage().format);
   if (!levels) return false;
-  IntDotNeeds needs = {bits_of(grid.storage().format), !levels->levels.empty(),
+  IntDotNeeds needs = {bits_of(grid.storage().format), levels->levels.empty() ? CodeKind::kInteger : CodeKind::kTable,
                        options.activations == Activations::kExact, grid.shape().group_cols, matrix_->cols()};
   int_kernel_ = find_int_dot(options.isa, needs);
   needs.exact = true;
@@ -91,6 +91,25 @@ bool PackedLinear::pack_ints(const PackOptions& options) {
   ints_.order = order_.empty() ? nullptr : order_.data();
   levels_ = std::move(levels->levels);  // whose address stays
   return true;
+}
+
+bool PackedLinear::pack_blocks(const PackOptions& options) {
+  constexpr struct {
+    const char* name;
+    CodeKind codes;
+    int bits;
+  } kTypes[] = {{"Q8_0", CodeKind::kQ8_0, 8}, {"Q4_0", CodeKind::kQ4_0, 4}, {"Q4_1", CodeKind::kQ4_1, 4}};
+  const auto* stored = dynamic_cast<const StoredRows*>(matrix_.get());
+  if (stored == nullptr) return false;
+  for (const auto& type : kTypes) {
+    if (stored->storage() != type.name) continue;
+    const bool exact = options.activations == Activations::kExact;
+    int_kernel_ = find_int_dot(options.isa, {type.bits, type.codes, exact, 32, stored->cols()});
+    ints_.codes = stored->stored_rows(), ints_.order = order_.empty() ? nullptr : order_.data();
+    ints_.rows = rows_, ints_.cols = stored->cols(), ints_.row_bytes = stored->stored_bytes() / rows_;
+    ints_.group = 32;
+  }
+  return int_kernel_ != nullptr;
 }
 
 bool PackedLinear::pack_dense(const PackOptions& options) {
@@ -111,7 +130,7 @@ std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std:
   packed->rows_ = matrix->rows();
   packed->matrix_ = std::move(matrix);
   packed->order_ = std::move(order);
-  if (!packed->pack_ints(options) && !packed->pack_dense(options)) return nullptr;
+  if (!packed->pack_ints(options) && !packed->pack_blocks(options) && !packed->pack_dense(options)) return nullptr;
   return packed;
 }
 

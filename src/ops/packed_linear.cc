@@ -23,7 +23,7 @@ IntDotCall PackedLinear::int_call(const float* x, int64_t tokens, size_t reader,
   call.tokens = tokens, call.x = x, call.x_stride = ints_.cols, call.y_stride = rows_;
   if (int_kernel_->input == DotInput::kF32) return call;
   call.rounded = blocks.rounded(int_kernel_->input, int_kernel_->order);
-  if (ints_.zeros != nullptr) {
+  if (ints_.zeros != nullptr || has_minimums(int_kernel_->codes)) {
     call.group_sums = blocks.group_sums(int_kernel_->input, int_kernel_->order, ints_.group, reader);
   }
   return call;

@@ -44,6 +44,7 @@ class PackedLinear {
   friend class Products;
   PackedLinear() = default;
   bool pack_ints(const PackOptions& options);
+  bool pack_blocks(const PackOptions& options);
   bool pack_dense(const PackOptions& options);
   IntDotCall int_call(const float* x, int64_t tokens, size_t reader, InputBlocks& blocks) const;
 

@@ -2,13 +2,13 @@
 
 namespace bitloom {
 
-#define BITLOOM_INT_DOT(function, isa, bits, table, input, order, multiple) IntDotKernel function;
+#define BITLOOM_INT_DOT(function, isa, bits, codes, input, order, multiple) IntDotKernel function;
 #include "kernels/int_dot/kernels.inc"
 #undef BITLOOM_INT_DOT
 
 std::span<const IntDotEntry> int_dot_kernels() {
-#define BITLOOM_INT_DOT(function, isa, bits, table, input, order, multiple) \
-  {#function, function, Isa::isa, bits, table, DotInput::input, InputOrder::order, multiple},
+#define BITLOOM_INT_DOT(function, isa, bits, codes, input, order, multiple) \
+  {#function, function, Isa::isa, bits, CodeKind::codes, DotInput::input, InputOrder::order, multiple},
   static constexpr IntDotEntry kEntries[] = {
 #include "kernels/int_dot/kernels.inc"
   };
@@ -18,7 +18,7 @@ std::span<const IntDotEntry> int_dot_kernels() {
 
 const IntDotEntry* find_int_dot(Isa isa, const IntDotNeeds& needs) {
   for (const IntDotEntry& entry : int_dot_kernels()) {
-    const bool fits = entry.bits == needs.bits && entry.table == needs.table && serves(entry, needs.group, needs.cols);
+    const bool fits = entry.bits == needs.bits && entry.codes == needs.codes && serves(entry, needs.group, needs.cols);
     if (fits && entry.isa <= isa && (entry.input != DotInput::kInt8) == needs.exact) return &entry;
   }
   return nullptr;

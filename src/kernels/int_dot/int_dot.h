@@ -31,6 +31,12 @@ constexpr int64_t scale_bytes(ScaleKind kind) {
   return kind == ScaleKind::kF32 ? 4 : kind == ScaleKind::kF16 || kind == ScaleKind::kBF16 ? 2 : 1;
 }
 
+/// How codes lie: bitstream rows of integers, or of what a table says; or ggml's blocks of 32 columns, which hold their
+/// scales (io/ggml_types.h) and have neither zeros nor scales beside them: group 32.
+enum class CodeKind { kInteger, kTable, kQ8_0, kQ4_0, kQ4_1 };
+/// Whether a product needs sums of the input's groups whatever the zero points.
+constexpr bool has_minimums(CodeKind kind) { return kind == CodeKind::kQ4_1; }
+
 /// The matrix: pointers into what a file holds.
 struct IntRows {
   const std::byte* codes = nullptr;   // [rows, row_bytes]
@@ -51,9 +57,10 @@ struct IntDotCall {
   int64_t first = 0, last = 0, tokens = 1;
   const float* x = nullptr;  // [tokens, x_stride], kF32
   int64_t x_stride = 0;
-  RoundedInput rounded;               // kInt8, kInt24
-  const float* group_sums = nullptr;  // [tokens, ceil(cols / group)]: the rounded input's, where there are zero points
-  float* y = nullptr;                 // [tokens, y_stride], element (t, r) at t * y_stride + r
+  RoundedInput rounded;  // kInt8, kInt24
+  const float* group_sums =
+      nullptr;         // [tokens, ceil(cols / group)]: the rounded input's, where there are zero points or minimums
+  float* y = nullptr;  // [tokens, y_stride], element (t, r) at t * y_stride + r
   int64_t y_stride = 0;
 };
 
@@ -65,7 +72,7 @@ struct IntDotEntry {
   IntDotKernel* kernel;
   Isa isa;
   int bits;
-  bool table;  // levels by a table
+  CodeKind codes;
   DotInput input;
   InputOrder order;        // of the rounded input
   int64_t group_multiple;  // it serves groups of a multiple of this many columns, and groups of whole rows
@@ -82,7 +89,7 @@ inline bool serves(const IntDotEntry& entry, int64_t group, int64_t cols) {
 /// What a matrix and a caller ask of a kernel.
 struct IntDotNeeds {
   int bits = 4;
-  bool table = false;
+  CodeKind codes = CodeKind::kInteger;
   bool exact = true;  // kF32 or kInt24; else kInt8
   int64_t group = 0, cols = 0;
 };

@@ -44,7 +44,7 @@ void int_dot(benchmark::State& state, const IntDotEntry& entry, int64_t tokens) 
 
 const bool registered = [] {
   for (const IntDotEntry& entry : int_dot_kernels()) {
-    if (!machine_has(entry.isa)) continue;
+    if (!machine_has(entry.isa) || entry.codes > CodeKind::kTable) continue;
     for (const int64_t tokens : {1, 8}) {
       const std::string name = std::string(entry.name) + "/tokens:" + std::to_string(tokens);
       benchmark::RegisterBenchmark(name.c_str(),

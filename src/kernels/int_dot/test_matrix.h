@@ -37,7 +37,8 @@ class RandomDot {
     y_.resize(static_cast<size_t>(shape.tokens * shape.rows), std::nanf(""));
     IntRows& w = call.w;
     w.codes = codes_.data(), w.scales = scales_.data(), w.zeros = shape.zeros ? zeros_.data() : nullptr;
-    w.levels = entry.table ? levels_.data() : nullptr, w.order = shape.permuted ? order_.data() : nullptr;
+    w.levels = entry.codes == CodeKind::kTable ? levels_.data() : nullptr,
+    w.order = shape.permuted ? order_.data() : nullptr;
     w.rows = shape.rows, w.cols = shape.cols, w.row_bytes = ceil_div(shape.cols * entry.bits, 8);
     w.group = shape.group, w.group_rows = shape.group_rows, w.scale_rows = scale_rows;
     w.scale_row_bytes = groups * scale_bytes(shape.scales), w.zero_row_bytes = ceil_div(groups * entry.bits, 8);

@@ -58,7 +58,7 @@ struct Avx2 {
 
 /// Codes of any width in the order of columns: 32 of them lie in 4 kBits bytes.
 template <int kBits_, bool kTable>
-struct Codes {
+struct Codes : Bitstream<kBits_> {
   static constexpr int kBits = kBits_, kVectors = 1, offset = kTable ? 128 : 1 << (kBits - 1);
   static constexpr bool kWide = kTable || kBits >= 7;
 
@@ -113,6 +113,24 @@ struct Codes {
   __m256i flip_, table_;
 };
 
+/// One of ggml's blocks: bytes, or nibbles of which the low ones are columns 0..15 and the high ones 16..31.
+template <CodeKind kKind_, int kOffset, int64_t kBytes>
+struct Blocks : GgmlBlocks<kKind_, kOffset, kBytes> {
+  using Base = GgmlBlocks<kKind_, kOffset, kBytes>;
+  explicit Blocks(const IntRows&) {}
+
+  void bytes(const std::byte* p, int64_t, __m256i (&out)[1]) const {
+    p += Base::kCodesAt;
+    if constexpr (Base::kBits == 8) {
+      out[0] = _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_set1_epi8(-128));
+    } else {
+      const __m256i pairs = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+      const __m256i codes = _mm256_srlv_epi64(pairs, _mm256_set_epi64x(4, 4, 0, 0));
+      out[0] = _mm256_and_si256(codes, _mm256_set1_epi8(15));
+    }
+  }
+};
+
 }  // namespace
 
 #define BITLOOM_WIDTH(bits)                                                                                   \
@@ -129,5 +147,17 @@ BITLOOM_WIDTH(8)
 
 void int_dot_t4_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, Codes<4, true>, 3>(call); }
 void int_dot_t4_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, Codes<4, true>, 1>(call); }
+
+#define BITLOOM_BLOCKS(name, kind, offset, bytes)                      \
+  void int_dot_##name##_i24_avx2(const IntDotCall& call) {             \
+    run_int_dot<Avx2, Blocks<CodeKind::kind, offset, bytes>, 3>(call); \
+  }                                                                    \
+  void int_dot_##name##_i8_avx2(const IntDotCall& call) {              \
+    run_int_dot<Avx2, Blocks<CodeKind::kind, offset, bytes>, 1>(call); \
+  }
+BITLOOM_BLOCKS(q8_0, kQ8_0, 128, 34)
+BITLOOM_BLOCKS(q4_0, kQ4_0, 8, 18)
+BITLOOM_BLOCKS(q4_1, kQ4_1, 0, 20)
+#undef BITLOOM_BLOCKS
 
 }  // namespace bitloom

@@ -68,7 +68,7 @@ inline __m512i masked(__m512i codes, __m512i mask, __m512i flip) {
 
 /// Codes of any width in the order of columns: 64 of them lie in 8 kBits bytes.
 template <int kBits_>
-struct BitCodes {
+struct BitCodes : Bitstream<kBits_> {
   static constexpr int kBits = kBits_, kVectors = 1, offset = 1 << (kBits - 1);
   static constexpr bool kWide = kBits >= 7;
 
@@ -126,8 +126,8 @@ struct BitCodes {
 };
 
 /// Codes of four bits, even columns apart from odd ones.
-struct Nibbles {
-  static constexpr int kBits = 4, kVectors = 2, offset = 8;
+struct Nibbles : Bitstream<4> {
+  static constexpr int kVectors = 2, offset = 8;
   static constexpr bool kWide = false;
 
   explicit Nibbles(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? offset : 0)) {}
@@ -142,8 +142,8 @@ struct Nibbles {
 };
 
 /// Four bits that a table maps to levels; offset 128.
-struct NibbleTable {
-  static constexpr int kBits = 4, kVectors = 2, offset = 128;
+struct NibbleTable : Bitstream<4> {
+  static constexpr int kVectors = 2, offset = 128;
   static constexpr bool kWide = true;
 
   explicit NibbleTable(const IntRows& w) {
@@ -159,6 +159,32 @@ struct NibbleTable {
 
  private:
   __m512i table_;
+};
+
+/// Two of ggml's blocks: bytes, or nibbles of which the low ones are columns 0..15 and the high ones 16..31.
+template <CodeKind kKind_, int kOffset, int64_t kBytes>
+struct Blocks : GgmlBlocks<kKind_, kOffset, kBytes> {
+  using Base = GgmlBlocks<kKind_, kOffset, kBytes>;
+  explicit Blocks(const IntRows&) {}
+
+  void bytes(const std::byte* p, int64_t available, __m512i (&out)[1]) const {
+    const bool both = available >= 2 * kBytes;
+    const std::byte *first = p + Base::kCodesAt, *second = both ? first + kBytes : first;
+    if constexpr (Base::kBits == 8) {
+      const __m512i codes = _mm512_inserti64x4(_mm512_castsi256_si512(load32(first)), load32(second), 1);
+      out[0] = _mm512_xor_si512(codes, _mm512_set1_epi8(-128));
+    } else {
+      const __m512i pairs = _mm512_inserti64x4(_mm512_castsi256_si512(twice(first)), twice(second), 1);
+      const __m512i shifts = _mm512_set_epi64(4, 4, 0, 0, 4, 4, 0, 0);
+      out[0] = _mm512_and_si512(_mm512_srlv_epi64(pairs, shifts), _mm512_set1_epi8(15));
+    }
+  }
+
+ private:
+  static __m256i load32(const std::byte* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static __m256i twice(const std::byte* p) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
 };
 
 }  // namespace

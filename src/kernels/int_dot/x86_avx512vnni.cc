@@ -23,4 +23,16 @@ BITLOOM_WIDTH(6)
 BITLOOM_WIDTH(7)
 #undef BITLOOM_WIDTH
 
+#define BITLOOM_BLOCKS(name, kind, offset, bytes)                        \
+  void int_dot_##name##_i24_avx512vnni(const IntDotCall& call) {         \
+    run_int_dot<Avx512, Blocks<CodeKind::kind, offset, bytes>, 3>(call); \
+  }                                                                      \
+  void int_dot_##name##_i8_avx512vnni(const IntDotCall& call) {          \
+    run_int_dot<Avx512, Blocks<CodeKind::kind, offset, bytes>, 1>(call); \
+  }
+BITLOOM_BLOCKS(q8_0, kQ8_0, 128, 34)
+BITLOOM_BLOCKS(q4_0, kQ4_0, 8, 18)
+BITLOOM_BLOCKS(q4_1, kQ4_1, 0, 20)
+#undef BITLOOM_BLOCKS
+
 }  // namespace bitloom
