@@ -3,6 +3,7 @@
 
 #include "forward/block.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -255,7 +256,15 @@ TEST_P(BlockInSteps, EndsWhereOneGoEnds) {
   if (outer.project_out.present()) return;  // what the decoder returns is another width
   Decoder decoder(model_, threads_);
   const std::span<const float> hidden = decoder.forward(tokens_, kBatch, kLength);
-  EXPECT_EQ(stream, std::vector<float>(hidden.begin(), hidden.end()));
+  const bool mixes = std::any_of(graph_.blocks.begin(), graph_.blocks.end(),
+                                 [](const Block& block) { return block.experts.present(); });
+  if (!mixes) {
+    EXPECT_EQ(stream, std::vector<float>(hidden.begin(), hidden.end()));
+    return;
+  }
+  // The decoder multiplies experts that see few rows by kernels, which sum in another order: some roundings of 2^-24
+  // for each of the few products in a row, of values near 1.
+  EXPECT_THAT(stream, ::testing::Pointwise(::testing::FloatNear(1e-5f), hidden));
 }
 
 /// Keys and values of one text, in pages.

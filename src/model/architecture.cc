@@ -7,36 +7,20 @@
 #include "base/text.h"
 #include "model/arch/parts.h"
 
-// One line per architecture: model_type, and the function build_NAME of arch/NAME.cc.
-#define BITLOOM_ARCHITECTURES(row)                                                                                    \
-  row("llama", llama) row("mistral", mistral) row("qwen2", qwen2) row("qwen3", qwen3) row("gemma", gemma)             \
-      row("gemma3", gemma3) row("gemma3_text", gemma3) row("phi3", phi3) row("opt", opt) row("gpt2", gpt2)            \
-          row("gpt_neo", gpt_neo) row("gpt_neox", gpt_neox) row("mixtral", mixtral) row("qwen3_moe", qwen3_moe)       \
-              row("starcoder2", starcoder2) row("stablelm", stablelm) row("smollm3", smollm3) row("olmo", olmo)       \
-                  row("olmo2", olmo2) row("olmo3", olmo3) row("granite", granite) row("phi", phi)                     \
-                      row("cohere", cohere) row("cohere2", cohere2) row("glm", glm) row("glm4", glm4)                 \
-                          row("exaone4", exaone4) row("ministral", ministral) row("ministral3", ministral3)           \
-                              row("mistral3", mistral3) row("seed_oss", seed_oss) row("arcee", arcee)                 \
-                                  row("nemotron", nemotron) row("helium", helium) row("ernie4_5", ernie4_5)           \
-                                      row("hunyuan_v1_dense", hunyuan_v1_dense) row("bloom", bloom)                   \
-                                          row("falcon", falcon) row("mpt", mpt) row("gptj", gptj) row("olmoe", olmoe) \
-                                              row("granitemoe", granitemoe) row("phimoe", phimoe)                     \
-                                                  row("gpt_oss", gpt_oss) row("deepseek_v2", deepseek_v2)             \
-                                                      row("deepseek_v3", deepseek_v3) row("glm4_moe", glm4_moe)       \
-                                                          row("ernie4_5_moe", ernie4_5_moe)
-
 namespace bitloom {
 
-#define BITLOOM_DECLARE(model_type, name) \
+#define BITLOOM_ARCHITECTURE(model_type, name) \
   Graph build_##name(const Json& document, const std::string& origin, const TensorNames& names);
-BITLOOM_ARCHITECTURES(BITLOOM_DECLARE)
-#undef BITLOOM_DECLARE
+#include "model/arch/architectures.inc"
+#undef BITLOOM_ARCHITECTURE
 
 namespace {
 
-#define BITLOOM_ROW(model_type, name) {model_type, build_##name},
-const std::vector<Architecture> kArchitectures = {BITLOOM_ARCHITECTURES(BITLOOM_ROW)};
-#undef BITLOOM_ROW
+const std::vector<Architecture> kArchitectures = {
+#define BITLOOM_ARCHITECTURE(model_type, name) {model_type, build_##name},
+#include "model/arch/architectures.inc"
+#undef BITLOOM_ARCHITECTURE
+};
 
 /// The largest number under one of the keys; 1 where there is none.
 double largest(const Json& config, std::span<const char* const> keys) {

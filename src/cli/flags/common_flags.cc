@@ -48,7 +48,7 @@ std::function<std::string(const std::string&)> integer_in(int64_t low, int64_t h
 std::function<std::string(const std::string&)> integer_from(int64_t low) { return integer_in(low, kUnlimited); }
 
 void add_activations_flag(FlagSet& app, std::string& name) {
-  app.add_option("--activations", name, "inputs of int4 and int8 matrices: exact or int8")
+  app.add_option("--activations", name, "inputs of matrices that a kernel reads: exact or int8")
       ->type_name("KIND")
       ->check([](const std::string& text) -> std::string {
         const std::vector<std::string> allowed = {"exact", "int8"};
