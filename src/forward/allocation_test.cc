@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <new>
 
+#include "base/dense_matrix.h"
 #include "forward/attention.h"
+#include "linalg/gemm.h"
 
 namespace {
 std::atomic<int64_t> allocations{0};
@@ -61,6 +64,36 @@ TEST(Allocation, AStepOverACacheMakesNone) {
     const int64_t before = allocations;
     for (int64_t position = 100; position < 120; ++position) step(position);
     EXPECT_EQ(allocations, before) << count << " threads";
+  }
+}
+
+TEST(Allocation, AMatrixWithoutAKernelIsDecodedIntoWhatIsThere) {
+  constexpr int64_t kRows = 200, kCols = 96;
+  const std::vector<float> weights(kRows * kCols, 0.5f), x(kCols, 0.25f);
+  const DenseMatrix w(kRows, kCols, weights);
+  std::vector<float> y(kRows);
+  for (const int count : {1, 2}) {
+    ThreadPool threads(count);
+    TileScratch scratch;
+    const auto decoded = [&] { linear(x.data(), kCols, 1, w, nullptr, y.data(), kRows, scratch, threads); };
+    // Which thread takes which tile is not fixed: all have had one when every buffer has its size.
+    const auto ready = [&] {
+      return std::all_of(scratch.tiles.begin(), scratch.tiles.end(), [](const auto& tile) { return !tile.empty(); });
+    };
+    decoded();
+    for (int i = 0; i < 10000 && !ready(); ++i) decoded();
+    ASSERT_TRUE(ready());
+    // The library's products take memory of their own.
+    const auto taken_by = [](const auto& product) {
+      const int64_t before = allocations;
+      for (int i = 0; i < 20; ++i) product();
+      return allocations - before;
+    };
+    const auto dense = [&] {
+      linear_dense(x.data(), kCols, 1, weights.data(), kRows, kCols, nullptr, y.data(), kRows, threads);
+    };
+    dense();
+    EXPECT_EQ(taken_by(decoded), taken_by(dense)) << count << " threads";
   }
 }
 

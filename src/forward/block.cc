@@ -264,7 +264,7 @@ void BlockRunner::apply(const Run& run, std::initializer_list<Place> places) con
     readers[count++] = {&weights_.linears[static_cast<size_t>(place.linear)], place.y};
   }
   const int64_t rows = static_cast<int64_t>(x.size()) / block_.inputs[static_cast<size_t>(input)].width;
-  apply_layers({readers.data(), count}, rounded(run, input, x), rows, run.work.blocks, run.threads);
+  apply_layers({readers.data(), count}, rounded(run, input, x), rows, run.work.linears, run.threads);
 }
 
 // Norms of heads and rope, in their order, of all queries or all keys of the pass.

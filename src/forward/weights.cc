@@ -71,7 +71,7 @@ void pack(LinearWeights& layer, const PackOptions& options) {
 
 }  // namespace
 
-void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t rows, InputBlocks& blocks,
+void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t rows, LinearScratch& scratch,
                   ThreadPool& threads) {
   assert(readers.size() <= kMostReaders);
   std::array<Reader, kMostReaders> packed;
@@ -81,10 +81,10 @@ void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t
     if (const PackedLinear* w = layer->kernel_for(rows); w != nullptr) {
       packed[count++] = {w, bias, y};
     } else {
-      linear(x, layer->in(), rows, *layer->weight, bias, y, layer->out(), threads);
+      linear(x, layer->in(), rows, *layer->weight, bias, y, layer->out(), scratch.tiles, threads);
     }
   }
-  if (count > 0) apply({packed.data(), count}, x, rows, blocks, threads);
+  if (count > 0) apply({packed.data(), count}, x, rows, scratch.blocks, threads);
 }
 
 OuterWeights load_outer_weights(const Model& model) {

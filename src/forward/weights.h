@@ -13,6 +13,7 @@
 #include "base/threads.h"
 #include "forward/input_rounder.h"
 #include "forward/norms.h"
+#include "linalg/gemm.h"
 #include "model/graph.h"
 #include "model/model.h"
 #include "ops/packed_linear.h"
@@ -41,8 +42,14 @@ struct LinearReader {
   float* y;
 };
 
+/// What products keep from one to the next.
+struct LinearScratch {
+  InputBlocks blocks;  // of kernels
+  TileScratch tiles;   // of matrices that have none
+};
+
 /// y = x W^T + b for each of at most kMostReaders layers that read x [rows, in]; all dense.
-void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t rows, InputBlocks& blocks,
+void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t rows, LinearScratch& scratch,
                   ThreadPool& threads);
 
 struct BlockWeights {

@@ -6,8 +6,8 @@
 
 #include "forward/attention.h"
 #include "forward/routing.h"
+#include "forward/weights.h"
 #include "model/graph.h"
-#include "ops/input_blocks.h"
 
 namespace bitloom {
 
@@ -29,7 +29,7 @@ struct Workspace {
   std::vector<float> narrow;                  // [rows, embedding width] around project_in and project_out
   std::vector<float> rounded;                 // [rows, width] of an input that is rounded before it is read
   AttentionScratch scratch;
-  InputBlocks blocks;
+  LinearScratch linears;
 
   /// Buffers only grow.
   void reserve(const Graph& graph, int64_t rows);

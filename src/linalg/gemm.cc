@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <memory>
 #include <vector>
 
 #include "base/clock.h"
@@ -72,15 +71,16 @@ struct LinearCall {
 }  // namespace
 
 void linear(const float* x, int64_t x_stride, int64_t tokens, const RowSource& w, const float* bias, float* y,
-            int64_t y_stride, ThreadPool& threads) {
+            int64_t y_stride, TileScratch& scratch, ThreadPool& threads) {
   const LinearCall call{x, x_stride, tokens, w.rows(), w.cols(), bias, y, y_stride};
-  const auto scratch_size = static_cast<size_t>(kLinearTileRows * w.cols());
-  std::vector<std::unique_ptr<float[]>> scratch(static_cast<size_t>(threads.thread_count()));
+  const auto size = static_cast<size_t>(kLinearTileRows * w.cols());
+  const auto count = static_cast<size_t>(threads.thread_count());
+  if (scratch.tiles.size() < count) scratch.tiles.resize(count);
   call.for_each_tile(threads, [&](int64_t t0, int64_t t1, int64_t r0, int64_t r1, int thread) {
-    std::unique_ptr<float[]>& buffer = scratch[static_cast<size_t>(thread)];
-    if (!buffer) buffer.reset(new float[scratch_size]);
-    w.decode_rows(r0, r1, buffer.get());
-    call.tile(t0, t1, r0, r1, buffer.get());
+    std::vector<float>& tile = scratch.tiles[static_cast<size_t>(thread)];
+    if (tile.size() < size) tile.resize(size);
+    w.decode_rows(r0, r1, tile.data());
+    call.tile(t0, t1, r0, r1, tile.data());
   });
 }
 

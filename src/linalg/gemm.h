@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/row_source.h"
 #include "base/threads.h"
@@ -20,11 +21,17 @@ enum class Transpose { kNo, kYes };
 void sgemm(Transpose trans_a, Transpose trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
            int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc);
 
+/// Rows of W that threads have decoded: a buffer for each thread, which only grows.
+struct TileScratch {
+  std::vector<std::vector<float>> tiles;
+};
+
 /// Y [tokens, W.rows] = X [tokens, W.cols] W^T (+ bias [W.rows] when not null), fp32 accumulation.
 /// W is decoded a tile of rows at a time (at most kLinearTileRows x cols fp32 of scratch per thread), so its storage
-/// may be dense fp32/bf16, GGUF blocks or quantized. x_stride and y_stride are row strides in elements.
+/// may be dense fp32/bf16, GGUF blocks or quantized. x_stride and y_stride are row strides in elements. With a scratch
+/// that has served a product as wide, nothing is allocated.
 void linear(const float* x, int64_t x_stride, int64_t tokens, const RowSource& w, const float* bias, float* y,
-            int64_t y_stride, ThreadPool& threads);
+            int64_t y_stride, TileScratch& scratch, ThreadPool& threads);
 
 /// The same for a dense fp32 matrix [rows, cols] in memory.
 void linear_dense(const float* x, int64_t x_stride, int64_t tokens, const float* w, int64_t rows, int64_t cols,

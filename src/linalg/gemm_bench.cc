@@ -28,9 +28,10 @@ void linear_rate(benchmark::State& state) {
   const int64_t tokens = state.range(0), rows = state.range(1), cols = state.range(2);
   const Zeros w(rows, cols);
   std::vector<float> x(static_cast<size_t>(tokens * cols), 1.0f), y(static_cast<size_t>(tokens * rows));
+  TileScratch scratch;
   const double roof = measure_sgemm_gflops(1024, 0.2, threads);
   for (auto _ : state) {
-    linear(x.data(), cols, tokens, w, nullptr, y.data(), rows, threads);
+    linear(x.data(), cols, tokens, w, nullptr, y.data(), rows, scratch, threads);
     benchmark::DoNotOptimize(y.data());
   }
   const double flops = 2.0 * static_cast<double>(tokens * rows * cols) * static_cast<double>(state.iterations());

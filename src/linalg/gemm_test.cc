@@ -41,6 +41,7 @@ void expect_linear(const std::vector<float>& x, int64_t x_stride, int64_t tokens
 
 TEST(Linear, EqualsTheReferenceForOddShapesStridesAndBias) {
   ThreadPool threads(2);
+  TileScratch scratch;  // one for all, as a decoder has
   const struct {
     int64_t tokens, rows, cols;
   } shapes[] = {{1, 1, 1}, {1, 130, 33}, {7, 64, 5}, {65, 200, 97}, {1030, 70, 16}};
@@ -51,7 +52,7 @@ TEST(Linear, EqualsTheReferenceForOddShapesStridesAndBias) {
     const DenseMatrix source(shape.rows, shape.cols, w);
     for (const float* b : {static_cast<const float*>(nullptr), bias.data()}) {
       std::vector<float> y(static_cast<size_t>(shape.tokens * y_stride), 42.0f), dense(y);
-      linear(x.data(), x_stride, shape.tokens, source, b, y.data(), y_stride, threads);
+      linear(x.data(), x_stride, shape.tokens, source, b, y.data(), y_stride, scratch, threads);
       expect_linear(x, x_stride, shape.tokens, w, shape.rows, shape.cols, b, y, y_stride);
       linear_dense(x.data(), x_stride, shape.tokens, w.data(), shape.rows, shape.cols, b, dense.data(), y_stride,
                    threads);
@@ -67,11 +68,12 @@ TEST(Linear, SameBytesForAnyNumberOfThreads) {
   const DenseMatrix w(kRows, kCols, random_matrix(kRows * kCols, 2));
   std::vector<float> first(kTokens * kRows);
   ThreadPool one(1);
-  linear(x.data(), kCols, kTokens, w, nullptr, first.data(), kRows, one);
+  TileScratch scratch;
+  linear(x.data(), kCols, kTokens, w, nullptr, first.data(), kRows, scratch, one);
   for (const int count : {2, 3}) {
     ThreadPool threads(count);
     std::vector<float> y(first.size());
-    linear(x.data(), kCols, kTokens, w, nullptr, y.data(), kRows, threads);
+    linear(x.data(), kCols, kTokens, w, nullptr, y.data(), kRows, scratch, threads);
     EXPECT_EQ(std::memcmp(y.data(), first.data(), y.size() * sizeof(float)), 0) << count;
   }
 }

@@ -335,10 +335,11 @@ MachineRates measure_rates(ThreadPool& threads, int64_t width) {
   const std::vector<float> x = normal_values(square);
   std::vector<float> y(static_cast<size_t>(square));
   const RowSourcePtr w = dense_matrix(width, width, normal_values(square));
+  TileScratch scratch;
   MachineRates rates;
   const double cube = static_cast<double>(square) * static_cast<double>(width);
   rates.forward =
-      flops(cube) / seconds_of([&] { linear(x.data(), width, width, *w, nullptr, y.data(), width, threads); });
+      flops(cube) / seconds_of([&] { linear(x.data(), width, width, *w, nullptr, y.data(), width, scratch, threads); });
   SecondMoment moment(width);
   rates.moments = cube / seconds_of([&] { moment.add(x.data(), width, width, threads); });
   GptqFactor factor;
