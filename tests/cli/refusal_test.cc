@@ -107,8 +107,8 @@ TEST(Refusal, ConfigThatIsNoJson) {
 
 TEST(Refusal, TokenizerWithAnUnsupportedPart) {
   const ModelCopy model;
-  model.edit_json("tokenizer.json", [](json& tokenizer) { tokenizer["model"]["type"] = "Unigram"; });
-  expect_error(run_bitloom({"tokenize", model.path(), "-p", "x"}), 3, {model.file("tokenizer.json"), "Unigram", "BPE"});
+  model.edit_json("tokenizer.json", [](json& tokenizer) { tokenizer["model"]["type"] = "Trigram"; });
+  expect_error(run_bitloom({"tokenize", model.path(), "-p", "x"}), 3, {model.file("tokenizer.json"), "Trigram", "BPE"});
 }
 
 TEST(Refusal, VocabularyThatDoesNotFitTheModel) {
