@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "kernels/dense_dot/dense_dot.h"
+#include "kernels/x86_sum.h"
 
 namespace bitloom {
 namespace {
@@ -56,12 +57,6 @@ void run_dense_dot(const DenseDotCall& call) {
   int64_t r = call.first;
   for (; r + kDenseRows <= call.last; r += kDenseRows) dense_rows<V, kType, kDenseRows>(call, r);
   for (; r < call.last; ++r) dense_rows<V, kType, 1>(call, r);
-}
-
-inline float sum8(__m256 v) {
-  __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
 }
 
 }  // namespace

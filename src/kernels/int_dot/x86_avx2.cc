@@ -3,6 +3,7 @@
 #include <array>
 
 #include "kernels/int_dot/x86_loops.h"
+#include "kernels/x86_sum.h"
 
 namespace bitloom {
 namespace {
@@ -41,11 +42,7 @@ struct Avx2 {
   static Float to_float(Int a) { return _mm256_cvtepi32_ps(a); }
   static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
-  static float sum(Float v) {
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
-  }
+  static float sum(Float v) { return sum8(v); }
   static Float spread(const float* s, Int i) { return _mm256_permutevar8x32_ps(_mm256_loadu_ps(s), i); }
   /// As Avx512's.
   static Int groups_of(int32_t first, int32_t lane_columns, int32_t group) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/int_dot/x86_loops.h"
+#include "kernels/x86_sum.h"
 
 namespace bitloom {
 namespace {
@@ -32,12 +33,7 @@ struct Avx512 {
   static Float to_float(Int a) { return _mm512_cvtepi32_ps(a); }
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
-  static float sum(Float v) {
-    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
-  }
+  static float sum(Float v) { return sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))); }
   static Float spread(const float* s, Int i) { return _mm512_permutexvar_ps(i, _mm512_loadu_ps(s)); }
 
   /// Below 128 columns a quotient by `group` is a product with 2^20 / group, rounded up; a larger group can begin but
