@@ -20,6 +20,25 @@ void multiply(ScaleLanes::Lanes& lanes, float factor) {
   for (float& value : lanes) value *= factor;
 }
 
+/// What lanes of levels q cost, over weights; inlined into each clone of a loop.
+struct Sums {
+  Vector error{}, wq{}, qq{}, q{};
+
+  [[gnu::always_inline]] void add(float w, float h, const Vector& scale, const Vector& level) {
+    const Vector d = w - scale * level, weighted = h * level;
+    error += h * d * d;
+    wq += weighted * w;
+    qq += weighted * level;
+    q += weighted;
+  }
+  [[gnu::always_inline]] void store(ScaleLanes& lanes) const {
+    std::memcpy(lanes.error.data(), &error, sizeof error);
+    std::memcpy(lanes.wq.data(), &wq, sizeof wq);
+    std::memcpy(lanes.qq.data(), &qq, sizeof qq);
+    std::memcpy(lanes.q.data(), &q, sizeof q);
+  }
+};
+
 /// Levels low .. high, less the zero point, in units of the scale.
 BITLOOM_VECTOR_CLONES void judge_integers(const float* w, const float* h, int64_t n, float low, float high,
                                           ScaleLanes& lanes) {
@@ -28,22 +47,15 @@ BITLOOM_VECTOR_CLONES void judge_integers(const float* w, const float* h, int64_
   std::memcpy(&scale, lanes.scale.data(), sizeof scale);
   std::memcpy(&zero, lanes.zero.data(), sizeof zero);
   const Vector inverse = 1.0f / scale, bottom = low - zero, top = high - zero;
-  Vector error{}, wq{}, qq{}, sum{};
+  Sums sums;
   for (int64_t i = 0; i < n; ++i) {
     Vector q = w[i] * inverse;
     q = q < bottom ? bottom : q;
     q = q > top ? top : q;
     q = (q + kUnit) - kUnit;
-    const Vector d = w[i] - scale * q, hq = h[i] * q;
-    error += h[i] * d * d;
-    wq += hq * w[i];
-    qq += hq * q;
-    sum += hq;
+    sums.add(w[i], h[i], scale, q);
   }
-  std::memcpy(lanes.error.data(), &error, sizeof error);
-  std::memcpy(lanes.wq.data(), &wq, sizeof wq);
-  std::memcpy(lanes.qq.data(), &qq, sizeof qq);
-  std::memcpy(lanes.q.data(), &sum, sizeof sum);
+  sums.store(lanes);
 }
 
 /// The level of y: the last one whose threshold is not above y. levels [count], thresholds [count - 1].
@@ -52,21 +64,14 @@ BITLOOM_VECTOR_CLONES void judge_table(const float* w, const float* h, int64_t n
   Vector scale;
   std::memcpy(&scale, lanes.scale.data(), sizeof scale);
   const Vector inverse = 1.0f / scale, none{};
-  Vector error{}, wq{}, qq{}, sum{};
+  Sums sums;
   for (int64_t i = 0; i < n; ++i) {
     const Vector y = w[i] * inverse;
     Vector q = none + levels[0];
     for (int64_t k = 1; k < count; ++k) q = y >= thresholds[k - 1] ? none + levels[k] : q;
-    const Vector d = w[i] - scale * q, hq = h[i] * q;
-    error += h[i] * d * d;
-    wq += hq * w[i];
-    qq += hq * q;
-    sum += hq;
+    sums.add(w[i], h[i], scale, q);
   }
-  std::memcpy(lanes.error.data(), &error, sizeof error);
-  std::memcpy(lanes.wq.data(), &wq, sizeof wq);
-  std::memcpy(lanes.qq.data(), &qq, sizeof qq);
-  std::memcpy(lanes.q.data(), &sum, sizeof sum);
+  sums.store(lanes);
 }
 
 class IntegerJudge final : public ScaleJudge {
