@@ -39,48 +39,6 @@ AddedToken read_token(const JsonNode& node) {
 
 }  // namespace
 
-int32_t TokenTrie::find_child(int32_t node, unsigned char byte) const {
-  int32_t child = nodes_[static_cast<size_t>(node)].child;
-  while (child >= 0 && nodes_[static_cast<size_t>(child)].byte != byte) {
-    child = nodes_[static_cast<size_t>(child)].sibling;
-  }
-  return child;
-}
-
-bool TokenTrie::insert(std::string_view text, int32_t value) {
-  if (text.empty()) return false;
-  starts_[static_cast<unsigned char>(text[0])] = true;
-  int32_t node = 0;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    int32_t child = find_child(node, byte);
-    if (child < 0) {
-      child = static_cast<int32_t>(nodes_.size());
-      nodes_.push_back({-1, -1, nodes_[static_cast<size_t>(node)].child, byte});
-      nodes_[static_cast<size_t>(node)].child = child;
-    }
-    node = child;
-  }
-  Node& last = nodes_[static_cast<size_t>(node)];
-  if (last.value >= 0) return false;
-  last.value = value;
-  return true;
-}
-
-size_t TokenTrie::longest(std::string_view text, size_t position, int32_t& value) const {
-  size_t length = 0;
-  int32_t node = 0;
-  for (size_t i = position; i < text.size(); ++i) {
-    node = find_child(node, static_cast<unsigned char>(text[i]));
-    if (node < 0) break;
-    if (nodes_[static_cast<size_t>(node)].value >= 0) {
-      value = nodes_[static_cast<size_t>(node)].value;
-      length = i + 1 - position;
-    }
-  }
-  return length;
-}
-
 AddedTokens::AddedTokens(const JsonNode& node, const Normalizers& normalizers, size_t model_size,
                          FunctionRef<std::optional<int32_t>(const std::string&)> model_id) {
   RegexScratch scratch;
@@ -109,13 +67,15 @@ AddedTokens::AddedTokens(const JsonNode& node, const Normalizers& normalizers, s
 }
 
 void AddedTokens::index(const JsonNode& node) {
+  std::map<std::string_view, int32_t> plain, normalized;
   for (const auto& [id, token] : by_id_) {
-    TokenTrie& trie = token.normalized ? normalized_ : plain_;
-    if (!trie.insert(token.spelled, id)) {
+    if (token.spelled.empty() || !(token.normalized ? normalized : plain).emplace(token.spelled, id).second) {
       node.reject(fmt::format("has the token '{}' (id {}), which normalizes to '{}': empty or the same as another's",
                               token.content, id, token.spelled));
     }
   }
+  plain_ = PrefixTrie({plain.begin(), plain.end()});
+  normalized_ = PrefixTrie({normalized.begin(), normalized.end()});
 }
 
 std::optional<int32_t> AddedTokens::find(const std::string& content) const {
@@ -137,11 +97,13 @@ bool AddedTokens::is_single_word(std::string_view text, size_t begin, size_t end
 
 void AddedTokens::split(std::string_view text, bool normalized,
                         FunctionRef<void(size_t begin, size_t end, int32_t id)> part) const {
-  const TokenTrie& trie = normalized ? normalized_ : plain_;
+  const PrefixTrie& trie = normalized ? normalized_ : plain_;
   size_t done = 0;  // a token that took spaces may end behind the start of the next one, as in the package
   for (size_t i = 0; i < text.size();) {
+    // Leftmost first, of those the longest.
     int32_t id = -1;
-    const size_t length = trie.can_start(static_cast<unsigned char>(text[i])) ? trie.longest(text, i, id) : 0;
+    size_t length = 0;
+    trie.prefixes(text.substr(i), [&](size_t bytes, int32_t value) { length = bytes, id = value; });
     if (length == 0) {
       ++i;
       continue;

@@ -13,6 +13,7 @@
 #include "tokenize/json/json_node.h"
 #include "tokenize/json/normalizer.h"
 #include "tokenize/text/function_ref.h"
+#include "tokenize/text/prefix_trie.h"
 
 namespace bitloom {
 
@@ -25,29 +26,6 @@ struct AddedToken {
   bool lstrip = false;
   bool rstrip = false;
   bool normalized = true;
-};
-
-/// Strings to find, leftmost first, of those the longest.
-class TokenTrie {
- public:
-  /// False when the string is empty or already there.
-  bool insert(std::string_view text, int32_t value);
-  bool empty() const { return nodes_.size() == 1; }
-  /// Length of the longest string at `position` (0: none) and its value.
-  size_t longest(std::string_view text, size_t position, int32_t& value) const;
-  bool can_start(unsigned char byte) const { return starts_[byte]; }
-
- private:
-  struct Node {
-    int32_t value = -1;
-    int32_t child = -1;
-    int32_t sibling = -1;
-    unsigned char byte = 0;
-  };
-  int32_t find_child(int32_t node, unsigned char byte) const;
-
-  std::vector<Node> nodes_ = std::vector<Node>(1);
-  std::vector<bool> starts_ = std::vector<bool>(256);
 };
 
 class AddedTokens {
@@ -76,8 +54,8 @@ class AddedTokens {
   std::map<int32_t, AddedToken> by_id_;
   std::unordered_map<std::string, int32_t> ids_;
   std::unordered_set<std::string> special_;
-  TokenTrie plain_;
-  TokenTrie normalized_;
+  PrefixTrie plain_;
+  PrefixTrie normalized_;
   std::optional<Regex> word_;  // one word character; made when a token asks for single words
 };
 

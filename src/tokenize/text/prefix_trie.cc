@@ -23,9 +23,10 @@ PrefixTrie::PrefixTrie(Entries entries) {
       at = end;
     }
   }
+  for (uint32_t i = 0; i < nodes_[0].count; ++i) top_[nodes_[nodes_[0].first + i].byte] = nodes_[0].first + i;
 }
 
-size_t PrefixTrie::child(size_t node, unsigned char byte) const {
+size_t PrefixTrie::lower_child(size_t node, unsigned char byte) const {
   const auto begin = nodes_.begin() + nodes_[node].first, end = begin + nodes_[node].count;
   const auto found = std::lower_bound(begin, end, byte, [](const Node& a, unsigned char b) { return a.byte < b; });
   return found == end || found->byte != byte ? 0 : static_cast<size_t>(found - nodes_.begin());

@@ -1,6 +1,7 @@
 #pragma once
 // Strings with values, of which all that begin at a place of a text are found at once.
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,8 @@ class PrefixTrie {
   PrefixTrie() = default;
   /// Different strings, with values of at least 0; not borrowed. Takes time and memory in proportion to their bytes.
   explicit PrefixTrie(Entries entries);
+
+  bool empty() const { return nodes_.size() == 1; }
 
   /// Calls found(length, value) for each string, the empty one aside, that `text` begins with, the shortest first.
   template <typename Found>
@@ -35,9 +38,11 @@ class PrefixTrie {
     unsigned char byte = 0;
   };
   /// 0, the root, when there is none.
-  size_t child(size_t node, unsigned char byte) const;
+  size_t child(size_t node, unsigned char byte) const { return node == 0 ? top_[byte] : lower_child(node, byte); }
+  size_t lower_child(size_t node, unsigned char byte) const;
 
   std::vector<Node> nodes_ = std::vector<Node>(1);
+  std::array<uint32_t, 256> top_{};  // children of the root, by byte
 };
 
 }  // namespace bitloom
