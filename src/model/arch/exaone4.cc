@@ -19,8 +19,7 @@ Graph build_exaone4(const Json& document, const std::string& origin, const Tenso
   Graph graph = arch::build_llama_family(config, names, family);
   arch::set_rope(graph, config);
   const auto layers = static_cast<int64_t>(graph.blocks.size());
-  const int64_t window =
-      config.contains("sliding_window") ? config.find_count("sliding_window").value_or(0) : int64_t{4096};
+  const int64_t window = arch::read_window(config, 4096);
   if (window == 0) {
     arch::require_uniform_layers(config, layers, false);
     return graph;

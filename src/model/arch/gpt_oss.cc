@@ -56,8 +56,7 @@ Graph build_gpt_oss(const Json& document, const std::string& origin, const Tenso
   }
   const auto every_other = [](int64_t layer, int64_t) { return layer % 2 == 0; };
   const auto layers = static_cast<int64_t>(graph.blocks.size());
-  const int64_t window =
-      config.contains("sliding_window") ? config.find_count("sliding_window").value_or(0) : int64_t{128};
+  const int64_t window = arch::read_window(config, 128);
   arch::set_windows(graph, config, arch::read_layer_types(config, layers, every_other, 0), window);
   RopeRules rules;
   rules.default_theta = 150000.0;

@@ -83,13 +83,14 @@ void set_windows(Graph& graph, const ConfigReader& config, const std::vector<boo
   }
 }
 
+int64_t read_window(const ConfigReader& config, int64_t absent) {
+  return config.contains("sliding_window") ? config.find_count("sliding_window").value_or(0) : absent;
+}
+
 void set_upper_windows(Graph& graph, const ConfigReader& config) {
   const auto layers = static_cast<int64_t>(graph.blocks.size());
   const auto upper = [](int64_t layer, int64_t first) { return layer >= first; };
-  const bool used = config.flag("use_sliding_window", false);
-  const int64_t window = !used                               ? 0
-                         : config.contains("sliding_window") ? config.find_count("sliding_window").value_or(0)
-                                                             : 4096;
+  const int64_t window = config.flag("use_sliding_window", false) ? read_window(config, 4096) : 0;
   // max_window_layers may be 0 (all layers local).
   const double first = config.number("max_window_layers", 28.0);
   const int64_t from = window > 0 ? static_cast<int64_t>(std::clamp(first, 0.0, static_cast<double>(layers))) : layers;

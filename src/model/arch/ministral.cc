@@ -14,8 +14,7 @@ Graph build_ministral(const Json& document, const std::string& origin, const Ten
   family.default_eos = {2};
   Graph graph = arch::build_llama_family(config, names, family);
   const auto layers = static_cast<int64_t>(graph.blocks.size());
-  const int64_t window =
-      config.contains("sliding_window") ? config.find_count("sliding_window").value_or(0) : int64_t{4096};
+  const int64_t window = arch::read_window(config, 4096);
   const auto all = [](int64_t, int64_t local) { return local != 0; };
   arch::set_windows(graph, config, arch::read_layer_types(config, layers, all, window > 0 ? 1 : 0), window);
   arch::set_rope(graph, config);

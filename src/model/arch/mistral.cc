@@ -18,9 +18,7 @@ Graph build_mistral(const Json& document, const std::string& origin, const Tenso
   family.default_eos = {2};
   Graph graph = arch::build_llama_family(config, names, family);
   const auto layers = static_cast<int64_t>(graph.blocks.size());
-  // Absent: the 4096 of the first release; null: off.
-  const int64_t window =
-      config.contains("sliding_window") ? config.find_count("sliding_window").value_or(0) : int64_t{4096};
+  const int64_t window = arch::read_window(config, 4096);
   arch::require_uniform_layers(config, layers, window > 0);
   if (window > 0) arch::set_windows(graph, config, std::vector<bool>(graph.blocks.size(), true), window);
   arch::set_rope(graph, config);

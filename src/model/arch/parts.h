@@ -54,6 +54,8 @@ bool not_last_of_pattern(int64_t layer, int64_t pattern);
 void require_uniform_layers(const ConfigReader& config, int64_t layers, bool local);
 /// Sets the window of local layers; refuses local layers without "sliding_window".
 void set_windows(Graph& graph, const ConfigReader& config, const std::vector<bool>& local, int64_t window);
+/// "sliding_window": `absent` where the key is not there, as of releases before it; 0 for null, which turns it off.
+int64_t read_window(const ConfigReader& config, int64_t absent);
 
 /// qwen's windows: with use_sliding_window, layers from max_window_layers on are local unless layer_types says
 /// otherwise.

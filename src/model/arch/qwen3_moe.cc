@@ -17,9 +17,7 @@ Graph build_qwen3_moe(const Json& document, const std::string& origin, const Ten
   family.experts = arch::qwen_experts(config, 128, 8, 768);
   Graph graph = arch::build_llama_family(config, names, family);
   // One window for all layers, where it is asked for.
-  const int64_t given =
-      config.contains("sliding_window") ? config.find_count("sliding_window").value_or(0) : int64_t{4096};
-  const int64_t window = config.flag("use_sliding_window", false) ? given : 0;
+  const int64_t window = config.flag("use_sliding_window", false) ? arch::read_window(config, 4096) : 0;
   arch::require_uniform_layers(config, static_cast<int64_t>(graph.blocks.size()), window > 0);
   if (window > 0) arch::set_windows(graph, config, std::vector<bool>(graph.blocks.size(), true), window);
   arch::set_rope(graph, config);
