@@ -9,7 +9,7 @@
 #include <new>
 
 #include "base/dense_matrix.h"
-#include "forward/attention.h"
+#include "forward/attention/attention.h"
 #include "linalg/gemm.h"
 
 namespace {

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "forward/attention/rope.h"
 #include "forward/pass.h"
-#include "forward/rope.h"
 #include "forward/weights.h"
 #include "forward/workspace.h"
 

@@ -4,10 +4,10 @@
 #include <cassert>
 
 #include "base/error.h"
+#include "forward/attention/softmax.h"
 #include "forward/block.h"
 #include "forward/embedding.h"
 #include "forward/row_loop.h"
-#include "forward/softmax.h"
 #include "ops/choose_isa.h"
 
 namespace bitloom {

@@ -17,7 +17,7 @@
 #include "base/test_data.h"
 #include "forward/golden_models.h"
 #include "forward/test_inputs.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 #include "model/architecture.h"
 #include "model/checkpoint.h"
 #include "model/test_linears.h"

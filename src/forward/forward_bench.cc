@@ -12,9 +12,9 @@
 
 #include "base/dtype.h"
 #include "base/rng.h"
-#include "forward/attention.h"
+#include "forward/attention/attention.h"
 #include "forward/decoder.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 #include "linalg/gemm.h"
 #include "model/checkpoint.h"
 

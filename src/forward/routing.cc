@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "forward/attention/softmax.h"
 #include "forward/row_loop.h"
-#include "forward/softmax.h"
 
 namespace bitloom {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "forward/heads.h"
+#include "forward/attention/heads.h"
 #include "model/block_parts.h"
 
 namespace bitloom {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "forward/attention.h"
+#include "forward/attention/attention.h"
 #include "forward/routing.h"
 #include "forward/weights.h"
 #include "model/graph.h"

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "io/json.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 #include "io/torch/torch_file.h"
 
 namespace bitloom {

@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "base/test_data.h"
-#include "io/gguf_test_bytes.h"
+#include "io/ggml/gguf_test_bytes.h"
 #include "model/checkpoint_loader.h"
 #include "model/test_checkpoint.h"
 

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/test_data.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 #include "model/test_checkpoint.h"
 #include "model/test_linears.h"
 

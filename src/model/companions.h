@@ -8,7 +8,7 @@
 #include <string>
 
 #include "chat/chat_template.h"
-#include "io/gguf.h"
+#include "io/ggml/gguf.h"
 #include "io/json.h"
 #include "model/graph.h"
 #include "tokenize/tokenizer.h"

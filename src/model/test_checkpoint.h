@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/test_data.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 #include "io/test_support.h"
 #include "model/graph.h"
 #include "model/test_names.h"

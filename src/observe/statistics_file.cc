@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 
 namespace bitloom {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/test_data.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 #include "observe/test_values.h"
 
 namespace bitloom {

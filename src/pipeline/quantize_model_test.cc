@@ -8,7 +8,7 @@
 #include <set>
 
 #include "base/test_data.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 #include "model/test_linears.h"
 #include "pipeline/test_models.h"
 #include "round/kmeans/kmeans.h"

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "io/gguf.h"
+#include "io/ggml/gguf.h"
 #include "io/json.h"
 
 namespace bitloom {

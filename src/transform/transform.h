@@ -15,26 +15,26 @@ enum class OuterStorage {
 };
 
 /// Random Hadamard rotation of the residual stream, and of each head's channels between v and output; folded into the
-/// weights. transform/rotation.h. Recipes call it "hadamard".
+/// weights. transform/rotation/rotation.h. Recipes call it "hadamard".
 struct HadamardTransform {
   bool residual = true, heads = true;
   OuterStorage outer = OuterStorage::kInt8Row;
   bool operator==(const HadamardTransform&) const = default;
 };
 
-/// Cross-layer equalization; transform/equalize.h. Recipes call it "equalize". Needs no data.
+/// Cross-layer equalization; transform/scaling/equalize.h. Recipes call it "equalize". Needs no data.
 struct EqualizeTransform {
   bool operator==(const EqualizeTransform&) const = default;
 };
 
-/// Activation outliers moved into weights; transform/smooth.h. Recipes call it "smoothquant".
+/// Activation outliers moved into weights; transform/scaling/smooth.h. Recipes call it "smoothquant".
 struct SmoothTransform {
   double alpha = 0.5;
   bool operator==(const SmoothTransform&) const = default;
 };
 
-/// Channel scales searched for the smallest output error after rounding to nearest (AWQ); transform/scale_search.h.
-/// Recipes call it "awq".
+/// Channel scales searched for the smallest output error after rounding to nearest (AWQ);
+/// transform/scaling/scale_search.h. Recipes call it "awq".
 struct ScaleSearchTransform {
   int64_t steps = 20;  // exponents 0/steps .. (steps-1)/steps
   bool operator==(const ScaleSearchTransform&) const = default;

@@ -1,8 +1,8 @@
 // One GGUF file: its tensors decoded, its tokenizer loaded and the model that it describes opened, each if it is good.
-#include "io/gguf.h"
+#include "io/ggml/gguf.h"
 
 #include "fuzz.h"
-#include "io/ggml_types.h"
+#include "io/ggml/ggml_types.h"
 #include "model/checkpoint.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

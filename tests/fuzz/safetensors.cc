@@ -1,5 +1,5 @@
 // One safetensors file, its tensors decoded.
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 
 #include "fuzz.h"
 

@@ -9,7 +9,7 @@
 
 #include "base/dtype.h"
 #include "base/rng.h"
-#include "io/ggml_types.h"
+#include "io/ggml/ggml_types.h"
 #include "kernels/int_dot/int_dot.h"
 #include "kernels/int_dot/round_input.h"
 

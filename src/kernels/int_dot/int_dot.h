@@ -32,7 +32,7 @@ constexpr int64_t scale_bytes(ScaleKind kind) {
 }
 
 /// How codes lie: bitstream rows of integers, or of what a table says; or ggml's blocks of 32 columns, which hold their
-/// scales (io/ggml_types.h) and have neither zeros nor scales beside them: group 32.
+/// scales (io/ggml/ggml_types.h) and have neither zeros nor scales beside them: group 32.
 enum class CodeKind { kInteger, kTable, kQ8_0, kQ4_0, kQ4_1 };
 /// Whether a product needs sums of the input's groups whatever the zero points.
 constexpr bool has_minimums(CodeKind kind) { return kind == CodeKind::kQ4_1; }

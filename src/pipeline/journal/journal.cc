@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "io/output_directory.h"
 #include "io/output_file.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 #include "pipeline/rounding/site_record.h"
 
 namespace bitloom {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 
 namespace bitloom {
 

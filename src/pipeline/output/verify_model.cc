@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 #include "pipeline/output/dense_values.h"
 #include "pipeline/output/manifest.h"
 #include "pipeline/output/plan.h"

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/version.h"
 #include "io/output_directory.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 #include "pipeline/output/dense_values.h"
 #include "pipeline/output/growth.h"
 #include "pipeline/output/manifest.h"

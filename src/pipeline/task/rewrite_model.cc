@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "transform/equalize.h"
-#include "transform/rotation.h"
+#include "transform/rotation/rotation.h"
+#include "transform/scaling/equalize.h"
 
 namespace bitloom {
 namespace {

@@ -1,8 +1,8 @@
 #include "pipeline/walk/block_scaling.h"
 
 #include "round/nearest/nearest.h"
-#include "transform/scale_search.h"
-#include "transform/smooth.h"
+#include "transform/scaling/scale_search.h"
+#include "transform/scaling/smooth.h"
 
 namespace bitloom {
 namespace {

@@ -18,7 +18,7 @@
 #include "round/gptq/gptq.h"
 #include "round/nearest/nearest.h"
 #include "transform/bias_correction.h"
-#include "transform/smooth.h"
+#include "transform/scaling/smooth.h"
 
 namespace bitloom {
 namespace {

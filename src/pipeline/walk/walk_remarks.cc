@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "recipe/parts.h"
-#include "transform/channel_scaling.h"
+#include "transform/scaling/channel_scaling.h"
 
 namespace bitloom {
 namespace {

@@ -13,7 +13,7 @@
 #include "base/rng.h"
 #include "base/test_data.h"
 #include "format/grid.h"
-#include "io/safetensors.h"
+#include "io/safetensors/safetensors.h"
 #include "round/gptq/gptq.h"
 #include "round/test_matrix.h"
 

@@ -6,7 +6,7 @@
 #include "base/test_data.h"
 #include "eval/arithmetic/test_tokenizer.h"
 #include "eval/arithmetic/tokens/pieces.h"
-#include "io/gguf.h"
+#include "io/ggml/gguf.h"
 
 namespace bitloom::arithmetic {
 namespace {

@@ -1,0 +1,187 @@
+#include "forward/attention/attention.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "forward/attention/softmax.h"
+#include "linalg/gemm.h"
+
+namespace bitloom {
+namespace {
+
+// Rows of one score tile: query rows times the query heads that share a key head. Large enough for the packing of keys
+// to pay in sgemm, small enough for a tile of 2048 keys (1 MiB) to stay in the second-level cache.
+constexpr int64_t kTileRows = 128;
+
+using Tile = AttentionTile;
+
+// Keys and values of a run: rows of a page, or of the pass itself.
+struct RunViews {
+  HeadView k, v;
+};
+
+RunViews views_of(const AttentionCall& call, const KvRun& run) {
+  if (run.page.empty()) return {call.k, call.v};
+  const KvRows& rows = run.page[static_cast<size_t>(call.block)];
+  const int64_t keys = call.kv_heads * call.head_dim, values = call.kv_heads * call.values();
+  return {{rows.keys, keys, call.head_dim}, {rows.values, values, call.values()}};
+}
+
+void copy_heads(const HeadView& from, int64_t row, const HeadView& to, int64_t to_row, int64_t heads, int64_t dim) {
+  for (int64_t head = 0; head < heads; ++head) std::copy_n(from.at(row, head), dim, to.at(to_row, head));
+}
+
+// The sequence's own keys and values to where pages keep them.
+void keep_rows(const AttentionCall& call, const PassSequence& sequence) {
+  int64_t position = 0;
+  for (const KvRun& run : call.pass->runs(sequence)) {
+    const int64_t begin = std::max(position, sequence.position), end = position + run.rows;
+    if (!run.page.empty()) {
+      const RunViews kept = views_of(call, run);
+      for (int64_t p = begin; p < end; ++p) {
+        const int64_t own = sequence.first_row + p - sequence.position, row = run.first + p - position;
+        copy_heads(call.k, own, kept.k, row, call.kv_heads, call.head_dim);
+        copy_heads(call.v, own, kept.v, row, call.kv_heads, call.values());
+      }
+    }
+    position = end;
+  }
+}
+
+// First key that the query at `position` sees.
+int64_t first_visible(const AttentionCall& call, int64_t position) {
+  return call.window > 0 ? std::max<int64_t>(0, position - call.window + 1) : 0;
+}
+
+// One past the last key that the query at `position` sees, of `keys`.
+int64_t end_visible(const AttentionCall& call, int64_t position, int64_t keys) {
+  if (call.mask == Mask::kCausal) return position + 1;
+  return call.window > 0 ? std::min(keys, position + call.window) : keys;
+}
+
+// The longest (last) queries first: the threads then finish together.
+void make_tiles(const AttentionCall& call, std::vector<Tile>& tiles) {
+  tiles.clear();
+  const int64_t step = std::max<int64_t>(1, kTileRows / (call.heads / call.kv_heads));
+  for (const PassSequence& sequence : call.pass->sequences()) {
+    for (int64_t begin = 0; begin < sequence.rows; begin += step) {
+      const int64_t end = std::min(sequence.rows, begin + step), offset = sequence.position;
+      tiles.push_back({&sequence, begin, end, first_visible(call, offset + begin),
+                       end_visible(call, offset + end - 1, sequence.keys())});
+    }
+  }
+  std::sort(tiles.begin(), tiles.end(), [](const Tile& a, const Tile& b) {
+    if (a.last_key != b.last_key) return a.last_key > b.last_key;
+    return a.sequence != b.sequence ? a.sequence < b.sequence : a.begin < b.begin;
+  });
+}
+
+// Row g * (end - begin) + i of the tile is query begin + i of the g-th head of the group.
+void gather_queries(const AttentionCall& call, const Tile& tile, float* out) {
+  const int64_t group = call.heads / call.kv_heads;
+  for (int64_t g = 0; g < group; ++g) {
+    for (int64_t i = tile.begin; i < tile.end; ++i, out += call.head_dim) {
+      const float* q = call.q.at(tile.sequence->first_row + i, tile.kv_head * group + g);
+      std::copy_n(q, call.head_dim, out);
+    }
+  }
+}
+
+// Scores to unnormalised probabilities, keys that the query does not see to 0. Returns the sum of the row, the sink's
+// share included.
+float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, int64_t head, float* row) {
+  const int64_t position = tile.position(query);
+  const int64_t low = first_visible(call, position) - tile.first_key;
+  const int64_t high = end_visible(call, position, tile.sequence->keys()) - tile.first_key;
+  if (!call.alibi.empty()) {
+    const float slope = call.alibi[static_cast<size_t>(head)];
+    for (int64_t i = low; i < high; ++i) row[i] += slope * static_cast<float>(tile.first_key + i - position);
+  }
+  if (call.softcap > 0.0f) soft_cap(call.softcap, row + low, high - low);
+  const float total = call.sinks.empty() ? exp_shifted(row + low, high - low)
+                                         : exp_shifted(row + low, high - low, call.sinks[static_cast<size_t>(head)]);
+  std::fill(row, row + low, 0.0f);
+  std::fill(row + high, row + (tile.last_key - tile.first_key), 0.0f);
+  return total;
+}
+
+void scatter_outputs(const AttentionCall& call, const Tile& tile, const float* values, const float* totals) {
+  const int64_t group = call.heads / call.kv_heads, dim = call.values();
+  for (int64_t g = 0; g < group; ++g) {
+    for (int64_t i = tile.begin; i < tile.end; ++i, values += dim, ++totals) {
+      const int64_t row = tile.sequence->first_row + i, head = tile.kv_head * group + g;
+      float* out = call.out + (row * call.heads + head) * dim;
+      const float inverse = 1.0f / *totals;
+      for (int64_t c = 0; c < dim; ++c) out[c] = values[c] * inverse;
+    }
+  }
+}
+
+// body(views, their first row that the tile sees, the column of that row's key in the tile, rows seen) for every run
+template <typename Body>
+void for_runs(const AttentionCall& call, const Tile& tile, const Body& body) {
+  int64_t position = 0;
+  for (const KvRun& run : call.pass->runs(*tile.sequence)) {
+    const int64_t low = std::max(position, tile.first_key), high = std::min(position + run.rows, tile.last_key);
+    if (low < high) body(views_of(call, run), run.first + low - position, low - tile.first_key, high - low);
+    position += run.rows;
+  }
+}
+
+int64_t scratch_size(const AttentionCall& call, const std::vector<Tile>& tiles) {
+  int64_t largest = 0;
+  for (const Tile& tile : tiles) {
+    const int64_t rows = call.heads / call.kv_heads * (tile.end - tile.begin);
+    largest = std::max(largest, rows * (tile.last_key - tile.first_key + call.head_dim + call.values() + 1));
+  }
+  return largest;
+}
+
+void run_tile(const AttentionCall& call, const Tile& tile, float* scratch) {
+  const int64_t queries = tile.end - tile.begin, rows = call.heads / call.kv_heads * queries, dim = call.head_dim;
+  const int64_t keys = tile.last_key - tile.first_key, head = tile.kv_head, width = call.values();
+  float* gathered = scratch;              // [rows, dim]
+  float* values = gathered + rows * dim;  // [rows, width]
+  float* totals = values + rows * width;  // [rows]
+  float* scores = totals + rows;          // [rows, keys]
+  gather_queries(call, tile, gathered);
+  for_runs(call, tile, [&](const RunViews& run, int64_t row, int64_t column, int64_t count) {
+    sgemm(Transpose::kNo, Transpose::kYes, rows, count, dim, call.scale, gathered, dim, run.k.at(row, head),
+          run.k.row_stride, 0.0f, scores + column, keys);
+  });
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t query = tile.begin + row % queries, query_head = head * (call.heads / call.kv_heads) + row / queries;
+    totals[row] = mask_and_exp(call, tile, query, query_head, scores + row * keys);
+  }
+  for_runs(call, tile, [&](const RunViews& run, int64_t row, int64_t column, int64_t count) {
+    sgemm(Transpose::kNo, Transpose::kNo, rows, width, count, 1.0f, scores + column, keys, run.v.at(row, head),
+          run.v.row_stride, column == 0 ? 0.0f : 1.0f, values, width);
+  });
+  scatter_outputs(call, tile, values, totals);
+}
+
+}  // namespace
+
+void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads) {
+  assert(call.heads % call.kv_heads == 0);
+  for (const PassSequence& sequence : call.pass->sequences()) {
+    assert(call.mask == Mask::kCausal || sequence.position == 0);
+    keep_rows(call, sequence);
+  }
+  make_tiles(call, scratch.tiles);
+  const std::vector<Tile>& tiles = scratch.tiles;
+  const size_t needed = static_cast<size_t>(scratch_size(call, tiles));
+  scratch.per_thread.resize(static_cast<size_t>(threads.thread_count()));
+  for (std::vector<float>& buffer : scratch.per_thread) {
+    if (buffer.size() < needed) buffer.resize(needed);
+  }
+  const int64_t pairs = static_cast<int64_t>(tiles.size()) * call.kv_heads;
+  // Two references: as many as a std::function holds without allocating.
+  threads.parallel_for_thread(pairs, [&call, &scratch](int64_t index, int thread) {
+    Tile tile = scratch.tiles[static_cast<size_t>(index / call.kv_heads)];
+    tile.kv_head = index % call.kv_heads;
+    run_tile(call, tile, scratch.per_thread[static_cast<size_t>(thread)].data());
+  });
+}
+
+}  // namespace bitloom
