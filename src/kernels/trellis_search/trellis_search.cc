@@ -1,0 +1,28 @@
+#include "kernels/trellis_search/trellis_search.h"
+
+namespace bitloom {
+
+#define BITLOOM_TRELLIS_SEARCH(suffix, isa)            \
+  uint16_t trellis_least_##suffix(const TrellisStep&); \
+  void trellis_spread_##suffix(const TrellisStep&, uint16_t);
+#include "kernels/trellis_search/kernels.inc"
+#undef BITLOOM_TRELLIS_SEARCH
+
+std::span<const TrellisSearchEntry> trellis_search_kernels() {
+#define BITLOOM_TRELLIS_SEARCH(suffix, isa) \
+  {"trellis_search_" #suffix, trellis_least_##suffix, trellis_spread_##suffix, Isa::isa},
+  static constexpr TrellisSearchEntry kEntries[] = {
+#include "kernels/trellis_search/kernels.inc"
+  };
+#undef BITLOOM_TRELLIS_SEARCH
+  return kEntries;
+}
+
+const TrellisSearchEntry& find_trellis_search(Isa isa) {
+  for (const TrellisSearchEntry& entry : trellis_search_kernels()) {
+    if (entry.isa <= isa) return entry;
+  }
+  return trellis_search_kernels().back();
+}
+
+}  // namespace bitloom
