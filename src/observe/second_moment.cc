@@ -89,6 +89,22 @@ void SecondMoment::copy_to(float* out, ThreadPool& threads) const {
   });
 }
 
+SecondMoment SecondMoment::from_mean(int64_t channels, int64_t tokens, const std::vector<float>& mean) {
+  SecondMoment moment(channels);
+  moment.tokens_ = tokens;
+  for (int64_t index = 0; index < moment.tile_count(); ++index) {
+    const auto [i, j] = tile_position(index);
+    for (int64_t r = i * kTile; r < std::min(channels, (i + 1) * kTile); ++r) {
+      for (int64_t c = j * kTile; c < std::min(channels, (j + 1) * kTile); ++c) {
+        const double value = mean[static_cast<size_t>(r <= c ? r * channels + c : c * channels + r)];
+        moment.tiles_[static_cast<size_t>((index * kTile + r % kTile) * kTile + c % kTile)] =
+            value * static_cast<double>(tokens);
+      }
+    }
+  }
+  return moment;
+}
+
 SecondMoment SecondMoment::restore(int64_t channels, int64_t tokens, int64_t dropped, std::vector<double> tiles) {
   SecondMoment moment(channels);
   if (tiles.size() != moment.tiles_.size()) {

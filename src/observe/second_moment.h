@@ -42,6 +42,9 @@ class SecondMoment {
   /// Restores tiles() and the counts. Error(kRefused) when the size is not that of `channels`.
   static SecondMoment restore(int64_t channels, int64_t tokens, int64_t dropped, std::vector<double> tiles);
 
+  /// Of a symmetric mean [d, d] row-major, of which the upper triangle is read.
+  static SecondMoment from_mean(int64_t channels, int64_t tokens, const std::vector<float>& mean);
+
   static constexpr int64_t kTile = 256;
   static constexpr int64_t kPanelTokens = 1024;
 

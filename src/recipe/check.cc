@@ -42,7 +42,7 @@ std::string bad_transform(const RecipeStep& step) {
 std::string others_that_round_onto(const Storage& storage) {
   std::vector<std::string> names;
   for (const RoundingRow* method : rounding_methods()) {
-    if (method->rounds_onto(method->defaults(), storage)) names.push_back(fmt::format("'{}'", method->name));
+    if (rounds_onto(Rounding(method->defaults()), storage)) names.push_back(fmt::format("'{}'", method->name));
   }
   return names.empty() ? "" : fmt::format(": {} can", fmt::join(names, ", "));
 }

@@ -137,12 +137,12 @@ TEST(Parts, ConvertBothWays) {
 
 TEST(Parts, RefuseUnknownNames) {
   EXPECT_EQ(refusal([] { rounding_named("gtpq"); }),
-            "unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, gptq, adaround, kmeans, gptaq");
+            "unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, gptq, adaround, kmeans, viterbi, ldlq, gptaq");
   EXPECT_EQ(refusal([] { transform_named("hadmard"); }),
             "unknown transform 'hadmard' (did you mean 'hadamard'?); allowed: hadamard, equalize, smoothquant, awq, "
             "bias-correction");
   EXPECT_EQ(refusal([] { rounding_named("awq"); }),
-            "'awq' is a transform, not a rounding; allowed: nearest, gptq, adaround, kmeans, gptaq");
+            "'awq' is a transform, not a rounding; allowed: nearest, gptq, adaround, kmeans, viterbi, ldlq, gptaq");
   EXPECT_THAT(refusal([] { transform_named("gptaq"); }),
               HasSubstr("'gptaq' is a rounding, not a transform; allowed: "));
 }

@@ -56,7 +56,10 @@ inline RoundingTarget random_target(Rng& rng) {
                                                  "e5m2-ieee-g32",
                                                  "int2-g32",
                                                  "codebook2.5-col",
-                                                 "codebook4-g128"};
+                                                 "codebook4-g128",
+                                                 "trellis2.5",
+                                                 "trellis1-l12+frame-in512-out512",
+                                                 "int3-row+frame-in64-outscales"};
   return parse_target(specs[below(rng, static_cast<uint32_t>(specs.size()))]);
 }
 

@@ -22,7 +22,7 @@ bool is_exponent_sign(std::string_view text, size_t at) {
   return (text[at - 1] == 'e' || text[at - 1] == 'E') && (digit(at - 2) || text[at - 2] == '.');
 }
 
-/// At '+', except inside brackets (the levels of a table) and numbers.
+/// At '+', except inside brackets (the levels of a table) and numbers, and before side terms, which belong to a format.
 std::vector<std::string> split_steps(std::string_view text) {
   std::vector<std::string> steps(1);
   bool in_brackets = false;
@@ -35,7 +35,15 @@ std::vector<std::string> split_steps(std::string_view text) {
       steps.back() += text[i];
     }
   }
-  return steps;
+  std::vector<std::string> joined;
+  for (std::string& step : steps) {
+    if (joined.empty() || !is_side_term(step)) {
+      joined.push_back(std::move(step));
+    } else {
+      joined.back() += "+" + step;
+    }
+  }
+  return joined;
 }
 
 bool is_format(const std::string& text) {

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "recipe/random_recipe.h"
 #include "recipe/recipe.h"
+#include "round/trellis/trellis_rounding.h"
 
 namespace bitloom {
 namespace {
@@ -59,6 +60,13 @@ TEST(ShortRecipe, MeansWhatIsDocumented) {
       {"gptq:order=natural,static-groups=true+int4-g128",
        {step_of("int4-g128", GptqRounding{.order = ColumnOrder::kNatural, .static_groups = true})}},
       {"nearest+int4-g128", {step_of("int4-g128", NearestRounding{})}},
+      {"viterbi+trellis2+frame-in512-out512", {step_of("trellis2+frame-in512-out512", ViterbiRounding{})}},
+      {"gptq+int3-row+frame-in64+head:int8-row",
+       [&] {
+         RecipeStep head = step_of("int8-row", NearestRounding{});
+         head.targets = {"head"};
+         return Steps{step_of("int3-row+frame-in64", gptq), head};
+       }()},
   };
   for (const auto& [text, steps] : documented) EXPECT_EQ(parse_short(text).steps, steps) << text;
 }
@@ -126,7 +134,7 @@ TEST(ShortRecipe, IsNotForEveryRecipe) {
 TEST(ShortRecipe, SaysWhichStepIsWrongAndHow) {
   EXPECT_EQ(refusal("gtpq+int4-g128"),
             "short recipe 'gtpq+int4-g128', step 1: unknown part 'gtpq' (did you mean 'gptq'?); allowed: hadamard, "
-            "equalize, smoothquant, awq, nearest, gptq, adaround, kmeans, bias-correction, gptaq");
+            "equalize, smoothquant, awq, nearest, gptq, adaround, kmeans, viterbi, ldlq, bias-correction, gptaq");
   EXPECT_THAT(
       refusal("hadamard+gptq:dmap=1+int4-g128"),
       HasSubstr("step 2: unknown option 'dmap' of 'gptq' (did you mean 'damp'?); allowed: damping (or damp), "));

@@ -2,6 +2,7 @@
 #include "round/gptq/gptq.h"
 #include "round/kmeans/kmeans.h"
 #include "round/nearest/nearest.h"
+#include "round/trellis/trellis_rounding.h"
 
 namespace bitloom {
 
@@ -11,6 +12,8 @@ std::span<const RoundingRow* const> rounding_methods() {
       &kGptqMethod,
       &kAdaRoundMethod,
       &kKMeansMethod,
+      &kViterbiMethod,
+      &kLdlqMethod,
   };
   return kMethods;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "round/frame/framed.h"
 #include "round/output_error.h"
 
 namespace bitloom {
@@ -50,7 +51,14 @@ void check(const Rounding& rounding, const RoundingProblem& problem) {
 
 Rounded round_matrix(const Rounding& rounding, const RoundingProblem& problem) {
   check(rounding, problem);
-  Rounded rounded = rounding.row().round(rounding.options(), problem);
+  const RoundingRow& method = rounding.row();
+  Rounded rounded;
+  if (problem.target.storage.side.frame.present()) {
+    const FramedProblem framed(problem);
+    rounded = framed.finish(method.round(rounding.options(), framed.inner()));
+  } else {
+    rounded = method.round(rounding.options(), problem);
+  }
   if (problem.inputs != nullptr && problem.inputs->moment) {
     const SampledRows w(problem.weights), q(*rounded.matrix);
     rounded.report.output_error = relative_output_error(w, q, *problem.inputs->moment, problem.ranks, problem.threads);

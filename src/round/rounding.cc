@@ -13,6 +13,27 @@ Rounding::Rounding(AnyValue options) : options_(std::move(options)) {
   if (row_ == nullptr) fail(ErrorKind::kFailed, "a value of type {} is no method's options", options_.type().name());
 }
 
+Storage storage_by(const Rounding& rounding, Storage wanted) {
+  const FrameStorage frame = wanted.side.frame;
+  Storage storage = rounding.row().storage(rounding.options(), without_frame(std::move(wanted)));
+  storage.side.frame = frame;
+  return storage;
+}
+
+bool rounds_onto(const Rounding& rounding, const Storage& storage) {
+  return rounding.row().rounds_onto(rounding.options(), without_frame(storage));
+}
+
+RoundingCost cost_of(const Rounding& rounding, const RoundingShape& shape) {
+  RoundingShape inside = shape;
+  inside.target = without_frame(shape.target);
+  RoundingCost cost = rounding.row().cost(rounding.options(), inside);
+  if (!shape.target.storage.side.frame.present()) return cost;
+  cost.bytes += 4 * shape.rows * shape.cols;
+  if (needs_of(rounding).any()) cost.shared_bytes += 8 * shape.cols * shape.cols;
+  return cost;
+}
+
 Rounding rounding_without_data(const Storage& storage) {
   for (const RoundingRow* row : rounding_methods()) {
     Rounding rounding(row->defaults());

@@ -27,7 +27,7 @@
 
 namespace bitloom {
 
-struct RoundingProblem;  // round/round_matrix.h
+struct RoundingProblem;  // round/problem.h
 struct Rounded;
 
 /// A matrix before it is rounded, as far as cost depends on it.
@@ -120,19 +120,14 @@ class Rounding {
 
 /// What the method must be told about the layer's inputs.
 inline Needs needs_of(const Rounding& rounding) { return rounding.row().needs(rounding.options()); }
-/// What a rounding onto `wanted` writes: its own side terms are added.
-inline Storage storage_by(const Rounding& rounding, Storage wanted) {
-  return rounding.row().storage(rounding.options(), std::move(wanted));
-}
+/// What a rounding onto `wanted` writes: its own side terms are added. Methods know nothing of frames
+/// (round/frame/framed.h), so any storage may lie in one.
+Storage storage_by(const Rounding& rounding, Storage wanted);
 /// Whether codes of this storage can be chosen so.
-inline bool rounds_onto(const Rounding& rounding, const Storage& storage) {
-  return rounding.row().rounds_onto(rounding.options(), storage);
-}
+bool rounds_onto(const Rounding& rounding, const Storage& storage);
 /// The first method that needs no data and can choose codes of this storage: what is left where data say too little.
 /// Error(kUsage) naming the storage when there is none.
 Rounding rounding_without_data(const Storage& storage);
-inline RoundingCost cost_of(const Rounding& rounding, const RoundingShape& shape) {
-  return rounding.row().cost(rounding.options(), shape);
-}
+RoundingCost cost_of(const Rounding& rounding, const RoundingShape& shape);
 
 }  // namespace bitloom

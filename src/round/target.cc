@@ -125,6 +125,15 @@ std::vector<std::string> search_option_names() {
   return names;
 }
 
+Storage without_frame(Storage storage) {
+  storage.side.frame = FrameStorage{};
+  return storage;
+}
+
+RoundingTarget without_frame(RoundingTarget target) {
+  return {without_frame(std::move(target.storage)), target.search};
+}
+
 GridTarget parse_grid_target(std::string_view text) { return grid_target(parse_target(text), std::string(text)); }
 
 bool is_scaled_grid(const Storage& storage) {

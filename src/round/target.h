@@ -33,6 +33,10 @@ std::string to_string(const ScaleSearch& search);
 /// What stands behind '-' for any of them, for messages.
 std::vector<std::string> search_option_names();
 
+/// What lies inside the frame (format/side/frame.h), if there is one.
+Storage without_frame(Storage storage);
+RoundingTarget without_frame(RoundingTarget target);
+
 /// A target of the family "grid": what roundings onto scaled grids take.
 struct GridTarget {
   GridStorage storage;

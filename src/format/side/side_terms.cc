@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/text.h"
 
@@ -67,6 +69,11 @@ void parse_side_term(std::string_view text, std::string_view whole, SideTerms& t
   }
   misuse("unknown side term \"+{}\" in \"{}\"; side terms are +{}{}", text, whole, fmt::join(shapes(), " +"),
          did_you_mean(text, shapes()));
+}
+
+bool is_side_term(std::string_view text) {
+  return std::any_of(std::begin(kSideRows), std::end(kSideRows),
+                     [text](const SideRow& row) { return text.starts_with(row.word); });
 }
 
 std::string to_string(const SideTerms& terms) {

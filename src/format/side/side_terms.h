@@ -31,6 +31,8 @@ struct SideTerms {
 /// One term without its '+' ("outliers0.001"), into `terms`. `whole` is quoted in messages. Error(kUsage) for an
 /// unknown term, one that means nothing, one that `terms` has already.
 void parse_side_term(std::string_view text, std::string_view whole, SideTerms& terms);
+/// Whether `text` begins as a term does: "outliers0.001", "frame-in512".
+bool is_side_term(std::string_view text);
 /// "+outliers0.001", or "" when there is none.
 std::string to_string(const SideTerms& terms);
 

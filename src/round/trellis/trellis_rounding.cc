@@ -1,0 +1,260 @@
+#include "round/trellis/trellis_rounding.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/plain_bytes.h"
+#include "format/families/trellis/trellis_matrix.h"
+#include "round/problem.h"
+#include "round/trellis/block_ldl.h"
+#include "round/trellis/tile_loop.h"
+
+namespace bitloom {
+namespace {
+
+constexpr int64_t kSide = kTrellisTileSide;
+
+/// What a row of tiles adds to the report.
+struct TileRowReport {
+  double error = 0, norm = 0;  // sum (w - q)^2, sum w^2
+  float max_error = 0, largest_weight = 0, largest_target = 0;
+};
+
+/// One run over a matrix.
+class Run {
+ public:
+  /// `factor` null: no feedback.
+  Run(const RoundingProblem& problem, const BlockLdl* factor, double share)
+      : problem_(problem),
+        factor_(factor),
+        storage_(problem.target.storage.base.get<TrellisStorage>()),
+        layout_(storage_.code, problem.weights.rows(), problem.weights.cols()),
+        mine_(share_of(problem.ranks, layout_.tile_rows())),
+        encoders_(storage_.code, problem.threads.thread_count()),
+        words_(static_cast<size_t>(layout_.words())),
+        reports_(static_cast<size_t>(layout_.tile_rows())) {
+    load();
+    scale_ = static_cast<float>(rms_ / (share * storage_.code.units()));
+  }
+
+  Rounded run() {
+    const TileFeedback feedback{kSide, factor_ == nullptr ? nullptr : factor_->l.data(), nullptr};
+    // Rows of tiles are independent, so each keeps its weights until its last tile is done.
+    tile_loop(
+        feedback, mine_weights(), (mine_.end - mine_.begin) * kSide, padded_cols(),
+        [&](int64_t o, int64_t i, const float* target, float* decoded, int thread) {
+          round_tile(mine_.begin + o, i, target, decoded, thread);
+        },
+        problem_.threads);
+    if (problem_.ranks.size() > 1) share_out();
+    Rounded rounded;
+    rounded.matrix = stored_from_bytes(problem_.place, problem_.target.storage, rows(), cols(),
+                                       pack_trellis(storage_, rows(), cols(), words_, scale_));
+    rounded.report = report();
+    return rounded;
+  }
+
+ private:
+  int64_t rows() const { return problem_.weights.rows(); }
+  int64_t cols() const { return problem_.weights.cols(); }
+  int64_t padded_cols() const { return layout_.tile_cols() * kSide; }
+  int64_t row_words() const { return layout_.tile_cols() * storage_.code.words(); }
+  float* mine_weights() { return weights_.data() + mine_.begin * kSide * padded_cols(); }
+  bool is_dead(int64_t c) const { return factor_ != nullptr && factor_->dead[static_cast<size_t>(c)] != 0; }
+
+  /// weights_ and rms_. Dead columns count as zeros.
+  void load() {
+    weights_.resize(static_cast<size_t>(layout_.tile_rows() * kSide * padded_cols()));
+    std::vector<double> sums(static_cast<size_t>(rows()));
+    problem_.threads.parallel_for(rows(), [&](int64_t r) {
+      float* row = weights_.data() + r * padded_cols();
+      problem_.weights.decode_rows(r, r + 1, row);
+      for (int64_t c = 0; c < cols(); ++c) {
+        if (!std::isfinite(row[c])) refuse("{}: weight [{}, {}] is {}", problem_.place, r, c, row[c]);
+        if (is_dead(c)) row[c] = 0;
+        sums[static_cast<size_t>(r)] += static_cast<double>(row[c]) * static_cast<double>(row[c]);
+      }
+    });
+    double sum = 0;
+    for (const double row : sums) sum += row;
+    rms_ = std::sqrt(sum / std::max(1.0, static_cast<double>(rows()) * static_cast<double>(cols())));
+  }
+
+  void round_tile(int64_t o, int64_t i, const float* target, float* decoded, int thread) {
+    if (i * kSide >= cols()) {  // padding; its words stay 0
+      std::fill_n(decoded, kTrellisTile, 0.0f);
+      return;
+    }
+    encoders_.encode(thread, target, scale_, words_.data() + o * row_words() + i * storage_.code.words(), decoded);
+    TileRowReport& report = reports_[static_cast<size_t>(o)];
+    for (int64_t a = 0; a < std::min(kSide, rows() - o * kSide); ++a) {
+      for (int64_t b = 0; b < std::min(kSide, cols() - i * kSide); ++b) {
+        const float w = weights_[static_cast<size_t>((o * kSide + a) * padded_cols() + i * kSide + b)];
+        const float difference = w - decoded[a * kSide + b];
+        report.error += static_cast<double>(difference) * static_cast<double>(difference);
+        report.norm += static_cast<double>(w) * static_cast<double>(w);
+        report.max_error = std::max(report.max_error, std::abs(difference));
+        report.largest_weight = std::max(report.largest_weight, std::abs(w));
+        report.largest_target = std::max(report.largest_target, std::abs(target[a * kSide + b]));
+      }
+    }
+  }
+
+  /// Every rank gets the rows of all.
+  void share_out() {
+    Bytes message;
+    append(message, std::vector<TileRowReport>(reports_.begin() + mine_.begin, reports_.begin() + mine_.end));
+    append(message,
+           std::vector<uint16_t>(words_.begin() + mine_.begin * row_words(), words_.begin() + mine_.end * row_words()));
+    reports_.clear(), words_.clear();
+    for (const Bytes& bytes : problem_.ranks.gather(message)) {
+      BytesReader reader(bytes);
+      const std::vector<TileRowReport> reports = reader.take<TileRowReport>();
+      const std::vector<uint16_t> words = reader.take<uint16_t>();
+      reports_.insert(reports_.end(), reports.begin(), reports.end());
+      words_.insert(words_.end(), words.begin(), words.end());
+    }
+    if (static_cast<int64_t>(words_.size()) != layout_.words()) {
+      fail(ErrorKind::kFailed, "{}: the ranks gave {} words of {}", problem_.place, words_.size(), layout_.words());
+    }
+  }
+
+  RoundReport report() const {
+    TileRowReport all;
+    for (const TileRowReport& row : reports_) {
+      all.error += row.error, all.norm += row.norm;
+      all.max_error = std::max(all.max_error, row.max_error);
+      all.largest_weight = std::max(all.largest_weight, row.largest_weight);
+      all.largest_target = std::max(all.largest_target, row.largest_target);
+    }
+    RoundReport report;
+    report.weight_error = all.norm > 0 ? all.error / all.norm : 0;
+    report.max_abs_error = static_cast<double>(all.max_error);
+    if (factor_ == nullptr) return report;
+    report.damping = factor_->damping;
+    report.compensation_ratio =
+        all.largest_weight > 0 ? static_cast<double>(all.largest_target / all.largest_weight) : 0.0;
+    return report;
+  }
+
+  const RoundingProblem& problem_;
+  const BlockLdl* factor_;
+  const TrellisStorage& storage_;
+  TrellisLayout layout_;
+  RankShare mine_;  // rows of tiles
+  double rms_ = 0;
+  float scale_ = 0;
+  TileEncoders encoders_;
+  std::vector<float> weights_;   // [tile_rows * 16, tile_cols * 16]
+  std::vector<uint16_t> words_;  // [tile_rows, tile_cols, words]
+  std::vector<TileRowReport> reports_;
+};
+
+bool is_trellis(const Storage& storage) {
+  return storage.base.get_if<TrellisStorage>() != nullptr && storage.side == SideTerms{};
+}
+
+/// The work of a search in weights rounded to nearest: an edge of it is a thirtieth of one.
+double search_work(const TrellisCode& code, const RoundingShape& shape) {
+  const double edges = std::exp2(code.state_bits) * 2 / code.values;
+  return edges / 30 * static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
+}
+
+int64_t search_bytes(const TrellisCode& code) {
+  const int64_t states = int64_t{1} << code.state_bits;
+  return code.steps() * (states >> code.fresh_bits(0)) + 4 * states;
+}
+
+const TrellisCode& code_of(const RoundingShape& shape) { return shape.target.storage.base.get<TrellisStorage>().code; }
+
+/// What a factor depends on.
+struct FactorKey {
+  double damping = 0;
+  bool operator==(const FactorKey&) const = default;
+};
+
+}  // namespace
+
+TileEncoders::TileEncoders(const TrellisCode& code, int threads) : code_(code) {
+  const TrellisSearchEntry& kernel = find_trellis_search(best_isa());
+  for (int t = 0; t < threads; ++t) encoders_.emplace_back(code, kernel);
+}
+
+void TileEncoders::encode(int thread, const float* w, float scale, uint16_t* words, float* decoded) {
+  float x[kTrellisTile];
+  const float inverse = scale > 0 ? 1 / scale : 0;
+  for (int i = 0; i < kTrellisTile; ++i) {
+    const TrellisPlace at = trellis_place(code_, i);
+    x[i] = w[at.row * kSide + at.col] * inverse;
+  }
+  encoders_[static_cast<size_t>(thread)].encode(x, words);
+  int16_t values[kTrellisTile];
+  decode_trellis_tile(code_, words, 1, values);
+  for (int i = 0; i < kTrellisTile; ++i) {
+    const TrellisPlace at = trellis_place(code_, i);
+    decoded[at.row * kSide + at.col] = scale * static_cast<float>(values[i]);
+  }
+}
+
+Needs needs_of(const ViterbiRounding&) { return {}; }
+bool rounds_onto(const ViterbiRounding&, const Storage& storage) { return is_trellis(storage); }
+Storage storage_by(const ViterbiRounding&, Storage wanted) { return wanted; }
+
+RoundingCost cost_of(const ViterbiRounding&, const RoundingShape& shape) {
+  const TrellisCode& code = code_of(shape);
+  return {.nearest = search_work(code, shape) / static_cast<double>(shape.ranks),
+          .bytes = 8 * shape.rows * shape.cols + shape.threads * search_bytes(code)};
+}
+
+Rounded round_by(const ViterbiRounding&, const RoundingProblem& problem) { return Run(problem, nullptr, 1).run(); }
+
+constinit const RoundingRow kViterbiMethod = rounding_row<ViterbiRounding>(
+    "viterbi", {}, "tiles of a trellis code, each the nearest of all paths", "rounded to the nearest path (Viterbi)");
+
+namespace {
+
+constexpr Option kLdlqOptions[] = {
+    number_option<&LdlqRounding::damping>("damping", 0, 0.99, "added to the diagonal, as a share of its mean", "damp"),
+    number_option<&LdlqRounding::share>("share", 0.1, 2, "of the weights' size that the code is made for"),
+};
+
+}  // namespace
+
+Needs needs_of(const LdlqRounding&) { return {.second_moment = true}; }
+bool rounds_onto(const LdlqRounding&, const Storage& storage) { return is_trellis(storage); }
+Storage storage_by(const LdlqRounding&, Storage wanted) { return wanted; }
+
+RoundingCost cost_of(const LdlqRounding&, const RoundingShape& shape) {
+  const auto n = static_cast<double>(shape.rows), d = static_cast<double>(shape.cols);
+  RoundingCost cost = cost_of(ViterbiRounding{}, shape);
+  cost.flops = n * d * d / static_cast<double>(shape.ranks);
+  cost.shared_factor = 2.0 / 3.0 * d * d * d;
+  cost.shared_bytes = 8 * shape.cols * shape.cols;
+  return cost;
+}
+
+Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem) {
+  const auto& storage = problem.target.storage.base.get<TrellisStorage>();
+  const int64_t padded = TrellisLayout(storage.code, 1, problem.weights.cols()).tile_cols() * kSide;
+  const BlockLdl& factor = problem.shared.get<BlockLdl>(FactorKey{options.damping}, [&] {
+    try {
+      return make_block_ldl(*problem.inputs->moment, padded, kSide, options.damping, problem.threads);
+    } catch (const Error& error) {
+      fail(error.kind(), "{}: {}", problem.place, error.what());
+    }
+  });
+  Rounded rounded = Run(problem, &factor, options.share).run();
+  if (factor.damping > options.damping) {
+    rounded.report.remarks.push_back(
+        fmt::format("damping {:.2f} instead of {:.2f}, with which its inputs' second moment is not positive definite",
+                    factor.damping, options.damping));
+  }
+  return rounded;
+}
+
+constinit const RoundingRow kLdlqMethod =
+    rounding_row<LdlqRounding>("ldlq", kLdlqOptions, "tiles of a trellis code, each one's error fed into the next",
+                               "rounded to the nearest path with error feedback between tiles (LDLQ)");
+
+}  // namespace bitloom

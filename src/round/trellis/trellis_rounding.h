@@ -1,0 +1,58 @@
+#pragma once
+// Rounding onto trellis codes (QTIP, Tseng et al. 2024; papers' beyond page, 2.1 and 2.4), two methods:
+//
+//   "viterbi"  tiles [16 x 16] of W / scale, each the nearest path of Viterbi's search (viterbi.h); without data
+//   "ldlq"     the same with feedback from tile to tile (tile_loop.h), by the second moment of the inputs
+//
+//   scale = rms(W) / (share units)
+//
+// units: in which the code fits a source of variance 1. share: 1 without feedback, which makes what is rounded larger
+// than the weights, so the code is made for weights so much smaller.
+//
+// Goals: the same bits for any number of threads and of ranks given the same statistics. Memory: W in fp32 twice, the
+// factor and the matrix that it is made from, a search's scratch per thread.
+
+#include <cstdint>
+#include <vector>
+
+#include "format/families/trellis/trellis_storage.h"
+#include "round/rounding.h"
+#include "round/trellis/viterbi.h"
+
+namespace bitloom {
+
+struct ViterbiRounding {
+  bool operator==(const ViterbiRounding&) const = default;
+};
+extern const RoundingRow kViterbiMethod;
+Needs needs_of(const ViterbiRounding& options);
+bool rounds_onto(const ViterbiRounding& options, const Storage& storage);
+Storage storage_by(const ViterbiRounding& options, Storage wanted);
+RoundingCost cost_of(const ViterbiRounding& options, const RoundingShape& shape);
+Rounded round_by(const ViterbiRounding& options, const RoundingProblem& problem);
+
+struct LdlqRounding {
+  double damping = 0.01;
+  double share = 0.9;
+  bool operator==(const LdlqRounding&) const = default;
+};
+extern const RoundingRow kLdlqMethod;
+Needs needs_of(const LdlqRounding& options);
+bool rounds_onto(const LdlqRounding& options, const Storage& storage);
+Storage storage_by(const LdlqRounding& options, Storage wanted);
+RoundingCost cost_of(const LdlqRounding& options, const RoundingShape& shape);
+Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem);
+
+/// Encoders, one for each thread, and the place of a tile's values.
+class TileEncoders {
+ public:
+  TileEncoders(const TrellisCode& code, int threads);
+  /// w [16, 16] contiguous; words [code.words()]; decoded [16, 16] in the units of w. A scale of 0 decodes to zeros.
+  void encode(int thread, const float* w, float scale, uint16_t* words, float* decoded);
+
+ private:
+  TrellisCode code_;
+  std::vector<TrellisEncoder> encoders_;
+};
+
+}  // namespace bitloom

@@ -1,0 +1,111 @@
+#include "round/trellis/viterbi.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace bitloom {
+namespace {
+
+constexpr int kMostFresh = 5;  // bits of a step that the kernels take
+constexpr double kMeanCost = 32;
+// Costs of at least so much, of a source of variance 1, must be told apart: states that are that far behind the best
+// still win.
+constexpr double kLeastRange = 1;
+constexpr double kTableEnd = 127;
+
+}  // namespace
+
+TrellisEncoder::TrellisEncoder(const TrellisCode& code, const TrellisSearchEntry& kernel)
+    : code_(code), kernel_(kernel), first_(64), second_(64) {
+  tag_bits_ = std::max(code.fresh_bits(0), code.fresh_bits(1));
+  if (tag_bits_ > kMostFresh) return;
+  // The error of an ideal code at this rate, 1.1 times over.
+  const double error = 1.1 * code.units() * code.units() * std::exp2(-code.half_bits);
+  unit_ = std::max(code.values * error / kMeanCost, kLeastRange * code.units() * code.units() / (0xffff >> tag_bits_));
+  const size_t states = size_t{1} << code.state_bits;
+  cost_.resize(states);
+  best_.resize(states >> code.fresh_bits(0));
+  for (int t = 0; t < code.steps(); ++t) from_.emplace_back(states >> code.fresh_bits(t));
+  step_.state_bits = code.state_bits, step_.tag_bits = tag_bits_;
+  step_.hash = kTrellisHash, step_.mix = kTrellisMix;
+  step_.two_values = code.values == 2;
+  step_.first = first_.data(), step_.second = second_.data();
+  step_.cost = cost_.data(), step_.best = best_.data();
+  if (code.values == 2) return;
+  // u^2 / 2^16 counts units: u = 2^8 difference / sqrt(unit) = 2^shift fraction difference, with sums of two table
+  // values in 15 bits.
+  fraction_ = 256 / std::sqrt(unit_);
+  for (step_.shift = 0; fraction_ > 64; ++step_.shift) fraction_ /= 2;
+  step_.most_difference = static_cast<uint16_t>(0xffff >> step_.shift);
+  step_.most_cost = static_cast<uint16_t>(0xffff >> tag_bits_);
+  for (size_t i = 0; i < 64; ++i) second_[i] = static_cast<int16_t>(std::lround(fraction_ * kTrellisTable[i]));
+}
+
+/// The tables of a step with targets x [code.values].
+void TrellisEncoder::set_costs(const float* x, TrellisStep& step) {
+  // What lies far beyond the table would cost too much everywhere, and so hide what other steps cost.
+  const double end = 1.25 * kTableEnd * (step.two_values ? 1 : 2);
+  const auto target = [&](int i) { return std::clamp(static_cast<double>(x[i]), -end, end); };
+  if (step.two_values) {
+    const double most = 0xffff >> tag_bits_;
+    const auto cost = [&](double wanted, int8_t value) {
+      const double difference = wanted - value;
+      const double units = std::min(std::round(difference * difference / unit_), most);
+      return static_cast<int16_t>(static_cast<uint32_t>(units) << tag_bits_);
+    };
+    for (size_t i = 0; i < 64; ++i) {
+      first_[i] = cost(target(0), kTrellisTable[i]), second_[i] = cost(target(1), kTrellisTable[i]);
+    }
+    return;
+  }
+  for (size_t i = 0; i < 64; ++i) {
+    const double rest = std::round(fraction_ * target(0)) - second_[i];
+    first_[i] = static_cast<int16_t>(std::clamp(rest, -32768.0, 32767.0));
+  }
+}
+
+/// States of the best path by step from `start`, around the tile's end; `seam` as of Search::run.
+std::vector<uint32_t> TrellisEncoder::path(const float* x, int start, int64_t seam) {
+  const int steps = code_.steps();
+  std::fill(best_.begin(), best_.end(), static_cast<uint16_t>(seam < 0 ? 0 : 0xffff));
+  if (seam >= 0) best_[static_cast<size_t>(seam)] = 0;
+  for (int i = 0; i < steps; ++i) {
+    const int t = (start + i) % steps;
+    step_.k = code_.fresh_bits(t), step_.next_k = code_.fresh_bits((t + 1) % steps);
+    step_.from = from_[static_cast<size_t>(t)].data();
+    const uint16_t least = i == 0 ? uint16_t{0} : kernel_.least(step_);
+    set_costs(x + t * code_.values, step_);
+    kernel_.spread(step_, least);
+  }
+  // The last costs' tags tell the row that the first step would take, so among equal ones the lowest state has the
+  // least.
+  const size_t stride = seam < 0 ? 1 : cost_.size() >> code_.fresh_bits(start);
+  auto s = static_cast<size_t>(std::max<int64_t>(seam, 0));
+  for (size_t other = s; other < cost_.size(); other += stride) {
+    if (cost_[other] < cost_[s]) s = other;
+  }
+  std::vector<uint32_t> states(static_cast<size_t>(steps));
+  for (int i = steps - 1; i >= 0; --i) {
+    const int t = (start + i) % steps, k = code_.fresh_bits(t);
+    states[static_cast<size_t>(i)] = static_cast<uint32_t>(s);
+    const size_t e = s >> k;
+    s = static_cast<size_t>(from_[static_cast<size_t>(t)][e]) << (code_.state_bits - k) | e;
+  }
+  return states;
+}
+
+void TrellisEncoder::encode(const float* x, uint16_t* words) {
+  if (tag_bits_ > kMostFresh) return encode_trellis_reference(code_, x, words);
+  const int middle = code_.steps() / 2, first_bits = code_.fresh_bits(0);
+  const uint32_t before = path(x, middle, -1)[static_cast<size_t>(code_.steps() - middle - 1)];
+  const uint32_t seam = before & ((1U << (code_.state_bits - first_bits)) - 1);
+  const std::vector<uint32_t> states = path(x, 0, seam);
+  // Where every path around the seam costs more than 16 bits hold, the one found may begin elsewhere.
+  if (states[0] >> first_bits != seam) {
+    encode_trellis_around(code_, x, seam, words);
+    return;
+  }
+  write_trellis_path(code_, states, words);
+}
+
+}  // namespace bitloom

@@ -1,0 +1,53 @@
+#pragma once
+// The bits of a tile whose values lie nearest a target: Viterbi's search over the states of a trellis code, in two
+// passes that make the tile's end meet its beginning (QTIP, Tseng et al. 2024, section 3.2; papers' beyond page, 2.1).
+//
+//   minimise sum_i (x_i - v_i)^2,   C_t[s] = min_(s' -> s) C_(t-1)[s'] + |x_t - v(s)|^2
+//
+// Pass 1 begins at the middle, with every state free, and gives the bits before step 0. Pass 2 begins at step 0 with
+// those bits, and must end with them.
+
+#include <cstdint>
+#include <vector>
+
+#include "format/families/trellis/trellis_code.h"
+#include "kernels/trellis_search/trellis_search.h"
+
+namespace bitloom {
+
+/// One thread's searches, in integers: the same bits on every machine. Costs of a step are counted in a 32nd of what it
+/// costs on average for a normal source, coarser at high rates; targets beyond the table by a quarter count as no
+/// further away; steps of more than 5 bits take the reference. Scratch: (steps 2^(16 - k) +
+/// 2^17) bytes, 0.6 to 3 MB.
+class TrellisEncoder {
+ public:
+  TrellisEncoder(const TrellisCode& code, const TrellisSearchEntry& kernel);
+
+  /// x [256] in table units, in the order of steps (trellis_place); words [code.words()].
+  void encode(const float* x, uint16_t* words);
+
+ private:
+  std::vector<uint32_t> path(const float* x, int start, int64_t seam);
+  void set_costs(const float* x, TrellisStep& step);
+
+  TrellisCode code_;
+  const TrellisSearchEntry& kernel_;
+  int tag_bits_ = 0;
+  double unit_ = 0;      // table units, squared, of a cost of 1
+  double fraction_ = 0;  // one value a step: values are counted in 1 / fraction_ table units
+  TrellisStep step_;
+  std::vector<uint16_t> cost_, best_;
+  std::vector<std::vector<uint8_t>> from_;  // by step after the first
+  std::vector<int16_t> first_, second_;
+};
+
+/// The definition, in fp64 and for any code. Ties go to the lowest state.
+void encode_trellis_reference(const TrellisCode& code, const float* x, uint16_t* words);
+
+/// Pass 2 alone, around a given seam, the code.state_bits - k_0 bits before step 0; gives the squared error.
+double encode_trellis_around(const TrellisCode& code, const float* x, uint32_t seam, uint16_t* words);
+
+/// The words of a path: of each step the last k_t bits of its state.
+void write_trellis_path(const TrellisCode& code, const std::vector<uint32_t>& states, uint16_t* words);
+
+}  // namespace bitloom
