@@ -84,6 +84,8 @@ BENCHMARK_CAPTURE(decode, nvfp4, "nvfp4");
 BENCHMARK_CAPTURE(decode, nf4_g64, "nf4-g64");
 BENCHMARK_CAPTURE(decode, mxfp6e3m2, "mxfp6e3m2");
 BENCHMARK_CAPTURE(decode, mxfp8e4m3, "mxfp8e4m3");
+BENCHMARK_CAPTURE(decode, trellis2, "trellis2");
+BENCHMARK_CAPTURE(decode, trellis3, "trellis3");
 
 }  // namespace
 }  // namespace bitloom

@@ -21,20 +21,19 @@ class TrellisMatrix final : public BaseMatrix {
   }
 
   void decode_rows(int64_t begin, int64_t end, float* out) const override {
-    constexpr int64_t kSide = kTrellisTileSide;
-    std::vector<uint16_t> words(static_cast<size_t>(code_.words()));
-    int16_t values[kTrellisTile];
-    for (int64_t i = begin / kSide; i * kSide < end; ++i) {
-      for (int64_t j = 0; j * kSide < cols_; ++j) {
-        read_tile(i, j, words.data());
-        decode_trellis_tile(code_, words.data(), 1, values);
-        for (int v = 0; v < kTrellisTile; ++v) {
-          const TrellisPlace at = trellis_place(code_, v);
-          const int64_t r = i * kSide + at.row, c = j * kSide + at.col;
-          if (r < begin || r >= end || c >= cols_) continue;
-          out[(r - begin) * cols_ + c] = scale_ * static_cast<float>(values[v]);
+    constexpr int64_t kSide = kTrellisTileSide, kWidth = 2 * kSide;
+    float block[kSuperRows * kSide * kWidth];
+    for (int64_t i = begin / kSide; i * kSide < end;) {
+      // Tile rows [i, last) of one super-tile after the other.
+      const int64_t last = std::min((i / kSuperRows + 1) * kSuperRows, (end + kSide - 1) / kSide);
+      const int64_t first_row = std::max(begin, i * kSide), last_row = std::min(end, last * kSide);
+      for (int64_t c = 0; c < cols_; c += kWidth) {
+        decode_tiles(i, last, c / kSide, block);
+        for (int64_t r = first_row; r < last_row; ++r) {
+          std::copy_n(block + (r - i * kSide) * kWidth, std::min(kWidth, cols_ - c), out + (r - begin) * cols_ + c);
         }
       }
+      i = last;
     }
   }
 
@@ -54,6 +53,42 @@ class TrellisMatrix final : public BaseMatrix {
   }
 
  private:
+  static constexpr int64_t kSuperRows = 16;  // tiles
+
+  /// block [16 (last - first), 32]: tile rows [first, last) of one super-tile, two tiles from `tile_col`. What
+  /// decode_trellis_tile does, step by step for all of them at once.
+  void decode_tiles(int64_t first, int64_t last, int64_t tile_col, float* block) const {
+    constexpr int kMost = 32;
+    const TrellisLayout::Place at = layout_.place(first, tile_col);
+    const std::byte* words = codes_.bytes.data() + 2 * at.first;
+    const auto lanes = static_cast<int>(2 * (last - first));
+    const int bits = 16 * code_.words();
+    int end_bit = 0;  // P_t
+    for (int t = 0; t < code_.steps(); ++t) {
+      end_bit += code_.fresh_bits(t);
+      const int start = (end_bit - 16 + bits) % bits, shift = start % 16;
+      uint16_t high[kMost], low[kMost], g[kMost];
+      std::memcpy(high, words + 2 * (start / 16 * at.stride), static_cast<size_t>(2 * lanes));
+      std::memcpy(low, words + 2 * ((start / 16 + 1) % code_.words() * at.stride), static_cast<size_t>(2 * lanes));
+      for (int lane = 0; lane < lanes; ++lane) {
+        const uint32_t window = ((uint32_t{high[lane]} << 16 | low[lane]) >> (16 - shift)) & 0xffff;
+        const auto h = static_cast<uint16_t>(kTrellisHash * trellis_state(code_, window));
+        g[lane] = static_cast<uint16_t>((uint32_t{kTrellisMix} * h) >> 16);
+      }
+      const TrellisPlace place = trellis_place(code_, t * code_.values);
+      for (int lane = 0; lane < lanes; ++lane) {
+        const int a = kTrellisTable[g[lane] % 64U], b = kTrellisTable[(g[lane] >> 8) % 64U];
+        float* value = block + (lane / 2 * kTrellisTileSide + place.row) * 2 * kTrellisTileSide +
+                       lane % 2 * kTrellisTileSide + place.col;
+        if (code_.values == 2) {
+          value[0] = scale_ * static_cast<float>(a), value[1] = scale_ * static_cast<float>(b);
+        } else {
+          value[0] = scale_ * static_cast<float>(a + b);
+        }
+      }
+    }
+  }
+
   void read_tile(int64_t i, int64_t j, uint16_t* words) const {
     const TrellisLayout::Place at = layout_.place(i, j);
     for (int e = 0; e < code_.words(); ++e) {

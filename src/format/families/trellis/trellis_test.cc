@@ -161,20 +161,32 @@ std::shared_ptr<const StoredMatrix> matrix(const char* text, int64_t rows, int64
 }
 
 TEST(TrellisMatrix, DecodesTilesWhereTheyLie) {
-  const auto w = matrix("trellis2.5", 40, 50);
-  w->check_values("w");
-  const std::vector<float> all = w->decode_all();
-  const TrellisCode code = parse_trellis("trellis2.5").code;
-  const std::vector<uint16_t> tiles = vector_words(static_cast<int>(TrellisLayout(code, 40, 50).words()));
-  int16_t out[kTrellisTile];
-  decode_trellis_tile(code, tiles.data() + (1 * 4 + 2) * code.words(), 1, out);  // tile (1, 2) of 3 x 4
-  EXPECT_EQ(all[16 * 50 + 32], 0.5f * out[0]);
-  EXPECT_EQ(all[17 * 50 + 32], 0.5f * out[1]);
-  EXPECT_EQ(all[16 * 50 + 33], 0.5f * out[16]);
-  // Any run of rows is cut from the same.
-  std::vector<float> some(5 * 50);
-  w->decode_rows(14, 19, some.data());
-  EXPECT_EQ(some, std::vector<float>(all.begin() + 14 * 50, all.begin() + 19 * 50));
+  for (const char* text : {"trellis1", "trellis2", "trellis2-l12", "trellis2.5", "trellis4", "trellis3-v2"}) {
+    for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{40, 50}, {300, 33}, {512, 64}, {1, 1}}) {
+      const auto w = matrix(text, rows, cols);
+      w->check_values("w");
+      const std::vector<float> all = w->decode_all();
+      const TrellisCode code = parse_trellis(text).code;
+      const TrellisLayout layout(code, rows, cols);
+      const std::vector<uint16_t> tiles = vector_words(static_cast<int>(layout.words()));
+      for (int64_t i = 0; i < layout.tile_rows(); ++i) {
+        for (int64_t j = 0; j * 16 < cols; ++j) {
+          int16_t out[kTrellisTile];
+          decode_trellis_tile(code, tiles.data() + (i * layout.tile_cols() + j) * code.words(), 1, out);
+          for (int v = 0; v < kTrellisTile; ++v) {
+            const int64_t r = i * 16 + trellis_place(code, v).row, c = j * 16 + trellis_place(code, v).col;
+            if (r >= rows || c >= cols) continue;
+            ASSERT_EQ(all[static_cast<size_t>(r * cols + c)], 0.5f * out[v]) << text;
+          }
+        }
+      }
+      // Any run of rows is cut from the same.
+      const int64_t begin = rows / 3, end = rows - rows / 4;
+      std::vector<float> some(static_cast<size_t>((end - begin) * cols));
+      w->decode_rows(begin, end, some.data());
+      EXPECT_EQ(some, std::vector<float>(all.begin() + begin * cols, all.begin() + end * cols));
+    }
+  }
 }
 
 TEST(TrellisMatrix, BitsAreTheTilesAndAScale) {
