@@ -214,6 +214,11 @@ void BlockRunner::add_mlp(const Run& run) const {
   }
   if (block_.experts.present()) add_experts(run);
   run.add_branch(weights_.post_mlp_norm, weights_.mlp_residual_norm);
+  if (weights_.output_scale == 1.0f) return;
+  for_rows(run.threads, run.rows, [&](int64_t row) {
+    float* h = run.work.hidden.data() + row * hidden_;
+    for (int64_t i = 0; i < hidden_; ++i) h[i] *= weights_.output_scale;
+  });
 }
 
 // branch <- sigmoid(shared_gate) * down(inner); without a gate down(inner)
@@ -312,6 +317,16 @@ void BlockRunner::clip(const Run& run) const {
   });
 }
 
+// q, k and v of three matrices, or of two: then the values are the keys before their norm.
+void BlockRunner::project_heads(const Run& run, const QkvViews& views) const {
+  const Attention& spec = block_.attention;
+  if (spec.v >= 0) {
+    return apply(run, {{spec.q, views.q.data}, {spec.k, views.k.data}, {spec.v, views.v.data}});
+  }
+  apply(run, {{spec.q, views.q.data}, {spec.k, views.k.data}});
+  std::copy_n(views.k.data, run.rows * views.k.row_stride, views.v.data);
+}
+
 // kv_latent, q_latent <- norms of what kv_down and q_down give; shared_keys <- the last channels of kv_down's, turned;
 // without q_down also q <- q(x).
 void BlockRunner::make_latents(const Run& run) const {
@@ -356,12 +371,16 @@ void BlockRunner::project_qkv(const Run& run, const QkvViews& views) const {
   const Attention& spec = block_.attention;
   if (spec.layout == QkvLayout::kLatent) return expand_latents(run, views);
   if (spec.layout == QkvLayout::kSeparate) {
-    apply(run, {{spec.q, views.q.data}, {spec.k, views.k.data}, {spec.v, views.v.data}});
+    project_heads(run, views);
   } else {
     apply(run, {{spec.q, views.q.data}});
   }
   clip(run);
   place_heads(run, views.q, spec.heads, weights_.q_norm);
+  if (weights_.v_norm.present()) {
+    for_rows(run.threads, run.rows,
+             [&](int64_t row) { norm_heads(weights_.v_norm, spec, spec.kv_heads, views.v, row); });
+  }
   place_heads(run, views.k, spec.kv_heads, weights_.k_norm);
   scale_queries(run, views.q);
 }

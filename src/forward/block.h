@@ -65,6 +65,7 @@ class BlockRunner {
   void apply(const Run& run, std::initializer_list<Place> places) const;
   void place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const;
   void turn(const Run& run, const HeadView& view, int64_t row, int64_t heads, int64_t first_channel) const;
+  void project_heads(const Run& run, const QkvViews& views) const;
   void scale_queries(const Run& run, const HeadView& view) const;
   void clip(const Run& run) const;
 

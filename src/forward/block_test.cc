@@ -72,6 +72,7 @@ class Formulas {
     const std::vector<float> a = output_of(block_.attention.output), m = output_of(block_.mlp.down);
     add(a, weights_.post_attention_norm, weights_.attention_residual_norm, h);
     add(m, weights_.post_mlp_norm, weights_.mlp_residual_norm, h);
+    for (float& value : h) value *= weights_.output_scale;
     return h;
   }
 

@@ -28,7 +28,7 @@ namespace {
 using ::testing::HasSubstr;
 
 // Models with a vision tower, whose text model is tested under its own name.
-const std::set<std::string> kTextOfAnother = {"gemma3", "mistral3"};
+const std::set<std::string> kTextOfAnother = {"gemma3", "gemma4", "mistral3"};
 
 std::string directory(const std::string& model) { return testing::golden("forward/" + model); }
 

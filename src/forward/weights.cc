@@ -46,6 +46,11 @@ class Loader {
     weights.mlp_residual_norm = norm(block.mlp_residual_norm);
     weights.q_norm = norm(block.attention.q_norm);
     weights.k_norm = norm(block.attention.k_norm);
+    if (block.attention.norm_values) {
+      weights.v_norm = {NormKind::kRms, model_.graph().norm_eps, {}, {}};
+      weights.v_norm.weight.assign(static_cast<size_t>(block.attention.head_dim), 1.0f);
+    }
+    if (!block.output_scale.empty()) weights.output_scale = vector(block.output_scale).at(0);
     weights.q_latent_norm = latent_norm(block.attention.latent, block.attention.latent.q_norm);
     weights.kv_latent_norm = latent_norm(block.attention.latent, block.attention.latent.kv_norm);
     weights.sinks = vector(block.attention.sinks);

@@ -55,9 +55,10 @@ void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t
 struct BlockWeights {
   NormWeights attention_norm, post_attention_norm, attention_residual_norm;
   NormWeights mlp_norm, post_mlp_norm, mlp_residual_norm;
-  NormWeights q_norm, k_norm, q_latent_norm, kv_latent_norm;
+  NormWeights q_norm, k_norm, v_norm, q_latent_norm, kv_latent_norm;
   std::vector<float> sinks;              // [heads], or empty
   std::vector<float> choice_bias;        // [experts], or empty
+  float output_scale = 1.0f;
   std::vector<LinearWeights> linears;    // of Block::linears
   std::map<int, InputRounder> rounders;  // by index into Block::inputs; the others are read as they are
 };

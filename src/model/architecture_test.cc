@@ -149,6 +149,34 @@ TEST(Architecture, Gemma3TextLiesInsideTheMultimodalModel) {
               HasSubstr("'text_config.use_bidirectional_attention' is true, only causal attention is supported"));
 }
 
+TEST(Architecture, Gemma4HasHeadsOfTwoKinds) {
+  Json config = without(llama_config(), "hidden_act");
+  config.update({{"model_type", "gemma4_text"},
+                 {"hidden_size_per_layer_input", 0},
+                 {"attention_k_eq_v", true},
+                 {"global_head_dim", 24},
+                 {"num_global_key_value_heads", 1},
+                 {"head_dim", 16}});
+  EXPECT_THAT(refused(config), HasSubstr("key 'rope_parameters' is missing"));
+  config["rope_parameters"] = {{"full_attention", {{"rope_type", "proportional"}, {"partial_rotary_factor", 0.25}}}};
+  const Graph graph = build(config);
+  EXPECT_EQ(graph.blocks[0].attention.head_dim, 16);
+  EXPECT_GE(graph.blocks[0].attention.v, 0);
+  EXPECT_EQ(graph.blocks[1].attention.head_dim, 24);
+  EXPECT_EQ(graph.blocks[1].attention.kv_heads, 1);
+  EXPECT_LT(graph.blocks[1].attention.v, 0);
+  EXPECT_EQ(graph.ropes[0].inv_freq.size(), 12u);  // of the global layer: the first three turn
+  EXPECT_GT(graph.ropes[0].inv_freq[2], 0.0);
+  EXPECT_EQ(graph.ropes[0].inv_freq[3], 0.0);
+  EXPECT_EQ(graph.ropes[1].inv_freq.size(), 8u);
+  const Json outer = {{"model_type", "gemma4"}, {"text_config", config}};
+  EXPECT_EQ(build(outer).blocks[1].output_scale, "model.layers.1.layer_scalar");
+  EXPECT_THAT(refused(without(config, "hidden_size_per_layer_input")), HasSubstr("which means 256; supported: 0"));
+  EXPECT_THAT(refused(with(config, "hidden_size_per_layer_input", 8)), HasSubstr("embeddings of each layer are not"));
+  EXPECT_THAT(refused(with(config, "num_kv_shared_layers", 1)), HasSubstr("shared between layers are not supported"));
+  EXPECT_THAT(refused(with(config, "enable_moe_block", true)), HasSubstr("experts beside an MLP are not supported"));
+}
+
 TEST(Architecture, StablelmRefusesWhatItsGraphLacks) {
   const Json config = with(llama_config(), "model_type", "stablelm");
   EXPECT_THAT(refused(with(config, "qk_layernorm", true)), HasSubstr("'qk_layernorm' is true, norms of each head"));

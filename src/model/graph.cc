@@ -80,6 +80,7 @@ void add_block_tensors(TensorList& list, const Block& block, int64_t hidden) {
   list.add(block.experts.choice_bias, {static_cast<int64_t>(block.experts.mlps.size())});
   list.add(block.post_mlp_norm, hidden);
   list.add(block.mlp_residual_norm, hidden);
+  list.add(block.output_scale, {1});
 }
 
 }  // namespace

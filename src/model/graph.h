@@ -121,12 +121,14 @@ struct LatentAttention {
 
 struct Attention {
   QkvLayout layout = QkvLayout::kSeparate;
-  // Indices into Block::linears; -1: absent. A fused layout uses q alone, with out = all rows.
+  // Indices into Block::linears; -1: absent. A fused layout uses q alone, with out = all rows. Three matrices without
+  // v: values are what k gives, before its norm (gemma4).
   int q = -1, k = -1, v = -1, output = -1;
   LatentAttention latent;  // of that layout; there are as many key heads as heads then
   float clip = 0.0f;       // q, k and v are clamped to [-clip, clip] (olmo, mpt); 0: off
   Norm q_norm, k_norm;     // kind = Graph::norm
   HeadNorm head_norm = HeadNorm::kShared;
+  bool norm_values = false;       // values are divided by their root mean square over each head (gemma4)
   bool rope_before_norm = false;  // hunyuan; else the norms come first
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   int64_t value_dim = 0;  // channels of a head's values; 0: head_dim
@@ -192,6 +194,7 @@ struct Block {
   Mlp mlp;          // of every row; absent when there are experts alone
   Experts experts;  // each of its rows only
   bool parallel = false;
+  std::string output_scale;  // [1]: the stream behind the block is multiplied by it (gemma4); absent: 1
 };
 
 /// Where a tensor of the graph lies that the checkpoint holds together with those of other experts.

@@ -35,12 +35,12 @@ inline std::string text_of(const Experts& e) {
 inline std::string text_of(const Block& block, const Attention& a) {
   const auto at = [&block](int index) { return text_of(linear_at(block, index)); };
   return fmt::format(
-      "layout {} q {} k {} v {} o {} clip {} qn {} kn {} over {} {} heads {} {} {} {} scale {} by position {} {} "
-      "cap {} mask {} alibi {} window {} rope {} sinks {} {}",
-      static_cast<int>(a.layout), at(a.q), at(a.k), at(a.v), at(a.output), a.clip, text_of(a.q_norm), text_of(a.k_norm),
-      static_cast<int>(a.head_norm), a.rope_before_norm, a.heads, a.kv_heads, a.head_dim, a.values(), a.scale,
-      a.query_scale.beta, a.query_scale.length, a.softcap, static_cast<int>(a.mask), a.alibi, a.window, a.rope, a.sinks,
-      text_of(block, a.latent));
+      "layout {} q {} k {} v {} normed {} o {} clip {} qn {} kn {} over {} {} heads {} {} {} {} scale {} by position "
+      "{} {} cap {} mask {} alibi {} window {} rope {} sinks {} {}",
+      static_cast<int>(a.layout), at(a.q), at(a.k), at(a.v), a.norm_values, at(a.output), a.clip, text_of(a.q_norm),
+      text_of(a.k_norm), static_cast<int>(a.head_norm), a.rope_before_norm, a.heads, a.kv_heads, a.head_dim, a.values(),
+      a.scale, a.query_scale.beta, a.query_scale.length, a.softcap, static_cast<int>(a.mask), a.alibi, a.window, a.rope,
+      a.sinks, text_of(block, a.latent));
 }
 
 inline std::string text_of(const Block& block, const Mlp& mlp) {
@@ -62,9 +62,9 @@ inline std::string text_of(const Graph& g) {
       fmt::format("final {} head {} tied {} scale {} cap {} bos {} eos {} ropes {}\n", text_of(g.final_norm),
                   text_of(g.head), g.tied_head, g.logit_scale, g.logit_softcap, g.bos_ids, g.eos_ids, g.ropes.size());
   for (const Block& b : g.blocks) {
-    text += fmt::format("norms {} {} {} {} {} {} parallel {}\n", text_of(b.attention_norm),
+    text += fmt::format("norms {} {} {} {} {} {} parallel {} scale {}\n", text_of(b.attention_norm),
                         text_of(b.post_attention_norm), text_of(b.attention_residual_norm), text_of(b.mlp_norm),
-                        text_of(b.post_mlp_norm), text_of(b.mlp_residual_norm), b.parallel);
+                        text_of(b.post_mlp_norm), text_of(b.mlp_residual_norm), b.parallel, b.output_scale);
     text += text_of(b, b.attention) + "\n" + text_of(b, b.mlp) + "\n";
     text += fmt::format("experts {} router {} gate {}\n", text_of(b.experts), text_of(linear_at(b, b.experts.router)),
                         text_of(linear_at(b, b.experts.shared_gate)));

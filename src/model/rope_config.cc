@@ -69,7 +69,7 @@ Rope rope_from_settings(const ConfigReader& settings, const RopeRules& rules) {
   const RopeType& type = find_type(settings, rules);
   RopeBase base;
   base.theta = settings.positive("rope_theta", rules.default_theta);
-  base.dim = rotated_channels(settings, rules);
+  base.dim = type.name == "proportional" ? rules.head_dim : rotated_channels(settings, rules);
   base.max_positions = rules.max_positions;
   base.original_positions = settings.count(kOriginal, rules.max_positions);
   Rope rope = rules.alpha && settings.has("alpha") && type.name == "dynamic" ? stretched(base, settings)

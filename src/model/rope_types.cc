@@ -157,9 +157,26 @@ Rope build_longrope(const RopeBase& base, const ConfigReader& settings) {
   return rope;
 }
 
+/// Frequencies of a whole head of which only the first, those of the partial factor, turn.
+Rope build_proportional(const RopeBase& base, const ConfigReader& settings) {
+  const double part = settings.positive("partial_rotary_factor", 1.0);
+  if (part > 1.0) settings.refuse_value("partial_rotary_factor", "expected at most 1");
+  std::vector<float> frequencies = plain_frequencies(base);
+  const auto turning = static_cast<size_t>(part * static_cast<double>(base.dim) / 2.0);
+  for (size_t i = turning; i < frequencies.size(); ++i) frequencies[i] = 0.0f;
+  const auto factor = static_cast<float>(settings.positive("factor", 1.0));
+  for (float& frequency : frequencies) frequency /= factor;
+  return finish(frequencies);
+}
+
 constexpr std::array kTypes = {
-    RopeType{"default", build_default}, RopeType{"linear", build_linear},     RopeType{"llama3", build_llama3},
-    RopeType{"yarn", build_yarn},       RopeType{"longrope", build_longrope}, RopeType{"dynamic", build_dynamic},
+    RopeType{"default", build_default},
+    RopeType{"linear", build_linear},
+    RopeType{"llama3", build_llama3},
+    RopeType{"yarn", build_yarn},
+    RopeType{"longrope", build_longrope},
+    RopeType{"dynamic", build_dynamic},
+    RopeType{"proportional", build_proportional},
 };
 
 }  // namespace

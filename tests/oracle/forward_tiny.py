@@ -169,6 +169,12 @@ MODELS = {
                         attn_config=dict(clip_qkv=1.5))),
     "gptj": ("gptj", dict(vocab_size=VOCAB, n_embd=16, n_layer=2, n_head=2, n_positions=64, n_inner=40, rotary_dim=4,
                           bos_token_id=1, eos_token_id=2)),
+    "gemma4_text": ("gemma4_text", dict(
+        SMALL, num_hidden_layers=3, head_dim=4, global_head_dim=8, num_global_key_value_heads=1, attention_k_eq_v=True,
+        hidden_size_per_layer_input=0, vocab_size_per_layer_input=VOCAB, sliding_window=9, tie_word_embeddings=True,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"], final_logit_softcapping=20.0,
+        rope_parameters={"sliding_attention": rope("default", 100.0),
+                         "full_attention": rope("proportional", 10000.0, partial_rotary_factor=0.5)})),
 }
 
 
@@ -177,7 +183,7 @@ NUMBERED = 34
 
 # layer_types were there from their first release on.
 LAYER_TYPES = {"smollm3", "olmo3", "cohere2", "exaone4", "ministral"}
-ROPE_PARAMETERS = {"ministral3"}
+ROPE_PARAMETERS = {"ministral3", "gemma4_text"}
 
 
 def seed_of(name, place):
@@ -219,10 +225,11 @@ def older_spelling(config):
 def fill(model, seed):
     """Weights with enough spread that attention is sharp and logits differ: every value a multiple of 2^-12."""
     rng = np.random.default_rng(seed)
-    plus_one = model.config.model_type.startswith(("gemma", "nemotron"))  # norms multiply by 1 + w
-    # The bias by which experts are chosen is a buffer in some architectures.
-    biases = [(name, b) for name, b in model.named_buffers() if name.endswith("e_score_correction_bias")]
-    for name, p in sorted(model.named_parameters()) + sorted(biases):
+    # Norms that multiply by 1 + w.
+    plus_one = model.config.model_type in ("gemma", "gemma2", "gemma3_text", "nemotron")
+    # Buffers in some architectures: the bias by which experts are chosen, the scale behind a block.
+    buffers = [(n, b) for n, b in model.named_buffers() if n.endswith(("e_score_correction_bias", "layer_scalar"))]
+    for name, p in sorted(model.named_parameters()) + sorted(buffers):
         x = rng.standard_normal(tuple(p.shape))
         if name.endswith("bias"):
             x *= 0.2

@@ -164,8 +164,13 @@ struct LlamaFamily {
   std::vector<int32_t> default_bos, default_eos;
   std::optional<ExpertFamily> experts = {};
   std::optional<LatentFamily> latent = {};
+  /// Heads of each layer, where they differ; empty: alike, as the keys say.
+  std::vector<HeadShape> layer_heads = {};
+  std::vector<bool> keys_are_values = {};  // of each layer; empty: of none
 };
 
+/// num_attention_heads, num_key_value_heads and head_dim, or what stands for them.
+HeadShape read_heads(const ConfigReader& config, int64_t hidden, const LlamaFamily& family);
 /// Names of the norms of gemma 2 and 3: before and behind attention and MLP.
 void name_four_norms(PartNames& names);
 /// Those of olmo 2 and exaone 4: behind attention and MLP alone.

@@ -124,11 +124,12 @@ class RotationFolder {
 
 void check_rotation(const Graph& graph, const HadamardTransform& transform) {
   for (size_t b = 0; transform.heads && b < graph.blocks.size(); ++b) {
-    if (graph.blocks[b].attention.clip == 0.0f) continue;
+    const Attention& attention = graph.blocks[b].attention;
+    if (attention.clip == 0.0f && has_own_values(attention)) continue;
     misuse(
-        "hadamard: the head channels of this {} model cannot be rotated: block {} clips its values (the residual "
+        "hadamard: the head channels of this {} model cannot be rotated: the values of block {} are {} (the residual "
         "stream can be rotated: heads false)",
-        graph.architecture, b);
+        graph.architecture, b, attention.clip > 0.0f ? "clipped" : "its keys");
   }
   if (!transform.residual) return;
   if (subtracts_mean(graph.norm)) refuse_graph(graph, "its norms are LayerNorm, which subtracts the mean");

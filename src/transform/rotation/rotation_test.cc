@@ -49,8 +49,10 @@ class RotateEveryModel : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(RotateEveryModel, HeadsKeepTheFunctionOrAreRefused) {
-  if (model_->graph().blocks[0].attention.clip > 0.0f)
-    return expect_refused(*model_, kHeads, "block 0 clips its values");
+  for (const Block& block : model_->graph().blocks) {
+    if (block.attention.clip > 0.0f) return expect_refused(*model_, kHeads, "block 0 are clipped");
+    if (!has_own_values(block.attention)) return expect_refused(*model_, kHeads, "are its keys");
+  }
   const auto rotated = rotated_model(model_, kHeads, 1);
   EXPECT_LE(difference(logits(rotated, threads_), logits(model_, threads_)), kSameFunction);
   const std::string& output = testing::linear_of(model_->graph(), 0, "output").weight;

@@ -160,7 +160,7 @@ class GroupBuilder {
     for (int64_t c = 0; c < group.channels(); ++c) {
       group.scale_of[static_cast<size_t>(c)] = c / dim / per_value * dim + c % dim;
     }
-    if (attention.clip > 0.0f) return group;  // what is clamped is not linear in v
+    if (!values_are_linear(attention)) return group;
     std::vector<int64_t> rows;
     for (const int64_t first : value_rows(attention)) {
       for (int64_t d = 0; d < dim; ++d) rows.push_back(first + d);
@@ -220,6 +220,12 @@ const Linear& value_linear(const Block& block) {
   const Attention& attention = block.attention;
   if (attention.layout == QkvLayout::kLatent) return linear_at(block, attention.latent.kv_up);
   return linear_at(block, attention.layout == QkvLayout::kSeparate ? attention.v : attention.q);
+}
+
+bool has_own_values(const Attention& attention) { return attention.layout != QkvLayout::kSeparate || attention.v >= 0; }
+
+bool values_are_linear(const Attention& attention) {
+  return attention.clip == 0.0f && !attention.norm_values && has_own_values(attention);
 }
 
 std::vector<int64_t> value_rows(const Attention& attention) {

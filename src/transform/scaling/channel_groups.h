@@ -4,8 +4,9 @@
 // The linears that read one input x [tokens, channels] may have their columns multiplied by s if whatever makes x
 // divides it by s: W x = (W diag(s)) (diag(1/s) x). What makes x is
 //   a norm:                 its weight (and bias) per channel; of latents too;
-//   attention, for output:  the rows of v, unless they are clipped; softmax averages are linear in v. With grouped
-//                           queries the query heads of one key head read the same v, so their channels share scales;
+//   attention, for output:  the rows of v, unless values are clipped, normed or keys; softmax averages are linear in
+//                           v. With grouped queries the query heads of one key head read the same v, so their channels
+//                           share scales;
 //   a gated MLP, for down:  the rows of up, in which act(gate) * up is linear; act itself is not touched, and a clamped
 //                           gate has none;
 //   a plain MLP, for down:  the rows of up if the activation is ReLU, as relu(x / s) = relu(x) / s for s > 0; no other
@@ -57,6 +58,10 @@ struct ChannelGroup {
 /// one and the same norm are one group; so are a router, a shared expert with its gate and all experts.
 std::vector<ChannelGroup> channel_groups(const Graph& graph, int block);
 
+/// Whether a layer makes the values alone, and not the keys too.
+bool has_own_values(const Attention& attention);
+/// Whether what attention averages is linear in the rows of that layer: neither clipped nor normed.
+bool values_are_linear(const Attention& attention);
 /// First row of the layer that makes the values (v, the fused q, or kv_up), per key head: Attention::values() rows
 /// each.
 std::vector<int64_t> value_rows(const Attention& attention);

@@ -83,7 +83,7 @@ bool is_exact(const Graph& graph, const ChannelGroup& group) {
     case Producer::kLatent:
       return true;
     case Producer::kAttention:
-      return block.attention.clip == 0.0f;
+      return block.attention.clip == 0.0f && !block.attention.norm_values;
     case Producer::kMlpNorm:
     case Producer::kRouter:
       return stored(block.mlp_norm);

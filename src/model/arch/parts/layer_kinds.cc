@@ -11,6 +11,12 @@ namespace {
 
 /// One kind's settings: rope_parameters[kind]; older files have rope_scaling (global layers only) and theta keys.
 Rope kind_rope(const ConfigReader& config, const std::string& kind, const KindTheta& theta, const Graph& graph) {
+  const bool local = kind == "sliding_attention";
+  RopeRules rules;
+  rules.head_dim = graph.blocks.front().attention.head_dim;
+  for (const Block& block : graph.blocks) {
+    if ((block.attention.window > 0) == local) rules.head_dim = block.attention.head_dim;
+  }
   const Json both = config.object("rope_parameters");
   const ConfigReader nested(both, config.origin(), "rope_parameters.");
   Json settings = nested.object(kind);
@@ -20,8 +26,6 @@ Rope kind_rope(const ConfigReader& config, const std::string& kind, const KindTh
     prefix = "rope_scaling.";
   }
   if (!settings.contains("rope_theta")) settings["rope_theta"] = config.positive(theta.key, theta.fallback);
-  RopeRules rules;
-  rules.head_dim = graph.blocks.front().attention.head_dim;
   rules.max_positions = graph.max_positions;
   return rope_from_settings(ConfigReader(settings, config.origin(), prefix), rules);
 }

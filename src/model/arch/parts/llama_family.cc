@@ -6,28 +6,6 @@
 namespace bitloom::arch {
 namespace {
 
-HeadShape read_heads(const ConfigReader& config, int64_t hidden, const LlamaFamily& family) {
-  const SizeKeys& keys = family.keys;
-  HeadShape shape;
-  shape.heads = config.count(keys.heads);
-  if (family.latent) return shape;
-  const bool absent = keys.kv_heads.empty() || !config.contains(keys.kv_heads);
-  const int64_t fallback = absent && family.default_kv_heads > 0 ? family.default_kv_heads : shape.heads;
-  shape.kv_heads = keys.kv_heads.empty() ? fallback : config.count(keys.kv_heads, fallback);
-  if (shape.heads % shape.kv_heads != 0) {
-    refuse("{}: {} = {} is no multiple of {} = {}", config.origin(), keys.heads, shape.heads, keys.kv_heads,
-           shape.kv_heads);
-  }
-  // An explicit null is the width that divides the hidden one.
-  const int64_t usual = config.contains("head_dim") ? 0 : family.default_head_dim;
-  if (!config.has("head_dim") && usual == 0 && hidden % shape.heads != 0) {
-    refuse("{}: {} = {} is no multiple of {} = {}, and head_dim is missing", config.origin(), keys.hidden, hidden,
-           keys.heads, shape.heads);
-  }
-  shape.head_dim = config.count("head_dim", usual > 0 ? usual : hidden / shape.heads);
-  return shape;
-}
-
 Norm norm_of(const std::string& name, const LlamaFamily& family) {
   if (family.bare_norms) return {"", "", true};
   return subtracts_mean(family.norm) && family.norm_bias ? affine_norm(name) : weight_norm(name);
@@ -38,7 +16,7 @@ Norm norm_at(const std::string& prefix, const std::string& name, const LlamaFami
   return name.empty() ? Norm{} : norm_of(prefix + name, family);
 }
 
-void add_attention(Block& block, const std::string& layer, int64_t hidden, const HeadShape& shape,
+void add_attention(Block& block, const std::string& layer, int64_t hidden, const HeadShape& shape, bool keys_are_values,
                    const LlamaFamily& family) {
   if (family.latent) {
     return add_latent_attention(block, layer + family.names.attention, hidden, shape.heads, *family.latent);
@@ -52,7 +30,7 @@ void add_attention(Block& block, const std::string& layer, int64_t hidden, const
   if (family.qkv == QkvLayout::kSeparate) {
     linears.q = make_linear(module + names.q, q_rows, hidden, family.qkv_bias);
     linears.k = make_linear(module + names.k, kv_rows, hidden, family.qkv_bias);
-    linears.v = make_linear(module + names.v, kv_rows, hidden, family.qkv_bias);
+    if (!keys_are_values) linears.v = make_linear(module + names.v, kv_rows, hidden, family.qkv_bias);
   } else {
     linears.q = make_linear(module + names.qkv, q_rows + 2 * kv_rows, hidden, family.qkv_bias);
   }
@@ -83,12 +61,15 @@ void add_mlp(Block& block, const std::string& layer, int64_t hidden, int64_t wid
   connect_mlp(block, linears);
 }
 
-/// All but the MLP and experts.
+/// The next block of the graph: all but the MLP and experts.
 Block build_family_block(const std::string& name, const Graph& graph, const HeadShape& shape,
                          const LlamaFamily& family) {
   Block block;
   block.parallel = family.parallel;
-  add_attention(block, name, graph.hidden, shape, family);
+  const size_t layer = graph.blocks.size();
+  const bool keys_are_values = !family.keys_are_values.empty() && family.keys_are_values[layer];
+  add_attention(block, name, graph.hidden, family.layer_heads.empty() ? shape : family.layer_heads[layer],
+                keys_are_values, family);
   block.mlp.gated = family.gated;
   block.mlp.activation = family.activation;
   block.attention_norm = norm_at(name, family.names.attention_norm, family);
@@ -99,6 +80,28 @@ Block build_family_block(const std::string& name, const Graph& graph, const Head
 }
 
 }  // namespace
+
+HeadShape read_heads(const ConfigReader& config, int64_t hidden, const LlamaFamily& family) {
+  const SizeKeys& keys = family.keys;
+  HeadShape shape;
+  shape.heads = config.count(keys.heads);
+  if (family.latent) return shape;
+  const bool absent = keys.kv_heads.empty() || !config.contains(keys.kv_heads);
+  const int64_t fallback = absent && family.default_kv_heads > 0 ? family.default_kv_heads : shape.heads;
+  shape.kv_heads = keys.kv_heads.empty() ? fallback : config.count(keys.kv_heads, fallback);
+  if (shape.heads % shape.kv_heads != 0) {
+    refuse("{}: {} = {} is no multiple of {} = {}", config.origin(), keys.heads, shape.heads, keys.kv_heads,
+           shape.kv_heads);
+  }
+  // An explicit null is the width that divides the hidden one.
+  const int64_t usual = config.contains("head_dim") ? 0 : family.default_head_dim;
+  if (!config.has("head_dim") && usual == 0 && hidden % shape.heads != 0) {
+    refuse("{}: {} = {} is no multiple of {} = {}, and head_dim is missing", config.origin(), keys.hidden, hidden,
+           keys.heads, shape.heads);
+  }
+  shape.head_dim = config.count("head_dim", usual > 0 ? usual : hidden / shape.heads);
+  return shape;
+}
 
 void name_four_norms(PartNames& names) {
   names.post_attention_norm = "post_attention_layernorm";
