@@ -11,7 +11,7 @@ namespace bitloom {
 struct GgufPre {
   std::string_view name;
   const char* normalizer;  // nullptr: none
-  const char* regexes[4];  // applied one after the other, each isolating its matches; nullptr ends
+  const char* regexes[6];  // applied one after the other, each isolating its matches; nullptr ends
   bool ignore_merges;
   bool add_bos;  // when the file does not say
 };

@@ -93,6 +93,25 @@ TEST(GgufTokenizer, PreNamesCutAsTheModelsOwnTokenizers) {
   }
 }
 
+// tests/oracle/tokenize_gguf.py
+TEST(GgufTokenizer, PreNamesCutAsThePackageDoes) {
+  const Json file = testing::synthetic_file();
+  const Json golden = read_json(testing::golden("tokenize/gguf_pre.json"));
+  const std::vector<std::string> strings = testing::golden_strings();
+  ASSERT_GE(golden.size(), 15u);
+  for (const auto& [pre, crcs] : golden.items()) {
+    GgufWriter writer;
+    write_bpe(writer, file["models"]["byte_level"], pre);
+    const Tokenizer tokenizer = Tokenizer::from_gguf(writer.open());
+    ASSERT_EQ(crcs.size(), (strings.size() + 31) / 32);
+    for (size_t i = 0; i < crcs.size(); ++i) {
+      const std::vector<int32_t> ids = tokenizer.encode(strings[32 * i]);
+      EXPECT_EQ(testing::crc32_of_ids(ids), crcs[i].get<uint32_t>())
+          << pre << ": " << Json(strings[32 * i]).dump() << ": " << testing::show(ids);
+    }
+  }
+}
+
 TEST(GgufTokenizer, FlagsOfTheFileDecide) {
   const Json model = testing::synthetic_file()["models"]["byte_level"];
   GgufWriter writer;
