@@ -26,8 +26,8 @@ void require_any_weight(const std::string& place, const RoundReport& report, con
   const std::vector<float> values = matrix.decode_all();
   if (std::any_of(values.begin(), values.end(), [](float value) { return value != 0; })) return;
   refuse(
-      "{}: every weight would become 0 as {}: the matrix is too small in magnitude for its scales; keep it, or use a "
-      "format whose scales are powers of two (mxfp4, mxint8)",
+      "{}: every weight would become 0 as {}: the matrix is too small in magnitude for its scales; keep it, store its "
+      "scales in 32 bits (-f32), or use a format whose scales are powers of two (mxfp4, mxint8)",
       place, matrix.storage());
 }
 

@@ -65,9 +65,11 @@ TEST(MatrixRounder, RefusesWhatWouldBecomeZeros) {
   MatrixRounder rounder(nullptr, one_process, threads);
   SiteRecord record;
   EXPECT_THAT(refusal(ErrorKind::kRefused, [&] { rounder.round("here", *w, step_of("int4-g16"), record); }),
-              AllOf(HasSubstr("here: every weight would become 0 as int4-g16"), HasSubstr("mxfp4")));
-  rounder.round("here", *w, step_of("mxint8"), record);  // scales are powers of two down to 2^-127
-  EXPECT_LT(record.weight_error, 0.01);
+              AllOf(HasSubstr("here: every weight would become 0 as int4-g16"), HasSubstr("(-f32)")));
+  for (const char* holds : {"int8-g16-f32", "mxint8"}) {  // floats, and powers of two, down to 2^-127
+    rounder.round("here", *w, step_of(holds), record);
+    EXPECT_LT(record.weight_error, 0.01) << holds;
+  }
   rounder.round("here", *dense_matrix(8, kChannels, std::vector<float>(8 * kChannels)), step_of("int4-g16"), record);
 }
 
