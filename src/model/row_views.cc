@@ -1,7 +1,10 @@
 #include "model/row_views.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cassert>
+#include <set>
 
 #include "base/dtype.h"
 
@@ -73,6 +76,45 @@ class PermutedColumns final : public View {
 
  private:
   std::vector<int64_t> order_;
+};
+
+class StackedRows final : public RowSource {
+ public:
+  explicit StackedRows(std::vector<RowSourcePtr> parts) : parts_(std::move(parts)) {
+    assert(!parts_.empty());
+    for (const RowSourcePtr& part : parts_) {
+      assert(part->cols() == cols());
+      ends_.push_back(rows() + part->rows());
+    }
+  }
+  int64_t rows() const override { return ends_.empty() ? 0 : ends_.back(); }
+  int64_t cols() const override { return parts_.front()->cols(); }
+  int64_t stored_bytes() const override {
+    int64_t bytes = 0;
+    for (const RowSourcePtr& part : parts_) bytes += part->stored_bytes();
+    return bytes;
+  }
+  std::string storage() const override {
+    std::set<std::string> storages;
+    for (const RowSourcePtr& part : parts_) storages.insert(part->storage());
+    return fmt::format("{}", fmt::join(storages, " and "));
+  }
+  void release() const override {
+    for (const RowSourcePtr& part : parts_) part->release();
+  }
+  void decode_rows(int64_t begin, int64_t end, float* out) const override {
+    auto at = std::upper_bound(ends_.begin(), ends_.end(), begin);
+    for (int64_t r = begin; r < end; ++at) {
+      const auto part = static_cast<size_t>(at - ends_.begin());
+      const int64_t first = *at - parts_[part]->rows(), last = std::min(end, *at);
+      parts_[part]->decode_rows(r - first, last - first, out + (r - begin) * cols());
+      r = last;
+    }
+  }
+
+ private:
+  std::vector<RowSourcePtr> parts_;
+  std::vector<int64_t> ends_;  // where each part's rows end
 };
 
 class AffineRows final : public View {
@@ -149,6 +191,8 @@ RowSourcePtr permuted_columns(RowSourcePtr source, std::vector<int64_t> order) {
 RowSourcePtr affine_rows(RowSourcePtr source, float scale, float offset) {
   return std::make_shared<AffineRows>(std::move(source), scale, offset);
 }
+
+RowSourcePtr stacked_rows(std::vector<RowSourcePtr> parts) { return std::make_shared<StackedRows>(std::move(parts)); }
 
 RowSourcePtr transposed_rows(RowSourcePtr source) { return std::make_shared<TransposedRows>(std::move(source)); }
 

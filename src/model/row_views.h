@@ -27,6 +27,9 @@ RowSourcePtr permuted_columns(RowSourcePtr source, std::vector<int64_t> order);
 /// scale * source + offset, elementwise in fp32.
 RowSourcePtr affine_rows(RowSourcePtr source, float scale, float offset);
 
+/// The rows of all parts, of equal width, one part after the other.
+RowSourcePtr stacked_rows(std::vector<RowSourcePtr> parts);
+
 /// The transpose [cols, rows] of a source. Each call of decode_rows decodes the whole source, so take large runs.
 RowSourcePtr transposed_rows(RowSourcePtr source);
 

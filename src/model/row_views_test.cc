@@ -37,6 +37,16 @@ TEST(RowViews, PermutesRows) {
   EXPECT_EQ(view->stored_bytes(), 32);
 }
 
+TEST(RowViews, StacksRows) {
+  const RowSourcePtr view =
+      stacked_rows({dense_rows(counting(2, 2)), transposed_rows(counting(2, 1)), dense_rows(counting(1, 2))});
+  EXPECT_THAT(view->decode_all(), ElementsAre(0, 1, 2, 3, 0, 1, 0, 1));
+  EXPECT_THAT(decode(*view, 1, 3), ElementsAre(2, 3, 0, 1));
+  EXPECT_THAT(decode(*view, 3, 4), ElementsAre(0, 1));
+  EXPECT_EQ(view->storage(), "F32");
+  EXPECT_EQ(view->stored_bytes(), 32);
+}
+
 TEST(RowViews, PermutesColumns) {
   const RowSourcePtr view = permuted_columns(dense_rows(counting(2, 3)), {2, 0, 1});
   EXPECT_THAT(view->decode_all(), ElementsAre(2, 0, 1, 5, 3, 4));

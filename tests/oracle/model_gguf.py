@@ -96,6 +96,8 @@ CASES = {
                       topk_group=1,
                       rope_scaling=dict(rope_type="yarn", factor=4.0, rope_theta=10000.0, mscale=1.0,
                                         mscale_all_dim=1.0, original_max_position_embeddings=16)),
+    "deepseek3_split": dict(SPARSE | LATENT, model_type="deepseek_v3", q_lora_rank=None, n_shared_experts=1, n_group=2,
+                            topk_group=1),
     "glm4moe": dict(SPARSE, model_type="glm4_moe", num_hidden_layers=2, head_dim=8, attention_bias=True,
                     use_qk_norm=True, n_routed_experts=3, moe_intermediate_size=8, routed_scaling_factor=1.5,
                     first_k_dense_replace=1),
@@ -309,10 +311,35 @@ def published_shapes(config):
         return {name: tensor.shape for name, tensor in load_file(pathlib.Path(scratch) / "model.safetensors").items()}
 
 
+def split_latents(tensors, config):
+    """Takes kv_b_proj out of `tensors`; GGUF name -> keys of each head, turned over, and values, as newer files have
+    them."""
+    result = {}
+    for name in [name for name in tensors if name.endswith("kv_b_proj.weight")]:
+        layer = re.search(r"\.(\d+)\.", name)[1]
+        heads = tensors.pop(name).reshape(config.num_attention_heads, -1, config.kv_lora_rank)
+        result[f"blk.{layer}.attn_k_b.weight"] = heads[:, :config.qk_nope_head_dim].swapaxes(1, 2)
+        result[f"blk.{layer}.attn_v_b.weight"] = heads[:, config.qk_nope_head_dim:]
+    return {name: np.ascontiguousarray(value) for name, value in result.items()}
+
+
 LAYER_EPS = ("layer_norm_epsilon", "layer_norm_eps", "norm_epsilon", "norm_eps")
 
 
-def write_sizes(writer, config):
+def write_latent_sizes(writer, config, split):
+    keys, values = config.qk_nope_head_dim + config.qk_rope_head_dim, config.v_head_dim
+    if split:  # attention as over one key head, of the latents
+        writer.add_key_length_mla(keys)
+        writer.add_value_length_mla(values)
+        keys, values = config.kv_lora_rank + config.qk_rope_head_dim, config.kv_lora_rank
+    writer.add_key_length(keys)
+    writer.add_value_length(values)
+    writer.add_kv_lora_rank(config.kv_lora_rank)
+    if config.q_lora_rank is not None:
+        writer.add_q_lora_rank(config.q_lora_rank)
+
+
+def write_sizes(writer, config, split):
     model_type = config.model_type
     positions = getattr(config, "seq_length", None) or getattr(config, "max_seq_len", None)
     writer.add_context_length(positions or config.max_position_embeddings)
@@ -322,7 +349,7 @@ def write_sizes(writer, config):
     writer.add_feed_forward_length(width or 4 * config.hidden_size)
     writer.add_head_count(config.num_attention_heads)
     if getattr(config, "num_key_value_heads", None):
-        writer.add_head_count_kv(config.num_key_value_heads)
+        writer.add_head_count_kv(1 if split else config.num_key_value_heads)
     if model_type == "falcon":
         writer.add_head_count_kv(config.num_kv_heads if config.new_decoder_architecture else 1)
     eps = next((getattr(config, key) for key in LAYER_EPS if hasattr(config, key)), None)
@@ -333,19 +360,15 @@ def write_sizes(writer, config):
     else:
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     if hasattr(config, "kv_lora_rank"):
-        writer.add_key_length(config.qk_nope_head_dim + config.qk_rope_head_dim)
-        writer.add_value_length(config.v_head_dim)
-        writer.add_kv_lora_rank(config.kv_lora_rank)
-        if config.q_lora_rank is not None:
-            writer.add_q_lora_rank(config.q_lora_rank)
+        write_latent_sizes(writer, config, split)
     elif model_type not in ("falcon", "granite") and getattr(config, "head_dim", None):
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
 
 
-def write_metadata(writer, config):
+def write_metadata(writer, config, split):
     model_type = config.model_type
-    write_sizes(writer, config)
+    write_sizes(writer, config, split)
     if model_type in ("gpt_neox", "stablelm"):
         writer.add_parallel_residual(config.use_parallel_residual)
     if model_type == "gemma2":
@@ -395,7 +418,10 @@ def make(name, keys, out):
     (out / name / "config.json").write_text(config.to_json_string())
     save_file(tensors, out / name / "model.safetensors", metadata={"format": "pt"})
     writer = gguf.GGUFWriter(out / f"{name}.gguf", GGUF_ARCHITECTURE.get(config.model_type, config.model_type))
-    write_metadata(writer, config)
+    split = name.endswith("_split")
+    write_metadata(writer, config, split)
+    for key, value in split_latents(tensors, config).items() if split else ():
+        writer.add_tensor(key, value)
     for key, value in stacked_experts(tensors, config).items():
         writer.add_tensor(key, value)
     for key, value in tensors.items():

@@ -63,6 +63,9 @@ void place_latents(Places& places, const Block& of, const std::string& block) {
   place(places, at(attention.q), block + (latent.q_down < 0 ? "attn_q" : "attn_q_b"));
   place(places, at(latent.kv_down), block + "attn_kv_a_mqa");
   place(places, at(latent.kv_up), block + "attn_kv_b");
+  GgufPlace& kv_up = places.at(at(latent.kv_up).weight);
+  kv_up.keys = block + "attn_k_b.weight", kv_up.values = block + "attn_v_b.weight";
+  kv_up.heads = attention.heads, kv_up.head_dim = attention.head_dim - latent.rope_dim;
   place(places, latent.q_norm, block + "attn_q_a_norm", GgufLayout::kPlain);
   place(places, latent.kv_norm, block + "attn_kv_a_norm", GgufLayout::kPlain);
 }

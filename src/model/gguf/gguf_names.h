@@ -34,6 +34,9 @@ struct GgufPlace {
   int64_t heads = 0, kv_heads = 0, head_dim = 0;  // of row orders
   int64_t expert = -1;  // the file holds all experts' together, along the first dimension; -1: it does not
   int64_t experts = 0;  // how many
+  // Where the file may hold the matrix as two: for each of `heads` heads head_dim rows of `keys` [heads, cols,
+  // head_dim], turned over, then those of `values` [heads, rows / heads - head_dim, cols].
+  std::string keys = {}, values = {};
 };
 
 /// Checkpoint name -> place in a GGUF file of architecture `general_architecture`, for every tensor of the graph.

@@ -68,6 +68,28 @@ StoredTensor take(const GgufTensor& found, const GgufPlace& place, const Expecte
       expected.shape, restore(tensor, place), transposed ? gguf_rows(tensor) : nullptr, {{tensor.owner, tensor.bytes}}};
 }
 
+/// Matrix `index` of a tensor of `count` matrices [rows, cols].
+GgufTensor slab(const GgufTensor& tensor, int64_t index, int64_t count, int64_t rows, int64_t cols) {
+  GgufPlace place;
+  place.expert = index, place.experts = count;
+  return part_of(tensor, place, {"", {rows, cols}});
+}
+
+/// See GgufPlace::keys.
+StoredTensor join(const GgufTensor& keys, const GgufTensor& values, const GgufPlace& place,
+                  const ExpectedTensor& expected) {
+  const int64_t cols = expected.shape[1], value_rows = expected.shape[0] / place.heads - place.head_dim;
+  std::vector<RowSourcePtr> parts;
+  for (int64_t head = 0; head < place.heads; ++head) {
+    parts.push_back(transposed_rows(gguf_rows(slab(keys, head, place.heads, cols, place.head_dim))));
+    parts.push_back(gguf_rows(slab(values, head, place.heads, value_rows, cols)));
+  }
+  return {expected.shape,
+          stacked_rows(std::move(parts)),
+          nullptr,
+          {{keys.owner, keys.bytes}, {values.owner, values.bytes}}};
+}
+
 /// Tensors whose content went into the configuration.
 bool is_rope_factor(const std::string& name) {
   return name == "rope_freqs.weight" || name == "rope_factors_short.weight" || name == "rope_factors_long.weight";
@@ -138,9 +160,16 @@ CheckpointParts load_gguf(const std::string& path) {
   for (const ExpectedTensor& expected : expected_tensors(parts.graph)) {
     const GgufPlace& place = places.at(expected.name);
     const auto at = tensors.find(place.name);
-    if (at == tensors.end()) refuse_missing(path, place.name, expected.shape);
-    parts.tensors[expected.name] = take(*at->second, place, expected);
-    used.insert(place.name);
+    const auto keys = tensors.find(place.keys), values = tensors.find(place.values);
+    if (at != tensors.end()) {
+      parts.tensors[expected.name] = take(*at->second, place, expected);
+      used.insert(place.name);
+    } else if (keys != tensors.end() && values != tensors.end()) {
+      parts.tensors[expected.name] = join(*keys->second, *values->second, place, expected);
+      used.insert({place.keys, place.values});
+    } else {
+      refuse_missing(path, place.name, expected.shape);
+    }
   }
   for (const auto& [name, tensor] : tensors) {
     if (!used.contains(name) && !is_rope_factor(name)) parts.unused[name] = tensor->file;
