@@ -94,20 +94,15 @@ bool PackedLinear::pack_ints(const PackOptions& options) {
 }
 
 bool PackedLinear::pack_blocks(const PackOptions& options) {
-  constexpr struct {
-    const char* name;
-    CodeKind codes;
-    int bits;
-  } kTypes[] = {{"Q8_0", CodeKind::kQ8_0, 8}, {"Q4_0", CodeKind::kQ4_0, 4}, {"Q4_1", CodeKind::kQ4_1, 4}};
   const auto* stored = dynamic_cast<const StoredRows*>(matrix_.get());
   if (stored == nullptr) return false;
-  for (const auto& type : kTypes) {
-    if (stored->storage() != type.name) continue;
+  for (const BlockKind& kind : kBlockKinds) {
+    if (stored->storage() != kind.name) continue;
     const bool exact = options.activations == Activations::kExact;
-    int_kernel_ = find_int_dot(options.isa, {type.bits, type.codes, exact, 32, stored->cols()});
+    int_kernel_ = find_int_dot(options.isa, {kind.bits, kind.codes, exact, kind.group, stored->cols()});
     ints_.codes = stored->stored_rows(), ints_.order = order_.empty() ? nullptr : order_.data();
     ints_.rows = rows_, ints_.cols = stored->cols(), ints_.row_bytes = stored->stored_bytes() / rows_;
-    ints_.group = 32;
+    ints_.group = kind.group;
   }
   return int_kernel_ != nullptr;
 }

@@ -16,10 +16,44 @@
 namespace bitloom {
 namespace {
 
-const GgmlType& type_of(CodeKind kind) {
-  const char* name = kind == CodeKind::kQ8_0 ? "Q8_0" : kind == CodeKind::kQ4_0 ? "Q4_0" : "Q4_1";
+const BlockKind& kind_of(CodeKind codes) {
+  return *std::find_if(std::begin(kBlockKinds), std::end(kBlockKinds),
+                       [codes](const BlockKind& kind) { return kind.codes == codes; });
+}
+const GgmlType& type_of(CodeKind codes) {
   return *std::find_if(ggml_types().begin(), ggml_types().end(),
-                       [name](const GgmlType& type) { return type.name == name; });
+                       [codes](const GgmlType& type) { return type.name == kind_of(codes).name; });
+}
+
+/// Where a block's halves lie, and with halves of up to 2 the most that its codes, their middle and its minimum are.
+struct Extremes {
+  CodeKind codes;
+  std::vector<int64_t> halves;
+  double most;
+};
+const Extremes& extremes_of(CodeKind codes) {
+  static const std::vector<Extremes> kAll = {
+      {CodeKind::kQ8_0, {0}, 2 * 256.0},        {CodeKind::kQ4_0, {0}, 2 * 16.0},
+      {CodeKind::kQ4_1, {0, 2}, 2 * 17.0},      {CodeKind::kQ5_0, {0}, 2 * 32.0},
+      {CodeKind::kQ5_1, {0, 2}, 2 * 33.0},      {CodeKind::kIQ4_NL, {0}, 2 * 256.0},
+      {CodeKind::kMXFP4, {}, 256 * 24.0},       {CodeKind::kQ2_K, {80, 82}, 2 * 15 * 4.0},
+      {CodeKind::kQ3_K, {108}, 2 * 32 * 8.0},   {CodeKind::kQ4_K, {0, 2}, 2 * 63 * 16.0},
+      {CodeKind::kQ5_K, {0, 2}, 2 * 63 * 32.0}, {CodeKind::kQ6_K, {208}, 2 * 128 * 64.0},
+      {CodeKind::kIQ4_XS, {0}, 2 * 32 * 256.0},
+  };
+  return *std::find_if(kAll.begin(), kAll.end(), [codes](const Extremes& e) { return e.codes == codes; });
+}
+
+/// Random blocks whose scales are none of infinity, NaN and far apart.
+std::vector<std::byte> random_blocks(CodeKind codes, int64_t blocks, Rng& rng) {
+  const auto size = static_cast<size_t>(type_of(codes).block_bytes);
+  std::vector<std::byte> bytes(static_cast<size_t>(blocks) * size);
+  for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng.next_u32());
+  for (size_t at = 0; at < bytes.size(); at += size) {
+    for (const int64_t half : extremes_of(codes).halves) bytes[at + static_cast<size_t>(half) + 1] &= std::byte{0xbf};
+    if (codes == CodeKind::kMXFP4) bytes[at] = static_cast<std::byte>(at == 0 ? 0 : 120 + rng.next_u32() % 16);
+  }
+  return bytes;
 }
 
 class BlocksDot : public ::testing::TestWithParam<IntDotEntry> {
@@ -27,24 +61,23 @@ class BlocksDot : public ::testing::TestWithParam<IntDotEntry> {
   void compare(int64_t rows, int64_t cols, int64_t tokens, float largest) const {
     const IntDotEntry& entry = GetParam();
     const GgmlType& type = type_of(entry.codes);
-    const int64_t row_bytes = cols / 32 * type.block_bytes;
+    if (cols % type.block_elements != 0) return;
+    EXPECT_EQ(kind_of(entry.codes).bytes, type.block_bytes);
+    const int64_t group = kind_of(entry.codes).group, blocks = cols / type.block_elements;
+    const int64_t row_bytes = blocks * type.block_bytes;
     Rng rng(static_cast<uint64_t>(rows + cols), 0x626c6f636b73);
-    std::vector<std::byte> bytes(static_cast<size_t>(rows * row_bytes));
-    for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng.next_u32());
-    for (int64_t at = 0; at < rows * row_bytes; at += type.block_bytes) {  // halves of up to 2: scale, minimum
-      for (const int64_t high : {1, 3}) bytes[static_cast<size_t>(at + high)] &= std::byte{0xbf};
-    }
+    const std::vector<std::byte> bytes = random_blocks(entry.codes, rows * blocks, rng);
     std::vector<float> x(static_cast<size_t>(tokens * cols)), y(static_cast<size_t>(tokens * rows)), w(x.size());
     for (float& value : x) value = largest * (static_cast<float>(rng.next_u32()) * 0x1p-31f - 1.0f);
     w.resize(static_cast<size_t>(rows * cols));
-    type.decode(bytes.data(), rows * cols / 32, w.data());
+    type.decode(bytes.data(), rows * blocks, w.data());
     IntDotCall call;
     call.w.codes = bytes.data(), call.w.rows = rows, call.w.cols = cols, call.w.row_bytes = row_bytes;
-    call.w.group = 32, call.last = rows, call.tokens = tokens, call.y = y.data(), call.y_stride = rows;
+    call.w.group = group, call.last = rows, call.tokens = tokens, call.y = y.data(), call.y_stride = rows;
     const int64_t stride = (cols + kInputPadding - 1) / kInputPadding * kInputPadding, lanes = stride / 4;
     const int64_t planes = entry.input == DotInput::kInt8 ? 1 : 3;
     std::vector<int8_t> digits(static_cast<size_t>(tokens * planes * stride));
-    std::vector<float> scales(static_cast<size_t>(tokens * lanes)), sums(static_cast<size_t>(tokens * cols / 32));
+    std::vector<float> scales(static_cast<size_t>(tokens * lanes)), sums(static_cast<size_t>(tokens * cols / group));
     std::vector<int32_t> high(scales.size()), rest(scales.size());
     call.rounded = {digits.data(), scales.data(), high.data(), planes == 3 ? rest.data() : nullptr, stride};
     for (int64_t t = 0; t < tokens; ++t) {
@@ -53,16 +86,16 @@ class BlocksDot : public ::testing::TestWithParam<IntDotEntry> {
                    rest.data() + t * lanes, stride});
     }
     for (int64_t t = 0; t < tokens; ++t)
-      sum_groups(call.rounded, entry.order, t, cols, 32, &sums[size_t(t * cols / 32)]);
+      sum_groups(call.rounded, entry.order, t, cols, group, &sums[size_t(t * cols / group)]);
     call.group_sums = sums.data();
     entry.kernel(call);
-    // As in int_dot_test.cc; a block's codes, its middle and its minimum are each up to 256 times its scale.
+    // As in int_dot_test.cc, of the greatest codes, middle and minimum.
     for (int64_t i = 0; i < tokens * rows; ++i) {
       double want = 0, magnitude = 0;
       for (int64_t c = 0; c < cols; ++c) {
         const float weight = w[static_cast<size_t>(i % rows * cols + c)];
         want += static_cast<double>(weight) * x[static_cast<size_t>(i / rows * cols + c)];
-        magnitude += (std::abs(static_cast<double>(weight)) + (entry.bits == 8 ? 256 : 16)) * largest;
+        magnitude += (std::abs(static_cast<double>(weight)) + extremes_of(entry.codes).most) * largest;
       }
       const double error = entry.input == DotInput::kInt8 ? 1.0 / 254 : 8 * 0x1p-24;
       ASSERT_NEAR(y[static_cast<size_t>(i)], want, (error + static_cast<double>(cols) * 0x1p-24) * magnitude)
@@ -73,12 +106,13 @@ class BlocksDot : public ::testing::TestWithParam<IntDotEntry> {
 
 TEST_P(BlocksDot, EveryNumberOfRowsBlocksAndTokens) {
   for (const int64_t rows : {1, 3, 4, 9}) {
-    for (const int64_t cols : {32, 64, 96, 128, 160, 576, 9000 / 32 * 32}) compare(rows, cols, 1 + rows % 3, 1);
+    for (const int64_t cols : {32, 64, 96, 128, 160, 256, 512, 576, 768, 9000 / 32 * 32, 35 * 256})
+      compare(rows, cols, 1 + rows % 3, 1);
   }
 }
 
 TEST_P(BlocksDot, InputsOfAnySize) {
-  for (const float largest : {1e-28f, 1e-10f, 1e10f, 1e30f}) compare(5, 96, 1, largest);
+  for (const float largest : {1e-28f, 1e-10f, 1e10f, 1e30f}) compare(5, 96, 1, largest), compare(5, 256, 1, largest);
 }
 
 std::vector<IntDotEntry> block_kernels() {

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "base/cpu_features.h"
 #include "kernels/int_dot/rounded_input.h"
@@ -31,11 +32,46 @@ constexpr int64_t scale_bytes(ScaleKind kind) {
   return kind == ScaleKind::kF32 ? 4 : kind == ScaleKind::kF16 || kind == ScaleKind::kBF16 ? 2 : 1;
 }
 
-/// How codes lie: bitstream rows of integers, or of what a table says; or ggml's blocks of 32 columns, which hold their
-/// scales (io/ggml/ggml_types.h) and have neither zeros nor scales beside them: group 32.
-enum class CodeKind { kInteger, kTable, kQ8_0, kQ4_0, kQ4_1 };
-/// Whether a product needs sums of the input's groups whatever the zero points.
-constexpr bool has_minimums(CodeKind kind) { return kind == CodeKind::kQ4_1; }
+/// How codes lie: bitstream rows of integers, or of what a table says; or ggml's blocks, which hold their scales
+/// (io/ggml/ggml_types.h) and have neither zeros nor scales beside them.
+enum class CodeKind {
+  kInteger,
+  kTable,
+  kQ8_0,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kIQ4_NL,
+  kMXFP4,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kIQ4_XS
+};
+/// ggml's types by name: bits of a code, columns that share a scale, columns and bytes of a block.
+struct BlockKind {
+  std::string_view name;
+  CodeKind codes;
+  int bits;
+  int64_t group, columns, bytes;
+};
+inline constexpr BlockKind kBlockKinds[] = {
+    {"Q8_0", CodeKind::kQ8_0, 8, 32, 32, 34},       {"Q4_0", CodeKind::kQ4_0, 4, 32, 32, 18},
+    {"Q4_1", CodeKind::kQ4_1, 4, 32, 32, 20},       {"Q5_0", CodeKind::kQ5_0, 5, 32, 32, 22},
+    {"Q5_1", CodeKind::kQ5_1, 5, 32, 32, 24},       {"IQ4_NL", CodeKind::kIQ4_NL, 4, 32, 32, 18},
+    {"MXFP4", CodeKind::kMXFP4, 4, 32, 32, 17},     {"Q2_K", CodeKind::kQ2_K, 2, 16, 256, 84},
+    {"Q3_K", CodeKind::kQ3_K, 3, 16, 256, 110},     {"Q4_K", CodeKind::kQ4_K, 4, 32, 256, 144},
+    {"Q5_K", CodeKind::kQ5_K, 5, 32, 256, 176},     {"Q6_K", CodeKind::kQ6_K, 6, 16, 256, 210},
+    {"IQ4_XS", CodeKind::kIQ4_XS, 4, 32, 256, 136},
+};
+/// Whether groups add something whatever their codes, so that a product needs sums of the input's groups.
+constexpr bool has_minimums(CodeKind kind) {
+  return kind == CodeKind::kQ4_1 || kind == CodeKind::kQ5_1 || kind == CodeKind::kQ2_K || kind == CodeKind::kQ4_K ||
+         kind == CodeKind::kQ5_K;
+}
 
 /// The matrix: pointers into what a file holds.
 struct IntRows {

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "kernels/int_dot/x86_blocks.h"
 #include "kernels/int_dot/x86_loops.h"
 #include "kernels/x86_sum.h"
 
@@ -66,7 +67,9 @@ struct Codes : Bitstream<kBits_> {
     }
   }
 
-  void bytes(const std::byte* p, int64_t available, __m256i (&out)[1]) const {
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[1]) const {
+    const std::byte* p = row + Codes::bytes_to(column);
+    const int64_t available = end - p;
     std::byte few[32] = {};
     if (available < 32) {
       if (available > 0) std::memcpy(few, p, static_cast<size_t>(available));
@@ -110,21 +113,16 @@ struct Codes : Bitstream<kBits_> {
   __m256i flip_, table_;
 };
 
-/// One of ggml's blocks: bytes, or nibbles of which the low ones are columns 0..15 and the high ones 16..31.
-template <CodeKind kKind_, int kOffset, int64_t kBytes>
-struct Blocks : GgmlBlocks<kKind_, kOffset, kBytes> {
-  using Base = GgmlBlocks<kKind_, kOffset, kBytes>;
-  explicit Blocks(const IntRows&) {}
-
-  void bytes(const std::byte* p, int64_t, __m256i (&out)[1]) const {
-    p += Base::kCodesAt;
-    if constexpr (Base::kBits == 8) {
-      out[0] = _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_set1_epi8(-128));
-    } else {
-      const __m256i pairs = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-      const __m256i codes = _mm256_srlv_epi64(pairs, _mm256_set_epi64x(4, 4, 0, 0));
-      out[0] = _mm256_and_si256(codes, _mm256_set1_epi8(15));
-    }
+/// 32 columns of ggml's blocks.
+template <CodeKind kKind>
+struct BlockCodes : Blocks<kKind> {
+  using Base = Blocks<kKind>;
+  static constexpr int kVectors = 1;
+  static constexpr bool kBlocks = true, kMinimums = has_minimums(kKind);
+  static int64_t bytes_to(int64_t column) { return column * Base::kBlockBytes / Base::kBlockColumns; }
+  explicit BlockCodes(const IntRows&) {}
+  void bytes(const std::byte* row, int64_t column, const std::byte*, __m256i (&out)[1]) const {
+    out[0] = Base::columns(row, column);
   }
 };
 
@@ -145,16 +143,22 @@ BITLOOM_WIDTH(8)
 void int_dot_t4_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, Codes<4, true>, 3>(call); }
 void int_dot_t4_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, Codes<4, true>, 1>(call); }
 
-#define BITLOOM_BLOCKS(name, kind, offset, bytes)                      \
-  void int_dot_##name##_i24_avx2(const IntDotCall& call) {             \
-    run_int_dot<Avx2, Blocks<CodeKind::kind, offset, bytes>, 3>(call); \
-  }                                                                    \
-  void int_dot_##name##_i8_avx2(const IntDotCall& call) {              \
-    run_int_dot<Avx2, Blocks<CodeKind::kind, offset, bytes>, 1>(call); \
-  }
-BITLOOM_BLOCKS(q8_0, kQ8_0, 128, 34)
-BITLOOM_BLOCKS(q4_0, kQ4_0, 8, 18)
-BITLOOM_BLOCKS(q4_1, kQ4_1, 0, 20)
+#define BITLOOM_BLOCKS(name, kind)                                                                                   \
+  void int_dot_##name##_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, BlockCodes<CodeKind::kind>, 3>(call); } \
+  void int_dot_##name##_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, BlockCodes<CodeKind::kind>, 1>(call); }
+BITLOOM_BLOCKS(q8_0, kQ8_0)
+BITLOOM_BLOCKS(q4_0, kQ4_0)
+BITLOOM_BLOCKS(q4_1, kQ4_1)
+BITLOOM_BLOCKS(q5_0, kQ5_0)
+BITLOOM_BLOCKS(q5_1, kQ5_1)
+BITLOOM_BLOCKS(iq4_nl, kIQ4_NL)
+BITLOOM_BLOCKS(mxfp4, kMXFP4)
+BITLOOM_BLOCKS(q2_k, kQ2_K)
+BITLOOM_BLOCKS(q3_k, kQ3_K)
+BITLOOM_BLOCKS(q4_k, kQ4_K)
+BITLOOM_BLOCKS(q5_k, kQ5_K)
+BITLOOM_BLOCKS(q6_k, kQ6_K)
+BITLOOM_BLOCKS(iq4_xs, kIQ4_XS)
 #undef BITLOOM_BLOCKS
 
 }  // namespace bitloom

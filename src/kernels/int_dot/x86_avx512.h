@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/int_dot/x86_blocks.h"
 #include "kernels/int_dot/x86_loops.h"
 #include "kernels/x86_sum.h"
 
@@ -70,9 +71,10 @@ struct BitCodes : Bitstream<kBits_> {
 
   explicit BitCodes(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? static_cast<char>(offset) : 0)) {}
 
-  void bytes(const std::byte* p, int64_t available, __m512i (&out)[1]) const {
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[1]) const {
+    const std::byte* p = row + BitCodes::bytes_to(column);
     const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << kBits) - 1));
-    out[0] = masked(apart(Avx512::load_some(p, available)), mask, flip_);
+    out[0] = masked(apart(Avx512::load_some(p, end - p)), mask, flip_);
   }
 
  private:
@@ -128,8 +130,9 @@ struct Nibbles : Bitstream<4> {
 
   explicit Nibbles(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? offset : 0)) {}
 
-  void bytes(const std::byte* p, int64_t available, __m512i (&out)[2]) const {
-    const __m512i pairs = Avx512::load_some(p, available), mask = _mm512_set1_epi8(15);
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[2]) const {
+    const std::byte* p = row + bytes_to(column);
+    const __m512i pairs = Avx512::load_some(p, end - p), mask = _mm512_set1_epi8(15);
     out[0] = masked(pairs, mask, flip_), out[1] = masked(_mm512_srli_epi16(pairs, 4), mask, flip_);
   }
 
@@ -147,8 +150,9 @@ struct NibbleTable : Bitstream<4> {
     table_ = _mm512_broadcast_i32x4(_mm_xor_si128(levels, _mm_set1_epi8(-128)));
   }
 
-  void bytes(const std::byte* p, int64_t available, __m512i (&out)[2]) const {
-    const __m512i pairs = Avx512::load_some(p, available), mask = _mm512_set1_epi8(15);
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[2]) const {
+    const std::byte* p = row + bytes_to(column);
+    const __m512i pairs = Avx512::load_some(p, end - p), mask = _mm512_set1_epi8(15);
     out[0] = _mm512_shuffle_epi8(table_, _mm512_and_si512(pairs, mask));
     out[1] = _mm512_shuffle_epi8(table_, _mm512_and_si512(_mm512_srli_epi16(pairs, 4), mask));
   }
@@ -157,30 +161,23 @@ struct NibbleTable : Bitstream<4> {
   __m512i table_;
 };
 
-/// Two of ggml's blocks: bytes, or nibbles of which the low ones are columns 0..15 and the high ones 16..31.
-template <CodeKind kKind_, int kOffset, int64_t kBytes>
-struct Blocks : GgmlBlocks<kKind_, kOffset, kBytes> {
-  using Base = GgmlBlocks<kKind_, kOffset, kBytes>;
-  explicit Blocks(const IntRows&) {}
+/// 64 columns of ggml's blocks; where a row ends after 32, some of its bytes again.
+template <CodeKind kKind>
+struct BlockCodes : Blocks<kKind> {
+  using Base = Blocks<kKind>;
+  static constexpr int kVectors = 1;
+  static constexpr bool kBlocks = true, kMinimums = has_minimums(kKind);
+  static int64_t bytes_to(int64_t column) { return column * Base::kBlockBytes / Base::kBlockColumns; }
 
-  void bytes(const std::byte* p, int64_t available, __m512i (&out)[1]) const {
-    const bool both = available >= 2 * kBytes;
-    const std::byte *first = p + Base::kCodesAt, *second = both ? first + kBytes : first;
-    if constexpr (Base::kBits == 8) {
-      const __m512i codes = _mm512_inserti64x4(_mm512_castsi256_si512(load32(first)), load32(second), 1);
-      out[0] = _mm512_xor_si512(codes, _mm512_set1_epi8(-128));
-    } else {
-      const __m512i pairs = _mm512_inserti64x4(_mm512_castsi256_si512(twice(first)), twice(second), 1);
-      const __m512i shifts = _mm512_set_epi64(4, 4, 0, 0, 4, 4, 0, 0);
-      out[0] = _mm512_and_si512(_mm512_srlv_epi64(pairs, shifts), _mm512_set1_epi8(15));
-    }
+  explicit BlockCodes(const IntRows& w) : last_(w.cols - 32) {}
+
+  void bytes(const std::byte* row, int64_t column, const std::byte*, __m512i (&out)[1]) const {
+    const __m256i first = Base::columns(row, column), second = Base::columns(row, std::min(column + 32, last_));
+    out[0] = _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
   }
 
  private:
-  static __m256i load32(const std::byte* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-  static __m256i twice(const std::byte* p) {
-    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  }
+  int64_t last_;
 };
 
 }  // namespace

@@ -16,9 +16,10 @@
 //   C::kVectors      1: bytes in the order of columns; 2: InputOrder::kNibbles
 //   C::kWide         a lane's sum of 24-bit products may pass 31 bits, or a byte 127
 //   c.offset         what bytes are above their levels (codes above their zero points: see zeros)
-//   C::kBlockColumns, kBlockBytes             so many columns take so many bytes
-//   c.bytes(p, available, out[kVectors])      of a chunk at p, of which `available` bytes may be read
-//   C::kKind                                  kInteger: scales lie beside the codes; else ggml's blocks
+//   c.bytes(row, column, end, out[kVectors])  of the chunk of a row that begins at `column`; nothing is read at `end`
+//   C::bytes_to(column)                       bytes of a row before that column, about
+//   C::kBlocks                                scales lie in ggml's blocks (C::scales), not beside the codes
+//   C::kMinimums                              so do minimums
 
 #include <immintrin.h>
 
@@ -109,41 +110,20 @@ inline float zeros_part(const Row& row, int bits, int offset, const float* s, in
   return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
 }
 
-inline float half_at(const std::byte* p) {
-  uint16_t bits;
-  std::memcpy(&bits, p, sizeof bits);
-  return _cvtsh_ss(bits);
-}
-
-/// Blocks of kBytes of 32 columns that begin with a half, their scale. As widen_scales, and as zeros_part of the second
-/// half of a block, its minimum.
-template <int64_t kBytes>
-void widen_blocks(const Row& row, int64_t first, int64_t count, float* out) {
-  for (int64_t g = 0; g < count; ++g) out[g] = half_at(row.codes + (first + g) * kBytes);
-  for (int64_t g = count; g < count + 16; ++g) out[g] = 0;
-}
-template <int64_t kBytes>
-float minimums_part(const Row& row, int64_t first, int64_t count, const float* sums) {
-  float lanes[8] = {};
-  for (int64_t g = first; g < first + count; ++g) lanes[g % 8] += half_at(row.codes + g * kBytes + 2) * sums[g];
-  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
-}
-
 /// What is alike in all bitstreams.
 template <int kBits_>
 struct Bitstream {
   static constexpr int kBits = kBits_;
-  static constexpr CodeKind kKind = CodeKind::kInteger;
-  static constexpr int64_t kBlockColumns = 8, kBlockBytes = kBits;
+  static constexpr bool kBlocks = false, kMinimums = false;
+  static int64_t bytes_to(int64_t column) { return column / 8 * kBits; }
 };
-/// And in ggml's blocks.
-template <CodeKind kKind_, int kOffset, int64_t kBytes>
-struct GgmlBlocks {
-  static constexpr int kBits = kKind_ == CodeKind::kQ8_0 ? 8 : 4, kVectors = 1, offset = kOffset;
-  static constexpr bool kWide = kBits == 8;
-  static constexpr CodeKind kKind = kKind_;
-  static constexpr int64_t kBlockColumns = 32, kBlockBytes = kBytes, kCodesAt = kKind == CodeKind::kQ4_1 ? 4 : 2;
-};
+
+/// sum_g m[g] sums[g].
+inline float minimums_part(const float* m, int64_t count, const float* sums) {
+  float lanes[8] = {};
+  for (int64_t g = 0; g < count; ++g) lanes[g % 8] += m[g] * sums[g];
+  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+}
 
 template <class V, class C, int kPlanes>
 class IntDotLoop {
@@ -174,6 +154,7 @@ class IntDotLoop {
     Row rows[kRows];
     int64_t first_group, groups, first_column, columns;
     alignas(64) float scales[kRows][kSegmentGroups + 32];
+    float minimums[kRows][C::kMinimums ? kSegmentGroups : 1];
   };
 
   template <int kRows>
@@ -198,16 +179,15 @@ class IntDotLoop {
       segment.first_group = g, segment.groups = std::min(kSegmentGroups, groups - g);
       segment.first_column = g * w_.group;
       segment.columns = std::min(w_.cols - segment.first_column, kSegmentGroups * w_.group);
-      for (int i = 0; i < kRows; ++i) widen(segment.rows[i], g, segment.groups, segment.scales[i]);
+      for (int i = 0; i < kRows; ++i) widen(segment.rows[i], g, segment.groups, segment.scales[i], segment.minimums[i]);
       for (int64_t t = first; t < last; ++t) {
         if (whole_chunks_) {
           add_segment<kRows, true>(segment, t, sums[t - first]);
         } else {
           add_segment<kRows, false>(segment, t, sums[t - first]);
         }
-        for (int i = 0; (has_minimums(C::kKind) || w_.zeros != nullptr) && i < kRows; ++i) {
-          zeros[t - first][i] +=
-              constant_part(segment.rows[i], segment.scales[i], g, segment.groups, call_.group_sums + t * groups);
+        for (int i = 0; (C::kMinimums || w_.zeros != nullptr) && i < kRows; ++i) {
+          zeros[t - first][i] += constant_part(segment, i, call_.group_sums + t * groups);
         }
       }
     }
@@ -217,21 +197,21 @@ class IntDotLoop {
     }
   }
 
-  void widen(const Row& row, int64_t first, int64_t count, float* out) const {
-    if constexpr (C::kKind == CodeKind::kInteger) {
-      widen_scales(w_, row, first, count, out);
+  void widen(const Row& row, int64_t first, int64_t count, float* scales, float* minimums) const {
+    if constexpr (C::kBlocks) {
+      C::scales(row.codes, first, count, scales, minimums);
+      for (int i = 0; i < 16; ++i) scales[count + i] = 0;
     } else {
-      widen_blocks<C::kBlockBytes>(row, first, count, out);
+      widen_scales(w_, row, first, count, scales);
     }
   }
 
   /// What groups of columns add whatever their codes.
-  float constant_part(const Row& row, const float* s, int64_t first, int64_t count, const float* sums) const {
-    if constexpr (has_minimums(C::kKind)) {
-      return minimums_part<C::kBlockBytes>(row, first, count, sums);
-    } else {
-      return zeros_part(row, C::kBits, codes_.offset, s, first, count, sums);
-    }
+  template <int kRows>
+  float constant_part(const Segment<kRows>& segment, int row, const float* sums) const {
+    const int64_t first = segment.first_group, groups = segment.groups;
+    if constexpr (C::kMinimums) return minimums_part(segment.minimums[row], groups, sums + first);
+    return zeros_part(segment.rows[row], C::kBits, codes_.offset, segment.scales[row], first, groups, sums);
   }
 
   /// The input of one chunk.
@@ -280,18 +260,17 @@ class IntDotLoop {
     for (int i = 0; i < kRows; ++i) total[i] = sums[i];
     int64_t g = 0, in_group = 0;  // of the chunk's first column
     for (int64_t c = 0; c < segment.columns; c += kChunk) {
-      const int64_t column = segment.first_column + c, at = column / C::kBlockColumns * C::kBlockBytes;
+      const int64_t column = segment.first_column + c, at = C::bytes_to(column);
       const Input in = input_of(t, column);
       Int groups;
       if constexpr (!kWhole) {
         groups = V::groups_of(static_cast<int32_t>(in_group), kLaneColumns, static_cast<int32_t>(w_.group));
       }
       for (int i = 0; i < kRows; ++i) {
-        const std::byte* p = segment.rows[i].codes + at;
         Bytes u[C::kVectors];
-        _mm_prefetch(reinterpret_cast<const char*>(narrow_ ? segment.rows[0].codes + kRows * at + 64 * i : p) + ahead_,
-                     _MM_HINT_T0);
-        codes_.bytes(p, end_ - p, u);
+        const std::byte* near = narrow_ ? segment.rows[0].codes + kRows * at + 64 * i : segment.rows[i].codes + at;
+        _mm_prefetch(reinterpret_cast<const char*>(near) + ahead_, _MM_HINT_T0);
+        codes_.bytes(segment.rows[i].codes, column, end_, u);
         Float scale;
         if constexpr (kWhole) {
           scale = V::set(segment.scales[i][g]);
