@@ -32,7 +32,7 @@ struct LinearWeights {
 
   /// What a kernel reads for so many rows; null: W is decoded tile by tile. A weight that was exchanged has none.
   const PackedLinear* kernel_for(int64_t rows) const {
-    return rows <= kFewTokens && packed_weight == weight ? packed.get() : nullptr;
+    return packed_weight == weight && packed != nullptr && packed->serves(rows) ? packed.get() : nullptr;
   }
 };
 

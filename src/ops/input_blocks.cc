@@ -1,6 +1,7 @@
 #include "ops/input_blocks.h"
 
 #include <cassert>
+#include <memory>
 
 #include "kernels/int_dot/round_input.h"
 
@@ -17,6 +18,7 @@ void grow(std::vector<T>& buffer, int64_t count) {
 void InputBlocks::begin(const float* x, int64_t tokens, int64_t cols) {
   x_ = x, tokens_ = tokens, cols_ = cols;
   for (Form& form : forms_) form.made = false;
+  panels_.made = false;
 }
 
 InputBlocks::Form& InputBlocks::form(DotInput input, InputOrder order) {
@@ -51,6 +53,38 @@ const float* InputBlocks::group_sums(DotInput input, InputOrder order, int64_t g
     sum_groups(rounded(input, order), order, t, cols_, group, sums.data() + t * groups);
   }
   return sums.data();
+}
+
+const PanelInput& InputBlocks::panels(ThreadPool& threads) {
+  if (panels_.made) return panels_.view;
+  PanelForm& form = panels_;
+  const int64_t stride = (cols_ + kInputPadding - 1) / kInputPadding * kInputPadding, padded = padded_tokens(tokens_);
+  grow(form.digits, padded * stride), grow(form.scales, padded * (stride / 32));
+  grow(form.sums16, padded * (stride / 16)), grow(form.values16, padded * (stride / 16));
+  grow(form.sums32, padded * (stride / 32)), grow(form.values32, padded * (stride / 32));
+  form.view = {form.digits.data(),
+               form.scales.data(),
+               form.sums16.data(),
+               form.sums32.data(),
+               form.values16.data(),
+               form.values32.data(),
+               stride};
+  threads.parallel_for((tokens_ + kTokenBlock - 1) / kTokenBlock,
+                       [&](int64_t block) { round_token_block(x_, tokens_, cols_, block, form.view); });
+  form.made = true;
+  return form.view;
+}
+
+void InputBlocks::reserve_scratch(int threads, int64_t rows) {
+  if (static_cast<int>(scratch_.size()) < threads) scratch_.resize(static_cast<size_t>(threads));
+  for (std::vector<std::byte>& buffer : scratch_) grow(buffer, panel_bytes(rows, cols_) + 64);
+}
+
+std::byte* InputBlocks::scratch(int thread) {
+  std::vector<std::byte>& buffer = scratch_[static_cast<size_t>(thread)];
+  void* at = buffer.data();
+  size_t space = buffer.size();
+  return static_cast<std::byte*>(std::align(64, space - 64, at, space));
 }
 
 }  // namespace bitloom

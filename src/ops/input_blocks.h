@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/threads.h"
 #include "kernels/int_dot/rounded_input.h"
+#include "kernels/int_gemm/int_gemm.h"
 
 namespace bitloom {
 
@@ -20,7 +22,20 @@ class InputBlocks {
   /// Sums of its groups for one of a few readers, [tokens, ceil(cols / group)]. Valid until the next begin().
   const float* group_sums(DotInput input, InputOrder order, int64_t group, size_t reader);
 
+  /// x rounded to 8 bits as int_gemm.h wants it, at the first call since begin(), by all threads. As above.
+  const PanelInput& panels(ThreadPool& threads);
+  /// Makes room for panels of `rows` rows on each of so many threads; then a thread's.
+  void reserve_scratch(int threads, int64_t rows);
+  std::byte* scratch(int thread);
+
  private:
+  struct PanelForm {
+    bool made = false;
+    PanelInput view;
+    std::vector<int8_t> digits;
+    std::vector<float> scales, values16, values32;
+    std::vector<int32_t> sums16, sums32;
+  };
   struct Form {
     bool made = false;
     RoundedInput view;
@@ -33,7 +48,9 @@ class InputBlocks {
   const float* x_ = nullptr;
   int64_t tokens_ = 0, cols_ = 0;
   std::array<Form, 4> forms_;
-  std::vector<std::vector<float>> sums_;  // by reader
+  PanelForm panels_;
+  std::vector<std::vector<float>> sums_;         // by reader
+  std::vector<std::vector<std::byte>> scratch_;  // by thread
 };
 
 }  // namespace bitloom

@@ -90,6 +90,9 @@ bool PackedLinear::pack_ints(const PackOptions& options) {
   ints_ = int_rows(*stored, *levels);
   ints_.order = order_.empty() ? nullptr : order_.data();
   levels_ = std::move(levels->levels);  // whose address stays
+  if (options.activations == Activations::kInt8) {
+    gemm_kernel_ = find_int_gemm(options.isa, needs.bits, needs.codes, needs.group, needs.cols);
+  }
   return true;
 }
 
@@ -103,6 +106,7 @@ bool PackedLinear::pack_blocks(const PackOptions& options) {
     ints_.codes = stored->stored_rows(), ints_.order = order_.empty() ? nullptr : order_.data();
     ints_.rows = rows_, ints_.cols = stored->cols(), ints_.row_bytes = stored->stored_bytes() / rows_;
     ints_.group = kind.group;
+    if (!exact) gemm_kernel_ = find_int_gemm(options.isa, kind.bits, kind.codes, kind.group, stored->cols());
   }
   return int_kernel_ != nullptr;
 }

@@ -11,6 +11,9 @@ namespace {
 /// Weights of one piece: some microseconds of work, against tens of nanoseconds for taking the next piece.
 constexpr int64_t kPieceWeights = 32768;
 
+/// Rows of one piece of many tokens: two panels, whose bytes stay in the second cache.
+constexpr int64_t kGemmRows = 32;
+
 int64_t rows_per_piece(int64_t cols) {
   return std::max<int64_t>(4, kPieceWeights / std::max<int64_t>(1, cols) / 4 * 4);
 }
@@ -32,25 +35,34 @@ IntDotCall PackedLinear::int_call(const float* x, int64_t tokens, size_t reader,
 /// The products of one input, cut into pieces that follow each other reader by reader.
 class Products {
  public:
-  Products(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks)
-      : readers_(readers), x_(x), tokens_(tokens), step_(rows_per_piece(readers.front().w->cols())) {
+  Products(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads)
+      : readers_(readers), x_(x), tokens_(tokens), blocks_(blocks) {
     assert(readers.size() <= kMostReaders);
-    blocks.begin(x, tokens, readers.front().w->cols());
+    const int64_t cols = readers.front().w->cols();
+    step_ = tokens > kFewTokens ? kGemmRows : rows_per_piece(cols);
+    blocks.begin(x, tokens, cols);
     for (size_t i = 0; i < readers.size(); ++i) {
-      assert(readers[i].w->cols() == readers.front().w->cols());
+      assert(readers[i].w->cols() == cols && readers[i].w->serves(tokens));
       pieces_ += pieces_of(readers[i]);
-      if (readers[i].w->int_kernel_ != nullptr) int_calls_[i] = readers[i].w->int_call(x, tokens, i, blocks);
+      const bool few = tokens <= kFewTokens && readers[i].w->int_kernel_ != nullptr;
+      if (few) int_calls_[i] = readers[i].w->int_call(x, tokens, i, blocks);
     }
+    if (tokens <= kFewTokens) return;
+    panels_ = blocks.panels(threads);
+    blocks.reserve_scratch(threads.thread_count(), kGemmRows);
   }
 
   int64_t pieces() const { return pieces_; }
 
-  void run(int64_t piece) const {
+  void run(int64_t piece, int thread) const {
     const Reader* reader = readers_.data();
     for (; piece >= pieces_of(*reader); ++reader) piece -= pieces_of(*reader);
     const PackedLinear& w = *reader->w;
     const int64_t first = piece * step_, last = std::min(first + step_, w.rows_);
-    if (w.int_kernel_ != nullptr) {
+    if (tokens_ > kFewTokens) {
+      std::byte* scratch = blocks_.scratch(thread);
+      w.gemm_kernel_->kernel({w.ints_, first, last, tokens_, panels_, scratch, reader->y, w.rows_});
+    } else if (w.int_kernel_ != nullptr) {
       IntDotCall call = int_calls_[static_cast<size_t>(reader - readers_.data())];
       call.first = first, call.last = last, call.y = reader->y;
       w.int_kernel_->kernel(call);
@@ -69,14 +81,16 @@ class Products {
 
   std::span<const Reader> readers_;
   const float* x_;
-  int64_t tokens_, step_, pieces_ = 0;
+  int64_t tokens_, step_ = 0, pieces_ = 0;
+  InputBlocks& blocks_;
+  PanelInput panels_;
   std::array<IntDotCall, kMostReaders> int_calls_;
 };
 
 void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads) {
-  const Products products(readers, x, tokens, blocks);
-  const auto run = [&products](int64_t piece) { products.run(piece); };
-  threads.parallel_for(products.pieces(), run);
+  const Products products(readers, x, tokens, blocks, threads);
+  const auto run = [&products](int64_t piece, int thread) { products.run(piece, thread); };
+  threads.parallel_for_thread(products.pieces(), run);
 }
 
 }  // namespace bitloom

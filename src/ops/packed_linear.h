@@ -2,8 +2,9 @@
 // A matrix as a kernel reads it: pointers into the bytes that are stored, which kernel, and in which order its rows
 // come.
 //
-// Goals: products of few tokens at the speed of memory; no copy of the weights; nothing allocated per product.
-// Non-goals: many tokens, and storages without a kernel: those are decoded tile by tile (linalg/gemm.h).
+// Goals: products of few tokens at the speed of memory, of many, with inputs of 8 bits, at the processor's; no copy of
+// the weights; nothing allocated per product. Non-goals: storages without a kernel, and many exact tokens: those are
+// decoded tile by tile (linalg/gemm.h).
 
 #include <cstdint>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "base/threads.h"
 #include "kernels/dense_dot/dense_dot.h"
 #include "kernels/int_dot/int_dot.h"
+#include "kernels/int_gemm/int_gemm.h"
 #include "ops/activations.h"
 #include "ops/input_blocks.h"
 
@@ -25,7 +27,8 @@ struct PackOptions {
   Activations activations = Activations::kExact;
 };
 
-/// Tokens up to which kernels are used: beyond, decoding a tile once and multiplying by sgemm is as fast.
+/// Tokens up to which kernels for few are used: beyond, those for many, or, where a matrix has none, decoding a tile
+/// once and multiplying by sgemm.
 inline constexpr int64_t kFewTokens = 8;
 
 class PackedLinear {
@@ -39,6 +42,9 @@ class PackedLinear {
   /// Of the lists of kernels: one of the two.
   const IntDotEntry* int_kernel() const { return int_kernel_; }
   const DenseDotEntry* dense_kernel() const { return dense_kernel_; }
+  /// For many tokens, of Activations::kInt8 alone; null when there is none.
+  const IntGemmEntry* gemm_kernel() const { return gemm_kernel_; }
+  bool serves(int64_t tokens) const { return tokens <= kFewTokens || gemm_kernel_ != nullptr; }
 
  private:
   friend class Products;
@@ -53,6 +59,7 @@ class PackedLinear {
   std::vector<int8_t> levels_;  // what the view points to, where it has levels
   const IntDotEntry* int_kernel_ = nullptr;
   const DenseDotEntry* dense_kernel_ = nullptr;
+  const IntGemmEntry* gemm_kernel_ = nullptr;
   IntRows ints_;
   const std::byte* dense_ = nullptr;
   int64_t rows_ = 0;
@@ -66,7 +73,8 @@ struct Reader {
 };
 
 /// All readers' products with x [tokens, cols], dense, in one loop; the input is prepared once. Rows are cut into
-/// pieces whose size does not depend on the threads. At most kMostReaders, of one width (asserted).
+/// pieces whose size does not depend on the threads. At most kMostReaders, of one width, which all serve so many tokens
+/// (asserted).
 inline constexpr size_t kMostReaders = 4;
 void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads);
 

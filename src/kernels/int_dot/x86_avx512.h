@@ -77,7 +77,6 @@ struct BitCodes : Bitstream<kBits_> {
     out[0] = masked(apart(Avx512::load_some(p, end - p)), mask, flip_);
   }
 
- private:
   /// Byte i begins with code i.
   static __m512i apart(__m512i stream) {
     if constexpr (kBits == 8) return stream;
@@ -120,6 +119,7 @@ struct BitCodes : Bitstream<kBits_> {
 #endif
   }
 
+ private:
   __m512i flip_;
 };
 
@@ -152,9 +152,12 @@ struct NibbleTable : Bitstream<4> {
 
   void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[2]) const {
     const std::byte* p = row + bytes_to(column);
-    const __m512i pairs = Avx512::load_some(p, end - p), mask = _mm512_set1_epi8(15);
-    out[0] = _mm512_shuffle_epi8(table_, _mm512_and_si512(pairs, mask));
-    out[1] = _mm512_shuffle_epi8(table_, _mm512_and_si512(_mm512_srli_epi16(pairs, 4), mask));
+    const __m512i pairs = Avx512::load_some(p, end - p);
+    out[0] = look_up(pairs), out[1] = look_up(_mm512_srli_epi16(pairs, 4));
+  }
+  /// Of the low nibbles.
+  __m512i look_up(__m512i codes) const {
+    return _mm512_shuffle_epi8(table_, _mm512_and_si512(codes, _mm512_set1_epi8(15)));
   }
 
  private:

@@ -95,17 +95,21 @@ inline void widen_scales(const IntRows& w, const Row& row, int64_t first, int64_
   for (const int64_t padded = i + 16; i < padded; i += 8) _mm256_storeu_ps(out + i, _mm256_setzero_ps());
 }
 
+/// The zero point of group g of a row.
+inline int zero_at(const Row& row, int bits, int64_t g) {
+  const int64_t bit = g * bits;
+  const std::byte* p = row.zeros + bit / 8;
+  unsigned code = std::to_integer<unsigned>(p[0]);
+  if (bit % 8 + bits > 8) code |= std::to_integer<unsigned>(p[1]) << 8;
+  return static_cast<int>(code >> (bit % 8) & ((1u << bits) - 1));
+}
+
 /// sum_g s[g] (offset - zero[g]) sums[g] over `count` groups from `first` on.
 inline float zeros_part(const Row& row, int bits, int offset, const float* s, int64_t first, int64_t count,
                         const float* sums) {
   float lanes[8] = {};
   for (int64_t g = 0; g < count; ++g) {
-    const int64_t bit = (first + g) * bits;
-    const std::byte* p = row.zeros + bit / 8;
-    unsigned code = std::to_integer<unsigned>(p[0]);
-    if (bit % 8 + bits > 8) code |= std::to_integer<unsigned>(p[1]) << 8;
-    const int zero = static_cast<int>(code >> (bit % 8) & ((1u << bits) - 1));
-    lanes[g % 8] += s[g] * static_cast<float>(offset - zero) * sums[first + g];
+    lanes[g % 8] += s[g] * static_cast<float>(offset - zero_at(row, bits, first + g)) * sums[first + g];
   }
   return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
 }

@@ -1,0 +1,51 @@
+// Every kernel of the list: products per second of one thread, 512 tokens and fewer.
+
+#include <vector>
+
+#include "kernels/int_dot/test_matrix.h"
+#include "kernels/int_gemm/int_gemm.h"
+#include "kernels/int_gemm/test_input.h"
+#include "kernels/kernel_bench.h"
+
+namespace bitloom {
+namespace {
+
+constexpr int64_t kRows = 512, kCols = 2048, kPiece = 32;
+
+void int_gemm(benchmark::State& state, const IntGemmEntry& entry, int64_t tokens) {
+  const IntDotEntry as_it_is = {"",          nullptr,        Isa::kPortable,       entry.bits,
+                                entry.codes, DotInput::kF32, InputOrder::kNatural, 1};
+  int64_t group = 32, row_bytes = 0;
+  for (const BlockKind& kind : kBlockKinds) {
+    if (kind.codes == entry.codes) group = kind.group, row_bytes = kCols / kind.columns * kind.bytes;
+  }
+  testing::RandomDot dot({.rows = kRows, .cols = kCols, .tokens = tokens, .group = group}, as_it_is, 1);
+  const std::vector<std::byte> blocks(static_cast<size_t>(kRows * row_bytes), std::byte{0x35});
+  if (row_bytes > 0) dot.call.w.codes = blocks.data(), dot.call.w.row_bytes = row_bytes;
+  const testing::GemmBuffers input(dot.call.x, tokens, kCols, kPiece);
+  std::vector<float> y(static_cast<size_t>(tokens * kRows));
+  double least = 1e30;
+  for (auto _ : state) {
+    const double begin = thread_seconds();
+    for (int64_t r = 0; r < kRows; r += kPiece) {
+      entry.kernel({dot.call.w, r, r + kPiece, tokens, input.view, input.scratch, y.data(), kRows});
+    }
+    least = std::min(least, thread_seconds() - begin);
+    state.SetIterationTime(thread_seconds() - begin);
+  }
+  state.counters["GOP/s"] = 2e-9 * static_cast<double>(kRows * kCols * tokens) / least;
+}
+
+const bool registered = [] {
+  for (const IntGemmEntry& entry : int_gemm_kernels()) {
+    if (!machine_has(entry.isa)) continue;
+    for (const int64_t tokens : {8, 512}) {
+      register_kernel(std::string(entry.name) + "/tokens:" + std::to_string(tokens),
+                      [&entry, tokens](benchmark::State& state) { int_gemm(state, entry, tokens); });
+    }
+  }
+  return true;
+}();
+
+}  // namespace
+}  // namespace bitloom
