@@ -31,13 +31,13 @@
 namespace bitloom {
 namespace {
 
-constexpr int kRowsTogether = 4;         // they share each load of x
+constexpr int kRowsTogether = 8;         // they share each load of x
 constexpr int kTokensTogether = 8;       // they share a row's scales
 constexpr int64_t kSegmentGroups = 256;  // whose scales are widened at a time
 
-/// Bytes ahead of the rows at work that are fetched: of narrow rows one stream through all of them, since the hardware
-/// finds none in their short ones; of wide rows the next to each.
-constexpr int64_t kAhead = 4096;
+/// At least so many bytes ahead of the rows at work are fetched, to the second cache, whose queue is the longer one:
+/// whole rows ahead, since the hardware finds no stream in several short ones.
+constexpr int64_t kAhead = 8192;
 
 /// Where a row of W lies.
 struct Row {
@@ -47,7 +47,8 @@ struct Row {
 };
 
 inline Row row_of(const IntRows& w, int64_t r) {
-  const int64_t row = w.order == nullptr ? r : w.order[r], shared = row / w.group_rows;
+  const int64_t row = w.order == nullptr ? r : w.order[r];
+  const int64_t shared = w.group_rows == 1 ? row : row / w.group_rows;  // a division takes as long as a chunk
   return {w.codes + row * w.row_bytes, w.scales + shared * w.scale_row_bytes,
           w.zeros == nullptr ? nullptr : w.zeros + shared * w.zero_row_bytes};
 }
@@ -135,8 +136,9 @@ class IntDotLoop {
   explicit IntDotLoop(const IntDotCall& call) : call_(call), w_(call.w), codes_(call.w) {
     whole_chunks_ = w_.group % kChunk == 0 || w_.group >= w_.cols;
     end_ = w_.codes + w_.rows * w_.row_bytes;
-    narrow_ = kRowsTogether * w_.row_bytes < kAhead;
-    ahead_ = narrow_ ? kAhead : kRowsTogether * w_.row_bytes;
+    groups_ = (w_.cols + w_.group - 1) / w_.group;
+    const int64_t together = kRowsTogether * w_.row_bytes;
+    ahead_ = (kAhead + together - 1) / together * together;
   }
 
   void run() const {
@@ -173,14 +175,13 @@ class IntDotLoop {
   void rows_of_tokens(int64_t r, int64_t first, int64_t last) const {
     Segment<kRows> segment;
     for (int i = 0; i < kRows; ++i) segment.rows[i] = row_of(w_, r + i);
-    const int64_t groups = (w_.cols + w_.group - 1) / w_.group;
     Float sums[kTokensTogether][kRows];
     float zeros[kTokensTogether][kRows] = {};
     for (int64_t t = 0; t < last - first; ++t) {
       for (int i = 0; i < kRows; ++i) sums[t][i] = V::zero();
     }
-    for (int64_t g = 0; g < groups; g += kSegmentGroups) {
-      segment.first_group = g, segment.groups = std::min(kSegmentGroups, groups - g);
+    for (int64_t g = 0; g < groups_; g += kSegmentGroups) {
+      segment.first_group = g, segment.groups = std::min(kSegmentGroups, groups_ - g);
       segment.first_column = g * w_.group;
       segment.columns = std::min(w_.cols - segment.first_column, kSegmentGroups * w_.group);
       for (int i = 0; i < kRows; ++i) widen(segment.rows[i], g, segment.groups, segment.scales[i], segment.minimums[i]);
@@ -191,7 +192,7 @@ class IntDotLoop {
           add_segment<kRows, false>(segment, t, sums[t - first]);
         }
         for (int i = 0; (C::kMinimums || w_.zeros != nullptr) && i < kRows; ++i) {
-          zeros[t - first][i] += constant_part(segment, i, call_.group_sums + t * groups);
+          zeros[t - first][i] += constant_part(segment, i, call_.group_sums + t * groups_);
         }
       }
     }
@@ -272,8 +273,7 @@ class IntDotLoop {
       }
       for (int i = 0; i < kRows; ++i) {
         Bytes u[C::kVectors];
-        const std::byte* near = narrow_ ? segment.rows[0].codes + kRows * at + 64 * i : segment.rows[i].codes + at;
-        _mm_prefetch(reinterpret_cast<const char*>(near) + ahead_, _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(segment.rows[i].codes + at) + ahead_, _MM_HINT_T1);
         codes_.bytes(segment.rows[i].codes, column, end_, u);
         Float scale;
         if constexpr (kWhole) {
@@ -293,8 +293,7 @@ class IntDotLoop {
   C codes_;
   bool whole_chunks_;
   const std::byte* end_;
-  bool narrow_;
-  int64_t ahead_;
+  int64_t groups_, ahead_;
 };
 
 template <class V, class C, int kPlanes>
