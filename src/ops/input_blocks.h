@@ -47,7 +47,7 @@ class InputBlocks {
 
   const float* x_ = nullptr;
   int64_t tokens_ = 0, cols_ = 0;
-  std::array<Form, 4> forms_;
+  std::array<Form, 6> forms_;
   PanelForm panels_;
   std::vector<std::vector<float>> sums_;         // by reader
   std::vector<std::vector<std::byte>> scratch_;  // by thread

@@ -12,9 +12,9 @@ TEST(InputBlocks, EveryFormIsOfTheInputThatWasBegun) {
   InputBlocks blocks;
   blocks.begin(x.data(), 2, 70);
   for (const DotInput input : {DotInput::kInt8, DotInput::kInt24}) {
-    for (const InputOrder order : {InputOrder::kNatural, InputOrder::kNibbles}) {
+    for (const InputOrder order : {InputOrder::kNatural, InputOrder::kNibbles, InputOrder::kSixteens}) {
       const RoundedInput& rounded = blocks.rounded(input, order);
-      EXPECT_EQ(rounded.stride, 128);
+      EXPECT_EQ(rounded.stride, 256);
       EXPECT_EQ(rounded.digits[0], 127) << "the greatest of its block";
       EXPECT_NEAR(blocks.group_sums(input, order, 64, 0)[3], 6.0f, 1e-5f);
     }

@@ -52,9 +52,11 @@ ReferenceDot int_dot_reference(const IntDotCall& call, int bits, int64_t t, int6
 
 double rounded_value(const RoundedInput& x, DotInput input, InputOrder order, int64_t t, int64_t column) {
   const int64_t planes = input == DotInput::kInt8 ? 1 : 3;
-  const int64_t at = order == InputOrder::kNatural ? column
-                                                   : column / kInputPadding * kInputPadding +
-                                                         column % 2 * (kInputPadding / 2) + column % kInputPadding / 2;
+  int64_t at = column;
+  if (order == InputOrder::kNibbles) at = column / 128 * 128 + column % 2 * 64 + column % 128 / 2;
+  if (order == InputOrder::kSixteens) {
+    at = column / 256 * 256 + column % 16 / 4 * 64 + column % 256 / 16 * 4 + column % 4;
+  }
   double value = 0;
   for (int64_t p = 0; p < planes; ++p) value = 256 * value + x.digits[(t * planes + p) * x.stride + at];
   return value * x.scales[(t * x.stride + column) / lane_columns(order)];

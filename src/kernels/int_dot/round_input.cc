@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "base/vector_clones.h"
 
@@ -62,9 +63,24 @@ BITLOOM_VECTOR_CLONES void split_digits(const int32_t* q, bool wide, int8_t* dig
   }
 }
 
-/// Even columns, then odd ones.
+/// Of 128 columns the even ones, then the odd ones.
 BITLOOM_VECTOR_CLONES void part_pairs(const int8_t* from, int8_t* to) {
-  for (int64_t i = 0; i < kPiece / 2; ++i) to[i] = from[2 * i], to[kPiece / 2 + i] = from[2 * i + 1];
+  for (int64_t i = 0; i < 64; ++i) to[i] = from[2 * i], to[64 + i] = from[2 * i + 1];
+}
+
+/// Of a piece in the order of columns to where they lie in a plane.
+void place(const int8_t* from, InputOrder order, int8_t* to) {
+  switch (order) {
+    case InputOrder::kNatural:
+      std::memcpy(to, from, kPiece);
+      return;
+    case InputOrder::kNibbles:
+      for (int64_t c = 0; c < kPiece; c += 128) part_pairs(from + c, to + c);
+      return;
+    case InputOrder::kSixteens:
+      for (int64_t i = 0; i < kPiece / 4; ++i) std::memcpy(to + (i % 4 * 16 + i / 4) * 4, from + 4 * i, 4);
+      return;
+  }
 }
 
 }  // namespace
@@ -82,16 +98,14 @@ void round_input(const float* x, int64_t cols, DotInput input, InputOrder order,
     round_piece(in, wide, q, scales);
     split_digits(q, wide, digits, high, rest);
     for (int64_t p = 0; p < planes; ++p) {
-      int8_t* to = out.digits + p * out.stride + c;
-      order == InputOrder::kNatural ? static_cast<void>(std::memcpy(to, digits + p * kPiece, kPiece))
-                                    : part_pairs(digits + p * kPiece, to);
+      place(digits + p * kPiece, order, out.digits + p * out.stride + c);
     }
     const int64_t fours = lane / 4;
     for (int64_t i = 0; i < kPiece / lane; ++i) {
       const int64_t at = c / lane + i;
       out.scales[at] = scales[i * lane / kInputBlock];
-      out.high_sums[at] = fours == 1 ? high[i] : high[2 * i] + high[2 * i + 1];
-      out.rest_sums[at] = fours == 1 ? rest[i] : rest[2 * i] + rest[2 * i + 1];
+      out.high_sums[at] = std::accumulate(high + i * fours, high + (i + 1) * fours, 0);
+      out.rest_sums[at] = std::accumulate(rest + i * fours, rest + (i + 1) * fours, 0);
     }
   }
 }

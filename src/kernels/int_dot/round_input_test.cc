@@ -43,7 +43,7 @@ TEST_P(RoundInput, EveryValueIsWithinItsStepAndGroupsAddUp) {
                  scale = rounded.scales[static_cast<size_t>(c / lane_columns(order))];
     EXPECT_NEAR(value, want, scale * steps) << c;
   }
-  for (const int64_t group : {8, 64, 203}) {
+  for (const int64_t group : {16, 64, 203}) {
     std::vector<float> sums(static_cast<size_t>((203 + group - 1) / group));
     sum_groups(rounded.view, order, 0, 203, group, sums.data());
     for (int64_t g = 0; g < static_cast<int64_t>(sums.size()); ++g) {
@@ -69,7 +69,8 @@ TEST_P(RoundInput, ZerosStayZerosAndWhatIsNotFiniteIsSeen) {
 
 INSTANTIATE_TEST_SUITE_P(All, RoundInput,
                          ::testing::Combine(::testing::Values(DotInput::kInt8, DotInput::kInt24),
-                                            ::testing::Values(InputOrder::kNatural, InputOrder::kNibbles)));
+                                            ::testing::Values(InputOrder::kNatural, InputOrder::kNibbles,
+                                                              InputOrder::kSixteens)));
 
 }  // namespace
 }  // namespace bitloom

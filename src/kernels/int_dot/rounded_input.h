@@ -10,16 +10,19 @@ enum class DotInput { kF32, kInt8, kInt24 };
 /// Columns that share a scale of a rounded input.
 inline constexpr int64_t kInputBlock = 32;
 /// Rounded inputs are padded with zeros to a multiple of this.
-inline constexpr int64_t kInputPadding = 128;
+inline constexpr int64_t kInputPadding = 256;
 /// The value that the largest of a block gets: in 24 bits 127 in the highest digit and room for carries.
 inline constexpr int32_t kGreatestInt8 = 127, kGreatestInt24 = 127 << 16;
 
 /// Where column c lies in a plane. kNatural: at c. kNibbles: by 128 columns the even ones, then the odd ones, as
-/// nibbles lie in bytes.
-enum class InputOrder { kNatural, kNibbles };
+/// nibbles lie in bytes. kSixteens: by 256 columns the first four of every 16, then the second four of every 16, and so
+/// on.
+enum class InputOrder { kNatural, kNibbles, kSixteens };
 
 /// Consecutive columns whose products meet in a lane of 32 bits.
-constexpr int64_t lane_columns(InputOrder order) { return order == InputOrder::kNatural ? 4 : 8; }
+constexpr int64_t lane_columns(InputOrder order) {
+  return order == InputOrder::kNatural ? 4 : order == InputOrder::kNibbles ? 8 : 16;
+}
 
 /// x[t, c] = scale(t, c) q(t, c), q in 8 bits one digit, in 24 bits 2^16 high + 2^8 middle + low, digits in -128..127.
 struct RoundedInput {

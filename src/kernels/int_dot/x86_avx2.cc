@@ -49,7 +49,7 @@ struct Avx2 {
   static Int groups_of(int32_t first, int32_t lane_columns, int32_t group) {
     const __m256i lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
     const __m256i column = add(set_int(first), multiply(lanes, set_int(lane_columns)));
-    if (group >= 128) return _mm256_srli_epi32(_mm256_cmpgt_epi32(column, set_int(group - 1)), 31);
+    if (group >= 256) return _mm256_srli_epi32(_mm256_cmpgt_epi32(column, set_int(group - 1)), 31);
     return _mm256_srli_epi32(multiply(column, set_int(((1 << 20) + group - 1) / group)), 20);
   }
 };

@@ -37,12 +37,12 @@ struct Avx512 {
   static float sum(Float v) { return sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))); }
   static Float spread(const float* s, Int i) { return _mm512_permutexvar_ps(i, _mm512_loadu_ps(s)); }
 
-  /// Below 128 columns a quotient by `group` is a product with 2^20 / group, rounded up; a larger group can begin but
+  /// Below 256 columns a quotient by `group` is a product with 2^20 / group, rounded up; a larger group can begin but
   /// once in a chunk.
   static Int groups_of(int32_t first, int32_t lane_columns, int32_t group) {
     const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const __m512i column = _mm512_add_epi32(_mm512_set1_epi32(first), multiply(lanes, set_int(lane_columns)));
-    if (group >= 128) {
+    if (group >= 256) {
       return _mm512_maskz_set1_epi32(_mm512_cmpge_epi32_mask(column, set_int(group)), 1);
     }
     return _mm512_srli_epi32(multiply(column, set_int(((1 << 20) + group - 1) / group)), 20);
@@ -122,6 +122,57 @@ struct BitCodes : Bitstream<kBits_> {
  private:
   __m512i flip_;
 };
+
+#if defined(__AVX512VBMI__)
+/// Codes of two or three bits, sixteen columns to a lane (InputOrder::kSixteens), so that one sum of a lane is scaled
+/// for four vectors of codes.
+template <int kBits_>
+struct SixteenCodes : Bitstream<kBits_> {
+  static constexpr int kBits = kBits_, kVectors = 4, offset = 1 << (kBits - 1);
+  static constexpr bool kWide = false;
+
+  explicit SixteenCodes(const IntRows& w)
+      : flip_(_mm512_set1_epi8(w.zeros == nullptr ? static_cast<char>(offset) : 0)) {}
+
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[4]) const {
+    const std::byte* p = row + SixteenCodes::bytes_to(column);
+    const __m512i first = Avx512::load_some(p, end - p), mask = _mm512_set1_epi8((1 << kBits) - 1);
+    __m512i second = first;
+    if constexpr (kBits == 3) second = Avx512::load_some(p + 64, std::min<int64_t>(end - p - 64, 32));
+    for (int v = 0; v < 4; ++v) {
+      __m512i words = first;
+      if constexpr (kBits == 3) {
+        words = _mm512_permutex2var_epi8(first, _mm512_load_si512(kTables.bytes[v]), second);
+      }
+      const __m512i shifts = _mm512_set1_epi64(static_cast<int64_t>(kTables.shifts[v]));
+      out[v] = masked(_mm512_multishift_epi64_epi8(shifts, words), mask, flip_);
+    }
+  }
+
+ private:
+  /// Four codes of vector v are to lie in lane l: bits [16 kBits l + 4 kBits v, ...). Of two bits a lane's codes are
+  /// its own 32 bits. Of three they are 48, so two lanes first get the two bytes with their codes each.
+  struct Tables {
+    alignas(64) uint8_t bytes[4][64] = {};
+    uint64_t shifts[4] = {};
+  };
+  static constexpr Tables kTables = [] {
+    Tables tables;
+    for (size_t v = 0; v < 4; ++v) {
+      const size_t bit = 4 * kBits * v, upper = kBits == 2 ? 32 : 16, within = kBits == 2 ? bit : bit % 8;
+      for (size_t i = 0; i < 64; ++i) {
+        tables.bytes[v][i] = static_cast<uint8_t>(i / 8 * 12 + i % 4 / 2 * 6 + bit / 8 + i % 2);
+      }
+      for (size_t i = 0; i < 8; ++i) {
+        tables.shifts[v] |= uint64_t{i / 4 * upper + within + i % 4 * kBits} << (8 * i);
+      }
+    }
+    return tables;
+  }();
+
+  __m512i flip_;
+};
+#endif
 
 /// Codes of four bits, even columns apart from odd ones.
 struct Nibbles : Bitstream<4> {

@@ -9,11 +9,14 @@ namespace bitloom {
 #define BITLOOM_WIDTH(bits)                                                                                       \
   void int_dot_i##bits##_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, BitCodes<bits>, 3>(call); } \
   void int_dot_i##bits##_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, BitCodes<bits>, 1>(call); }
-BITLOOM_WIDTH(2)
-BITLOOM_WIDTH(3)
 BITLOOM_WIDTH(5)
 BITLOOM_WIDTH(6)
 BITLOOM_WIDTH(7)
 #undef BITLOOM_WIDTH
+
+void int_dot_i2_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenCodes<2>, 3>(call); }
+void int_dot_i2_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenCodes<2>, 1>(call); }
+void int_dot_i3_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenCodes<3>, 3>(call); }
+void int_dot_i3_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenCodes<3>, 1>(call); }
 
 }  // namespace bitloom

@@ -13,7 +13,7 @@
 //
 // A kind of codes C is made from the matrix and says how codes become bytes:
 //
-//   C::kVectors      1: bytes in the order of columns; 2: InputOrder::kNibbles
+//   C::kVectors      1: bytes in the order of columns; 2: InputOrder::kNibbles; 4: kSixteens
 //   C::kWide         a lane's sum of 24-bit products may pass 31 bits, or a byte 127
 //   c.offset         what bytes are above their levels (codes above their zero points: see zeros)
 //   c.bytes(row, column, end, out[kVectors])  of the chunk of a row that begins at `column`; nothing is read at `end`
@@ -273,7 +273,9 @@ class IntDotLoop {
       }
       for (int i = 0; i < kRows; ++i) {
         Bytes u[C::kVectors];
-        _mm_prefetch(reinterpret_cast<const char*>(segment.rows[i].codes + at) + ahead_, _MM_HINT_T1);
+        const auto* ahead = reinterpret_cast<const char*>(segment.rows[i].codes + at) + ahead_;
+        _mm_prefetch(ahead, _MM_HINT_T1);
+        if constexpr (kChunk * C::kBits / 8 > 64) _mm_prefetch(ahead + 64, _MM_HINT_T1);
         codes_.bytes(segment.rows[i].codes, column, end_, u);
         Float scale;
         if constexpr (kWhole) {
