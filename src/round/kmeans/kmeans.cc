@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "format/families/codebook/codebook_matrix.h"
 #include "packing/bitstream.h"
+#include "round/kmeans/exact_kmeans.h"
 #include "round/round_matrix.h"
 #include "round/scale/whole_matrix.h"
 
@@ -66,79 +67,6 @@ std::vector<int64_t> places_of(const Weights& weights, const TableShape& shape, 
   }
   return places;
 }
-
-/// Lloyd's algorithm on sorted values, of which clusters are runs: cuts[k] is the first value of cluster k.
-class Lloyd {
- public:
-  using Cuts = std::vector<int64_t>;
-  Lloyd(const std::vector<float>& sorted, int64_t levels, int64_t iterations)
-      : sorted_(sorted), n_(static_cast<int64_t>(sorted.size())), levels_(levels), iterations_(iterations) {
-    sums_.assign(sorted.size() + 1, 0);
-    for (size_t i = 0; i < sorted.size(); ++i) sums_[i + 1] = sums_[i] + static_cast<double>(sorted[i]);
-  }
-
-  Cuts quantiles() const {
-    Cuts cuts;
-    for (int64_t k = 0; k <= levels_; ++k) cuts.push_back(k * n_ / levels_);
-    return cuts;
-  }
-  Cuts equal_steps() const {
-    const double low = sorted_.front(),
-                 step = (static_cast<double>(sorted_.back()) - low) / static_cast<double>(levels_);
-    Cuts cuts = {0};
-    for (int64_t k = 1; k < levels_; ++k) cuts.push_back(first_from(low + step * static_cast<double>(k)));
-    cuts.push_back(n_);
-    return cuts;
-  }
-
-  /// The clusters' means [levels].
-  std::vector<double> run(Cuts cuts) const {
-    for (int64_t turn = 0; turn < iterations_; ++turn) {
-      const std::vector<double> means = means_of(cuts);
-      Cuts moved = cuts;
-      for (size_t k = 1; k < means.size(); ++k) moved[k] = first_from((means[k - 1] + means[k]) / 2);
-      if (moved == cuts) break;
-      cuts = std::move(moved);
-    }
-    return means_of(cuts);
-  }
-
-  /// sum of (x - nearest mean)^2 over the values, less the same constant, sum x^2, for all means.
-  double error(const std::vector<double>& means) const {
-    double total = 0;
-    for (size_t k = 0; k < means.size(); ++k) {
-      const int64_t first = k == 0 ? 0 : first_from((means[k - 1] + means[k]) / 2);
-      const int64_t last = k + 1 == means.size() ? n_ : first_from((means[k] + means[k + 1]) / 2);
-      total += means[k] * (means[k] * static_cast<double>(last - first) - 2 * sum(first, last));
-    }
-    return total;
-  }
-
- private:
-  double sum(int64_t first, int64_t last) const {
-    return sums_[static_cast<size_t>(last)] - sums_[static_cast<size_t>(first)];
-  }
-  /// The first value above `bound`, as an index.
-  int64_t first_from(double bound) const {
-    return std::upper_bound(sorted_.begin(), sorted_.end(), bound,
-                            [](double a, float b) { return a < static_cast<double>(b); }) -
-           sorted_.begin();
-  }
-  std::vector<double> means_of(const Cuts& cuts) const {
-    std::vector<double> means(static_cast<size_t>(levels_));
-    for (size_t k = 0; k < means.size(); ++k) {
-      const int64_t first = cuts[k], last = cuts[k + 1];
-      // An empty cluster stands at the value where it would begin.
-      means[k] = first == last ? static_cast<double>(sorted_[static_cast<size_t>(std::min(first, n_ - 1))])
-                               : sum(first, last) / static_cast<double>(last - first);
-    }
-    return means;
-  }
-
-  const std::vector<float>& sorted_;
-  int64_t n_, levels_, iterations_;
-  std::vector<double> sums_;  // of the first i values
-};
 
 /// A fitted table and the codes of its places.
 struct Fit {
@@ -297,14 +225,11 @@ uint8_t nearest_level(const std::vector<float>& levels, float x) {
 }
 
 std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t levels, int64_t iterations) {
-  const Lloyd lloyd(sorted, levels, iterations);
-  const std::vector<double> a = lloyd.run(lloyd.quantiles()), b = lloyd.run(lloyd.equal_steps());
+  const SortedPoints points(sorted);
   std::vector<float> table;
-  table.reserve(a.size());
-  for (const double mean : lloyd.error(a) <= lloyd.error(b) ? a : b) {
+  for (const double mean : cluster_means(points, fast_kmeans(points, levels, iterations))) {
     table.push_back(f16_to_f32(f32_to_f16(static_cast<float>(mean))));
   }
-  std::sort(table.begin(), table.end());
   return table;
 }
 

@@ -3,7 +3,8 @@
 // share it, and each weight takes its nearest level. Needs no data.
 //
 // Goals: every storage of the family "codebook", mixed widths and reserved outliers included; the same bytes for any
-// number of threads. Non-goals: the exact optimum (a local one, from quantiles), weights of the loss.
+// number of threads. Non-goals: weights of the loss; the last half percent that the exact optimum is better by
+// (exact_kmeans.h).
 
 #include <cstdint>
 #include <memory>
@@ -30,9 +31,8 @@ Storage storage_by(const KMeansRounding& options, Storage wanted);
 RoundingCost cost_of(const KMeansRounding& options, const RoundingShape& shape);
 Rounded round_by(const KMeansRounding& options, const RoundingProblem& problem);
 
-/// Levels of one table: `levels` of them, ascending, for values [n] in ascending order (n >= 1). The better end of
-/// two starts, quantiles and equal steps (a start at quantiles alone leaves the tails to a few wide clusters); each
-/// ends when no boundary moves or after `iterations` turns. Rounded to fp16, in which they are stored.
+/// Levels of one table: `levels` of them, ascending, for values [n] in ascending order (n >= 1): the fast path of
+/// exact_kmeans.h with so many turns of Lloyd's algorithm at most. Rounded to fp16, in which they are stored.
 std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t levels, int64_t iterations);
 
 /// Time of one k-means over all tables, in weights rounded to nearest: 25 each, since a table's weights are sorted and

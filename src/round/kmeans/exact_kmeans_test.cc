@@ -1,0 +1,150 @@
+#include "round/kmeans/exact_kmeans.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/rng.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::DoubleEq;
+using ::testing::ElementsAre;
+using ::testing::Pointwise;
+
+enum class Shape { kNormal, kHeavy, kFew };
+
+/// Ascending values: normal, Student's t with 3 degrees of freedom, or a few different ones.
+std::vector<float> values_of(Shape shape, int64_t n, uint64_t seed) {
+  Rng rng(seed, 91);
+  std::vector<float> values;
+  for (int64_t i = 0; i < n; ++i) {
+    double x = rng.normal();
+    if (shape == Shape::kHeavy) {
+      const double a = rng.normal(), b = rng.normal(), c = rng.normal();
+      x /= std::sqrt((a * a + b * b + c * c) / 3);
+    }
+    values.push_back(static_cast<float>(shape == Shape::kFew ? std::round(x) : x));
+  }
+  std::sort(values.begin(), values.end());
+  return values;
+}
+
+/// 0 for every fourth.
+std::vector<float> masses_of(int64_t n, uint64_t seed) {
+  Rng rng(seed, 92);
+  std::vector<float> masses;
+  for (int64_t i = 0; i < n; ++i) masses.push_back(i % 4 == 1 ? 0.0f : static_cast<float>(std::abs(rng.normal())));
+  return masses;
+}
+
+double error_of(const std::vector<float>& x, const std::vector<float>& m, size_t first, size_t last) {
+  double mass = 0, sum = 0, error = 0;
+  for (size_t i = first; i < last; ++i) mass += m[i], sum += static_cast<double>(m[i]) * static_cast<double>(x[i]);
+  for (size_t i = first; i < last && mass > 0; ++i) {
+    error += static_cast<double>(m[i]) * std::pow(static_cast<double>(x[i]) - sum / mass, 2);
+  }
+  return error;
+}
+
+/// The least error of points [first, n) in k clusters, by trying all.
+double brute_force(const std::vector<float>& x, const std::vector<float>& m, size_t first, int k) {
+  if (k == 1) return error_of(x, m, first, x.size());
+  double least = std::numeric_limits<double>::infinity();
+  for (size_t cut = first; cut <= x.size(); ++cut) {
+    least = std::min(least, error_of(x, m, first, cut) + brute_force(x, m, cut, k - 1));
+  }
+  return least;
+}
+
+TEST(ExactKMeans, EqualsBruteForce) {
+  for (const Shape shape : {Shape::kNormal, Shape::kHeavy, Shape::kFew}) {
+    for (int64_t n = 1; n <= 12; ++n) {
+      const std::vector<float> x = values_of(shape, n, static_cast<uint64_t>(n)), m = masses_of(n, 3);
+      for (const std::vector<float>& masses : {m, std::vector<float>(x.size(), 1.0f)}) {
+        const SortedPoints points(x, masses);
+        const ClusterTable table(points, 5);
+        for (int k = 1; k <= 5; ++k) {
+          const double least = brute_force(x, masses, 0, k);
+          // Sums of at most 12 doubles of this size.
+          EXPECT_NEAR(table.errors()[static_cast<size_t>(k - 1)], least, 1e-12) << n << " points, " << k;
+          const Cuts cuts = table.cuts(k);
+          EXPECT_TRUE(std::is_sorted(cuts.begin(), cuts.end()));
+          EXPECT_EQ(cuts.front(), 0);
+          EXPECT_EQ(cuts.back(), n);
+          EXPECT_NEAR(cluster_error(points, cuts), least, 1e-12);
+        }
+      }
+    }
+  }
+}
+
+TEST(ExactKMeans, KeepsFewValuesAndKnowsNothing) {
+  const std::vector<float> x = {-1, -1, 2, 2, 2, 7};
+  const SortedPoints points(x);
+  const ClusterTable table(points, 5);
+  // Sums of six doubles below 100.
+  EXPECT_NEAR(table.errors()[2], 0, 1e-13);
+  EXPECT_NEAR(table.errors()[4], 0, 1e-13);
+  EXPECT_THAT(cluster_means(points, table.cuts(3)), Pointwise(DoubleEq(), {-1.0, 2.0, 7.0}));
+  const SortedPoints none(std::span<const float>{});
+  EXPECT_THAT(cluster_means(none, fast_kmeans(none, 2, 9)), ElementsAre(0, 0));
+}
+
+/// Lloyd's algorithm from quantiles and from equal steps, the usual starts.
+double lloyd_error(const SortedPoints& points, int64_t levels) {
+  Cuts quantiles, steps = {0};
+  const double low = points.value(0), span = points.value(points.size() - 1) - low;
+  for (int64_t k = 0; k <= levels; ++k) quantiles.push_back(k * points.size() / levels);
+  for (int64_t k = 1; k < levels; ++k) {
+    steps.push_back(points.first_above(low + span * static_cast<double>(k) / static_cast<double>(levels)));
+  }
+  steps.push_back(points.size());
+  return std::min(cluster_error(points, lloyd(points, quantiles, 1000)),
+                  cluster_error(points, lloyd(points, steps, 1000)));
+}
+
+TEST(ExactKMeans, IsNeverWorseThanLloydAndTheFastPathIsNear) {
+  double worst = 1;
+  for (const Shape shape : {Shape::kNormal, Shape::kHeavy}) {
+    for (uint64_t seed = 0; seed < 12; ++seed) {
+      const int64_t n = seed % 3 == 0 ? 11008 : 4096;
+      const std::vector<float> x = values_of(shape, n, seed), m = masses_of(n, seed);
+      const SortedPoints points = seed % 2 == 0 ? SortedPoints(x) : SortedPoints(x, m);
+      const ClusterTable table(points, 16);
+      EXPECT_TRUE(std::is_sorted(table.errors().rbegin(), table.errors().rend()));
+      for (const int64_t levels : {2, 4, 8, 16}) {
+        const double least = table.errors()[static_cast<size_t>(levels - 1)];
+        EXPECT_LE(least, lloyd_error(points, levels) * (1 + 1e-12));
+        const double fast = cluster_error(points, fast_kmeans(points, levels, 50));
+        EXPECT_LE(least, fast * (1 + 1e-12));
+        worst = std::max(worst, fast / least);
+      }
+    }
+  }
+  EXPECT_LT(worst, 1.005);
+}
+
+TEST(SortPlaces, OrdersValuesOfAnyNumberAndSignStably) {
+  Rng rng(5, 9);
+  std::vector<uint32_t> order;
+  std::vector<uint64_t> scratch;
+  for (const size_t n : {size_t{0}, size_t{1}, size_t{100}, size_t{5000}}) {
+    std::vector<float> values;
+    for (size_t i = 0; i < n; ++i) {
+      values.push_back(std::round(static_cast<float>(rng.normal()) * 8) * (i % 5 == 0 ? 1e-30f : 1.0f));
+    }
+    sort_places(values, order, scratch);
+    std::vector<uint32_t> expected(n);
+    for (size_t i = 0; i < n; ++i) expected[i] = static_cast<uint32_t>(i);
+    std::stable_sort(expected.begin(), expected.end(), [&](uint32_t a, uint32_t b) { return values[a] < values[b]; });
+    EXPECT_EQ(order, expected) << n;
+  }
+}
+
+}  // namespace
+}  // namespace bitloom

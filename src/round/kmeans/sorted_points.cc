@@ -1,0 +1,75 @@
+#include "round/kmeans/sorted_points.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+namespace bitloom {
+namespace {
+
+constexpr int kDigitBits = 11, kDigits = 1 << kDigitBits;
+
+/// Orders as the float does; both zeros are one.
+uint32_t key_of(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x == 0 ? 0.0f : x);
+  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+}
+
+/// One stable pass of a radix sort over the key in the upper half of each item.
+void radix_pass(const uint64_t* from, uint64_t* to, size_t n, int shift) {
+  std::array<uint32_t, kDigits> starts{};
+  const auto digit = [shift](uint64_t item) { return (item >> (32 + shift)) & (kDigits - 1); };
+  for (size_t i = 0; i < n; ++i) ++starts[digit(from[i])];
+  uint32_t sum = 0;
+  for (uint32_t& start : starts) {
+    const uint32_t count = start;
+    start = sum;
+    sum += count;
+  }
+  for (size_t i = 0; i < n; ++i) to[starts[digit(from[i])]++] = from[i];
+}
+
+}  // namespace
+
+void sort_places(std::span<const float> values, std::vector<uint32_t>& order, std::vector<uint64_t>& scratch) {
+  const size_t n = values.size();
+  scratch.resize(2 * n);
+  uint64_t *items = scratch.data(), *other = items + n;
+  for (size_t i = 0; i < n; ++i) items[i] = static_cast<uint64_t>(key_of(values[i])) << 32 | i;
+  if (n < 512) {
+    std::sort(items, items + n);
+  } else {
+    for (int pass = 0; pass < 3; ++pass, std::swap(items, other)) radix_pass(items, other, n, pass * kDigitBits);
+  }
+  order.resize(n);
+  for (size_t i = 0; i < n; ++i) order[i] = static_cast<uint32_t>(items[i]);
+}
+
+SortedPoints::SortedPoints(std::span<const float> ascending, std::span<const float> masses)
+    : values_(ascending), sums_(ascending.size() + 1) {
+  double mass = 0, sum = 0;
+  for (size_t i = 0; i < values_.size(); ++i) {
+    const double m = masses.empty() ? 1.0 : static_cast<double>(masses[i]);
+    mass += m, sum += m * static_cast<double>(values_[i]);
+  }
+  shift_ = mass > 0 ? sum / mass : 0;
+  for (size_t i = 0; i < values_.size(); ++i) {
+    const double m = masses.empty() ? 1.0 : static_cast<double>(masses[i]);
+    const double x = static_cast<double>(values_[i]) - shift_;
+    sums_[i + 1] = {sums_[i].mass + m, sums_[i].first + m * x, sums_[i].second + m * x * x};
+  }
+}
+
+double SortedPoints::mean(int64_t first, int64_t last) const {
+  const Sums &a = sums(first), &b = sums(last);
+  if (b.mass > a.mass) return shift_ + (b.first - a.first) / (b.mass - a.mass);
+  return size() == 0 ? 0 : value(std::min(first, size() - 1));
+}
+
+int64_t SortedPoints::first_above(double bound) const {
+  return std::upper_bound(values_.begin(), values_.end(), bound,
+                          [](double a, float b) { return a < static_cast<double>(b); }) -
+         values_.begin();
+}
+
+}  // namespace bitloom

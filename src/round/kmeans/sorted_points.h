@@ -1,0 +1,50 @@
+#pragma once
+// Numbers on a line in ascending order, each with a mass, and the sums from which the squared error of any run of them
+// is known at once:
+//
+//   cost(i, j) = sum over t in [i, j) of m_t (x_t - mean)^2 = Q - S^2 / M,   M = sum m, S = sum m x, Q = sum m x^2
+//
+// Prefix sums are kept in double, of values less their common mean: in fp32 they cancel from some 4096 values on
+// (papers' column-wise page, 7.4).
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace bitloom {
+
+/// order [n]: places of the values in ascending order, equal ones in the order of their places. No NaN. `scratch` only
+/// grows; passing it again saves allocations.
+void sort_places(std::span<const float> values, std::vector<uint32_t>& order, std::vector<uint64_t>& scratch);
+
+class SortedPoints {
+ public:
+  /// Sums of the points before one.
+  struct Sums {
+    double mass = 0, first = 0, second = 0;  // sum m, sum m (x - shift), sum m (x - shift)^2
+  };
+
+  /// `ascending` is referred to and must outlive the points. `masses` >= 0; empty: 1 each.
+  explicit SortedPoints(std::span<const float> ascending, std::span<const float> masses = {});
+
+  int64_t size() const { return static_cast<int64_t>(values_.size()); }
+  double value(int64_t i) const { return static_cast<double>(values_[static_cast<size_t>(i)]); }
+  const Sums& sums(int64_t i) const { return sums_[static_cast<size_t>(i)]; }
+  double cost(int64_t first, int64_t last) const { return cost(sums(first), sums(last)); }
+  static double cost(const Sums& a, const Sums& b) {
+    const double mass = b.mass - a.mass, sum = b.first - a.first;
+    const double error = b.second - a.second - (mass > 0 ? sum * sum / mass : 0);
+    return error > 0 ? error : 0;
+  }
+  /// Of a run without mass: the value where it begins, or the last one. Of no points at all: 0.
+  double mean(int64_t first, int64_t last) const;
+  /// The first point above `bound`.
+  int64_t first_above(double bound) const;
+
+ private:
+  std::span<const float> values_;
+  std::vector<Sums> sums_;  // of the first i points
+  double shift_ = 0;
+};
+
+}  // namespace bitloom
