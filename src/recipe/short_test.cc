@@ -15,6 +15,7 @@ namespace bitloom {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 std::string refusal(const std::string& text) {
   return testing::message_of(ErrorKind::kUsage, [&] { parse_short(text); });
@@ -132,9 +133,9 @@ TEST(ShortRecipe, IsNotForEveryRecipe) {
 }
 
 TEST(ShortRecipe, SaysWhichStepIsWrongAndHow) {
-  EXPECT_EQ(refusal("gtpq+int4-g128"),
-            "short recipe 'gtpq+int4-g128', step 1: unknown part 'gtpq' (did you mean 'gptq'?); allowed: hadamard, "
-            "equalize, smoothquant, awq, nearest, gptq, adaround, kmeans, viterbi, ldlq, bias-correction, gptaq");
+  EXPECT_THAT(refusal("gtpq+int4-g128"),
+              StartsWith("short recipe 'gtpq+int4-g128', step 1: unknown part 'gtpq' (did you mean 'gptq'?); allowed: "
+                         "hadamard, equalize, smoothquant, awq, nearest, gptq, "));
   EXPECT_THAT(
       refusal("hadamard+gptq:dmap=1+int4-g128"),
       HasSubstr("step 2: unknown option 'dmap' of 'gptq' (did you mean 'damp'?); allowed: damping (or damp), "));
@@ -181,7 +182,7 @@ TEST(ShortRecipe, EndsInWhatHeadAndEmbeddingBecome) {
   EXPECT_THAT(refusal("int4-row+head:int8-row+head:int6-row"), HasSubstr("step 3: a second format for 'head'"));
   EXPECT_THAT(refusal("int4-row+head:int8-row+gptq"), HasSubstr("the format 'int4-row' must come last"));
   EXPECT_THAT(refusal("int4-row+head:codebook3"),
-              HasSubstr("'nearest' cannot choose codes of codebook3-col: 'gptq', 'kmeans' can"));
+              HasSubstr("'nearest' cannot choose codes of codebook3-col: 'gptq', 'kmeans', "));
   EXPECT_THAT(refusal("int4-row+head:"), HasSubstr("step 2"));
   EXPECT_THAT(refusal("int4-row+tail:int8-row"), HasSubstr("step 1: the format 'int4-row' must come last"));
 }
@@ -212,7 +213,7 @@ TEST(ShortRecipe, RefusesPartsThatDoNotGoTogether) {
   EXPECT_THAT(refusal("awq+smoothquant+int8-row"),
               HasSubstr("step 2: 'awq' and 'smoothquant' both scale the channels of the same sites; choose one"));
   EXPECT_THAT(refusal("adaround+codebook3-col"),
-              HasSubstr("step 2: 'adaround' cannot choose codes of codebook3-col: 'gptq', 'kmeans' can"));
+              HasSubstr("step 2: 'adaround' cannot choose codes of codebook3-col: 'gptq', 'kmeans', "));
   EXPECT_THAT(refusal("kmeans+int4-row"), HasSubstr("'kmeans' cannot choose codes of int4-row: 'nearest', 'gptq', "));
   EXPECT_THAT(refusal("smoothquant+hadamard+int8-row"), HasSubstr("step 2: 'hadamard' must come before 'smoothquant'"));
 }
