@@ -30,16 +30,15 @@ struct Tile {
 
 class GptqRun {
  public:
-  GptqRun(const std::string& name, const RowSource& w, const RoundingTarget& target, const GptqFactor& factor,
-          bool static_groups, ThreadPool& threads)
+  GptqRun(const std::string& name, const RowSource& w, ColumnPolicies& policies, const GptqFactor& factor,
+          ThreadPool& threads)
       : name_(name),
         w_(w),
         factor_(factor),
         threads_(threads),
-        error_costs_(factor.error_costs()),
-        policies_(make_column_policies({name, w, target, factor.order, error_costs_, static_groups}, threads)),
+        policies_(policies),
         feedback_{factor.channels, factor.u.data(), factor.correction.empty() ? nullptr : factor.correction.data()} {
-    const int64_t step = policies_->rows_are_separable() ? kGptqTileRows : std::max<int64_t>(w.rows(), 1);
+    const int64_t step = policies_.rows_are_separable() ? kGptqTileRows : std::max<int64_t>(w.rows(), 1);
     for (int64_t begin = 0; begin < w.rows(); begin += step) {
       tiles_.push_back({begin, std::min(w.rows(), begin + step)});
     }
@@ -47,12 +46,12 @@ class GptqRun {
   }
 
   std::shared_ptr<const StoredMatrix> run(Ranks& ranks) {
-    if (ranks.size() == 1 || !policies_->rows_are_separable()) {
+    if (ranks.size() == 1 || !policies_.rows_are_separable()) {
       for_each(0, tiles(), [&](int64_t t) { store(t, solve(tiles_[static_cast<size_t>(t)])); });
     } else {
       share_out(ranks);
     }
-    return policies_->finish(name_);
+    return policies_.finish(name_);
   }
 
   GptqReport report() const {
@@ -69,7 +68,7 @@ class GptqRun {
     }
     all.rounding.weight_error = norm > 0 ? error / norm : 0;
     all.rounding.max_abs_error = static_cast<double>(max_error);
-    all.rounding.zero_groups = policies_->zero_groups();
+    all.rounding.zero_groups = policies_.zero_groups();
     all.rounding.compensation_ratio =
         largest_weight > 0 ? static_cast<double>(largest_compensated / largest_weight) : 0.0;
     return all;
@@ -90,18 +89,18 @@ class GptqRun {
     std::vector<float> original(size), columns(size), errors(size);
     w_.decode_rows(rows.begin, rows.end, original.data());
     load_columns(original, rows.count(), columns);
-    const std::unique_ptr<StoringPolicy> policy = policies_->policy(rows);
+    const std::unique_ptr<StoringPolicy> policy = policies_.policy(rows);
     Tile tile;
     tile.report = {rows.begin, rows.end};
     tile.report.loss = column_loop(feedback_, columns.data(), errors.data(), rows.count(), *policy,
-                                   policies_->rows_are_separable() ? nullptr : &threads_);
+                                   policies_.rows_are_separable() ? nullptr : &threads_);
     measure(original, columns, *policy, tile.report);
     tile.chosen = policy->chosen();
     return tile;
   }
 
   void store(int64_t t, const Tile& tile) {
-    policies_->store(tile.rows(), tile.chosen);
+    policies_.store(tile.rows(), tile.chosen);
     reports_[static_cast<size_t>(t)] = tile.report;
   }
 
@@ -176,14 +175,22 @@ class GptqRun {
   const RowSource& w_;
   const GptqFactor& factor_;
   ThreadPool& threads_;
-  std::vector<float> error_costs_;
-  std::unique_ptr<ColumnPolicies> policies_;
+  ColumnPolicies& policies_;
   ColumnFeedback feedback_;
   std::vector<RowRange> tiles_;
   std::vector<TileReport> reports_;  // by tile
 };
 
 }  // namespace
+
+std::shared_ptr<const StoredMatrix> quantize_columns(const std::string& name, const RowSource& w,
+                                                     ColumnPolicies& policies, const GptqFactor& factor, Ranks& ranks,
+                                                     ThreadPool& threads, GptqReport* report) {
+  GptqRun run(name, w, policies, factor, threads);
+  auto matrix = run.run(ranks);
+  if (report != nullptr) *report = run.report();
+  return matrix;
+}
 
 std::shared_ptr<const StoredMatrix> quantize_gptq(const std::string& name, const RowSource& w,
                                                   const RoundingTarget& target, const GptqFactor& factor,
@@ -192,10 +199,9 @@ std::shared_ptr<const StoredMatrix> quantize_gptq(const std::string& name, const
   if (w.cols() != factor.channels) {
     fail(ErrorKind::kFailed, "{}: {} columns, but the statistics have {} channels", name, w.cols(), factor.channels);
   }
-  GptqRun run(name, w, target, factor, static_groups, threads);
-  auto matrix = run.run(ranks);
-  if (report != nullptr) *report = run.report();
-  return matrix;
+  const std::vector<float> costs = factor.error_costs();
+  const auto policies = make_column_policies({name, w, target, factor.order, costs, static_groups}, threads);
+  return quantize_columns(name, w, *policies, factor, ranks, threads, report);
 }
 
 std::shared_ptr<const StoredMatrix> quantize_gptq(const std::string& name, const RowSource& w,

@@ -48,6 +48,19 @@ std::shared_ptr<const StoredMatrix> quantize_gptq(const std::string& name, const
                                                   bool static_groups, ThreadPool& threads,
                                                   GptqReport* report = nullptr);
 
+/// W by any policies, which must be of W's shape and of the factor's order; the matrix is policies.finish()'s.
+std::shared_ptr<const StoredMatrix> quantize_columns(const std::string& name, const RowSource& w,
+                                                     ColumnPolicies& policies, const GptqFactor& factor, Ranks& ranks,
+                                                     ThreadPool& threads, GptqReport* report = nullptr);
+
+/// The factor of the problem's inputs, shared by all matrices that read them. `group`: as make_gptq_factor; counts for
+/// ColumnOrder::kGroupAware only. Error starts with the problem's place.
+const GptqFactor& shared_factor(const GptqRounding& options, int64_t group, const RoundingProblem& problem);
+/// The report of a matrix rounded by error feedback, with what became of the damping that was asked for.
+RoundReport feedback_report(const GptqReport& report, const GptqFactor& factor, double damping);
+/// What the loop takes on this shape, whose policies cost `policy`.
+RoundingCost feedback_cost(const RoundingShape& shape, const ColumnPolicyCost& policy, bool corrects);
+
 /// Separable rows are solved this many at a time.
 inline constexpr int64_t kGptqTileRows = 256;
 

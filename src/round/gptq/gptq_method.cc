@@ -32,8 +32,9 @@ int64_t group_of(const RoundingProblem& problem) {
   return grid == nullptr ? w.cols() : scale_shape(*grid, w.rows(), w.cols()).group_cols;
 }
 
-const GptqFactor& factor_for(const GptqRounding& options, const RoundingProblem& problem) {
-  const int64_t group = group_of(problem);
+}  // namespace
+
+const GptqFactor& shared_factor(const GptqRounding& options, int64_t group, const RoundingProblem& problem) {
   const FactorKey key{options, options.order == ColumnOrder::kGroupAware ? group : 0};
   const CrossMoment* cross = problem.inputs->cross ? &*problem.inputs->cross : nullptr;
   try {
@@ -44,7 +45,16 @@ const GptqFactor& factor_for(const GptqRounding& options, const RoundingProblem&
   }
 }
 
-}  // namespace
+RoundReport feedback_report(const GptqReport& report, const GptqFactor& factor, double damping) {
+  RoundReport all = report.rounding;
+  all.damping = factor.damping;
+  if (factor.damping > damping) {
+    all.remarks.push_back(
+        fmt::format("damping {:.2f} instead of {:.2f}, with which its inputs' second moment is not positive definite",
+                    factor.damping, damping));
+  }
+  return all;
+}
 
 Needs needs_of(const GptqRounding& options) { return {.second_moment = true, .cross_moment = options.correction != 0}; }
 
@@ -54,32 +64,27 @@ Storage storage_by(const GptqRounding&, Storage wanted) { return wanted; }
 
 /// The factor and the matrix it is made from, with a correction one more; three tiles in fp32 and codes per thread, or
 /// three times the whole matrix where rows are not separable.
-RoundingCost cost_of(const GptqRounding& options, const RoundingShape& shape) {
+RoundingCost feedback_cost(const RoundingShape& shape, const ColumnPolicyCost& policy, bool corrects) {
   const auto n = static_cast<double>(shape.rows), d = static_cast<double>(shape.cols);
-  const bool corrects = options.correction != 0 && shape.gathered.cross_moment;
-  const auto [separable, nearest] = column_policy_cost(shape);
   const int64_t tile = std::min(kGptqTileRows, shape.rows) * shape.cols;
-  return {.nearest = nearest,
-          .loop = n * d * d / static_cast<double>(separable ? shape.ranks : 1),
+  return {.nearest = policy.nearest,
+          .loop = n * d * d / static_cast<double>(policy.separable ? shape.ranks : 1),
           .shared_factor = 4.0 / 3.0 * d * d * d,
           .shared_flops = corrects ? 4 * d * d * d : 0,
-          .bytes = (separable ? shape.threads * tile : shape.rows * shape.cols) * (3 * 4 + 1),
+          .bytes = (policy.separable ? shape.threads * tile : shape.rows * shape.cols) * (3 * 4 + 1),
           .shared_bytes = 4 * shape.cols * shape.cols * (corrects ? 3 : 2)};
 }
 
+RoundingCost cost_of(const GptqRounding& options, const RoundingShape& shape) {
+  return feedback_cost(shape, column_policy_cost(shape), options.correction != 0 && shape.gathered.cross_moment);
+}
+
 Rounded round_by(const GptqRounding& options, const RoundingProblem& problem) {
-  const GptqFactor& factor = factor_for(options, problem);
+  const GptqFactor& factor = shared_factor(options, group_of(problem), problem);
   GptqReport report;
   auto matrix = quantize_gptq(problem.place, problem.weights, problem.target, factor, options.static_groups,
                               problem.ranks, problem.threads, &report);
-  RoundReport all = std::move(report.rounding);
-  all.damping = factor.damping;
-  if (factor.damping > options.damping) {
-    all.remarks.push_back(
-        fmt::format("damping {:.2f} instead of {:.2f}, with which its inputs' second moment is not positive definite",
-                    factor.damping, options.damping));
-  }
-  return {std::move(matrix), std::move(all)};
+  return {std::move(matrix), feedback_report(report, factor, options.damping)};
 }
 
 constinit const RoundingRow kGptqMethod = rounding_row<GptqRounding>(

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/vector_clones.h"
 #include "format/families/codebook/codebook_matrix.h"
 #include "packing/bitstream.h"
 #include "round/kmeans/exact_kmeans.h"
@@ -68,6 +69,10 @@ std::vector<int64_t> places_of(const Weights& weights, const TableShape& shape, 
   return places;
 }
 
+BITLOOM_VECTOR_CLONES void count_above(const float* x, int64_t n, float bound, uint8_t* codes) {
+  for (int64_t i = 0; i < n; ++i) codes[i] = static_cast<uint8_t>(codes[i] + (x[i] > bound ? 1 : 0));
+}
+
 /// A fitted table and the codes of its places.
 struct Fit {
   CodebookColumn column;
@@ -84,13 +89,15 @@ Fit fit_table(const Weights& weights, const std::vector<int64_t>& places, int bi
   std::sort(sorted.begin(), sorted.end());
   Fit fit;
   fit.column = {bits, {}, kmeans_levels(sorted, int64_t{1} << bits, options.iterations)};
-  fit.column.codes.reserve(places.size());
-  for (const int64_t i : places) {
-    const uint8_t code = nearest_level(fit.column.table, weights.at(i));
-    fit.column.codes.push_back(code);
+  std::vector<float> values;
+  values.reserve(places.size());
+  for (const int64_t i : places) values.push_back(weights.at(i));
+  fit.column.codes.resize(places.size());
+  encode_levels(fit.column.table, values.data(), static_cast<int64_t>(values.size()), fit.column.codes.data());
+  for (size_t i = 0; i < places.size(); ++i) {
     const double difference =
-        static_cast<double>(weights.at(i)) - static_cast<double>(fit.column.table[static_cast<size_t>(code)]);
-    if (!weights.is_reserved(i)) fit.error += difference * difference;
+        static_cast<double>(values[i]) - static_cast<double>(fit.column.table[fit.column.codes[i]]);
+    if (!weights.is_reserved(places[i])) fit.error += difference * difference;
   }
   return fit;
 }
@@ -216,12 +223,15 @@ class Run {
 
 }  // namespace
 
-uint8_t nearest_level(const std::vector<float>& levels, float x) {
-  const auto above = std::lower_bound(levels.begin(), levels.end(), x);
-  if (above == levels.begin()) return 0;
-  const auto upper = static_cast<size_t>(above - levels.begin());
-  if (above == levels.end()) return static_cast<uint8_t>(upper - 1);
-  return static_cast<uint8_t>(x - levels[upper - 1] <= levels[upper] - x ? upper - 1 : upper);
+void encode_levels(const std::vector<float>& levels, const float* x, int64_t n, uint8_t* codes) {
+  constexpr int64_t kChunk = 4096;  // stays in the first cache over all levels
+  std::fill(codes, codes + n, uint8_t{0});
+  for (int64_t at = 0; at < n; at += kChunk) {
+    const int64_t count = std::min(kChunk, n - at);
+    for (size_t k = 1; k < levels.size(); ++k) {
+      count_above(x + at, count, (levels[k - 1] + levels[k]) / 2, codes + at);
+    }
+  }
 }
 
 std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t levels, int64_t iterations) {

@@ -40,8 +40,8 @@ std::vector<float> kmeans_levels(const std::vector<float>& sorted, int64_t level
 /// hash and write alike).
 double kmeans_work(const RoundingShape& shape);
 
-/// The nearest of ascending levels (at most 256), the lower one of two.
-uint8_t nearest_level(const std::vector<float>& levels, float x);
+/// codes [n] of the nearest of ascending levels (at most 256): a value above the middle of two takes the upper one.
+void encode_levels(const std::vector<float>& levels, const float* x, int64_t n, uint8_t* codes);
 /// The greatest fp16: levels and weights lie within.
 inline constexpr float kMostF16 = 65504.0f;
 

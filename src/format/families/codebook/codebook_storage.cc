@@ -110,10 +110,11 @@ std::vector<TensorPart> greatest_parts(const CodebookStorage& storage, int64_t r
     return {{".codes", DType::kU8, {rows, bitstream_bytes(storage.bits(), cols)}, {}},
             {".tables", DType::kF16, {shape.rows, shape.cols, int64_t{1} << storage.bits()}, {}}};
   }
-  // Columns of any widths with this mean: their bitstreams' padding is below a byte each, and tables are largest where
-  // the bits of all columns beyond the first are given to as few as possible.
-  const int64_t code_bits = (storage.milli_bits * rows * cols + 999) / 1000;
-  const int64_t wide = (cols * (storage.milli_bits - 1000) + 6999) / 7000;
+  // Columns of any widths with this mean, the number of wide ones rounded: their bitstreams' padding is below a byte
+  // each, and tables are largest where the bits of all columns beyond the first are given to as few as possible.
+  const int64_t wider = storage.whole() ? 0 : 4;  // half a column of 8 bits
+  const int64_t code_bits = (storage.milli_bits * rows * cols + 999) / 1000 + wider * rows;
+  const int64_t wide = std::min(cols, (cols * (storage.milli_bits - 1000) + 6999) / 7000 + (storage.whole() ? 0 : 1));
   const int64_t levels =
       storage.whole() && storage.bits() == 8 ? cols * kMostLevels : wide * kMostLevels + (cols - wide) * 2;
   return {{".widths", DType::kU8, {cols}, {}},
