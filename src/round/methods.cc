@@ -1,4 +1,5 @@
 #include "round/adaround/adaround.h"
+#include "round/claq/claq.h"
 #include "round/gptq/gptq.h"
 #include "round/kmeans/kmeans.h"
 #include "round/nearest/nearest.h"
@@ -12,6 +13,7 @@ std::span<const RoundingRow* const> rounding_methods() {
       &kGptqMethod,
       &kAdaRoundMethod,
       &kKMeansMethod,
+      &kClaqMethod,
       &kViterbiMethod,
       &kLdlqMethod,
   };

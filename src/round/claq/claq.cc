@@ -1,0 +1,240 @@
+#include "round/claq/claq.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "round/claq/allocation.h"
+#include "round/claq/refine.h"
+#include "round/gptq/gptq.h"
+#include "round/kmeans/exact_kmeans.h"
+#include "round/kmeans/kmeans.h"
+#include "round/scale/whole_matrix.h"
+
+namespace bitloom {
+namespace {
+
+using Allocation = ClaqRounding::Allocation;
+using Parity = ClaqRounding::Parity;
+
+/// What the options come to where a publication is to be reproduced.
+ClaqRounding effective(ClaqRounding options) {
+  if (options.parity == Parity::kNone) return options;
+  options.row_scales = false;
+  options.refine = 0;
+  options.allocation = Allocation::kOutliers;
+  return options;
+}
+
+Reservation reservation(const ClaqRounding& options) { return {options.reserved, options.reserved_most}; }
+
+GptqRounding feedback(const ClaqRounding& options) { return {.damping = options.damping, .order = options.order}; }
+
+float to_f16(float x) { return f16_to_f32(f32_to_f16(x)); }
+
+/// One matrix on its way.
+class Claq {
+ public:
+  Claq(const ClaqRounding& options, const RoundingProblem& problem, const GptqFactor& factor)
+      : options_(options),
+        problem_(problem),
+        factor_(factor),
+        costs_(factor.error_costs()),
+        rows_(problem.weights.rows()),
+        cols_(problem.weights.cols()),
+        milli_bits_(problem.target.storage.base.get<CodebookStorage>().milli_bits),
+        w_(static_cast<size_t>(rows_ * cols_)) {
+    TileReader(problem.place, problem.weights, 1, problem.threads)
+        .for_each([&](int64_t, int64_t first, int64_t rows, const float* tile) {
+          std::copy(tile, tile + rows * cols_, w_.begin() + first * cols_);
+        });
+  }
+
+  CodebookPlan plan() {
+    CodebookPlan plan;
+    if (options_.row_scales) plan.row_scales = row_scales();
+    const std::vector<int64_t> order =
+        by_falling(outlier_counts(w_, rows_, cols_, options_.threshold), factor_.diagonal);
+    plan.widths = widths(order, plan.row_scales);
+    const Reservation shares = reservation(options_);
+    if (shares.mean() > 0) {
+      plan.kept = options_.parity == Parity::kNone ? kept_by_magnitude(order, rows_, shares)
+                                                   : kept_as_published(order, rows_, shares, bug_order());
+    }
+    plan.tables_fit_kept = options_.parity == Parity::kCode;
+    if (options_.refine > 0) {
+      scales_ = plan.row_scales;
+      plan.refine = [this](ColumnCodebooks& chosen) { refine(chosen); };
+    }
+    return plan;
+  }
+
+  /// Errors of the matrix as it is stored, which refinement has changed.
+  void measure(const StoredMatrix& matrix, RoundReport& report) const {
+    double error = 0, norm = 0;
+    report.max_abs_error = 0;
+    std::vector<float> row(static_cast<size_t>(cols_));
+    for (int64_t r = 0; r < rows_; ++r) {
+      matrix.decode_rows(r, r + 1, row.data());
+      for (int64_t c = 0; c < cols_; ++c) {
+        const double w = w_[static_cast<size_t>(r * cols_ + c)], difference = w - double{row[static_cast<size_t>(c)]};
+        error += difference * difference, norm += w * w;
+        report.max_abs_error = std::max(report.max_abs_error, std::abs(difference));
+      }
+    }
+    report.weight_error = norm > 0 ? error / norm : 0;
+  }
+
+ private:
+  std::vector<int64_t> bug_order() const {
+    return options_.parity == Parity::kCode ? factor_.order : std::vector<int64_t>{};
+  }
+
+  /// The root mean square of each row, in fp16; 1 for a row whose is 0 or no number of fp16.
+  std::vector<float> row_scales() const {
+    std::vector<float> scales(static_cast<size_t>(rows_));
+    for (int64_t r = 0; r < rows_; ++r) {
+      double sum = 0;
+      for (int64_t c = 0; c < cols_; ++c) {
+        const double w = w_[static_cast<size_t>(r * cols_ + c)];
+        sum += w * w;
+      }
+      const float scale = to_f16(static_cast<float>(std::sqrt(sum / static_cast<double>(std::max<int64_t>(cols_, 1)))));
+      scales[static_cast<size_t>(r)] = scale > 0 && std::isfinite(scale) ? scale : 1.0f;
+    }
+    return scales;
+  }
+
+  std::vector<int> widths(const std::vector<int64_t>& outlier_order, const std::vector<float>& scales) const {
+    if (options_.allocation == Allocation::kGain) return gain_widths(scales);
+    const WidthPair pair = width_pair(problem_.place, milli_bits_, options_.narrow, options_.wide);
+    if (options_.allocation == Allocation::kOutliers) return ranked_widths(outlier_order, milli_bits_, pair);
+    std::vector<double> scores(static_cast<size_t>(cols_));
+    Rng rng(1, 71);
+    for (double& score : scores) score = rng.uniform();
+    if (options_.allocation == Allocation::kSaliency) scores = saliencies(w_, rows_, cols_, costs_);
+    return ranked_widths(by_falling(scores, factor_.diagonal), milli_bits_, pair);
+  }
+
+  /// Errors of every width from one k-means of each original column.
+  std::vector<int> gain_widths(const std::vector<float>& scales) const {
+    const auto whole = static_cast<int>(milli_bits_ / 1000);
+    const WidthPair pair =
+        width_pair(problem_.place, milli_bits_, options_.narrow != 0 ? options_.narrow : std::max(1, whole - 1),
+                   options_.wide != 0 ? options_.wide : std::min(8, whole < 4 ? whole + 2 : whole + 1));
+    std::vector<float> masses;
+    for (const float scale : scales) masses.push_back(scale * scale);
+    std::vector<std::vector<double>> errors(static_cast<size_t>(cols_));
+    problem_.threads.parallel_for(cols_, [&](int64_t c) {
+      std::vector<float> x(static_cast<size_t>(rows_)), sorted, sorted_masses;
+      std::vector<uint32_t> places;
+      std::vector<uint64_t> scratch;
+      for (size_t r = 0; r < x.size(); ++r) {
+        x[r] = w_[r * static_cast<size_t>(cols_) + static_cast<size_t>(c)] / (scales.empty() ? 1.0f : scales[r]);
+      }
+      sort_places(x, places, scratch);
+      for (const uint32_t place : places) {
+        sorted.push_back(x[place]);
+        if (!scales.empty()) sorted_masses.push_back(masses[place]);
+      }
+      const SortedPoints points(sorted, sorted_masses);
+      const int64_t most = int64_t{1} << pair.wide;
+      const ClusterTable table(points, most, likely_places(points, most));
+      const double cost = costs_[static_cast<size_t>(c)];
+      for (int bits = 0; bits <= pair.wide; ++bits) {
+        errors[static_cast<size_t>(c)].push_back(cost * table.errors()[(size_t{1} << bits) - 1]);
+      }
+    });
+    return widths_by_gain(errors, milli_bits_, pair);
+  }
+
+  void refine(ColumnCodebooks& chosen) const {
+    const SecondMoment& moment = *problem_.inputs->moment;
+    std::vector<float> h(static_cast<size_t>(cols_ * cols_));
+    moment.copy_to(h.data(), problem_.threads);
+    for (int64_t c = 0; c < cols_; ++c) {
+      float& own = h[static_cast<size_t>(c * cols_ + c)];
+      own = own == 0 ? 1.0f : own;
+    }
+    refine_codebooks({rows_, cols_, w_.data(), h.data(), scales_}, options_.refine, chosen, problem_.threads);
+  }
+
+  const ClaqRounding& options_;
+  const RoundingProblem& problem_;
+  const GptqFactor& factor_;
+  std::vector<float> costs_;
+  int64_t rows_, cols_, milli_bits_;
+  std::vector<float> w_, scales_;
+};
+
+constexpr std::string_view kOrders[] = {"natural", "act-order", "group-aware"};
+constexpr std::string_view kAllocations[] = {"outliers", "saliency", "gain", "random"};
+constexpr std::string_view kParities[] = {"none", "paper", "code"};
+
+constexpr Option kOptions[] = {
+    number_option<&ClaqRounding::damping>("damping", 0, 0.99, "added to the diagonal, as a share of its mean", "damp"),
+    choice_option<&ClaqRounding::order>("order", kOrders, "in which columns are rounded"),
+    choice_option<&ClaqRounding::allocation>("allocation", kAllocations, "which columns get more bits"),
+    number_option<&ClaqRounding::narrow>("narrow", 0, 8, "bits of the narrow columns; 0: by the mean"),
+    number_option<&ClaqRounding::wide>("wide", 0, 8, "bits of the wide columns; 0: by the mean"),
+    number_option<&ClaqRounding::threshold>("threshold", 0, 1000, "an outlier is so many times the mean |w|"),
+    number_option<&ClaqRounding::reserved>("reserved", 0, 0.25, "share of a column kept in fp16 by each tail"),
+    number_option<&ClaqRounding::reserved_most>("reserved-most", 0, 0.25,
+                                                "the same of the tenth of the columns with most outliers"),
+    flag_option<&ClaqRounding::row_scales>("row-scales", "rows are divided by their root mean square"),
+    number_option<&ClaqRounding::refine>("refine", 0, 100, "turns of coordinate descent over tables and codes"),
+    choice_option<&ClaqRounding::parity>("parity", kParities, "reproduces the paper, or its code"),
+};
+
+}  // namespace
+
+Needs needs_of(const ClaqRounding&) { return {.second_moment = true}; }
+
+bool rounds_onto(const ClaqRounding&, const Storage& storage) { return is_column_codebook(storage); }
+
+Storage storage_by(const ClaqRounding& options, Storage wanted) {
+  const ClaqRounding actual = effective(options);
+  wanted.side.outliers.most = std::round(reservation(actual).mean() * 1e9) / 1e9;  // for a short name
+  // Published counts are rounded up: by two of a column's weights at most, which are 2 % of a hundred.
+  if (actual.parity != Parity::kNone && wanted.side.outliers.present()) wanted.side.outliers.most += 0.02;
+  wanted.side.frame.out_scales = actual.row_scales;
+  return wanted;
+}
+
+/// Beside the loop k-means once or twice, all weights and their errors twice, and the second moment.
+RoundingCost cost_of(const ClaqRounding& options, const RoundingShape& shape) {
+  const double turns = static_cast<double>(effective(options).refine);
+  const auto n = static_cast<double>(shape.rows), d = static_cast<double>(shape.cols);
+  RoundingCost cost = feedback_cost(shape, {.separable = false, .nearest = 2 * kmeans_work(shape)}, false);
+  cost.flops += 2 * turns * n * d * d;
+  cost.bytes += 4 * (2 * shape.rows * shape.cols + shape.cols * shape.cols);
+  return cost;
+}
+
+double published_bits(const ClaqRounding& options, int64_t milli_bits) {
+  const double mean = static_cast<double>(milli_bits) / 1000;
+  return mean + reservation(options).mean() / 2 * (16 - std::floor(mean));
+}
+
+Rounded round_by(const ClaqRounding& options, const RoundingProblem& problem) {
+  const ClaqRounding actual = effective(options);
+  const GptqFactor& factor = shared_factor(feedback(actual), 0, problem);
+  Claq claq(actual, problem, factor);
+  const Storage storage = storage_by(options, problem.target.storage);
+  const auto policies = make_codebook_policies(storage, factor.order, problem.weights.rows(), claq.plan());
+  GptqReport report;
+  Rounded result;
+  result.matrix =
+      quantize_columns(problem.place, problem.weights, *policies, factor, problem.ranks, problem.threads, &report);
+  result.report = feedback_report(report, factor, actual.damping);
+  claq.measure(*result.matrix, result.report);
+  return result;
+}
+
+constinit const RoundingRow kClaqMethod =
+    rounding_row<ClaqRounding>("claq", kOptions, "error feedback onto column codebooks of mixed widths",
+                               "column codebooks by error feedback (CLAQ)");
+
+}  // namespace bitloom

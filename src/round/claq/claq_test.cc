@@ -1,0 +1,186 @@
+#include "round/claq/claq.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/test_data.h"
+#include "round/gptq/gptq.h"
+#include "round/test_matrix.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int64_t kRows = 256, kCols = 96;
+
+/// Correlated inputs; channels differ in size, and nothing is ever read of the one called `dead`.
+InputStatistics inputs_of(ThreadPool& threads, int64_t dead = -1) {
+  constexpr int64_t kTokens = 400;
+  std::vector<float> x(static_cast<size_t>(kTokens * kCols));
+  Rng rng(4, 2);
+  for (int64_t t = 0; t < kTokens; ++t) {
+    for (int64_t c = 0; c < kCols; ++c) {
+      const auto at = static_cast<size_t>(t * kCols + c);
+      x[at] = static_cast<float>(rng.normal()) + (c > 0 ? 0.7f * x[at - 1] : 0.0f);
+    }
+  }
+  for (size_t i = 0; i < x.size(); ++i) {
+    const auto c = static_cast<int64_t>(i) % kCols;
+    x[i] *= c == dead ? 0.0f : 0.3f + static_cast<float>(c % 5);
+  }
+  InputStatistics inputs(kCols);
+  inputs.add(x.data(), x.data(), kTokens, threads);
+  return inputs;
+}
+
+Rounded round_with(const ClaqRounding& options, const RowSource& w, const char* storage, const InputStatistics& inputs,
+                   ThreadPool& threads) {
+  InputCache shared;
+  Ranks ranks;
+  return round_matrix(Rounding(options), {"w", w, parse_target(storage), &inputs, shared, ranks, threads});
+}
+
+double error_with(const ClaqRounding& options, const RowSource& w, const char* storage, const InputStatistics& inputs,
+                  ThreadPool& threads) {
+  const Rounded rounded = round_with(options, w, storage, inputs, threads);
+  rounded.matrix->check_values("w");
+  return *rounded.report.output_error;
+}
+
+constexpr ClaqRounding kPlain{.allocation = ClaqRounding::Allocation::kOutliers, .row_scales = false, .refine = 0};
+
+TEST(Claq, WithoutAnyOptionIsFeedbackOntoCodebooks) {
+  ThreadPool threads(2);
+  const DenseMatrix w = testing::normal_matrix(kRows, kCols, 3);
+  const InputStatistics inputs = inputs_of(threads);
+  const Rounded claq = round_with(kPlain, w, "codebook2-col", inputs, threads);
+  InputCache shared;
+  Ranks ranks;
+  const Rounded gptq =
+      round_matrix(Rounding(GptqRounding{}), {"w", w, parse_target("codebook2-col"), &inputs, shared, ranks, threads});
+  EXPECT_EQ(claq.matrix->decode_all(), gptq.matrix->decode_all());
+  EXPECT_EQ(claq.matrix->storage(), "codebook2-col");
+  EXPECT_NEAR(claq.report.weight_error, gptq.report.weight_error, 1e-9);
+}
+
+TEST(Claq, RowScalesAndRefinementLowerTheOutputError) {
+  ThreadPool threads(2);
+  const DenseMatrix w = testing::normal_matrix(kRows, kCols, 3);  // rows of sizes from 1 to 4
+  const InputStatistics inputs = inputs_of(threads);
+  ClaqRounding options = kPlain;
+  const double plain = error_with(options, w, "codebook2-col", inputs, threads);
+  options.row_scales = true;
+  const double scaled = error_with(options, w, "codebook2-col", inputs, threads);
+  EXPECT_LT(scaled, 0.9 * plain);
+  options.refine = 1;
+  const double refined = error_with(options, w, "codebook2-col", inputs, threads);
+  EXPECT_LT(refined, 0.97 * scaled);
+  options.refine = 4;
+  EXPECT_LT(error_with(options, w, "codebook2-col", inputs, threads), refined);
+}
+
+/// Weights whose sizes differ from column to column, with a few great ones in some columns.
+DenseMatrix uneven_matrix() {
+  DenseMatrix w = testing::normal_matrix(kRows, kCols, 7);
+  for (int64_t c = 0; c < kCols; ++c) {
+    for (int64_t r = 0; r < kRows; ++r) {
+      float& x = w.values()[static_cast<size_t>(r * kCols + c)];
+      if (c % 11 == 0) x *= 4;
+      if (c % 7 == 0 && r % 50 == 0) x *= 20;
+    }
+  }
+  return w;
+}
+
+TEST(Claq, BitsGoWhereTheyHelp) {
+  ThreadPool threads(2);
+  const DenseMatrix w = uneven_matrix();
+  const InputStatistics inputs = inputs_of(threads);
+  ClaqRounding options;
+  const auto error = [&](ClaqRounding::Allocation allocation) {
+    options.allocation = allocation;
+    return error_with(options, w, "codebook2.5-col", inputs, threads);
+  };
+  const double random = error(ClaqRounding::Allocation::kRandom), gain = error(ClaqRounding::Allocation::kGain);
+  EXPECT_LT(gain, 0.8 * random);
+  EXPECT_LT(error(ClaqRounding::Allocation::kSaliency), random);
+  EXPECT_LT(error(ClaqRounding::Allocation::kOutliers), random);
+  options.allocation = ClaqRounding::Allocation::kGain;
+  EXPECT_LE(round_with(options, w, "codebook2.5-col", inputs, threads).matrix->nominal_bits(), 2.5 + 16.0 / kCols);
+}
+
+TEST(Claq, KeptWeightsAreStoredInFp16) {
+  ThreadPool threads(2);
+  const DenseMatrix w = uneven_matrix();
+  const InputStatistics inputs = inputs_of(threads);
+  ClaqRounding options{.allocation = ClaqRounding::Allocation::kOutliers};
+  const double without = error_with(options, w, "codebook2-col", inputs, threads);
+  options.reserved = 0.004, options.reserved_most = 0.014;
+  const Rounded with = round_with(options, w, "codebook2-col", inputs, threads);
+  EXPECT_EQ(with.matrix->storage(), "codebook2-col+outliers0.01+frame-outscales");
+  const auto kept = with.matrix->find_part(".outlier_values")->shape[0];
+  EXPECT_EQ(kept, 9 * 7 + 87 * 2);  // 2 * 256 * 0.014 and 2 * 256 * 0.004, rounded down
+  EXPECT_LT(*with.report.output_error, 0.9 * without);
+  // The file says what it holds: codes, tables, widths, kept weights and their places, row scales.
+  const double bytes =
+      kRows * kCols / 4 + kCols * (8 + 1) + 4 * static_cast<double>(kept) + 4 * (kCols + 1) + 2 * kRows;
+  EXPECT_DOUBLE_EQ(with.matrix->true_bits(), 8 * bytes / (kRows * kCols));
+}
+
+TEST(Claq, ParityReproducesThePaperAndItsCode) {
+  ThreadPool threads(2);
+  const DenseMatrix w = uneven_matrix();
+  const InputStatistics inputs = inputs_of(threads);
+  ClaqRounding options{.reserved = 0.004, .reserved_most = 0.014, .parity = ClaqRounding::Parity::kPaper};
+  const Rounded paper = round_with(options, w, "codebook2.05-col", inputs, threads);
+  options.parity = ClaqRounding::Parity::kCode;
+  const Rounded code = round_with(options, w, "codebook2.05-col", inputs, threads);
+  EXPECT_EQ(paper.matrix->find_part(".out_scales"), nullptr);
+  const auto kept = [](const Rounded& rounded) { return rounded.matrix->find_part(".outlier_values")->shape[0]; };
+  // n = 256: round(1.024) + 1 of the top and 1 of the bottom, round(3.584) + 1 and 4; round(9.6) columns keep most.
+  EXPECT_EQ(kept(paper), 10 * 9 + 86 * 3);
+  EXPECT_EQ(kept(code), kept(paper));                                // 96 columns are fewer than a block
+  EXPECT_LT(*paper.report.output_error, *code.report.output_error);  // whose tables fit kept weights, too
+}
+
+TEST(Claq, TheSameBytesForAnyNumberOfThreads) {
+  ThreadPool one(1), three(3);
+  const DenseMatrix w = uneven_matrix();
+  const InputStatistics inputs = inputs_of(one);
+  const ClaqRounding options{.reserved = 0.01};
+  EXPECT_EQ(round_with(options, w, "codebook2.3-col", inputs, one).matrix->decode_all(),
+            round_with(options, w, "codebook2.3-col", inputs, three).matrix->decode_all());
+}
+
+TEST(Claq, DeadColumnsAndRowsOfZerosAreNoProblem) {
+  ThreadPool threads(2);
+  DenseMatrix w = testing::normal_matrix(kRows, kCols, 3);
+  std::fill(w.values().begin() + kCols, w.values().begin() + 2 * kCols, 0.0f);
+  for (int64_t r = 0; r < kRows; ++r) w.values()[static_cast<size_t>(r * kCols + 5)] = 0;
+  const InputStatistics inputs = inputs_of(threads, 9);
+  const Rounded rounded = round_with({.reserved = 0.004}, w, "codebook2.1-col", inputs, threads);
+  rounded.matrix->check_values("w");
+  EXPECT_LT(*rounded.report.output_error, 0.3);
+}
+
+TEST(Claq, RefusesWhatMeansNothing) {
+  ThreadPool threads(1);
+  DenseMatrix w = testing::normal_matrix(kRows, kCols, 3);
+  const InputStatistics inputs = inputs_of(threads);
+  EXPECT_THAT(
+      testing::message_of(ErrorKind::kUsage, [&] { round_with({.narrow = 2}, w, "codebook1.5-col", inputs, threads); }),
+      HasSubstr("cannot have 1.5 bits in the mean"));
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { round_with({}, w, "int4-g32", inputs, threads); }),
+              HasSubstr("'claq' cannot choose codes of int4-g32"));
+  for (int64_t r = 0; r < kRows; ++r) w.values()[static_cast<size_t>(r * kCols + 5)] = NAN;
+  EXPECT_THAT(testing::message_of(ErrorKind::kRefused, [&] { round_with({}, w, "codebook2-col", inputs, threads); }),
+              HasSubstr("w: weight [0, 5] is nan"));
+}
+
+}  // namespace
+}  // namespace bitloom

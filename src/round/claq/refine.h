@@ -1,0 +1,30 @@
+#pragma once
+// What is left to gain once error feedback has chosen: levels and codes of column codebooks by coordinate descent on
+// the layer's whole error (the least squares step of LNQ; Kim et al., GuidedQuant, 2025; papers' column-wise page, 8).
+//
+//   min tr(E H E^T),  E = W - Q,  q_ij = r_i table_j[code_ij]
+//
+// With G = E H, column j alone would best be t_ij = q_ij + G_ij / H_jj. Each turn, column by column: codes of the
+// levels nearest to t_ij / r_i; levels to the means of the t_ij / r_i that they stand for, weighted by r_i^2; kept
+// weights to t_ij. No step raises the error, up to the rounding of levels to fp16.
+
+#include <cstdint>
+#include <vector>
+
+#include "base/threads.h"
+#include "round/column_loop/codebook_columns.h"
+
+namespace bitloom {
+
+struct RefineProblem {
+  int64_t rows = 0, cols = 0;
+  const float* w = nullptr;              // W [rows, cols]
+  const float* h = nullptr;              // damped second moment [cols, cols], symmetric
+  const std::vector<float>& row_scales;  // empty: 1
+  bool keeps_codes = false;              // levels and kept weights only
+};
+
+/// 2 rows cols^2 multiply-adds a turn. Memory: W twice more. The same bytes for any number of threads.
+void refine_codebooks(const RefineProblem& problem, int64_t turns, ColumnCodebooks& chosen, ThreadPool& threads);
+
+}  // namespace bitloom
