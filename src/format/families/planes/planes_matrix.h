@@ -1,0 +1,39 @@
+#pragma once
+// Reading and making matrices of the base family "planes".
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "format/families/planes/planes_storage.h"
+
+namespace bitloom {
+
+/// A matrix over parts that somebody else owns. Error(kRefused), starting with `name`, for parts that are missing or do
+/// not fit.
+std::unique_ptr<const BaseMatrix> open_base(const std::string& name, const PlanesStorage& storage, int64_t rows,
+                                            int64_t cols, const std::vector<TensorPart>& parts);
+
+/// Levels of one row and block.
+struct PlaneLevels {
+  float mu_c = 0, alpha_c = 0, mu_o = 0, alpha_o = 0;  // of other than salient columns
+  float mu_s = 0, alpha_1 = 0, alpha_2 = 0;            // of salient ones
+  /// value[salient][2 second + sign], bits 0 or 1: what weights decode to.
+  void values(float value[2][4]) const;
+};
+
+/// The scale of a row whose levels reach so far, 1 without -fp8; with it E4M3's greatest number, 448, stands for them.
+float level_scale(const PlanesStorage& storage, float greatest);
+/// Levels become what the storage can hold, those that it leaves out 0.
+void round_levels(const PlanesStorage& storage, float scale, PlaneLevels& levels);
+
+/// The bytes of the parts, in the order of greatest_parts. codes [rows, cols]: 2 second + sign; salient [cols]; levels
+/// [rows, blocks], rounded, and their scales [rows].
+std::vector<std::vector<std::byte>> pack_planes(const PlanesStorage& storage, int64_t rows, int64_t cols,
+                                                const std::vector<uint8_t>& codes, const std::vector<uint8_t>& salient,
+                                                const std::vector<PlaneLevels>& levels,
+                                                const std::vector<float>& scales);
+
+}  // namespace bitloom
