@@ -2,13 +2,14 @@
 // Prompt in, text out.
 //
 // Goals of this folder: from a decoder's logits to text, one sequence at a time; the same text for the same seed.
-// Non-goals: quantizing or loading (it is handed a decoder), chat templates, batching, serving.
+// Non-goals: quantizing or loading (it is handed a decoder), chat templates, serving.
 
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "forward/decoder.h"
+#include "runtime/cached_sequence.h"
 #include "runtime/sampler.h"
 #include "tokenize/tokenizer.h"
 
@@ -22,10 +23,11 @@ struct GenerateOptions {
 struct GenerateResult {
   std::string text;  // without the prompt, and without the token that ended it
   std::vector<int32_t> prompt_ids, ids;
+  int64_t kept_tokens = 0;    // of the prompt, found in the cache
   double prompt_seconds = 0;  // until the first token's logits are there
   double decode_seconds = 0;  // sampling and single steps after that; on_text not included
   int64_t decode_steps = 0;   // single steps: one less than the tokens that were sampled
-  std::string stop;           // "length", "end of text", "context full"
+  std::string stop;           // "length", "end of text", "context full", "interrupted"
   double prompt_tokens_per_second() const;
   double tokens_per_second() const;  // decode_steps / decode_seconds; 0 when there was no step
 };
@@ -42,5 +44,10 @@ GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, const std:
 /// The same for a prompt that is tokenized already, such as a rendered chat (encode_chat).
 GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, std::vector<int32_t> prompt_ids,
                         const GenerateOptions& options, const std::function<void(const std::string&)>& on_text);
+/// The same in a sequence that lives on: what the prompt begins with and the sequence holds is not computed again.
+/// Ends when `interrupted` (may be empty), asked before every token and every part of the prompt, says so.
+GenerateResult generate(CachedSequence& sequence, const Tokenizer& tokenizer, std::vector<int32_t> prompt_ids,
+                        const GenerateOptions& options, const std::function<void(const std::string&)>& on_text,
+                        const std::function<bool()>& interrupted);
 
 }  // namespace bitloom

@@ -16,11 +16,16 @@ void check(const GenerateHooks& hooks, const GenerateOptions& options, const Gen
     refuse("the prompt has {} tokens, the model's context is {}", length, hooks.max_positions);
 }
 
+bool interrupted(const GenerateHooks& hooks) { return hooks.interrupted && hooks.interrupted(); }
+
+/// Logits after the prompt; none when it was interrupted.
 std::span<float> run_prompt(const GenerateHooks& hooks, GenerateResult& result) {
   const ScopedTimer timer(result.prompt_seconds);
   const std::span<const int32_t> prompt(result.prompt_ids);
+  result.kept_tokens = hooks.keep ? hooks.keep(prompt) : 0;
   std::span<float> logits;
-  for (size_t done = 0; done < prompt.size();) {
+  for (auto done = static_cast<size_t>(result.kept_tokens); done < prompt.size();) {
+    if (interrupted(hooks)) return {};
     const size_t count = std::min(prompt.size() - done, static_cast<size_t>(kPromptChunk));
     logits = hooks.step(prompt.subspan(done, count), done + count == prompt.size());
     done += count;
@@ -35,7 +40,7 @@ double rate(int64_t tokens, double seconds) {
 }  // namespace
 
 double GenerateResult::prompt_tokens_per_second() const {
-  return rate(static_cast<int64_t>(prompt_ids.size()), prompt_seconds);
+  return rate(static_cast<int64_t>(prompt_ids.size()) - kept_tokens, prompt_seconds);
 }
 
 double GenerateResult::tokens_per_second() const { return rate(decode_steps, decode_seconds); }
@@ -47,6 +52,10 @@ void run_generate_loop(const GenerateHooks& hooks, const GenerateOptions& option
   std::span<float> logits = run_prompt(hooks, result);
   result.stop = "length";
   while (static_cast<int64_t>(result.ids.size()) < options.max_tokens) {
+    if (logits.empty() || interrupted(hooks)) {
+      result.stop = "interrupted";
+      return;
+    }
     int32_t id = 0;
     {
       const ScopedTimer timer(result.decode_seconds);

@@ -127,6 +127,36 @@ TEST(GenerateLoop, PenaltySeesPromptAndAnswer) {
   EXPECT_THAT(result.ids, ElementsAre(2, 0, 3));  // 1 is penalised by the prompt, then each by its own use
 }
 
+TEST(GenerateLoop, TokensThatWereKeptAreNotFed) {
+  Counter model;
+  std::vector<int32_t> seen;
+  model.hooks.keep = [&](std::span<const int32_t> prompt) {
+    seen.assign(prompt.begin(), prompt.end());
+    return 2;
+  };
+  const GenerateResult out = model.run({5, 6, 7}, 2);
+  EXPECT_THAT(seen, ElementsAre(5, 6, 7));
+  EXPECT_THAT(model.fed, ElementsAre(ElementsAre(7), ElementsAre(8)));
+  EXPECT_EQ(out.kept_tokens, 2);
+  EXPECT_DOUBLE_EQ(out.prompt_tokens_per_second(), 1 / out.prompt_seconds);
+}
+
+TEST(GenerateLoop, EndsWhereItIsInterrupted) {
+  Counter model;
+  int left = 3;
+  model.hooks.interrupted = [&] { return left-- == 0; };
+  const GenerateResult out = model.run({5}, 20);  // asked before the prompt, 6, 7 and 8
+  EXPECT_THAT(out.ids, ElementsAre(6, 7));
+  EXPECT_EQ(out.stop, "interrupted");
+  Counter early;
+  left = 1;
+  early.hooks.interrupted = [&] { return left-- == 0; };
+  const GenerateResult none = early.run(std::vector<int32_t>(static_cast<size_t>(kPromptChunk + 1), 3), 20);
+  EXPECT_THAT(none.ids, IsEmpty());
+  EXPECT_EQ(none.stop, "interrupted");
+  EXPECT_EQ(early.fed.size(), 1u);
+}
+
 TEST(GenerateLoop, BadRequestsAreNamed) {
   Counter model;
   EXPECT_THAT(message_of(model, {}, 5, ErrorKind::kRefused), HasSubstr("the prompt has no tokens"));

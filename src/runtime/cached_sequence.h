@@ -1,0 +1,36 @@
+#pragma once
+// A sequence that grows, is cut back and grows again, such as a conversation: tokens that are there already are not
+// computed twice.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "forward/decoder.h"
+
+namespace bitloom {
+
+class CachedSequence {
+ public:
+  /// Holds nothing. The decoder must outlive it.
+  explicit CachedSequence(Decoder& decoder);
+
+  Decoder& decoder() const { return decoder_; }
+  /// The tokens whose keys and values are there.
+  const std::vector<int32_t>& ids() const { return ids_; }
+
+  /// Forgets what follows the longest beginning that this and `ids` share, at most all but the last of `ids`: the
+  /// logits after that one are still to be computed. Returns how many tokens are left.
+  int64_t keep(std::span<const int32_t> ids);
+
+  /// Appends tokens; the logits [vocab] after the last one, valid until the next call, when `want_logits`, else none.
+  std::span<float> step(std::span<const int32_t> tokens, bool want_logits);
+
+ private:
+  Decoder& decoder_;
+  KvCache cache_;
+  std::vector<int32_t> ids_;
+  std::vector<float> logits_;
+};
+
+}  // namespace bitloom
