@@ -32,6 +32,7 @@ Verb eval_tasks_verb();
 Verb compare_verb();
 Verb eval_arithmetic_verb();
 Verb run_verb();
+Verb chat_verb();
 Verb tokenize_verb();
 Verb info_verb();
 Verb formats_verb();

@@ -69,4 +69,8 @@ void stop_if_interrupted() {
   if (noted_signal != 0) throw Interrupted{static_cast<int>(noted_signal)};
 }
 
+int noted_signal_number() { return static_cast<int>(noted_signal); }
+
+void forget_signal() { noted_signal = 0; }
+
 }  // namespace bitloom

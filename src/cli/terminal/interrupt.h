@@ -43,4 +43,8 @@ class InterruptGuard {
 /// throw Interrupted when a signal was noted.
 void stop_if_interrupted();
 
+/// The signal that was noted, 0 for none; with forget_signal() for those whom Ctrl-C stops only in what they do now.
+int noted_signal_number();
+void forget_signal();
+
 }  // namespace bitloom
