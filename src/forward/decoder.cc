@@ -25,7 +25,8 @@ struct Decoder::State {
   std::vector<RopeTable> ropes;
   std::vector<BlockRunner> blocks;
   Workspace work;
-  Pass steps;  // of the last step
+  Pass steps;                        // of the last step
+  std::vector<int32_t> step_tokens;  // of all its sequences
 };
 
 Decoder::State::State(std::shared_ptr<const Model> source, ThreadPool& pool, const PackOptions& packing)
@@ -100,6 +101,18 @@ std::span<const float> Decoder::step(std::span<const int32_t> tokens, KvCache& c
   const std::span<const float> hidden = state_->run(tokens, state_->steps);
   cache.size_ = filled;
   return hidden;
+}
+
+std::span<const float> Decoder::steps(std::span<const SequenceStep> sequences) {
+  state_->check_steps();
+  state_->steps.clear();
+  state_->step_tokens.clear();
+  for (const SequenceStep& sequence : sequences) {
+    const auto rows = static_cast<int64_t>(sequence.tokens.size()), length = sequence.position + rows;
+    state_->steps.add(rows, sequence.position, length, sequence.runs);
+    state_->step_tokens.insert(state_->step_tokens.end(), sequence.tokens.begin(), sequence.tokens.end());
+  }
+  return state_->run(state_->step_tokens, state_->steps);
 }
 
 std::span<const float> Decoder::branches(std::span<const Branch> branches, KvCache& prefix) {

@@ -52,6 +52,13 @@ struct Branch {
   int64_t parent = -1;  // an earlier branch; -1: the cache
 };
 
+/// Tokens that continue a sequence whose keys and values lie where `runs` say (KvPages::add_runs).
+struct SequenceStep {
+  std::span<const int32_t> tokens;
+  int64_t position = 0;         // of the first of them: so many tokens came before
+  std::span<const KvRun> runs;  // of positions 0 to position + tokens.size()
+};
+
 class Decoder {
  public:
   /// Kernels run in the machine's best ISA, or in what the environment's BITLOOM_ISA names (Error(kUsage) where that is
@@ -72,6 +79,11 @@ class Decoder {
 
   /// Appends `tokens` (one or many) to the cache and returns the hidden states of those tokens [tokens, width].
   std::span<const float> step(std::span<const int32_t> tokens, KvCache& cache);
+
+  /// The same for many sequences in one pass: hidden states [tokens of all, width], sequence after sequence. What one
+  /// sequence gives differs from what it gives alone by the order of fp32 sums at most: products choose their tiles by
+  /// the rows of the whole pass.
+  std::span<const float> steps(std::span<const SequenceStep> sequences);
 
   /// Hidden states [tokens of all branches, width], branch after branch, of a tree that grows out of what the cache
   /// holds (nothing, in a fresh one). One pass; the cache stays as it is. Error(kRefused) as forward().

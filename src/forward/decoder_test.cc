@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/test_data.h"
+#include "forward/attention/kv_pages.h"
 #include "forward/golden_models.h"
 #include "forward/test_inputs.h"
 #include "io/safetensors/safetensors.h"
@@ -200,6 +201,54 @@ TEST_P(GoldenModel, BranchesEqualWholeSequences) {
     }
     EXPECT_EQ(at, rows.size());
   }
+}
+
+// Two texts side by side in pages that lie anywhere, the second one behind; then a third that begins with a page of the
+// first.
+TEST_P(GoldenModel, SequencesInPagesEqualSingleRuns) {
+  const Golden golden = golden_of(model());
+  Decoder decoder(Checkpoint::open(directory(model())), threads_);
+  const std::span<const int32_t> first = golden.sequence(0), second = golden.sequence(1);
+  const auto expected = [&](std::span<const int32_t> text) {
+    const std::vector<float> all = logits_of(decoder, decoder.forward(text, 1, static_cast<int64_t>(text.size())));
+    return std::vector<float>(all.end() - golden.vocab, all.end());
+  };
+  const std::vector<float> first_end = expected(first), second_end = expected(second.first(9));
+  KvPages pages(decoder.graph(), 8);
+  const std::vector<std::vector<int64_t>> held = {{6, 1, 2, 3}, {5, 4}};
+  const auto runs_of = [&](size_t sequence, size_t rows) {
+    std::vector<KvRun> runs;
+    pages.add_runs(held[sequence], static_cast<int64_t>(rows), runs);
+    return runs;
+  };
+  std::vector<float> logits;
+  for (size_t at = 0; at < first.size(); at += 7) {
+    const size_t end = std::min(first.size(), at + 7), begin = at < 7 ? 0 : at - 7,
+                 behind = begin < 9 ? std::min<size_t>(9, at) : 0;
+    const std::vector<KvRun> of_first = runs_of(0, end), of_second = runs_of(1, behind);
+    std::vector<SequenceStep> steps = {{first.subspan(at, end - at), static_cast<int64_t>(at), of_first}};
+    if (behind > begin)
+      steps.insert(steps.begin(), {second.subspan(begin, behind - begin), static_cast<int64_t>(begin), of_second});
+    logits = logits_of(decoder, decoder.steps(steps));
+    if (behind != 9) continue;
+    const auto row =
+        std::span(logits).subspan((behind - begin - 1) * static_cast<size_t>(golden.vocab)).first(second_end.size());
+    EXPECT_LE(max_difference(row, second_end), kReordered * golden.range());
+  }
+  EXPECT_LE(max_difference(std::span(logits).last(first_end.size()), first_end), kReordered * golden.range());
+}
+
+// Neighbouring pages are one run.
+TEST(KvPages, RunsOfPages) {
+  const auto model = Checkpoint::open(directory("llama"));
+  KvPages pages(model->graph(), 10);
+  std::vector<KvRun> runs;
+  pages.add_runs(std::vector<int64_t>{2, 3, 4, 8, 1}, 3 * kKvPageRows + 5, runs);
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_EQ(runs[0].first, 2 * kKvPageRows);
+  EXPECT_EQ(runs[0].rows, 3 * kKvPageRows);
+  EXPECT_EQ(runs[1].first, 8 * kKvPageRows);
+  EXPECT_EQ(runs[1].rows, 5);
 }
 
 TEST_P(GoldenModel, AnyNumberOfThreadsGivesTheSameBytes) {
