@@ -1,0 +1,81 @@
+#include "runtime/batch/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "base/error.h"
+#include "model/checkpoint.h"
+
+namespace bitloom {
+namespace {
+
+struct Demo {
+  ThreadPool pool{2};
+  std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open("assets/demo");
+  Decoder decoder{checkpoint, pool};
+
+  TextRequest request(int64_t tokens, uint64_t seed = 0) const {
+    return {.prompt = checkpoint->tokenizer().encode("Once upon a time"),
+            .sampler = {.temperature = 50, .top_k = 0, .top_p = 1, .min_p = 0, .seed = seed},
+            .max_tokens = tokens,
+            .stop = {}};
+  }
+};
+
+/// Counts ends by their reason.
+struct Ends {
+  std::atomic<int> of[6] = {};
+  TextSink sink() {
+    return {{}, [this](const TextEnd& end) { ++of[static_cast<size_t>(end.reason)]; }};
+  }
+  int operator[](EndReason reason) const { return of[static_cast<size_t>(reason)]; }
+};
+
+TEST(Engine, AnswersAllThreads) {
+  Demo demo;
+  Ends ends;
+  Engine engine(demo.decoder, demo.checkpoint->tokenizer(), demo.pool, {}, 100);
+  std::vector<std::thread> clients;
+  for (uint64_t c = 0; c < 8; ++c) {
+    clients.emplace_back([&, c] {
+      for (int i = 0; i < 5; ++i) EXPECT_EQ(engine.submit({{demo.request(10, c), ends.sink()}}), Admission::kAccepted);
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  engine.close(60);
+  EXPECT_EQ(ends[EndReason::kLength] + ends[EndReason::kEnd], 40);
+  EXPECT_EQ(engine.counts().requests, 40);
+  EXPECT_EQ(engine.counts().running + engine.counts().waiting, 0);
+}
+
+TEST(Engine, TheQueueIsBoundedAndTakesAllOrNone) {
+  Demo demo;
+  Ends ends;
+  Engine engine(demo.decoder, demo.checkpoint->tokenizer(), demo.pool, {.sequences = 1}, 2);
+  ASSERT_EQ(engine.submit({{demo.request(240), ends.sink()}}), Admission::kAccepted);
+  while (engine.counts().running == 0) std::this_thread::yield();
+  EXPECT_EQ(
+      engine.submit({{demo.request(1), ends.sink()}, {demo.request(1), ends.sink()}, {demo.request(1), ends.sink()}}),
+      Admission::kFull);
+  EXPECT_EQ(engine.submit({{demo.request(1), ends.sink()}, {demo.request(1), ends.sink()}}), Admission::kAccepted);
+  EXPECT_THROW(engine.submit({{demo.request(-1), ends.sink()}}), Error);
+  engine.close(60);
+  EXPECT_EQ(engine.counts().requests, 3);
+  EXPECT_EQ(engine.submit({{demo.request(1), ends.sink()}}), Admission::kClosing);
+}
+
+TEST(Engine, ClosingCutsWhatTakesTooLong) {
+  Demo demo;
+  Ends ends;
+  {
+    Engine engine(demo.decoder, demo.checkpoint->tokenizer(), demo.pool, {.sequences = 2}, 10);
+    for (int i = 0; i < 5; ++i) engine.submit({{demo.request(250), ends.sink()}});
+    engine.close(0.001);
+    EXPECT_EQ(engine.counts().running, 0);
+  }
+  EXPECT_EQ(ends[EndReason::kClosed], 5);
+}
+
+}  // namespace
+}  // namespace bitloom
