@@ -54,7 +54,8 @@ bool machine_has(Isa isa) {
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");
     case Isa::kAvx512Vbmi:
-      return machine_has(Isa::kAvx512Vnni) && __builtin_cpu_supports("avx512vbmi");
+      return machine_has(Isa::kAvx512Vnni) && __builtin_cpu_supports("avx512vbmi") &&
+             __builtin_cpu_supports("avx512vbmi2");
   }
   return false;
 }

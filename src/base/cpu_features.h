@@ -12,7 +12,8 @@ enum class Isa { kPortable, kAvx2, kAvx512Vnni, kAvx512Vbmi };
 
 /// All of them, ascending.
 std::span<const Isa> every_isa();
-/// "portable", "avx2" (with FMA and F16C), "avx512vnni" (with F, BW, DQ and VL), "avx512vbmi".
+/// "portable", "avx2" (with FMA and F16C), "avx512vnni" (with F, BW, DQ and VL), "avx512vbmi" (with
+/// VBMI2).
 std::string_view name_of(Isa isa);
 std::optional<Isa> find_isa(std::string_view name);
 

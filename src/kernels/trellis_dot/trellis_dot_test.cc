@@ -1,0 +1,87 @@
+// Every kernel against the format's own decoding, in double precision.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/rng.h"
+#include "format/families/trellis/trellis_storage.h"
+#include "kernels/trellis_dot/test_dot.h"
+
+namespace bitloom {
+namespace {
+
+using testing::RandomTrellisDot;
+
+/// W [rows, cols] without its scale.
+std::vector<double> decoded(const TrellisCode& code, const RandomTrellisDot& dot) {
+  const int64_t rows = dot.call.w.rows, cols = dot.call.w.cols;
+  const TrellisLayout layout(code, rows, cols);
+  std::vector<double> w(static_cast<size_t>(rows * cols));
+  for (int64_t i = 0; i < layout.tile_rows(); ++i) {
+    for (int64_t j = 0; j < layout.tile_cols(); ++j) {
+      int16_t values[kTrellisTile];
+      const TrellisLayout::Place at = layout.place(i, j);
+      decode_trellis_tile(code, dot.words.data() + at.first, at.stride, values);
+      for (int v = 0; v < kTrellisTile; ++v) {
+        const int64_t r = i * 16 + trellis_place(code, v).row, c = j * 16 + trellis_place(code, v).col;
+        if (r < rows && c < cols) w[static_cast<size_t>(r * cols + c)] = values[v];
+      }
+    }
+  }
+  return w;
+}
+
+/// x(t, c) as rounded.
+double input(const RandomTrellisDot& dot, int64_t t, int64_t c) {
+  const RoundedInput& x = dot.call.x;
+  double q = 0;
+  for (int p = 0; p < dot.call.planes; ++p) q = 256 * q + x.digits[(t * dot.call.planes + p) * x.stride + c];
+  return q * static_cast<double>(x.scales[t * x.stride / 4 + c / 4]);
+}
+
+TEST(TrellisDot, EveryKernelEqualsTheFormatsDecoding) {
+  uint32_t seed = 0;
+  for (const TrellisDotEntry& entry : trellis_dot_kernels()) {
+    if (!machine_has(entry.isa)) continue;
+    for (int values = 1; values <= 2; ++values) {
+      for (int half_bits = 2; half_bits <= (values == 2 ? 8 : 10); ++half_bits) {
+        for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{256, 64}, {300, 40}, {1, 1}, {48, 300}}) {
+          const TrellisCode code{values, half_bits};
+          RandomTrellisDot dot(code, rows, cols, 2, half_bits % 2 == 0 ? DotInput::kInt8 : DotInput::kInt24, ++seed);
+          entry.kernel(dot.call);
+          const std::vector<double> w = decoded(code, dot);
+          for (int64_t t = 0; t < 2; ++t) {
+            for (int64_t r = 0; r < rows; ++r) {
+              double sum = 0, size = 0;
+              for (int64_t c = 0; c < cols; ++c) {
+                const double product = w[static_cast<size_t>(r * cols + c)] * input(dot, t, c);
+                sum += product, size += std::abs(product);
+              }
+              // Sums of 32 columns are exact; then for each plane a product and a sum in fp32, at most 3 of 10 each.
+              const double scale = dot.call.w.scale;
+              EXPECT_NEAR(dot.y[static_cast<size_t>(t * rows + r)], scale * sum, scale * size * 64 * 6e-8)
+                  << entry.name << " values " << values << " half bits " << half_bits << " row " << r;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(TrellisDot, RowsOfSuperTilesStandAlone) {
+  for (const TrellisDotEntry& entry : trellis_dot_kernels()) {
+    if (!machine_has(entry.isa)) continue;
+    RandomTrellisDot whole({1, 5}, 600, 96, 1, DotInput::kInt8, 5), parts({1, 5}, 600, 96, 1, DotInput::kInt8, 5);
+    entry.kernel(whole.call);
+    for (int64_t s = 0; s < 3; ++s) {
+      parts.call.first = s, parts.call.last = s + 1;
+      entry.kernel(parts.call);
+    }
+    EXPECT_EQ(whole.y, parts.y) << entry.name;
+  }
+}
+
+}  // namespace
+}  // namespace bitloom
