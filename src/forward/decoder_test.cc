@@ -288,6 +288,18 @@ TEST(Golden, EveryArchitectureHasAModel) {
   }
 }
 
+// Whole sequences alone: a token changes those before it, so there are no steps.
+TEST(Golden, BidirectionalGemma3) {
+  ThreadPool threads(2);
+  const Golden golden = golden_of("bidirectional/gemma3_text");
+  ASSERT_GT(golden.range(), 5.0f);
+  Decoder decoder(Checkpoint::open(directory("bidirectional/gemma3_text")), threads);
+  EXPECT_LE(max_difference(whole(decoder, golden), golden.logits), kPromise * golden.range());
+  KvCache cache(decoder.graph(), 4);
+  EXPECT_THAT(testing::message_of(ErrorKind::kRefused, [&] { decoder.step(golden.sequence(0).first(1), cache); }),
+              HasSubstr("is bidirectional, which has no steps"));
+}
+
 TEST(Golden, Stories260K) {
   BITLOOM_REQUIRE_SHARED("models/stories260K");
   const Golden golden = read_golden(testing::golden("forward/stories260K.safetensors"));

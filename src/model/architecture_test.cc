@@ -145,8 +145,13 @@ TEST(Architecture, Gemma3TextLiesInsideTheMultimodalModel) {
   }
   Json config = gemma3_multimodal();
   config["text_config"]["use_bidirectional_attention"] = true;
-  EXPECT_THAT(refused(config),
-              HasSubstr("'text_config.use_bidirectional_attention' is true, only causal attention is supported"));
+  config["text_config"]["sliding_window"] = 8;
+  for (const Block& block : build(config).blocks) {
+    EXPECT_EQ(block.attention.mask, Mask::kBidirectional);
+    EXPECT_EQ(block.attention.window, 5);
+  }
+  EXPECT_THAT(refused(with(llama_config(), "use_bidirectional_attention", true)),
+              HasSubstr("'use_bidirectional_attention' is true, only causal attention is supported"));
 }
 
 TEST(Architecture, Gemma4HasHeadsOfTwoKinds) {
@@ -171,6 +176,8 @@ TEST(Architecture, Gemma4HasHeadsOfTwoKinds) {
   EXPECT_EQ(graph.ropes[1].inv_freq.size(), 8u);
   const Json outer = {{"model_type", "gemma4"}, {"text_config", config}};
   EXPECT_EQ(build(outer).blocks[1].output_scale, "model.layers.1.layer_scalar");
+  EXPECT_EQ(build(with(config, "use_bidirectional_attention", "vision")).blocks[0].attention.mask, Mask::kCausal);
+  EXPECT_THAT(refused(with(config, "use_bidirectional_attention", "all")), HasSubstr("is \"all\", only causal"));
   EXPECT_THAT(refused(without(config, "hidden_size_per_layer_input")), HasSubstr("which means 256; supported: 0"));
   EXPECT_THAT(refused(with(config, "hidden_size_per_layer_input", 8)), HasSubstr("embeddings of each layer are not"));
   EXPECT_THAT(refused(with(config, "num_kv_shared_layers", 1)), HasSubstr("shared between layers are not supported"));

@@ -49,7 +49,7 @@ TEST(Hostile, GgufBytesMayBeAnything) {
   const TempDir dir;
   Rng rng(1, 77);
   int refused = 0;
-  for (const char* name : {"llama", "gemma3", "phi3", "gpt2", "gptneox", "gpt-oss", "deepseek3"}) {
+  for (const char* name : {"llama", "gemma3", "phi3", "gpt2", "gptneox", "gpt-oss", "deepseek3", "deepseek3_split"}) {
     const std::string good = read_text(testing::golden(std::string("model/gguf/") + name + ".gguf"));
     for (int i = 0; i < 150; ++i) {
       std::string bad = good;

@@ -6,6 +6,14 @@
 namespace bitloom {
 namespace {
 
+/// Every token sees those behind it as well; a window of 2 (w - 1) positions reaches w - 1 to either side.
+void make_bidirectional(Graph& graph) {
+  for (Block& block : graph.blocks) {
+    block.attention.mask = Mask::kBidirectional;
+    if (block.attention.window > 0) block.attention.window = block.attention.window / 2 + 1;
+  }
+}
+
 Graph build_text(const ConfigReader& config, const TensorNames& names) {
   arch::LlamaFamily family = arch::gemma_family(config);
   family.prefixes = arch::text_prefixes();
@@ -20,6 +28,7 @@ Graph build_text(const ConfigReader& config, const TensorNames& names) {
   const int64_t pattern = config.count("sliding_window_pattern", 6);
   arch::set_windows(graph, config, arch::read_layer_types(config, layers, arch::not_last_of_pattern, pattern),
                     config.count("sliding_window", 4096));
+  if (config.flag("use_bidirectional_attention", false)) make_bidirectional(graph);
   arch::scale_embeddings(graph, config);
   arch::set_gemma_scores(graph, config, std::nullopt, std::nullopt);
   arch::set_ropes_by_kind(graph, config, {"rope_theta", 1e6}, {"rope_local_base_freq", 1e4});

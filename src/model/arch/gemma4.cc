@@ -11,6 +11,10 @@ void refuse_what_lacks(const ConfigReader& config) {
   if (!config.has("rope_parameters")) refuse("{}: key 'rope_parameters' is missing", config.origin());
   config.refuse_if_set("enable_moe_block", "experts beside an MLP are not supported");
   config.refuse_if_set("num_kv_shared_layers", "keys and values shared between layers are not supported");
+  // Of images alone, which no text has.
+  if (config.text("use_bidirectional_attention", "vision") != "vision") {
+    config.refuse_value("use_bidirectional_attention", "only causal attention is supported");
+  }
   if (config.number("hidden_size_per_layer_input", 256.0) != 0.0) {
     config.refuse_if_set("hidden_size_per_layer_input", "embeddings of each layer are not supported");
     refuse("{}: 'hidden_size_per_layer_input' is missing, which means 256; supported: 0", config.origin());

@@ -28,15 +28,16 @@ constexpr std::array kActivations = {
     ActivationName{"relu2", Activation::kReluSquared},
 };
 
-/// Keys that change results, and the one model_type whose builder reads them.
+/// Keys that change results, and the model_types whose builders read them.
 struct FamilyKey {
   const char* key;
   const char* reason;
-  std::string_view reader;
+  std::string_view reader, other_reader = "";
 };
 
 constexpr std::array kFamilyKeys = {
     FamilyKey{"clip_qkv", "clipping of q, k and v is not supported", "olmo"},
+    FamilyKey{"use_bidirectional_attention", "only causal attention is supported", "gemma3_text", "gemma4_text"},
     FamilyKey{"no_rope_layers", "layers without rotary positions are not supported", "smollm3"},
 };
 
@@ -79,11 +80,11 @@ Activation read_activation(const ConfigReader& config, const std::string& key, c
 void refuse_unsupported(const ConfigReader& config) {
   refuse_foreign_quantization(config);
   for (const FamilyKey& row : kFamilyKeys) {
-    if (config.text("model_type", "") != row.reader) config.refuse_if_set(row.key, row.reason);
+    const std::string model_type = config.text("model_type", "");
+    if (model_type != row.reader && model_type != row.other_reader) config.refuse_if_set(row.key, row.reason);
   }
   config.refuse_if_set("is_encoder_decoder", "only decoders are supported");
   config.refuse_if_set("add_cross_attention", "cross attention is not supported");
-  config.refuse_if_set("use_bidirectional_attention", "only causal attention is supported");
   if (!config.flag("is_causal", true)) config.refuse_value("is_causal", "only causal attention is supported");
 }
 
