@@ -293,7 +293,9 @@ TEST(Golden, BidirectionalGemma3) {
   ThreadPool threads(2);
   const Golden golden = golden_of("bidirectional/gemma3_text");
   ASSERT_GT(golden.range(), 5.0f);
-  Decoder decoder(Checkpoint::open(directory("bidirectional/gemma3_text")), threads);
+  const auto checkpoint = Checkpoint::open(directory("bidirectional/gemma3_text"));
+  EXPECT_THAT(checkpoint->remarks(), ::testing::ElementsAre(HasSubstr("perplexity says little of this model")));
+  Decoder decoder(checkpoint, threads);
   EXPECT_LE(max_difference(whole(decoder, golden), golden.logits), kPromise * golden.range());
   KvCache cache(decoder.graph(), 4);
   EXPECT_THAT(testing::message_of(ErrorKind::kRefused, [&] { decoder.step(golden.sequence(0).first(1), cache); }),

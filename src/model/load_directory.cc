@@ -275,6 +275,11 @@ constexpr std::array kCompanions = {"tokenizer.json",
                                     "LICENSE.txt",
                                     "NOTICE"};
 
+bool sees_both_sides(const Graph& graph) {
+  return std::any_of(graph.blocks.begin(), graph.blocks.end(),
+                     [](const Block& block) { return block.attention.mask == Mask::kBidirectional; });
+}
+
 }  // namespace
 
 CheckpointParts load_directory(const std::string& path) {
@@ -301,6 +306,10 @@ CheckpointParts load_directory(const std::string& path) {
   refuse_qualifying_tensors(origin, tensors.taken(), parts.unused);
   if (std::string remark = remark_on_unused(path, parts.unused, parts.graph.tied_head); !remark.empty()) {
     parts.remarks.push_back(std::move(remark));
+  }
+  if (sees_both_sides(parts.graph)) {
+    parts.remarks.push_back(fmt::format(
+        "{}: attention sees the tokens that are predicted, so that perplexity says little of this model", path));
   }
   parts.weight_files = tensors.files();
   const std::string generation = (fs::path(path) / "generation_config.json").string();
