@@ -458,6 +458,7 @@ def make_refused(out):
     refused("gating", "glm4moe", out, lambda w: w.add_expert_count(8), lambda w: w.add_expert_used_count(2),
             lambda w: w.add_expert_gating_func(gguf.ExpertGatingFuncType.SOFTMAX))
     refused("missing_tensor", "llama", out)
+    refused("nameless_tensor", "llama", out, lambda w: w.add_tensor("", np.zeros((4, 4), dtype=np.float32)))
     refused("value_length", "llama", out, lambda w: w.add_key_length(8), lambda w: w.add_value_length(4))
     refused("partial", "llama", out, lambda w: w.add_rope_dimension_count(2))
     refused("scaling", "qwen2", out, lambda w: w.add_string("qwen2.rope.scaling.type", "dynamic"))

@@ -164,7 +164,7 @@ CheckpointParts load_gguf(const std::string& path) {
     if (at != tensors.end()) {
       parts.tensors[expected.name] = take(*at->second, place, expected);
       used.insert(place.name);
-    } else if (keys != tensors.end() && values != tensors.end()) {
+    } else if (!place.keys.empty() && keys != tensors.end() && values != tensors.end()) {
       parts.tensors[expected.name] = join(*keys->second, *values->second, place, expected);
       used.insert({place.keys, place.values});
     } else {
