@@ -3,6 +3,7 @@
 
     tools/make_big_model.py build/big --size 8G
     tools/make_big_model.py build/big70 --shape 70b --layers 3      # blocks as wide as those of a 70B model
+    tools/make_big_model.py build/big1b --shape 1.1b --gaussian     # a whole model to measure speed on
 
 Weights are pseudo-random with heavy tails (Student's t, 5 degrees of freedom), the same bytes for the same arguments; a block of
 1 MiB is drawn once and reused from changing offsets, so the disk is the limit, not Python. There is no tokenizer: the
@@ -47,6 +48,10 @@ def heavy_tailed(rng, scale):
     return scale * max(-40.0, min(40.0, x))
 
 
+# hidden, ffn, heads, heads with keys and values, layers
+SHAPES = {"70b": (8192, 28672, 64, 8, 3), "1.1b": (2048, 5632, 32, 4, 22)}
+
+
 def shape_of(size):
     """(hidden, layers): the widest of some usual widths that leaves at least four layers, to fill `size` bytes."""
     for hidden in (4096, 2048, 1024, 512, 256):
@@ -57,37 +62,38 @@ def shape_of(size):
     raise SystemExit(f"--size {size} is too small; at least {2 * (2 * VOCAB * 256 + 4 * layer_values(256))} bytes")
 
 
-def head_dim_of(hidden):
-    """Of the 70B shape 64 heads, 8 of them with keys and values; else heads of 64, a quarter of them with."""
-    return 128 if hidden == 8192 else 64
+class Shape:
+    """A named shape, or heads of 64, a quarter of them with keys and values, and an MLP of 3.5 times the width."""
 
+    def __init__(self, hidden, layers, named=None):
+        self.hidden, self.layers = hidden, layers
+        self.mlp, self.heads, self.kv_heads = named[1:4] if named else (hidden * 7 // 2, hidden // 64, hidden // 256)
+        self.head_dim = hidden // self.heads
 
-def layer_tensors(hidden):
-    kv, mlp = hidden // (8 if hidden == 8192 else 4), hidden * 7 // 2
-    return [("input_layernorm", [hidden]), ("mlp.down_proj", [hidden, mlp]), ("mlp.gate_proj", [mlp, hidden]),
-            ("mlp.up_proj", [mlp, hidden]), ("post_attention_layernorm", [hidden]), ("self_attn.k_proj", [kv, hidden]),
-            ("self_attn.o_proj", [hidden, hidden]), ("self_attn.q_proj", [hidden, hidden]), ("self_attn.v_proj", [kv, hidden])]
+    def layer_tensors(self):
+        hidden, mlp, kv = self.hidden, self.mlp, self.kv_heads * self.head_dim
+        return [("input_layernorm", [hidden]), ("mlp.down_proj", [hidden, mlp]), ("mlp.gate_proj", [mlp, hidden]),
+                ("mlp.up_proj", [mlp, hidden]), ("post_attention_layernorm", [hidden]), ("self_attn.k_proj", [kv, hidden]),
+                ("self_attn.o_proj", [hidden, hidden]), ("self_attn.q_proj", [hidden, hidden]), ("self_attn.v_proj", [kv, hidden])]
+
+    def tensors(self):
+        yield "model.embed_tokens.weight", [VOCAB, self.hidden]
+        for layer in range(self.layers):
+            for name, shape in self.layer_tensors():
+                yield f"model.layers.{layer}.{name}.weight", shape
+        yield "model.norm.weight", [self.hidden]
+        yield "lm_head.weight", [VOCAB, self.hidden]
+
+    def config(self):
+        return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": VOCAB, "hidden_size": self.hidden,
+                "intermediate_size": self.mlp, "num_hidden_layers": self.layers, "num_attention_heads": self.heads,
+                "num_key_value_heads": self.kv_heads, "head_dim": self.head_dim, "max_position_embeddings": 2048,
+                "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
+                "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2, "torch_dtype": "bfloat16"}
 
 
 def layer_values(hidden):
-    return sum(math.prod(shape) for _, shape in layer_tensors(hidden))
-
-
-def tensors_of(hidden, layers):
-    yield "model.embed_tokens.weight", [VOCAB, hidden]
-    for layer in range(layers):
-        for name, shape in layer_tensors(hidden):
-            yield f"model.layers.{layer}.{name}.weight", shape
-    yield "model.norm.weight", [hidden]
-    yield "lm_head.weight", [VOCAB, hidden]
-
-
-def config_of(hidden, layers):
-    return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": VOCAB, "hidden_size": hidden,
-            "intermediate_size": hidden * 7 // 2, "num_hidden_layers": layers, "num_attention_heads": hidden // head_dim_of(hidden),
-            "num_key_value_heads": hidden // (1024 if hidden == 8192 else 256), "head_dim": head_dim_of(hidden), "max_position_embeddings": 2048, "rms_norm_eps": 1e-05,
-            "rope_theta": 10000.0, "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
-            "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2, "torch_dtype": "bfloat16"}
+    return sum(math.prod(shape) for _, shape in Shape(hidden, 1).layer_tensors())
 
 
 def plan_shards(tensors, shard_bytes):
@@ -125,39 +131,43 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out")
     parser.add_argument("--size", default="8G", type=parse_size, help="bytes of weights, about (default 8G)")
-    parser.add_argument("--shape", choices=["70b"], help="hidden 8192, ffn 28672, 64 heads, 8 with keys and values")
-    parser.add_argument("--layers", type=int, default=3, help="with --shape")
+    parser.add_argument("--shape", choices=list(SHAPES), help="70b: hidden 8192, ffn 28672, 64 heads, 8 with keys and values; "
+                        "1.1b: 2048, 5632, 32, 4")
+    parser.add_argument("--layers", type=int, help="with --shape (default 3 of 70b, 22 of 1.1b)")
+    parser.add_argument("--gaussian", action="store_true", help="weights without heavy tails")
     parser.add_argument("--shard-size", default="2G", type=parse_size)
     parser.add_argument("--seed", default=1, type=int)
     args = parser.parse_args()
 
-    hidden, layers = (8192, args.layers) if args.shape else shape_of(args.size)
-    args.size = 2 * sum(math.prod(shape) for _, shape in tensors_of(hidden, layers))
+    named = SHAPES.get(args.shape)
+    shape = Shape(named[0], args.layers or named[4], named) if named else Shape(*shape_of(args.size))
+    args.size = 2 * sum(math.prod(of) for _, of in shape.tensors())
     os.makedirs(args.out, exist_ok=False)
     if shutil.disk_usage(args.out).free < args.size * 1.01:
         raise SystemExit(f"{args.out}: not enough free disk space for {args.size} bytes")
     rng = random.Random(args.seed)
-    matrices = bf16_bytes([heavy_tailed(rng, 0.02) for _ in range(BLOCK_VALUES)])
+    draw = (lambda: rng.gauss(0.0, 0.02)) if args.gaussian else (lambda: heavy_tailed(rng, 0.02))
+    matrices = bf16_bytes([draw() for _ in range(BLOCK_VALUES)])
     norms = bf16_bytes([1.0 + heavy_tailed(rng, 0.02) for _ in range(BLOCK_VALUES)])
 
-    shards = plan_shards(tensors_of(hidden, layers), args.shard_size)
+    shards = plan_shards(shape.tensors(), args.shard_size)
     weight_map, total = {}, 0
     for number, shard in enumerate(shards, 1):
         name = "model.safetensors" if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
         with open(os.path.join(args.out, name), "wb") as file:
             file.write(header_of(shard))
-            for tensor, shape, size in shard:
-                write_tensor(file, size, norms if len(shape) == 1 else matrices, rng)
+            for tensor, of, size in shard:
+                write_tensor(file, size, norms if len(of) == 1 else matrices, rng)
                 weight_map[tensor] = name
                 total += size
     if len(shards) > 1:
         with open(os.path.join(args.out, "model.safetensors.index.json"), "w") as file:
             json.dump({"metadata": {"total_size": total}, "weight_map": weight_map}, file, indent=1)
     with open(os.path.join(args.out, "config.json"), "w") as file:
-        json.dump(config_of(hidden, layers), file, indent=2)
+        json.dump(shape.config(), file, indent=2)
     with open(os.path.join(args.out, "tokens.txt"), "w") as file:
         file.write(" ".join(str(rng.randrange(VOCAB)) for _ in range(TOKENS)) + "\n")
-    print(f"{args.out}: {layers} layers of width {hidden}, {total / 2**30:.2f} GiB in {len(shards)} files")
+    print(f"{args.out}: {shape.layers} layers of width {shape.hidden}, {total / 2**30:.2f} GiB in {len(shards)} files")
 
 
 if __name__ == "__main__":
