@@ -2,8 +2,9 @@
 
 namespace bitloom {
 
-/// What a product with few tokens does to its input: nothing, or what fp32 sums do as well (24 bits in blocks of 32
-/// columns, see kernels/int_dot); or rounding to 8 bits in such blocks where its kernel has such a form.
+/// What a product does to its input: nothing, or, with few tokens, what fp32 sums do as well (24 bits in blocks of 32
+/// columns, see kernels/int_dot); or rounding to 8 bits in such blocks where its kernels have such a form, which levels
+/// of tables that are no integers share.
 enum class Activations { kExact, kInt8 };
 
 }  // namespace bitloom

@@ -36,8 +36,9 @@ struct IntLevels {
   std::vector<int8_t> levels;  // empty: two's complement
 };
 
-/// nullopt where no power of two makes all levels such integers.
-std::optional<IntLevels> int_levels(const Format& format) {
+/// nullopt where no power of two makes all levels such integers, unless they may be `rounded`: then in steps of a 127th
+/// of the greatest, as inputs of eight bits are.
+std::optional<IntLevels> int_levels(const Format& format, bool rounded) {
   if (const auto* integer = std::get_if<IntFormat>(&format)) return IntLevels{std::ldexp(1.0f, -integer->fraction), {}};
   const std::vector<float> values = grid_of(format).decode;
   for (int e = -8; e <= 16; ++e) {
@@ -50,7 +51,12 @@ std::optional<IntLevels> int_levels(const Format& format) {
     for (const float value : values) found.levels.push_back(static_cast<int8_t>(std::ldexp(value, e)));
     return found;
   }
-  return std::nullopt;
+  if (!rounded) return std::nullopt;
+  const float greatest = std::abs(
+      *std::max_element(values.begin(), values.end(), [](float a, float b) { return std::abs(a) < std::abs(b); }));
+  IntLevels found{greatest / 127, {}};
+  for (const float value : values) found.levels.push_back(static_cast<int8_t>(std::nearbyint(value / found.unit)));
+  return found;
 }
 
 IntRows int_rows(const StoredMatrix& matrix, const IntLevels& levels) {
@@ -79,18 +85,21 @@ bool PackedLinear::pack_ints(const PackOptions& options) {
   const auto* stored = dynamic_cast<const StoredMatrix*>(matrix_.get());
   if (stored == nullptr || stored->has_side_terms() || stored->grid() == nullptr) return false;
   const GridMatrix& grid = *stored->grid();
-  std::optional<IntLevels> levels = int_levels(grid.storage().format);
+  const bool exact = options.activations == Activations::kExact;
+  std::optional<IntLevels> levels = int_levels(grid.storage().format, false);
+  const bool rounded = !levels && !exact && bits_of(grid.storage().format) == 4;
+  if (rounded) levels = int_levels(grid.storage().format, true);
   if (!levels) return false;
   IntDotNeeds needs = {bits_of(grid.storage().format), levels->levels.empty() ? CodeKind::kInteger : CodeKind::kTable,
-                       options.activations == Activations::kExact, grid.shape().group_cols, matrix_->cols()};
+                       exact, grid.shape().group_cols, matrix_->cols()};
   int_kernel_ = find_int_dot(options.isa, needs);
   needs.exact = true;
-  if (int_kernel_ == nullptr) int_kernel_ = find_int_dot(options.isa, needs);
+  if (int_kernel_ == nullptr && !rounded) int_kernel_ = find_int_dot(options.isa, needs);
   if (int_kernel_ == nullptr) return false;
   ints_ = int_rows(*stored, *levels);
   ints_.order = order_.empty() ? nullptr : order_.data();
   levels_ = std::move(levels->levels);  // whose address stays
-  if (options.activations == Activations::kInt8) {
+  if (!exact) {
     gemm_kernel_ = find_int_gemm(options.isa, needs.bits, needs.codes, needs.group, needs.cols);
   }
   return true;

@@ -177,6 +177,21 @@ TEST(PackedLinear, ManyTokensByKernelsOfEightBitsOnAnyNumberOfThreads) {
   }
 }
 
+// Levels are rounded to a 127th of the greatest as inputs are to theirs: half a step of either, within 2e-2 together.
+TEST(PackedLinear, TablesThatAreNoIntegersAreRoundedWithTheirInputsAlone) {
+  ThreadPool threads(2);
+  InputBlocks blocks;
+  const std::vector<float> x = random_values(192, 5);
+  const auto w = random_matrix(64, 192, "nf4-g64", 1);
+  EXPECT_EQ(pack(w, {best_isa(), Activations::kExact}), nullptr);
+  const auto packed = pack(w, {best_isa(), Activations::kInt8});
+  ASSERT_NE(packed, nullptr);
+  std::vector<float> y(64);
+  const Reader reader = {packed.get(), nullptr, y.data()};
+  apply({&reader, 1}, x.data(), 1, blocks, threads);
+  expect_product(*w, {}, x, y, 2e-2);
+}
+
 TEST(PackedLinear, GroupsThatIntegersDoNotServeTakeTheInputAsItIs) {
   const auto packed = pack(random_matrix(8, 64, "int4-g6", 3), {best_isa(), Activations::kInt8});
   EXPECT_EQ(packed->int_kernel()->input, DotInput::kF32);
