@@ -16,6 +16,7 @@ struct Runner {
   std::unique_ptr<LogitsSource> logits;
 };
 
-Runner make_runner(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads);
+Runner make_runner(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads,
+                   Activations activations = Activations::kExact);
 
 }  // namespace bitloom

@@ -23,30 +23,36 @@ class Bench {
   Bench(const BenchHooks& hooks, const BenchOptions& options)
       : hooks_(hooks),
         options_(options),
-        tokens_(random_tokens(std::max(options.prompt, options.decode), hooks.vocab_size)) {}
+        tokens_(random_tokens(std::max({options.prompt, options.decode, options.depth}), hooks.vocab_size)) {}
 
   /// Seconds of the whole prompt.
   double prompt() const {
     hooks_.reset();
-    const double start = hooks_.clock();
-    const std::span<const int32_t> all(tokens_.data(), static_cast<size_t>(options_.prompt));
-    for (size_t done = 0; done < all.size();) {
-      const size_t count = std::min(all.size() - done, static_cast<size_t>(kPromptChunk));
-      hooks_.step(all.subspan(done, count));
-      done += count;
-    }
-    return hooks_.clock() - start;
+    return fill(options_.prompt);
   }
 
   /// Seconds of `count` single tokens.
   double decode(int64_t count) const {
     hooks_.reset();
+    fill(options_.depth);
     const double start = hooks_.clock();
     for (int64_t i = 0; i < count; ++i) hooks_.step({&tokens_[static_cast<size_t>(i)], 1});
     return hooks_.clock() - start;
   }
 
  private:
+  /// Seconds of the first `count` tokens in chunks.
+  double fill(int64_t count) const {
+    const double start = hooks_.clock();
+    const std::span<const int32_t> all(tokens_.data(), static_cast<size_t>(count));
+    for (size_t done = 0; done < all.size();) {
+      const size_t step = std::min(all.size() - done, static_cast<size_t>(kPromptChunk));
+      hooks_.step(all.subspan(done, step));
+      done += step;
+    }
+    return hooks_.clock() - start;
+  }
+
   const BenchHooks& hooks_;
   const BenchOptions& options_;
   std::vector<int32_t> tokens_;
@@ -73,15 +79,26 @@ BenchResult run_bench(const BenchHooks& hooks, const BenchOptions& options, Prog
   const double warm_decode = options.decode > 0 ? bench.decode(1) * static_cast<double>(options.decode) : 0;
   progress.begin("measuring", options.repetitions * microseconds(warm_prompt + warm_decode));
   BenchResult result;
-  std::vector<double> prompt_rates, decode_rates;
+  std::vector<double> prompt_rates, decode_rates, bytes, dots;
   for (int64_t i = 0; i < options.repetitions; ++i) {
-    if (options.prompt > 0) prompt_rates.push_back(rate(options.prompt, bench.prompt()));
+    if (options.prompt > 0) {
+      prompt_rates.push_back(rate(options.prompt, bench.prompt()));
+      const double peak = hooks.dot_pass();
+      result.dot_peak = std::max(result.dot_peak, peak);
+      dots.push_back(peak / prompt_rates.back());
+    }
     progress.advance(microseconds(warm_prompt), "prompt");
-    if (options.decode > 0) decode_rates.push_back(rate(options.decode, bench.decode(options.decode)));
+    const double bandwidth = hooks.read_pass();
+    result.read_bandwidth = std::max(result.read_bandwidth, bandwidth);
+    if (options.decode > 0) {
+      decode_rates.push_back(rate(options.decode, bench.decode(options.decode)));
+      bytes.push_back(bandwidth / decode_rates.back());
+    }
     progress.advance(microseconds(warm_decode), "tokens");
-    result.read_bandwidth = std::max(result.read_bandwidth, hooks.read_pass());
   }
   progress.end();
+  result.dots_per_token = spread_of(std::move(dots));
+  result.bytes_per_token = spread_of(std::move(bytes));
   result.prompt_rate = spread_of(std::move(prompt_rates));
   result.decode_rate = spread_of(std::move(decode_rates));
   return result;
@@ -99,8 +116,17 @@ int64_t bytes_per_token(const Model& model) {
   return bytes;
 }
 
-double bandwidth_share(int64_t bytes, double rate, double bandwidth) {
-  return bandwidth > 0 ? static_cast<double>(bytes) * rate / bandwidth : 0;
+int64_t weights_per_token(const Model& model) {
+  int64_t weights = 0;
+  for (const Block& block : model.graph().blocks) {
+    if (block.experts.present()) return 0;
+    for (const Linear& linear : block.linears) {
+      if (!linear.present()) continue;
+      const RowSourcePtr matrix = model.matrix(linear);
+      weights += matrix->rows() * matrix->cols();
+    }
+  }
+  return weights;
 }
 
 }  // namespace bitloom

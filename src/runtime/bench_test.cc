@@ -32,10 +32,23 @@ struct FakeModel {
                   time += tokens.size() == 1 ? per_token : per_prompt_token * static_cast<double>(tokens.size());
                 },
             .read_pass = [this] { return bandwidths[passes++ % bandwidths.size()]; },
+            .dot_pass = [] { return 500.0; },
             .clock = [this] { return time; },
             .vocab_size = 50};
   }
 };
+
+// A prompt token in 0.01 s beside 500 operations per second, a token in 0.25 s beside 1000 bytes per second.
+TEST(Bench, RoofsBesideTheRatesAndADepth) {
+  FakeModel model;
+  Progress silent;
+  const BenchResult result = run_bench(model.hooks(), {.prompt = 4, .decode = 2, .repetitions = 1, .depth = 3}, silent);
+  EXPECT_NEAR(result.dots_per_token.median, 5, 1e-9);
+  EXPECT_NEAR(result.bytes_per_token.median, 250, 1e-9);
+  EXPECT_NEAR(result.decode_rate.median, 4, 1e-9) << "the tokens before do not count";
+  ASSERT_GE(model.steps.size(), 3u);
+  EXPECT_EQ(model.steps[model.steps.size() - 3].size(), 3u);
+}
 
 TEST(Spread, MedianAndEnds) {
   EXPECT_EQ(spread_of({}).median, 0);
@@ -113,9 +126,17 @@ TEST(Bench, ALookedUpEmbeddingCountsOneRow) {
   EXPECT_EQ(bytes_per_token(*model), bytes_per_token(*tied) + embedding->stored_bytes() / embedding->rows());
 }
 
-TEST(Bench, ShareOfTheBandwidth) {
-  EXPECT_DOUBLE_EQ(bandwidth_share(100, 5, 2000), 0.25);
-  EXPECT_EQ(bandwidth_share(100, 5, 0), 0);
+// Seven matrices of the demo's every block, of its config's widths.
+TEST(Bench, WeightsThatATokenIsMultipliedWith) {
+  const auto model = Checkpoint::open("assets/demo");
+  int64_t want = 0;
+  for (const CheckpointTensor& tensor : model->tensors()) {
+    const bool in_block =
+        tensor.name.find(".layers.") != std::string::npos && tensor.name.find("norm") == std::string::npos;
+    if (in_block) want += tensor.rows->rows() * tensor.rows->cols();
+  }
+  EXPECT_GT(want, 0);
+  EXPECT_EQ(weights_per_token(*model), want);
 }
 
 }  // namespace

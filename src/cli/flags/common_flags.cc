@@ -30,7 +30,8 @@ void add_input_flags(FlagSet& app, InputFlags& input, const std::string& what) {
 
 std::string read_input(const InputFlags& input, const std::string& verb) {
   if (input.text) return *input.text;
-  if (!input.file) misuse("{}: -p TEXT or -f FILE is required, and -f - reads standard input; see 'bitloom {} --help'", verb, verb);
+  if (!input.file)
+    misuse("{}: -p TEXT or -f FILE is required, and -f - reads standard input; see 'bitloom {} --help'", verb, verb);
   return *input.file == "-" ? read_standard_input() : read_text(*input.file);
 }
 
@@ -47,19 +48,12 @@ std::function<std::string(const std::string&)> integer_in(int64_t low, int64_t h
 
 std::function<std::string(const std::string&)> integer_from(int64_t low) { return integer_in(low, kUnlimited); }
 
-void add_activations_flag(FlagSet& app, std::string& name) {
-  app.add_option("--activations", name, "inputs of matrices that a kernel reads: exact or int8")
-      ->type_name("KIND")
-      ->check([](const std::string& text) -> std::string {
-        const std::vector<std::string> allowed = {"exact", "int8"};
-        if (text == "exact" || text == "int8") return "";
-        return fmt::format("'{}'{}; allowed: exact, int8", text, did_you_mean(text, allowed));
-      })
-      ->capture_default_str();
+void add_exact_flag(FlagSet& app, bool& exact) {
+  app.add_flag("--exact", exact, "inputs of products as fp32, not rounded to 8 bits");
 }
 
-Activations activations_of(const std::string& name) {
-  return name == "int8" ? Activations::kInt8 : Activations::kExact;
+void add_fast_flag(FlagSet& app, bool& fast) {
+  app.add_flag("--fast", fast, "inputs of products rounded to 8 bits, as run does");
 }
 
 void add_threads_flag(FlagSet& app, Session& session) {

@@ -7,7 +7,6 @@
 
 #include "cli/flags/flags.h"
 #include "cli/terminal/session.h"
-#include "ops/activations.h"
 
 namespace bitloom {
 
@@ -26,10 +25,10 @@ std::function<std::string(const std::string&)> integer_in(int64_t low, int64_t h
 /// An integer of at least `low`.
 std::function<std::string(const std::string&)> integer_from(int64_t low);
 
-/// --activations exact|int8
-void add_activations_flag(FlagSet& app, std::string& name);
-/// Of a name that the flag accepted.
-Activations activations_of(const std::string& name);
+/// --exact, of verbs whose products round their inputs to 8 bits (ops/activations.h) unless told.
+void add_exact_flag(FlagSet& app, bool& exact);
+/// --fast, of verbs that read inputs as fp32 unless told.
+void add_fast_flag(FlagSet& app, bool& fast);
 
 /// -t, --threads
 void add_threads_flag(FlagSet& app, Session& session);

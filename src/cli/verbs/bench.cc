@@ -6,10 +6,13 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/rng.h"
 #include "base/text.h"
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
+#include "eval/row_math.h"
 #include "forward/decoder.h"
+#include "hardware/dot_peak.h"
 #include "hardware/read_bandwidth.h"
 #include "judge/model_figures.h"
 #include "report/numbers.h"
@@ -18,18 +21,33 @@
 namespace bitloom {
 namespace {
 
-constexpr int64_t kUsualPrompt = 512;
+constexpr int64_t kUsualPrompt = 512, kKlTokens = 64;
 
 struct Flags {
-  std::string model, output = "md", activations = "exact";
+  std::string model, output = "md";
+  bool exact = false;
   BenchOptions options;
 };
 
 struct ModelFacts {
-  std::string model, format, activations;
-  int64_t bytes = 0, bytes_per_token = 0, probe_bytes = 0;
+  std::string model, format;
+  Activations activations = Activations::kInt8;
+  int64_t bytes = 0, bytes_per_token = 0, weights_per_token = 0, probe_bytes = 0;
   int threads = 0;
+  std::string peak;               // what the roof of prompts counts
+  std::optional<double> fast_kl;  // of 8-bit inputs against exact ones, nats per token
+  bool fast() const { return activations == Activations::kInt8; }
 };
+
+/// Shares of the two roofs, each of the repetition's own pass.
+double decode_share(const ModelFacts& facts, const BenchResult& result) {
+  const double roof = result.bytes_per_token.median;
+  return roof > 0 ? static_cast<double>(facts.bytes_per_token) / roof : 0;
+}
+double prompt_share(const ModelFacts& facts, const BenchResult& result) {
+  const double roof = result.dots_per_token.median;
+  return roof > 0 ? 2 * static_cast<double>(facts.weights_per_token) / roof : 0;
+}
 
 /// A prompt is as long as asked; one that was not asked for shrinks to the model's context.
 void fit_context(BenchOptions& options, const Checkpoint& model) {
@@ -38,8 +56,9 @@ void fit_context(BenchOptions& options, const Checkpoint& model) {
   if (context == 0) return;
   if (options.prompt > context)
     refuse("{}: -p {} is more than the model's context of {}", model.path(), options.prompt, context);
-  if (options.decode > context)
-    refuse("{}: -n {} is more than the model's context of {}", model.path(), options.decode, context);
+  if (options.decode + options.depth > context)
+    refuse("{}: -n {}{} is more than the model's context of {}", model.path(), options.decode,
+           options.depth > 0 ? fmt::format(" after -d {}", options.depth) : "", context);
 }
 
 Json spread_json(const Spread& spread) {
@@ -47,21 +66,26 @@ Json spread_json(const Spread& spread) {
 }
 
 Json record_of(const ModelFacts& facts, const BenchOptions& options, const BenchResult& result) {
-  const double share = bandwidth_share(facts.bytes_per_token, result.decode_rate.median, result.read_bandwidth);
-  return {{"model", facts.model},
-          {"format", facts.format},
-          {"bytes", facts.bytes},
-          {"bytes_per_token", facts.bytes_per_token},
-          {"activations", facts.activations},
-          {"threads", facts.threads},
-          {"prompt_tokens", options.prompt},
-          {"tokens", options.decode},
-          {"repetitions", options.repetitions},
-          {"prompt_tokens_per_second", spread_json(result.prompt_rate)},
-          {"tokens_per_second", spread_json(result.decode_rate)},
-          {"weight_bytes_per_second", static_cast<double>(facts.bytes_per_token) * result.decode_rate.median},
-          {"read_bandwidth", result.read_bandwidth},
-          {"bandwidth_share", share}};
+  Json record = {{"model", facts.model},
+                 {"format", facts.format},
+                 {"bytes", facts.bytes},
+                 {"bytes_per_token", facts.bytes_per_token},
+                 {"activations", facts.fast() ? "fast" : "exact"},
+                 {"threads", facts.threads},
+                 {"prompt_tokens", options.prompt},
+                 {"tokens", options.decode},
+                 {"depth", options.depth},
+                 {"repetitions", options.repetitions},
+                 {"prompt_tokens_per_second", spread_json(result.prompt_rate)},
+                 {"tokens_per_second", spread_json(result.decode_rate)},
+                 {"weight_bytes_per_second", static_cast<double>(facts.bytes_per_token) * result.decode_rate.median},
+                 {"read_bandwidth", result.read_bandwidth},
+                 {"bandwidth_share", decode_share(facts, result)},
+                 {"dot_peak", result.dot_peak},
+                 {"dot_peak_of", facts.peak},
+                 {"dot_share", prompt_share(facts, result)}};
+  if (facts.fast_kl) record["fast_kl"] = *facts.fast_kl;
+  return record;
 }
 
 std::string spread_text(const Spread& spread) {
@@ -75,24 +99,34 @@ std::string text_of(const ModelFacts& facts, const BenchOptions& options, const 
                {"threads"},
                {"test", Align::kLeft},
                {"tokens/s"},
-               {"GB/s"},
-               {"of read bandwidth"}});
-  const auto add = [&](const std::string& test, const Spread& spread, bool reads) {
-    const double bytes = static_cast<double>(facts.bytes_per_token) * spread.median;
-    const double share = bandwidth_share(facts.bytes_per_token, spread.median, result.read_bandwidth);
+               {"rate of weights"},
+               {"of the roof"}});
+  const auto add = [&](const std::string& test, const Spread& spread, double each, const char* unit, double share) {
     table.add({facts.model, facts.format, format_mib(facts.bytes), fmt::format("{}", facts.threads), test,
-               spread_text(spread), reads ? format_significant(bytes / 1e9, 3) : "-",
-               reads ? format_percent(share) : "-"});
+               spread_text(spread), format_significant(each * spread.median / 1e9, 3) + unit,
+               share > 0 ? format_percent(share) : "-"});
   };
-  if (options.prompt > 0) add(fmt::format("prompt of {}", options.prompt), result.prompt_rate, false);
-  if (options.decode > 0) add(fmt::format("{} tokens", options.decode), result.decode_rate, true);
+  if (options.prompt > 0) {
+    add(fmt::format("prompt of {}", options.prompt), result.prompt_rate,
+        2 * static_cast<double>(facts.weights_per_token), " GOP/s", prompt_share(facts, result));
+  }
+  if (options.decode > 0) {
+    const std::string at = options.depth > 0 ? fmt::format(" after {}", options.depth) : "";
+    add(fmt::format("{} tokens{}", options.decode, at), result.decode_rate, static_cast<double>(facts.bytes_per_token),
+        " GB/s", decode_share(facts, result));
+  }
+  const std::string kl =
+      facts.fast_kl ? fmt::format("KL of 8-bit inputs against exact ones: {} nats per token, over {} random tokens.\n",
+                                  format_significant(*facts.fast_kl, 3), kKlTokens)
+                    : "";
   return table.to_markdown() +
          fmt::format(
-             "\nMedian of {} repetitions (lowest to highest) after a warm-up, each from an empty context. A token "
-             "reads\n"
-             "{} of weights; read bandwidth {} GB/s, the best of {} passes through {} by the same threads.\n",
+             "\nMedian of {} repetitions (lowest to highest) after a warm-up. A token reads {} of weights. Roofs, "
+             "measured\n"
+             "beside each by the same threads, at best: {} GB/s through {}; {} GOP/s of {} products and sums.\n{}",
              options.repetitions, human_bytes(facts.bytes_per_token),
-             format_significant(result.read_bandwidth / 1e9, 3), options.repetitions, human_bytes(facts.probe_bytes));
+             format_significant(result.read_bandwidth / 1e9, 3), human_bytes(facts.probe_bytes),
+             format_significant(result.dot_peak / 1e9, 3), facts.peak, kl);
 }
 
 /// A decoder and its cache behind the bench's functions.
@@ -116,27 +150,62 @@ class Stepper {
   std::vector<float> logits_;
 };
 
+/// Mean KL of the logits of kKlTokens random tokens, at most the model's context, with 8-bit inputs against exact ones.
+double measure_fast_kl(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads) {
+  const Graph& graph = model->graph();
+  const int64_t count = graph.max_positions > 0 ? std::min(kKlTokens, graph.max_positions) : kKlTokens;
+  Rng rng(1, 0x6b6c);
+  std::vector<int32_t> tokens(static_cast<size_t>(count));
+  for (int32_t& token : tokens) token = static_cast<int32_t>(rng.next_u32() % static_cast<uint64_t>(graph.vocab_size));
+  std::vector<float> logits[2];
+  for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+    Decoder decoder(model, threads, activations);
+    std::vector<float>& out = logits[static_cast<size_t>(activations)];
+    out.resize(static_cast<size_t>(count * graph.vocab_size));
+    decoder.logits(decoder.forward(tokens, 1, count), count, out.data());
+  }
+  double sum = 0;
+  for (int64_t t = 0; t < count; ++t) {
+    const auto row = [&](const std::vector<float>& all) {
+      return std::span(all).subspan(static_cast<size_t>(t * graph.vocab_size), static_cast<size_t>(graph.vocab_size));
+    };
+    sum += row_divergence(row(logits[0]), row(logits[1]), tokens.front()).kl;
+  }
+  return sum / static_cast<double>(count);
+}
+
 void bench(const Flags& flags, Session& session) {
   const auto model = Checkpoint::open(flags.model, session.warner());
   BenchOptions options = flags.options;
   fit_context(options, *model);
   ThreadPool& threads = session.context().threads;
-  Stepper stepper(model, threads, activations_of(flags.activations),
-                  std::max<int64_t>(1, std::max(options.prompt, options.decode)));
+  ModelFacts facts;
+  facts.model = flags.model, facts.format = size_of(*model).format;
+  facts.activations = flags.exact ? Activations::kExact : Activations::kInt8;
+  facts.bytes_per_token = bytes_per_token(*model), facts.weights_per_token = weights_per_token(*model);
+  facts.threads = threads.thread_count();
+  for (const CheckpointTensor& tensor : model->tensors()) facts.bytes += tensor.rows->stored_bytes();
+  if (facts.fast()) facts.fast_kl = measure_fast_kl(model, threads);
+  const bool int8 = facts.fast_kl.value_or(0) > 0 && measure_dot_peak(threads, steady_seconds).int8 > 0;
+  facts.peak = int8 ? "8-bit" : "fp32";
+  Stepper stepper(model, threads, facts.activations, std::max(options.prompt, options.decode + options.depth) + 1);
   std::optional<BandwidthProbe> probe;  // made when first needed: a large buffer
   const auto read_pass = [&] {
     if (!probe) probe.emplace(threads, bandwidth_buffer_bytes());
     return probe->pass(steady_seconds);
   };
+  const auto dot_pass = [&] {
+    const DotPeak peak = measure_dot_peak(threads, steady_seconds);
+    return int8 ? peak.int8 : peak.fp32;
+  };
   const BenchHooks hooks = {.reset = [&] { stepper.reset(); },
                             .step = [&](std::span<const int32_t> tokens) { stepper.step(tokens); },
                             .read_pass = read_pass,
+                            .dot_pass = dot_pass,
                             .clock = steady_seconds,
                             .vocab_size = model->graph().vocab_size};
   const BenchResult result = run_bench(hooks, options, session.progress());
-  ModelFacts facts = {flags.model,    size_of(*model).format, flags.activations, 0, bytes_per_token(*model),
-                      probe->bytes(), threads.thread_count()};
-  for (const CheckpointTensor& tensor : model->tensors()) facts.bytes += tensor.rows->stored_bytes();
+  facts.probe_bytes = probe->bytes();
   if (flags.output == "json") session.json = true;
   session.show(record_of(facts, options, result), text_of(facts, options, result));
 }
@@ -159,6 +228,10 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->type_name("N")
       ->check(integer_in(0, int64_t{1} << 24))
       ->capture_default_str();
+  app.add_option("-d,--depth", flags->options.depth, "tokens in the context before those")
+      ->type_name("N")
+      ->check(integer_in(0, int64_t{1} << 24))
+      ->capture_default_str();
   app.add_option("-r,--repetitions", flags->options.repetitions, "how often each is measured")
       ->type_name("N")
       ->check(integer_in(1, 1000))
@@ -167,7 +240,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->type_name("FORMAT")
       ->check(check_output_format)
       ->capture_default_str();
-  add_activations_flag(app, flags->activations);
+  add_exact_flag(app, flags->exact);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { bench(*flags, session); };

@@ -20,6 +20,7 @@ constexpr int64_t kUsualContext = 512;
 struct Flags {
   std::string model, reference, save_reference, reference_size;
   TextOptions text;
+  bool fast = false;
 };
 
 Json record_of(const DivergenceResult& result, const EvaluationText& text, const Checkpoint& model,
@@ -90,7 +91,8 @@ void only_save(const Flags& flags, Session& session) {
 }
 
 void compare(const Flags& flags, Session& session) {
-  const Runner model = make_runner(Checkpoint::open(flags.model, session.warner()), session.context().threads);
+  const Runner model = make_runner(Checkpoint::open(flags.model, session.warner()), session.context().threads,
+                                   flags.fast ? Activations::kInt8 : Activations::kExact);
   const EvaluationText text = cut_evaluation_text(flags.text, *model.checkpoint, kUsualContext, session.warner());
   const std::string tokenizer = model.checkpoint->tokenizer().hash();
   Runner original;
@@ -132,6 +134,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   app.add_option("--ref-size", flags->reference_size, "keep it within so many bytes (64M), as sketches of known error")
       ->type_name("BYTES");
   add_text_flags(app, flags->text, kUsualContext);
+  add_fast_flag(app, flags->fast);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { evaluate(*flags, session); };

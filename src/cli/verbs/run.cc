@@ -13,9 +13,9 @@ namespace bitloom {
 namespace {
 
 struct Flags {
-  std::string model, activations = "exact";
+  std::string model;
   InputFlags input;
-  bool chat = false;
+  bool chat = false, exact = false;
   std::optional<std::string> system;
   GenerateOptions options;
 };
@@ -60,7 +60,7 @@ void generate_text(const Flags& flags, Session& session) {
   const std::string input = prompt_of(flags.input);
   const auto model = Checkpoint::open(flags.model, session.warner());
   const std::string prompt = flags.chat ? rendered_chat(flags, input, *model, session) : input;
-  Decoder decoder(model, session.context().threads, activations_of(flags.activations));
+  Decoder decoder(model, session.context().threads, flags.exact ? Activations::kExact : Activations::kInt8);
   const bool streams = !session.json;
   const auto on_text = [streams](const std::string& text) {
     if (streams) write_output(text);
@@ -86,7 +86,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->check(integer_from(1))
       ->capture_default_str();
   add_sampler_flags(app, flags->options.sampler);
-  add_activations_flag(app, flags->activations);
+  add_exact_flag(app, flags->exact);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { generate_text(*flags, session); };
