@@ -54,6 +54,7 @@ class Loop {
         policy_(policy),
         threads_(threads),
         group_(policy.group()),
+        inside_(policy.feeds_inside_groups()),
         q_(static_cast<size_t>(rows)) {}
 
   double run() {
@@ -67,9 +68,12 @@ class Loop {
   }
 
  private:
+  /// The first column that is fed the error of the one before `next`.
+  int64_t first_fed(int64_t next) const { return inside_ ? next : (next - 1) / group_ * group_ + group_; }
+
   /// w[to0:to1] -= U[from0:from1, to0:to1]^T e[from0:from1], and += P^T w~ likewise.
   void pay(int64_t from0, int64_t from1, int64_t to0, int64_t to1) {
-    if (from0 == from1 || to0 == to1) return;
+    if (from0 == from1 || to0 >= to1) return;
     if (threads_ == nullptr) return pay_rows(from0, from1, to0, to1, 0, rows_);
     threads_->parallel_for((rows_ + kSlab - 1) / kSlab, [&](int64_t slab) {
       pay_rows(from0, from1, to0, to1, slab * kSlab, std::min(rows_, (slab + 1) * kSlab));
@@ -88,7 +92,7 @@ class Loop {
     for (int64_t at = begin; at < end;) {
       const int64_t block_end = next_cut(at, end, kBlock, group_);
       run_block(at, block_end);
-      pay(at, block_end, block_end, end);
+      pay(at, block_end, first_fed(block_end), end);
       at = block_end;
     }
   }
@@ -97,7 +101,7 @@ class Loop {
     for (int64_t at = begin; at < end;) {
       const int64_t leaf_end = next_cut(at, end, kLeaf, group_);
       for (int64_t j = at; j < leaf_end; ++j) run_column(j, leaf_end);
-      pay(at, leaf_end, leaf_end, end);
+      pay(at, leaf_end, first_fed(leaf_end), end);
       at = leaf_end;
     }
   }
@@ -108,7 +112,7 @@ class Loop {
     policy_.quantize_column(j, column, q_.data());
     float* error = e_ + j * rows_;
     loss_ += column_error(column, q_.data(), u_[j * n_ + j], error, rows_);
-    for (int64_t k = j + 1; k < leaf_end; ++k) {
+    for (int64_t k = first_fed(j + 1); k < leaf_end; ++k) {
       subtract_scaled(w_ + k * rows_, error, u_[j * n_ + k], rows_);
       if (p_ != nullptr) subtract_scaled(w_ + k * rows_, column, -p_[j * n_ + k], rows_);
     }
@@ -121,6 +125,7 @@ class Loop {
   ColumnPolicy& policy_;
   ThreadPool* threads_;
   int64_t group_;
+  bool inside_;  // errors are fed to the rest of the group
   std::vector<float> q_;
   double loss_ = 0;
 };
@@ -140,7 +145,7 @@ double column_loop_reference(const ColumnFeedback& feedback, float* w, float* er
   std::vector<float> q(static_cast<size_t>(rows));
   double loss = 0;
   for (int64_t j = 0; j < columns; ++j) {
-    const int64_t group_end = std::min(columns, j + policy.group());
+    const int64_t group_end = std::min(columns, (j / policy.group() + 1) * policy.group());
     std::copy(exact.begin() + j * rows, exact.begin() + group_end * rows, w + j * rows);
     if (j % policy.group() == 0) policy.begin_group(j, group_end, w + j * rows);
     policy.quantize_column(j, w + j * rows, q.data());
@@ -150,7 +155,7 @@ double column_loop_reference(const ColumnFeedback& feedback, float* w, float* er
           (chosen - static_cast<double>(q[static_cast<size_t>(r)])) / static_cast<double>(u[j * columns + j]);
       errors[j * rows + r] = static_cast<float>(e);
       loss += e * e;
-      for (int64_t k = j + 1; k < columns; ++k) {
+      for (int64_t k = policy.feeds_inside_groups() ? j + 1 : group_end; k < columns; ++k) {
         const double gain = p == nullptr ? 0 : static_cast<double>(p[j * columns + k]);
         exact[static_cast<size_t>(k * rows + r)] += chosen * gain - e * static_cast<double>(u[j * columns + k]);
       }

@@ -32,6 +32,8 @@ class ColumnPolicy {
   virtual int64_t group() const = 0;
   /// A group starts at position `begin`; columns [end - begin, rows] hold its weights, compensated for all before it.
   virtual void begin_group(int64_t begin, int64_t end, const float* columns) = 0;
+  /// Whether a column's error is fed to the rest of its group; otherwise only to the columns behind it.
+  virtual bool feeds_inside_groups() const { return true; }
   /// The values that column `position` gets: w [rows] -> q [rows].
   virtual void quantize_column(int64_t position, const float* w, float* q) = 0;
 };
