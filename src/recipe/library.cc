@@ -92,7 +92,11 @@ Recipe load_recipe(const std::string& text) {
   const auto [name, options] = split_options(text);
   if (is_yaml(name) || name.find('/') != std::string::npos) return read_recipe_file(name, options);
   const auto files = recipe_files();
-  if (const auto file = files.find(name); file != files.end()) return read_recipe_file(file->second, options);
+  // A file may be called as a part is; "billm:refine=2+planes" means the part.
+  const bool is_short = options.find('+') != std::string::npos && find_part(name);
+  if (const auto file = files.find(name); file != files.end() && !is_short) {
+    return read_recipe_file(file->second, options);
+  }
   return short_recipe(text, files);
 }
 

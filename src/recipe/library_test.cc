@@ -47,6 +47,13 @@ TEST(LoadRecipe, TakesFiles) {
   EXPECT_THAT(refusal(dir.path() + "/"), HasSubstr("no such recipe file"));
 }
 
+TEST(LoadRecipe, TellsAFileFromAPartOfTheSameName) {
+  EXPECT_EQ(load_recipe("billm").name, "billm");
+  EXPECT_EQ(load_recipe("billm").steps[0].quantize, parse_target("planes-g128-fp8"));
+  EXPECT_EQ(load_recipe("billm:refine=2+planes-g64").steps[0].quantize, parse_target("planes-g64"));
+  EXPECT_EQ(refusal("billm:refine=2"), "'refine=2': this recipe declares no options");
+}
+
 TEST(LoadRecipe, SaysWhatANameCouldHaveMeant) {
   EXPECT_THAT(refusal("int8-al"),
               AllOf(HasSubstr("'int8-al' is neither a recipe of "), HasSubstr("did you mean 'int8-all'?")));

@@ -1,4 +1,5 @@
 #include "round/adaround/adaround.h"
+#include "round/billm/billm.h"
 #include "round/claq/claq.h"
 #include "round/gptq/gptq.h"
 #include "round/kmeans/kmeans.h"
@@ -14,6 +15,7 @@ std::span<const RoundingRow* const> rounding_methods() {
       &kAdaRoundMethod,
       &kKMeansMethod,
       &kClaqMethod,
+      &kBillmMethod,
       &kViterbiMethod,
       &kLdlqMethod,
   };
