@@ -232,6 +232,17 @@ TEST_F(Verbs, RecipesPrintAndReadBack) {
   EXPECT_EQ(run_bitloom({"recipes", dir.file("again.yaml")}).out, yaml.out);
 }
 
+TEST_F(Verbs, RecipesAreExplained) {
+  const std::string grid = run_bitloom({"recipes", "gptq+int4-g128", "-m", "assets/demo"}).out;
+  EXPECT_NE(grid.find("# needs calibration text: second moments"), std::string::npos) << grid;
+  EXPECT_NE(grid.find("4.125 bits nominal, 4.125 stored, with 4096 x 4096 weights"), std::string::npos) << grid;
+  EXPECT_NE(grid.find("stored, in the blocks of assets/demo"), std::string::npos) << grid;
+  const std::string claq = run_bitloom({"recipes", "claq-2"}).out;
+  EXPECT_NE(claq.find("# source: Wang et al., CLAQ"), std::string::npos) << claq;
+  EXPECT_NE(claq.find("stored as each matrix needs"), std::string::npos) << claq;
+  EXPECT_NE(run_bitloom({"recipes", "int8-row"}).out.find("# needs no data"), std::string::npos);
+}
+
 TEST_F(Verbs, DemoIsQuickTheSecondTime) {
   const std::vector<std::string> command = {"demo",      "--dir", dir_->file("demo"), "--schemes", "int8-row,int2-g32",
                                             "--windows", "2"};

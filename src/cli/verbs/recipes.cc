@@ -1,7 +1,9 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
+#include "model/checkpoint.h"
 #include "recipe/parts.h"
 #include "recipe/recipe.h"
 #include "report/table.h"
@@ -66,23 +68,88 @@ void list(Session& session) {
                table.to_text(session.bold()) + kGrammar + parts_table(session.bold()));
 }
 
-void print(const std::string& name, Session& session) {
+std::string needs_text(const Needs& needs) {
+  std::vector<std::string> of;
+  if (needs.second_moment) of.emplace_back("second moments");
+  if (needs.cross_moment) of.emplace_back("moments with the float model's");
+  if (needs.range) of.emplace_back("ranges");
+  if (needs.mean) of.emplace_back("means");
+  if (needs.histogram) of.emplace_back("histograms");
+  if (of.empty()) return "no data";
+  return fmt::format("calibration text: {} of every layer's inputs", fmt::join(of, ", "));
+}
+
+/// Bits per weight that files hold at most.
+double stored_bits(const Storage& storage, int64_t rows, int64_t cols) {
+  int64_t bytes = 0;
+  for (const TensorPart& part : greatest_parts(storage, rows, cols)) bytes += bytes_of(part);
+  return 8 * static_cast<double>(bytes) / (static_cast<double>(rows) * static_cast<double>(cols));
+}
+
+std::string bits_text(bool fixed, double nominal, double stored, const std::string& of) {
+  const std::string file = fixed ? fmt::format("{:.3f} stored", stored) : "stored as each matrix needs";
+  return fmt::format("{:.3f} bits nominal, {}, {}", nominal, file, of);
+}
+
+/// Of the blocks' matrices that the recipe quantizes.
+std::string bits_of_model(const Recipe& recipe, const std::string& path) {
+  const auto model = Checkpoint::open(path);
+  const auto steps = resolve(recipe, model->graph());
+  double weights = 0, nominal = 0, stored = 0;
+  bool fixed = true;
+  for (const Site& site : linear_sites(model->graph())) {
+    const auto step = steps.find(site.linear->weight);
+    if (step == steps.end() || !step->second.quantize) continue;
+    const RowSourcePtr w = model->matrix(*site.linear);
+    const double count = static_cast<double>(w->rows()) * static_cast<double>(w->cols());
+    const Storage own = step->second.storage();
+    weights += count;
+    nominal += count * nominal_bits(own, w->rows(), w->cols());
+    stored += count * stored_bits(own, w->rows(), w->cols());
+    fixed = fixed && has_fixed_sizes(own);
+  }
+  if (weights == 0) return "no matrix of the blocks is quantized";
+  return bits_text(fixed, nominal / weights, stored / weights, fmt::format("in the blocks of {}", path));
+}
+
+/// What it is, whose, of how many bits and what it takes, as comments of YAML.
+std::string explanation(const Recipe& recipe, const std::string& model) {
+  std::string text = fmt::format("# {}\n", recipe.description);
+  if (!recipe.source.empty()) text += fmt::format("# source: {}\n", recipe.source);
+  text += fmt::format("# needs {}\n", needs_text(needs_of(recipe)));
+  constexpr int64_t kSide = 4096;
+  for (const RecipeStep& step : recipe.steps) {
+    if (!step.quantize) continue;
+    const Storage storage = step.storage();
+    text += fmt::format(
+        "# {}: {}, {}\n", step.targets.empty() ? "blocks" : fmt::format("{}", fmt::join(step.targets, ", ")),
+        row_of(part_of(step.rounding)).words,
+        bits_text(has_fixed_sizes(storage), nominal_bits(storage, kSide, kSide), stored_bits(storage, kSide, kSide),
+                  fmt::format("with {} x {} weights", kSide, kSide)));
+  }
+  if (!model.empty()) text += fmt::format("# {}\n", bits_of_model(recipe, model));
+  return text;
+}
+
+void print(const std::string& name, const std::string& model, Session& session) {
   const Recipe recipe = load_recipe(name);
-  session.show(to_json(recipe), to_yaml(recipe));
+  session.show(to_json(recipe), explanation(recipe, model) + to_yaml(recipe));
 }
 
 std::function<void()> setup(FlagSet& app, Session& session) {
-  auto name = std::make_shared<std::string>();
-  app.add_option("NAME", *name, "print this recipe as YAML: one of the list, SHORT (as gptq+int4-g128) or a YAML file");
+  auto name = std::make_shared<std::string>(), model = std::make_shared<std::string>();
+  app.add_option("NAME", *name,
+                 "explain this recipe and print it as YAML: one of the list, SHORT (as gptq+int4-g128) or a YAML file");
+  app.add_option("-m,--model", *model, "say how many bits the blocks of this model come to");
   add_json_flag(app, session);
-  return [name, &session] { name->empty() ? list(session) : print(*name, session); };
+  return [name, model, &session] { name->empty() ? list(session) : print(*name, *model, session); };
 }
 
 }  // namespace
 
 Verb recipes_verb() {
   return {"recipes",
-          "list recipes, or print one",
+          "list recipes, or explain one",
           "[NAME] [flags]",
           {"bitloom recipes", "bitloom recipes gptq:act-order+int4-g128 > my-recipe.yaml"},
           setup};
