@@ -60,7 +60,8 @@ inline RoundingTarget random_target(Rng& rng) {
                                                  "trellis2.5",
                                                  "trellis1-l12+frame-in512-out512",
                                                  "int3-row+frame-in64-outscales",
-                                                 "planes-g64-fp8"};
+                                                 "planes-g64-fp8",
+                                                 "partial0.1"};
   return parse_target(specs[below(rng, static_cast<uint32_t>(specs.size()))]);
 }
 

@@ -4,6 +4,7 @@
 #include "round/gptq/gptq.h"
 #include "round/kmeans/kmeans.h"
 #include "round/nearest/nearest.h"
+#include "round/pb/pb.h"
 #include "round/trellis/trellis_rounding.h"
 
 namespace bitloom {
@@ -16,6 +17,7 @@ std::span<const RoundingRow* const> rounding_methods() {
       &kKMeansMethod,
       &kClaqMethod,
       &kBillmMethod,
+      &kPbMethod,
       &kViterbiMethod,
       &kLdlqMethod,
   };

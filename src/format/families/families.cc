@@ -1,5 +1,6 @@
 #include "format/families/codebook/codebook_storage.h"
 #include "format/families/grid/grid_storage.h"
+#include "format/families/partial/partial_storage.h"
 #include "format/families/planes/planes_storage.h"
 #include "format/families/trellis/trellis_storage.h"
 
@@ -8,6 +9,7 @@ namespace bitloom {
 std::span<const FamilyRow* const> base_families() {
   static constexpr const FamilyRow* kFamilies[] = {
       &kCodebookFamily,
+      &kPartialFamily,
       &kPlanesFamily,
       &kTrellisFamily,
       &kGridFamily,
