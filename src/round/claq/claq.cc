@@ -73,18 +73,28 @@ class Claq {
 
   /// Errors of the matrix as it is stored, which refinement has changed.
   void measure(const StoredMatrix& matrix, RoundReport& report) const {
-    double error = 0, norm = 0;
-    report.max_abs_error = 0;
-    std::vector<float> row(static_cast<size_t>(cols_));
-    for (int64_t r = 0; r < rows_; ++r) {
-      matrix.decode_rows(r, r + 1, row.data());
-      for (int64_t c = 0; c < cols_; ++c) {
-        const double w = w_[static_cast<size_t>(r * cols_ + c)], difference = w - double{row[static_cast<size_t>(c)]};
-        error += difference * difference, norm += w * w;
-        report.max_abs_error = std::max(report.max_abs_error, std::abs(difference));
+    constexpr int64_t kSlab = 128;
+    struct Sums {
+      double error = 0, norm = 0, greatest = 0;
+    };
+    std::vector<Sums> slabs(static_cast<size_t>((rows_ + kSlab - 1) / kSlab));
+    problem_.threads.parallel_for(static_cast<int64_t>(slabs.size()), [&](int64_t slab) {
+      const int64_t first = slab * kSlab, last = std::min(rows_, first + kSlab);
+      std::vector<float> decoded(static_cast<size_t>((last - first) * cols_));
+      matrix.decode_rows(first, last, decoded.data());
+      Sums& sums = slabs[static_cast<size_t>(slab)];
+      for (size_t i = 0; i < decoded.size(); ++i) {
+        const double w = w_[static_cast<size_t>(first * cols_) + i], difference = w - static_cast<double>(decoded[i]);
+        sums.error += difference * difference, sums.norm += w * w;
+        sums.greatest = std::max(sums.greatest, std::abs(difference));
       }
+    });
+    Sums all;
+    for (const Sums& sums : slabs) {
+      all.error += sums.error, all.norm += sums.norm, all.greatest = std::max(all.greatest, sums.greatest);
     }
-    report.weight_error = norm > 0 ? error / norm : 0;
+    report.weight_error = all.norm > 0 ? all.error / all.norm : 0;
+    report.max_abs_error = all.greatest;
   }
 
  private:

@@ -42,7 +42,7 @@ struct ClaqRounding {
   double reserved = 0;           // share of most columns' weights that each tail keeps in fp16
   double reserved_most = 0;      // of the first tenth of the columns in Outlier Order
   bool row_scales = true;
-  int64_t refine = 2;  // turns
+  int64_t refine = 1;  // turns
   Parity parity = Parity::kNone;
   bool operator==(const ClaqRounding&) const = default;
 };

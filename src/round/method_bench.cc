@@ -1,0 +1,100 @@
+// Methods of error feedback beside GPTQ: the time from a matrix and its inputs' second moment to stored codes, the
+// factorization included, over that of gptq+int4-g128 on the same. Heavy-tailed weights (Student's t, 5 degrees).
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/dense_matrix.h"
+#include "base/rng.h"
+#include "round/billm/billm.h"
+#include "round/claq/claq.h"
+#include "round/gptq/gptq.h"
+#include "round/round_matrix.h"
+
+namespace bitloom {
+namespace {
+
+DenseMatrix heavy_tailed(int64_t rows, int64_t cols) {
+  Rng rng(1, 5);
+  std::vector<float> w(static_cast<size_t>(rows * cols));
+  for (float& x : w) {
+    double squares = 0;
+    for (int i = 0; i < 5; ++i) squares += std::pow(rng.normal(), 2);
+    x = static_cast<float>(0.02 * rng.normal() / std::sqrt(squares / 5));
+  }
+  return {rows, cols, std::move(w)};
+}
+
+InputStatistics inputs_of(int64_t cols, ThreadPool& threads) {
+  constexpr int64_t kTokens = 1024;
+  Rng rng(2, 5);
+  std::vector<float> x(static_cast<size_t>(kTokens * cols));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(rng.normal()) + (i == 0 ? 0.0f : 0.5f * x[i - 1]);
+  InputStatistics inputs(cols);
+  inputs.add(x.data(), x.data(), kTokens, threads);
+  return inputs;
+}
+
+struct Case {
+  explicit Case(int64_t size) : w(heavy_tailed(size, size)), inputs(inputs_of(size, threads)) {}
+  double seconds(const Rounding& rounding, const char* target) {
+    InputCache shared;
+    Ranks ranks;
+    const Stopwatch watch;
+    benchmark::DoNotOptimize(
+        rounding.row().round(rounding.options(), {"w", w, parse_target(target), &inputs, shared, ranks, threads}));
+    return watch.seconds();
+  }
+  ThreadPool threads;
+  DenseMatrix w;
+  InputStatistics inputs;
+};
+
+template <typename Options>
+void beside_gptq(benchmark::State& state, Options options, const char* target) {
+  const Rounding rounding(std::move(options));
+  static const auto shared = std::make_unique<Case>(4096);
+  double least = 1e30, gptq = 1e30;
+  for (auto _ : state) {
+    gptq = std::min(gptq, shared->seconds(GptqRounding{}, "int4-g128"));
+    const double seconds = shared->seconds(rounding, target);
+    least = std::min(least, seconds);
+    state.SetIterationTime(seconds);
+  }
+  state.counters["of_gptq"] = least / gptq;
+}
+
+constexpr ClaqRounding kClaqPaper{.parity = ClaqRounding::Parity::kPaper};
+constexpr BillmRounding kArb{.refine = 15};
+BENCHMARK_CAPTURE(beside_gptq, gptq_mse, GptqRounding{}, "int2-g64-asym-mse")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(3);
+BENCHMARK_CAPTURE(beside_gptq, claq_2, ClaqRounding{}, "codebook2-col")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(3);
+BENCHMARK_CAPTURE(beside_gptq, claq_2_paper, kClaqPaper, "codebook2-col")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(3);
+BENCHMARK_CAPTURE(beside_gptq, claq_4, ClaqRounding{}, "codebook4-col")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(3);
+BENCHMARK_CAPTURE(beside_gptq, billm, BillmRounding{}, "planes-g128-fp8")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(3);
+BENCHMARK_CAPTURE(beside_gptq, billm_arb, kArb, "planes-g128-fp8")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(3);
+
+}  // namespace
+}  // namespace bitloom
