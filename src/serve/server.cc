@@ -1,0 +1,337 @@
+#include "serve/server.h"
+
+#include <httplib.h>
+
+#include <csignal>
+#include <ctime>
+#include <thread>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "serve/answer.h"
+#include "serve/api_error.h"
+#include "serve/api_request.h"
+#include "serve/api_response.h"
+#include "serve/chat_page.h"
+#include "serve/metrics.h"
+
+namespace bitloom {
+namespace {
+
+using httplib::DataSink;
+using httplib::Request;
+using httplib::Response;
+
+/// How often a client that waits is looked at.
+constexpr std::chrono::milliseconds kLook{100};
+
+/// Connections that the system keeps until a thread takes them.
+constexpr int kBacklog = 512;
+
+std::string dump(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+void send_error(Response& response, const ApiError& error) {
+  response.status = error.status;
+  if (error.status == 429 || error.status == 503) response.set_header("Retry-After", "1");
+  response.set_content(dump(error_json(error)), "application/json");
+}
+
+/// Takes the same time wherever the texts differ.
+bool same_secret(const std::string& given, const std::string& secret) {
+  unsigned difference = given.size() == secret.size() ? 0 : 1;
+  for (size_t i = 0; i < secret.size(); ++i)
+    difference |= static_cast<unsigned char>(secret[i]) ^ static_cast<unsigned char>(i < given.size() ? given[i] : 0);
+  return difference == 0;
+}
+
+/// What the library itself answers: no such path, a body too large, what is no HTTP.
+ApiError library_error(const Request& request, int status, int64_t body_bytes) {
+  const uint64_t promised = request.get_header_value<uint64_t>("Content-Length", 0);
+  if (status == 413) return {413, fmt::format("the body is larger than {} bytes", body_bytes)};
+  if (status == 404) return {404, fmt::format("no such resource: {} {}", request.method, request.path)};
+  if (status == 400 && request.body.size() < promised)
+    return {408, fmt::format("the body ended after {} of {} bytes", request.body.size(), promised)};
+  return {status, fmt::format("the request cannot be read (status {})", status)};
+}
+
+Json parse_body(const Request& request) {
+  const std::string type = request.get_header_value("Content-Type");
+  if (!type.starts_with("application/json"))
+    throw ApiError(415, "Content-Type must be application/json, not '" + type.substr(0, 80) + "'");
+  return parse_json(request.body, "the body");
+}
+
+}  // namespace
+
+/// An answer as its client gets it, whole or as a stream. Lives as long as the client's response.
+class Delivery {
+ public:
+  Delivery(std::shared_ptr<Answer> answer, ApiRequest request, const ServedModel& model, const std::string& number,
+           std::atomic<int64_t>& open)
+      : answer_(std::move(answer)),
+        request_(std::move(request)),
+        response_(request_, model, number, std::time(nullptr)),
+        choices_(answer_->choices()),
+        ends_(answer_->choices()),
+        open_(open) {
+    ++open_;
+  }
+  ~Delivery() { --open_; }
+  Delivery(const Delivery&) = delete;
+  Delivery& operator=(const Delivery&) = delete;
+
+  /// Waits until something has come.
+  void wait_for_first() {
+    while (!first_) first_ = answer_->next(kLook);
+  }
+  /// What kept the first answer from beginning, or "".
+  std::string failure() const {
+    const TextEnd* end = first_ ? std::get_if<TextEnd>(&first_->what) : nullptr;
+    return end != nullptr && end->reason == EndReason::kFailed ? end->message : "";
+  }
+
+  /// Collects all, then writes it. False when the client is gone.
+  bool send_whole(DataSink& sink) {
+    while (ended_ < choices_.size()) {
+      if (!take(
+              sink, [&](size_t, ApiChoice) { return sink.is_writable(); }, [](size_t) { return true; }))
+        return false;
+    }
+    const std::string text = dump(response_.whole(choices_, ends_));
+    if (!sink.write(text.data(), text.size())) return false;
+    sink.done();
+    return true;
+  }
+
+  bool send_stream(DataSink& sink) {
+    for (size_t i = 0; i < choices_.size() && request_.kind == ApiKind::kChat; ++i)
+      if (!write_event(sink, response_.first_chunk(i))) return false;
+    while (ended_ < choices_.size()) {
+      const bool goes_on = take(
+          sink, [&](size_t i, ApiChoice part) { return write_event(sink, response_.chunk(i, part)); },
+          [&](size_t i) { return write_end(sink, i); });
+      if (!goes_on) return false;
+    }
+    if (request_.include_usage && !write_event(sink, response_.usage_chunk(ends_))) return false;
+    static const std::string done = "data: [DONE]\n\n";
+    if (!sink.write(done.data(), done.size())) return false;
+    sink.done();
+    return true;
+  }
+
+ private:
+  static bool write_event(DataSink& sink, const Json& event) {
+    const std::string text = "data: " + dump(event) + "\n\n";
+    return sink.write(text.data(), text.size());
+  }
+  bool write_end(DataSink& sink, size_t choice) {
+    if (ends_[choice].reason != EndReason::kFailed)
+      return write_event(sink, response_.last_chunk(choice, ends_[choice]));
+    return write_event(sink, error_json(ApiError(500, ends_[choice].message)));
+  }
+
+  /// The next event, if there is one soon. False when the client is gone.
+  template <typename OnPart, typename OnEnd>
+  bool take(DataSink& sink, const OnPart& on_part, const OnEnd& on_end) {
+    std::optional<Answer::Event> event = first_ ? std::exchange(first_, std::nullopt) : answer_->next(kLook);
+    if (!event) return sink.is_writable() || gone();
+    ApiChoice& choice = choices_[event->choice];
+    bool taken = true;
+    if (auto* piece = std::get_if<TextPiece>(&event->what)) {
+      ApiChoice part{piece->text, piece->tokens, static_cast<int64_t>(characters_[event->choice])};
+      characters_[event->choice] += static_cast<size_t>(count_characters(piece->text));
+      choice.text += piece->text;
+      choice.tokens.insert(choice.tokens.end(), piece->tokens.begin(), piece->tokens.end());
+      taken = on_part(event->choice, std::move(part));
+    } else {
+      ends_[event->choice] = std::get<TextEnd>(event->what);
+      ++ended_;
+      taken = on_end(event->choice);
+    }
+    return taken || gone();
+  }
+  bool gone() {
+    answer_->cancel();
+    return false;
+  }
+
+  std::shared_ptr<Answer> answer_;
+  ApiRequest request_;
+  ApiResponse response_;
+  std::optional<Answer::Event> first_;
+  std::vector<ApiChoice> choices_;
+  std::vector<TextEnd> ends_;
+  std::vector<size_t> characters_ = std::vector<size_t>(choices_.size());
+  size_t ended_ = 0;
+  std::atomic<int64_t>& open_;
+};
+
+struct Server::State {
+  State(const ServedModel& of, Engine& by, const ServerOptions& how) : model(of), engine(by), options(how) {}
+
+  void set_limits();
+  void set_routes();
+  void answer(ApiKind kind, const Request& request, Response& response);
+  void deliver(const std::shared_ptr<Delivery>& delivery, bool stream, Response& response) const;
+  void check_key(const Request& request) const;
+  Json models() const;
+
+  const ServedModel& model;
+  Engine& engine;
+  ServerOptions options;
+  httplib::Server http;
+  Metrics metrics;
+  std::atomic<bool> closing = false;
+  std::atomic<int64_t> open = 0;     // answers on their way
+  std::atomic<uint64_t> number = 0;  // of requests
+  int port = 0;
+  socket_t listener = INVALID_SOCKET;
+  std::thread thread;
+};
+
+void Server::State::set_limits() {
+  http.new_task_queue = [count = options.connections] { return new httplib::ThreadPool(static_cast<size_t>(count)); };
+  http.set_payload_max_length(static_cast<size_t>(options.body_bytes));
+  http.set_read_timeout(options.io_seconds);
+  http.set_write_timeout(options.io_seconds);
+  http.set_keep_alive_timeout(options.io_seconds);
+  http.set_keep_alive_max_count(1000);
+  http.set_tcp_nodelay(true);
+  // Not SO_REUSEPORT, the library's choice: a second server on the port must fail, not share its clients.
+  http.set_socket_options([this](socket_t socket) {
+    const int yes = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    listener = socket;
+  });
+  http.set_logger([this](const Request&, const Response& response) { metrics.count(response.status); });
+  http.set_error_handler([this](const Request& request, Response& response) {
+    if (!response.body.empty()) return;
+    send_error(response, library_error(request, response.status, options.body_bytes));
+  });
+  http.set_exception_handler([](const Request&, Response& response, std::exception_ptr thrown) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const ApiError& error) {
+      send_error(response, error);
+    } catch (const Error& error) {
+      const bool theirs = error.kind() == ErrorKind::kUsage || error.kind() == ErrorKind::kRefused;
+      send_error(response, ApiError(theirs ? 400 : 500, error.what()));
+    } catch (const std::exception& error) {
+      send_error(response, ApiError(500, error.what()));
+    }
+  });
+}
+
+void Server::State::check_key(const Request& request) const {
+  if (options.api_key.empty() || request.path == "/" || request.path == "/health") return;
+  const std::string given = request.get_header_value("Authorization");
+  if (!same_secret(given, "Bearer " + options.api_key))
+    throw ApiError(401, "a valid API key is needed: Authorization: Bearer KEY", "", "invalid_api_key");
+}
+
+Json Server::State::models() const {
+  return {{"id", model.name}, {"object", "model"}, {"created", model.created}, {"owned_by", "bitloom"}};
+}
+
+void Server::State::set_routes() {
+  using Handler = std::function<void(const Request&, Response&)>;
+  const auto guarded = [this](Handler handler) -> httplib::Server::Handler {
+    return [this, handler = std::move(handler)](const Request& request, Response& response) {
+      check_key(request);
+      handler(request, response);
+    };
+  };
+  http.Get("/", [](const Request&, Response& response) {
+    response.set_header(
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:");
+    response.set_content(chat_page(), "text/html; charset=utf-8");
+  });
+  http.Get("/health", [this](const Request&, Response& response) {
+    response.status = closing ? 503 : 200;
+    response.set_content(closing ? R"({"status":"closing"})" : R"({"status":"ok"})", "application/json");
+  });
+  http.Get("/metrics", guarded([this](const Request&, Response& response) {
+             response.set_content(metrics.text(engine.counts()), "text/plain; version=0.0.4");
+           }));
+  http.Get("/v1/models", guarded([this](const Request&, Response& response) {
+             response.set_content(dump({{"object", "list"}, {"data", Json::array({models()})}}), "application/json");
+           }));
+  http.Get(R"(/v1/models/(.+))", guarded([this](const Request& request, Response& response) {
+             if (request.matches[1] != model.name) throw ApiError(404, "no such model", "model", "model_not_found");
+             response.set_content(dump(models()), "application/json");
+           }));
+  http.Post("/v1/completions", guarded([this](const Request& request, Response& response) {
+              answer(ApiKind::kCompletion, request, response);
+            }));
+  http.Post("/v1/chat/completions",
+            guarded([this](const Request& request, Response& response) { answer(ApiKind::kChat, request, response); }));
+}
+
+void Server::State::answer(ApiKind kind, const Request& request, Response& response) {
+  if (closing) throw ApiError(503, "the server is closing");
+  ApiRequest asked = parse_api_request(kind, parse_body(request), model);
+  const uint64_t at = number++;
+  auto [admission, answer] = Answer::ask(engine, text_requests(asked, model, options.seed + at), options.seconds);
+  if (admission == Admission::kFull) throw ApiError(429, "the queue is full: try again later");
+  if (admission == Admission::kClosing) throw ApiError(503, "the server is closing");
+  const bool stream = asked.stream;
+  const auto delivery = std::make_shared<Delivery>(std::move(answer), std::move(asked), model,
+                                                   fmt::format("{:x}-{}", model.created, at), open);
+  if (!stream) {
+    // The status must be known before anything is sent.
+    delivery->wait_for_first();
+    if (const std::string failure = delivery->failure(); !failure.empty()) throw ApiError(500, failure);
+  }
+  deliver(delivery, stream, response);
+}
+
+void Server::State::deliver(const std::shared_ptr<Delivery>& delivery, bool stream, Response& response) const {
+  if (stream) response.set_header("Cache-Control", "no-cache");
+  response.set_chunked_content_provider(stream ? "text/event-stream" : "application/json",
+                                        [delivery, stream](size_t, DataSink& sink) {
+                                          return stream ? delivery->send_stream(sink) : delivery->send_whole(sink);
+                                        });
+}
+
+Server::Server(const ServedModel& model, Engine& engine, const ServerOptions& options)
+    : state_(std::make_unique<State>(model, engine, options)) {
+  state_->set_limits();
+  state_->set_routes();
+  httplib::Server& http = state_->http;
+  if (options.port == 0) {
+    state_->port = http.bind_to_any_port(options.host);
+  } else {
+    state_->port = http.bind_to_port(options.host, options.port) ? options.port : -1;
+  }
+  if (state_->port < 0)
+    fail(ErrorKind::kFailed, "cannot listen on {}:{}: taken, or no address of this machine", options.host,
+         options.port);
+  // The library's queue of five loses clients that come at once.
+  ::listen(state_->listener, kBacklog);
+  // Signals are the main thread's.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  state_->thread = std::thread([&http] { http.listen_after_bind(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  while (!http.is_running()) std::this_thread::yield();
+}
+
+Server::~Server() { close(0); }
+
+int Server::port() const { return state_->port; }
+
+void Server::close(double seconds) {
+  if (!state_->thread.joinable()) return;
+  state_->closing = true;
+  state_->engine.close(seconds);
+  // All answers are complete; their clients have the time that any client has to take them.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(state_->options.io_seconds);
+  while (state_->open > 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  state_->http.stop();
+  state_->thread.join();
+}
+
+}  // namespace bitloom
