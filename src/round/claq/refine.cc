@@ -1,7 +1,6 @@
 #include "round/claq/refine.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/dtype.h"
 #include "base/vector_clones.h"
@@ -81,10 +80,8 @@ class Refiner {
   /// Codes, levels and kept weights of a column for its target.
   void choose(size_t c) {
     CodebookColumn& column = chosen_.columns[c];
-    if (!p_.keeps_codes) {
-      std::sort(column.table.begin(), column.table.end());
-      encode_levels(column.table, target_.data(), p_.rows, column.codes.data());
-    }
+    std::sort(column.table.begin(), column.table.end());
+    encode_levels(column.table, target_.data(), p_.rows, column.codes.data());
     std::vector<double> sums(column.table.size(), 0), masses(column.table.size(), 0);
     is_kept_.assign(q_.size(), 0);
     for (const KeptWeight& kept : chosen_.kept[c]) is_kept_[kept.row] = 1;
