@@ -33,6 +33,7 @@ Verb compare_verb();
 Verb eval_arithmetic_verb();
 Verb run_verb();
 Verb chat_verb();
+Verb serve_verb();
 Verb tokenize_verb();
 Verb info_verb();
 Verb formats_verb();
