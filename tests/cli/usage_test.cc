@@ -159,5 +159,19 @@ TEST(Usage, ExistingOutputNeedsForce) {
   EXPECT_NE(read_bytes(dir.file("out/bitloom.json")), before);
 }
 
+// A server that could not do what it is told does not begin.
+TEST(Usage, ServeChecksItsLimitsFirst) {
+  const auto refused = [](std::vector<std::string> flags, const std::vector<std::string>& parts) {
+    flags.insert(flags.begin(), {"serve", "assets/demo"});
+    expect_error(run_bitloom(flags), 2, parts);
+  };
+  refused({"--cache", "1K"}, {"--cache 1K", "a page of 32 tokens takes 96.0 KiB"});
+  refused({"--max-body", "much"}, {"--max-body", "much"});
+  refused({"--grace", "-1"}, {"--grace -1"});
+  refused({"--time-limit", "0"}, {"--time-limit 0"});
+  refused({"--port", "70000"}, {"--port", "70000"});
+  refused({"--top-p", "2"}, {"top-p 2"});
+}
+
 }  // namespace
 }  // namespace bitloom::testing

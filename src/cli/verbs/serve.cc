@@ -63,9 +63,9 @@ void serve(Flags flags, Session& session) {
   if (!(flags.server.seconds > 0)) misuse("--time-limit {}: must be more than 0 seconds", flags.server.seconds);
   const Sampler checks_options(flags.sampler);
   const auto model = Checkpoint::open(flags.model, session.warner());
-  const ServedModel of = served(flags, *model, session);
   flags.limits.pages = pages_of(flags, model->graph());
   flags.server.body_bytes = parse_bytes(flags.body, "--max-body");
+  const ServedModel of = served(flags, *model, session);
   flags.server.seed = flags.sampler.seed;
   ThreadPool& threads = session.context().threads;
   Decoder decoder(model, threads, activations_of(flags.activations));
