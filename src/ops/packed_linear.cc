@@ -15,7 +15,8 @@ constexpr int64_t kPieceWeights = 32768;
 constexpr int64_t kGemmRows = 32;
 
 int64_t rows_per_piece(int64_t cols) {
-  return std::max<int64_t>(4, kPieceWeights / std::max<int64_t>(1, cols) / 4 * 4);
+  constexpr int64_t kRows = 8;  // that kernels multiply together
+  return std::max(kRows, kPieceWeights / std::max<int64_t>(1, cols) / kRows * kRows);
 }
 
 }  // namespace
