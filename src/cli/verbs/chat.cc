@@ -18,7 +18,8 @@ namespace bitloom {
 namespace {
 
 struct Flags {
-  std::string model, activations = "exact";
+  std::string model;
+  bool exact = false;
   std::optional<std::string> system;
   GenerateOptions options{.max_tokens = std::numeric_limits<int64_t>::max(), .sampler = {}};
 };
@@ -39,7 +40,7 @@ class Conversation {
         on_terminal_(on_terminal),
         template_(model->chat_template()),
         tokenizer_(model->tokenizer()),
-        decoder_(model, session.context().threads, activations_of(flags.activations)),
+        decoder_(model, session.context().threads, flags.exact ? Activations::kExact : Activations::kInt8),
         sequence_(decoder_) {
     if (flags.system && !template_.accepts_system())
       session.progress().log("the chat template has no system message: its text begins the first message");
@@ -190,7 +191,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->type_name("N")
       ->check(integer_from(1));
   add_sampler_flags(app, flags->options.sampler);
-  add_activations_flag(app, flags->activations);
+  add_exact_flag(app, flags->exact);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { converse(*flags, session); };

@@ -17,7 +17,8 @@ namespace bitloom {
 namespace {
 
 struct Flags {
-  std::string model, name, activations = "exact", cache = "1G", body = "4M";
+  std::string model, name, cache = "1G", body = "4M";
+  bool exact = false;
   SamplerOptions sampler;
   int64_t max_tokens = 1024, queue = 256;
   double grace = 5;
@@ -68,7 +69,7 @@ void serve(Flags flags, Session& session) {
   const ServedModel of = served(flags, *model, session);
   flags.server.seed = flags.sampler.seed;
   ThreadPool& threads = session.context().threads;
-  Decoder decoder(model, threads, activations_of(flags.activations));
+  Decoder decoder(model, threads, flags.exact ? Activations::kExact : Activations::kInt8);
   const InterruptGuard guard;
   Engine engine(decoder, of.tokenizer, threads, flags.limits, flags.queue);
   Server server(of, engine, flags.server);
@@ -132,7 +133,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   app.add_option("--name", flags->name, "what requests call the model (default: from MODEL)")->type_name("NAME");
   add_limit_flags(app, *flags);
   add_sampler_flags(app, flags->sampler);
-  add_activations_flag(app, flags->activations);
+  add_exact_flag(app, flags->exact);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { serve(*flags, session); };
