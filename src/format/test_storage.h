@@ -13,7 +13,7 @@
 namespace bitloom::testing {
 
 /// The bytes of the parts of a [rows, cols] matrix, in the order of greatest_parts: codes of every bit pattern, scales
-/// and levels of fp16 in [0.5, 1.5), a random order, outliers as many as there may be. Rows and columns that are
+/// and levels of fp16 and fp32 in [0.5, 1.5), a random order, outliers as many as there may be. Rows and columns that are
 /// multiples of 8 leave no padding bits, which would not be zero. For families whose codes may have any bits and whose
 /// sizes are fixed.
 inline std::vector<std::vector<std::byte>> random_parts(const Storage& storage, int64_t rows, int64_t cols,
@@ -45,6 +45,11 @@ inline std::vector<std::vector<std::byte>> random_parts(const Storage& storage, 
       for (size_t i = 0; i < bytes.size(); i += 2) {
         const uint16_t half = f32_to_f16(0.5f + rng.uniform());
         std::memcpy(bytes.data() + i, &half, 2);
+      }
+    } else if (part.dtype == DType::kF32) {
+      for (size_t i = 0; i < bytes.size(); i += 4) {
+        const float value = 0.5f + static_cast<float>(rng.uniform());
+        std::memcpy(bytes.data() + i, &value, 4);
       }
     } else {
       for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng.next_u32());

@@ -42,6 +42,11 @@ InputBlocks::Form& InputBlocks::form(DotInput input, InputOrder order) {
   return form;
 }
 
+float* InputBlocks::framed(int64_t count) {
+  grow(framed_, count);
+  return framed_.data();
+}
+
 const RoundedInput& InputBlocks::rounded(DotInput input, InputOrder order) { return form(input, order).view; }
 
 const float* InputBlocks::group_sums(DotInput input, InputOrder order, int64_t group, size_t reader) {

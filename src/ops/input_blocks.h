@@ -24,6 +24,9 @@ class InputBlocks {
 
   /// x rounded to 8 bits as int_gemm.h wants it, at the first call since begin(), by all threads. As above.
   const PanelInput& panels(ThreadPool& threads);
+  /// Room for what a frame moves, so many values; what was there is lost.
+  float* framed(int64_t count);
+
   /// Makes room for panels of `rows` rows on each of so many threads; then a thread's.
   void reserve_scratch(int threads, int64_t rows);
   std::byte* scratch(int thread);
@@ -49,6 +52,7 @@ class InputBlocks {
   int64_t tokens_ = 0, cols_ = 0;
   std::array<Form, 6> forms_;
   PanelForm panels_;
+  std::vector<float> framed_;
   std::vector<std::vector<float>> sums_;         // by reader
   std::vector<std::vector<std::byte>> scratch_;  // by thread
 };

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <cstring>
 #include <optional>
 #include <utility>
 
+#include "format/families/trellis/trellis_storage.h"
 #include "format/stored_matrix.h"
 #include "io/stored_rows.h"
 #include "ops/packed_linear.h"
@@ -79,11 +81,20 @@ IntRows int_rows(const StoredMatrix& matrix, const IntLevels& levels) {
   return view;
 }
 
+/// A stored matrix without side terms but a frame; else null.
+const StoredMatrix* in_frame_at_most(const RowSource& matrix) {
+  const auto* stored = dynamic_cast<const StoredMatrix*>(&matrix);
+  if (stored == nullptr) return nullptr;
+  SideTerms others = stored->spec().side;
+  others.frame = FrameStorage{};
+  return others == SideTerms{} ? stored : nullptr;
+}
+
 }  // namespace
 
 bool PackedLinear::pack_ints(const PackOptions& options) {
-  const auto* stored = dynamic_cast<const StoredMatrix*>(matrix_.get());
-  if (stored == nullptr || stored->has_side_terms() || stored->grid() == nullptr) return false;
+  const StoredMatrix* stored = in_frame_at_most(*matrix_);
+  if (stored == nullptr || stored->grid() == nullptr) return false;
   const GridMatrix& grid = *stored->grid();
   const bool exact = options.activations == Activations::kExact;
   std::optional<IntLevels> levels = int_levels(grid.storage().format, false);
@@ -120,6 +131,20 @@ bool PackedLinear::pack_blocks(const PackOptions& options) {
   return int_kernel_ != nullptr;
 }
 
+bool PackedLinear::pack_trellis(const PackOptions& options) {
+  const StoredMatrix* stored = in_frame_at_most(*matrix_);
+  const auto* storage = stored == nullptr ? nullptr : stored->spec().base.get_if<TrellisStorage>();
+  if (storage == nullptr || storage->code.state_bits != 16) return false;
+  trellis_kernel_ = &find_trellis_dot(options.isa);
+  trellis_input_ = options.activations == Activations::kExact ? DotInput::kInt24 : DotInput::kInt8;
+  trellis_.codes = stored->find_part(".codes")->bytes.data();
+  trellis_.rows = stored->rows(), trellis_.cols = stored->cols();
+  trellis_.values = storage->code.values, trellis_.half_bits = storage->code.half_bits;
+  trellis_.hash = kTrellisHash, trellis_.mix = kTrellisMix, trellis_.table = kTrellisTable.data();
+  std::memcpy(&trellis_.scale, stored->find_part(".scale")->bytes.data(), sizeof trellis_.scale);
+  return true;
+}
+
 bool PackedLinear::pack_dense(const PackOptions& options) {
   const auto* stored = dynamic_cast<const StoredRows*>(matrix_.get());
   if (stored == nullptr) return false;
@@ -137,8 +162,16 @@ std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std:
   std::shared_ptr<PackedLinear> packed(new PackedLinear);
   packed->rows_ = matrix->rows();
   packed->matrix_ = std::move(matrix);
-  packed->order_ = std::move(order);
-  if (!packed->pack_ints(options) && !packed->pack_blocks(options) && !packed->pack_dense(options)) return nullptr;
+  const StoredMatrix* stored = in_frame_at_most(*packed->matrix_);
+  if (stored != nullptr && (stored->has_side_terms() || stored->spec().base.get_if<TrellisStorage>() != nullptr)) {
+    packed->frame_.emplace(*stored, std::move(order));
+  } else {
+    packed->order_ = std::move(order);
+  }
+  if (!packed->pack_ints(options) && !packed->pack_trellis(options) && !packed->pack_blocks(options) &&
+      !packed->pack_dense(options)) {
+    return nullptr;
+  }
   return packed;
 }
 

@@ -47,6 +47,9 @@ class Products {
       pieces_ += pieces_of(readers[i]);
       const bool few = tokens <= kFewTokens && readers[i].w->int_kernel_ != nullptr;
       if (few) int_calls_[i] = readers[i].w->int_call(x, tokens, i, blocks);
+      if (readers[i].w->trellis_kernel_ != nullptr) {
+        rounded_[i] = blocks.rounded(readers[i].w->trellis_input_, InputOrder::kNatural);
+      }
     }
     if (tokens <= kFewTokens) return;
     panels_ = blocks.panels(threads);
@@ -59,26 +62,31 @@ class Products {
     const Reader* reader = readers_.data();
     for (; piece >= pieces_of(*reader); ++reader) piece -= pieces_of(*reader);
     const PackedLinear& w = *reader->w;
-    const int64_t first = piece * step_, last = std::min(first + step_, w.rows_);
+    const auto index = static_cast<size_t>(reader - readers_.data());
+    const int64_t first = piece * rows_of(*reader), last = std::min(first + rows_of(*reader), w.rows_);
     if (tokens_ > kFewTokens) {
       std::byte* scratch = blocks_.scratch(thread);
       w.gemm_kernel_->kernel({w.ints_, first, last, tokens_, panels_, scratch, reader->y, w.rows_});
     } else if (w.int_kernel_ != nullptr) {
-      IntDotCall call = int_calls_[static_cast<size_t>(reader - readers_.data())];
+      IntDotCall call = int_calls_[index];
       call.first = first, call.last = last, call.y = reader->y;
       w.int_kernel_->kernel(call);
+    } else if (w.trellis_kernel_ != nullptr) {
+      w.trellis_kernel_->kernel({w.trellis_, piece, piece + 1, tokens_, rounded_[index],
+                                 w.trellis_input_ == DotInput::kInt8 ? 1 : 3, reader->y, w.rows_});
     } else {
       const int64_t* order = w.order_.empty() ? nullptr : w.order_.data();
       w.dense_kernel_->kernel({w.dense_, order, w.cols(), first, last, tokens_, x_, reader->y, w.rows_});
     }
-    if (reader->bias == nullptr) return;
+    if (reader->bias == nullptr || w.frame_) return;
     for (int64_t t = 0; t < tokens_; ++t) {
       for (int64_t r = first; r < last; ++r) reader->y[t * w.rows_ + r] += reader->bias[r];
     }
   }
 
  private:
-  int64_t pieces_of(const Reader& reader) const { return (reader.w->rows_ + step_ - 1) / step_; }
+  int64_t rows_of(const Reader& reader) const { return reader.w->trellis_kernel_ == nullptr ? step_ : kTrellisRows; }
+  int64_t pieces_of(const Reader& reader) const { return (reader.w->rows_ + rows_of(reader) - 1) / rows_of(reader); }
 
   std::span<const Reader> readers_;
   const float* x_;
@@ -86,12 +94,49 @@ class Products {
   InputBlocks& blocks_;
   PanelInput panels_;
   std::array<IntDotCall, kMostReaders> int_calls_;
+  std::array<RoundedInput, kMostReaders> rounded_;
 };
 
-void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads) {
+namespace {
+
+/// Readers whose kernels read one input.
+void apply_alike(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks,
+                 ThreadPool& threads) {
+  const PackedFrame* frame = readers.front().w->frame();
+  if (frame != nullptr && frame->moves_input()) {
+    const int64_t cols = readers.front().w->cols();
+    float* inside = blocks.framed(tokens * cols);
+    threads.parallel_for(tokens, [&](int64_t t) { frame->enter(x + t * cols, inside + t * cols); });
+    x = inside;
+  }
   const Products products(readers, x, tokens, blocks, threads);
   const auto run = [&products](int64_t piece, int thread) { products.run(piece, thread); };
   threads.parallel_for_thread(products.pieces(), run);
+  for (const Reader& reader : readers) {
+    if (reader.w->frame() == nullptr) continue;
+    const int64_t rows = reader.w->rows();
+    float* scratch = blocks.framed(tokens * rows);  // the input has been read
+    threads.parallel_for(tokens, [&](int64_t t) {
+      float* y = reader.y + t * rows;
+      reader.w->frame()->leave(y, scratch + t * rows);
+      for (int64_t r = 0; r < rows && reader.bias != nullptr; ++r) y[r] += reader.bias[r];
+    });
+  }
+}
+
+bool alike(const PackedFrame* a, const PackedFrame* b) {
+  return a == nullptr || b == nullptr ? a == b : a->has_input_of(*b);
+}
+
+}  // namespace
+
+void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads) {
+  while (!readers.empty()) {
+    size_t count = 1;
+    while (count < readers.size() && alike(readers[0].w->frame(), readers[count].w->frame())) ++count;
+    apply_alike(readers.first(count), x, tokens, blocks, threads);
+    readers = readers.subspan(count);
+  }
 }
 
 }  // namespace bitloom

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,8 +18,10 @@
 #include "kernels/dense_dot/dense_dot.h"
 #include "kernels/int_dot/int_dot.h"
 #include "kernels/int_gemm/int_gemm.h"
+#include "kernels/trellis_dot/trellis_dot.h"
 #include "ops/activations.h"
 #include "ops/input_blocks.h"
+#include "ops/packed_frame.h"
 
 namespace bitloom {
 
@@ -39,9 +42,12 @@ class PackedLinear {
 
   int64_t rows() const { return rows_; }
   int64_t cols() const { return matrix_->cols(); }
-  /// Of the lists of kernels: one of the two.
+  /// Of the lists of kernels: one of the three.
   const IntDotEntry* int_kernel() const { return int_kernel_; }
   const DenseDotEntry* dense_kernel() const { return dense_kernel_; }
+  const TrellisDotEntry* trellis_kernel() const { return trellis_kernel_; }
+  /// Around what the kernel multiplies; null when there is none.
+  const PackedFrame* frame() const { return frame_ ? &*frame_ : nullptr; }
   /// For many tokens, of Activations::kInt8 alone; null when there is none.
   const IntGemmEntry* gemm_kernel() const { return gemm_kernel_; }
   bool serves(int64_t tokens) const { return tokens <= kFewTokens || gemm_kernel_ != nullptr; }
@@ -51,16 +57,21 @@ class PackedLinear {
   PackedLinear() = default;
   bool pack_ints(const PackOptions& options);
   bool pack_blocks(const PackOptions& options);
+  bool pack_trellis(const PackOptions& options);
   bool pack_dense(const PackOptions& options);
   IntDotCall int_call(const float* x, int64_t tokens, size_t reader, InputBlocks& blocks) const;
 
-  RowSourcePtr matrix_;  // keeps the bytes alive
-  std::vector<int64_t> order_;
+  RowSourcePtr matrix_;         // keeps the bytes alive
+  std::vector<int64_t> order_;  // empty: as stored, or the frame's
+  std::optional<PackedFrame> frame_;
   std::vector<int8_t> levels_;  // what the view points to, where it has levels
   const IntDotEntry* int_kernel_ = nullptr;
   const DenseDotEntry* dense_kernel_ = nullptr;
   const IntGemmEntry* gemm_kernel_ = nullptr;
+  const TrellisDotEntry* trellis_kernel_ = nullptr;
+  DotInput trellis_input_ = DotInput::kInt24;
   IntRows ints_;
+  TrellisRows trellis_;
   const std::byte* dense_ = nullptr;
   int64_t rows_ = 0;
 };
@@ -72,7 +83,8 @@ struct Reader {
   float* y = nullptr;
 };
 
-/// All readers' products with x [tokens, cols], dense, in one loop; the input is prepared once. Rows are cut into
+/// All readers' products with x [tokens, cols], dense, in one loop for those in frames with one input; the input is
+/// prepared once. Rows are cut into
 /// pieces whose size does not depend on the threads. At most kMostReaders, of one width, which all serve so many tokens
 /// (asserted).
 inline constexpr size_t kMostReaders = 4;

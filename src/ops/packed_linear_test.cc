@@ -95,9 +95,68 @@ TEST(PackedLinear, DenseMatricesAreReadInTheirFile) {
 TEST(PackedLinear, MatricesWithSideTermsAreDecoded) {
   const PackOptions options = {best_isa(), Activations::kExact};
   ASSERT_NE(pack(testing::random_stored("int4-g32", 16, 64, 3), options), nullptr);
-  for (const std::string term : {"order", "lowrank4-int8-row", "outliers0.01", "frame-in32", "frame-outscales"}) {
+  for (const std::string term : {"order", "lowrank4-int8-row", "outliers0.01", "outliers0.01+frame-in32"}) {
     EXPECT_EQ(pack(testing::random_stored("int4-g32+" + term, 16, 64, 3), options), nullptr) << term;
   }
+  EXPECT_EQ(pack(testing::random_stored("trellis2-l12", 16, 64, 3), options), nullptr);
+}
+
+// Inside a frame x is rotated, the stored codes multiply it, and y is rotated back: what the decoded matrix gives.
+TEST(PackedLinear, FramesAreAppliedToInputsAndOutputs) {
+  ThreadPool threads(2);
+  InputBlocks blocks;
+  constexpr int64_t kRows = 80, kCols = 96;
+  std::vector<int64_t> order(kRows);
+  for (int64_t r = 0; r < kRows; ++r) order[static_cast<size_t>(r)] = r * 7 % kRows;
+  for (const std::string base : {"int4-g32", "int3-row", "trellis2", "trellis1.5", "trellis2.5", "trellis4"}) {
+    for (const std::string frame : {"", "+frame-in32", "+frame-out16", "+frame-in8-out16-seed5", "+frame-outscales",
+                                    "+frame-in32-out16-inscales-outscales"}) {
+      for (const int64_t tokens : {1, 3}) {
+        const auto matrix = testing::random_stored(base + frame, kRows, kCols, 3);
+        const auto packed = PackedLinear::pack(matrix, order, {best_isa(), Activations::kExact});
+        ASSERT_NE(packed, nullptr) << base << frame;
+        EXPECT_EQ(packed->trellis_kernel() != nullptr, base.starts_with("trellis"));
+        const std::vector<float> x = random_values(tokens * kCols, 5), bias = random_values(kRows, 6);
+        std::vector<float> y(static_cast<size_t>(tokens * kRows));
+        const Reader reader = {packed.get(), bias.data(), y.data()};
+        apply({&reader, 1}, x.data(), tokens, blocks, threads);
+        for (int64_t t = 0; t < tokens; ++t) {
+          std::vector<float> own(y.begin() + t * kRows, y.begin() + (t + 1) * kRows);
+          double size = 0;  // of the product, of which a rotated term may be any part
+          for (size_t r = 0; r < own.size(); ++r) own[r] -= bias[r];
+          for (const float value : own) size = std::max(size, std::abs(static_cast<double>(value)));
+          const std::vector<float> dense = matrix->decode_all();
+          for (int64_t r = 0; r < kRows; ++r) {
+            double want = 0;
+            for (int64_t c = 0; c < kCols; ++c) {
+              want += static_cast<double>(dense[static_cast<size_t>(order[static_cast<size_t>(r)] * kCols + c)]) *
+                      static_cast<double>(x[static_cast<size_t>(t * kCols + c)]);
+            }
+            // Twelve roundings of rotations on both sides and inputs of 24 bits, against products of about this size.
+            ASSERT_NEAR(own[static_cast<size_t>(r)], want, 1e-5 * size) << base << frame << " row " << r;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(PackedLinear, ReadersInDifferentFramesShareACall) {
+  ThreadPool threads(2);
+  InputBlocks blocks;
+  const std::vector<float> x = random_values(96, 5);
+  std::vector<std::shared_ptr<const StoredMatrix>> matrices;
+  std::vector<std::shared_ptr<const PackedLinear>> packed;
+  std::vector<std::vector<float>> y;
+  std::vector<Reader> readers;
+  for (const char* text : {"int4-g32+frame-in32", "trellis2+frame-in32-out16", "int4-g32", "trellis2+frame-in8"}) {
+    matrices.push_back(testing::random_stored(text, 48, 96, 4));
+    packed.push_back(pack(matrices.back(), {best_isa(), Activations::kExact}));
+    y.emplace_back(48);
+  }
+  for (size_t i = 0; i < packed.size(); ++i) readers.push_back({packed[i].get(), nullptr, y[i].data()});
+  apply(readers, x.data(), 1, blocks, threads);
+  for (size_t i = 0; i < packed.size(); ++i) expect_product(*matrices[i], {}, x, y[i], 2e-5);
 }
 
 TEST(PackedLinear, RowsInAnotherOrder) {

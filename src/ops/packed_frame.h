@@ -1,0 +1,35 @@
+#pragma once
+// A frame (format/side/frame.h) as a product passes through it, so that kernels multiply what is stored:
+//
+//   y = W x = D_O Q_O^T (W~ (Q_I D_I x))
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "format/stored_matrix.h"
+
+namespace bitloom {
+
+class PackedFrame {
+ public:
+  /// Of a matrix whose only side term is a frame. Row r of the product is row order[r] of it; empty: as stored.
+  PackedFrame(const StoredMatrix& matrix, std::vector<int64_t> order);
+
+  /// Whether x of one is x of the other, once inside.
+  bool has_input_of(const PackedFrame& other) const;
+  bool moves_input() const { return in_.has_value() || !in_scales_.empty(); }
+  /// out [cols] = Q_I D_I x [cols].
+  void enter(const float* x, float* out) const;
+  /// y [rows] as the kernels left it becomes D_O Q_O^T y, in the product's order; scratch [rows].
+  void leave(float* y, float* scratch) const;
+
+ private:
+  FrameStorage storage_;
+  std::optional<BlockRotation> in_, out_;
+  std::vector<float> in_scales_, out_scales_;
+  std::vector<int64_t> order_;
+  int64_t rows_, cols_;
+};
+
+}  // namespace bitloom
