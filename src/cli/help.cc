@@ -25,9 +25,7 @@ std::string program_help() {
   text +=
       "\n  MODEL is a Hugging Face directory, a bitloom directory or a GGUF file. Every verb takes --json.\n"
       "  Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n"
-      "examples:\n"
-      "  bitloom quantize assets/demo /tmp/demo-int4 --recipe int4-g32\n"
-      "  bitloom run /tmp/demo-int4 -p \"Once upon a time\"\n";
+      "  To begin: bitloom quantize assets/demo /tmp/demo-int4 --recipe int4-g32\n";
   return text;
 }
 
