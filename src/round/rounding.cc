@@ -16,12 +16,14 @@ Rounding::Rounding(AnyValue options) : options_(std::move(options)) {
 Storage storage_by(const Rounding& rounding, Storage wanted) {
   const FrameStorage frame = wanted.side.frame;
   Storage storage = rounding.row().storage(rounding.options(), without_frame(std::move(wanted)));
-  storage.side.frame = frame;
+  if (frame.present()) storage.side.frame = frame;  // rounds_onto: the method adds none
   return storage;
 }
 
 bool rounds_onto(const Rounding& rounding, const Storage& storage) {
-  return rounding.row().rounds_onto(rounding.options(), without_frame(storage));
+  const Storage inside = without_frame(storage);
+  if (!rounding.row().rounds_onto(rounding.options(), inside)) return false;
+  return !storage.side.frame.present() || !rounding.row().storage(rounding.options(), inside).side.frame.present();
 }
 
 RoundingCost cost_of(const Rounding& rounding, const RoundingShape& shape) {

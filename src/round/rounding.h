@@ -121,7 +121,7 @@ class Rounding {
 /// What the method must be told about the layer's inputs.
 inline Needs needs_of(const Rounding& rounding) { return rounding.row().needs(rounding.options()); }
 /// What a rounding onto `wanted` writes: its own side terms are added. Methods know nothing of frames
-/// (round/frame/framed.h), so any storage may lie in one.
+/// (round/frame/framed.h), so any storage may lie in one, unless the method makes a frame itself.
 Storage storage_by(const Rounding& rounding, Storage wanted);
 /// Whether codes of this storage can be chosen so.
 bool rounds_onto(const Rounding& rounding, const Storage& storage);
