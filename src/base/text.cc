@@ -134,4 +134,9 @@ size_t first_invalid_utf8(std::string_view text) {
   return at;
 }
 
+std::string fixed_text(double value) {
+  char text[512];  // a double's least is 324 places behind the point
+  return {text, std::to_chars(std::begin(text), std::end(text), value, std::chars_format::fixed).ptr};
+}
+
 }  // namespace bitloom

@@ -38,6 +38,8 @@ std::optional<Number> parse_number(std::string_view text) {
 
 /// Code points of well-formed UTF-8: bytes that continue none.
 int64_t count_characters(std::string_view text);
+/// The shortest decimal that reads back, without an exponent.
+std::string fixed_text(double value);
 
 std::vector<std::string> split(std::string_view text, char separator);
 

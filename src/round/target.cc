@@ -66,12 +66,6 @@ std::vector<std::string> option_names(const Storage& storage) {
   return names;
 }
 
-/// The shortest decimal that reads back, without an exponent, whose sign would be a '-'.
-std::string fixed_text(double value) {
-  char text[512];  // a double's least is 324 places behind the point
-  return {text, std::to_chars(std::begin(text), std::end(text), value, std::chars_format::fixed).ptr};
-}
-
 std::string range_text(const RangeRule& range) {
   switch (range.kind) {
     case RangeRule::Kind::kAbsmax:

@@ -102,7 +102,7 @@ PartialStorage parse_partial(std::string_view text, std::vector<std::string>* ot
   return {*share};
 }
 
-std::string to_string(const PartialStorage& storage) { return fmt::format("{}{}", kWord, storage.share); }
+std::string to_string(const PartialStorage& storage) { return fmt::format("{}{}", kWord, fixed_text(storage.share)); }
 std::vector<std::string> partial_option_names() { return {}; }
 
 double nominal_bits(const PartialStorage& storage, int64_t, int64_t) { return 1 + 7 * storage.share; }
