@@ -96,8 +96,10 @@ TableShape table_shape(const CodebookStorage& storage, int64_t rows, int64_t col
       return {1, cols, all_rows, 1};
     case Share::kRow:
       return {rows, 1, 1, all_cols};
-    case Share::kGroup:
-      return {rows, (cols + storage.group - 1) / storage.group, 1, storage.group};
+    case Share::kGroup: {
+      const int64_t group = std::min(storage.group, all_cols);
+      return {rows, (cols + group - 1) / group, 1, group};
+    }
     case Share::kTensor:
       return {1, 1, all_rows, all_cols};
   }

@@ -62,8 +62,8 @@ class PlanesMatrix final : public BaseMatrix {
       for (int64_t b = 0; b < storage_.blocks(cols_); ++b) {
         float value[2][4];
         levels_of(r, b).values(value);
-        const int64_t last = std::min(cols_, (b + 1) * storage_.block);
-        for (auto c = static_cast<size_t>(b * storage_.block); c < static_cast<size_t>(last); ++c) {
+        const int64_t width = storage_.width(cols_), last = std::min(cols_, (b + 1) * width);
+        for (auto c = static_cast<size_t>(b * width); c < static_cast<size_t>(last); ++c) {
           out[c] = value[salient_[c]][2 * seconds[c] + signs[c]];
         }
       }

@@ -16,6 +16,7 @@
 //                  with -fp8 F8_E4M3, times
 //   .level_scales  F16 [rows]
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -32,7 +33,9 @@ struct PlanesStorage {
   bool fp8 = false;
   /// Numbers per row and block.
   int64_t levels() const { return (residual ? 2 : 4) + (zero_mean ? 0 : residual ? 1 : 3); }
-  int64_t blocks(int64_t cols) const { return (cols + block - 1) / block; }
+  /// Columns of a block in a matrix of so many.
+  int64_t width(int64_t cols) const { return std::min(block, std::max<int64_t>(cols, 1)); }
+  int64_t blocks(int64_t cols) const { return (cols + width(cols) - 1) / width(cols); }
   bool operator==(const PlanesStorage&) const = default;
 };
 

@@ -116,5 +116,17 @@ TEST(Planes, RefuseWhatMeansNothing) {
   EXPECT_THROW(open(), std::exception);
 }
 
+// As many columns as a block of any size may ask for: sums with it would overflow.
+TEST(PlanesStorage, BlocksWiderThanTheMatrixAreTheMatrix) {
+  for (const char* text : {"planes-g9223372036854775807", "codebook2-g9223372036854775807"}) {
+    const auto wide = greatest_parts(parse_storage(text), 4, 24);
+    std::string narrow(text);
+    narrow = narrow.substr(0, narrow.find("-g")) + "-g24";
+    const auto same = greatest_parts(parse_storage(narrow), 4, 24);
+    ASSERT_EQ(wide.size(), same.size());
+    for (size_t i = 0; i < wide.size(); ++i) EXPECT_EQ(wide[i].shape, same[i].shape) << text << wide[i].suffix;
+  }
+}
+
 }  // namespace
 }  // namespace bitloom
