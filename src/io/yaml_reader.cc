@@ -45,6 +45,10 @@ YAML::Node YamlReader::parse(const std::string& yaml) const {
   if (const size_t bad = first_invalid_utf8(yaml); bad != yaml.size()) {
     misuse("{}: byte {} is not valid UTF-8", origin_, bad);
   }
+  // What the YAML library writes differently from what it reads.
+  if (const size_t bad = yaml.find('\0'); bad != std::string::npos) {
+    misuse("{}: byte {} is 0, which no {} file holds", origin_, bad, kind_);
+  }
   try {
     if (const int documents = count_documents(yaml); documents != 1) {
       misuse("{}: a {} file holds one document, found {}", origin_, kind_, documents == 0 ? "none" : "several");

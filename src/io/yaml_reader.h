@@ -17,7 +17,7 @@ class YamlReader {
   /// `origin` is the path, `kind` what the document is: "recipe". Both for messages.
   YamlReader(std::string origin, std::string kind) : origin_(std::move(origin)), kind_(std::move(kind)) {}
 
-  /// The one document of a text of at most 1 MiB of valid UTF-8.
+  /// The one document of a text of at most 1 MiB of valid UTF-8 without zeros.
   YAML::Node parse(const std::string& yaml) const;
 
   /// "FILE:LINE:COLUMN"; an unset mark (an empty document) counts as the start of the file.

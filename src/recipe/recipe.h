@@ -23,7 +23,8 @@
 //
 // SHORT says the common ones in a word: parts joined by '+', the format last, with '@' and the format of what is read
 // where that is rounded, too; behind it only what the head and the embedding become, which otherwise stay. Options
-// follow ':', separated by ','. Side terms (format/side/side_terms.h) belong to the format before them. A flag or a choice may stand alone, and so may a number for the part's first option:
+// follow ':', separated by ','. Side terms (format/side/side_terms.h) belong to the format before them. A flag or a
+// choice may stand alone, and so may a number for the part's first option:
 //   int4-g128   gptq+int3-g64   gptq:act-order,damp=0.05+int4-g128   hadamard+gptq+int4-row   smoothquant:0.6+int8-row
 //   gptaq+int2-g32   hadamard:heads=false+awq:steps=10+gptq+nf4-g64   bias-correction+adaround+int3-g64
 //   gptq+int4-g64+head:int8-row   int4-g128+embedding:int8-row+head:int6-g64   gptq+int4-g128@int8-token
