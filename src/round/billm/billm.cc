@@ -1,6 +1,7 @@
 #include "round/billm/billm.h"
 
 #include "base/error.h"
+#include "format/families/planes/planes_matrix.h"
 #include "format/families/planes/planes_storage.h"
 #include "round/billm/plane_columns.h"
 #include "round/gptq/gptq.h"
@@ -51,7 +52,12 @@ RoundingCost cost_of(const BillmRounding& options, const RoundingShape& shape) {
   constexpr double kSearches = 60, kTurn = 6;  // in weights rounded to nearest
   const double weights = static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
   const double turns = static_cast<double>(effective(options).refine);
-  return feedback_cost(shape, {.separable = false, .nearest = (kSearches + kTurn * turns) * weights}, false);
+  RoundingCost cost =
+      feedback_cost(shape, {.separable = false, .nearest = (kSearches + kTurn * turns) * weights}, false);
+  // Levels of every row and block, with the policy and as they are handed over; codes likewise.
+  const int64_t blocks = shape.target.storage.base.get<PlanesStorage>().blocks(shape.cols);
+  cost.bytes += 2 * shape.rows * (shape.cols + blocks * static_cast<int64_t>(sizeof(PlaneLevels)));
+  return cost;
 }
 
 Rounded round_by(const BillmRounding& options, const RoundingProblem& problem) {

@@ -155,10 +155,11 @@ bool is_trellis(const Storage& storage) {
   return storage.base.get_if<TrellisStorage>() != nullptr && storage.side == SideTerms{};
 }
 
-/// The work of a search in weights rounded to nearest: an edge of it is a thirtieth of one.
+/// The work of a search in weights rounded to nearest: an edge of it is a thirtieth of one, of the reference's three.
 double search_work(const TrellisCode& code, const RoundingShape& shape) {
   const double edges = std::exp2(code.state_bits) * 2 / code.values;
-  return edges / 30 * static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
+  const double edge = code.fresh_bits(1) > kMostKernelBits ? 3 : 1.0 / 30;
+  return edges * edge * static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
 }
 
 int64_t search_bytes(const TrellisCode& code) {

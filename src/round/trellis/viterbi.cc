@@ -6,7 +6,6 @@
 namespace bitloom {
 namespace {
 
-constexpr int kMostFresh = 5;  // bits of a step that the kernels take
 constexpr double kMeanCost = 32;
 // Costs of at least so much, of a source of variance 1, must be told apart: states that are that far behind the best
 // still win.
@@ -18,7 +17,7 @@ constexpr double kTableEnd = 127;
 TrellisEncoder::TrellisEncoder(const TrellisCode& code, const TrellisSearchEntry& kernel)
     : code_(code), kernel_(kernel), first_(64), second_(64) {
   tag_bits_ = std::max(code.fresh_bits(0), code.fresh_bits(1));
-  if (tag_bits_ > kMostFresh) return;
+  if (tag_bits_ > kMostKernelBits) return;
   // The error of an ideal code at this rate, 1.1 times over.
   const double error = 1.1 * code.units() * code.units() * std::exp2(-code.half_bits);
   unit_ = std::max(code.values * error / kMeanCost, kLeastRange * code.units() * code.units() / (0xffff >> tag_bits_));
@@ -95,7 +94,7 @@ std::vector<uint32_t> TrellisEncoder::path(const float* x, int start, int64_t se
 }
 
 void TrellisEncoder::encode(const float* x, uint16_t* words) {
-  if (tag_bits_ > kMostFresh) return encode_trellis_reference(code_, x, words);
+  if (tag_bits_ > kMostKernelBits) return encode_trellis_reference(code_, x, words);
   const int middle = code_.steps() / 2, first_bits = code_.fresh_bits(0);
   const uint32_t before = path(x, middle, -1)[static_cast<size_t>(code_.steps() - middle - 1)];
   const uint32_t seam = before & ((1U << (code_.state_bits - first_bits)) - 1);

@@ -15,6 +15,9 @@
 
 namespace bitloom {
 
+/// Bits of a step that the kernels take; codes with more take the reference.
+inline constexpr int kMostKernelBits = 5;
+
 /// One thread's searches, in integers: the same bits on every machine. Costs of a step are counted in a 32nd of what it
 /// costs on average for a normal source, coarser at high rates; targets beyond the table by a quarter count as no
 /// further away; steps of more than 5 bits take the reference. Scratch: (steps 2^(16 - k) +
