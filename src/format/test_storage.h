@@ -13,9 +13,9 @@
 namespace bitloom::testing {
 
 /// The bytes of the parts of a [rows, cols] matrix, in the order of greatest_parts: codes of every bit pattern, scales
-/// and levels of fp16 and fp32 in [0.5, 1.5), a random order, outliers as many as there may be. Rows and columns that are
-/// multiples of 8 leave no padding bits, which would not be zero. For families whose codes may have any bits and whose
-/// sizes are fixed.
+/// and levels of fp16 and fp32 in [0.5, 1.5), a random order, outliers as many as there may be. Rows and columns that
+/// are multiples of 8 leave no padding bits, which would not be zero. For families whose codes may have any bits and
+/// whose sizes are fixed.
 inline std::vector<std::vector<std::byte>> random_parts(const Storage& storage, int64_t rows, int64_t cols,
                                                         uint64_t seed) {
   Rng rng(seed, 79);

@@ -7,11 +7,10 @@
 // of rows and columns.
 //
 // Parts, for W [rows, cols], both padded to whole tiles, columns to two of them:
-//   .codes   U16 [words]   super-tile after super-tile, 256 rows by 32 columns each (the last of a column of
-//   super-tiles
-//                          may have fewer rows), row of super-tiles by row of super-tiles. Of a super-tile, word e of
-//                          all its tiles lies together: first both column halves of the upper 16 rows, then those of
-//                          the next, so a vector holds one word of 32 tiles
+//   .codes   U16 [words]   super-tiles of 256 rows by 32 columns, those of the last row may have fewer rows; row of
+//                          super-tiles by row of super-tiles. Of a super-tile word e of all its tiles lies together:
+//                          both column halves of the upper 16 rows, then those of the next, and so on, so a vector
+//                          holds one word of 32 tiles
 //   .scale   F32 [1]
 
 #include <cstdint>
