@@ -101,39 +101,61 @@ TEST(PackedLinear, MatricesWithSideTermsAreDecoded) {
   EXPECT_EQ(pack(testing::random_stored("trellis2-l12", 16, 64, 3), options), nullptr);
 }
 
+double norm(const float* values, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  return std::sqrt(sum);
+}
+
+/// y [rows] = W x [cols] of the decoded matrix in this order of rows.
+void expect_framed(const StoredMatrix& matrix, const std::vector<int64_t>& order, const float* x,
+                   const std::vector<float>& y, Activations activations) {
+  const std::vector<float> dense = matrix.decode_all();
+  const int64_t cols = matrix.cols();
+  double size = 0;  // of the product, of which a rotated term may be any part
+  for (const float value : y) size = std::max(size, std::abs(static_cast<double>(value)));
+  for (size_t r = 0; r < y.size(); ++r) {
+    const float* row = dense.data() + order[r] * cols;
+    double want = 0;
+    for (int64_t c = 0; c < cols; ++c) want += static_cast<double>(row[c]) * static_cast<double>(x[c]);
+    // Twelve roundings of rotations on both sides and inputs of 24 bits, against products of about this size.
+    double tolerance = 1e-5 * size;
+    // Of 8 bits: inside the frame 32 columns err by at most 1 / 254 of their greatest each, so all by sqrt(32) / 254 of
+    // x's norm, which rotations keep; scales of columns, of 0.5 to 1.5, stretch that by 3 at most. A wrong row errs by
+    // sqrt(2 / 96) of the product of the norms.
+    const double stretch = matrix.spec().side.frame.in_scales ? 3 : 1;
+    if (activations == Activations::kInt8) {
+      tolerance += stretch * std::sqrt(32.0) / 254 * norm(row, cols) * norm(x, cols);
+    }
+    ASSERT_NEAR(y[r], want, tolerance) << matrix.storage() << " row " << r;
+  }
+}
+
 // Inside a frame x is rotated, the stored codes multiply it, and y is rotated back: what the decoded matrix gives.
 TEST(PackedLinear, FramesAreAppliedToInputsAndOutputs) {
   ThreadPool threads(2);
   InputBlocks blocks;
   constexpr int64_t kRows = 80, kCols = 96;
+  const std::vector<float> x = random_values(11 * kCols, 5), bias = random_values(kRows, 6);
   std::vector<int64_t> order(kRows);
   for (int64_t r = 0; r < kRows; ++r) order[static_cast<size_t>(r)] = r * 7 % kRows;
   for (const std::string base : {"int4-g32", "int3-row", "trellis2", "trellis1.5", "trellis2.5", "trellis4"}) {
     for (const std::string frame : {"", "+frame-in32", "+frame-out16", "+frame-in8-out16-seed5", "+frame-outscales",
                                     "+frame-in32-out16-inscales-outscales"}) {
-      for (const int64_t tokens : {1, 3}) {
-        const auto matrix = testing::random_stored(base + frame, kRows, kCols, 3);
-        const auto packed = PackedLinear::pack(matrix, order, {best_isa(), Activations::kExact});
+      const auto matrix = testing::random_stored(base + frame, kRows, kCols, 3);
+      for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+        const auto packed = PackedLinear::pack(matrix, order, {best_isa(), activations});
         ASSERT_NE(packed, nullptr) << base << frame;
         EXPECT_EQ(packed->trellis_kernel() != nullptr, base.starts_with("trellis"));
-        const std::vector<float> x = random_values(tokens * kCols, 5), bias = random_values(kRows, 6);
-        std::vector<float> y(static_cast<size_t>(tokens * kRows));
-        const Reader reader = {packed.get(), bias.data(), y.data()};
-        apply({&reader, 1}, x.data(), tokens, blocks, threads);
-        for (int64_t t = 0; t < tokens; ++t) {
-          std::vector<float> own(y.begin() + t * kRows, y.begin() + (t + 1) * kRows);
-          double size = 0;  // of the product, of which a rotated term may be any part
-          for (size_t r = 0; r < own.size(); ++r) own[r] -= bias[r];
-          for (const float value : own) size = std::max(size, std::abs(static_cast<double>(value)));
-          const std::vector<float> dense = matrix->decode_all();
-          for (int64_t r = 0; r < kRows; ++r) {
-            double want = 0;
-            for (int64_t c = 0; c < kCols; ++c) {
-              want += static_cast<double>(dense[static_cast<size_t>(order[static_cast<size_t>(r)] * kCols + c)]) *
-                      static_cast<double>(x[static_cast<size_t>(t * kCols + c)]);
-            }
-            // Twelve roundings of rotations on both sides and inputs of 24 bits, against products of about this size.
-            ASSERT_NEAR(own[static_cast<size_t>(r)], want, 1e-5 * size) << base << frame << " row " << r;
+        for (const int64_t tokens : {1, 3, 11}) {
+          if (!packed->serves(tokens)) continue;  // many tokens need a kernel for them
+          std::vector<float> y(static_cast<size_t>(tokens * kRows));
+          const Reader reader = {packed.get(), bias.data(), y.data()};
+          apply({&reader, 1}, x.data(), tokens, blocks, threads);
+          for (int64_t t = 0; t < tokens; ++t) {
+            std::vector<float> own(y.begin() + t * kRows, y.begin() + (t + 1) * kRows);
+            for (size_t r = 0; r < own.size(); ++r) own[r] -= bias[r];
+            expect_framed(*matrix, order, x.data() + t * kCols, own, activations);
           }
         }
       }

@@ -40,29 +40,37 @@ double input(const RandomTrellisDot& dot, int64_t t, int64_t c) {
   return q * static_cast<double>(x.scales[t * x.stride / 4 + c / 4]);
 }
 
+void expect_decoding(const TrellisDotEntry& entry, const TrellisCode& code, const RandomTrellisDot& dot) {
+  entry.kernel(dot.call);
+  const std::vector<double> w = decoded(code, dot);
+  const int64_t rows = dot.call.w.rows, cols = dot.call.w.cols;
+  for (int64_t t = 0; t < dot.call.tokens; ++t) {
+    for (int64_t r = 0; r < rows; ++r) {
+      double sum = 0, size = 0;
+      for (int64_t c = 0; c < cols; ++c) {
+        const double product = w[static_cast<size_t>(r * cols + c)] * input(dot, t, c);
+        sum += product, size += std::abs(product);
+      }
+      // Sums of 32 columns are exact; then for each plane a product and a sum in fp32, at most 3 of 10 each.
+      const double scale = dot.call.w.scale;
+      EXPECT_NEAR(dot.y[static_cast<size_t>(t * rows + r)], scale * sum, scale * size * 64 * 6e-8)
+          << entry.name << " values " << code.values << " half bits " << code.half_bits << " planes " << dot.call.planes
+          << " row " << r;
+    }
+  }
+}
+
 TEST(TrellisDot, EveryKernelEqualsTheFormatsDecoding) {
+  constexpr std::pair<int64_t, int64_t> kShapes[] = {{256, 64}, {300, 40}, {1, 1}, {48, 300}};
   uint32_t seed = 0;
   for (const TrellisDotEntry& entry : trellis_dot_kernels()) {
     if (!machine_has(entry.isa)) continue;
     for (int values = 1; values <= 2; ++values) {
       for (int half_bits = 2; half_bits <= (values == 2 ? 8 : 10); ++half_bits) {
-        for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{256, 64}, {300, 40}, {1, 1}, {48, 300}}) {
+        for (const auto& [rows, cols] : kShapes) {
           const TrellisCode code{values, half_bits};
-          RandomTrellisDot dot(code, rows, cols, 2, half_bits % 2 == 0 ? DotInput::kInt8 : DotInput::kInt24, ++seed);
-          entry.kernel(dot.call);
-          const std::vector<double> w = decoded(code, dot);
-          for (int64_t t = 0; t < 2; ++t) {
-            for (int64_t r = 0; r < rows; ++r) {
-              double sum = 0, size = 0;
-              for (int64_t c = 0; c < cols; ++c) {
-                const double product = w[static_cast<size_t>(r * cols + c)] * input(dot, t, c);
-                sum += product, size += std::abs(product);
-              }
-              // Sums of 32 columns are exact; then for each plane a product and a sum in fp32, at most 3 of 10 each.
-              const double scale = dot.call.w.scale;
-              EXPECT_NEAR(dot.y[static_cast<size_t>(t * rows + r)], scale * sum, scale * size * 64 * 6e-8)
-                  << entry.name << " values " << values << " half bits " << half_bits << " row " << r;
-            }
+          for (const DotInput kind : {DotInput::kInt8, DotInput::kInt24}) {
+            expect_decoding(entry, code, RandomTrellisDot(code, rows, cols, 2, kind, ++seed));
           }
         }
       }
