@@ -30,19 +30,7 @@ BITLOOM_WIDTH(7)
   void int_dot_##name##_i8_avx512vnni(const IntDotCall& call) {  \
     run_int_dot<Avx512, BlockCodes<CodeKind::kind>, 1>(call);    \
   }
-BITLOOM_BLOCKS(q8_0, kQ8_0)
-BITLOOM_BLOCKS(q4_0, kQ4_0)
-BITLOOM_BLOCKS(q4_1, kQ4_1)
-BITLOOM_BLOCKS(q5_0, kQ5_0)
-BITLOOM_BLOCKS(q5_1, kQ5_1)
-BITLOOM_BLOCKS(iq4_nl, kIQ4_NL)
-BITLOOM_BLOCKS(mxfp4, kMXFP4)
-BITLOOM_BLOCKS(q2_k, kQ2_K)
-BITLOOM_BLOCKS(q3_k, kQ3_K)
-BITLOOM_BLOCKS(q4_k, kQ4_K)
-BITLOOM_BLOCKS(q5_k, kQ5_K)
-BITLOOM_BLOCKS(q6_k, kQ6_K)
-BITLOOM_BLOCKS(iq4_xs, kIQ4_XS)
+#include "kernels/int_dot/blocks.inc"
 #undef BITLOOM_BLOCKS
 
 }  // namespace bitloom

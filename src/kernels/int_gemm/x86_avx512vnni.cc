@@ -129,19 +129,9 @@ BITLOOM_GEMM(i6, BitCodes<6>)
 BITLOOM_GEMM(i7, BitCodes<7>)
 BITLOOM_GEMM(i8, BitCodes<8>)
 BITLOOM_GEMM(t4, TableCodes)
-BITLOOM_GEMM(q8_0, BlockCodes<CodeKind::kQ8_0>)
-BITLOOM_GEMM(q4_0, BlockCodes<CodeKind::kQ4_0>)
-BITLOOM_GEMM(q4_1, BlockCodes<CodeKind::kQ4_1>)
-BITLOOM_GEMM(q5_0, BlockCodes<CodeKind::kQ5_0>)
-BITLOOM_GEMM(q5_1, BlockCodes<CodeKind::kQ5_1>)
-BITLOOM_GEMM(iq4_nl, BlockCodes<CodeKind::kIQ4_NL>)
-BITLOOM_GEMM(mxfp4, BlockCodes<CodeKind::kMXFP4>)
-BITLOOM_GEMM(q2_k, BlockCodes<CodeKind::kQ2_K>)
-BITLOOM_GEMM(q3_k, BlockCodes<CodeKind::kQ3_K>)
-BITLOOM_GEMM(q4_k, BlockCodes<CodeKind::kQ4_K>)
-BITLOOM_GEMM(q5_k, BlockCodes<CodeKind::kQ5_K>)
-BITLOOM_GEMM(q6_k, BlockCodes<CodeKind::kQ6_K>)
-BITLOOM_GEMM(iq4_xs, BlockCodes<CodeKind::kIQ4_XS>)
+#define BITLOOM_BLOCKS(name, kind) BITLOOM_GEMM(name, BlockCodes<CodeKind::kind>)
+#include "kernels/int_dot/blocks.inc"
+#undef BITLOOM_BLOCKS
 #undef BITLOOM_GEMM
 
 }  // namespace bitloom
