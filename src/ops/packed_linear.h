@@ -42,7 +42,7 @@ class PackedLinear {
 
   int64_t rows() const { return rows_; }
   int64_t cols() const { return matrix_->cols(); }
-  /// Of the lists of kernels: one of the three.
+  /// For few tokens: just one of the three is not null.
   const IntDotEntry* int_kernel() const { return int_kernel_; }
   const DenseDotEntry* dense_kernel() const { return dense_kernel_; }
   const TrellisDotEntry* trellis_kernel() const { return trellis_kernel_; }
@@ -83,10 +83,9 @@ struct Reader {
   float* y = nullptr;
 };
 
-/// All readers' products with x [tokens, cols], dense, in one loop for those in frames with one input; the input is
-/// prepared once. Rows are cut into
-/// pieces whose size does not depend on the threads. At most kMostReaders, of one width, which all serve so many tokens
-/// (asserted).
+/// All readers' products with x [tokens, cols], dense. Neighbours whose frames enter the input alike share a loop, and
+/// what is prepared of the input; rows are cut into pieces whose size does not depend on the threads. At most
+/// kMostReaders, of one width, which all serve so many tokens (asserted).
 inline constexpr size_t kMostReaders = 4;
 void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads);
 

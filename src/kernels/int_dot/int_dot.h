@@ -12,8 +12,8 @@
 // columns (rounded_input.h), whose products with levels are summed exactly within lanes of 4 or 8 columns and in fp32
 // beyond. 24 bits stand for fp32: half a step of the block's largest value is 2^-24 of it.
 //
-// Goals: no copy of the weights; every listed kernel held to reference.cc. Non-goals: many tokens (decode a tile and
-// use sgemm), levels that are no integers.
+// Goals: no copy of the weights; every listed kernel held to reference.cc. Non-goals: many tokens (int_gemm/ with 8-bit
+// inputs, else sgemm of decoded tiles), levels that are no integers.
 
 #include <cstddef>
 #include <cstdint>
