@@ -32,6 +32,9 @@ Reservation reservation(const ClaqRounding& options) { return {options.reserved,
 
 GptqRounding feedback(const ClaqRounding& options) { return {.damping = options.damping, .order = options.order}; }
 
+/// Below, a column's count rounded up is more than the storage has room for.
+constexpr int64_t kLeastPublishedRows = 100;
+
 float to_f16(float x) { return f16_to_f32(f32_to_f16(x)); }
 
 /// One matrix on its way.
@@ -45,12 +48,7 @@ class Claq {
         rows_(problem.weights.rows()),
         cols_(problem.weights.cols()),
         milli_bits_(problem.target.storage.base.get<CodebookStorage>().milli_bits),
-        w_(static_cast<size_t>(rows_ * cols_)) {
-    TileReader(problem.place, problem.weights, 1, problem.threads)
-        .for_each([&](int64_t, int64_t first, int64_t rows, const float* tile) {
-          std::copy(tile, tile + rows * cols_, w_.begin() + first * cols_);
-        });
-  }
+        w_(load_for_codebook(problem.place, problem.weights, problem.threads)) {}
 
   CodebookPlan plan() {
     CodebookPlan plan;
@@ -166,7 +164,8 @@ class Claq {
     moment.copy_to(h.data(), problem_.threads);
     for (int64_t c = 0; c < cols_; ++c) {
       float& own = h[static_cast<size_t>(c * cols_ + c)];
-      own = own == 0 ? 1.0f : own;
+      // Damped as the loop's: a direction in which no token went is no licence for any weight.
+      own = static_cast<float>((own == 0 ? 1.0 : static_cast<double>(own)) + factor_.lambda());
     }
     refine_codebooks({rows_, cols_, w_.data(), h.data(), scales_}, options_.refine, chosen, problem_.threads);
   }
@@ -190,8 +189,8 @@ constexpr Option kOptions[] = {
     number_option<&ClaqRounding::narrow>("narrow", 0, 8, "bits of the narrow columns; 0: by the mean"),
     number_option<&ClaqRounding::wide>("wide", 0, 8, "bits of the wide columns; 0: by the mean"),
     number_option<&ClaqRounding::threshold>("threshold", 0, 1000, "an outlier is so many times the mean |w|"),
-    number_option<&ClaqRounding::reserved>("reserved", 0, 0.25, "share of a column kept in fp16 by each tail"),
-    number_option<&ClaqRounding::reserved_most>("reserved-most", 0, 0.25,
+    number_option<&ClaqRounding::reserved>("reserved", 0, 0.24, "share of a column kept in fp16 by each tail"),
+    number_option<&ClaqRounding::reserved_most>("reserved-most", 0, 0.24,
                                                 "the same of the tenth of the columns with most outliers"),
     flag_option<&ClaqRounding::row_scales>("row-scales", "rows are divided by their root mean square"),
     number_option<&ClaqRounding::refine>("refine", 0, 100, "turns of coordinate descent over tables and codes"),
@@ -206,7 +205,10 @@ bool rounds_onto(const ClaqRounding&, const Storage& storage) { return is_column
 
 Storage storage_by(const ClaqRounding& options, Storage wanted) {
   const ClaqRounding actual = effective(options);
-  wanted.side.outliers.most = std::round(reservation(actual).mean() * 1e9) / 1e9;  // for a short name
+  const Reservation shares = reservation(actual);
+  // The published code may give every column the greater share, from both tails.
+  const double mean = actual.parity == Parity::kCode ? 2 * std::max(shares.most_share, shares.share) : shares.mean();
+  wanted.side.outliers.most = std::round(mean * 1e9) / 1e9;  // for a short name
   // Published counts are rounded up: by two of a column's weights at most, which are 2 % of a hundred.
   if (actual.parity != Parity::kNone && wanted.side.outliers.present()) wanted.side.outliers.most += 0.02;
   wanted.side.frame.out_scales = actual.row_scales;
@@ -230,6 +232,10 @@ double published_bits(const ClaqRounding& options, int64_t milli_bits) {
 
 Rounded round_by(const ClaqRounding& options, const RoundingProblem& problem) {
   const ClaqRounding actual = effective(options);
+  if (actual.parity != Parity::kNone && problem.weights.rows() < kLeastPublishedRows) {
+    misuse("{}: has {} rows; published counts of weights to keep (parity) are for {} at least", problem.place,
+           problem.weights.rows(), kLeastPublishedRows);
+  }
   const GptqFactor& factor = shared_factor(feedback(actual), 0, problem);
   Claq claq(actual, problem, factor);
   const Storage storage = storage_by(options, problem.target.storage);

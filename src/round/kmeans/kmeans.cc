@@ -27,21 +27,6 @@ struct Weights {
   bool is_reserved(int64_t i) const { return !reserved.empty() && reserved[static_cast<size_t>(i)] != 0; }
 };
 
-Weights load(const std::string& name, const RowSource& w, ThreadPool& threads) {
-  Weights weights{w.rows(), w.cols(), std::vector<float>(static_cast<size_t>(w.rows() * w.cols())), {}};
-  TileReader(name, w, 1, threads).for_each([&](int64_t, int64_t first, int64_t rows, const float* tile) {
-    std::copy(tile, tile + rows * w.cols(), weights.values.begin() + first * w.cols());
-  });
-  const auto beyond =
-      std::find_if(weights.values.begin(), weights.values.end(), [](float x) { return std::abs(x) > kMostF16; });
-  if (beyond != weights.values.end()) {
-    const int64_t i = beyond - weights.values.begin();
-    refuse("{}: weight [{}, {}] is {}, beyond fp16, in which codebooks are stored", name, i / w.cols(), i % w.cols(),
-           *beyond);
-  }
-  return weights;
-}
-
 /// Marks the `count` weights of greatest magnitude, the first among equals.
 void reserve(Weights& weights, int64_t count) {
   if (count == 0) return;
@@ -111,7 +96,7 @@ class Run {
         codebook_(storage.base.get<CodebookStorage>()),
         options_(options),
         threads_(threads),
-        weights_(load(name, w, threads)),
+        weights_{w.rows(), w.cols(), load_for_codebook(name, w, threads), {}},
         shape_(table_shape(codebook_, w.rows(), w.cols())) {
     const double all = static_cast<double>(w.rows()) * static_cast<double>(w.cols());
     reserve(weights_, static_cast<int64_t>(storage.side.outliers.most * all));
@@ -269,6 +254,20 @@ bool rounds_onto(const KMeansRounding&, const Storage& storage) {
 Storage storage_by(const KMeansRounding& options, Storage wanted) {
   wanted.side.outliers.most = options.outliers;
   return wanted;
+}
+
+std::vector<float> load_for_codebook(const std::string& name, const RowSource& w, ThreadPool& threads) {
+  std::vector<float> values(static_cast<size_t>(w.rows() * w.cols()));
+  TileReader(name, w, 1, threads).for_each([&](int64_t, int64_t first, int64_t rows, const float* tile) {
+    std::copy(tile, tile + rows * w.cols(), values.begin() + first * w.cols());
+  });
+  const auto beyond = std::find_if(values.begin(), values.end(), [](float x) { return std::abs(x) > kMostF16; });
+  if (beyond != values.end()) {
+    const int64_t i = beyond - values.begin();
+    refuse("{}: weight [{}, {}] is {}, beyond fp16, in which codebooks are stored", name, i / w.cols(), i % w.cols(),
+           *beyond);
+  }
+  return values;
 }
 
 double kmeans_work(const RoundingShape& shape) {

@@ -44,6 +44,8 @@ double kmeans_work(const RoundingShape& shape);
 void encode_levels(const std::vector<float>& levels, const float* x, int64_t n, uint8_t* codes);
 /// The greatest fp16: levels and weights lie within.
 inline constexpr float kMostF16 = 65504.0f;
+/// W [rows, cols]. Error(kRefused) naming `name` and the place for a weight that is not finite or beyond fp16.
+std::vector<float> load_for_codebook(const std::string& name, const RowSource& w, ThreadPool& threads);
 
 /// Bits of every table of a codebook for W: those of the storage; of a broken width, as many columns as it allows get
 /// one more, those with the greatest error at the smaller. Errors as quantize_kmeans.
