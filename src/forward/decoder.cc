@@ -71,6 +71,15 @@ Decoder::~Decoder() = default;
 
 const Graph& Decoder::graph() const { return state_->graph; }
 
+bool Decoder::has_kernels_for(int64_t rows) const {
+  const auto has = [rows](const LinearWeights& layer) { return layer.kernel_for(rows) != nullptr; };
+  const ModelWeights& weights = state_->weights;
+  return has(weights.project_in) || has(weights.project_out) || has(weights.head) ||
+         std::any_of(weights.blocks.begin(), weights.blocks.end(), [&](const BlockWeights& block) {
+           return std::any_of(block.linears.begin(), block.linears.end(), has);
+         });
+}
+
 void Decoder::set_activation_format(int block, int input, const std::optional<ActivationFormat>& format) {
   assert(input >= 0 && input < input_count(state_->graph, block));
   std::map<int, InputRounder>& rounders = state_->weights.blocks[static_cast<size_t>(block)].rounders;

@@ -67,6 +67,8 @@ class Decoder {
   ~Decoder();
 
   const Graph& graph() const;
+  /// Whether some layer multiplies passes of so many rows by a kernel (ops/packed_linear.h); else all decode tiles.
+  bool has_kernels_for(int64_t rows) const;
 
   /// From now on the readers of an input (its index in Block::inputs) read it rounded to the format; nullopt: as it is.
   void set_activation_format(int block, int input, const std::optional<ActivationFormat>& format);

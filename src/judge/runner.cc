@@ -1,12 +1,15 @@
 #include "judge/runner.h"
 
+#include "ops/packed_linear.h"
+
 namespace bitloom {
 
 Runner make_runner(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads, Activations activations) {
   Runner runner;
   runner.checkpoint = std::move(checkpoint);
   runner.decoder = std::make_unique<Decoder>(runner.checkpoint, threads, activations);
-  runner.logits = logits_of(*runner.decoder);
+  const bool exact = activations == Activations::kExact;
+  runner.logits = exact ? logits_of(*runner.decoder) : logits_of_steps(*runner.decoder, kFewTokens);
   return runner;
 }
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/cpu_features.h"
+#include "base/test_data.h"
 #include "program.h"
 
 namespace bitloom::testing {
@@ -38,6 +40,32 @@ TEST(BenchVerb, FieldsBelongTogether) {
   EXPECT_GT(record.at("dot_share"), 0);
   EXPECT_EQ(record.at("fast_kl"), 0) << "BF16 has no form with 8-bit inputs";
   EXPECT_EQ(record.at("dot_peak_of"), "fp32");
+}
+
+// Tokens are decoded with 8-bit inputs by every set of instructions; prompts by VNNI alone, in groups of whole blocks.
+TEST(BenchVerb, RoundedInputsCostSomethingAlsoWhereNoKernelServesPrompts) {
+  const TempDir dir;
+  for (const std::string recipe : {"int4-g32", "int4-g12"}) {
+    const std::string path = dir.file(recipe);
+    ASSERT_EQ(run_bitloom({"quantize", "assets/demo", path, "--recipe", recipe}).code, 0);
+    for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
+      if (!machine_has(isa)) continue;
+      const std::string with = "BITLOOM_ISA=" + std::string(name_of(isa)) + " \"$BITLOOM\" ";
+      const Outcome bench = run_shell(with + "bench " + path + " -p 8 -n 2 -r 1 -t 1 -o json");
+      ASSERT_EQ(bench.code, 0) << bench.err;
+      const json record = json::parse(bench.out);
+      EXPECT_GT(record.at("fast_kl"), 0) << with << recipe;
+      EXPECT_LT(record.at("fast_kl"), 0.02) << with << recipe;
+      const bool prompts = isa == Isa::kAvx512Vnni && recipe == "int4-g32";
+      EXPECT_EQ(record.at("dot_peak_of"), prompts ? "8-bit" : "fp32") << with << recipe;
+      EXPECT_GT(record.at("dot_share"), 0) << with << recipe;
+      const Outcome kl = run_shell(with + "eval kl --fast " + path + " --ref " + path +
+                                   " --text assets/demo/evaluation.txt -c 32 --windows 2 --json");
+      ASSERT_EQ(kl.code, 0) << kl.err;
+      EXPECT_GT(json::parse(kl.out).at("kl_mean"), 0) << with << recipe;
+      EXPECT_LT(json::parse(kl.out).at("kl_mean"), 0.02) << with << recipe;
+    }
+  }
 }
 
 TEST(BenchVerb, PrintsAMarkdownTableOrJson) {

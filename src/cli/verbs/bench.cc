@@ -10,11 +10,13 @@
 #include "base/text.h"
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
+#include "eval/logits/logits_source.h"
 #include "eval/row_math.h"
 #include "forward/decoder.h"
 #include "hardware/dot_peak.h"
 #include "hardware/read_bandwidth.h"
 #include "judge/model_figures.h"
+#include "ops/packed_linear.h"
 #include "report/numbers.h"
 #include "report/table.h"
 
@@ -138,6 +140,7 @@ class Stepper {
         cache_(model->graph(), capacity),
         logits_(static_cast<size_t>(model->graph().vocab_size)) {}
 
+  const Decoder& decoder() const { return decoder_; }
   void reset() { cache_.clear(); }
   void step(std::span<const int32_t> tokens) {
     const std::span<const float> hidden = decoder_.step(tokens, cache_);
@@ -151,6 +154,7 @@ class Stepper {
 };
 
 /// Mean KL of the logits of kKlTokens random tokens, at most the model's context, with 8-bit inputs against exact ones.
+/// In passes of few tokens: in longer ones layers without a kernel for many tokens are exact.
 double measure_fast_kl(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads) {
   const Graph& graph = model->graph();
   const int64_t count = graph.max_positions > 0 ? std::min(kKlTokens, graph.max_positions) : kKlTokens;
@@ -162,7 +166,9 @@ double measure_fast_kl(const std::shared_ptr<const Checkpoint>& model, ThreadPoo
     Decoder decoder(model, threads, activations);
     std::vector<float>& out = logits[static_cast<size_t>(activations)];
     out.resize(static_cast<size_t>(count * graph.vocab_size));
-    decoder.logits(decoder.forward(tokens, 1, count), count, out.data());
+    const std::unique_ptr<LogitsSource> steps = logits_of_steps(decoder, kFewTokens);
+    steps->run(tokens);
+    steps->logits(0, count, out.data());
   }
   double sum = 0;
   for (int64_t t = 0; t < count; ++t) {
@@ -186,9 +192,9 @@ void bench(const Flags& flags, Session& session) {
   facts.threads = threads.thread_count();
   for (const CheckpointTensor& tensor : model->tensors()) facts.bytes += tensor.rows->stored_bytes();
   if (facts.fast()) facts.fast_kl = measure_fast_kl(model, threads);
-  const bool int8 = facts.fast_kl.value_or(0) > 0 && measure_dot_peak(threads, steady_seconds).int8 > 0;
-  facts.peak = int8 ? "8-bit" : "fp32";
   Stepper stepper(model, threads, facts.activations, std::max(options.prompt, options.decode + options.depth) + 1);
+  const bool int8 = stepper.decoder().has_kernels_for(kFewTokens + 1);  // all of 8-bit inputs
+  facts.peak = int8 ? "8-bit" : "fp32";
   std::optional<BandwidthProbe> probe;  // made when first needed: a large buffer
   const auto read_pass = [&] {
     if (!probe) probe.emplace(threads, bandwidth_buffer_bytes());

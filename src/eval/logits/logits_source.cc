@@ -13,13 +13,18 @@ namespace {
   fail(ErrorKind::kFailed, "logits at position {} of sequence {}, which was not run", row.position, row.sequence);
 }
 
-/// The logits of rows [first, first + count) of a sequence's hidden states [tokens, width].
-void read_rows(const Decoder& decoder, std::span<const float> hidden, int64_t first, int64_t count, float* out) {
+/// The logits of rows [first, first + count) of a sequence's hidden states [tokens, width], `pass_rows` at a time.
+void read_rows(const Decoder& decoder, std::span<const float> hidden, int64_t first, int64_t count, int64_t pass_rows,
+               float* out) {
   const int64_t width = decoder.hidden_width();
   const int64_t length = static_cast<int64_t>(hidden.size()) / width;
   if (first < 0 || count < 0 || first > length - count)
     fail(ErrorKind::kFailed, "logits at positions {}..{} of a sequence of {}", first, first + count - 1, length);
-  decoder.logits({hidden.data() + first * width, static_cast<size_t>(count * width)}, count, out);
+  for (int64_t done = 0; done < count; done += pass_rows) {
+    const int64_t rows = std::min(pass_rows, count - done);
+    const std::span<const float> of_pass(hidden.data() + (first + done) * width, static_cast<size_t>(rows * width));
+    decoder.logits(of_pass, rows, out + done * decoder.graph().vocab_size);
+  }
 }
 
 class DecoderLogits final : public LogitsSource {
@@ -34,32 +39,33 @@ class DecoderLogits final : public LogitsSource {
     hidden_.assign(hidden.begin(), hidden.end());
   }
 
-  void logits(int64_t first, int64_t count, float* out) override { read_rows(decoder_, hidden_, first, count, out); }
+  void logits(int64_t first, int64_t count, float* out) override {
+    read_rows(decoder_, hidden_, first, count, std::max<int64_t>(count, 1), out);
+  }
 
  private:
   Decoder& decoder_;
   std::vector<float> hidden_;  // [tokens, width]
 };
 
-/// Tokens that go through the model at once: full-rate products, little memory for activations.
-constexpr size_t kChunk = 512;
-
 class SteppingLogits final : public LogitsSource {
  public:
-  explicit SteppingLogits(Decoder& decoder) : decoder_(decoder), cache_(decoder.graph(), kChunk) {}
+  SteppingLogits(Decoder& decoder, int64_t pass_rows)
+      : decoder_(decoder), pass_rows_(pass_rows), cache_(decoder.graph(), pass_rows) {}
 
   int64_t vocab_size() const override { return decoder_.graph().vocab_size; }
   int64_t max_positions() const override { return decoder_.graph().max_positions; }
 
   void run(std::span<const int32_t> tokens) override {
     keep(common_prefix(tokens, tokens_));
+    const auto most = static_cast<size_t>(pass_rows_);
     while (tokens_.size() < tokens.size())
-      append(tokens.subspan(tokens_.size(), std::min(kChunk, tokens.size() - tokens_.size())));
+      append(tokens.subspan(tokens_.size(), std::min(most, tokens.size() - tokens_.size())));
   }
 
   void logits(int64_t first, int64_t count, float* out) override {
     const auto width = static_cast<size_t>(decoder_.hidden_width());
-    read_rows(decoder_, std::span(hidden_).first(tokens_.size() * width), first, count, out);
+    read_rows(decoder_, std::span(hidden_).first(tokens_.size() * width), first, count, pass_rows_, out);
   }
 
   void run_all(TokenSequences sequences) override {
@@ -108,6 +114,7 @@ class SteppingLogits final : public LogitsSource {
   }
 
   Decoder& decoder_;
+  int64_t pass_rows_;
   KvCache cache_;
   std::vector<int32_t> tokens_;
   TokenTree tree_;             // of the last run_all(), behind tokens_
@@ -130,6 +137,8 @@ void LogitsSource::logits_at(std::span<const Row> rows, float* out) {
 
 std::unique_ptr<LogitsSource> logits_of(Decoder& decoder) { return std::make_unique<DecoderLogits>(decoder); }
 
-std::unique_ptr<LogitsSource> logits_of_steps(Decoder& decoder) { return std::make_unique<SteppingLogits>(decoder); }
+std::unique_ptr<LogitsSource> logits_of_steps(Decoder& decoder, int64_t pass_rows) {
+  return std::make_unique<SteppingLogits>(decoder, pass_rows);
+}
 
 }  // namespace bitloom

@@ -137,12 +137,15 @@ TEST(SteppingLogits, LongSequencesGoInPieces) {
   ThreadPool threads{2};
   Decoder decoder(Checkpoint::open(testing::golden("forward/llama")), threads);
   const Tokens tokens = random_tokens(8, 1300, decoder.graph().vocab_size);
-  const auto steps = logits_of_steps(decoder), whole = logits_of(decoder);
-  steps->run(tokens), whole->run(tokens);
+  const auto steps = logits_of_steps(decoder), threes = logits_of_steps(decoder, 3), whole = logits_of(decoder);
+  for (LogitsSource* source : {steps.get(), threes.get(), whole.get()}) source->run(tokens);
   std::vector<float> a(64 * 5), b(64 * 5);
   for (const int64_t first : {0, 510, 1022, 1295}) {
-    steps->logits(first, 5, a.data()), whole->logits(first, 5, b.data());
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-4) << first;
+    whole->logits(first, 5, b.data());
+    for (LogitsSource* source : {steps.get(), threes.get()}) {
+      source->logits(first, 5, a.data());
+      for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-4) << first;
+    }
   }
 }
 
