@@ -27,6 +27,7 @@ class KernelLogits : public ::testing::TestWithParam<const char*> {
     return ids;
   }
 
+  /// In one pass: by tiles, but for rounded inputs by kernels where there are such.
   static std::vector<float> by_tiles(Decoder& decoder, std::span<const int32_t> ids) {
     std::vector<float> logits(static_cast<size_t>(kTokens * decoder.graph().vocab_size));
     decoder.logits(decoder.forward(ids, 1, kTokens), kTokens, logits.data());
@@ -96,6 +97,9 @@ TEST_P(KernelLogits, RoundedInputsStayClose) {
   const double found = difference(by_kernels(exact, ids), by_kernels(rounded, ids));
   EXPECT_GT(found, 0) << "the integer kernels did not run";
   EXPECT_LE(found, 0.03);
+  const double whole = difference(by_tiles(exact, ids), by_tiles(rounded, ids));
+  EXPECT_EQ(whole > 0, rounded.has_kernels_for(kTokens)) << "many tokens are rounded where a kernel serves them";
+  EXPECT_LE(whole, 0.03);
 }
 
 INSTANTIATE_TEST_SUITE_P(Recipes, KernelLogits, ::testing::Values("int4-g128", "int4-g32", "int8-row"));
