@@ -12,12 +12,14 @@
 #include "serve/api_error.h"
 #include "serve/api_request.h"
 #include "serve/api_response.h"
+#include "serve/body.h"
 #include "serve/chat_page.h"
 #include "serve/metrics.h"
 
 namespace bitloom {
 namespace {
 
+using httplib::ContentReader;
 using httplib::DataSink;
 using httplib::Request;
 using httplib::Response;
@@ -30,12 +32,6 @@ constexpr int kBacklog = 512;
 
 std::string dump(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-void send_error(Response& response, const ApiError& error) {
-  response.status = error.status;
-  if (error.status == 429 || error.status == 503) response.set_header("Retry-After", "1");
-  response.set_content(dump(error_json(error)), "application/json");
-}
-
 /// Takes the same time wherever the texts differ.
 bool same_secret(const std::string& given, const std::string& secret) {
   unsigned difference = given.size() == secret.size() ? 0 : 1;
@@ -44,21 +40,10 @@ bool same_secret(const std::string& given, const std::string& secret) {
   return difference == 0;
 }
 
-/// What the library itself answers: no such path, a body too large, what is no HTTP.
-ApiError library_error(const Request& request, int status, int64_t body_bytes) {
-  const uint64_t promised = request.get_header_value<uint64_t>("Content-Length", 0);
-  if (status == 413) return {413, fmt::format("the body is larger than {} bytes", body_bytes)};
-  if (status == 404) return {404, fmt::format("no such resource: {} {}", request.method, request.path)};
-  if (status == 400 && request.body.size() < promised)
-    return {408, fmt::format("the body ended after {} of {} bytes", request.body.size(), promised)};
+/// What the library itself answers: no such path, what is no HTTP.
+ApiError library_error(const Request& request, int status) {
+  if (status == 404) return {404, fmt::format("no such resource: {} {}", request.method, request.path.substr(0, 80))};
   return {status, fmt::format("the request cannot be read (status {})", status)};
-}
-
-Json parse_body(const Request& request) {
-  const std::string type = request.get_header_value("Content-Type");
-  if (!type.starts_with("application/json"))
-    throw ApiError(415, "Content-Type must be application/json, not '" + type.substr(0, 80) + "'");
-  return parse_json(request.body, "the body");
 }
 
 }  // namespace
@@ -171,7 +156,8 @@ struct Server::State {
 
   void set_limits();
   void set_routes();
-  void answer(ApiKind kind, const Request& request, Response& response);
+  void set_posts();
+  void answer(ApiKind kind, const std::string& body, Response& response);
   void deliver(const std::shared_ptr<Delivery>& delivery, bool stream, Response& response) const;
   void check_key(const Request& request) const;
   Json models() const;
@@ -205,8 +191,7 @@ void Server::State::set_limits() {
   });
   http.set_logger([this](const Request&, const Response& response) { metrics.count(response.status); });
   http.set_error_handler([this](const Request& request, Response& response) {
-    if (!response.body.empty()) return;
-    send_error(response, library_error(request, response.status, options.body_bytes));
+    if (response.body.empty() && !is_refused(response)) send_error(response, library_error(request, response.status));
   });
   http.set_exception_handler([](const Request&, Response& response, std::exception_ptr thrown) {
     try {
@@ -261,16 +246,42 @@ void Server::State::set_routes() {
              if (request.matches[1] != model.name) throw ApiError(404, "no such model", "model", "model_not_found");
              response.set_content(dump(models()), "application/json");
            }));
-  http.Post("/v1/completions", guarded([this](const Request& request, Response& response) {
-              answer(ApiKind::kCompletion, request, response);
-            }));
-  http.Post("/v1/chat/completions",
-            guarded([this](const Request& request, Response& response) { answer(ApiKind::kChat, request, response); }));
 }
 
-void Server::State::answer(ApiKind kind, const Request& request, Response& response) {
+/// Nothing of a body is read before the key is known to be right, and never more than is allowed.
+void Server::State::set_posts() {
+  const auto reading = [this](std::function<void(const std::string& body, Response&)> handler) {
+    return
+        [this, handler = std::move(handler)](const Request& request, Response& response, const ContentReader& reader) {
+          std::string body;
+          try {
+            check_key(request);
+            if (!handler) throw library_error(request, 404);
+            body = read_body(request, reader, options.body_bytes);
+          } catch (const ApiError& error) {
+            return refuse_body(request, response, reader, error, options.body_bytes);
+          }
+          handler(body, response);
+        };
+  };
+  http.Post("/v1/completions", reading([this](const std::string& body, Response& response) {
+              answer(ApiKind::kCompletion, body, response);
+            }));
+  http.Post("/v1/chat/completions",
+            reading([this](const std::string& body, Response& response) { answer(ApiKind::kChat, body, response); }));
+  // Else the library reads the whole body before it finds that there is no such path.
+  const auto nothing = reading(nullptr);
+  http.Post(".*", nothing).Put(".*", nothing).Patch(".*", nothing).Delete(".*", nothing);
+  http.set_pre_routing_handler([](const Request& request, Response& response) {
+    if (request.method != "PRI") return httplib::Server::HandlerResponse::Unhandled;
+    send_error(response, ApiError(400, "HTTP/2 is not spoken here"));
+    return httplib::Server::HandlerResponse::Handled;
+  });
+}
+
+void Server::State::answer(ApiKind kind, const std::string& body, Response& response) {
   if (closing) throw ApiError(503, "the server is closing");
-  ApiRequest asked = parse_api_request(kind, parse_body(request), model);
+  ApiRequest asked = parse_api_request(kind, parse_json(body, "the body"), model);
   const uint64_t at = number++;
   auto [admission, answer] = Answer::ask(engine, text_requests(asked, model, options.seed + at), options.seconds);
   if (admission == Admission::kFull) throw ApiError(429, "the queue is full: try again later");
@@ -298,6 +309,7 @@ Server::Server(const ServedModel& model, Engine& engine, const ServerOptions& op
     : state_(std::make_unique<State>(model, engine, options)) {
   state_->set_limits();
   state_->set_routes();
+  state_->set_posts();
   httplib::Server& http = state_->http;
   if (options.port == 0) {
     state_->port = http.bind_to_any_port(options.host);

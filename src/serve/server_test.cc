@@ -230,6 +230,51 @@ bool soon(const Condition& condition) {
   return false;
 }
 
+std::string chunked(const std::string& path, const std::string& headers, const std::vector<std::string>& chunks) {
+  std::string text = "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + headers +
+                     "Transfer-Encoding: chunked\r\n\r\n";
+  for (const std::string& chunk : chunks) text += fmt::format("{:x}\r\n{}\r\n", chunk.size(), chunk);
+  return text;
+}
+
+TEST(Server, BodiesInChunksAreBounded) {
+  DemoServer demo({.body_bytes = 1000, .io_seconds = 2});
+  const Raw fits(demo.server.port());
+  const std::string text = kStory.dump();
+  fits.send(chunked("/v1/completions", "Connection: close\r\n", {text.substr(0, 5), text.substr(5), ""}));
+  EXPECT_THAT(fits.receive(), HasSubstr("HTTP/1.1 200"));
+  // No last chunk: the answer comes as soon as the limit is passed, and the connection ends.
+  const std::vector<std::string> many(20, std::string(100, ' '));
+  for (const char* path : {"/v1/completions", "/v1/nothing"}) {
+    const Raw long_one(demo.server.port());
+    long_one.send(chunked(path, "", many));
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_THAT(long_one.receive(), HasSubstr(path == std::string("/v1/nothing") ? "HTTP/1.1 404" : "HTTP/1.1 413"));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1)) << path;
+  }
+  const Raw broken(demo.server.port());
+  broken.send(chunked("/v1/completions", "", {}) + "no length\r\n");
+  EXPECT_THAT(broken.receive(), HasSubstr("HTTP/1.1 400"));
+}
+
+TEST(Server, CodedBodiesAreRefused) {
+  DemoServer demo({.io_seconds = 2});
+  const Raw client(demo.server.port());
+  client.send(chunked("/v1/completions", "Content-Encoding: gzip\r\n", {std::string("\x1f\x8b\x08\0", 4)}));
+  const std::string answer = client.receive();
+  EXPECT_THAT(answer, HasSubstr("HTTP/1.1 415"));
+  EXPECT_THAT(answer, HasSubstr("Content-Encoding 'gzip' is not read"));
+}
+
+TEST(Server, ABodyWithoutTheKeyIsNotKept) {
+  DemoServer demo({.api_key = "secret", .body_bytes = 1000, .io_seconds = 2});
+  const std::string body = "{\"prompt\": \"" + std::string(10 << 20, 'x') + "\"}";
+  EXPECT_EQ(demo.post_text("/v1/completions", body, 401).at("error").at("code"), "invalid_api_key");
+  const Raw endless(demo.server.port());
+  endless.send(chunked("/v1/completions", "", std::vector<std::string>(20, std::string(100, ' '))));
+  EXPECT_THAT(endless.receive(), HasSubstr("HTTP/1.1 401"));
+}
+
 /// A request that runs for a while: the demo's 256 positions, some 64 answers at once.
 Json long_request(bool stream) {
   return {{"prompt", "Once upon a time"},
