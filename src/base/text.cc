@@ -49,6 +49,10 @@ std::string nearest_spelling(std::string_view word, std::span<const std::string>
   std::string best;
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
+    // Each byte more or less is a change: of what differs more in length the distance, whose time is the product of
+    // both lengths, need not be known.
+    const size_t longer = std::max(word.size(), candidate.size()), shorter = std::min(word.size(), candidate.size());
+    if (longer - shorter >= best_distance) continue;
     const size_t distance = edit_distance(word, candidate);
     if (distance < best_distance) {
       best_distance = distance;

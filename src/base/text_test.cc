@@ -21,6 +21,13 @@ TEST(Text, NearestSpelling) {
   EXPECT_EQ(nearest_spelling("qgtp", parts), "");
 }
 
+// With every distance computed this takes minutes.
+TEST(Text, NearestSpellingOfALongWordIsCheap) {
+  const std::vector<std::string> candidates(2000, std::string(1000, 'a'));
+  EXPECT_EQ(nearest_spelling(std::string(90000, 'a'), candidates), "");
+  EXPECT_EQ(nearest_spelling("a", candidates), "");
+}
+
 TEST(Text, GlobMatchesWholeNames) {
   EXPECT_TRUE(glob_match("*", ""));
   EXPECT_TRUE(glob_match("*.down_proj.weight", "model.layers.3.mlp.down_proj.weight"));
