@@ -98,6 +98,7 @@ void Batcher::check(const TextRequest& request) const {
       refuse("token {} of the prompt: must be from 0 to {}", id, graph.vocab_size - 1);
   if (graph.max_positions > 0 && length > graph.max_positions)
     refuse("the prompt has {} tokens, the model's context is {}", length, graph.max_positions);
+  if (length > pool_.rows()) refuse("the prompt has {} tokens, the cache holds {}", length, pool_.rows());
   if (rows_of(request) > pool_.rows())
     refuse("prompt and answer take {} tokens of cache, there are {}: ask for fewer than {} tokens", rows_of(request),
            pool_.rows(), request.max_tokens);

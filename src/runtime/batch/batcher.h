@@ -56,6 +56,8 @@ class Batcher {
   void end_all(EndReason reason, const std::string& message = "");
 
   BatchCounts counts() const;
+  /// Tokens whose keys and values there is room for.
+  int64_t cache_tokens() const { return pool_.rows(); }
 
  private:
   struct Sequence;

@@ -4,11 +4,16 @@
 #include <csignal>
 #include <exception>
 
+#include "base/error.h"
+
 namespace bitloom {
 
 Engine::Engine(Decoder& decoder, const Tokenizer& tokenizer, ThreadPool& threads, const BatchLimits& limits,
                int64_t queue)
-    : batcher_(decoder, tokenizer, threads, limits), queue_(queue), counts_(batcher_.counts()) {
+    : batcher_(decoder, tokenizer, threads, limits),
+      sequences_(limits.sequences),
+      queue_(queue),
+      counts_(batcher_.counts()) {
   // Signals are for others: a handler must not run on the stack of a product (interrupt.cc).
   sigset_t all, before;
   sigfillset(&all);
@@ -24,11 +29,13 @@ Engine::~Engine() {
 
 Admission Engine::submit(std::vector<std::pair<TextRequest, TextSink>> requests) {
   for (const auto& [request, sink] : requests) batcher_.check(request);
+  if (std::cmp_greater(requests.size(), sequences_ + queue_))
+    misuse("{} answers at once: {} can run and {} wait", requests.size(), sequences_, queue_);
   {
     const std::lock_guard guard(lock_);
     if (closing_) return Admission::kClosing;
     const auto waiting = static_cast<int64_t>(inbox_.size() + requests.size()) + counts_.waiting;
-    if (waiting > queue_) return Admission::kFull;
+    if (waiting > queue_ + sequences_ - counts_.running) return Admission::kFull;
     for (auto& request : requests) inbox_.push_back(std::move(request));
   }
   changed_.notify_all();

@@ -23,20 +23,23 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Takes all requests, or none: then no sink is called. Errors as Batcher::check.
+  /// Takes all requests, or none: then no sink is called. Errors as Batcher::check, and Error(kUsage) for more requests
+  /// than ever run and wait at once.
   Admission submit(std::vector<std::pair<TextRequest, TextSink>> requests);
 
   /// From now on submit() refuses. Returns when all is answered; what is not after `seconds` is ended (kClosed).
   void close(double seconds);
 
   BatchCounts counts() const;
+  /// Of prompt and answer, the last token left out.
+  int64_t cache_tokens() const { return batcher_.cache_tokens(); }
 
  private:
   void work();
   bool take_inbox();
 
   Batcher batcher_;
-  int64_t queue_;
+  int64_t sequences_, queue_;
   mutable std::mutex lock_;
   std::condition_variable changed_;
   std::vector<std::pair<TextRequest, TextSink>> inbox_;

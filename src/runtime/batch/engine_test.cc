@@ -65,6 +65,22 @@ TEST(Engine, TheQueueIsBoundedAndTakesAllOrNone) {
   EXPECT_EQ(engine.submit({{demo.request(1), ends.sink()}}), Admission::kClosing);
 }
 
+TEST(Engine, FreePlacesCountAndWhatNeverFitsIsMisuse) {
+  Demo demo;
+  Ends ends;
+  Engine engine(demo.decoder, demo.checkpoint->tokenizer(), demo.pool, {.sequences = 2}, 1);
+  const auto several = [&](int count) {
+    std::vector<std::pair<TextRequest, TextSink>> requests;
+    for (int i = 0; i < count; ++i) requests.emplace_back(demo.request(200), ends.sink());
+    return requests;
+  };
+  EXPECT_THROW(engine.submit(several(4)), Error);
+  EXPECT_EQ(engine.submit(several(3)), Admission::kAccepted) << "two run, one waits";
+  EXPECT_EQ(engine.submit(several(1)), Admission::kFull);
+  engine.close(60);
+  EXPECT_EQ(engine.counts().requests, 3);
+}
+
 TEST(Engine, ClosingCutsWhatTakesTooLong) {
   Demo demo;
   Ends ends;
