@@ -168,6 +168,10 @@ TEST(Usage, ServeChecksItsLimitsFirst) {
   refused({"--cache", "1K"}, {"--cache 1K", "a page of 32 tokens takes 96.0 KiB"});
   refused({"--max-body", "much"}, {"--max-body", "much"});
   refused({"--grace", "-1"}, {"--grace -1"});
+  refused({"--grace", "nan"}, {"--grace nan"});
+  refused({"--grace", "1e12"}, {"--grace 1000000000000", "from 0 to 1e8 seconds"});
+  refused({"--time-limit", "1e12"}, {"--time-limit 1000000000000", "at most 1e8 seconds"});
+  refused({"--time-limit", "nan"}, {"--time-limit nan"});
   refused({"--time-limit", "0"}, {"--time-limit 0"});
   refused({"--port", "70000"}, {"--port", "70000"});
   refused({"--top-p", "2"}, {"top-p 2"});

@@ -60,8 +60,10 @@ ServedModel served(const Flags& flags, const Checkpoint& model, Session& session
 }
 
 void serve(Flags flags, Session& session) {
-  if (flags.grace < 0) misuse("--grace {}: must be 0 or more seconds", flags.grace);
-  if (!(flags.server.seconds > 0)) misuse("--time-limit {}: must be more than 0 seconds", flags.server.seconds);
+  constexpr double kMostSeconds = 1e8;  // three years: clocks count nanoseconds in 64 bits
+  const double grace = flags.grace, limit = flags.server.seconds;
+  if (!(grace >= 0 && grace <= kMostSeconds)) misuse("--grace {}: must be from 0 to 1e8 seconds", grace);
+  if (!(limit > 0 && limit <= kMostSeconds)) misuse("--time-limit {}: must be above 0 and at most 1e8 seconds", limit);
   const Sampler checks_options(flags.sampler);
   const auto model = Checkpoint::open(flags.model, session.warner());
   flags.limits.pages = pages_of(flags, model->graph());
