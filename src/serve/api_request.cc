@@ -25,6 +25,12 @@ struct Parameter {
   std::function<void(const Json& value, const Reading& to)> read;
 };
 
+/// A client's own words in a message, cut where they are long.
+std::string shown(const std::string& text) {
+  constexpr size_t kMost = 80;
+  return text.size() <= kMost ? text : text.substr(0, kMost) + "...";
+}
+
 // ---- values
 
 bool as_bool(const std::string& name, const Json& value) {
@@ -96,14 +102,28 @@ std::string content_of(const Json& content) {
   return text;
 }
 
+/// What a message holds beside role, content and name must say nothing, as in the answers that clients send back.
+void check_message_keys(const Json& message) {
+  static const std::vector<std::string> known = {"role", "content", "name"},
+                                        empty = {"tool_calls", "function_call", "refusal", "audio", "annotations"};
+  for (const auto& [key, value] : message.items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    if (std::find(empty.begin(), empty.end(), key) == empty.end())
+      refuse_parameter("messages", "unknown key '{}' of a message{}; allowed: role, content, name", shown(key),
+                       did_you_mean(key, known));
+    if (!value.empty()) refuse_parameter("messages", "{} of a message is not supported by this server", key);
+  }
+}
+
 void read_messages(const Json& value, const Reading& to) {
   for (const Json& message : as_array("messages", value)) {
     if (!message.is_object() || !message.contains("role") || !message.contains("content"))
       refuse_parameter("messages", "every message must be an object with role and content");
+    check_message_keys(message);
     std::string role = as_text("messages", message.at("role"));
     if (role == "developer") role = "system";
     if (role != "system" && role != "user" && role != "assistant")
-      refuse_parameter("messages", "role '{}'; allowed: system, developer, user, assistant", role);
+      refuse_parameter("messages", "role '{}'; allowed: system, developer, user, assistant", shown(role));
     to.request.messages.push_back({role, content_of(message.at("content"))});
   }
 }
@@ -139,8 +159,8 @@ void read_logprobs(const Json& value, const Reading& to) {
 void read_model(const Json& value, const Reading& to) {
   const std::string name = as_text("model", value);
   if (name == to.model.name) return;
-  throw ApiError(404, "the model '" + name + "' does not exist; this server has '" + to.model.name + "'", "model",
-                 "model_not_found");
+  throw ApiError(404, "the model '" + shown(name) + "' does not exist; this server has '" + to.model.name + "'",
+                 "model", "model_not_found");
 }
 
 void read_response_format(const Json& value, const Reading&) {
@@ -153,7 +173,7 @@ void read_stream_options(const Json& value, const Reading& to) {
   if (!value.is_object()) refuse_parameter("stream_options", "must be an object");
   for (const auto& [name, option] : value.items()) {
     if (name != "include_usage" && name != "include_obfuscation")
-      refuse_parameter("stream_options", "unknown option '{}'; allowed: include_usage", name);
+      refuse_parameter("stream_options", "unknown option '{}'; allowed: include_usage", shown(name));
     if (name == "include_usage") to.request.include_usage = as_bool("stream_options", option);
   }
 }
@@ -235,7 +255,7 @@ const Parameter& find_parameter(const std::string& name, ApiKind kind) {
     if (parameter.name == name) return parameter;
     known.push_back(parameter.name);
   }
-  refuse_parameter(name, "unknown parameter{}", did_you_mean(name, known));
+  refuse_parameter(shown(name), "unknown parameter{}", did_you_mean(name, known));
 }
 
 }  // namespace
@@ -260,17 +280,18 @@ ApiRequest parse_api_request(ApiKind kind, const Json& body, const ServedModel& 
   return request;
 }
 
-/// Where the request names no number: what is left of the context, at most what the server allows. More than that is
-/// cut, as an answer may end there anyway.
-std::vector<TextRequest> text_requests(const ApiRequest& request, const ServedModel& model, uint64_t usual_seed) {
+std::vector<TextRequest> text_requests(const ApiRequest& request, const ServedModel& model, uint64_t usual_seed,
+                                       int64_t cache_tokens) {
   std::vector<TextRequest> out;
   for (const std::vector<int32_t>& prompt : request.prompts) {
+    // The last token of an answer needs no place in the cache.
+    const int64_t usual = std::max<int64_t>(1, cache_tokens - static_cast<int64_t>(prompt.size()) + 1);
     for (int64_t i = 0; i < request.n; ++i) {
       TextRequest text;
       text.prompt = prompt;
       text.sampler = request.sampler;
       text.sampler.seed = request.seed.value_or(usual_seed) + static_cast<uint64_t>(i);
-      text.max_tokens = std::min(request.max_tokens.value_or(model.max_tokens), model.max_tokens);
+      text.max_tokens = std::min(request.max_tokens.value_or(usual), model.max_tokens);
       text.stop = request.stop;
       text.top_logprobs = request.logprobs ? request.top_logprobs : -1;
       out.push_back(std::move(text));

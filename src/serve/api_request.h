@@ -34,7 +34,10 @@ struct ApiRequest {
 /// prompt by the model's template.
 ApiRequest parse_api_request(ApiKind kind, const Json& body, const ServedModel& model);
 
-/// One request to the engine per answer, prompt by prompt. Answer i is drawn with seed + i.
-std::vector<TextRequest> text_requests(const ApiRequest& request, const ServedModel& model, uint64_t usual_seed);
+/// One request to the engine per answer, prompt by prompt. Answer i is drawn with seed + i. An answer has at most as
+/// many tokens as the request says and the server allows; where the request says nothing, at most as many as the cache,
+/// of `cache_tokens`, holds beside the prompt. The end of the context ends any answer.
+std::vector<TextRequest> text_requests(const ApiRequest& request, const ServedModel& model, uint64_t usual_seed,
+                                       int64_t cache_tokens);
 
 }  // namespace bitloom

@@ -46,7 +46,7 @@ TEST_F(Parsing, ACompletion) {
   EXPECT_FLOAT_EQ(request.sampler.repeat_penalty, 1.5f);
   EXPECT_EQ(request.stop, std::vector<std::string>{"x"});
   EXPECT_TRUE(request.stream && request.include_usage && request.logprobs);
-  const std::vector<TextRequest> texts = text_requests(request, model, 5);
+  const std::vector<TextRequest> texts = text_requests(request, model, 5, 10000);
   ASSERT_EQ(texts.size(), 2u);
   EXPECT_EQ(texts[0].sampler.seed, UINT64_MAX);
   EXPECT_EQ(texts[1].sampler.seed, 0u);
@@ -66,11 +66,37 @@ TEST_F(Parsing, WhatIsNotSaidIsTheServers) {
   model.sampler.temperature = 0.3f;
   const ApiRequest request = completion(R"({"prompt": "x", "stop": null, "max_tokens": null})");
   EXPECT_FLOAT_EQ(request.sampler.temperature, 0.3f);
-  const std::vector<TextRequest> texts = text_requests(request, model, 5);
+  const std::vector<TextRequest> texts = text_requests(request, model, 5, 10000);
   EXPECT_EQ(texts[0].max_tokens, 200);
   EXPECT_EQ(texts[0].sampler.seed, 5u);
   EXPECT_EQ(texts[0].top_logprobs, -1);
-  EXPECT_EQ(text_requests(completion(R"({"prompt": "x", "max_tokens": 100000})"), model, 0)[0].max_tokens, 200);
+  EXPECT_EQ(text_requests(completion(R"({"prompt": "x", "max_tokens": 100000})"), model, 0, 10000)[0].max_tokens, 200);
+}
+
+TEST_F(Parsing, AnAnswerOfNoStatedLengthFitsTheCache) {
+  const ApiRequest request = completion(R"({"prompt": [1, 5, 6, 7]})");
+  EXPECT_EQ(text_requests(request, model, 0, 64)[0].max_tokens, 61);
+  EXPECT_EQ(text_requests(request, model, 0, 4)[0].max_tokens, 1);
+  EXPECT_EQ(text_requests(request, model, 0, 3)[0].max_tokens, 1) << "the engine refuses the prompt";
+  EXPECT_EQ(text_requests(completion(R"({"prompt": [1, 5], "max_tokens": 90})"), model, 0, 64)[0].max_tokens, 90);
+}
+
+TEST_F(Parsing, KeysOfMessagesAreNotDropped) {
+  const auto with = [&](const std::string& more) {
+    return refusal(ApiKind::kChat, R"({"messages": [{"role": "assistant", "content": "x", )" + more + "}]}");
+  };
+  EXPECT_EQ(with(R"("name": "me", "tool_calls": [], "refusal": null, "annotations": [])"), "accepted");
+  EXPECT_THAT(with(R"("tool_calls": [{"id": "1"}])"), HasSubstr("400 messages: messages: tool_calls of a message"));
+  EXPECT_THAT(with(R"("refusal": "no")"), HasSubstr("400 messages: "));
+  EXPECT_THAT(with(R"("weight": 0)"), HasSubstr("unknown key 'weight' of a message"));
+  EXPECT_THAT(with(R"("contnt": "y")"), HasSubstr("did you mean 'content'?"));
+}
+
+TEST_F(Parsing, LongNamesAreCutInMessages) {
+  const std::string name(90000, 'x');
+  EXPECT_LT(refusal(ApiKind::kCompletion, R"({"prompt": "x", ")" + name + R"(": 1})").size(), 400u);
+  EXPECT_LT(refusal(ApiKind::kCompletion, R"({"prompt": "x", "model": ")" + name + R"("})").size(), 400u);
+  EXPECT_LT(refusal(ApiKind::kChat, R"({"messages": [{"role": ")" + name + R"(", "content": ""}]})").size(), 400u);
 }
 
 TEST_F(Parsing, AChatBecomesAPrompt) {
@@ -79,7 +105,7 @@ TEST_F(Parsing, AChatBecomesAPrompt) {
       "max_completion_tokens": 9, "logprobs": true, "top_logprobs": 2, "response_format": {"type": "text"}, "tools": []})");
   EXPECT_EQ(model.tokenizer.decode(request.prompts.at(0)), "system: Be brief.\nuser: Hello you\nassistant:");
   EXPECT_EQ(request.max_tokens, 9);
-  EXPECT_EQ(text_requests(request, model, 0)[0].top_logprobs, 2);
+  EXPECT_EQ(text_requests(request, model, 0, 10000)[0].top_logprobs, 2);
 }
 
 TEST_F(Parsing, WrongTypesAndRangesNameTheParameter) {

@@ -283,7 +283,8 @@ void Server::State::answer(ApiKind kind, const std::string& body, Response& resp
   if (closing) throw ApiError(503, "the server is closing");
   ApiRequest asked = parse_api_request(kind, parse_json(body, "the body"), model);
   const uint64_t at = number++;
-  auto [admission, answer] = Answer::ask(engine, text_requests(asked, model, options.seed + at), options.seconds);
+  auto [admission, answer] =
+      Answer::ask(engine, text_requests(asked, model, options.seed + at, engine.cache_tokens()), options.seconds);
   if (admission == Admission::kFull) throw ApiError(429, "the queue is full: try again later");
   if (admission == Admission::kClosing) throw ApiError(503, "the server is closing");
   const bool stream = asked.stream;

@@ -347,6 +347,25 @@ TEST(Server, AFullQueueIsTold) {
   expect_refused(Json::parse(response->body), "the queue is full");
 }
 
+TEST(Server, MoreAnswersThanEverFitAreRefusedForGood) {
+  DemoServer demo({}, {.sequences = 2}, 1);
+  expect_refused(demo.post("/v1/completions", {{"prompt", "x"}, {"n", 4}, {"max_tokens", 1}}, 400),
+                 "4 answers at once");
+  EXPECT_EQ(demo.post("/v1/completions", {{"prompt", "x"}, {"n", 3}, {"max_tokens", 1}}).at("choices").size(), 3u);
+}
+
+TEST(Server, AnAnswerOfNoStatedLengthFitsASmallCache) {
+  DemoServer demo({}, {.sequences = 2, .pages = 2});
+  const Json answer = demo.post("/v1/completions", {{"prompt", "Once upon a time"}});
+  EXPECT_EQ(answer.at("usage").at("total_tokens"), 2 * kKvPageRows + 1);
+  EXPECT_EQ(
+      demo.post("/v1/chat/completions", {{"messages", {{{"role", "user"}, {"content", "Hi"}}}}}).at("choices").size(),
+      1u);
+  expect_refused(demo.post("/v1/completions", {{"prompt", "Once"}, {"max_tokens", 100}}, 400), "tokens of cache");
+  expect_refused(demo.post("/v1/completions", {{"prompt", std::vector<int>(65, 5)}}, 400),
+                 "the prompt has 65 tokens, the cache holds 64");
+}
+
 TEST(Server, TheTimeOfAnAnswerIsLimited) {
   DemoServer demo({.seconds = 0.05}, {.sequences = 1});
   Json request = long_request(false);
