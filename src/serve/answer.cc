@@ -31,6 +31,13 @@ std::pair<Admission, std::shared_ptr<Answer>> Answer::ask(Engine& engine, std::v
   return {admission, std::move(answer)};
 }
 
+std::shared_ptr<Answer> Answer::of(size_t choices, std::vector<Event> events) {
+  auto answer = std::make_shared<Answer>();
+  answer->choices_ = choices;
+  for (Event& event : events) answer->events_->push(std::move(event));
+  return answer;
+}
+
 std::optional<Answer::Event> Answer::next(std::chrono::milliseconds wait) {
   std::unique_lock guard(events_->lock);
   if (!events_->changed.wait_for(guard, wait, [this] { return !events_->list.empty(); })) return std::nullopt;

@@ -27,6 +27,8 @@ class Answer {
   /// Asks the engine, for at most so many seconds.
   static std::pair<Admission, std::shared_ptr<Answer>> ask(Engine& engine, std::vector<TextRequest> requests,
                                                            double seconds);
+  /// One whose events are known: for tests.
+  static std::shared_ptr<Answer> of(size_t choices, std::vector<Event> events);
   ~Answer() { cancel(); }
 
   size_t choices() const { return choices_; }

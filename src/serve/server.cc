@@ -3,17 +3,16 @@
 #include <httplib.h>
 
 #include <csignal>
-#include <ctime>
 #include <thread>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "serve/answer.h"
 #include "serve/api_error.h"
 #include "serve/api_request.h"
-#include "serve/api_response.h"
 #include "serve/body.h"
 #include "serve/chat_page.h"
+#include "serve/client_socket.h"
+#include "serve/delivery.h"
 #include "serve/metrics.h"
 
 namespace bitloom {
@@ -23,9 +22,6 @@ using httplib::ContentReader;
 using httplib::DataSink;
 using httplib::Request;
 using httplib::Response;
-
-/// How often a client that waits is looked at.
-constexpr std::chrono::milliseconds kLook{100};
 
 /// Connections that the system keeps until a thread takes them.
 constexpr int kBacklog = 512;
@@ -48,117 +44,13 @@ ApiError library_error(const Request& request, int status) {
 
 }  // namespace
 
-/// An answer as its client gets it, whole or as a stream. Lives as long as the client's response.
-class Delivery {
- public:
-  Delivery(std::shared_ptr<Answer> answer, ApiRequest request, const ServedModel& model, const std::string& number,
-           std::atomic<int64_t>& open)
-      : answer_(std::move(answer)),
-        request_(std::move(request)),
-        response_(request_, model, number, std::time(nullptr)),
-        choices_(answer_->choices()),
-        ends_(answer_->choices()),
-        open_(open) {
-    ++open_;
-  }
-  ~Delivery() { --open_; }
-  Delivery(const Delivery&) = delete;
-  Delivery& operator=(const Delivery&) = delete;
-
-  /// Waits until something has come.
-  void wait_for_first() {
-    while (!first_) first_ = answer_->next(kLook);
-  }
-  /// What kept the first answer from beginning, or "".
-  std::string failure() const {
-    const TextEnd* end = first_ ? std::get_if<TextEnd>(&first_->what) : nullptr;
-    return end != nullptr && end->reason == EndReason::kFailed ? end->message : "";
-  }
-
-  /// Collects all, then writes it. False when the client is gone.
-  bool send_whole(DataSink& sink) {
-    while (ended_ < choices_.size()) {
-      if (!take(
-              sink, [&](size_t, ApiChoice) { return sink.is_writable(); }, [](size_t) { return true; }))
-        return false;
-    }
-    const std::string text = dump(response_.whole(choices_, ends_));
-    if (!sink.write(text.data(), text.size())) return false;
-    sink.done();
-    return true;
-  }
-
-  bool send_stream(DataSink& sink) {
-    for (size_t i = 0; i < choices_.size() && request_.kind == ApiKind::kChat; ++i)
-      if (!write_event(sink, response_.first_chunk(i))) return false;
-    while (ended_ < choices_.size()) {
-      const bool goes_on = take(
-          sink, [&](size_t i, ApiChoice part) { return write_event(sink, response_.chunk(i, part)); },
-          [&](size_t i) { return write_end(sink, i); });
-      if (!goes_on) return false;
-    }
-    if (request_.include_usage && !write_event(sink, response_.usage_chunk(ends_))) return false;
-    static const std::string done = "data: [DONE]\n\n";
-    if (!sink.write(done.data(), done.size())) return false;
-    sink.done();
-    return true;
-  }
-
- private:
-  static bool write_event(DataSink& sink, const Json& event) {
-    const std::string text = "data: " + dump(event) + "\n\n";
-    return sink.write(text.data(), text.size());
-  }
-  bool write_end(DataSink& sink, size_t choice) {
-    if (ends_[choice].reason != EndReason::kFailed)
-      return write_event(sink, response_.last_chunk(choice, ends_[choice]));
-    return write_event(sink, error_json(ApiError(500, ends_[choice].message)));
-  }
-
-  /// The next event, if there is one soon. False when the client is gone.
-  template <typename OnPart, typename OnEnd>
-  bool take(DataSink& sink, const OnPart& on_part, const OnEnd& on_end) {
-    std::optional<Answer::Event> event = first_ ? std::exchange(first_, std::nullopt) : answer_->next(kLook);
-    if (!event) return sink.is_writable() || gone();
-    ApiChoice& choice = choices_[event->choice];
-    bool taken = true;
-    if (auto* piece = std::get_if<TextPiece>(&event->what)) {
-      ApiChoice part{piece->text, piece->tokens, static_cast<int64_t>(characters_[event->choice])};
-      characters_[event->choice] += static_cast<size_t>(count_characters(piece->text));
-      choice.text += piece->text;
-      choice.tokens.insert(choice.tokens.end(), piece->tokens.begin(), piece->tokens.end());
-      taken = on_part(event->choice, std::move(part));
-    } else {
-      ends_[event->choice] = std::get<TextEnd>(event->what);
-      ++ended_;
-      taken = on_end(event->choice);
-    }
-    return taken || gone();
-  }
-  bool gone() {
-    answer_->cancel();
-    return false;
-  }
-
-  std::shared_ptr<Answer> answer_;
-  ApiRequest request_;
-  ApiResponse response_;
-  std::optional<Answer::Event> first_;
-  std::vector<ApiChoice> choices_;
-  std::vector<TextEnd> ends_;
-  std::vector<size_t> characters_ = std::vector<size_t>(choices_.size());
-  size_t ended_ = 0;
-  std::atomic<int64_t>& open_;
-};
-
 struct Server::State {
   State(const ServedModel& of, Engine& by, const ServerOptions& how) : model(of), engine(by), options(how) {}
 
   void set_limits();
   void set_routes();
   void set_posts();
-  void answer(ApiKind kind, const std::string& body, Response& response);
-  void deliver(const std::shared_ptr<Delivery>& delivery, bool stream, Response& response) const;
+  void answer(ApiKind kind, const Request& request, const std::string& body, Response& response);
   void check_key(const Request& request) const;
   Json models() const;
 
@@ -250,7 +142,7 @@ void Server::State::set_routes() {
 
 /// Nothing of a body is read before the key is known to be right, and never more than is allowed.
 void Server::State::set_posts() {
-  const auto reading = [this](std::function<void(const std::string& body, Response&)> handler) {
+  const auto reading = [this](std::function<void(const Request&, const std::string& body, Response&)> handler) {
     return
         [this, handler = std::move(handler)](const Request& request, Response& response, const ContentReader& reader) {
           std::string body;
@@ -261,14 +153,16 @@ void Server::State::set_posts() {
           } catch (const ApiError& error) {
             return refuse_body(request, response, reader, error, options.body_bytes);
           }
-          handler(body, response);
+          handler(request, body, response);
         };
   };
-  http.Post("/v1/completions", reading([this](const std::string& body, Response& response) {
-              answer(ApiKind::kCompletion, body, response);
-            }));
-  http.Post("/v1/chat/completions",
-            reading([this](const std::string& body, Response& response) { answer(ApiKind::kChat, body, response); }));
+  const auto answering = [&](ApiKind kind) {
+    return reading([this, kind](const Request& request, const std::string& body, Response& response) {
+      answer(kind, request, body, response);
+    });
+  };
+  http.Post("/v1/completions", answering(ApiKind::kCompletion));
+  http.Post("/v1/chat/completions", answering(ApiKind::kChat));
   // Else the library reads the whole body before it finds that there is no such path.
   const auto nothing = reading(nullptr);
   http.Post(".*", nothing).Put(".*", nothing).Patch(".*", nothing).Delete(".*", nothing);
@@ -279,7 +173,7 @@ void Server::State::set_posts() {
   });
 }
 
-void Server::State::answer(ApiKind kind, const std::string& body, Response& response) {
+void Server::State::answer(ApiKind kind, const Request& request, const std::string& body, Response& response) {
   if (closing) throw ApiError(503, "the server is closing");
   ApiRequest asked = parse_api_request(kind, parse_json(body, "the body"), model);
   const uint64_t at = number++;
@@ -290,20 +184,19 @@ void Server::State::answer(ApiKind kind, const std::string& body, Response& resp
   const bool stream = asked.stream;
   const auto delivery = std::make_shared<Delivery>(std::move(answer), std::move(asked), model,
                                                    fmt::format("{:x}-{}", model.created, at), open);
-  if (!stream) {
-    // The status must be known before anything is sent.
-    delivery->wait_for_first();
-    if (const std::string failure = delivery->failure(); !failure.empty()) throw ApiError(500, failure);
+  if (stream) {
+    response.set_header("Cache-Control", "no-cache");
+    response.set_chunked_content_provider("text/event-stream",
+                                          [delivery](size_t, DataSink& sink) { return delivery->stream(sink); });
+    return;
   }
-  deliver(delivery, stream, response);
-}
-
-void Server::State::deliver(const std::shared_ptr<Delivery>& delivery, bool stream, Response& response) const {
-  if (stream) response.set_header("Cache-Control", "no-cache");
-  response.set_chunked_content_provider(stream ? "text/event-stream" : "application/json",
-                                        [delivery, stream](size_t, DataSink& sink) {
-                                          return stream ? delivery->send_stream(sink) : delivery->send_whole(sink);
-                                        });
+  // Collected before anything is sent: the status must be known. The provider keeps the delivery open until it is sent.
+  const int socket = client_socket(request);
+  const std::string text = delivery->whole([socket] { return is_connected(socket); });
+  response.set_content_provider(text.size(), "application/json",
+                                [delivery, text](size_t offset, size_t length, DataSink& sink) {
+                                  return sink.write(text.data() + offset, length);
+                                });
 }
 
 Server::Server(const ServedModel& model, Engine& engine, const ServerOptions& options)
