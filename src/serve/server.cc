@@ -3,6 +3,7 @@
 #include <httplib.h>
 
 #include <csignal>
+#include <system_error>
 #include <thread>
 
 #include "base/error.h"
@@ -12,6 +13,7 @@
 #include "serve/body.h"
 #include "serve/chat_page.h"
 #include "serve/client_socket.h"
+#include "serve/connection_threads.h"
 #include "serve/delivery.h"
 #include "serve/metrics.h"
 
@@ -50,6 +52,8 @@ struct Server::State {
   void set_limits();
   void set_routes();
   void set_posts();
+  void start();
+  void listen();
   void answer(ApiKind kind, const Request& request, const std::string& body, Response& response);
   void check_key(const Request& request) const;
   Json models() const;
@@ -64,11 +68,13 @@ struct Server::State {
   std::atomic<uint64_t> number = 0;  // of requests
   int port = 0;
   socket_t listener = INVALID_SOCKET;
+  std::unique_ptr<ConnectionThreads> threads;  // until the library has them
+  std::atomic<bool> ended = false;             // the thread has nothing more to do
   std::thread thread;
 };
 
 void Server::State::set_limits() {
-  http.new_task_queue = [count = options.connections] { return new httplib::ThreadPool(static_cast<size_t>(count)); };
+  http.new_task_queue = [this] { return threads.release(); };
   http.set_payload_max_length(static_cast<size_t>(options.body_bytes));
   http.set_read_timeout(options.io_seconds);
   http.set_write_timeout(options.io_seconds);
@@ -215,13 +221,37 @@ Server::Server(const ServedModel& model, Engine& engine, const ServerOptions& op
          options.port);
   // The library's queue of five loses clients that come at once.
   ::listen(state_->listener, kBacklog);
+  state_->start();
+}
+
+/// Threads that cannot be made are found here, not where the library would end the process.
+void Server::State::start() {
   // Signals are the main thread's.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  state_->thread = std::thread([&http] { http.listen_after_bind(); });
+  std::string failure;
+  try {
+    threads = std::make_unique<ConnectionThreads>(options.connections);
+    thread = std::thread([this] { listen(); });
+  } catch (const std::system_error& error) {
+    failure = error.what();
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  while (!http.is_running()) std::this_thread::yield();
+  if (!failure.empty()) fail(ErrorKind::kFailed, "no thread can be made for connections: {}", failure);
+  while (!http.is_running() && !ended) std::this_thread::yield();
+  if (!ended) return;
+  thread.join();
+  fail(ErrorKind::kFailed, "the server at {}:{} does not run", options.host, port);
+}
+
+void Server::State::listen() {
+  try {
+    http.listen_after_bind();
+  } catch (const std::exception&) {
+    // Told by start(), or by the connections that end.
+  }
+  ended = true;
 }
 
 Server::~Server() { close(0); }

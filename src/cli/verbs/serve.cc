@@ -113,7 +113,7 @@ void add_limit_flags(FlagSet& app, Flags& flags) {
   app.add_option("--max-body", flags.body, "largest request")->type_name("BYTES")->capture_default_str();
   app.add_option("--connections", flags.server.connections, "clients connected at once; others wait")
       ->type_name("N")
-      ->check(integer_in(1, 10000))
+      ->check(integer_in(1, 4096))
       ->capture_default_str();
   app.add_option("--grace", flags.grace, "seconds that running answers have after SIGTERM")
       ->type_name("S")
