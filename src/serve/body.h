@@ -16,7 +16,8 @@ namespace bitloom {
 std::string read_body(const httplib::Request& request, const httplib::ContentReader& reader, int64_t most);
 
 /// Answers with the error and closes the connection: what is left of a body must not be read as the next request. Up
-/// to `most` bytes of it are taken and dropped first, as many clients look for an answer only when they have sent all.
+/// to `most` bytes in chunks, or its Content-Length, are taken and dropped first: many clients look for an answer only
+/// when they have sent all.
 void refuse_body(const httplib::Request& request, httplib::Response& response, const httplib::ContentReader& reader,
                  const ApiError& error, int64_t most);
 
