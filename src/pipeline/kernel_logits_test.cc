@@ -102,7 +102,8 @@ TEST_P(KernelLogits, RoundedInputsStayClose) {
   EXPECT_LE(whole, 0.03);
 }
 
-INSTANTIATE_TEST_SUITE_P(Recipes, KernelLogits, ::testing::Values("int4-g128", "int4-g32", "int8-row"));
+INSTANTIATE_TEST_SUITE_P(Recipes, KernelLogits,
+                         ::testing::Values("int4-g128", "int4-g32", "int8-row", "int4-row+frame-in64-out64"));
 
 }  // namespace
 }  // namespace bitloom
