@@ -1,6 +1,7 @@
 #pragma once
 // Element types as safetensors spells them, and their exact conversion to fp32.
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -61,6 +62,8 @@ inline float f16_to_f32(uint16_t h) {
 }
 inline float bf16_to_f32(uint16_t b) { return std::bit_cast<float>(static_cast<uint32_t>(b) << 16); }
 uint16_t f32_to_f16(float x);
+/// The nearest finite fp16.
+inline float finite_f16(float x) { return f16_to_f32(f32_to_f16(std::clamp(x, -65504.0f, 65504.0f))); }
 uint16_t f32_to_bf16(float x);
 
 /// Value of a minifloat code of `e` exponent and `m` mantissa bits below its sign, no code reserved:

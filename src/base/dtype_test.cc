@@ -117,5 +117,13 @@ TEST(Dtype, NamesRoundTripAndComplexIsRefused) {
   EXPECT_THROW(decode_one(DType::kC64, std::vector<uint8_t>(8)), Error);
 }
 
+TEST(Dtype, FiniteF16StaysWithinTheGreatest) {
+  EXPECT_EQ(finite_f16(1e6f), 65504.0f);
+  EXPECT_EQ(finite_f16(-65520.0f), -65504.0f);
+  EXPECT_EQ(finite_f16(65503.0f), 65504.0f);
+  EXPECT_EQ(finite_f16(1.0f + 0x1p-11f), 1.0f);  // a tie, to even
+  EXPECT_TRUE(std::isnan(finite_f16(std::nanf(""))));
+}
+
 }  // namespace
 }  // namespace bitloom

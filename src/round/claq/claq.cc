@@ -35,8 +35,6 @@ GptqRounding feedback(const ClaqRounding& options) { return {.damping = options.
 /// Below, a column's count rounded up is more than the storage has room for.
 constexpr int64_t kLeastPublishedRows = 100;
 
-float to_f16(float x) { return f16_to_f32(f32_to_f16(x)); }
-
 /// One matrix on its way.
 class Claq {
  public:
@@ -109,7 +107,8 @@ class Claq {
         const double w = w_[static_cast<size_t>(r * cols_ + c)];
         sum += w * w;
       }
-      const float scale = to_f16(static_cast<float>(std::sqrt(sum / static_cast<double>(std::max<int64_t>(cols_, 1)))));
+      const float scale =
+          finite_f16(static_cast<float>(std::sqrt(sum / static_cast<double>(std::max<int64_t>(cols_, 1)))));
       scales[static_cast<size_t>(r)] = scale > 0 && std::isfinite(scale) ? scale : 1.0f;
     }
     return scales;

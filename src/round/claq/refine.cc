@@ -13,8 +13,6 @@ namespace {
 constexpr int64_t kBlock = 64;  // columns whose G is made at once
 constexpr int64_t kSlab = 256;  // rows that one thread takes
 
-float to_f16(float x) { return f16_to_f32(f32_to_f16(x)); }
-
 BITLOOM_VECTOR_CLONES void add_scaled(float* y, const float* x, float factor, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] += factor * x[i];
 }
@@ -92,10 +90,10 @@ class Refiner {
       masses[column.codes[r]] += mass;
     }
     for (size_t k = 0; k < sums.size(); ++k) {
-      if (masses[k] > 0) column.table[k] = to_f16(static_cast<float>(sums[k] / masses[k]));
+      if (masses[k] > 0) column.table[k] = finite_f16(static_cast<float>(sums[k] / masses[k]));
     }
     for (KeptWeight& kept : chosen_.kept[c])
-      kept.added = to_f16(target_[kept.row] - column.table[column.codes[kept.row]]);
+      kept.added = finite_f16(target_[kept.row] - column.table[column.codes[kept.row]]);
   }
 
   void decode(size_t c, float* out) const {

@@ -13,8 +13,6 @@
 namespace bitloom {
 namespace {
 
-float to_f16(float x) { return f16_to_f32(f32_to_f16(x)); }
-
 class CodebookColumns final : public StoringPolicy {
  public:
   CodebookColumns(const std::vector<int64_t>& order, const CodebookPlan& plan, int64_t rows)
@@ -39,7 +37,7 @@ class CodebookColumns final : public StoringPolicy {
     chosen.codes.resize(rows_);
     encode_levels(chosen.table, x_.data(), static_cast<int64_t>(rows_), chosen.codes.data());
     for (const uint32_t r : kept) {
-      chosen_.kept[column].push_back({r, to_f16(x_[r] - chosen.table[chosen.codes[r]])});
+      chosen_.kept[column].push_back({r, finite_f16(x_[r] - chosen.table[chosen.codes[r]])});
     }
     decode(column, q);
   }
@@ -105,7 +103,7 @@ class CodebookColumns final : public StoringPolicy {
     const SortedPoints points(sorted_, sorted_masses_);
     std::vector<float> table;
     for (const double mean : cluster_means(points, fast_kmeans(points, levels, KMeansRounding{}.iterations))) {
-      table.push_back(to_f16(static_cast<float>(mean)));
+      table.push_back(finite_f16(static_cast<float>(mean)));
     }
     return table;
   }

@@ -15,8 +15,6 @@
 namespace bitloom {
 namespace {
 
-float to_f16(float x) { return f16_to_f32(f32_to_f16(std::clamp(x, -65504.0f, 65504.0f))); }
-
 /// The mask and the levels of a matrix, [rows, cols] and [rows].
 struct Plan {
   int64_t rows = 0, cols = 0;
@@ -52,15 +50,15 @@ PartialScales scales_of(const float* w, const uint8_t* mask, int64_t cols) {
   }
   PartialScales scales;
   if (low <= high) {
-    scales.low = to_f16(low);
-    scales.step = to_f16((high - scales.low) / 255);
+    scales.low = finite_f16(low);
+    scales.step = finite_f16((high - scales.low) / 255);
   }
   if (count == 0) return scales;
-  scales.mu = to_f16(static_cast<float>(sum / count));
+  scales.mu = finite_f16(static_cast<float>(sum / count));
   for (int64_t c = 0; c < cols; ++c) {
     if (mask[c] == 0) absolute += std::abs(static_cast<double>(w[c]) - static_cast<double>(scales.mu));
   }
-  scales.alpha = to_f16(static_cast<float>(absolute / count));
+  scales.alpha = finite_f16(static_cast<float>(absolute / count));
   return scales;
 }
 

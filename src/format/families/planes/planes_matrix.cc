@@ -26,8 +26,6 @@ Members stored_members(const PlanesStorage& storage) {
   return members;
 }
 
-float to_f16(float x) { return f16_to_f32(f32_to_f16(std::clamp(x, -65504.0f, 65504.0f))); }
-
 uint8_t fp8_code(float x) { return cast_minifloat(kE4M3Fn, x); }
 
 float fp8_value(uint8_t code) {
@@ -136,14 +134,14 @@ void PlaneLevels::values(float value[2][4]) const {
 }
 
 float level_scale(const PlanesStorage& storage, float greatest) {
-  return storage.fp8 ? to_f16(greatest / max_value(kE4M3Fn)) : 1.0f;
+  return storage.fp8 ? finite_f16(greatest / max_value(kE4M3Fn)) : 1.0f;
 }
 
 void round_levels(const PlanesStorage& storage, float scale, PlaneLevels& levels) {
   PlaneLevels rounded;
   for (const auto member : stored_members(storage)) {
     if (!storage.fp8) {
-      rounded.*member = to_f16(levels.*member);
+      rounded.*member = finite_f16(levels.*member);
     } else if (scale > 0) {
       rounded.*member = fp8_value(fp8_code(levels.*member / scale)) * scale;
     }
