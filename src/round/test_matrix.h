@@ -8,6 +8,7 @@
 #include "base/dense_matrix.h"
 #include "base/rng.h"
 #include "base/threads.h"
+#include "observe/input_statistics.h"
 #include "round/nearest/nearest.h"
 
 namespace bitloom::testing {
@@ -21,6 +22,23 @@ inline DenseMatrix normal_matrix(int64_t rows, int64_t cols, uint64_t seed, doub
     for (int64_t c = 0; c < cols; ++c) w.push_back(static_cast<float>(size * (rng.normal() + mean)));
   }
   return {rows, cols, std::move(w)};
+}
+
+/// Statistics of `tokens` inputs x_c = size(c) y_c, y_c = n_c + share y_(c-1), n normal. A size of 0: nothing is ever
+/// read there.
+template <typename Size>
+InputStatistics correlated_inputs(int64_t channels, int64_t tokens, float share, const Size& size,
+                                  ThreadPool& threads) {
+  std::vector<float> x(static_cast<size_t>(tokens * channels));
+  Rng rng(4, 2);
+  for (size_t i = 0; i < x.size(); ++i) {
+    const bool first = static_cast<int64_t>(i) % channels == 0;
+    x[i] = static_cast<float>(rng.normal()) + (first ? 0.0f : share * x[i - 1]);
+  }
+  for (size_t i = 0; i < x.size(); ++i) x[i] *= size(static_cast<int64_t>(i) % channels);
+  InputStatistics inputs(channels);
+  inputs.add(x.data(), x.data(), tokens, threads);
+  return inputs;
 }
 
 inline std::shared_ptr<const StoredMatrix> round_matrix(const RowSource& w, const std::string& target,

@@ -22,24 +22,10 @@ using Parity = BillmRounding::Parity;
 
 constexpr int64_t kRows = 100, kCols = 144;  // in blocks of 64 the last has 16 columns
 
-/// Correlated inputs of unequal size; nothing is ever read of the channel called `dead`.
+/// Nothing is ever read of the channel called `dead`.
 InputStatistics inputs_of(ThreadPool& threads, int64_t dead = -1) {
-  constexpr int64_t kTokens = 500;
-  std::vector<float> x(static_cast<size_t>(kTokens * kCols));
-  Rng rng(4, 2);
-  for (int64_t t = 0; t < kTokens; ++t) {
-    for (int64_t c = 0; c < kCols; ++c) {
-      const auto at = static_cast<size_t>(t * kCols + c);
-      x[at] = static_cast<float>(rng.normal()) + (c > 0 ? 0.7f * x[at - 1] : 0.0f);
-    }
-  }
-  for (size_t i = 0; i < x.size(); ++i) {
-    const auto c = static_cast<int64_t>(i) % kCols;
-    x[i] *= c == dead ? 0.0f : 0.5f + static_cast<float>(c % 4) / 2;
-  }
-  InputStatistics inputs(kCols);
-  inputs.add(x.data(), x.data(), kTokens, threads);
-  return inputs;
+  const auto size = [dead](int64_t c) { return c == dead ? 0.0f : 0.5f + static_cast<float>(c % 4) / 2; };
+  return testing::correlated_inputs(kCols, 500, 0.7f, size, threads);
 }
 
 Rounded round_with(const BillmRounding& options, const RowSource& w, const char* storage, const InputStatistics& inputs,

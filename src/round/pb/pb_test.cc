@@ -17,12 +17,8 @@ using ::testing::HasSubstr;
 constexpr int64_t kRows = 300, kCols = 80;
 
 InputStatistics inputs_of(ThreadPool& threads) {
-  std::vector<float> x(static_cast<size_t>(400 * kCols));
-  Rng rng(4, 2);
-  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(rng.normal()) + (i == 0 ? 0.0f : 0.7f * x[i - 1]);
-  InputStatistics inputs(kCols);
-  inputs.add(x.data(), x.data(), 400, threads);
-  return inputs;
+  return testing::correlated_inputs(
+      kCols, 400, 0.7f, [](int64_t) { return 1.0f; }, threads);
 }
 
 Rounded round_with(const RowSource& w, const char* storage, const InputStatistics& inputs, ThreadPool& threads) {
