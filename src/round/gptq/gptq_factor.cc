@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "linalg/cholesky.h"
+#include "round/damping.h"
 #include "round/gptq/correction.h"
 
 namespace bitloom {

@@ -49,9 +49,6 @@ struct GptqFactor {
   double lambda() const;
 };
 
-/// The damping is raised by this much while the factorization fails.
-inline constexpr double kDampingStep = 0.01;
-
 /// `group`: columns per group, for kGroupAware; 0 or at least all channels: one group. `cross`: of the same input;
 /// asked for when options.correction is not 0, else unused and may be null.
 /// Error(kFailed) when no damping below 1 gives a positive definite matrix, when no token was seen, or when the cross

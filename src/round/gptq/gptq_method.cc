@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "round/damping.h"
 #include "round/gptq/gptq.h"
 #include "round/round_matrix.h"
 
@@ -47,12 +48,7 @@ const GptqFactor& shared_factor(const GptqRounding& options, int64_t group, cons
 
 RoundReport feedback_report(const GptqReport& report, const GptqFactor& factor, double damping) {
   RoundReport all = report.rounding;
-  all.damping = factor.damping;
-  if (factor.damping > damping) {
-    all.remarks.push_back(
-        fmt::format("damping {:.2f} instead of {:.2f}, with which its inputs' second moment is not positive definite",
-                    factor.damping, damping));
-  }
+  record_damping(damping, factor.damping, all);
   return all;
 }
 

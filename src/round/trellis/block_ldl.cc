@@ -2,13 +2,9 @@
 
 #include "base/error.h"
 #include "linalg/cholesky.h"
+#include "round/damping.h"
 
 namespace bitloom {
-namespace {
-
-constexpr double kDampingStep = 0.01;
-
-}  // namespace
 
 bool factor_block_ldl(std::vector<float>& h, int64_t n, int64_t tile, BlockLdl& out, ThreadPool& threads) {
   // The lower factor of H is the reversed one of the reversed H, reversed.

@@ -6,14 +6,46 @@
 #include "base/error.h"
 #include "base/plain_bytes.h"
 #include "format/families/trellis/trellis_matrix.h"
+#include "round/damping.h"
 #include "round/problem.h"
 #include "round/trellis/block_ldl.h"
 #include "round/trellis/tile_loop.h"
+#include "round/trellis/viterbi.h"
 
 namespace bitloom {
 namespace {
 
 constexpr int64_t kSide = kTrellisTileSide;
+
+/// Encoders, one for each thread, and the place of a tile's values.
+class TileEncoders {
+ public:
+  TileEncoders(const TrellisCode& code, int threads) : code_(code) {
+    const TrellisSearchEntry& kernel = find_trellis_search(best_isa());
+    for (int t = 0; t < threads; ++t) encoders_.emplace_back(code, kernel);
+  }
+
+  /// w [16, 16] contiguous; words [code.words()]; decoded [16, 16] in the units of w. A scale of 0 decodes to zeros.
+  void encode(int thread, const float* w, float scale, uint16_t* words, float* decoded) {
+    float x[kTrellisTile];
+    const float inverse = scale > 0 ? 1 / scale : 0;
+    for (int i = 0; i < kTrellisTile; ++i) {
+      const TrellisPlace at = trellis_place(code_, i);
+      x[i] = w[at.row * kSide + at.col] * inverse;
+    }
+    encoders_[static_cast<size_t>(thread)].encode(x, words);
+    int16_t values[kTrellisTile];
+    decode_trellis_tile(code_, words, 1, values);
+    for (int i = 0; i < kTrellisTile; ++i) {
+      const TrellisPlace at = trellis_place(code_, i);
+      decoded[at.row * kSide + at.col] = scale * static_cast<float>(values[i]);
+    }
+  }
+
+ private:
+  TrellisCode code_;
+  std::vector<TrellisEncoder> encoders_;
+};
 
 /// What a row of tiles adds to the report.
 struct TileRowReport {
@@ -132,7 +164,6 @@ class Run {
     report.weight_error = all.norm > 0 ? all.error / all.norm : 0;
     report.max_abs_error = static_cast<double>(all.max_error);
     if (factor_ == nullptr) return report;
-    report.damping = factor_->damping;
     report.compensation_ratio =
         all.largest_weight > 0 ? static_cast<double>(all.largest_target / all.largest_weight) : 0.0;
     return report;
@@ -176,27 +207,6 @@ struct FactorKey {
 };
 
 }  // namespace
-
-TileEncoders::TileEncoders(const TrellisCode& code, int threads) : code_(code) {
-  const TrellisSearchEntry& kernel = find_trellis_search(best_isa());
-  for (int t = 0; t < threads; ++t) encoders_.emplace_back(code, kernel);
-}
-
-void TileEncoders::encode(int thread, const float* w, float scale, uint16_t* words, float* decoded) {
-  float x[kTrellisTile];
-  const float inverse = scale > 0 ? 1 / scale : 0;
-  for (int i = 0; i < kTrellisTile; ++i) {
-    const TrellisPlace at = trellis_place(code_, i);
-    x[i] = w[at.row * kSide + at.col] * inverse;
-  }
-  encoders_[static_cast<size_t>(thread)].encode(x, words);
-  int16_t values[kTrellisTile];
-  decode_trellis_tile(code_, words, 1, values);
-  for (int i = 0; i < kTrellisTile; ++i) {
-    const TrellisPlace at = trellis_place(code_, i);
-    decoded[at.row * kSide + at.col] = scale * static_cast<float>(values[i]);
-  }
-}
 
 Needs needs_of(const ViterbiRounding&) { return {}; }
 bool rounds_onto(const ViterbiRounding&, const Storage& storage) { return is_trellis(storage); }
@@ -246,11 +256,7 @@ Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem) {
     }
   });
   Rounded rounded = Run(problem, &factor, options.share).run();
-  if (factor.damping > options.damping) {
-    rounded.report.remarks.push_back(
-        fmt::format("damping {:.2f} instead of {:.2f}, with which its inputs' second moment is not positive definite",
-                    factor.damping, options.damping));
-  }
+  record_damping(options.damping, factor.damping, rounded.report);
   return rounded;
 }
 

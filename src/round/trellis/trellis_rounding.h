@@ -12,12 +12,8 @@
 // Goals: the same bits for any number of threads and of ranks given the same statistics. Memory: W in fp32 twice, the
 // factor and the matrix that it is made from, a search's scratch per thread.
 
-#include <cstdint>
-#include <vector>
-
 #include "format/families/trellis/trellis_storage.h"
 #include "round/rounding.h"
-#include "round/trellis/viterbi.h"
 
 namespace bitloom {
 
@@ -42,17 +38,5 @@ bool rounds_onto(const LdlqRounding& options, const Storage& storage);
 Storage storage_by(const LdlqRounding& options, Storage wanted);
 RoundingCost cost_of(const LdlqRounding& options, const RoundingShape& shape);
 Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem);
-
-/// Encoders, one for each thread, and the place of a tile's values.
-class TileEncoders {
- public:
-  TileEncoders(const TrellisCode& code, int threads);
-  /// w [16, 16] contiguous; words [code.words()]; decoded [16, 16] in the units of w. A scale of 0 decodes to zeros.
-  void encode(int thread, const float* w, float scale, uint16_t* words, float* decoded);
-
- private:
-  TrellisCode code_;
-  std::vector<TrellisEncoder> encoders_;
-};
 
 }  // namespace bitloom
