@@ -3,16 +3,13 @@
 #include "runtime/generate_loop.h"
 
 namespace bitloom {
-namespace {
 
-std::vector<int32_t> ids_of(const Tokenizer& tokenizer, const std::string& prompt) {
+std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& prompt) {
   std::vector<int32_t> ids = tokenizer.encode(prompt);
   if (!ids.empty()) return ids;
   if (const auto start = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id()) ids.push_back(*start);
   return ids;
 }
-
-}  // namespace
 
 std::vector<int32_t> end_ids(const Graph& graph, const Tokenizer& tokenizer) {
   std::vector<int32_t> ids = graph.eos_ids;
@@ -23,7 +20,7 @@ std::vector<int32_t> end_ids(const Graph& graph, const Tokenizer& tokenizer) {
 
 GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt,
                         const GenerateOptions& options, const std::function<void(const std::string&)>& on_text) {
-  return generate(decoder, tokenizer, ids_of(tokenizer, prompt), options, on_text);
+  return generate(decoder, tokenizer, encode_prompt(tokenizer, prompt), options, on_text);
 }
 
 GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, std::vector<int32_t> prompt_ids,

@@ -35,9 +35,11 @@ struct GenerateResult {
 /// The tokens that end a text or a turn: the graph's and the tokenizer's (Tokenizer::end_ids).
 std::vector<int32_t> end_ids(const Graph& graph, const Tokenizer& tokenizer);
 
+/// A prompt as the tokenizer has it, BOS included; an empty one becomes BOS, or EOS where there is no BOS.
+std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& prompt);
+
 /// Streams text to `on_text` (may be empty) as it becomes final, never part of a UTF-8 character. The prompt is
-/// tokenized as the tokenizer does it, BOS included; an empty one becomes BOS, or EOS where there is no BOS. Ends at
-/// any of end_ids(), after max_tokens, or when the model's positions are used up.
+/// tokenized by encode_prompt. Ends at any of end_ids(), after max_tokens, or when the model's positions are used up.
 /// Error(kRefused) when the prompt does not fit the context or has no token; Error(kUsage) for a bad option.
 GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt,
                         const GenerateOptions& options, const std::function<void(const std::string&)>& on_text);

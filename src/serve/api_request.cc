@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "runtime/generate.h"
 #include "serve/api_error.h"
 
 namespace bitloom {
@@ -64,13 +65,6 @@ const Json& as_array(const std::string& name, const Json& value) {
 
 // ---- prompts and messages
 
-std::vector<int32_t> encode_text(const std::string& text, const Tokenizer& tokenizer) {
-  std::vector<int32_t> ids = tokenizer.encode(text);
-  if (!ids.empty()) return ids;
-  if (const auto start = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id()) ids.push_back(*start);
-  return ids;
-}
-
 std::vector<int32_t> token_ids(const Json& list) {
   std::vector<int32_t> ids;
   for (const Json& id : list) ids.push_back(static_cast<int32_t>(as_integer("prompt", id, 0, INT32_MAX)));
@@ -82,7 +76,7 @@ void read_prompt(const Json& value, const Reading& to) {
   const auto add = [&](const Json& prompt) {
     if (!prompt.is_string() && !prompt.is_array())
       refuse_parameter("prompt", "must be a string, token ids, or an array of these");
-    to.request.prompts.push_back(prompt.is_string() ? encode_text(prompt.get<std::string>(), to.model.tokenizer)
+    to.request.prompts.push_back(prompt.is_string() ? encode_prompt(to.model.tokenizer, prompt.get<std::string>())
                                                     : token_ids(as_array("prompt", prompt)));
   };
   if (value.is_string() || (value.is_array() && !value.empty() && value.front().is_number())) return add(value);
