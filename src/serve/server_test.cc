@@ -280,6 +280,7 @@ Json long_request(bool stream) {
   return {{"prompt", "Once upon a time"},
           {"n", 32},
           {"stream", stream},
+          {"seed", 3},
           {"temperature", 2},
           {"top_k", 0},
           {"top_p", 1},
@@ -339,7 +340,9 @@ TEST(Server, ASlowReaderIsDroppedAndCostsNobody) {
 TEST(Server, AFullQueueIsTold) {
   DemoServer demo({}, {.sequences = 1}, 3);
   const Raw busy(demo.server.port());
-  busy.send(Raw::request({{"prompt", "Once"}, {"n", 3}, {"temperature", 2}, {"top_k", 0}, {"top_p", 1}, {"min_p", 0}}));
+  // Without a seed one of them may draw the text's end at once.
+  busy.send(Raw::request(
+      {{"prompt", "Once"}, {"n", 3}, {"seed", 3}, {"temperature", 2}, {"top_k", 0}, {"top_p", 1}, {"min_p", 0}}));
   ASSERT_TRUE(soon([&] { return demo.engine.counts().running == 1; }));
   const auto response = demo.client().Post("/v1/completions", R"({"prompt": "x", "n": 2})", "application/json");
   EXPECT_EQ(response->status, 429);
