@@ -8,15 +8,18 @@
 namespace bitloom {
 namespace {
 
-/// Weights of one piece: some microseconds of work, against tens of nanoseconds for taking the next piece.
-constexpr int64_t kPieceWeights = 32768;
+/// Weights of a piece at least: some microseconds of work, against tens of nanoseconds for taking the next piece.
+constexpr int64_t kLeastPieceWeights = 16384;
 
 /// Rows of one piece of many tokens: two panels, whose bytes stay in the second cache.
 constexpr int64_t kGemmRows = 32;
 
-int64_t rows_per_piece(int64_t cols) {
+/// A matrix has a piece for each thread. Kernels fetch ahead, so short pieces that take turns would be fetched twice:
+/// by the thread that has them and by the one before.
+int64_t rows_per_piece(int64_t rows, int64_t cols, int64_t threads) {
   constexpr int64_t kRows = 8;  // that kernels multiply together
-  return std::max(kRows, kPieceWeights / std::max<int64_t>(1, cols) / kRows * kRows);
+  const int64_t least = kLeastPieceWeights / std::max<int64_t>(1, cols);
+  return (std::max((rows + threads - 1) / threads, least) + kRows - 1) / kRows * kRows;
 }
 
 }  // namespace
@@ -37,10 +40,9 @@ IntDotCall PackedLinear::int_call(const float* x, int64_t tokens, size_t reader,
 class Products {
  public:
   Products(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads)
-      : readers_(readers), x_(x), tokens_(tokens), blocks_(blocks) {
+      : readers_(readers), x_(x), tokens_(tokens), threads_(threads.thread_count()), blocks_(blocks) {
     assert(readers.size() <= kMostReaders);
     const int64_t cols = readers.front().w->cols();
-    step_ = tokens > kFewTokens ? kGemmRows : rows_per_piece(cols);
     blocks.begin(x, tokens, cols);
     for (size_t i = 0; i < readers.size(); ++i) {
       assert(readers[i].w->cols() == cols && readers[i].w->serves(tokens));
@@ -85,12 +87,16 @@ class Products {
   }
 
  private:
-  int64_t rows_of(const Reader& reader) const { return reader.w->trellis_kernel_ == nullptr ? step_ : kTrellisRows; }
+  int64_t rows_of(const Reader& reader) const {
+    if (reader.w->trellis_kernel_ != nullptr) return kTrellisRows;
+    return tokens_ > kFewTokens ? kGemmRows : rows_per_piece(reader.w->rows_, reader.w->cols(), threads_);
+  }
   int64_t pieces_of(const Reader& reader) const { return (reader.w->rows_ + rows_of(reader) - 1) / rows_of(reader); }
 
   std::span<const Reader> readers_;
   const float* x_;
-  int64_t tokens_, step_ = 0, pieces_ = 0;
+  int64_t tokens_, pieces_ = 0;
+  int threads_;
   InputBlocks& blocks_;
   PanelInput panels_;
   std::array<IntDotCall, kMostReaders> int_calls_;

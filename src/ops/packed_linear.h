@@ -84,8 +84,8 @@ struct Reader {
 };
 
 /// All readers' products with x [tokens, cols], dense. Neighbours whose frames enter the input alike share a loop, and
-/// what is prepared of the input; rows are cut into pieces whose size does not depend on the threads. At most
-/// kMostReaders, of one width, which all serve so many tokens (asserted).
+/// what is prepared of the input. The same bytes for any number of threads: a row's product is one kernel's, whichever
+/// rows it comes with. At most kMostReaders, of one width, which all serve so many tokens (asserted).
 inline constexpr size_t kMostReaders = 4;
 void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads);
 
