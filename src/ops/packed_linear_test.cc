@@ -234,8 +234,10 @@ TEST(PackedLinear, ManyTokensByKernelsOfEightBitsOnAnyNumberOfThreads) {
   const PackOptions fast = {best_isa(), Activations::kInt8};
   EXPECT_FALSE(pack(w, {best_isa(), Activations::kExact})->serves(kTokens));
   const auto a = PackedLinear::pack(w, order, fast), b = pack(other, fast);
-  if (a->gemm_kernel() == nullptr) GTEST_SKIP() << "no kernel of this machine";
-  ASSERT_TRUE(a->serves(kTokens) && b->serves(kTokens));
+  const bool serves = machine_has(Isa::kAvx512Vnni);  // the only kernels for many tokens
+  EXPECT_EQ(a->serves(kTokens), serves);
+  EXPECT_EQ(b->serves(kTokens), serves);
+  if (!serves) return;
   std::vector<std::vector<float>> results;
   for (const int count : {1, 2, 5}) {
     ThreadPool threads(count);
