@@ -21,4 +21,10 @@ BaseStorage BaseStorage::parse(std::string_view text, std::vector<std::string>* 
   misuse("\"{}\" is no storage", text);
 }
 
+std::vector<BaseStorage> BaseStorage::at_all_widths() const {
+  std::vector<BaseStorage> all;
+  for (AnyValue& value : family_->at_all_widths(value_)) all.push_back({*family_, std::move(value)});
+  return all;
+}
+
 }  // namespace bitloom

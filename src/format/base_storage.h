@@ -61,6 +61,7 @@ class BaseStorage {
     return family_->greatest_parts(value_, rows, cols);
   }
   bool has_fixed_sizes() const { return family_->has_fixed_sizes(value_); }
+  std::vector<BaseStorage> at_all_widths() const;
   std::unique_ptr<const BaseMatrix> open(const std::string& name, int64_t rows, int64_t cols,
                                          const std::vector<TensorPart>& parts) const {
     return family_->open(name, value_, rows, cols, parts);

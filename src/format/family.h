@@ -2,7 +2,8 @@
 // What a base family provides. A family says how the dense part of a matrix is stored; side terms (format/side) add to
 // any of them. One folder each under format/families, with
 //
-//   its storage, a small value               to_string, nominal_bits, greatest_parts, has_fixed_sizes (overloads)
+//   its storage, a small value               to_string, nominal_bits, greatest_parts, has_fixed_sizes (overloads), and
+//                                            at_all_widths where it has more than one
 //   a parser of its spelling
 //   its matrix, a BaseMatrix over parts      open_base (an overload)
 //   its row, made by family_row              named in the list of format/families/families.cc
@@ -17,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <typeinfo>
+#include <utility>
 #include <vector>
 
 #include "base/any_value.h"
@@ -67,6 +69,9 @@ struct FamilyRow {
   std::vector<TensorPart> (*greatest_parts)(const AnyValue& storage, int64_t rows, int64_t cols);
   /// Whether every matrix of one shape has just these sizes.
   bool (*has_fixed_sizes)(const AnyValue& storage);
+  /// The same with codes of every width that an allocation may choose from, narrowest first; just the storage itself for
+  /// a family of one width.
+  std::vector<AnyValue> (*at_all_widths)(const AnyValue& storage);
   /// A matrix over parts that somebody else owns and that may belong to side terms too. Error(kRefused), starting with
   /// `name`, for parts that are missing or do not fit.
   std::unique_ptr<const BaseMatrix> (*open)(const std::string& name, const AnyValue& storage, int64_t rows,
@@ -90,6 +95,16 @@ constexpr FamilyRow family_row(std::string_view name, bool (*claims)(std::string
       .greatest_parts = [](const AnyValue& s, int64_t rows,
                            int64_t cols) { return greatest_parts(s.get<S>(), rows, cols); },
       .has_fixed_sizes = [](const AnyValue& s) { return has_fixed_sizes(s.get<S>()); },
+      .at_all_widths =
+          [](const AnyValue& s) {
+            std::vector<AnyValue> all;
+            if constexpr (requires { at_all_widths(s.get<S>()); }) {
+              for (S& storage : at_all_widths(s.get<S>())) all.emplace_back(std::move(storage));
+            } else {
+              all.push_back(s);
+            }
+            return all;
+          },
       .open = [](const std::string& matrix, const AnyValue& s, int64_t rows, int64_t cols,
                  const std::vector<TensorPart>& parts) { return open_base(matrix, s.get<S>(), rows, cols, parts); },
   };

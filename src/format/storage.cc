@@ -1,5 +1,7 @@
 #include "format/storage.h"
 
+#include <utility>
+
 #include "base/error.h"
 
 namespace bitloom {
@@ -33,6 +35,12 @@ std::vector<std::string> storage_option_names(const Storage& storage) { return s
 
 double nominal_bits(const Storage& storage, int64_t rows, int64_t cols) {
   return storage.base.nominal_bits(rows, cols) + nominal_bits(storage.side, rows, cols);
+}
+
+std::vector<Storage> at_all_widths(const Storage& storage) {
+  std::vector<Storage> all;
+  for (BaseStorage& base : storage.base.at_all_widths()) all.push_back({std::move(base), storage.side});
+  return all;
 }
 
 std::vector<TensorPart> greatest_parts(const Storage& storage, int64_t rows, int64_t cols) {

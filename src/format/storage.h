@@ -29,6 +29,10 @@ std::vector<std::string> storage_option_names(const Storage& storage);
 /// Bits per weight as papers count them.
 double nominal_bits(const Storage& storage, int64_t rows, int64_t cols);
 
+/// The same with codes of every width that its family offers an allocation, narrowest first: "int4-g64" gives int2-g64
+/// to int8-g64. Just the storage itself where the family has one width.
+std::vector<Storage> at_all_widths(const Storage& storage);
+
 /// Every part of a [rows, cols] matrix, each at its greatest: what a file must make room for. A matrix tells its own
 /// sizes (StoredMatrix::parts()).
 std::vector<TensorPart> greatest_parts(const Storage& storage, int64_t rows, int64_t cols);

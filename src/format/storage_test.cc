@@ -11,7 +11,10 @@ namespace bitloom {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::SizeIs;
 
 std::string message(const std::string& text) {
   return testing::message_of(ErrorKind::kUsage, [&] { parse_storage(text); });
@@ -45,6 +48,24 @@ TEST(Storage, NominalBits) {
   EXPECT_DOUBLE_EQ(nominal_bits(parse_storage("codebook3-row"), 64, 64), 3);
   // CLAQ's 3.12 bits: 3 and 16 for each of 0.75 % reserved weights (papers' column-wise page, 3.7).
   EXPECT_NEAR(nominal_bits(parse_storage("codebook3-col+outliers0.0075"), 64, 64), 3.12, 1e-12);
+}
+
+std::vector<std::string> widths(const std::string& text) {
+  std::vector<std::string> texts;
+  for (const Storage& storage : at_all_widths(parse_storage(text))) texts.push_back(to_string(storage));
+  return texts;
+}
+
+TEST(Storage, AtAllWidths) {
+  EXPECT_THAT(widths("int4-g64-asym"), ElementsAre("int2-g64-asym", "int3-g64-asym", "int4-g64-asym", "int5-g64-asym",
+                                                   "int6-g64-asym", "int8-g64-asym"));
+  EXPECT_THAT(widths("codebook3-row"), ElementsAre("codebook1-row", "codebook2-row", "codebook3-row", "codebook4-row",
+                                                   "codebook5-row", "codebook6-row"));
+  EXPECT_THAT(widths("trellis2-l12+frame-in64-out64"),
+              AllOf(SizeIs(9), Contains("trellis1-l12+frame-in64-out64"), Contains("trellis4.5-l12+frame-in64-out64")));
+  EXPECT_THAT(widths("codebook2-col"), AllOf(SizeIs(11), Contains("codebook2.5-col")));
+  EXPECT_THAT(widths("nf4-g64"), ElementsAre("nf4-g64"));
+  EXPECT_THAT(widths("mxfp4"), ElementsAre("mxfp4"));
 }
 
 /// Any widths with the announced mean fit what is announced.

@@ -106,6 +106,16 @@ TableShape table_shape(const CodebookStorage& storage, int64_t rows, int64_t col
   return {};
 }
 
+std::vector<CodebookStorage> at_all_widths(const CodebookStorage& storage) {
+  constexpr int64_t kMost = 6000;
+  const int64_t step = storage.share == CodebookStorage::Share::kColumn ? 500 : 1000;
+  std::vector<CodebookStorage> all;
+  for (int64_t milli_bits = 1000; milli_bits <= kMost; milli_bits += step) {
+    all.push_back({milli_bits, storage.share, storage.group});
+  }
+  return all;
+}
+
 std::vector<TensorPart> greatest_parts(const CodebookStorage& storage, int64_t rows, int64_t cols) {
   if (storage.share != Share::kColumn) {
     const TableShape shape = table_shape(storage, rows, cols);

@@ -47,6 +47,8 @@ std::vector<std::string> codebook_option_names();
 /// Bits of the codes alone, as CLAQ counts.
 double nominal_bits(const CodebookStorage& storage, int64_t rows, int64_t cols);
 std::vector<TensorPart> greatest_parts(const CodebookStorage& storage, int64_t rows, int64_t cols);
+/// 1 to 6 bits; -col, whose mean width it is, in halves.
+std::vector<CodebookStorage> at_all_widths(const CodebookStorage& storage);
 /// False for -col, whose widths are each matrix's own.
 bool has_fixed_sizes(const CodebookStorage& storage);
 

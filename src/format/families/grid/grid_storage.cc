@@ -48,6 +48,17 @@ double nominal_bits(const GridStorage& storage, int64_t rows, int64_t cols) {
   return bits + static_cast<double>(per_group) / static_cast<double>(shape.group_rows * shape.group_cols);
 }
 
+std::vector<GridStorage> at_all_widths(const GridStorage& storage) {
+  const auto* integer = std::get_if<IntFormat>(&storage.format);
+  if (integer == nullptr || integer->fraction != 0) return {storage};
+  std::vector<GridStorage> all;
+  for (const int bits : {2, 3, 4, 5, 6, 8}) {
+    all.push_back(storage);
+    all.back().format = IntFormat{bits, integer->narrow};
+  }
+  return all;
+}
+
 std::vector<TensorPart> greatest_parts(const GridStorage& storage, int64_t rows, int64_t cols) {
   const int bits = bits_of(storage.format);
   const ScaleShape shape = scale_shape(storage, rows, cols);

@@ -13,6 +13,7 @@ namespace bitloom {
 namespace {
 
 constexpr std::string_view kWord = "trellis";
+constexpr int kLeastHalfBits = 2, kMostHalfBits = 10;
 constexpr int64_t kSuperRows = 16, kSuperCols = 2;  // tiles of a super-tile
 
 /// The code that has less error at this rate for its speed.
@@ -33,7 +34,7 @@ constexpr OptionWord<Options> kWords[] = {
 int read_rate(std::string_view text, std::string_view whole) {
   const auto bits = parse_number<double>(text);
   const auto half_bits = bits && *bits >= 0 && *bits < 100 ? static_cast<int>(*bits * 2) : 0;
-  if (!bits || static_cast<double>(half_bits) / 2 != *bits || half_bits < 2 || half_bits > 10) {
+  if (!bits || static_cast<double>(half_bits) / 2 != *bits || half_bits < kLeastHalfBits || half_bits > kMostHalfBits) {
     misuse("\"{}\": trellis codes have 1 to 5 bits a weight, in halves", whole);
   }
   return half_bits;
@@ -75,6 +76,14 @@ double nominal_bits(const TrellisStorage& storage, int64_t, int64_t) { return st
 std::vector<TensorPart> greatest_parts(const TrellisStorage& storage, int64_t rows, int64_t cols) {
   return {{".codes", DType::kU16, {TrellisLayout(storage.code, rows, cols).words()}, {}},
           {".scale", DType::kF32, {1}, {}}};
+}
+
+std::vector<TrellisStorage> at_all_widths(const TrellisStorage& storage) {
+  std::vector<TrellisStorage> all;
+  for (int half_bits = kLeastHalfBits; half_bits <= kMostHalfBits; ++half_bits) {
+    all.push_back({{usual_values(half_bits), half_bits, storage.code.state_bits}});
+  }
+  return all;
 }
 
 TrellisLayout::TrellisLayout(const TrellisCode& code, int64_t rows, int64_t cols)

@@ -41,6 +41,8 @@ std::vector<std::string> trellis_option_names();
 double nominal_bits(const TrellisStorage& storage, int64_t rows, int64_t cols);
 std::vector<TensorPart> greatest_parts(const TrellisStorage& storage, int64_t rows, int64_t cols);
 inline bool has_fixed_sizes(const TrellisStorage&) { return true; }
+/// 1 to 5 bits in halves, each by its usual code.
+std::vector<TrellisStorage> at_all_widths(const TrellisStorage& storage);
 
 extern const FamilyRow kTrellisFamily;
 
