@@ -3,6 +3,7 @@
 #include <yaml-cpp/eventhandler.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -13,28 +14,32 @@ namespace {
 
 constexpr size_t kMaxBytes = 1 << 20;  // far beyond any sensible document: bounds the work on a file that is none
 
-/// Takes note of documents alone. YAML::LoadAll() would read all before anyone can count them, and finds no end of
-/// documents in a text that begins with a comma.
+/// Takes note of documents, and of a text that is no UTF-8: the library makes single bytes of the escapes \_ and \N.
+/// YAML::LoadAll() would read all before anyone can count them, and finds no end of documents in a text that begins
+/// with a comma.
 struct DocumentCounter final : YAML::EventHandler {
   int documents = 0;
+  std::optional<YAML::Mark> no_utf8;
   void OnDocumentStart(const YAML::Mark&) override { ++documents; }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
   void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t, const std::string& text) override {
+    if (!no_utf8 && first_invalid_utf8(text) != text.size()) no_utf8 = mark;
+  }
   void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
   void OnSequenceEnd() override {}
   void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
   void OnMapEnd() override {}
 };
 
-/// 2 stands for more.
-int count_documents(const std::string& yaml) {
+/// At most two documents are counted.
+DocumentCounter look_through(const std::string& yaml) {
   std::istringstream text(yaml);
   YAML::Parser parser(text);
   DocumentCounter counter;
   while (counter.documents < 2 && parser.HandleNextDocument(counter)) continue;
-  return counter.documents;
+  return counter;
 }
 
 }  // namespace
@@ -50,9 +55,11 @@ YAML::Node YamlReader::parse(const std::string& yaml) const {
     misuse("{}: byte {} is 0, which no {} file holds", origin_, bad, kind_);
   }
   try {
-    if (const int documents = count_documents(yaml); documents != 1) {
-      misuse("{}: a {} file holds one document, found {}", origin_, kind_, documents == 0 ? "none" : "several");
+    const DocumentCounter found = look_through(yaml);
+    if (found.documents != 1) {
+      misuse("{}: a {} file holds one document, found {}", origin_, kind_, found.documents == 0 ? "none" : "several");
     }
+    if (found.no_utf8) reject(*found.no_utf8, "a text whose escapes stand for no UTF-8 (\\_ and \\N do not)");
     return YAML::Load(yaml);
   } catch (const YAML::Exception& error) {
     reject(error.mark, fmt::format("not valid YAML: {}", error.msg));

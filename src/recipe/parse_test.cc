@@ -172,6 +172,7 @@ TEST(ParseRecipe, RefusesWhatIsNoYaml) {
   EXPECT_THAT(refusal(", version: 1\n"), HasSubstr("holds one document, found several"));
   EXPECT_THAT(refusal("name: \"\xff\"\n"), HasSubstr("byte 7 is not valid UTF-8"));
   EXPECT_THAT(refusal(std::string("name: a\0b\n", 10)), HasSubstr("byte 7 is 0, which no recipe file holds"));
+  EXPECT_THAT(refusal("name: \"a\\_b\"\n"), HasSubstr(":1:7: a text whose escapes stand for no UTF-8"));
   EXPECT_THAT(refusal(std::string(2 << 20, '#')), HasSubstr("too large for a recipe"));
   EXPECT_THAT(refusal(std::string(100000, '[')), HasSubstr("not valid YAML"));
 }
