@@ -1,6 +1,7 @@
 #include "cli/pages/site_tables.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -157,6 +158,31 @@ Table size_table(const QuantizeResult& result) {
              format_bits(result.bits_true), format_mib(std::llround(block_bytes))});
   table.add(
       {"whole model", format_count(result.weights), "-", format_bits(result.bits_model), format_mib(result.bytes)});
+  return table;
+}
+
+Table allocation_table(const Allocation& allocation) {
+  struct Row {
+    int64_t matrices = 0, weights = 0, bytes = 0;
+    double loss = 0;
+    std::map<std::string, int> roles;
+  };
+  std::map<std::string, Row> by_storage;
+  for (const AllocatedGroup& group : allocation.groups) {
+    Row& row = by_storage[group.storage];
+    row.matrices += static_cast<int64_t>(group.tensors.size());
+    row.weights += group.weights, row.bytes += group.bytes, row.loss += group.loss();
+    row.roles[group.place.substr(group.place.rfind('.') + 1)] += 1;
+  }
+  Table table(
+      {{"storage", Align::kLeft}, {"matrices"}, {"size MiB"}, {"bits"}, {"predicted KL"}, {"roles", Align::kLeft}});
+  for (const auto& [storage, row] : by_storage) {
+    std::vector<std::string> roles;
+    for (const auto& [role, count] : row.roles) roles.push_back(fmt::format("{} x {}", count, role));
+    table.add({storage, format_count(row.matrices), fmt::format("{:.2f}", static_cast<double>(row.bytes) / (1 << 20)),
+               format_bits(8 * static_cast<double>(row.bytes) / static_cast<double>(row.weights)),
+               format_significant(row.loss, 3), fmt::format("{}", fmt::join(roles, ", "))});
+  }
   return table;
 }
 

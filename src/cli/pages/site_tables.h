@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "pipeline/allocation/allocate_bits.h"
 #include "pipeline/quantize_model.h"
 #include "report/plot/plot.h"
 #include "report/table.h"
@@ -14,6 +15,9 @@ namespace bitloom {
 
 /// Bits and MiB of the blocks' matrices and of the whole model's files.
 Table size_table(const QuantizeResult& result);
+
+/// A row for each storage that was chosen, with the roles that got it and what it is expected to lose.
+Table allocation_table(const Allocation& allocation);
 
 /// A row for each scheme and way of rounding. Of matrices taken over from a quantized source no errors are known: "-".
 Table scheme_table(const std::vector<SiteRecord>& sites);

@@ -1,8 +1,11 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <optional>
 
 #include "base/error.h"
@@ -17,6 +20,7 @@
 #include "cli/verbs/forecast.h"
 #include "io/output_directory.h"
 #include "model/checkpoint.h"
+#include "pipeline/allocation/allocate_bits.h"
 #include "pipeline/journal/journal.h"
 #include "pipeline/output/manifest.h"
 #include "pipeline/quantize_model.h"
@@ -27,7 +31,8 @@ namespace bitloom {
 namespace {
 
 struct Flags {
-  std::string model, out, recipe = kDefaultRecipe, shard_size = "5G", html;
+  std::string model, out, recipe = kDefaultRecipe, shard_size = "5G", size, html;
+  double bits = 0;  // per weight of the model; 0: as the recipe says
   bool force = false, restart = false, dry_run = false, sites = false;
   CalibrationFlags calibration;
 };
@@ -64,11 +69,18 @@ std::string summary(const Flags& flags, const QuantizeResult& result, bool bold)
                             format_duration(result.seconds), format_bits(result.bits_model));
 }
 
-void dry_run(const Flags& flags, const QuantizeTask& task, Session& session) {
+void dry_run(const Flags& flags, const QuantizeTask& task, const std::optional<Allocation>& allocation,
+             Session& session) {
   for (const std::string& remark : task.source->remarks()) session.warner()(remark);
   const Forecast forecast =
       make_forecast(predict_quantization(task, session.context()), task.options.memory, flags.out);
-  session.show(to_json(forecast), forecast_text(forecast, session.bold()));
+  Json record = to_json(forecast);
+  std::string text = forecast_text(forecast, session.bold());
+  if (allocation) {
+    record["allocation"] = to_json(*allocation);
+    text += "\n" + allocation_table(*allocation).to_text(session.bold());
+  }
+  session.show(record, text);
   if (!forecast.fits()) fail(ErrorKind::kFailed, "the run would not fit");
 }
 
@@ -137,6 +149,27 @@ void remark_on_rows(const std::string& text, const Recipe& recipe, Session& sess
                   text, recipe.name));
 }
 
+std::string check_bits(const std::string& text) {
+  const auto bits = parse_number<double>(text);
+  return bits && *bits > 0 && *bits <= 16 ? "" : fmt::format("'{}' is no number of bits above 0, 16 at most", text);
+}
+
+/// The recipe with bits allocated to --size or --bpw.
+Allocation allocate(const Flags& flags, const Recipe& recipe, const QuantizeOptions& options,
+                    const std::shared_ptr<const Checkpoint>& source, Session& session) {
+  const int64_t bytes = flags.size.empty() ? bytes_at(*source, flags.bits) : parse_bytes(flags.size, "--size");
+  Allocation allocation = allocate_bits(source, recipe, options, bytes, session.context());
+  std::map<std::string, int> storages;
+  for (const AllocatedGroup& group : allocation.groups)
+    storages[group.storage] += static_cast<int>(group.tensors.size());
+  std::vector<std::string> counts;
+  for (const auto& [storage, count] : storages) counts.push_back(fmt::format("{} x {}", count, storage));
+  session.progress().log(fmt::format("allocated: {}; at most {}, predicted KL {} nats per token",
+                                     fmt::join(counts, ", "), human_bytes(allocation.bytes),
+                                     format_significant(allocation.predicted_kl, 3)));
+  return allocation;
+}
+
 void quantize(const Flags& flags, Session& session) {
   check_name(flags.out);
   QuantizeOptions options = options_of(flags.calibration);
@@ -144,25 +177,33 @@ void quantize(const Flags& flags, Session& session) {
   options.restart = flags.restart;
   options.shard_bytes = parse_bytes(flags.shard_size, "--shard-size");
   options.ranks = session.ranks();
-  const Recipe recipe = load_recipe(flags.recipe);
+  Recipe recipe = load_recipe(flags.recipe);
   remark_on_rows(flags.recipe, recipe, session);
   if (!flags.dry_run && session.ranks()->leads()) check_outputs(flags);
   if (!flags.html.empty()) check_page_file(flags.html);
-  QuantizeTask task = make_task(Checkpoint::open(flags.model), recipe, options, session.context().threads);
+  const std::shared_ptr<const Checkpoint> source = Checkpoint::open(flags.model);
+  const bool allocates = !flags.size.empty() || flags.bits > 0;
+  const bool calibrates = needs_of(recipe).any() && options.statistics_in.empty();
   CalibrationData data;
-  if (!needs_of(recipe).any() && !flags.calibration.file.empty()) {
+  if (!allocates && !needs_of(recipe).any() && !flags.calibration.file.empty()) {
     session.progress().log(fmt::format("--calib is not used: recipe '{}' looks at no data", flags.recipe));
   }
-  if (needs_of(recipe).any() && options.statistics_in.empty()) {
-    data = read_calibration(flags.calibration, *task.source, session);
-    task.options.data = &data;
+  if (allocates || calibrates) data = read_calibration(flags.calibration, *source, session);
+  if (allocates || calibrates) options.data = &data;
+  std::optional<Allocation> allocation;
+  if (allocates) {
+    allocation = allocate(flags, recipe, options, source, session);
+    recipe = allocation->recipe;
   }
-  if (flags.dry_run) return dry_run(flags, task, session);
+  if (!calibrates) options.data = nullptr;
+  const QuantizeTask task = make_task(source, recipe, options, session.context().threads);
+  if (flags.dry_run) return dry_run(flags, task, allocation, session);
   const QuantizeResult result = run_guarded(flags, task, session);
   Json record = to_json(result);
   record["model"] = flags.model;
   record["out"] = flags.out;
   record["recipe"] = to_json(recipe);
+  if (allocation) record["allocation"] = to_json(*allocation);
   if (!flags.html.empty() && session.ranks()->leads()) {
     write_page(flags.html,
                quantize_page(flags.out, result, recipe, read_json(flags.out + "/" + kManifestFile), record));
@@ -179,6 +220,13 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   app.add_option("-r,--recipe", flags->recipe, "steps joined by '+'; a name; a YAML file")
       ->type_name("RECIPE")
       ->capture_default_str();
+  Flag* size_flag =
+      app.add_option("--size", flags->size, "what the weight files may take, as 60M; matrices get bits of their own")
+          ->type_name("SIZE");
+  app.add_option("--bpw", flags->bits, "the same in bits per weight of the model")
+      ->type_name("BITS")
+      ->check(check_bits)
+      ->excludes(size_flag);
   app.add_flag("--force", flags->force, "replace OUT when it exists");
   app.add_option("--shard-size", flags->shard_size, "largest weight file, as 5G or 300M")
       ->type_name("SIZE")

@@ -1,0 +1,284 @@
+#include "pipeline/allocation/allocate_bits.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <span>
+#include <utility>
+
+#include "allocate/choose_storages.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "io/safetensors/safetensors_header.h"
+#include "pipeline/allocation/sensitivity.h"
+#include "pipeline/allocation/storage_error.h"
+#include "pipeline/output/plan.h"
+#include "pipeline/task/quantize_task.h"
+
+namespace bitloom {
+namespace {
+
+/// The header of every file beside its tensors' entries, and padding.
+constexpr int64_t kFileText = 128;
+
+/// What a tensor takes in a file of so many bytes, its entry in the header included: a little more than it does there.
+int64_t bytes_in_file(const TensorSpec& spec, int64_t file_bytes) {
+  const int64_t offset[] = {file_bytes};  // printed with as many digits as any
+  return spec.bytes() + static_cast<int64_t>(safetensors_header({&spec, 1}, offset, {}, spec.name).size());
+}
+
+/// One way to store a group.
+struct Choice {
+  RoundingTarget target;
+  double bits = 0;  // nominal
+  int64_t bytes = 0;
+};
+
+struct Group {
+  std::string place;
+  RecipeStep step;
+  std::vector<std::string> tensors = {};
+  std::vector<RowSourcePtr> matrices = {};
+  bool outside = false;  // of the blocks
+  std::vector<Choice> choices = {};
+
+  int64_t weights() const {
+    int64_t sum = 0;
+    for (const RowSourcePtr& w : matrices) sum += w->rows() * w->cols();
+    return sum;
+  }
+};
+
+class Groups {
+ public:
+  explicit Groups(const QuantizeTask& task) : task_(task) {
+    const Checkpoint& model = *task.model;
+    const Graph& graph = model.graph();
+    for (const Site& site : linear_sites(graph)) {
+      const auto step = task.steps.find(site.linear->weight);
+      if (step == task.steps.end()) continue;
+      Group& group = at(fmt::format("blocks.{}.{}", site.block, site.linear->role), step->second);
+      group.tensors.push_back(site.linear->weight);
+      group.matrices.push_back(model.matrix(*site.linear));
+    }
+    add_outside("embedding", graph.embedding, model.tensor(graph.embedding).rows);
+    if (!graph.tied_head) add_outside("head", graph.head.weight, model.matrix(graph.head));
+  }
+  std::vector<Group> take() { return std::move(groups_); }
+
+ private:
+  Group& at(const std::string& place, const RecipeStep& step) {
+    const auto [index, is_new] = places_.emplace(place, groups_.size());
+    if (is_new) groups_.push_back({place, step});
+    return groups_[index->second];
+  }
+
+  /// Whether a step says in so many words that the matrix stays.
+  bool is_kept(const std::string& place, const std::string& tensor) const {
+    const auto keeps = [&](const RecipeStep& step) {
+      return step.keeps() && std::any_of(step.targets.begin(), step.targets.end(), [&](const std::string& target) {
+               return target == place || target == tensor;
+             });
+    };
+    return std::any_of(task_.recipe.steps.begin(), task_.recipe.steps.end(), keeps);
+  }
+
+  void add_outside(const std::string& place, const std::string& tensor, RowSourcePtr matrix) {
+    RecipeStep usual;
+    usual.quantize = parse_target(kOutsideTarget);
+    const auto step = task_.steps.find(tensor);
+    if (step == task_.steps.end() && is_kept(place, tensor)) return;
+    Group& group = at(place, step == task_.steps.end() ? usual : step->second);
+    group.outside = true;
+    group.tensors.push_back(tensor);
+    group.matrices.push_back(std::move(matrix));
+  }
+
+  const QuantizeTask& task_;
+  std::map<std::string, size_t> places_;
+  std::vector<Group> groups_;
+};
+
+/// All widths of the group's storage.
+std::vector<Choice> all_choices(const Group& group, int64_t file_bytes) {
+  std::vector<Choice> choices;
+  for (Storage& storage : at_all_widths(group.step.quantize->storage)) {
+    if (!rounds_onto(group.step.rounding, storage)) continue;
+    Choice choice{{std::move(storage), group.step.quantize->search}};
+    const Storage written = storage_by(group.step.rounding, choice.target.storage);
+    for (size_t i = 0; i < group.tensors.size(); ++i) {
+      const RowSource& w = *group.matrices[i];
+      choice.bits = nominal_bits(written, w.rows(), w.cols());
+      for (const TensorPart& part : greatest_parts(written, w.rows(), w.cols())) {
+        choice.bytes += bytes_in_file({group.tensors[i] + part.suffix, part.dtype, part.shape}, file_bytes);
+      }
+    }
+    choices.push_back(std::move(choice));
+  }
+  return choices;
+}
+
+/// Leaves those from the floor on, one at least. `mean`: true bits a weight that all groups have together.
+void raise_to_floor(Group& group, double mean) {
+  std::vector<Choice>& choices = group.choices;
+  const double gap = choices.size() < 2 ? 0 : choices[1].bits - choices[0].bits;
+  double floor = mean - gap;
+  if (group.outside) floor = std::max(floor, std::min(kOutsideBits, mean + 2));
+  const auto bits = [&](const Choice& choice) {
+    return 8 * static_cast<double>(choice.bytes) / static_cast<double>(group.weights());
+  };
+  const auto first = std::find_if(choices.begin(), choices.end(), [&](const Choice& c) { return bits(c) >= floor; });
+  choices.erase(choices.begin(), first == choices.end() ? choices.end() - 1 : first);
+}
+
+/// What the files hold beside the groups.
+int64_t other_bytes(const QuantizeTask& task, const std::vector<Group>& groups, int64_t file_bytes, Context& context) {
+  std::map<std::string, RecipeStep> steps = task.steps;
+  for (const Group& group : groups) {
+    for (const std::string& tensor : group.tensors) steps.emplace(tensor, group.step);
+  }
+  int64_t bytes = kFileText * (file_bytes / task.options.shard_bytes + 2);
+  for (const PlannedTensor& tensor : plan_tensors(*task.model, steps, {}, context)) {
+    const auto in = [&](const Group& group) {
+      return std::find(group.tensors.begin(), group.tensors.end(), tensor.name) != group.tensors.end();
+    };
+    if (std::any_of(groups.begin(), groups.end(), in)) continue;
+    for (const TensorSpec& spec : tensor.parts) bytes += bytes_in_file(spec, file_bytes);
+  }
+  return bytes;
+}
+
+/// Expected errors of every choice of every group.
+std::vector<std::vector<double>> errors_of(const std::vector<Group>& groups, Context& context) {
+  StorageErrors storages(context.threads);
+  const ProgressTask task(context.progress, "errors of storages", static_cast<int64_t>(groups.size()));
+  std::vector<std::vector<double>> errors;
+  for (const Group& group : groups) {
+    errors.emplace_back();
+    for (const Choice& choice : group.choices) {
+      errors.back().push_back(storages.error(*group.matrices.front(), choice.target));
+    }
+    context.progress.advance(1, group.place);
+  }
+  return errors;
+}
+
+/// Noise of the size that the storage nearest the mean leaves.
+std::vector<Disturbance> disturbances_of(const std::vector<Group>& groups,
+                                         const std::vector<std::vector<double>>& errors, double mean) {
+  std::vector<Disturbance> disturbances;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const std::vector<Choice>& choices = groups[g].choices;
+    const auto nearer = [&](const Choice& a, const Choice& b) {
+      return std::abs(a.bits - mean) < std::abs(b.bits - mean);
+    };
+    const auto usual = std::min_element(choices.begin(), choices.end(), nearer) - choices.begin();
+    disturbances.push_back({groups[g].tensors, errors[g][static_cast<size_t>(usual)]});
+  }
+  return disturbances;
+}
+
+/// The recipe, and a step for each storage that differs from what it says.
+Recipe with_choices(const Recipe& recipe, const QuantizeTask& task, const std::vector<Group>& groups,
+                    const std::vector<size_t>& chosen) {
+  Recipe result = recipe;
+  const size_t first = result.steps.size();
+  for (size_t g = 0; g < groups.size(); ++g) {
+    RecipeStep step = groups[g].step;
+    step.quantize = groups[g].choices[chosen[g]].target;
+    for (const std::string& tensor : groups[g].tensors) {
+      if (const auto before = task.steps.find(tensor);
+          before != task.steps.end() && before->second.quantize == step.quantize) {
+        continue;
+      }
+      step.targets = {tensor};
+      const auto same = [&](const RecipeStep& other) {
+        return other.quantize == step.quantize && other.rounding == step.rounding &&
+               other.activations == step.activations;
+      };
+      const auto known =
+          std::find_if(result.steps.begin() + static_cast<std::ptrdiff_t>(first), result.steps.end(), same);
+      if (known == result.steps.end()) {
+        result.steps.push_back(step);
+      } else {
+        known->targets.push_back(tensor);
+      }
+    }
+  }
+  return result;
+}
+
+std::vector<Group> groups_of(const QuantizeTask& task, int64_t file_bytes) {
+  std::vector<Group> groups = Groups(task).take();
+  bool any = false;
+  for (Group& group : groups) {
+    group.choices = all_choices(group, file_bytes);
+    any |= !group.outside && group.choices.size() > 1;
+  }
+  if (any) return groups;
+  misuse(
+      "recipe '{}': what it stores the blocks' matrices as has one width, so there are no bits to allocate; name one "
+      "of several, such as int4-g64, codebook3-col or trellis2",
+      task.recipe.name);
+}
+
+}  // namespace
+
+int64_t bytes_at(const Model& model, double bits_per_weight) {
+  int64_t weights = 0;
+  for (const CheckpointTensor& tensor : model.tensors()) weights += tensor.rows->rows() * tensor.rows->cols();
+  return static_cast<int64_t>(bits_per_weight * static_cast<double>(weights) / 8);
+}
+
+Allocation allocate_bits(std::shared_ptr<const Checkpoint> source, const Recipe& recipe, const QuantizeOptions& options,
+                         int64_t bytes, Context& context) {
+  const QuantizeTask task = make_task(std::move(source), recipe, options, context.threads);
+  std::vector<Group> groups = groups_of(task, bytes);
+  const int64_t others = other_bytes(task, groups, bytes, context);
+  int64_t weights = 0;
+  for (const Group& group : groups) weights += group.weights();
+  const double mean = 8 * static_cast<double>(bytes - others) / static_cast<double>(weights);
+  for (Group& group : groups) raise_to_floor(group, mean);
+
+  std::vector<std::vector<StorageChoice>> choices;
+  for (const Group& group : groups) {
+    choices.emplace_back();
+    for (const Choice& choice : group.choices) choices.back().push_back({choice.bytes, 0});
+  }
+  choose_storages(choices, bytes - others);  // refuses what cannot be before anything is tried
+  const std::vector<std::vector<double>> errors = errors_of(groups, context);
+  const std::vector<double> sensitivities = probe_sensitivities(*task.model, disturbances_of(groups, errors, mean),
+                                                                options.data->sequences, options.seed, context);
+  for (size_t g = 0; g < groups.size(); ++g) {
+    for (size_t c = 0; c < choices[g].size(); ++c) choices[g][c].loss = sensitivities[g] * errors[g][c];
+  }
+  const std::vector<size_t> chosen = choose_storages(choices, bytes - others);
+
+  Allocation allocation{with_choices(recipe, task, groups, chosen), {}, others, 0};
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const Choice& choice = groups[g].choices[chosen[g]];
+    allocation.groups.push_back({groups[g].place, groups[g].tensors, to_string(choice.target), groups[g].weights(),
+                                 choice.bytes, sensitivities[g], errors[g][chosen[g]]});
+    allocation.bytes += choice.bytes;
+    allocation.predicted_kl += allocation.groups.back().loss();
+  }
+  return allocation;
+}
+
+Json to_json(const Allocation& allocation) {
+  Json groups = Json::array();
+  for (const AllocatedGroup& group : allocation.groups) {
+    groups.push_back({{"place", group.place},
+                      {"storage", group.storage},
+                      {"weights", group.weights},
+                      {"bytes", group.bytes},
+                      {"sensitivity", group.sensitivity},
+                      {"error", group.error},
+                      {"loss", group.loss()}});
+  }
+  return {{"bytes", allocation.bytes}, {"predicted_kl", allocation.predicted_kl}, {"groups", std::move(groups)}};
+}
+
+}  // namespace bitloom

@@ -1,0 +1,58 @@
+#pragma once
+// Which matrix gets how many bits, so that the output takes no more bytes than it may and loses as little as it can
+// (papers' beyond page, 2.7). A recipe goes in, a recipe comes out: the same steps, and for every storage that was
+// chosen one more, which names its matrices.
+//
+//   a group      the matrices of one role in one block (so all experts of it), the embedding, the head
+//   its choices  the storage of its step at all widths (format/storage.h) from the floor on
+//   their loss   a_group * t(storage): sensitivity.h, storage_error.h; a rounding with feedback does better, for all
+//   alike
+//
+// The floor keeps the prediction honest, which is of first order only: half a bit below the mean, or a whole one where
+// widths are whole. The embedding and the head, which the recipe may leave alone, are rounded to nearest and get
+// kOutsideBits at least: they are read token by token, where an error is not averaged.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "io/json.h"
+#include "model/checkpoint.h"
+#include "pipeline/task/quantize_options.h"
+#include "recipe/recipe.h"
+
+namespace bitloom {
+
+inline constexpr const char* kOutsideTarget = "int8-g64-mse";
+inline constexpr double kOutsideBits = 4;
+
+struct AllocatedGroup {
+  std::string place;                 // "blocks.3.down", "embedding"
+  std::vector<std::string> tensors;  // of the group
+  std::string storage;               // chosen
+  int64_t weights = 0, bytes = 0;    // bytes at most, headers included
+  double sensitivity = 0;            // nats a token per unit of relative squared error
+  double error = 0;                  // expected of the storage
+  double loss() const { return sensitivity * error; }
+};
+
+struct Allocation {
+  Recipe recipe;
+  std::vector<AllocatedGroup> groups;
+  int64_t bytes = 0;        // of the weight files, at most
+  double predicted_kl = 0;  // nats a token: sum of the groups' losses, as if errors were noise
+};
+
+/// `bytes` is what the weight files may take, `options.data` has the tokens to try storages on. Error(kUsage) for a
+/// recipe whose storages have one width, and for fewer bytes than the smallest choice takes: says what it takes.
+Allocation allocate_bits(std::shared_ptr<const Checkpoint> source, const Recipe& recipe, const QuantizeOptions& options,
+                         int64_t bytes, Context& context);
+
+/// Bytes that so many bits per weight of the model are.
+int64_t bytes_at(const Model& model, double bits_per_weight);
+
+Json to_json(const Allocation& allocation);
+
+}  // namespace bitloom

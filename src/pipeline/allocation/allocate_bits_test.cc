@@ -1,0 +1,142 @@
+#include "pipeline/allocation/allocate_bits.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "base/text.h"
+#include "pipeline/allocation/sensitivity.h"
+#include "pipeline/test_models.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::kDemo;
+
+/// Sequences of the demo's own tokens, 16 of 64.
+CalibrationData some_tokens() {
+  CalibrationData data;
+  const std::string text = read_text("assets/demo/evaluation.txt");
+  const std::vector<int32_t> ids = Checkpoint::open(kDemo)->tokenizer().encode(text.substr(0, 20000));
+  for (size_t at = 0; at + 64 <= ids.size() && data.sequences.size() < 16; at += 64) {
+    data.sequences.emplace_back(ids.begin() + static_cast<std::ptrdiff_t>(at),
+                                ids.begin() + static_cast<std::ptrdiff_t>(at) + 64);
+  }
+  return data;
+}
+
+class AllocateBits : public ::testing::Test {
+ protected:
+  Allocation allocate(const std::string& recipe, int64_t bytes, int threads = 2) {
+    ThreadPool pool(threads);
+    Progress silent;
+    Context context{pool, silent};
+    QuantizeOptions options;
+    options.data = &data_;
+    return allocate_bits(Checkpoint::open(kDemo), load_recipe(recipe), options, bytes, context);
+  }
+  int64_t bytes_of(double bits) { return bytes_at(*Checkpoint::open(kDemo), bits); }
+
+  const CalibrationData data_ = some_tokens();
+};
+
+TEST_F(AllocateBits, FilesTakeNoMoreThanTheyMayAndLittleLess) {
+  const testing::TempDir dir;
+  for (const double bits : {3.0, 4.0, 5.5}) {
+    const Allocation allocation = allocate("int4-g32", bytes_of(bits));
+    Progress silent;
+    const QuantizeResult result =
+        testing::quantize(kDemo, dir.file(fmt::format("{}", bits)), allocation.recipe, silent);
+    EXPECT_LE(result.bytes, bytes_of(bits));
+    EXPECT_LE(result.bytes, allocation.bytes);
+    EXPECT_GE(static_cast<double>(result.bytes), 0.97 * static_cast<double>(bytes_of(bits)));
+  }
+}
+
+TEST_F(AllocateBits, TheRecipeReadsAsItPrints) {
+  const Allocation allocation = allocate("gptq+int4-g32", bytes_of(4));
+  EXPECT_EQ(parse_recipe(to_yaml(allocation.recipe), "allocated"), allocation.recipe);
+}
+
+TEST_F(AllocateBits, TheSameForAnyNumberOfThreads) {
+  EXPECT_EQ(allocate("int4-g32", bytes_of(4), 1).recipe, allocate("int4-g32", bytes_of(4), 2).recipe);
+}
+
+// What is more sensitive for its size has no fewer bits than what is less.
+TEST_F(AllocateBits, BitsFollowSensitivity) {
+  const Allocation allocation = allocate("int4-g32", bytes_of(4.5));
+  const auto by_role = [&](const std::string& role) {
+    std::vector<AllocatedGroup> groups;
+    for (const AllocatedGroup& group : allocation.groups) {
+      if (group.place.ends_with("." + role)) groups.push_back(group);
+    }
+    std::stable_sort(groups.begin(), groups.end(), [](const AllocatedGroup& a, const AllocatedGroup& b) {
+      return a.loss() / a.error < b.loss() / b.error;
+    });
+    return groups;
+  };
+  int different = 0;
+  for (const char* role : {"q", "v", "down", "up"}) {
+    const std::vector<AllocatedGroup> groups = by_role(role);
+    ASSERT_GE(groups.size(), 2U) << role;
+    for (size_t i = 1; i < groups.size(); ++i) {
+      // Errors of a storage differ a little from matrix to matrix, so neighbours within 10 % may swap.
+      if (groups[i].sensitivity > 1.1 * groups[i - 1].sensitivity) {
+        EXPECT_GE(groups[i].bytes, groups[i - 1].bytes) << groups[i].place << " " << groups[i - 1].place;
+      }
+      different += groups[i].bytes != groups[i - 1].bytes ? 1 : 0;
+    }
+  }
+  EXPECT_GT(different, 0);
+}
+
+TEST_F(AllocateBits, WhatIsKeptInSoManyWordsStays) {
+  const Recipe recipe = parse_recipe(
+      "version: 1\nname: k\nsteps:\n  - quantize: int4-g32\n  - keep: [\"embedding\", \"blocks.0.down\"]\n", "k.yaml");
+  ThreadPool pool(2);
+  Progress silent;
+  Context context{pool, silent};
+  QuantizeOptions options;
+  options.data = &data_;
+  const auto source = Checkpoint::open(kDemo);
+  const Allocation allocation = allocate_bits(source, recipe, options, bytes_at(*source, 12), context);
+  for (const AllocatedGroup& group : allocation.groups) {
+    EXPECT_NE(group.place, "embedding");
+    EXPECT_NE(group.place, "blocks.0.down");
+  }
+}
+
+TEST_F(AllocateBits, ASizeBelowTheSmallestStoragesIsRefused) {
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { allocate("int4-g32", bytes_of(1)); }),
+              HasSubstr("the smallest storages take"));
+}
+
+TEST_F(AllocateBits, AStorageOfOneWidthIsRefused) {
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { allocate("nf4-g64", bytes_of(4)); }),
+              HasSubstr("has one width"));
+}
+
+// Twice the noise is about twice the loss: what the allocation adds up.
+TEST_F(AllocateBits, SensitivitiesAreOfFirstOrder) {
+  ThreadPool pool(2);
+  Progress silent;
+  Context context{pool, silent};
+  const auto model = Checkpoint::open(kDemo);
+  std::vector<Disturbance> small, large;
+  for (const Site& site : linear_sites(model->graph(), 0)) {
+    small.push_back({{site.linear->weight}, 0.01});
+    large.push_back({{site.linear->weight}, 0.02});
+  }
+  const auto a = probe_sensitivities(*model, small, data_.sequences, 0, context);
+  const auto b = probe_sensitivities(*model, large, data_.sequences, 0, context);
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_GT(a[i], 0);
+    EXPECT_NEAR(b[i] / a[i], 1, 0.25) << small[i].tensors[0];
+  }
+}
+
+}  // namespace
+}  // namespace bitloom
