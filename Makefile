@@ -38,7 +38,7 @@ results: build smollm2
 	@for suite in suites/*.yaml; do \
 	  documents=$$(grep -ls "^<!-- $$suite" README.md docs/*.md | sed 's/^/--markdown /'); \
 	  echo "$$suite" >&2; \
-	  $(BITLOOM) suite $$suite $(SUITE_FLAGS) $$documents >/dev/null || exit 1; \
+	  $(BITLOOM) suite $$suite $(SUITE_FLAGS) --plots docs/plots $$documents >/dev/null || exit 1; \
 	done
 
 check:

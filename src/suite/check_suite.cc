@@ -99,6 +99,15 @@ void check_table(const Suite& suite, const SuiteTable& table) {
   }
 }
 
+void check_plot(const Suite& suite, const SuitePlot& plot) {
+  check_patterns(suite, plot.rows, plot.place, "rows");
+  for (const SuiteGroup& group : plot.groups) check_patterns(suite, group.rows, plot.place, "groups");
+  for (const SuiteAxis* axis : {&plot.x, &plot.y}) {
+    check_path(suite, axis->value, axis->place);
+    if (!axis->interval.empty()) check_path(suite, axis->interval, axis->place);
+  }
+}
+
 }  // namespace
 
 void check_suite(const Suite& suite) {
@@ -108,6 +117,7 @@ void check_suite(const Suite& suite) {
   for (const SuiteEvaluation& evaluation : suite.evaluations)
     check_patterns(suite, evaluation.skip, evaluation.place, "skip");
   for (const SuiteTable& table : suite.tables) check_table(suite, table);
+  for (const SuitePlot& plot : suite.plots) check_plot(suite, plot);
 }
 
 const SuiteEvaluation* find_evaluation(const Suite& suite, const std::string& name) {

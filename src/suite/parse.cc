@@ -27,7 +27,7 @@ class Reader : public YamlReader {
 
   Suite suite(const YAML::Node& root, const std::string& path) const {
     static const Keys keys = {"version", "name",     "title",   "files",       "variables", "formats",
-                              "models",  "quantize", "recipes", "evaluations", "tables"};
+                              "models",  "quantize", "recipes", "evaluations", "tables",    "plots"};
     check_keys(root, "the suite", keys);
     if (root["version"].IsDefined()) check_version(root["version"]);
     Suite suite;
@@ -41,6 +41,8 @@ class Reader : public YamlReader {
     suite.recipes = recipes(root);
     for (const YAML::Node& node : list(root, "evaluations")) suite.evaluations.push_back(evaluation(node));
     for (const YAML::Node& node : list(root, "tables")) suite.tables.push_back(table(node));
+    if (root["plots"].IsDefined())
+      for (const YAML::Node& node : list(root, "plots")) suite.plots.push_back(plot(node));
     check_names(root, suite);
     return suite;
   }
@@ -181,6 +183,49 @@ class Reader : public YamlReader {
     return column;
   }
 
+  SuitePlot plot(const YAML::Node& node) const {
+    static const Keys keys = {"name", "title", "text", "rows", "groups", "x", "y"};
+    check_keys(node, "a plot", keys);
+    SuitePlot plot;
+    plot.place = place(node.Mark());
+    plot.name = required_text(node, "name", "a plot");
+    plot.title = required_text(node, "title", "a plot");
+    plot.text = required_text(node, "text", "a plot");
+    if (plot.name.find_first_of("/.") != plot.name.npos)
+      reject(node["name"].Mark(), fmt::format("'{}' is no name of a plot: it becomes that of a file", plot.name));
+    if (node["rows"].IsDefined()) plot.rows = texts(node["rows"], "rows", "recipe");
+    if (node["groups"].IsDefined()) plot.groups = groups(node["groups"]);
+    for (const char* key : {"x", "y"})
+      if (!node[key].IsDefined()) reject(node.Mark(), fmt::format("plot '{}' lacks the key '{}'", plot.name, key));
+    plot.x = axis(node["x"]);
+    plot.y = axis(node["y"]);
+    return plot;
+  }
+
+  std::vector<SuiteGroup> groups(const YAML::Node& node) const {
+    if (!node.IsMap())
+      reject(node.Mark(), fmt::format("'groups' must be a map of names to recipes, found {}", kind_of(node)));
+    std::vector<SuiteGroup> result;
+    for (const auto& entry : node)
+      result.push_back({text(entry.first, "a name of 'groups'"), texts(entry.second, "groups", "recipe")});
+    return result;
+  }
+
+  SuiteAxis axis(const YAML::Node& node) const {
+    static const Keys keys = {"title", "value", "interval", "logarithmic"};
+    check_keys(node, "an axis", keys);
+    SuiteAxis axis;
+    axis.place = place(node.Mark());
+    axis.title = required_text(node, "title", "an axis");
+    axis.value = required_text(node, "value", "an axis");
+    axis.interval = optional_text(node, "interval");
+    const std::string logarithmic = optional_text(node, "logarithmic", "false");
+    if (logarithmic != "true" && logarithmic != "false")
+      reject(node["logarithmic"].Mark(), fmt::format("'logarithmic' is '{}'; allowed: true, false", logarithmic));
+    axis.logarithmic = logarithmic == "true";
+    return axis;
+  }
+
   void check_unique(const YAML::Node& node, const std::string& what, const Keys& names) const {
     std::set<std::string> seen;
     for (const std::string& name : names)
@@ -188,17 +233,19 @@ class Reader : public YamlReader {
   }
 
   void check_names(const YAML::Node& root, const Suite& suite) const {
-    Keys in_commands, models, tables, recipes;
+    Keys in_commands, models, tables, recipes, plots;
     for (const auto& [name, value] : suite.files) in_commands.push_back(name);
     for (const auto& [name, value] : suite.variables) in_commands.push_back(name);
     for (const SuiteEvaluation& evaluation : suite.evaluations) in_commands.push_back(evaluation.name);
     for (const SuiteModel& model : suite.models) models.push_back(model.name);
     for (const SuiteTable& table : suite.tables) tables.push_back(table.name);
     for (const SuiteRecipe& recipe : suite.recipes) recipes.push_back(recipe.label());
+    for (const SuitePlot& plot : suite.plots) plots.push_back(plot.name);
     check_unique(root, "files, variables or evaluations", in_commands);
     check_unique(root["models"], "models", models);
     check_unique(root["recipes"], "recipes", recipes);
     check_unique(root["tables"], "tables", tables);
+    check_unique(root["plots"], "plots", plots);
     for (const std::string& name : in_commands) {
       if (placeholders("{" + name + "}").empty() || name.find('.') != name.npos)
         reject(root.Mark(), fmt::format("'{}' is no name for commands: letters, digits, '_' and '-' only", name));

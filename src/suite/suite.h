@@ -30,6 +30,14 @@
 //         - {title: bits of model, value: quantize.bits_model, as: bits}
 //         - {title: KL, value: kl.kl_mean, interval: kl.kl_ci95}
 //         - {title: perplexity, value: [kl.ppl, ppl.ppl], as: perplexity}  # the first that this row has
+//   plots:                            # optional: points of rows, one a recipe
+//     - name: small                   # of its file, small.svg
+//       title: KL over true bits      # the same over the picture
+//       text: one or two sentences    # on what it shows, for readers that do not see it
+//       rows: ["gptq *"]              # as in tables
+//       groups: {"error feedback": ["gptq *"]}   # optional: names of the legend and their recipes, first match wins
+//       x: {title: true bits of the blocks, value: quantize.bits_true}
+//       y: {title: "KL, nats", value: kl.kl_mean, interval: kl.kl_ci95, logarithmic: true}
 //
 // In commands, {source} is the model's path, {quantized} the directory that the recipe made of it, {out} a file or
 // directory that the command makes, and the name of another evaluation what that one made as its {out}; {model},
@@ -80,6 +88,26 @@ struct SuiteTable {
   std::vector<SuiteColumn> columns;
 };
 
+/// One coordinate of a point.
+struct SuiteAxis {
+  std::string title, place;
+  std::string value, interval;  // "EVALUATION.KEY", the interval's of [low, high] or ""
+  bool logarithmic = false;
+};
+
+/// Recipes that share a colour and a marker.
+struct SuiteGroup {
+  std::string name;
+  std::vector<std::string> rows;
+};
+
+struct SuitePlot {
+  std::string name, title, text, place;
+  std::vector<std::string> rows;
+  std::vector<SuiteGroup> groups;
+  SuiteAxis x, y;
+};
+
 struct Suite {
   std::string name, title, path, quantize;
   NamedTexts files, variables;
@@ -87,6 +115,7 @@ struct Suite {
   std::vector<SuiteRecipe> recipes;
   std::vector<SuiteEvaluation> evaluations;
   std::vector<SuiteTable> tables;
+  std::vector<SuitePlot> plots;
 };
 
 /// `settings` are NAME=VALUE and replace files and variables of that name. Error(kUsage) with file and place for

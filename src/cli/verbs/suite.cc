@@ -13,6 +13,7 @@
 #include "report/table.h"
 #include "suite/cell_words.h"
 #include "suite/marked_text.h"
+#include "suite/plots.h"
 #include "suite/run_suite.h"
 #include "suite/tables.h"
 
@@ -22,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Flags {
-  std::string file, directory, only;
+  std::string file, directory, only, plots;
   std::vector<std::string> settings, documents;
   bool keep = false, any_build = false, dry_run = false;
 };
@@ -86,6 +87,16 @@ void fill_documents(const Flags& flags, const std::vector<RenderedTable>& tables
   }
 }
 
+/// One SVG each, beside the tables and where --plots says.
+void write_plots(const Flags& flags, const Run& run, const SuiteOutcome& outcome) {
+  constexpr int kWidth = 860;
+  for (const RenderedPlot& plot : render_plots(outcome)) {
+    const std::string svg = svg_file(plot.plot, kWidth);
+    replace_file(run.directory + "/" + plot.name + ".svg", svg);
+    if (!flags.plots.empty()) replace_file(flags.plots + "/" + plot.name + ".svg", svg);
+  }
+}
+
 /// Error(kFailed) when a cell failed.
 void tell_failures(const Run& run, const std::vector<CellOutcome>& cells) {
   size_t failures = 0;
@@ -121,6 +132,7 @@ void run_suite(const Flags& flags, Session& session) {
   replace_file(run.directory + "/table.md", text);
   replace_file(run.directory + "/results.json", json_text(results));
   replace_file(run.directory + "/times.json", json_text(times_json(outcome)));
+  write_plots(flags, run, outcome);
   tell_failures(run, cells);
   if (!flags.keep) store.remove_all_outputs();
   for (const Cell& cell : run.plan.cells)
@@ -133,7 +145,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   app.add_option("FILE", flags->file, "the suite, as those in suites/")->type_name("FILE")->required();
   app.add_option("-o,--out", flags->directory,
-                 "where finished cells, table.md and results.json are kept (default build/suites/NAME)")
+                 "where finished cells, table.md, results.json and plots are kept (default build/suites/NAME)")
       ->type_name("DIR");
   app.add_option("--only", flags->only, "only these models, recipes, evaluations or MODEL/RECIPE/EVALUATION (glob)")
       ->type_name("PATTERN");
@@ -144,6 +156,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
                  "also fill in the tables that FILE marks with <!-- suites/NAME.yaml -->")
       ->type_name("FILE")
       ->one_each();
+  app.add_option("--plots", flags->plots, "also write the suite's plots to DIR, as NAME.svg")->type_name("DIR");
   app.add_flag("--keep", flags->keep, "keep what commands made, the quantized models above all, and say where");
   app.add_flag("--any-build", flags->any_build, "also take what another build of bitloom has finished");
   app.add_flag("--dry-run", flags->dry_run, "check everything, list what would be run");

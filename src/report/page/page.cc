@@ -89,8 +89,8 @@ std::string to_html(const Page& page) {
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta name=\"color-scheme\" content=\"light dark\">\n"
       "<meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n"
-      "<link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n",
-      kPolicy, title, kPageStyle);
+      "<link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{}{}</style>\n</head>\n<body>\n",
+      kPolicy, title, kPlotStyle, kPageStyle);
   out += fmt::format("<header>\n<h1>{}</h1>\n<p>{}</p>\n{}</header>\n", title, escape_html(page.summary),
                      navigation(page));
   out += "<main>\n" + sections_html(page) + "</main>\n";

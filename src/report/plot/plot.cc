@@ -104,6 +104,14 @@ std::string to_svg(const Plot& plot, int width, const std::string& id) {
       width, pixels(picture.height), id, escape_html(caption.title), escape_html(caption.text), picture.contents);
 }
 
+std::string svg_file(const Plot& plot, int width) {
+  constexpr std::string_view kOwn =
+      "svg { background: var(--bg); font-family: system-ui, \"Segoe UI\", Roboto, \"Liberation Sans\", sans-serif; }\n";
+  std::string svg = to_svg(plot, width, "plot");
+  svg.insert(svg.find('\n') + 1, fmt::format("<style>\n{}{}</style>\n", kPlotStyle, kOwn));
+  return svg;
+}
+
 Table data_of(const Plot& plot) {
   return std::visit([](const auto& kind) { return table_of(kind); }, plot);
 }

@@ -12,6 +12,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -111,6 +112,11 @@ const Caption& caption_of(const Plot& plot);
 /// An <svg> element `width` CSS pixels wide with text of 12 px; its height follows from its contents. `id` begins the
 /// ids inside it and must be unique on the page. Colours are the page's CSS variables.
 std::string to_svg(const Plot& plot, int width, const std::string& id);
+
+/// Colours and lines of plots, by light and dark; made part of the program when it is built.
+extern const std::string_view kPlotStyle;
+/// The same as a file of its own, which brings its colours, a background and the caption's title.
+std::string svg_file(const Plot& plot, int width);
 
 /// The plot's numbers.
 Table data_of(const Plot& plot);
