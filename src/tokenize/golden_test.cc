@@ -72,19 +72,22 @@ TEST(Golden, Llama2BinAsThePackageReadsIt) {
   expect_golden(Tokenizer::from_json(document, path), "llama2-json");
 }
 
-// tests/oracle/tokenize_unigram.py
-TEST(Golden, UnigramModelsOfSentencePiece) {
+// tests/oracle/tokenize_sentencepiece.py
+TEST(Golden, ModelsOfSentencePiece) {
   const std::vector<std::string> strings = testing::golden_strings();
-  for (const std::string name : {"spm_unigram", "spm_unigram_bytes"}) {
+  for (const std::string name : {"spm_unigram", "spm_unigram_bytes", "spm_unigram_symbols", "spm_bpe_symbols",
+                                 "spm_bpe_suffix", "spm_bpe_unused", "spm_word", "spm_char"}) {
     const Tokenizer tokenizer = Tokenizer::load(testing::golden("tokenize/" + name));
     const std::vector<uint32_t> crcs = testing::golden_crcs(name);
     ASSERT_EQ(crcs.size(), (strings.size() + 7) / 8);
-    for (size_t i = 0; i < crcs.size(); ++i) {
+    int wrong = 0;
+    for (size_t i = 0; i < crcs.size() && wrong < 5; ++i) {
       const std::vector<int32_t> ids = tokenizer.encode(strings[8 * i]);
       const std::string text = tokenizer.decode(ids);
-      EXPECT_EQ(crc32(text, crc32_of_ids(ids)), crcs[i])
-          << name << ": string " << 8 * i << " " << Json(strings[8 * i]).dump() << ": ids " << testing::show(ids)
-          << text;
+      if (crc32(text, crc32_of_ids(ids)) == crcs[i]) continue;
+      ++wrong;
+      ADD_FAILURE() << name << ": string " << 8 * i << " " << Json(strings[8 * i]).dump() << ": ids "
+                    << testing::show(ids) << text;
     }
   }
 }

@@ -226,15 +226,35 @@ TEST(Refusal, BrokenWordPieceModels) {
 
 TEST(Refusal, BrokenSentencePieceModel) {
   const testing::TempDir directory;
-  testing::write_file(directory.file("tokenizer.model"), "no model");
-  try {
-    Tokenizer::load(directory.path());
-    ADD_FAILURE() << "accepted";
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kRefused);
-    EXPECT_THAT(e.what(),
-                ::testing::StartsWith(directory.file("tokenizer.model") + ": the SentencePiece library says: "));
-  }
+  const std::string path = directory.file("tokenizer.model");
+  const auto refused = [&](const std::string& bytes, const std::string& message) {
+    testing::write_file(path, bytes);
+    expect_refused(path + ": " + message, [&] { Tokenizer::load(directory.path()); });
+  };
+  // A piece: a message in field 1; its text in field 1, its type in field 3.
+  const auto piece = [](const std::string& text, char type) {
+    return std::string("\n") + static_cast<char>(text.size() + 4) + "\n" + static_cast<char>(text.size()) + text +
+           "\x18" + type;
+  };
+  const std::string unknown = piece("<unk>", 2);
+  refused("no model", "byte 1: field 13 has the unknown wire type 6: no SentencePiece model");
+  refused("\x0A\x20", "byte 2: 32 bytes are claimed, 0 are left: no SentencePiece model");
+  refused(std::string(11, '\xFF'), "byte 10: a number of more than 10 bytes: no SentencePiece model");
+  refused("", "has no pieces");
+  refused(piece("a", 1), "no piece is the unknown one");
+  refused(unknown + unknown, "pieces 0 and 1 are both '<unk>'");
+  refused(unknown + piece("?", 2), "pieces 0 and 1 are both the unknown one");
+  refused(unknown + piece("a", 1) + piece("a", 1), "pieces 1 and 2 are both 'a'");
+  refused(unknown + piece("", 1), "piece 1 is empty");
+  refused(unknown + piece("\xC3", 1), "piece 1 is not valid UTF-8");
+  refused(unknown + piece("a", 7), "piece 1 has the type 7 (1 to 6)");
+  refused(unknown + piece("<0x41>", 6), "byte piece 1 without byte fallback");
+  refused(unknown + std::string("\x12\x03\x98\x02\x01"), "byte fallback without a piece '<0x00>'");
+  refused(unknown + std::string("\x12\x02\x18\x05"),
+          "trainer_spec.model_type is 5: must be 1 (unigram), 2 (BPE), 3 (word) or 4 (char)");
+  refused(unknown + std::string("\x2A\x03\x12\x01x"), "denormalizer_spec.precompiled_charsmap is not supported");
+  refused(unknown + std::string("\x1A\x03\x12\x01x"),
+          "normalizer_spec.precompiled_charsmap has 1 bytes, too few for a size");
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 //
 // Goals: one in-memory form for all sources. tokenizer.json is the native one; GGUF keys, llama2.c's tokenizer.bin,
 // GPT-2's vocab.json with merges.txt and Mistral's tekken.json are turned into a tokenizer.json document first, so
-// there is one engine to trust; tokenizer.model goes through the SentencePiece library. Non-goals: training, offsets,
-// truncation and padding.
+// there is one engine to trust; tokenizer.model has one of its own, identical to the SentencePiece library, whose
+// normalizer and models no such document can say. Non-goals: training, offsets, truncation and padding.
 
 #include <cstdint>
 #include <limits>

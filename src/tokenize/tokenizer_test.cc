@@ -153,7 +153,7 @@ TEST(Tokenizer, LongRunsTakeNoLongTime) {
   }
 }
 
-TEST(Tokenizer, LongRunsTakeNoLongTimeInTheLibrary) {
+TEST(Tokenizer, LongRunsTakeNoLongTimeInSentencePieceModels) {
   for (const char* name : {"tokenize/spm", "tokenize/spm_unigram", "tokenize/spm_unigram_bytes"})
     expect_no_long_time(Tokenizer::load(testing::golden(name)), name, 60000);
 }

@@ -1,18 +1,14 @@
-// tokenizer.model through the SentencePiece library.
+// tokenizer.model, with the tokens that files beside it add.
 //
 // Control symbols ("<s>"), the unknown one and the tokens of files beside it that are written in the text are taken out
-// first, as tokenizer.json's added tokens are; the library by itself would spell them.
+// first, as tokenizer.json's added tokens are; the SentencePiece library by itself would spell them.
 //
-// The library takes its time (3 MB/s) and holds a whole text several times. So the text is cut into words, which are
-// remembered, where that cannot matter: at a single space between ASCII letters or digits, given that no piece has a
-// space behind another character and that a word by itself gets its space from the library ("dummy prefix").
+// The text is cut into words, which are remembered, where that cannot matter: at a single space between ASCII letters
+// or digits, given that no piece has a space behind another character and that a word by itself gets its space from the
+// normalizer ("dummy prefix").
 //
-// Where tokenizer_config.json is that of a LlamaTokenizer, blanks are as transformers 5 has them (Spaces): the library
-// is then told to leave them alone.
-#include <sentencepiece_processor.h>
-
-#include <unordered_set>
-
+// Where tokenizer_config.json is that of a LlamaTokenizer, blanks are as transformers 5 has them (Spaces): the
+// normalizer is then told to leave them alone.
 #include "base/error.h"
 #include "io/hash.h"
 #include "tokenize/added_beside.h"
@@ -20,7 +16,7 @@
 #include "tokenize/json/added_tokens.h"
 #include "tokenize/piece_cache.h"
 #include "tokenize/sentencepiece/spm_document.h"
-#include "tokenize/text/unicode.h"
+#include "tokenize/sentencepiece/spm_processor.h"
 
 namespace bitloom {
 namespace {
@@ -28,16 +24,12 @@ namespace {
 /// What stands before a stretch of text that is the first or follows an added token, given that the model wants a blank
 /// before words.
 enum class Spaces {
-  kLibrary,  // what the library makes of each stretch: a blank more, whatever it begins with
+  kLibrary,  // what the SentencePiece library makes of each stretch: a blank more, whatever it begins with
   kAlways,   // a blank where the stretch has none ("legacy": true)
   kFirst     // the same at the start of the text alone ("legacy": false)
 };
 
 constexpr std::string_view kSpace = "\xE2\x96\x81";
-
-/// A tail of a serialized ModelProto that sets add_dummy_prefix (3) and remove_extra_whitespaces (4) of its
-/// normalizer_spec (3) to false: of two messages in a row, the later one's fields count.
-constexpr std::string_view kLeavesSpaces("\x1A\x04\x18\x00\x20\x00", 6);
 
 Spaces spaces_of(const Settings& settings) {
   const JsonNode root(settings.content, "", settings.path);
@@ -49,35 +41,25 @@ Spaces spaces_of(const Settings& settings) {
 
 bool begins_with_space(std::string_view text) { return text.starts_with(' ') || text.starts_with(kSpace); }
 
-/// About the bytes that stay of either end of a long run of unknown characters, so that what stands beside the run
-/// meets the same neighbours.
-constexpr size_t kRunEnd = 64;
-
 bool is_ascii_word(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
 
 class SentencePieceEngine : public Tokenizer::Engine {
  public:
-  SentencePieceEngine(const std::string& path, const Neighbours& files) {
-    auto status = processor_.Load(path);
-    if (!status.ok()) refuse("{}: the SentencePiece library says: {}", path, status.ToString());
+  SentencePieceEngine(const std::string& path, const Neighbours& files)
+      : processor_(read_spm_model(read_text(path), path)) {
     spaces_ = adds_space() ? spaces_of(files.tokenizer_config) : Spaces::kLibrary;
-    if (spaces_ != Spaces::kLibrary) {
-      status = processor_.LoadFromSerializedProto(read_text(path).append(kLeavesSpaces));
-      if (!status.ok()) refuse("{}: the SentencePiece library says: {}", path, status.ToString());
-    }
+    if (leaves_spaces()) processor_.leave_spaces();
     const auto find = [this](const std::string& token) { return piece_to_id(token); };
     const Json own = symbols();
-    const Json added = with_added_beside(own, files, static_cast<size_t>(processor_.GetPieceSize()), find);
-    added_ =
-        AddedTokens(JsonNode(added, "added_tokens", path), {}, static_cast<size_t>(processor_.GetPieceSize()), find);
+    const Json added = with_added_beside(own, files, static_cast<size_t>(size()), find);
+    added_ = AddedTokens(JsonNode(added, "added_tokens", path), {}, static_cast<size_t>(size()), find);
     hash = sha256_file(path);
-    if (added != own || spaces_ != Spaces::kLibrary) {
+    if (added != own || leaves_spaces()) {
       hash = sha256_hex(fmt::format("{} {} {}", hash, static_cast<int>(spaces_), added.dump()));
     }
     if (processor_.bos_id() >= 0) bos = processor_.bos_id();
     if (processor_.eos_id() >= 0) eos = processor_.eos_id();
     if (bos) before_ = {*bos};
-    note_characters();
     words_stand_alone_ = no_piece_spans_words() && adds_space_before_words();
   }
 
@@ -85,7 +67,7 @@ class SentencePieceEngine : public Tokenizer::Engine {
     PieceCache cache;
     std::vector<int32_t> ids;
     if (add_special) ids = before_;
-    // The library normalizes by itself, so tokens that are searched for in normalized text are searched for here too.
+    // Pieces are normalized one by one, so tokens that are searched for in normalized text are searched for here too.
     split(text, false, ids, [&](std::string_view part) {
       split(part, true, ids, [&](std::string_view words) { append(words, words.data() == text.data(), cache, ids); });
     });
@@ -95,11 +77,11 @@ class SentencePieceEngine : public Tokenizer::Engine {
 
   std::string decode(std::span<const int32_t> ids, bool skip_special) const override {
     std::string text;
-    std::vector<int> run;
+    std::vector<int32_t> run;
     for (const int32_t id : ids) {
       const auto added = added_.by_id().find(id);
       if (added == added_.by_id().end()) {
-        if (id >= 0 && id < processor_.GetPieceSize()) run.push_back(id);
+        if (id >= 0 && id < size()) run.push_back(id);
       } else if (!skip_special || !added->second.special) {
         flush(run, text);
         text += added->second.content;
@@ -117,8 +99,8 @@ class SentencePieceEngine : public Tokenizer::Engine {
   std::optional<std::string> id_to_token(int32_t id) const override {
     const auto added = added_.by_id().find(id);
     if (added != added_.by_id().end()) return added->second.content;
-    if (id < 0 || id >= processor_.GetPieceSize()) return std::nullopt;
-    return processor_.IdToPiece(id);
+    if (id < 0 || id >= size()) return std::nullopt;
+    return processor_.model().text(id);
   }
 
   bool is_added(int32_t id) const override { return added_.by_id().contains(id); }
@@ -126,7 +108,7 @@ class SentencePieceEngine : public Tokenizer::Engine {
     const int64_t last = added_.by_id().empty() ? -1 : added_.by_id().rbegin()->first;
     return std::max(base_vocab_size(), last + 1);
   }
-  int64_t base_vocab_size() const override { return processor_.GetPieceSize(); }
+  int64_t base_vocab_size() const override { return size(); }
   std::vector<int32_t> prefix() const override { return before_; }
   void set_special(std::vector<int32_t> before, std::vector<int32_t> after) override {
     before_ = std::move(before);
@@ -134,19 +116,18 @@ class SentencePieceEngine : public Tokenizer::Engine {
   }
 
  private:
+  int64_t size() const { return processor_.model().size(); }
+
   std::optional<int32_t> piece_to_id(const std::string& token) const {
-    const int id = processor_.PieceToId(token);
-    const bool known = id >= 0 && id < processor_.GetPieceSize() && processor_.IdToPiece(id) == token;
-    return known ? std::optional<int32_t>(id) : std::nullopt;
+    const int32_t id = processor_.id_of(token);
+    return processor_.model().text(id) == token ? std::optional<int32_t>(id) : std::nullopt;
   }
 
   /// What the model itself keeps out of text, as the "added_tokens" of a tokenizer.json.
   Json symbols() const {
     Json list = Json::array();
-    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
-      const std::string& piece = processor_.IdToPiece(id);
-      const bool symbol = processor_.IsControl(id) || processor_.IsUnknown(id);
-      if (symbol && piece_to_id(piece) == id) list.push_back(added_token(id, piece, true));
+    for (int32_t id = 0; id < size(); ++id) {
+      if (processor_.is_symbol(id)) list.push_back(added_token(id, processor_.model().text(id), true));
     }
     return list;
   }
@@ -165,9 +146,9 @@ class SentencePieceEngine : public Tokenizer::Engine {
   }
 
   bool no_piece_spans_words() const {
-    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
-      if (processor_.IsControl(id) || processor_.IsUnknown(id)) continue;
-      std::string_view piece = processor_.IdToPiece(id);
+    for (int32_t id = 0; id < size(); ++id) {
+      if (processor_.is_symbol(id)) continue;
+      std::string_view piece = processor_.model().text(id);
       while (piece.starts_with(kSpace)) piece.remove_prefix(kSpace.size());
       if (piece.find(kSpace) != piece.npos || piece.find(' ') != piece.npos) return false;
     }
@@ -175,18 +156,17 @@ class SentencePieceEngine : public Tokenizer::Engine {
   }
 
   bool adds_space() const {
-    std::vector<std::string> pieces;
-    return processor_.Encode("a", &pieces).ok() && !pieces.empty() && pieces.front().starts_with(kSpace);
+    const SpmModel& model = processor_.model();
+    return model.add_dummy_prefix && !model.space_is_suffix && model.escape_whitespaces;
   }
 
   bool adds_space_before_words() const {
     std::vector<int32_t> apart;
-    append_word("a", apart);
-    append_word(leaves_spaces() ? " b" : "b", apart);
+    processor_.encode("a", apart);
+    processor_.encode(leaves_spaces() ? " b" : "b", apart);
     std::vector<int32_t> together;
-    append_word("a b", together);
-    const int space = processor_.PieceToId({kSpace.data(), kSpace.size()});
-    return apart == together && !processor_.IsUnknown(space);
+    processor_.encode("a b", together);
+    return apart == together && !processor_.is_symbol(processor_.id_of(kSpace));
   }
 
   bool leaves_spaces() const { return spaces_ != Spaces::kLibrary; }
@@ -207,100 +187,25 @@ class SentencePieceEngine : public Tokenizer::Engine {
     if (lacks_space && !word.empty()) return append_remembered(" " + std::string(word), false, cache, ids);
     if (cache.find(word, ids)) return;
     const size_t before = ids.size();
-    append_word(word, ids);
+    processor_.encode(word, ids);
     cache.insert(word, ids.data() + before, ids.size() - before);
   }
 
-  void note_characters() {
-    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
-      shortens_runs_ = shortens_runs_ && !processor_.IsByte(id);
-      if (processor_.IsControl(id) || processor_.IsUnknown(id)) continue;
-      const std::string& piece = processor_.IdToPiece(id);
-      for (size_t i = 0; i < piece.size();) characters_.insert(next_code_point(piece, i));
-    }
-    characters_.insert(' ');
-  }
-
-  /// Where the run of characters of no piece that begins at `begin` ends.
-  size_t unknown_end(std::string_view text, size_t begin) const {
-    for (size_t next = begin; begin < text.size(); begin = next) {
-      if (characters_.contains(next_code_point(text, next))) break;
-    }
-    return begin;
-  }
-
-  static size_t character_end(std::string_view text, size_t at) {
-    while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
-    return at;
-  }
-
-  /// Whether all of the text is unknown, as the library normalizes it. Asked in short parts, for time, each between
-  /// digits, which no mark joins, so that no space at its ends is lost.
-  bool is_unknown(std::string_view text) const {
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = character_end(text, std::min(begin + 4 * kRunEnd, text.size()));
-      std::vector<std::string> pieces;
-      if (!processor_.Encode(fmt::format("1{}1", text.substr(begin, end - begin)), &pieces).ok()) return false;
-      const std::string joined = fmt::format("{}", fmt::join(pieces, ""));
-      std::string_view normal = joined;
-      if (normal.starts_with(kSpace)) normal.remove_prefix(kSpace.size());
-      if (normal.size() < 3 || !normal.starts_with('1') || !normal.ends_with('1')) return false;
-      normal = normal.substr(1, normal.size() - 2);
-      if (unknown_end(normal, 0) != normal.size()) return false;
-      begin = end;
-    }
-    return true;
-  }
-
-  /// The library makes one token of a run of unknown characters, in time that is quadratic in its length. So long runs
-  /// lose their middle, where normalization makes nothing known of it.
-  std::string with_short_runs(std::string_view text) const {
-    std::string out;
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = unknown_end(text, begin);
-      const std::string_view run = text.substr(begin, end - begin);
-      if (run.size() > 4 * kRunEnd && is_unknown(run)) {
-        const size_t first = character_end(run, kRunEnd);
-        const size_t last = character_end(run, run.size() - kRunEnd);
-        out.append(run.substr(0, first)).append(run.substr(last));
-      } else {
-        out += run;
-      }
-      begin = end;
-      if (begin < text.size()) next_code_point(text, begin);
-      out += text.substr(end, begin - end);
-    }
-    return out;
-  }
-
-  void append_word(std::string_view text, std::vector<int32_t>& ids) const {
-    if (text.empty()) return;
-    const std::string shorter = shortens_runs_ && text.size() > 4 * kRunEnd ? with_short_runs(text) : std::string(text);
-    std::vector<int> pieces;
-    const auto status = processor_.Encode(shorter, &pieces);
-    if (!status.ok()) fail(ErrorKind::kFailed, "{}: the SentencePiece library says: {}", origin, status.ToString());
-    ids.insert(ids.end(), pieces.begin(), pieces.end());
-  }
-
-  // A library that leaves no spaces alone drops the one before the first word, which is right at the start of the text
-  // only.
-  void flush(std::vector<int>& run, std::string& text) const {
+  // A model that adds blanks drops the one before the first word, which is right at the start of the text only.
+  void flush(std::vector<int32_t>& run, std::string& text) const {
     if (run.empty()) return;
-    std::string part;
-    const auto status = processor_.Decode(run, &part);
-    if (!status.ok()) fail(ErrorKind::kFailed, "{}: the SentencePiece library says: {}", origin, status.ToString());
+    std::string part = processor_.decode(run);
     if (leaves_spaces() && text.empty() && part.starts_with(' ')) part.erase(0, 1);
-    if (!text.empty() && processor_.IdToPiece(run.front()).starts_with(kSpace) && !part.starts_with(' ')) text += ' ';
+    const bool begins_word = processor_.model().text(run.front()).starts_with(kSpace);
+    if (!text.empty() && begins_word && !part.starts_with(' ')) text += ' ';
     text += part;
     run.clear();
   }
 
-  sentencepiece::SentencePieceProcessor processor_;
+  SpmProcessor processor_;
   AddedTokens added_;
   Spaces spaces_ = Spaces::kLibrary;
   std::vector<int32_t> before_, after_;
-  std::unordered_set<char32_t> characters_;  // of the pieces
-  bool shortens_runs_ = true;                // unknown characters are no bytes
   bool words_stand_alone_ = false;
 };
 
