@@ -1,10 +1,9 @@
 #include "kernels/int_dot/round_input.h"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <cstring>
 #include <limits>
-#include <numeric>
 
 #include "base/vector_clones.h"
 
@@ -13,32 +12,54 @@ namespace {
 
 constexpr int64_t kPiece = kInputPadding, kBlocks = kPiece / kInputBlock;
 
+/// Scales of x's [kPiece] blocks under `greatest`, and what x is multiplied with, both as round_input.h says.
+inline void block_scales(const float* x, float greatest, float* scales, float* inverses) {
+  // The bits of magnitudes are in the order of the magnitudes, Inf and NaN above all others.
+  int32_t most_bits[kBlocks];
+  for (int64_t b = 0; b < kBlocks; ++b) {
+    int32_t bits = 0;
+#pragma omp simd reduction(max : bits)
+    for (int64_t i = 0; i < kInputBlock; ++i) {
+      const int32_t magnitude = std::bit_cast<int32_t>(x[b * kInputBlock + i]) & 0x7fffffff;
+      bits = magnitude > bits ? magnitude : bits;
+    }
+    most_bits[b] = bits;
+  }
+#pragma omp simd
+  for (int64_t b = 0; b < kBlocks; ++b) {
+    const auto most = std::bit_cast<float>(most_bits[b]);
+    const bool finite = most_bits[b] < 0x7f800000, small = most < 0x1p-100f;
+    const float inverse = greatest / most, scale = most / greatest;
+    inverses[b] = finite && !small ? inverse : 0.0f;
+    scales[b] = !finite ? std::numeric_limits<float>::quiet_NaN() : small ? 0.0f : scale;
+  }
+}
+
+/// |x / scale| <= 127.00002: adding and taking away 1.5 * 2^23 rounds to an integer, ties to even. Times 0 all
+/// are 0, Inf and NaN as well.
+inline void round_block(const float* x, float inverse, int32_t* q) {
+  constexpr float kUnit = 12582912.0f;
+#pragma omp simd
+  for (int64_t i = 0; i < kInputBlock; ++i) {
+    const float value = inverse == 0.0f ? 0.0f : x[i] * inverse;
+    q[i] = static_cast<int32_t>((value + kUnit) - kUnit);
+  }
+}
+
 /// q [kPiece] and scales [kBlocks] of x [kPiece], to 8 bits or to 24.
 BITLOOM_VECTOR_CLONES void round_piece(const float* x, bool wide, int32_t* q, float* scales) {
-  const float greatest = static_cast<float>(wide ? kGreatestInt24 : kGreatestInt8);
+  float inverses[kBlocks];
+  block_scales(x, static_cast<float>(wide ? kGreatestInt24 : kGreatestInt8), scales, inverses);
   for (int64_t b = 0; b < kBlocks; ++b, x += kInputBlock, q += kInputBlock) {
-    float most = 0, total = 0;
-#pragma omp simd reduction(max : most)
-    for (int64_t i = 0; i < kInputBlock; ++i) most = std::fabs(x[i]) > most ? std::fabs(x[i]) : most;
-      // A mean cannot overflow, and Inf and NaN stay visible in it, unlike in a maximum.
-#pragma omp simd reduction(+ : total)
-    for (int64_t i = 0; i < kInputBlock; ++i) total += std::fabs(x[i]) * 0.03125f;
-    const bool finite = total <= std::numeric_limits<float>::max(), zero = most < 0x1p-100f;
-    const float scale = most / greatest, inverse = finite && !zero ? greatest / most : 0.0f;
-    scales[b] = !finite ? std::numeric_limits<float>::quiet_NaN() : zero ? 0.0f : scale;
-    if (inverse == 0.0f) {
-      std::memset(q, 0, kInputBlock * sizeof *q);
-    } else if (wide) {
+    const float inverse = inverses[b];
+    if (!wide || inverse == 0.0f) {
+      round_block(x, inverse, q);
+    } else {
 #pragma omp simd
       for (int64_t i = 0; i < kInputBlock; ++i) {
         const float value = x[i] * inverse;
         q[i] = static_cast<int32_t>(value + (value < 0 ? -0.5f : 0.5f));
       }
-    } else {
-      // |x / scale| <= 127.00002: adding and taking away 1.5 * 2^23 rounds to an integer, ties to even.
-      constexpr float kUnit = 12582912.0f;
-#pragma omp simd
-      for (int64_t i = 0; i < kInputBlock; ++i) q[i] = static_cast<int32_t>((x[i] * inverse + kUnit) - kUnit);
     }
   }
 }
@@ -83,6 +104,34 @@ void place(const int8_t* from, InputOrder order, int8_t* to) {
   }
 }
 
+/// Sums of `count` lanes of four each to lanes of their own.
+BITLOOM_VECTOR_CLONES void add_fours(const int32_t* fours, int64_t count, int32_t* sums) {
+  if (count == 1) {
+    for (int64_t i = 0; i < kPiece / 4; ++i) sums[i] = fours[i];
+  } else if (count == 2) {
+    for (int64_t i = 0; i < kPiece / 8; ++i) sums[i] = fours[2 * i] + fours[2 * i + 1];
+  } else {
+    for (int64_t i = 0; i < kPiece / 16; ++i) {
+      sums[i] = (fours[4 * i] + fours[4 * i + 1]) + (fours[4 * i + 2] + fours[4 * i + 3]);
+    }
+  }
+}
+
+/// As Int8Piece says.
+BITLOOM_VECTOR_CLONES void round_to_int8(const float* x, int8_t* digits, float* scales, int32_t* sums) {
+  float inverses[kBlocks];
+  block_scales(x, kGreatestInt8, scales, inverses);
+  for (int64_t b = 0; b < kBlocks; ++b, x += kInputBlock, digits += kInputBlock) {
+    int32_t q[kInputBlock], first = 0, second = 0;
+    round_block(x, inverses[b], q);
+#pragma omp simd reduction(+ : first, second)
+    for (int64_t i = 0; i < kInputBlock / 2; ++i) first += q[i], second += q[kInputBlock / 2 + i];
+#pragma omp simd
+    for (int64_t i = 0; i < kInputBlock; ++i) digits[i] = static_cast<int8_t>(q[i]);
+    sums[2 * b] = first, sums[2 * b + 1] = second;
+  }
+}
+
 }  // namespace
 
 void round_input(const float* x, int64_t cols, DotInput input, InputOrder order, const RoundedRow& out) {
@@ -100,14 +149,16 @@ void round_input(const float* x, int64_t cols, DotInput input, InputOrder order,
     for (int64_t p = 0; p < planes; ++p) {
       place(digits + p * kPiece, order, out.digits + p * out.stride + c);
     }
-    const int64_t fours = lane / 4;
-    for (int64_t i = 0; i < kPiece / lane; ++i) {
-      const int64_t at = c / lane + i;
-      out.scales[at] = scales[i * lane / kInputBlock];
-      out.high_sums[at] = std::accumulate(high + i * fours, high + (i + 1) * fours, 0);
-      out.rest_sums[at] = std::accumulate(rest + i * fours, rest + (i + 1) * fours, 0);
-    }
+    for (int64_t i = 0; i < kPiece / lane; ++i) out.scales[c / lane + i] = scales[i * lane / kInputBlock];
+    add_fours(high, lane / 4, out.high_sums + c / lane);
+    add_fours(rest, lane / 4, out.rest_sums + c / lane);
   }
+}
+
+void round_piece_to_int8(const float* x, int64_t cols, Int8Piece& out) {
+  float padded[kPiece] = {};
+  if (cols < kPiece) x = std::copy(x, x + cols, padded) - cols;
+  round_to_int8(x, out.digits, out.scales, out.sums);
 }
 
 void sum_groups(const RoundedInput& x, InputOrder order, int64_t t, int64_t cols, int64_t group, float* sums) {

@@ -20,6 +20,15 @@ struct RoundedRow {
 /// none.
 void round_input(const float* x, int64_t cols, DotInput input, InputOrder order, const RoundedRow& out);
 
+/// kInputPadding columns rounded to 8 bits as above, in their order; and the sums of every sixteen.
+struct Int8Piece {
+  int8_t digits[kInputPadding];
+  float scales[kInputPadding / kInputBlock];
+  int32_t sums[kInputPadding / 16];
+};
+/// Of x [cols], zeros beyond.
+void round_piece_to_int8(const float* x, int64_t cols, Int8Piece& out);
+
 /// sums[g] = sum over the columns c of group g of scale(c) q(c) of token t, for groups of a multiple of a lane's
 /// columns or of all columns; sums [ceil(cols / group)].
 void sum_groups(const RoundedInput& x, InputOrder order, int64_t t, int64_t cols, int64_t group, float* sums);

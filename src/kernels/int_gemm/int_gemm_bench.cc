@@ -1,7 +1,9 @@
-// Every kernel of the list: products per second of one thread, 512 tokens and fewer.
+// Every kernel of the list: products per second of one thread, 512 tokens and fewer, and their percentage of the
+// thread's peak of 8-bit products, measured in turns with them; and the rounding of inputs.
 
 #include <vector>
 
+#include "hardware/dot_peak.h"
 #include "kernels/int_dot/test_matrix.h"
 #include "kernels/int_gemm/int_gemm.h"
 #include "kernels/int_gemm/test_input.h"
@@ -24,8 +26,10 @@ void int_gemm(benchmark::State& state, const IntGemmEntry& entry, int64_t tokens
   if (row_bytes > 0) dot.call.w.codes = blocks.data(), dot.call.w.row_bytes = row_bytes;
   const testing::GemmBuffers input(dot.call.x, tokens, kCols, kPiece);
   std::vector<float> y(static_cast<size_t>(tokens * kRows));
-  double least = 1e30;
+  ThreadPool one(1);
+  double least = 1e30, peak = 0;
   for (auto _ : state) {
+    peak = std::max(peak, measure_dot_peak(one, thread_seconds).int8);
     const double begin = thread_seconds();
     for (int64_t r = 0; r < kRows; r += kPiece) {
       entry.kernel({dot.call.w, r, r + kPiece, tokens, input.view, input.scratch, y.data(), kRows});
@@ -33,10 +37,28 @@ void int_gemm(benchmark::State& state, const IntGemmEntry& entry, int64_t tokens
     least = std::min(least, thread_seconds() - begin);
     state.SetIterationTime(thread_seconds() - begin);
   }
-  state.counters["GOP/s"] = 2e-9 * static_cast<double>(kRows * kCols * tokens) / least;
+  const double rate = 2 * static_cast<double>(kRows * kCols * tokens) / least;
+  state.counters["GOP/s"] = 1e-9 * rate;
+  if (peak > 0) state.counters["percent"] = 100 * rate / peak;
+}
+
+/// Inputs of 512 tokens.
+void round_tokens(benchmark::State& state) {
+  constexpr int64_t kTokens = 512;
+  const std::vector<float> x(static_cast<size_t>(kTokens * kCols), 0.3f);
+  const testing::GemmBuffers input(x.data(), kTokens, kCols, kPiece);
+  double least = 1e30;
+  for (auto _ : state) {
+    const double begin = thread_seconds();
+    for (int64_t b = 0; b * kTokenBlock < kTokens; ++b) round_token_block(x.data(), kTokens, kCols, b, input.view);
+    least = std::min(least, thread_seconds() - begin);
+    state.SetIterationTime(thread_seconds() - begin);
+  }
+  state.counters["ns/value"] = 1e9 * least / static_cast<double>(kTokens * kCols);
 }
 
 const bool registered = [] {
+  register_kernel("round_tokens", round_tokens);
   for (const IntGemmEntry& entry : int_gemm_kernels()) {
     if (!machine_has(entry.isa)) continue;
     for (const int64_t tokens : {8, 512}) {
