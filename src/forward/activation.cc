@@ -70,6 +70,57 @@ void activate(Activation activation, const float* x, int64_t count, float* out) 
   }
 }
 
+namespace {
+
+float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+
+float slope(Activation activation, float x) {
+  switch (activation) {
+    case Activation::kSilu: {
+      const float s = sigmoid(x);
+      return s + x * s * (1.0f - s);
+    }
+    case Activation::kGelu:
+      return 0.5f * (1.0f + std::erf(x * 0.707106781f)) + x * 0.398942280f * std::exp(-0.5f * x * x);
+    case Activation::kGeluTanh: {
+      const float s = sigmoid(2.0f * 0.797884561f * (x + 0.044715f * x * x * x));
+      return s + x * s * (1.0f - s) * 2.0f * 0.797884561f * (1.0f + 3.0f * 0.044715f * x * x);
+    }
+    case Activation::kRelu:
+      return x > 0.0f ? 1.0f : 0.0f;
+    case Activation::kReluSquared:
+      return 2.0f * relu(x);
+  }
+  return 0.0f;
+}
+
+void clamped_adjoint(const Mlp& mlp, const float* gate, const float* up, const float* dy, int64_t count, float* d_gate,
+                     float* d_up) {
+  const float limit = mlp.clamp;
+  for (int64_t i = 0; i < count; ++i) {
+    const float g = std::min(gate[i], limit), u = std::clamp(up[i], -limit, limit), d = dy[i];
+    const float s = sigmoid(mlp.gate_slope * g);
+    d_gate[i] = gate[i] > limit ? 0.0f : d * (u + 1.0f) * s * (1.0f + mlp.gate_slope * g * (1.0f - s));
+    d_up[i] = std::abs(up[i]) > limit ? 0.0f : d * g * s;
+  }
+}
+
+}  // namespace
+
+void activate_adjoint(Activation activation, const float* x, const float* dy, int64_t count, float* dx) {
+  for (int64_t i = 0; i < count; ++i) dx[i] = dy[i] * slope(activation, x[i]);
+}
+
+void activate_gated_adjoint(const Mlp& mlp, const float* gate, const float* up, const float* dy, int64_t count,
+                            float* d_gate, float* d_up) {
+  if (mlp.clamp > 0.0f) return clamped_adjoint(mlp, gate, up, dy, count, d_gate, d_up);
+  activate(mlp.activation, gate, count, d_up);
+  for (int64_t i = 0; i < count; ++i) {
+    d_gate[i] = dy[i] * up[i] * slope(mlp.activation, gate[i]);
+    d_up[i] *= dy[i];
+  }
+}
+
 void activate_gated(Activation activation, const float* gate, const float* up, int64_t count, float* out) {
   constexpr int64_t kPiece = 256;
   float activated[kPiece];

@@ -66,6 +66,26 @@ void norm_row(const NormWeights& norm, int64_t first, int64_t width, const float
   subtracts_mean(norm.kind) ? layer_row(part, plus, x, out) : rms_row(part, plus, x, out);
 }
 
+void norm_row_adjoint(const NormWeights& norm, int64_t first, int64_t width, const float* x, const float* dy, float* dx,
+                      double* dw, double* db) {
+  const double plus = adds_one(norm.kind) ? 1.0 : 0.0, count = static_cast<double>(width);
+  const bool centered = subtracts_mean(norm.kind);
+  const float* w = norm.weight.data() + first;
+  const double mean = centered ? sum_terms(width, [x](int64_t i) { return static_cast<double>(x[i]); }) / count : 0.0;
+  const double squares = sum_terms(width, [x, mean](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
+  const double inverse = 1.0 / std::sqrt(squares / count + norm.eps);
+  const auto normed = [=](int64_t i) { return (x[i] - mean) * inverse; };
+  const auto g = [=](int64_t i) { return dy[i] * (w[i] + plus); };
+  const double mean_g = centered ? sum_terms(width, g) / count : 0.0;
+  const double along = sum_terms(width, [&](int64_t i) { return g(i) * normed(i); }) / count;
+  for (int64_t i = 0; i < width; ++i) {
+    const double n = normed(i), d = dy[i];
+    dx[i] = static_cast<float>(inverse * (g(i) - mean_g - n * along));
+    if (dw != nullptr) dw[i] += d * n;
+    if (db != nullptr) db[i] += d;
+  }
+}
+
 void norm_rows(const NormWeights& norm, const float* x, int64_t rows, float* out, ThreadPool& threads) {
   const int64_t width = static_cast<int64_t>(norm.weight.size());
   for_rows(threads, rows, [&](int64_t row) { norm_row(norm, x + row * width, out + row * width); });

@@ -26,4 +26,12 @@ void norm_row(const NormWeights& norm, const float* x, float* out);
 /// x and out [width] by the norm's weights and biases [first, first + width).
 void norm_row(const NormWeights& norm, int64_t first, int64_t width, const float* x, float* out);
 
+/// The adjoint of that at x, with g_i = dy_i w_i (or 1 + w_i), n = (x - mean) r what is multiplied by w, r the inverse
+/// root:
+///   dx_i = r (g_i - mean(g) - n_i mean(g n))        mean and mean(g) are 0 of a norm that does not subtract the mean
+///   dw_i += dy_i n_i,  db_i += dy_i
+/// In place when dx == dy; dw and db [width], null where not wanted.
+void norm_row_adjoint(const NormWeights& norm, int64_t first, int64_t width, const float* x, const float* dy, float* dx,
+                      double* dw, double* db);
+
 }  // namespace bitloom

@@ -145,4 +145,101 @@ void add_routed(const Routing& routing, int64_t rows, const float* out, int64_t 
   });
 }
 
+void add_routed_adjoint(const Routing& routing, int64_t rows, const float* out, const float* dy, int64_t width,
+                        float* d_out, float* d_weights, ThreadPool& threads) {
+  const int64_t top_k = slots_per_row(routing, rows);
+  for_rows(threads, rows, [&](int64_t row) {
+    const float* d = dy + row * width;
+    for (int64_t k = 0; k < top_k; ++k) {
+      const auto slot = static_cast<size_t>(row * top_k + k);
+      const int64_t place = routing.places[slot] * width;
+      double along = 0;
+      for (int64_t i = 0; i < width; ++i) {
+        along += static_cast<double>(d[i]) * out[place + i];
+        d_out[place + i] = routing.weights[slot] * d[i];
+      }
+      d_weights[slot] = static_cast<float>(along);
+    }
+  });
+}
+
+void gather_routed_adjoint(const Routing& routing, int64_t rows, const float* d_out, int64_t width, float* dx,
+                           ThreadPool& threads) {
+  const int64_t top_k = slots_per_row(routing, rows);
+  for_rows(threads, rows, [&](int64_t row) {
+    for (int64_t k = 0; k < top_k; ++k) {
+      const float* part = d_out + routing.places[static_cast<size_t>(row * top_k + k)] * width;
+      for (int64_t i = 0; i < width; ++i) dx[row * width + i] += part[i];
+    }
+  });
+}
+
+namespace {
+
+std::vector<double> scores_of(const Experts& experts, const float* logits) {
+  std::vector<double> p(logits, logits + experts.mlps.size());
+  if (experts.score == RouterScore::kSigmoid) {
+    for (double& x : p) x = 1.0 / (1.0 + std::exp(-x));
+    return p;
+  }
+  const double most = *std::max_element(p.begin(), p.end());
+  double sum = 0;
+  for (double& x : p) sum += x = std::exp(x - most);
+  for (double& x : p) x /= sum;
+  return p;
+}
+
+// Softmax over the experts that took part when the k-th was chosen, 0 for the others.
+std::vector<double> mixer_shares(const Experts& experts, const float* logits, const int32_t* chosen, int64_t k) {
+  const float most = logits[chosen[k]];
+  std::vector<double> p(experts.mlps.size());
+  double sum = 0;
+  for (size_t e = 0; e < p.size(); ++e) {
+    if (std::find(chosen, chosen + k, static_cast<int32_t>(e)) != chosen + k) continue;
+    if ((most - logits[e]) / std::max(std::abs(logits[e]), most) > experts.mixer_margin) continue;
+    sum += p[e] = std::exp(static_cast<double>(logits[e]) - most);
+  }
+  for (double& x : p) x /= sum;
+  return p;
+}
+
+// dl [experts] of one row.
+void route_row_adjoint(const Experts& experts, const float* logits, const int32_t* chosen, const float* d_weights,
+                       double* dl) {
+  const bool mixes = experts.score == RouterScore::kSparseMixer;
+  const auto top_k = static_cast<size_t>(experts.top_k);
+  std::vector<std::vector<double>> p;  // the scores that each of the chosen was taken from; of a mixer their own
+  for (size_t k = 0; k < (mixes ? top_k : 1); ++k) {
+    p.push_back(mixes ? mixer_shares(experts, logits, chosen, static_cast<int64_t>(k)) : scores_of(experts, logits));
+  }
+  const auto score = [&](size_t k) { return p[mixes ? k : 0][static_cast<size_t>(chosen[k])]; };
+  double sum = 0, along = 0;
+  for (size_t k = 0; k < top_k; ++k) sum += score(k), along += score(k) * d_weights[k];
+  const bool by_sum = experts.normalized && sum >= experts.least_sum;
+  const double divisor = !experts.normalized ? 1.0 : by_sum ? sum : static_cast<double>(experts.least_sum);
+  for (size_t k = 0; k < top_k; ++k) {
+    const auto own = static_cast<size_t>(chosen[k]);
+    const double d = experts.weight_scale * (d_weights[k] / divisor - (by_sum ? along / (sum * sum) : 0.0));
+    if (experts.score == RouterScore::kSigmoid) {
+      dl[own] += d * score(k) * (1.0 - score(k));
+      continue;
+    }
+    const std::vector<double>& shares = p[mixes ? k : 0];
+    for (size_t e = 0; e < shares.size(); ++e) dl[e] += d * score(k) * ((e == own ? 1.0 : 0.0) - shares[e]);
+  }
+}
+
+}  // namespace
+
+void route_adjoint(const Experts& experts, const float* logits, int64_t rows, const Routing& routing,
+                   const float* d_weights, float* d_logits, ThreadPool& threads) {
+  const auto count = static_cast<int64_t>(experts.mlps.size());
+  for_rows(threads, rows, [&](int64_t row) {
+    const int64_t slot = row * experts.top_k;
+    std::vector<double> dl(static_cast<size_t>(count));
+    route_row_adjoint(experts, logits + row * count, routing.chosen.data() + slot, d_weights + slot, dl.data());
+    std::copy(dl.begin(), dl.end(), d_logits + row * count);
+  });
+}
+
 }  // namespace bitloom

@@ -34,4 +34,21 @@ void gather_routed(const Routing& routing, int64_t rows, const float* x, int64_t
 /// y [rows, width] += the weighted sum of what each row's experts gave, out [top_k * rows, width].
 void add_routed(const Routing& routing, int64_t rows, const float* out, int64_t width, float* y, ThreadPool& threads);
 
+/// The adjoint of add_routed() with respect to its `out`: d_out [top_k * rows, width] = weight dy, and to the weights,
+/// d_weights [rows, top_k] = dy . out.
+void add_routed_adjoint(const Routing& routing, int64_t rows, const float* out, const float* dy, int64_t width,
+                        float* d_out, float* d_weights, ThreadPool& threads);
+
+/// Of gather_routed(): dx [rows, width] += the sum of d_out over the rows that were copies.
+void gather_routed_adjoint(const Routing& routing, int64_t rows, const float* d_out, int64_t width, float* dx,
+                           ThreadPool& threads);
+
+/// Of route(): d_logits [rows, experts] of the logits that it was given, in fp64. With p the scores, T the chosen,
+/// D what sums are divided by:
+///   dp_t = weight_scale (dw_t / D - sum over T of dw p / D^2), the second term where D is the sum
+///   softmax dl_e = p_e (dp_e - sum over T of dp p), sigmoid dl_e = dp_e p_e (1 - p_e), sparse mixer as softmax over
+///   the experts that took part. Who is chosen counts as fixed.
+void route_adjoint(const Experts& experts, const float* logits, int64_t rows, const Routing& routing,
+                   const float* d_weights, float* d_logits, ThreadPool& threads);
+
 }  // namespace bitloom

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "base/threads.h"
 
@@ -23,5 +24,22 @@ void for_rows(ThreadPool& threads, int64_t rows, const Body& body) {
     for (int64_t row = chunk * kRowChunk; row < end; ++row) body(row);
   });
 }
+
+/// Sums over the rows of a loop by for_rows(), the same for any number of threads: each chunk of rows has its own.
+class RowSums {
+ public:
+  RowSums(int64_t rows, int64_t width)
+      : width_(width), sums_(static_cast<size_t>((rows + kRowChunk - 1) / kRowChunk * width)) {}
+  /// [width]: what the row, and those of its chunk before it, have added.
+  double* of(int64_t row) { return sums_.data() + row / kRowChunk * width_; }
+  /// total [width] += the sum over all rows.
+  void add_to(std::vector<double>& total) const {
+    for (size_t i = 0; i < sums_.size(); ++i) total[i % static_cast<size_t>(width_)] += sums_[i];
+  }
+
+ private:
+  int64_t width_;
+  std::vector<double> sums_;
+};
 
 }  // namespace bitloom

@@ -1,5 +1,6 @@
 #include "forward/weights.h"
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <utility>
@@ -90,6 +91,24 @@ void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t
     }
   }
   if (count > 0) apply({packed.data(), count}, x, rows, scratch.blocks, threads);
+}
+
+void add_linear_adjoint(const LinearWeights& layer, const float* dy, int64_t rows, float* dx, ThreadPool& threads) {
+  constexpr int64_t kPanel = 64, kDecoded = 32;  // rows of x, of W
+  const int64_t out = layer.out(), in = layer.in();
+  std::vector<float> tile(static_cast<size_t>(std::min(out, kAdjointRows) * in));
+  for (int64_t begin = 0; begin < out; begin += kAdjointRows) {
+    const int64_t count = std::min(kAdjointRows, out - begin);
+    threads.parallel_for((count + kDecoded - 1) / kDecoded, [&](int64_t piece) {
+      const int64_t first = piece * kDecoded, last = std::min(count, first + kDecoded);
+      layer.weight->decode_rows(begin + first, begin + last, tile.data() + first * in);
+    });
+    threads.parallel_for((rows + kPanel - 1) / kPanel, [&](int64_t panel) {
+      const int64_t row = panel * kPanel, panel_rows = std::min(kPanel, rows - row);
+      sgemm(Transpose::kNo, Transpose::kNo, panel_rows, in, count, 1.0f, dy + row * out + begin, out, tile.data(), in,
+            1.0f, dx + row * in, in);
+    });
+  }
 }
 
 OuterWeights load_outer_weights(const Model& model) {

@@ -52,6 +52,11 @@ struct LinearScratch {
 void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t rows, LinearScratch& scratch,
                   ThreadPool& threads);
 
+/// The adjoint of y = x W^T with respect to x: dx [rows, in] += dy [rows, out] W. W is decoded kAdjointRows rows at a
+/// time, once; the same bytes for any number of threads.
+void add_linear_adjoint(const LinearWeights& layer, const float* dy, int64_t rows, float* dx, ThreadPool& threads);
+inline constexpr int64_t kAdjointRows = 512;
+
 struct BlockWeights {
   NormWeights attention_norm, post_attention_norm, attention_residual_norm;
   NormWeights mlp_norm, post_mlp_norm, mlp_residual_norm;

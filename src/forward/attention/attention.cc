@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 
 #include "forward/attention/softmax.h"
 #include "linalg/gemm.h"
@@ -160,7 +161,102 @@ void run_tile(const AttentionCall& call, const Tile& tile, float* scratch) {
   scatter_outputs(call, tile, values, totals);
 }
 
+// Row of a tile, [heads of the key head, queries], as a query of the sequence and a head.
+struct TileRow {
+  int64_t query, head;
+};
+
+TileRow tile_row(const AttentionCall& call, const Tile& tile, int64_t row) {
+  const int64_t queries = tile.end - tile.begin;
+  return {tile.begin + row % queries, tile.kv_head * (call.heads / call.kv_heads) + row / queries};
+}
+
+// du <- dp, see attention_adjoint(), of one row; p its probabilities and u its scores before bias and cap. Returns what
+// a sink gets.
+double score_adjoint(const AttentionCall& call, const Tile& tile, int64_t row, const float* p, const float* u,
+                     float* d) {
+  const auto [query, head] = tile_row(call, tile, row);
+  const int64_t keys = tile.last_key - tile.first_key, position = tile.position(query);
+  double along = 0, total = 0;
+  for (int64_t j = 0; j < keys; ++j) along += static_cast<double>(p[j]) * d[j], total += p[j];
+  for (int64_t j = 0; j < keys; ++j) d[j] = p[j] * (d[j] - static_cast<float>(along));
+  if (call.softcap > 0.0f) {
+    const float slope = call.alibi.empty() ? 0.0f : call.alibi[static_cast<size_t>(head)];
+    for (int64_t j = 0; j < keys; ++j) {
+      const float biased = u[j] + slope * static_cast<float>(tile.first_key + j - position);
+      const float t = std::tanh(biased / call.softcap);
+      d[j] *= 1.0f - t * t;
+    }
+  }
+  return -(1.0 - total) * along;
+}
+
+// Adds what the tile's queries give to dk and dv, and sets their dq.
+void run_tile_adjoint(const AttentionCall& call, const AttentionGradients& gradients, const Tile& tile, double* sinks,
+                      std::vector<float>& scratch) {
+  const int64_t group = call.heads / call.kv_heads, rows = group * (tile.end - tile.begin), dim = call.head_dim;
+  const int64_t keys = tile.last_key - tile.first_key, width = call.values();
+  const int64_t first = tile.sequence->first_row, kv = tile.kv_head;
+  scratch.resize(static_cast<size_t>(rows * (2 * dim + width + 3 * keys)));
+  float *q = scratch.data(), *dq = q + rows * dim, *dout = dq + rows * dim, *p = dout + rows * width;
+  float *u = p + rows * keys, *d = u + rows * keys;
+  gather_queries(call, tile, q);
+  for (int64_t row = 0; row < rows; ++row) {
+    const auto [query, head] = tile_row(call, tile, row);
+    std::copy_n(gradients.out + ((first + query) * call.heads + head) * width, width, dout + row * width);
+  }
+  const int64_t key = first + tile.first_key;  // row of the first
+  const float *k = call.k.at(key, kv), *v = call.v.at(key, kv);
+  sgemm(Transpose::kNo, Transpose::kYes, rows, keys, dim, call.scale, q, dim, k, call.k.row_stride, 0.0f, u, keys);
+  std::copy_n(u, rows * keys, p);
+  for (int64_t row = 0; row < rows; ++row) {
+    const auto [query, head] = tile_row(call, tile, row);
+    const float inverse = 1.0f / mask_and_exp(call, tile, query, head, p + row * keys);
+    for (int64_t j = 0; j < keys; ++j) p[row * keys + j] *= inverse;
+  }
+  sgemm(Transpose::kNo, Transpose::kYes, rows, keys, width, 1.0f, dout, width, v, call.v.row_stride, 0.0f, d, keys);
+  sgemm(Transpose::kYes, Transpose::kNo, keys, width, rows, 1.0f, p, keys, dout, width, 1.0f, gradients.v.at(key, kv),
+        gradients.v.row_stride);
+  for (int64_t row = 0; row < rows; ++row) {
+    const double of_sink = score_adjoint(call, tile, row, p + row * keys, u + row * keys, d + row * keys);
+    sinks[tile_row(call, tile, row).head] += of_sink;
+  }
+  sgemm(Transpose::kYes, Transpose::kNo, keys, dim, rows, call.scale, d, keys, q, dim, 1.0f, gradients.k.at(key, kv),
+        gradients.k.row_stride);
+  sgemm(Transpose::kNo, Transpose::kNo, rows, dim, keys, call.scale, d, keys, k, call.k.row_stride, 0.0f, dq, dim);
+  for (int64_t row = 0; row < rows; ++row) {
+    const auto [query, head] = tile_row(call, tile, row);
+    std::copy_n(dq + row * dim, dim, gradients.q.at(first + query, head));
+  }
+}
+
 }  // namespace
+
+void attention_adjoint(const AttentionCall& call, const AttentionGradients& gradients, ThreadPool& threads) {
+  std::vector<Tile> tiles;
+  make_tiles(call, tiles);
+  const std::vector<PassSequence>& sequences = call.pass->sequences();
+  const auto pairs = static_cast<int64_t>(sequences.size()) * call.kv_heads;
+  std::vector<double> sinks(static_cast<size_t>(static_cast<int64_t>(sequences.size()) * call.heads));
+  // The tiles of a sequence and key head add to the same rows, one after the other.
+  threads.parallel_for(pairs, [&](int64_t pair) {
+    const PassSequence& sequence = sequences[static_cast<size_t>(pair / call.kv_heads)];
+    const int64_t kv_head = pair % call.kv_heads;
+    assert(sequence.position == 0);
+    for (int64_t row = sequence.first_row; row < sequence.first_row + sequence.rows; ++row) {
+      std::fill_n(gradients.k.at(row, kv_head), call.head_dim, 0.0f);
+      std::fill_n(gradients.v.at(row, kv_head), call.values(), 0.0f);
+    }
+    std::vector<float> scratch;
+    for (Tile tile : tiles) {
+      if (tile.sequence != &sequence) continue;
+      tile.kv_head = kv_head;
+      run_tile_adjoint(call, gradients, tile, sinks.data() + pair / call.kv_heads * call.heads, scratch);
+    }
+  });
+  if (gradients.sinks == nullptr || call.sinks.empty()) return;
+  for (size_t i = 0; i < sinks.size(); ++i) gradients.sinks[i % static_cast<size_t>(call.heads)] += sinks[i];
+}
 
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads) {
   assert(call.heads % call.kv_heads == 0);

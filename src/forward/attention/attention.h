@@ -55,4 +55,18 @@ struct AttentionScratch {
 /// A sink is one more score of the head's softmaxes, neither scaled nor capped, whose value is 0.
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads);
 
+/// Gradients of what attention() reads: views of the pass's own rows, overwritten.
+struct AttentionGradients {
+  const float* out = nullptr;  // [rows of q, heads * value_dim], given
+  HeadView q, k, v;
+  double* sinks = nullptr;  // [heads], added to; null: not wanted
+};
+
+/// The adjoint of attention() over whole sequences, after it: call.out holds what it gave. With u the scores before
+/// the cap, c the cap:
+///   dv_j = sum_i p_ij dout_i,   dp_ij = dout_i . v_j,   ds_ij = p_ij (dp_ij - dout_i . out_i)
+///   du = ds (1 - tanh(u / c)^2),   dq_i = scale sum_j du_ij k_j,   dk_j = scale sum_i du_ij q_i
+/// and of a sink, whose share is p: - p dout_i . out_i. Memory as attention(), with three tiles of scores per thread.
+void attention_adjoint(const AttentionCall& call, const AttentionGradients& gradients, ThreadPool& threads);
+
 }  // namespace bitloom

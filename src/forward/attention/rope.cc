@@ -30,22 +30,23 @@ void RopeTable::reach(int64_t length) {
   if (is_long(length)) grow(long_, rope_->long_inv_freq, length);
 }
 
-void RopeTable::rotate(int64_t position, int64_t length, float* x) const {
+void RopeTable::turn(int64_t position, int64_t length, bool back, float* x) const {
   const Angles& angles = is_long(length) ? long_ : usual_;
   assert(position < length && length <= angles.length);
   const int64_t n = static_cast<int64_t>(rope_->inv_freq.size());
   const float* c = angles.cos.data() + position * n;
   const float* s = angles.sin.data() + position * n;
   // Pair i is (x[i * step], x[i * step + partner]).
-  const auto turn = [&](int64_t step, int64_t partner) {
+  const auto turn_pairs = [&](int64_t step, int64_t partner, float sign) {
     for (int64_t i = 0; i < n; ++i) {
       float* pair = x + i * step;
-      const float a = pair[0], b = pair[partner];
-      pair[0] = a * c[i] - b * s[i];
-      pair[partner] = b * c[i] + a * s[i];
+      const float a = pair[0], b = pair[partner], sine = sign * s[i];
+      pair[0] = a * c[i] - b * sine;
+      pair[partner] = b * c[i] + a * sine;
     }
   };
-  rope_->interleaved ? turn(2, 1) : turn(1, n);
+  const float sign = back ? -1.0f : 1.0f;
+  rope_->interleaved ? turn_pairs(2, 1, sign) : turn_pairs(1, n, sign);
 }
 
 }  // namespace bitloom

@@ -25,13 +25,16 @@ class RopeTable {
   /// (a, b) = (i, i + n), or interleaved (2i, 2i + 1). Channels from 2 n on stay.
   /// The frequencies are those of that length. Steps that pass Rope::max_length leave the keys before as they were
   /// rotated, as transformers does.
-  void rotate(int64_t position, int64_t length, float* x) const;
+  void rotate(int64_t position, int64_t length, float* x) const { turn(position, length, false, x); }
+  /// Its adjoint: the same by -angle.
+  void rotate_adjoint(int64_t position, int64_t length, float* dx) const { turn(position, length, true, dx); }
 
  private:
   struct Angles {
     int64_t length = 0;
     std::vector<float> cos, sin;  // [length, n]
   };
+  void turn(int64_t position, int64_t length, bool back, float* x) const;
   void grow(Angles& angles, const std::vector<double>& inv_freq, int64_t length) const;
   bool is_long(int64_t length) const { return rope_->max_length > 0 && length > rope_->max_length; }
 
