@@ -268,13 +268,14 @@ TEST(Codebook, ColumnsOfAnyWidthDecodeByDefinition) {
   }
 }
 
-/// 8 columns of 1 to 8 bits and 16 rows: codes 2 * 36 bytes, tables 510 levels, widths 8 bytes.
+/// 8 columns of 1 to 8 bits and 16 rows: codes 2 bytes a row in three nibbles and 26 bits beside them, tables
+/// 510 levels, widths 8 bytes.
 TEST(Codebook, CountsEveryStoredByte) {
   const auto matrix =
       stored_from_bytes("w", parse_storage("codebook4.5-col"), 16, 8, pack_columns(columns_of_all_widths(16, 8)));
-  EXPECT_EQ(matrix->stored_bytes(), 2 * 36 + 2 * 510 + 8);
+  EXPECT_EQ(matrix->stored_bytes(), 16 * 2 + 2 * 26 + 2 * 510 + 8);
   EXPECT_DOUBLE_EQ(matrix->nominal_bits(), 4.5);
-  EXPECT_DOUBLE_EQ(matrix->true_bits(), 8.0 * (72 + 1020 + 8) / 128);
+  EXPECT_DOUBLE_EQ(matrix->true_bits(), 8.0 * (84 + 1020 + 8) / 128);
   // What is announced beforehand has room for it.
   const auto most = greatest_parts(parse_storage("codebook4.5-col"), 16, 8);
   for (size_t i = 0; i < most.size(); ++i) EXPECT_LE(matrix->parts()[i].shape[0], most[i].shape[0]) << most[i].suffix;
@@ -290,7 +291,7 @@ TEST(Codebook, RefusesPartsThatDoNotFit) {
   EXPECT_EQ(refusal([](auto& b) { b[0][3] = std::byte{9}; }), "w.widths: [3] is 9, must be 1 to 8");
   EXPECT_EQ(refusal([](auto& b) { b[0][3] = std::byte{0}; }), "w.widths: [3] is 0, must be 1 to 8");
   EXPECT_EQ(refusal([](auto& b) { b[0].pop_back(); }), "w.widths: shape is [7], codebook4.5-col needs [8]");
-  EXPECT_EQ(refusal([](auto& b) { b[1].pop_back(); }), "w.codes: shape is [71], the widths need [72]");
+  EXPECT_EQ(refusal([](auto& b) { b[1].pop_back(); }), "w.codes: shape is [83], the widths need [84]");
   EXPECT_EQ(refusal([](auto& b) { b[2].resize(1018); }), "w.tables: shape is [509], the widths need [510]");
   EXPECT_THAT(refusal([](auto& b) { b[1].resize(500); }), HasSubstr("needs one dimension of at most"));
 }
@@ -302,8 +303,8 @@ TEST(Codebook, FindsValuesThatMeanNothing) {
     const auto matrix = stored_from_bytes("w", parse_storage("codebook4.5-col"), 7, 3, std::move(bytes));
     return message_of(ErrorKind::kUnverified, [&] { matrix->check_values("w"); });
   };
-  EXPECT_EQ(finding(1, 0, 0x80), "w.codes: padding bits of column 0 are not zero");
-  EXPECT_EQ(finding(2, 3, 0x7C), "w.tables: level 1 is inf, must be finite");
+  EXPECT_EQ(finding(1, 13, 0x80), "w.codes: padding is not zero");
+  EXPECT_EQ(finding(2, 1, 0x7C), "w.tables: level 0 is inf, must be finite");
 }
 
 // ---- outliers -------------------------------------------------------------------------------------------------------
@@ -331,7 +332,7 @@ TEST(Outliers, AddToTheBase) {
     }
   }
   EXPECT_DOUBLE_EQ(matrix->nominal_bits(), 4.5 + 16 * 4 / 128.0);
-  EXPECT_EQ(matrix->stored_bytes(), 1100 + 4 * (2 + 2) + 9 * 4);
+  EXPECT_EQ(matrix->stored_bytes(), 1112 + 4 * (2 + 2) + 9 * 4);
 }
 
 TEST(Outliers, RefusesAndFindsWhatMeansNothing) {

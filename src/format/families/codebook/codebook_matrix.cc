@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "base/error.h"
 #include "packing/bitstream.h"
+#include "packing/column_layout.h"
+#include "packing/row_words.h"
 
 namespace bitloom {
 namespace {
@@ -22,7 +25,7 @@ void check_tables(const std::string& name, const TensorPart& tables) {
   }
 }
 
-/// Tables of columns: codes lie column by column.
+/// Tables of columns.
 class ColumnMatrix final : public BaseMatrix {
  public:
   ColumnMatrix(const std::string& name, const CodebookStorage& storage, int64_t rows, int64_t cols,
@@ -33,25 +36,30 @@ class ColumnMatrix final : public BaseMatrix {
     widths_ = checked_part(name, text, parts, want[0]);
     codes_ = bounded_part(name, text, parts, want[1]);
     tables_ = bounded_part(name, text, parts, want[2]);
-    starts_ = {{0, 0}};
     for (int64_t c = 0; c < cols; ++c) {
       const int bits = bits_of_column(c);
       if (bits < 1 || bits > kMostBits) refuse("{}.widths: [{}] is {}, must be 1 to {}", name, c, bits, kMostBits);
-      starts_.push_back(
-          {starts_.back().codes + bitstream_bytes(bits, rows), starts_.back().levels + (int64_t{1} << bits)});
     }
-    check_extent(name, codes_, starts_.back().codes);
-    check_extent(name, tables_, starts_.back().levels);
+    layout_.emplace(widths_.bytes);
+    check_extent(name, codes_, layout_->tile_bytes * tiles_of(rows));
+    check_extent(name, tables_, layout_->levels);
   }
 
   void decode_rows(int64_t begin, int64_t end, float* out) const override {
-    std::vector<uint8_t> codes(static_cast<size_t>(end - begin));
-    float table[1 << kMostBits];
-    for (int64_t c = 0; c < cols_; ++c) {
-      const Start& start = starts_[static_cast<size_t>(c)];
-      unpack_bits(codes_.bytes.data() + start.codes, begin, end - begin, bits_of_column(c), codes.data());
-      decode_to_f32(DType::kF16, tables_.bytes.data(), start.levels, int64_t{1} << bits_of_column(c), table);
-      for (size_t r = 0; r < codes.size(); ++r) out[static_cast<int64_t>(r) * cols_ + c] = table[codes[r]];
+    std::vector<float> tables(static_cast<size_t>(layout_->levels));
+    decode_to_f32(DType::kF16, tables_.bytes.data(), 0, layout_->levels, tables.data());
+    uint8_t codes[kTileRows];
+    for (int64_t first = begin; first < end;) {
+      const int64_t tile = first / kTileRows, last = std::min(end, (tile + 1) * kTileRows);
+      const float* table = tables.data();
+      for (size_t i = 0; i < layout_->order.size(); ++i) {
+        const int64_t c = layout_->order[i];
+        unpack_column(tile, i, first % kTileRows, last - first, codes);
+        float* value = out + (first - begin) * cols_ + c;
+        for (int64_t r = 0; r < last - first; ++r) value[r * cols_] = table[codes[r]];
+        table += int64_t{1} << bits_of_column(c);
+      }
+      first = last;
     }
   }
 
@@ -63,27 +71,39 @@ class ColumnMatrix final : public BaseMatrix {
 
   void check_values(const std::string& name) const override {
     check_tables(name, tables_);
-    for (int64_t c = 0; c < cols_; ++c) {
-      if (padding_is_zero(codes_.bytes.data() + starts_[static_cast<size_t>(c)].codes, rows_, bits_of_column(c)))
-        continue;
-      fail(ErrorKind::kUnverified, "{}.codes: padding bits of column {} are not zero", name, c);
+    std::vector<CodebookColumn> columns(static_cast<size_t>(cols_));
+    for (size_t i = 0; i < layout_->order.size(); ++i) {
+      CodebookColumn& column = columns[static_cast<size_t>(layout_->order[i])];
+      column.bits = bits_of_column(layout_->order[i]);
+      column.codes.resize(static_cast<size_t>(tiles_of(rows_) * kTileRows));
+      for (int64_t tile = 0; tile < tiles_of(rows_); ++tile) {
+        unpack_column(tile, i, 0, kTileRows, column.codes.data() + tile * kTileRows);
+      }
+      column.codes.resize(static_cast<size_t>(rows_));
     }
+    if (std::ranges::equal(pack_columns(columns)[1], codes_.bytes)) return;
+    fail(ErrorKind::kUnverified, "{}.codes: padding is not zero", name);
   }
 
  private:
-  /// Where a column begins.
-  struct Start {
-    int64_t codes, levels;
-  };
   int bits_of_column(int64_t c) const { return static_cast<int>(widths_.bytes[static_cast<size_t>(c)]); }
   static void check_extent(const std::string& name, const TensorPart& part, int64_t wanted) {
     if (part.shape[0] != wanted)
       refuse("{}{}: shape is [{}], the widths need [{}]", name, part.suffix, part.shape[0], wanted);
   }
 
+  /// Codes of rows [first, first + count) of a tile, in the i-th column of the layout.
+  void unpack_column(int64_t tile, size_t i, int64_t first, int64_t count, uint8_t* codes) const {
+    const std::byte* at = codes_.bytes.data() + tile * layout_->tile_bytes;
+    const int bits = bits_of_column(layout_->order[i]);
+    const int64_t start = layout_->starts[i];
+    if (static_cast<int64_t>(i) >= layout_->nibble_columns()) return unpack_bits(at + start, first, count, bits, codes);
+    for (int64_t r = 0; r < count; ++r) codes[r] = row_word_field(at, layout_->row_bytes, first + r, start, bits);
+  }
+
   int64_t rows_, cols_;
   TensorPart widths_, codes_, tables_;
-  std::vector<Start> starts_;
+  std::optional<ColumnLayout> layout_;
 };
 
 /// Tables of rows, groups in rows or the whole matrix: codes lie row by row.
@@ -144,12 +164,24 @@ constinit const FamilyRow kCodebookFamily =
 
 std::vector<std::vector<std::byte>> pack_columns(const std::vector<CodebookColumn>& columns) {
   std::vector<std::vector<std::byte>> parts(3);
-  for (const CodebookColumn& column : columns) {
-    const auto rows = static_cast<int64_t>(column.codes.size());
-    parts[0].push_back(static_cast<std::byte>(column.bits));
-    const size_t codes = parts[1].size(), levels = parts[2].size();
-    parts[1].resize(codes + static_cast<size_t>(bitstream_bytes(column.bits, rows)));
-    pack_bits(column.codes.data(), rows, column.bits, parts[1].data() + codes);
+  for (const CodebookColumn& column : columns) parts[0].push_back(static_cast<std::byte>(column.bits));
+  const ColumnLayout layout(parts[0]);
+  const auto rows = columns.empty() ? 0 : static_cast<int64_t>(columns[0].codes.size());
+  parts[1].resize(static_cast<size_t>(tiles_of(rows) * layout.tile_bytes));
+  parts[2].reserve(static_cast<size_t>(2 * layout.levels));
+  for (size_t i = 0; i < layout.order.size(); ++i) {
+    const CodebookColumn& column = columns[static_cast<size_t>(layout.order[i])];
+    for (int64_t first = 0; first < rows; first += kTileRows) {
+      std::byte* tile = parts[1].data() + first / kTileRows * layout.tile_bytes;
+      const uint8_t* codes = column.codes.data() + first;
+      const int64_t count = std::min(kTileRows, rows - first);
+      if (static_cast<int64_t>(i) >= layout.nibble_columns()) {
+        pack_bits(codes, count, column.bits, tile + layout.starts[i]);
+      } else {
+        for (int64_t r = 0; r < count; ++r) set_row_word_field(tile, layout.row_bytes, r, layout.starts[i], codes[r]);
+      }
+    }
+    const size_t levels = parts[2].size();
     parts[2].resize(levels + 2 * column.table.size());
     encode_from_f32(DType::kF16, column.table.data(), static_cast<int64_t>(column.table.size()),
                     parts[2].data() + levels);

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "format/option_words.h"
 #include "packing/bitstream.h"
+#include "packing/row_words.h"
 
 namespace bitloom {
 namespace {
@@ -122,15 +123,16 @@ std::vector<TensorPart> greatest_parts(const CodebookStorage& storage, int64_t r
     return {{".codes", DType::kU8, {rows, bitstream_bytes(storage.bits(), cols)}, {}},
             {".tables", DType::kF16, {shape.rows, shape.cols, int64_t{1} << storage.bits()}, {}}};
   }
-  // Columns of any widths with this mean, the number of wide ones rounded: their bitstreams' padding is below a byte
-  // each, and tables are largest where the bits of all columns beyond the first are given to as few as possible.
+  // Columns of any widths with this mean, the number of wide ones rounded. Rows are padded to whole tiles; a row's
+  // nibbles end within 2 + 3 + 4 bits. Tables are largest where the bits of all columns beyond the first are given to
+  // as few as possible.
   const int64_t wider = storage.whole() ? 0 : 4;  // half a column of 8 bits
-  const int64_t code_bits = (storage.milli_bits * rows * cols + 999) / 1000 + wider * rows;
+  const int64_t row_bits = (storage.milli_bits * cols + 999) / 1000 + wider + (cols == 0 ? 0 : 9);
   const int64_t wide = std::min(cols, (cols * (storage.milli_bits - 1000) + 6999) / 7000 + (storage.whole() ? 0 : 1));
   const int64_t levels =
       storage.whole() && storage.bits() == 8 ? cols * kMostLevels : wide * kMostLevels + (cols - wide) * 2;
   return {{".widths", DType::kU8, {cols}, {}},
-          {".codes", DType::kU8, {(code_bits + 7) / 8 + cols}, {}},
+          {".codes", DType::kU8, {2 * row_bits * tiles_of(rows)}, {}},
           {".tables", DType::kF16, {levels}, {}}};
 }
 

@@ -6,10 +6,9 @@
 //
 // Parts, for W [rows, cols]:
 //   -col        .widths  U8 [cols]     b of each column, 1 to 8
-//               .codes   U8 [bytes]    column after column a bitstream of `rows` codes (packing/bitstream.h), each
-//                                      padded to whole bytes
-//               .tables  F16 [levels]  column after column 2^b levels
-//   -row        .codes   U8 [rows, ceil(cols b / 8)], .tables F16 [rows, 1, 2^b]
+//               .codes   U8 [bytes]    in tiles of 16 rows, columns sorted by width (packing/column_layout.h)
+//               .tables  F16 [levels]  2^b levels of each column, in the order of its codes
+//   -row        .codes   U8 [rows, ceil(cols b / 8)] (packing/bitstream.h), .tables F16 [rows, 1, 2^b]
 //   -gN         .codes   as -row, .tables F16 [rows, ceil(cols / N), 2^b]
 //   -tensor     .codes   as -row, .tables F16 [1, 1, 2^b]
 
