@@ -1,0 +1,115 @@
+// Eight rows in the lanes of a register, a tile of 16 at a time.
+
+#include <immintrin.h>
+
+#include <algorithm>
+
+#include "kernels/column_dot/column_words.h"
+#include "kernels/x86_nibbles_avx2.h"
+
+namespace bitloom {
+namespace {
+
+constexpr int64_t kTile = 16;
+
+/// What turns 16 bytes into the codes of `bits` bits of eight rows: of each lane's two bytes the places, then how far
+/// to shift.
+struct Unpacking {
+  alignas(32) int8_t places[2][32];
+  alignas(32) int32_t shifts[2][8];
+  explicit constexpr Unpacking(int bits) : places(), shifts() {
+    for (int r = 0; r < kTile; ++r) {
+      for (int b = 0; b < 4; ++b) places[r / 8][4 * (r % 8) + b] = static_cast<int8_t>(b < 2 ? r * bits / 8 + b : -1);
+      shifts[r / 8][r % 8] = r * bits % 8;
+    }
+  }
+};
+constexpr Unpacking kUnpackings[] = {Unpacking(1), Unpacking(2), Unpacking(3), Unpacking(4),
+                                     Unpacking(5), Unpacking(6), Unpacking(7), Unpacking(8)};
+
+/// The 16 codes of a column; nothing at `end` or beyond is read.
+__m256i load_codes(const std::byte* codes, int bits, const std::byte* end) {
+  alignas(16) std::byte few[16] = {};
+  if (end - codes < 16) {
+    std::memcpy(few, codes, static_cast<size_t>(2 * bits));
+    codes = few;
+  }
+  return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+}
+
+/// Those of rows 8 half to 8 half + 7.
+__m256i unpack_codes(__m256i all, int bits, int half) {
+  const Unpacking& how = kUnpackings[bits - 1];
+  const __m256i bytes = _mm256_shuffle_epi8(all, _mm256_load_si256(reinterpret_cast<const __m256i*>(how.places[half])));
+  const __m256i shifted =
+      _mm256_srlv_epi32(bytes, _mm256_load_si256(reinterpret_cast<const __m256i*>(how.shifts[half])));
+  return _mm256_and_si256(shifted, _mm256_set1_epi32((1 << bits) - 1));
+}
+
+template <int kPlanes>
+class Loop {
+ public:
+  explicit Loop(const ColumnDotCall& call) : call_(call), w_(call.w), words_((w_.layout->row_bytes + 3) / 4) {}
+
+  void run() const {
+    auto* tables = reinterpret_cast<WordDigits<kPlanes>*>(call_.scratch);
+    for (int64_t t = 0; t < call_.tokens; ++t) {
+      ColumnWalk walk(w_, call_.x + t * w_.cols);
+      for (int64_t i = 0; i < words_; ++i) {
+        WordSums sums;
+        walk.next_word(sums);
+        round_word(sums, tables[i]);
+      }
+      for (int64_t tile = call_.first; tile < call_.last; ++tile) {
+        run_tile(tables, walk, tile, call_.y + t * call_.y_stride + kTile * tile);
+      }
+    }
+  }
+
+ private:
+  void run_tile(const WordDigits<kPlanes>* tables, ColumnWalk walk, int64_t tile, float* y) const {
+    const std::byte* codes = w_.codes + tile * w_.layout->tile_bytes;
+    __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    for (int64_t i = 0; i < words_; ++i) {
+      _mm_prefetch(reinterpret_cast<const char*>(codes + 64 * i + w_.layout->tile_bytes), _MM_HINT_T1);
+      add_word(tables[i], load_word(codes + 64 * i, std::min<int64_t>(4, w_.layout->row_bytes - 4 * i)), sums);
+    }
+    add_odd_columns(walk, codes + kTile * w_.layout->row_bytes, sums);
+    float out[kTile];
+    _mm256_storeu_ps(out, sums[0]);
+    _mm256_storeu_ps(out + 8, sums[1]);
+    std::copy_n(out, std::min(kTile, w_.rows - kTile * tile), y);
+  }
+
+  void add_odd_columns(ColumnWalk& walk, const std::byte* odd, __m256 (&sums)[2]) const {
+    for (const int bits : kOddWidths) {
+      for (int64_t i = 0; i < w_.layout->odd[static_cast<size_t>(bits)]; ++i, odd += 2 * bits) {
+        float products[256];
+        walk.next_column(bits, products);
+        const __m256i codes = load_codes(odd, bits, w_.codes + w_.layout->tile_bytes * ((w_.rows + kTile - 1) / kTile));
+        for (int half = 0; half < 2; ++half) {
+          const __m256i at = unpack_codes(codes, bits, half);
+          const __m256 found = bits == 3 ? _mm256_permutevar8x32_ps(_mm256_loadu_ps(products), at)
+                                         : _mm256_i32gather_ps(products, at, 4);
+          sums[half] = _mm256_add_ps(sums[half], found);
+        }
+      }
+    }
+  }
+
+  const ColumnDotCall& call_;
+  const ColumnTables& w_;
+  int64_t words_;
+};
+
+}  // namespace
+
+void column_dot_avx2(const ColumnDotCall& call) {
+  if (call.exact) {
+    Loop<3>(call).run();
+  } else {
+    Loop<1>(call).run();
+  }
+}
+
+}  // namespace bitloom
