@@ -80,9 +80,9 @@ const PanelInput& InputBlocks::panels(ThreadPool& threads) {
   return form.view;
 }
 
-void InputBlocks::reserve_scratch(int threads, int64_t rows) {
+void InputBlocks::reserve_scratch(int threads, int64_t bytes) {
   if (static_cast<int>(scratch_.size()) < threads) scratch_.resize(static_cast<size_t>(threads));
-  for (std::vector<std::byte>& buffer : scratch_) grow(buffer, panel_bytes(rows, cols_) + 64);
+  for (std::vector<std::byte>& buffer : scratch_) grow(buffer, bytes + 64);
 }
 
 std::byte* InputBlocks::scratch(int thread) {

@@ -27,8 +27,8 @@ class InputBlocks {
   /// Room for what a frame moves, so many values; what was there is lost.
   float* framed(int64_t count);
 
-  /// Makes room for panels of `rows` rows on each of so many threads; then a thread's.
-  void reserve_scratch(int threads, int64_t rows);
+  /// Makes room for so many bytes on each of so many threads; then a thread's, at an address divisible by 64.
+  void reserve_scratch(int threads, int64_t bytes);
   std::byte* scratch(int thread);
 
  private:

@@ -155,6 +155,13 @@ bool PackedLinear::pack_dense(const PackOptions& options) {
   return dense_kernel_ != nullptr;
 }
 
+bool PackedLinear::pack_family(const PackOptions& options) {
+  const StoredMatrix* stored = in_frame_at_most(*matrix_);
+  if (stored == nullptr) return false;
+  family_ = make_family_product(*stored, options.isa, options.activations == Activations::kExact);
+  return family_ != nullptr;
+}
+
 std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std::vector<int64_t> order,
                                                        const PackOptions& options) {
   if (matrix->rows() == 0 || matrix->cols() == 0) return nullptr;
@@ -163,13 +170,14 @@ std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std:
   packed->rows_ = matrix->rows();
   packed->matrix_ = std::move(matrix);
   const StoredMatrix* stored = in_frame_at_most(*packed->matrix_);
-  if (stored != nullptr && (stored->has_side_terms() || stored->spec().base.get_if<TrellisStorage>() != nullptr)) {
+  // Kernels whose rows lie in tiles have no order of their own.
+  if (stored != nullptr && (stored->has_side_terms() || stored->grid() == nullptr)) {
     packed->frame_.emplace(*stored, std::move(order));
   } else {
     packed->order_ = std::move(order);
   }
-  if (!packed->pack_ints(options) && !packed->pack_trellis(options) && !packed->pack_blocks(options) &&
-      !packed->pack_dense(options)) {
+  if (!packed->pack_ints(options) && !packed->pack_trellis(options) && !packed->pack_family(options) &&
+      !packed->pack_blocks(options) && !packed->pack_dense(options)) {
     return nullptr;
   }
   return packed;

@@ -15,11 +15,10 @@ constexpr int64_t kLeastPieceWeights = 16384;
 constexpr int64_t kGemmRows = 32;
 
 /// A matrix has a piece for each thread. Kernels fetch ahead, so short pieces that take turns would be fetched twice:
-/// by the thread that has them and by the one before.
-int64_t rows_per_piece(int64_t rows, int64_t cols, int64_t threads) {
-  constexpr int64_t kRows = 8;  // that kernels multiply together
+/// by the thread that has them and by the one before. Rows are a multiple of those that kernels multiply together.
+int64_t rows_per_piece(int64_t rows, int64_t cols, int64_t threads, int64_t multiple) {
   const int64_t least = kLeastPieceWeights / std::max<int64_t>(1, cols);
-  return (std::max((rows + threads - 1) / threads, least) + kRows - 1) / kRows * kRows;
+  return (std::max((rows + threads - 1) / threads, least) + multiple - 1) / multiple * multiple;
 }
 
 }  // namespace
@@ -44,18 +43,22 @@ class Products {
     assert(readers.size() <= kMostReaders);
     const int64_t cols = readers.front().w->cols();
     blocks.begin(x, tokens, cols);
+    int64_t scratch = 0;
     for (size_t i = 0; i < readers.size(); ++i) {
       assert(readers[i].w->cols() == cols && readers[i].w->serves(tokens));
       pieces_ += pieces_of(readers[i]);
       const bool few = tokens <= kFewTokens && readers[i].w->int_kernel_ != nullptr;
       if (few) int_calls_[i] = readers[i].w->int_call(x, tokens, i, blocks);
+      if (readers[i].w->family_ != nullptr) scratch = std::max(scratch, readers[i].w->family_->scratch_bytes());
       if (readers[i].w->trellis_kernel_ != nullptr) {
         rounded_[i] = blocks.rounded(readers[i].w->trellis_input_, InputOrder::kNatural);
       }
     }
-    if (tokens <= kFewTokens) return;
-    panels_ = blocks.panels(threads);
-    blocks.reserve_scratch(threads.thread_count(), kGemmRows);
+    if (tokens > kFewTokens) {
+      panels_ = blocks.panels(threads);
+      scratch = panel_bytes(kGemmRows, cols);
+    }
+    blocks.reserve_scratch(threads.thread_count(), scratch);
   }
 
   int64_t pieces() const { return pieces_; }
@@ -73,6 +76,8 @@ class Products {
       IntDotCall call = int_calls_[index];
       call.first = first, call.last = last, call.y = reader->y;
       w.int_kernel_->kernel(call);
+    } else if (w.family_ != nullptr) {
+      w.family_->run(first, last, tokens_, x_, reader->y, w.rows_, blocks_.scratch(thread));
     } else if (w.trellis_kernel_ != nullptr) {
       w.trellis_kernel_->kernel({w.trellis_, piece, piece + 1, tokens_, rounded_[index],
                                  w.trellis_input_ == DotInput::kInt8 ? 1 : 3, reader->y, w.rows_});
@@ -89,7 +94,9 @@ class Products {
  private:
   int64_t rows_of(const Reader& reader) const {
     if (reader.w->trellis_kernel_ != nullptr) return kTrellisRows;
-    return tokens_ > kFewTokens ? kGemmRows : rows_per_piece(reader.w->rows_, reader.w->cols(), threads_);
+    if (tokens_ > kFewTokens) return kGemmRows;
+    const int64_t multiple = reader.w->family_ != nullptr ? reader.w->family_->row_multiple() : 8;
+    return rows_per_piece(reader.w->rows_, reader.w->cols(), threads_, multiple);
   }
   int64_t pieces_of(const Reader& reader) const { return (reader.w->rows_ + rows_of(reader) - 1) / rows_of(reader); }
 

@@ -20,6 +20,7 @@
 #include "kernels/int_gemm/int_gemm.h"
 #include "kernels/trellis_dot/trellis_dot.h"
 #include "ops/activations.h"
+#include "ops/family_product.h"
 #include "ops/input_blocks.h"
 #include "ops/packed_frame.h"
 
@@ -42,10 +43,11 @@ class PackedLinear {
 
   int64_t rows() const { return rows_; }
   int64_t cols() const { return matrix_->cols(); }
-  /// For few tokens: just one of the three is not null.
+  /// For few tokens: just one of the four is not null.
   const IntDotEntry* int_kernel() const { return int_kernel_; }
   const DenseDotEntry* dense_kernel() const { return dense_kernel_; }
   const TrellisDotEntry* trellis_kernel() const { return trellis_kernel_; }
+  const FamilyProduct* family_product() const { return family_.get(); }
   /// Around what the kernel multiplies; null when there is none.
   const PackedFrame* frame() const { return frame_ ? &*frame_ : nullptr; }
   /// For many tokens, of Activations::kInt8 alone; null when there is none.
@@ -59,6 +61,7 @@ class PackedLinear {
   bool pack_blocks(const PackOptions& options);
   bool pack_trellis(const PackOptions& options);
   bool pack_dense(const PackOptions& options);
+  bool pack_family(const PackOptions& options);
   IntDotCall int_call(const float* x, int64_t tokens, size_t reader, InputBlocks& blocks) const;
 
   RowSourcePtr matrix_;         // keeps the bytes alive
@@ -69,6 +72,7 @@ class PackedLinear {
   const DenseDotEntry* dense_kernel_ = nullptr;
   const IntGemmEntry* gemm_kernel_ = nullptr;
   const TrellisDotEntry* trellis_kernel_ = nullptr;
+  std::unique_ptr<const FamilyProduct> family_;
   DotInput trellis_input_ = DotInput::kInt24;
   IntRows ints_;
   TrellisRows trellis_;

@@ -1,0 +1,83 @@
+// Base families with kernels of their own against their decoded rows.
+
+#include "ops/family_product.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "format/families/codebook/codebook_matrix.h"
+#include "format/test_storage.h"
+#include "ops/packed_linear.h"
+#include "ops/test_matrix.h"
+
+namespace bitloom {
+namespace {
+
+using testing::random_values;
+
+/// Column codebooks of 1 to 8 bits, rows scaled.
+std::shared_ptr<const StoredMatrix> random_columns(int64_t rows, int64_t cols, uint64_t seed) {
+  Rng rng(seed, 3);
+  std::vector<CodebookColumn> columns;
+  for (int64_t c = 0; c < cols; ++c) {
+    CodebookColumn column{
+        static_cast<int>(c * 5 % 8) + 1, {}, random_values(1 << (c * 5 % 8 + 1), seed + static_cast<uint64_t>(c))};
+    for (int64_t r = 0; r < rows; ++r)
+      column.codes.push_back(static_cast<uint8_t>(rng.next_u32() % (1u << column.bits)));
+    columns.push_back(std::move(column));
+  }
+  std::vector<std::vector<std::byte>> bytes = pack_columns(columns);
+  std::vector<float> scales = random_values(rows, seed + 1);
+  bytes.emplace_back(static_cast<size_t>(2 * rows));
+  encode_from_f32(DType::kF16, scales.data(), rows, bytes.back().data());
+  return stored_from_bytes("w", parse_storage("codebook4.5-col+frame-outscales"), rows, cols, std::move(bytes));
+}
+
+std::vector<std::shared_ptr<const StoredMatrix>> every_matrix() { return {random_columns(300, 96, 1)}; }
+
+TEST(FamilyProduct, AgreesWithDecodedRowsInAnyOrderOnAnyNumberOfThreads) {
+  constexpr int64_t kTokens = 3;
+  for (const auto& matrix : every_matrix()) {
+    const int64_t rows = matrix->rows(), cols = matrix->cols();
+    const std::vector<float> x = random_values(kTokens * cols, 5), dense = matrix->decode_all();
+    std::vector<int64_t> order(static_cast<size_t>(rows));
+    for (int64_t r = 0; r < rows; ++r) order[static_cast<size_t>(r)] = r * 7 % rows;
+    for (const Isa isa : every_isa()) {
+      if (!machine_has(isa)) continue;
+      for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+        const auto packed = PackedLinear::pack(matrix, order, {isa, activations});
+        ASSERT_NE(packed, nullptr) << matrix->storage();
+        ASSERT_NE(packed->family_product(), nullptr) << matrix->storage();
+        std::vector<std::vector<float>> results;
+        for (const int count : {1, 2, 5}) {
+          ThreadPool threads(count);
+          InputBlocks blocks;
+          std::vector<float>& y = results.emplace_back(static_cast<size_t>(kTokens * rows));
+          const Reader reader = {packed.get(), nullptr, y.data()};
+          apply({&reader, 1}, x.data(), kTokens, blocks, threads);
+        }
+        EXPECT_EQ(results[0], results[1]);
+        EXPECT_EQ(results[0], results[2]);
+        for (int64_t t = 0; t < kTokens; ++t) {
+          for (int64_t r = 0; r < rows; ++r) {
+            double want = 0, size = 0;
+            for (int64_t c = 0; c < cols; ++c) {
+              const double product =
+                  static_cast<double>(dense[static_cast<size_t>(order[static_cast<size_t>(r)] * cols + c)]) *
+                  static_cast<double>(x[static_cast<size_t>(t * cols + c)]);
+              want += product, size += std::abs(product);
+            }
+            // As in packed_linear_test.cc: 24 bits and fp32 sums; 8 bits of random signs.
+            EXPECT_NEAR(results[0][static_cast<size_t>(t * rows + r)], want,
+                        (activations == Activations::kExact ? 1e-5 : 3e-2) * size)
+                << matrix->storage() << " " << name_of(isa) << " row " << r;
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bitloom
