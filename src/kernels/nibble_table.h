@@ -4,10 +4,11 @@
 //   sum over c of w(r, c) x_c = sum over nibbles i of T_i[n(r, i)]
 //
 // where nibble i of row r holds the codes of one to four columns and T_i, 16 sums of products, is the input's own. A
-// word is eight nibbles, four bytes of a row (packing/row_words.h). The tables of a word become integers of 8 or 24
-// bits under one scale, as inputs are rounded elsewhere (kernels/int_dot/round_input.h), so that their sums are exact:
+// word is eight nibbles, four bytes of a row (packing/row_words.h). The tables of a word become integers of 16 or
+// 24 bits under one scale, so that their sums are exact (8 would be too few: sums over columns whose sizes differ share
+// a scale; SmolLM2 in 2 bits then lies 1.6 nats from itself):
 //
-//   T_i[n] = scale q,   q = 2^16 high + 2^8 middle + low in 24 bits, digits in -128..127
+//   T_i[n] = scale q,   q = 2^16 high + 2^8 middle + low, high only in 24 bits, digits in -128..127
 //
 // Digits lie as byte look-ups want them: of each plane the even nibbles (a byte's low ones), then the odd ones, of each
 // four tables of 16 bytes by the byte's place in its lane.
@@ -37,11 +38,11 @@ struct WordDigits {
   float scale;
 };
 
-/// The sums rounded; kPlanes is 1 for 8 bits, 3 for 24, to the nearest, where 24 bits may be off by one. A word with a
+/// The sums rounded; kPlanes is 2 for 16 bits, 3 for 24, to the nearest, where 24 bits may be off by one. A word with a
 /// sum that is not finite gets a scale of NaN.
 template <int kPlanes>
 inline void round_word(const WordSums& sums, WordDigits<kPlanes>& out) {
-  constexpr float kGreatest = kPlanes == 1 ? 127 : 127 << 16;
+  constexpr float kGreatest = kPlanes == 2 ? 127 << 8 : 127 << 16;
   const float* t = &sums.t[0][0];
   float most = 0, total = 0;
 #pragma omp simd reduction(max : most) reduction(+ : total)

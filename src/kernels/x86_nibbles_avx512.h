@@ -23,6 +23,7 @@ struct NibbleIndices {
     low = _mm512_ternarylogic_epi32(codes, nibble, place, 0xEA);  // (codes & nibble) | place
     high = _mm512_ternarylogic_epi32(_mm512_srli_epi16(codes, 4), nibble, place, 0xEA);
   }
+  NibbleIndices() = default;
   __m512i low, high;
 };
 

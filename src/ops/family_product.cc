@@ -1,7 +1,10 @@
 #include "ops/family_product.h"
 
 #include "format/families/codebook/codebook_storage.h"
+#include "format/families/planes/planes_matrix.h"
 #include "kernels/column_dot/column_dot.h"
+#include "kernels/plane_dot/plane_dot.h"
+#include "packing/bitstream.h"
 #include "packing/row_words.h"
 
 namespace bitloom {
@@ -31,11 +34,51 @@ class ColumnProduct final : public FamilyProduct {
   ColumnTables w_;
 };
 
+class PlaneProduct final : public FamilyProduct {
+ public:
+  PlaneProduct(const StoredMatrix& matrix, const PlanesStorage& storage, Isa isa, bool exact)
+      : kernel_(find_plane_dot(isa).kernel),
+        exact_(exact),
+        layout_(salient_columns(matrix), storage.width(matrix.cols())) {
+    w_ = {.codes = bytes_of_part(matrix, ".codes"),
+          .levels = bytes_of_part(matrix, ".levels"),
+          .level_scales = storage.fp8 ? bytes_of_part(matrix, ".level_scales") : nullptr,
+          .layout = &layout_,
+          .places = level_places(storage),
+          .level_count = storage.levels(),
+          .rows = matrix.rows(),
+          .cols = matrix.cols()};
+  }
+  int64_t row_multiple() const override { return kTileRows; }
+  int64_t scratch_bytes() const override { return plane_dot_scratch(w_); }
+  void run(int64_t first, int64_t last, int64_t tokens, const float* x, float* y, int64_t y_stride,
+           std::byte* scratch) const override {
+    kernel_({w_, first / kTileRows, tiles_of(last), tokens, exact_, x, y, y_stride, scratch});
+  }
+
+ private:
+  static std::vector<uint8_t> salient_columns(const StoredMatrix& matrix) {
+    std::vector<uint8_t> salient(static_cast<size_t>(matrix.cols()), 1);
+    if (const TensorPart* part = matrix.find_part(".salient"); part != nullptr) {
+      unpack_bits(part->bytes.data(), 0, matrix.cols(), 1, salient.data());
+    }
+    return salient;
+  }
+
+  PlaneDotKernel* kernel_;
+  bool exact_;
+  PlaneLayout layout_;
+  PlaneTiles w_;
+};
+
 }  // namespace
 
 std::unique_ptr<const FamilyProduct> make_family_product(const StoredMatrix& matrix, Isa isa, bool exact) {
   if (const auto* codebook = matrix.spec().base.get_if<CodebookStorage>(); codebook != nullptr) {
     if (codebook->share == CodebookStorage::Share::kColumn) return std::make_unique<ColumnProduct>(matrix, isa, exact);
+  }
+  if (const auto* planes = matrix.spec().base.get_if<PlanesStorage>(); planes != nullptr) {
+    return std::make_unique<PlaneProduct>(matrix, *planes, isa, exact);
   }
   return nullptr;
 }

@@ -4,7 +4,7 @@
 //   y[t, r] = sum_c table_c[code(r, c)] x[t, c]          t < tokens, 16 first <= r < 16 last
 //
 // laid out as packing/column_layout.h says. Products of x_c with a column's table are made once for
-// all rows; nibbles of codes look up their sums (kernels/nibble_table.h), in 8 or in 24 bits; columns beside them
+// all rows; nibbles of codes look up their sums (kernels/nibble_table.h), in 16 or in 24 bits; columns beside them
 // look up products in fp32. A row's sum is fp32, word after word, whatever the rows beside it.
 //
 // Goals: the speed of memory at 2 bits, no copy of the weights. Non-goals: many tokens (decode rows and use sgemm).
@@ -32,7 +32,7 @@ struct ColumnDotCall {
   ColumnTables w;
   int64_t first = 0, last = 0;  // tiles of 16 rows
   int64_t tokens = 1;
-  bool exact = true;         // 24 bits, else 8
+  bool exact = true;         // 24 bits, else 16
   const float* x = nullptr;  // [tokens, cols]
   float* y = nullptr;        // [tokens, y_stride], element (t, r) at t * y_stride + r
   int64_t y_stride = 0;

@@ -34,7 +34,7 @@ const bool registered = [] {
     for (const int bits : {2, 0, 3, 4}) {
       for (const bool exact : {false, true}) {
         register_kernel(fmt::format("{}/bits:{}/{}", entry.name, bits == 0 ? "1to4" : fmt::format("{}", bits),
-                                    exact ? "int24" : "int8"),
+                                    exact ? "24" : "16"),
                         [&entry, bits, exact](benchmark::State& state) { column_dot(state, entry, bits, exact); });
       }
     }

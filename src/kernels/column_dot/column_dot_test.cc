@@ -33,7 +33,7 @@ void expect_definition(const ColumnDotEntry& entry, const RandomColumnDot& dot) 
       }
       // Each column's part of a sum errs by at most half a step of the greatest sum of four products, and as many
       // roundings in fp32 as there are words; 24 bits by one step.
-      const double step = 4 * greatest * (dot.call.exact ? 1.0 / (127 << 16) : 0.5 / 127);
+      const double step = 4 * greatest * (dot.call.exact ? 1.0 / (127 << 16) : 0.5 / (127 << 8));
       EXPECT_NEAR(dot.y[static_cast<size_t>(t * rows + r)], want, static_cast<double>(cols) * (step + 6e-8 * size))
           << entry.name << " " << rows << " x " << cols << " exact " << dot.call.exact << " row " << r;
     }

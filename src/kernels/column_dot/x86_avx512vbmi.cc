@@ -120,7 +120,7 @@ void column_dot_avx512vbmi(const ColumnDotCall& call) {
   if (call.exact) {
     Loop<3>(call).run();
   } else {
-    Loop<1>(call).run();
+    Loop<2>(call).run();
   }
 }
 

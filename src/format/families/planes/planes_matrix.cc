@@ -1,12 +1,14 @@
 #include "format/families/planes/planes_matrix.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
+#include <optional>
 
 #include "base/error.h"
 #include "format/minifloat/cast.h"
 #include "packing/bitstream.h"
+#include "packing/plane_layout.h"
 
 namespace bitloom {
 namespace {
@@ -42,27 +44,31 @@ class PlanesMatrix final : public BaseMatrix {
     const std::string text = to_string(storage);
     const auto part = [&](const TensorPart& want) { return checked_part(name, text, parts, want); };
     const std::vector<TensorPart> want = greatest_parts(storage, rows, cols);
-    signs_ = part(want[0]), seconds_ = part(want[1]);
+    codes_ = part(want[0]);
     salient_.assign(static_cast<size_t>(cols), 1);
     if (!storage.residual) {
-      salient_part_ = part(want[2]);
+      salient_part_ = part(want[1]);
       unpack_bits(salient_part_.bytes.data(), 0, cols, 1, salient_.data());
     }
-    levels_ = part(want[storage.residual ? 2 : 3]);
+    levels_ = part(want[storage.residual ? 1 : 2]);
     if (storage.fp8) scales_ = part(want.back());
+    layout_.emplace(salient_, storage.width(cols));
   }
 
   void decode_rows(int64_t begin, int64_t end, float* out) const override {
-    std::vector<uint8_t> signs(static_cast<size_t>(cols_)), seconds(signs.size());
     for (int64_t r = begin; r < end; ++r, out += cols_) {
-      unpack_bits(row_of(signs_, r), 0, cols_, 1, signs.data());
-      unpack_bits(row_of(seconds_, r), 0, cols_, 1, seconds.data());
-      for (int64_t b = 0; b < storage_.blocks(cols_); ++b) {
+      const std::byte* tile = codes_.bytes.data() + r / kTileRows * layout_->tile_bytes;
+      for (size_t b = 0; b < layout_->blocks.size(); ++b) {
+        const PlaneLayout::Block& block = layout_->blocks[b];
         float value[2][4];
-        levels_of(r, b).values(value);
-        const int64_t width = storage_.width(cols_), last = std::min(cols_, (b + 1) * width);
-        for (auto c = static_cast<size_t>(b * width); c < static_cast<size_t>(last); ++c) {
-          out[c] = value[salient_[c]][2 * seconds[c] + signs[c]];
+        levels_of(r, static_cast<int64_t>(b)).values(value);
+        const int32_t* columns = layout_->order.data() + block.first;
+        for (int64_t i = 0; i < block.columns; i += 8) {
+          auto sign = std::to_integer<unsigned>(tile[plane_place(block, r % kTileRows, i, 0)]);
+          auto second = std::to_integer<unsigned>(tile[plane_place(block, r % kTileRows, i, 1)]);
+          for (int64_t k = i; k < std::min(block.columns, i + 8); ++k, sign >>= 1, second >>= 1) {
+            out[columns[k]] = value[k < block.plain ? 0 : 1][2 * (second & 1) + (sign & 1)];
+          }
         }
       }
     }
@@ -74,19 +80,32 @@ class PlanesMatrix final : public BaseMatrix {
   }
 
   void check_values(const std::string& name) const override {
-    for (const TensorPart* part : {&signs_, &seconds_, &salient_part_}) {
-      for (int64_t r = 0; r < (part->shape.empty() ? 0 : part->shape[0]); ++r) {
-        if (padding_is_zero(row_of(*part, r), cols_, 1)) continue;
-        fail(ErrorKind::kUnverified, "{}{}: padding bits of row {} are not zero", name, part->suffix, r);
-      }
+    if (!storage_.residual && !bitloom::padding_is_zero(salient_part_.bytes.data(), cols_, 1)) {
+      fail(ErrorKind::kUnverified, "{}.salient: padding bits are not zero", name);
     }
+    if (!padding_is_zero()) fail(ErrorKind::kUnverified, "{}.codes: padding is not zero", name);
     check_finite(name, levels_);
     if (storage_.fp8) check_finite(name, scales_);
   }
 
  private:
-  const std::byte* row_of(const TensorPart& part, int64_t r) const {
-    return part.bytes.data() + r * bitstream_bytes(1, cols_);
+  /// Bits of rows and columns beyond the matrix.
+  bool padding_is_zero() const {
+    int64_t set = 0, within = 0;
+    for (const std::byte byte : codes_.bytes) set += std::popcount(std::to_integer<unsigned>(byte));
+    for (int64_t r = 0; r < rows_; ++r) {
+      const std::byte* tile = codes_.bytes.data() + r / kTileRows * layout_->tile_bytes;
+      for (const PlaneLayout::Block& block : layout_->blocks) {
+        for (int64_t i = 0; i < block.columns; i += 8) {
+          const unsigned inside = (1u << std::min<int64_t>(8, block.columns - i)) - 1;
+          for (int64_t plane = 0; plane < 2; ++plane) {
+            const auto byte = std::to_integer<unsigned>(tile[plane_place(block, r % kTileRows, i, plane)]);
+            within += std::popcount(byte & inside);
+          }
+        }
+      }
+    }
+    return set == within;
   }
   static void check_finite(const std::string& name, const TensorPart& part) {
     int64_t count = 1;
@@ -102,7 +121,10 @@ class PlanesMatrix final : public BaseMatrix {
   PlaneLevels levels_of(int64_t row, int64_t block) const {
     float stored[7], scale = 1;
     const auto count = static_cast<int64_t>(members_.size());
-    decode_to_f32(levels_.dtype, levels_.bytes.data(), (row * storage_.blocks(cols_) + block) * count, count, stored);
+    const int64_t first = (row / kTileRows * storage_.blocks(cols_) + block) * count;
+    for (int64_t i = 0; i < count; ++i) {
+      decode_to_f32(levels_.dtype, levels_.bytes.data(), (first + i) * kTileRows + row % kTileRows, 1, stored + i);
+    }
     if (storage_.fp8) decode_to_f32(DType::kF16, scales_.bytes.data(), row, 1, &scale);
     PlaneLevels levels;
     for (size_t i = 0; i < members_.size(); ++i) levels.*members_[i] = stored[i] * scale;
@@ -112,8 +134,9 @@ class PlanesMatrix final : public BaseMatrix {
   PlanesStorage storage_;
   int64_t rows_, cols_;
   Members members_;
-  TensorPart signs_, seconds_, salient_part_, levels_, scales_;
+  TensorPart codes_, salient_part_, levels_, scales_;
   std::vector<uint8_t> salient_;
+  std::optional<PlaneLayout> layout_;
 };
 
 }  // namespace
@@ -131,6 +154,19 @@ void PlaneLevels::values(float value[2][4]) const {
   value[0][2] = mu_o - alpha_o, value[0][3] = mu_o + alpha_o;
   value[1][0] = (mu_s - alpha_1) - alpha_2, value[1][1] = (mu_s + alpha_1) - alpha_2;
   value[1][2] = (mu_s - alpha_1) + alpha_2, value[1][3] = (mu_s + alpha_1) + alpha_2;
+}
+
+std::array<int8_t, 7> level_places(const PlanesStorage& storage) {
+  constexpr float PlaneLevels::*kAll[] = {&PlaneLevels::mu_c,    &PlaneLevels::alpha_c, &PlaneLevels::mu_o,
+                                          &PlaneLevels::alpha_o, &PlaneLevels::mu_s,    &PlaneLevels::alpha_1,
+                                          &PlaneLevels::alpha_2};
+  const Members stored = stored_members(storage);
+  std::array<int8_t, 7> places;
+  for (size_t i = 0; i < places.size(); ++i) {
+    const auto found = std::find(stored.begin(), stored.end(), kAll[i]);
+    places[i] = static_cast<int8_t>(found == stored.end() ? -1 : found - stored.begin());
+  }
+  return places;
 }
 
 float level_scale(const PlanesStorage& storage, float greatest) {
@@ -154,35 +190,43 @@ std::vector<std::vector<std::byte>> pack_planes(const PlanesStorage& storage, in
                                                 const std::vector<PlaneLevels>& levels,
                                                 const std::vector<float>& scales) {
   const Members members = stored_members(storage);
-  const int64_t row_bytes = bitstream_bytes(1, cols);
-  std::vector<std::vector<std::byte>> parts(2, std::vector<std::byte>(static_cast<size_t>(rows * row_bytes)));
-  std::vector<uint8_t> bits(static_cast<size_t>(cols));
+  const PlaneLayout layout(storage.residual ? std::vector<uint8_t>(static_cast<size_t>(cols), 1) : salient,
+                           storage.width(cols));
+  const int64_t tiles = tiles_of(rows), blocks = storage.blocks(cols), count = storage.levels();
+  std::vector<std::vector<std::byte>> parts(1, std::vector<std::byte>(static_cast<size_t>(tiles * layout.tile_bytes)));
   for (int64_t r = 0; r < rows; ++r) {
-    for (size_t plane = 0; plane < 2; ++plane) {
-      for (size_t c = 0; c < bits.size(); ++c) {
-        bits[c] = (codes[static_cast<size_t>(r * cols) + c] >> plane) & 1;
+    std::byte* tile = parts[0].data() + r / kTileRows * layout.tile_bytes;
+    for (const PlaneLayout::Block& block : layout.blocks) {
+      for (int64_t i = 0; i < block.columns; ++i) {
+        const int code = codes[static_cast<size_t>(r * cols + layout.order[static_cast<size_t>(block.first + i)])];
+        for (int plane = 0; plane < 2; ++plane) {
+          tile[plane_place(block, r % kTileRows, i, plane)] |= static_cast<std::byte>(((code >> plane) & 1) << (i % 8));
+        }
       }
-      pack_bits(bits.data(), cols, 1, parts[plane].data() + r * row_bytes);
     }
   }
   if (!storage.residual) {
-    parts.emplace_back(static_cast<size_t>(row_bytes));
+    parts.emplace_back(static_cast<size_t>(bitstream_bytes(1, cols)));
     pack_bits(salient.data(), cols, 1, parts.back().data());
   }
-  std::vector<std::byte> stored;
-  for (size_t i = 0; i < levels.size(); ++i) {
-    const float scale = storage.fp8 ? scales[i / static_cast<size_t>(storage.blocks(cols))] : 1.0f;
-    for (const auto member : members) {
-      const float value = scale > 0 ? levels[i].*member / scale : 0.0f;
-      if (storage.fp8) {
-        stored.push_back(static_cast<std::byte>(fp8_code(value)));
-      } else {
-        stored.resize(stored.size() + 2);
-        encode_from_f32(DType::kF16, &value, 1, stored.data() + stored.size() - 2);
+  std::vector<float> stored(static_cast<size_t>(tiles * blocks * count * kTileRows), 0);
+  for (int64_t r = 0; r < rows; ++r) {
+    const float scale = storage.fp8 ? scales[static_cast<size_t>(r)] : 1.0f;
+    for (int64_t b = 0; b < blocks && scale > 0; ++b) {
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t at = ((r / kTileRows * blocks + b) * count + i) * kTileRows + r % kTileRows;
+        stored[static_cast<size_t>(at)] =
+            levels[static_cast<size_t>(r * blocks + b)].*members[static_cast<size_t>(i)] / scale;
       }
     }
   }
-  parts.push_back(std::move(stored));
+  parts.emplace_back(stored.size() * (storage.fp8 ? 1 : 2));
+  if (storage.fp8) {
+    std::transform(stored.begin(), stored.end(), parts.back().begin(),
+                   [](float value) { return static_cast<std::byte>(fp8_code(value)); });
+  } else {
+    encode_from_f32(DType::kF16, stored.data(), static_cast<int64_t>(stored.size()), parts.back().data());
+  }
   if (storage.fp8) {
     parts.emplace_back(static_cast<size_t>(2 * rows));
     encode_from_f32(DType::kF16, scales.data(), rows, parts.back().data());

@@ -1,6 +1,7 @@
 #pragma once
 // Reading and making matrices of the base family "planes".
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,6 +24,9 @@ struct PlaneLevels {
   /// value[salient][2 second + sign], bits 0 or 1: what weights decode to.
   void values(float value[2][4]) const;
 };
+
+/// Where a block's levels lie among those that are stored, in the order of PlaneLevels; -1: left out.
+std::array<int8_t, 7> level_places(const PlanesStorage& storage);
 
 /// The scale of a row whose levels reach so far, 1 without -fp8; with it E4M3's greatest number, 448, stands for them.
 float level_scale(const PlanesStorage& storage, float greatest);

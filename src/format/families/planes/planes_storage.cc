@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "format/option_words.h"
 #include "packing/bitstream.h"
+#include "packing/plane_layout.h"
 
 namespace bitloom {
 namespace {
@@ -55,12 +56,11 @@ std::vector<std::string> planes_option_names() { return {"gN", "residual", "zero
 double nominal_bits(const PlanesStorage& storage, int64_t, int64_t) { return storage.residual ? 2 : 1.1; }
 
 std::vector<TensorPart> greatest_parts(const PlanesStorage& storage, int64_t rows, int64_t cols) {
-  const int64_t row_bytes = bitstream_bytes(1, cols);
-  std::vector<TensorPart> parts = {{".signs", DType::kU8, {rows, row_bytes}, {}},
-                                   {".seconds", DType::kU8, {rows, row_bytes}, {}}};
-  if (!storage.residual) parts.push_back({".salient", DType::kU8, {1, row_bytes}, {}});
-  parts.push_back(
-      {".levels", storage.fp8 ? DType::kF8E4M3 : DType::kF16, {rows, storage.blocks(cols), storage.levels()}, {}});
+  const int64_t tiles = tiles_of(rows);
+  std::vector<TensorPart> parts = {{".codes", DType::kU8, {tiles, plane_tile_bytes(cols, storage.width(cols))}, {}}};
+  if (!storage.residual) parts.push_back({".salient", DType::kU8, {1, bitstream_bytes(1, cols)}, {}});
+  const DType dtype = storage.fp8 ? DType::kF8E4M3 : DType::kF16;
+  parts.push_back({".levels", dtype, {tiles, storage.blocks(cols), storage.levels(), kTileRows}, {}});
   if (storage.fp8) parts.push_back({".level_scales", DType::kF16, {rows}, {}});
   return parts;
 }

@@ -8,10 +8,9 @@
 //              t = +1         mu_o + s alpha_o                  the outer ones
 //
 // Parts, for W [rows, cols] with B = ceil(cols / N) blocks:
-//   .signs         U8 [rows, ceil(cols / 8)]   bitstream rows (packing/bitstream.h), 1: +
-//   .seconds       U8 [rows, ceil(cols / 8)]   t, likewise
-//   .salient       U8 [1, ceil(cols / 8)]      1: a salient column; not with -residual, where all are
-//   .levels        F16 [rows, B, L]            mu_c alpha_c mu_o alpha_o mu_s alpha_1 alpha_2, L = 7; with -zeromean
+//   .codes         U8 [tiles, bytes]           s and t, 1: +, in tiles of 16 rows (packing/plane_layout.h)
+//   .salient       U8 [1, ceil(cols / 8)]      a bitstream, 1: a salient column; not with -residual, where all are
+//   .levels        F16 [tiles, B, L, 16]       mu_c alpha_c mu_o alpha_o mu_s alpha_1 alpha_2, L = 7; with -zeromean
 //                                              no mu, L = 4; with -residual the last three, or two, of these
 //                  with -fp8 F8_E4M3, times
 //   .level_scales  F16 [rows]

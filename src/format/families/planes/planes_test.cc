@@ -79,8 +79,8 @@ TEST(Planes, DecodeWhatWasPacked) {
     for (const TensorPart& part : stored->parts()) bytes += static_cast<int64_t>(part.bytes.size());
     EXPECT_DOUBLE_EQ(stored->true_bits(), 8.0 * static_cast<double>(bytes) / (kRows * kCols));
   }
-  // Signs, seconds and flags of 2 bytes a row; 7 fp16 for each row and block.
-  EXPECT_DOUBLE_EQ(matrix("planes-g8", codes, salient, levels)->true_bits(), 8.0 * (6 + 6 + 2 + 3 * 2 * 14) / 30);
+  // Of 16 rows: two bits in 2 bytes each, 7 fp16 for each row and block; 2 bytes of flags.
+  EXPECT_DOUBLE_EQ(matrix("planes-g8", codes, salient, levels)->true_bits(), 8.0 * (16 * (4 + 2 * 14) + 2) / 30);
 }
 
 TEST(Planes, LevelsAreRoundedToWhatIsStored) {
@@ -105,11 +105,15 @@ TEST(Planes, RefuseWhatMeansNothing) {
   auto bytes = pack_planes(planes, kRows, kCols, codes, salient, levels, {});
   const auto open = [&] { return stored_from_bytes("w", storage, kRows, kCols, bytes); };
   open()->check_values("w");
-  bytes[2][1] = std::byte{0x80};
+  bytes[1][1] = std::byte{0x80};
   EXPECT_EQ(testing::message_of(ErrorKind::kUnverified, [&] { open()->check_values("w"); }),
-            "w.salient: padding bits of row 0 are not zero");
-  bytes[2][1] = std::byte{0};
-  bytes[3][1] = std::byte{0x7c};  // infinity
+            "w.salient: padding bits are not zero");
+  bytes[1][1] = std::byte{0};
+  bytes[0][3] = std::byte{1};  // a sign of row 3
+  EXPECT_EQ(testing::message_of(ErrorKind::kUnverified, [&] { open()->check_values("w"); }),
+            "w.codes: padding is not zero");
+  bytes[0][3] = std::byte{0};
+  bytes[2][1] = std::byte{0x7c};  // infinity
   EXPECT_THAT(testing::message_of(ErrorKind::kUnverified, [&] { open()->check_values("w"); }),
               HasSubstr("w.levels: [0] is inf"));
   bytes.pop_back();

@@ -1,0 +1,37 @@
+#include "kernels/plane_dot/plane_dot.h"
+
+#include "kernels/plane_dot/plane_words.h"
+
+namespace bitloom {
+
+#define BITLOOM_PLANE_DOT(function, isa) PlaneDotKernel function;
+#include "kernels/plane_dot/kernels.inc"
+#undef BITLOOM_PLANE_DOT
+
+std::span<const PlaneDotEntry> plane_dot_kernels() {
+#define BITLOOM_PLANE_DOT(function, isa) {#function, function, Isa::isa},
+  static constexpr PlaneDotEntry kEntries[] = {
+#include "kernels/plane_dot/kernels.inc"
+  };
+#undef BITLOOM_PLANE_DOT
+  return kEntries;
+}
+
+const PlaneDotEntry& find_plane_dot(Isa isa) {
+  for (const PlaneDotEntry& entry : plane_dot_kernels()) {
+    if (entry.isa <= isa) return entry;
+  }
+  return plane_dot_kernels().back();
+}
+
+int64_t plane_dot_scratch(const PlaneTiles& w) {
+  int64_t words = 0;
+  for (const PlaneLayout::Block& block : w.layout->blocks) {
+    for (int64_t i = 0; i < block.columns; i += kWordColumns) {
+      words += (has_plain(block, i) ? 1 : 0) + (has_salient(block, i) ? 1 : 0);
+    }
+  }
+  return totals_bytes(w) + words * static_cast<int64_t>(sizeof(WordSums));  // no fewer than of digits
+}
+
+}  // namespace bitloom

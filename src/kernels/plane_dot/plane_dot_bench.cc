@@ -1,0 +1,33 @@
+// Every kernel of the list: weights and bytes of codes and levels per second, on one thread.
+
+#include <fmt/format.h>
+
+#include "kernels/kernel_bench.h"
+#include "kernels/plane_dot/test_dot.h"
+
+namespace bitloom {
+namespace {
+
+constexpr int64_t kRows = 16384, kCols = 8192;
+
+void plane_dot(benchmark::State& state, const PlaneDotEntry& entry, bool exact) {
+  const testing::RandomPlaneDot dot({.fp8 = true}, kRows, kCols, 1, exact, 1);
+  int64_t bytes = 0;
+  for (const auto& part : dot.parts) bytes += static_cast<int64_t>(part.size());
+  const double seconds = measure_kernel(state, bytes, [&] { entry.kernel(dot.call); });
+  state.counters["Gweights/s"] = 1e-9 * static_cast<double>(kRows * kCols) / seconds;
+}
+
+const bool registered = [] {
+  for (const PlaneDotEntry& entry : plane_dot_kernels()) {
+    if (!machine_has(entry.isa) || entry.isa == Isa::kPortable) continue;
+    for (const bool exact : {false, true}) {
+      register_kernel(fmt::format("{}/{}", entry.name, exact ? "24" : "16"),
+                      [&entry, exact](benchmark::State& state) { plane_dot(state, entry, exact); });
+    }
+  }
+  return true;
+}();
+
+}  // namespace
+}  // namespace bitloom

@@ -1,0 +1,67 @@
+#include <immintrin.h>
+
+#include "kernels/x86_nibbles_avx2.h"
+#include "kernels/plane_dot/x86_loops.h"
+
+namespace bitloom {
+namespace {
+
+/// 16 floats.
+struct Pair {
+  __m256 half[2];
+};
+
+struct Avx2 {
+  static constexpr int kTiles = 1;
+  using Float = Pair;
+  using Bits = WordCodes;
+  template <int kPlanes>
+  struct Tables {
+    explicit Tables(const WordDigits<kPlanes>& given) : word(given) {}
+    void add(const Bits& codes, Float& sums) const { add_word(word, codes, sums.half); }
+    const WordDigits<kPlanes>& word;
+  };
+
+  static Float zero() { return {{_mm256_setzero_ps(), _mm256_setzero_ps()}}; }
+  static Float set(float x) { return {{_mm256_set1_ps(x), _mm256_set1_ps(x)}}; }
+  static Float add(const Float& a, const Float& b) {
+    return {{_mm256_add_ps(a.half[0], b.half[0]), _mm256_add_ps(a.half[1], b.half[1])}};
+  }
+  static Float sub(const Float& a, const Float& b) {
+    return {{_mm256_sub_ps(a.half[0], b.half[0]), _mm256_sub_ps(a.half[1], b.half[1])}};
+  }
+  static Float mul(const Float& a, const Float& b) {
+    return {{_mm256_mul_ps(a.half[0], b.half[0]), _mm256_mul_ps(a.half[1], b.half[1])}};
+  }
+  static Float fma(const Float& a, const Float& b, const Float& c) {
+    return {{_mm256_fmadd_ps(a.half[0], b.half[0], c.half[0]), _mm256_fmadd_ps(a.half[1], b.half[1], c.half[1])}};
+  }
+  static __m256 eight_levels(const std::byte* p, bool fp8) {
+    const auto* at = reinterpret_cast<const __m128i*>(p);
+    if (!fp8) return _mm256_cvtph_ps(_mm_loadu_si128(at));
+    // As a half, whose exponents are 8 greater.
+    const __m128i bytes = _mm_cvtepu8_epi16(_mm_loadl_epi64(at));
+    const __m128i sign = _mm_slli_epi16(_mm_and_si128(bytes, _mm_set1_epi16(0x80)), 8);
+    const __m128i size = _mm_slli_epi16(_mm_and_si128(bytes, _mm_set1_epi16(0x7F)), 7);
+    return _mm256_mul_ps(_mm256_cvtph_ps(_mm_or_si128(sign, size)), _mm256_set1_ps(256));
+  }
+  static Float levels(const std::byte* p, bool fp8) {
+    return {{eight_levels(p, fp8), eight_levels(p + (fp8 ? 8 : 16), fp8)}};
+  }
+  static void store(float* y, int64_t rows, const Float& sums) {
+    float out[16];
+    _mm256_storeu_ps(out, sums.half[0]);
+    _mm256_storeu_ps(out + 8, sums.half[1]);
+    std::copy_n(out, rows, y);
+  }
+  static Bits bits(const std::byte* codes, int64_t bytes) { return load_word(codes, bytes); }
+  static Bits both(const Bits& a, const Bits& b) {
+    return {{_mm256_and_si256(a.half[0], b.half[0]), _mm256_and_si256(a.half[1], b.half[1])}};
+  }
+};
+
+}  // namespace
+
+void plane_dot_avx2(const PlaneDotCall& call) { run_plane_dot<Avx2>(call); }
+
+}  // namespace bitloom
