@@ -33,9 +33,9 @@ const bool registered = [] {
     if (!machine_has(entry.isa) || entry.isa == Isa::kPortable) continue;
     for (const int bits : {2, 0, 3, 4}) {
       for (const bool exact : {false, true}) {
-        register_kernel(fmt::format("{}/bits:{}/{}", entry.name, bits == 0 ? "1to4" : fmt::format("{}", bits),
-                                    exact ? "24" : "16"),
-                        [&entry, bits, exact](benchmark::State& state) { column_dot(state, entry, bits, exact); });
+        register_kernel(
+            fmt::format("{}/bits:{}/{}", entry.name, bits == 0 ? "1to4" : fmt::format("{}", bits), exact ? "24" : "16"),
+            [&entry, bits, exact](benchmark::State& state) { column_dot(state, entry, bits, exact); });
       }
     }
   }
