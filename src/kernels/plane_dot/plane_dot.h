@@ -1,13 +1,15 @@
 #pragma once
 // Products of a matrix of binary planes, as it lies in its file, with one or several vectors.
 //
-//   y[t, r] = scale_r sum over blocks b of sum over c in b of v_rb(s(r, c), t(r, c)) x[t, c]      16 first <= r < 16 last
+//   y[t, r] = scale_r sum over blocks b of sum over c in b of v_rb(s(r, c), t(r, c)) x[t, c]      16 first <= r < 16
+//   last
 //
 // laid out as packing/plane_layout.h says. With bits s and t (1: +) and levels of row and block
 // (format/families/planes/planes_storage.h), the sum over a block is that of
 //
-//   (mu_c - a_c) X + 2 a_c S + (mu_o - a_o - mu_c + a_c) T + 2 (a_o - a_c) U      X, S, T, U: sums of x over columns that
-//   (mu_s - a_1 - a_2) X' + 2 a_1 S' + 2 a_2 T'                                   are not salient, of those with s, with
+//   (mu_c - a_c) X + 2 a_c S + (mu_o - a_o - mu_c + a_c) T + 2 (a_o - a_c) U      X, S, T, U: sums of x over columns
+//   that (mu_s - a_1 - a_2) X' + 2 a_1 S' + 2 a_2 T'                                   are not salient, of those with
+//   s, with
 //                                                                                 t, with both; ': over salient ones
 //
 // X is the same for all rows; the other sums are looked up by four bits at a time (kernels/nibble_table.h), in 16 or in

@@ -25,7 +25,9 @@ void expect_definition(const PlaneDotEntry& entry, const RandomPlaneDot& dot) {
         const PlaneLevels& level = dot.levels[static_cast<size_t>(r * dot.storage.blocks(cols) + c / block)];
         float value[2][4];
         level.values(value);
-        want += static_cast<double>(value[dot.salient[static_cast<size_t>(c)]][dot.codes[static_cast<size_t>(r * cols + c)]]) * x[c];
+        want += static_cast<double>(
+                    value[dot.salient[static_cast<size_t>(c)]][dot.codes[static_cast<size_t>(r * cols + c)]]) *
+                x[c];
         size += std::abs(level.mu_c) + std::abs(level.alpha_c) + std::abs(level.mu_o) + std::abs(level.alpha_o) +
                 std::abs(level.mu_s) + std::abs(level.alpha_1) + std::abs(level.alpha_2);
       }

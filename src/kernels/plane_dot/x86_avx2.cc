@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
-#include "kernels/x86_nibbles_avx2.h"
 #include "kernels/plane_dot/x86_loops.h"
+#include "kernels/x86_nibbles_avx2.h"
 
 namespace bitloom {
 namespace {
