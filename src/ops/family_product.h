@@ -22,7 +22,8 @@ class FamilyProduct {
                    std::byte* scratch) const = 0;
 };
 
-/// With `exact` sums of products are rounded to 24 bits or not at all, else to 16. `matrix` must outlive the product. Null: no kernel for its base.
+/// With `exact` sums of products are rounded to 24 bits or not at all, else to 16. `matrix` must outlive the product.
+/// Null: no kernel for its base.
 std::unique_ptr<const FamilyProduct> make_family_product(const StoredMatrix& matrix, Isa isa, bool exact);
 
 }  // namespace bitloom
