@@ -1,3 +1,4 @@
+#include "format/families/affine/affine_storage.h"
 #include "format/families/codebook/codebook_storage.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/families/partial/partial_storage.h"
@@ -8,6 +9,7 @@ namespace bitloom {
 
 std::span<const FamilyRow* const> base_families() {
   static constexpr const FamilyRow* kFamilies[] = {
+      &kAffineFamily,
       &kCodebookFamily,
       &kPartialFamily,
       &kPlanesFamily,
