@@ -3,6 +3,7 @@
 #include "format/families/grid/grid_storage.h"
 #include "format/families/partial/partial_storage.h"
 #include "format/families/planes/planes_storage.h"
+#include "format/families/sign_rank1/sign_rank1.h"
 #include "format/families/trellis/trellis_storage.h"
 
 namespace bitloom {
@@ -13,6 +14,7 @@ std::span<const FamilyRow* const> base_families() {
       &kCodebookFamily,
       &kPartialFamily,
       &kPlanesFamily,
+      &kSignRank1Family,
       &kTrellisFamily,
       &kGridFamily,
   };
