@@ -61,7 +61,9 @@ inline RoundingTarget random_target(Rng& rng) {
                                                  "trellis1-l12+frame-in512-out512",
                                                  "int3-row+frame-in64-outscales",
                                                  "planes-g64-fp8",
-                                                 "partial0.1"};
+                                                 "partial0.1",
+                                                 "affine4-g64",
+                                                 "affine3-g16-s3x16"};
   return parse_target(specs[below(rng, static_cast<uint32_t>(specs.size()))]);
 }
 

@@ -2,6 +2,7 @@
 #include "round/billm/billm.h"
 #include "round/claq/claq.h"
 #include "round/gptq/gptq.h"
+#include "round/hqq/hqq.h"
 #include "round/kmeans/kmeans.h"
 #include "round/nearest/nearest.h"
 #include "round/pb/pb.h"
@@ -11,15 +12,8 @@ namespace bitloom {
 
 std::span<const RoundingRow* const> rounding_methods() {
   static constexpr const RoundingRow* kMethods[] = {
-      &kNearestMethod,
-      &kGptqMethod,
-      &kAdaRoundMethod,
-      &kKMeansMethod,
-      &kClaqMethod,
-      &kBillmMethod,
-      &kPbMethod,
-      &kViterbiMethod,
-      &kLdlqMethod,
+      &kNearestMethod, &kGptqMethod,  &kAdaRoundMethod, &kKMeansMethod,  &kHqqMethod,
+      &kClaqMethod,    &kBillmMethod, &kPbMethod,       &kViterbiMethod, &kLdlqMethod,
   };
   return kMethods;
 }

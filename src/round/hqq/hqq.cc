@@ -1,0 +1,210 @@
+#include "round/hqq/hqq.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "round/scale/whole_matrix.h"
+
+namespace bitloom {
+namespace {
+
+/// sum |r| is flat between ties, where sums' rounding would decide.
+constexpr double kLeastGain = 1e-9;
+
+/// One group and one scale.
+class HalfQuadratic {
+ public:
+  HalfQuadratic(const std::vector<float>& w, int bits, const HqqRounding& options, HqqScale start)
+      : w_(w), most_((1 << bits) - 1), options_(options), s_(start) {}
+
+  /// Sets the zero point; returns sum |r|^p at it.
+  double solve() {
+    double beta = options_.beta, least = INFINITY, best = s_.zero;
+    for (int64_t turn = 0; turn <= options_.iterations; ++turn) {
+      double absolute = 0, next = 0;
+      for (const float weight : w_) {
+        const double w = weight, q = code(w), r = w - s_.scale * (q - s_.zero);
+        absolute += std::abs(r);
+        next += q - (w - shrunk(r, beta)) / s_.scale;
+      }
+      if (!(absolute < least * (1 - kLeastGain))) break;
+      least = absolute, best = s_.zero;
+      s_.zero = next / static_cast<double>(w_.size());
+      beta *= options_.kappa;
+    }
+    s_.zero = best;
+    return norm();
+  }
+
+  const HqqScale& scale() const { return s_; }
+
+ private:
+  double code(double w) const { return std::clamp(std::nearbyint(w / s_.scale + s_.zero), 0.0, most_); }
+
+  double shrunk(double r, double beta) const {
+    const double unit = options_.parity == HqqRounding::Parity::kNone ? s_.scale : 1;
+    const double x = std::abs(r) / unit;
+    if (x == 0) return 0;
+    return std::copysign(unit * std::max(0.0, x - std::pow(x, options_.norm - 1) / beta), r);
+  }
+
+  double norm() const {
+    double sum = 0;
+    for (const float w : w_) {
+      const double x = static_cast<double>(w);
+      sum += std::pow(std::abs(x - s_.scale * (code(x) - s_.zero)), options_.norm);
+    }
+    return sum;
+  }
+
+  const std::vector<float>& w_;
+  double most_;
+  const HqqRounding& options_;
+  HqqScale s_;
+};
+
+constexpr double kRangeStep = 0.05;
+
+/// A matrix on its way. Blocks of rows that share second-level scales are apart.
+class HqqRun {
+ public:
+  HqqRun(const HqqRounding& options, const RoundingProblem& problem)
+      : options_(options),
+        problem_(problem),
+        storage_(problem.target.storage.base.get<AffineStorage>()),
+        rows_(problem.weights.rows()),
+        cols_(problem.weights.cols()),
+        groups_(storage_.groups(cols_)) {
+    values_.codes.resize(static_cast<size_t>(rows_ * cols_));
+    values_.scales.resize(static_cast<size_t>(rows_ * groups_));
+    if (storage_.second_bits > 0) values_.seconds.resize(static_cast<size_t>(storage_.blocks(rows_) * groups_));
+  }
+
+  Rounded run() {
+    const TileReader tiles(problem_.place, problem_.weights, storage_.second_rows, problem_.threads);
+    std::vector<RoundReport> reports(static_cast<size_t>(tiles.tiles()));
+    std::vector<double> norms(reports.size());
+    tiles.for_each([&](int64_t tile, int64_t first, int64_t rows, const float* w) {
+      for (int64_t at = 0; at < rows; at += storage_.second_rows) {
+        for (int64_t g = 0; g < groups_; ++g) {
+          round_block(first + at, std::min(storage_.second_rows, rows - at), g, w + at * cols_);
+        }
+      }
+      measure(first, rows, w, reports[static_cast<size_t>(tile)], norms[static_cast<size_t>(tile)]);
+    });
+    Rounded result;
+    double norm = 0;
+    for (size_t t = 0; t < reports.size(); ++t) {
+      result.report.weight_error += reports[t].weight_error, norm += norms[t];
+      result.report.zero_groups += reports[t].zero_groups;
+      result.report.max_abs_error = std::max(result.report.max_abs_error, reports[t].max_abs_error);
+    }
+    if (norm > 0) result.report.weight_error /= norm;
+    result.matrix = stored_from_bytes(problem_.place, problem_.target.storage, rows_, cols_,
+                                      pack_affine(storage_, rows_, cols_, values_));
+    return result;
+  }
+
+ private:
+  AffineScale& scale(int64_t r, int64_t g) { return values_.scales[static_cast<size_t>(r * groups_ + g)]; }
+
+  /// Group g of rows that share second-level scales; w [rows, cols].
+  void round_block(int64_t first, int64_t rows, int64_t g, const float* w) {
+    std::vector<AffineGroup> groups;
+    std::vector<AffineScale> scales;
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* begin = w + r * cols_ + g * storage_.width(cols_);
+      groups.push_back({{begin, begin + storage_.width_of(g, cols_)}, {}});
+      const HqqScale solved = solve_hqq(groups.back().w, storage_.bits, options_);
+      scales.push_back(stored_affine(solved.scale, solved.zero));
+    }
+    if (storage_.second_bits > 0) {
+      values_.seconds[static_cast<size_t>(first / storage_.second_rows * groups_ + g)] =
+          round_second(storage_.second_bits, groups, storage_.bits, true, scales);
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      scale(first + r, g) = scales[static_cast<size_t>(r)];
+      uint8_t* codes = values_.codes.data() + (first + r) * cols_ + g * storage_.width(cols_);
+      for (const float x : groups[static_cast<size_t>(r)].w) {
+        *codes++ = static_cast<uint8_t>(affine_code(x, scale(first + r, g), storage_.bits));
+      }
+    }
+  }
+
+  void measure(int64_t first, int64_t rows, const float* w, RoundReport& report, double& norm) {
+    for (int64_t r = first; r < first + rows; ++r) {
+      for (int64_t g = 0; g < groups_; ++g) report.zero_groups += scale(r, g).scale == 0 ? 1 : 0;
+      for (int64_t c = 0; c < cols_; ++c, ++w) {
+        const AffineScale& s = scale(r, c / storage_.width(cols_));
+        const double x = *w, difference = x - s.value(values_.codes[static_cast<size_t>(r * cols_ + c)]);
+        report.weight_error += difference * difference, norm += x * x;
+        report.max_abs_error = std::max(report.max_abs_error, std::abs(difference));
+      }
+    }
+  }
+
+  const HqqRounding& options_;
+  const RoundingProblem& problem_;
+  const AffineStorage& storage_;
+  int64_t rows_, cols_, groups_;
+  AffineValues values_;
+};
+
+constexpr std::string_view kParities[] = {"none", "code"};
+
+constexpr Option kOptions[] = {
+    number_option<&HqqRounding::iterations>("iterations", 0, 1000, "turns at most"),
+    number_option<&HqqRounding::norm>("norm", 0.1, 1, "p of the error |w - q|^p", "p"),
+    number_option<&HqqRounding::beta>("beta", 0.001, 1e6, "weight of the quadratic half in the first turn"),
+    number_option<&HqqRounding::kappa>("kappa", 1, 10, "factor of beta from turn to turn"),
+    number_option<&HqqRounding::ranges>("ranges", 1, 16, "ranges tried, each 5 % of the whole below the last"),
+    choice_option<&HqqRounding::parity>("parity", kParities, "reproduces the authors' code"),
+};
+
+}  // namespace
+
+HqqScale solve_hqq(const std::vector<float>& w, int bits, const HqqRounding& options) {
+  const auto [low, high] = std::minmax_element(w.begin(), w.end());
+  if (const AffineScale whole = range_affine({w, {}}, bits); whole.scale == 0 || is_flat(w)) {
+    return {whole.scale, whole.zero};
+  }
+  const double first = *low, width = static_cast<double>(*high) - first;
+  const int64_t ranges = options.parity == HqqRounding::Parity::kNone ? options.ranges : 1;
+  HqqScale best;
+  double least = INFINITY;
+  for (int64_t i = 0; i < ranges; ++i) {
+    const double cut = kRangeStep * static_cast<double>(i);
+    const double scale = width * (1 - cut) / ((1 << bits) - 1);
+    // As much is cut at both ends.
+    HalfQuadratic solver(w, bits, options, {scale, -(first + cut / 2 * width) / scale});
+    if (const double norm = solver.solve(); norm < least) least = norm, best = solver.scale();
+  }
+  return best;
+}
+
+Needs needs_of(const HqqRounding&) { return {}; }
+
+bool rounds_onto(const HqqRounding&, const Storage& storage) {
+  const auto* affine = storage.base.get_if<AffineStorage>();
+  return affine != nullptr && !affine->mixed && storage.side == SideTerms{};
+}
+
+Storage storage_by(const HqqRounding&, Storage wanted) { return wanted; }
+
+/// A turn takes every weight about as long as ten roundings, powers included. Codes and scales are held.
+RoundingCost cost_of(const HqqRounding& options, const RoundingShape& shape) {
+  const auto& storage = shape.target.storage.base.get<AffineStorage>();
+  const double weights = static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
+  return {.nearest = 10 * weights * static_cast<double>(std::min<int64_t>(options.iterations, 8) * options.ranges),
+          .bytes = shape.rows * (shape.cols + storage.groups(shape.cols) * static_cast<int64_t>(sizeof(AffineScale)))};
+}
+
+Rounded round_by(const HqqRounding& options, const RoundingProblem& problem) { return HqqRun(options, problem).run(); }
+
+constinit const RoundingRow kHqqMethod =
+    rounding_row<HqqRounding>("hqq", kOptions, "zero points by half-quadratic splitting, no data (affine4-g64, ...)",
+                              "zero points by half-quadratic splitting (HQQ)");
+
+}  // namespace bitloom

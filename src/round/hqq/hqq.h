@@ -1,0 +1,49 @@
+#pragma once
+// HQQ (Badri & Shaji 2023, "Half-Quadratic Quantization of Large Machine Learning Models"; papers' column-wise page,
+// section 6): no data, zero points that make sum |w - s (q - z)|^p small, p < 1, so that few weights may err much. Half
+// of the variables are held while the other half is solved for:
+//
+//   q = clamp(round(w / s + z), 0, 2^b - 1);   r = w - s (q - z)
+//   e = sign(r) max(0, |r| - |r|^{p-1} / beta)                    the generalised soft threshold
+//   z <- mean(q - (w - e) / s);   beta <- kappa beta              s stays that of the range
+//
+// until mean |r| grows. Beyond the authors' code, unless `parity` says otherwise: every group stops by itself and keeps
+// its best zero point (there the matrix as a whole, and the last); r is in units of s in the threshold, which for
+// weights of a usual size is else above every error, so that e = 0 and the turns are least squares (|r|^{2-p} > 1 /
+// beta: 0.17 for the default); and the search starts from narrower ranges too, of which sum |r|^p chooses.
+//
+// Goals: storages "affineB-gN", with or without second-level scales, without mixed widths. No data.
+
+#include "format/families/affine/affine_matrix.h"
+#include "round/affine/affine_fit.h"
+#include "round/round_matrix.h"
+#include "round/rounding.h"
+
+namespace bitloom {
+
+/// Recipes call it "hqq".
+struct HqqRounding {
+  enum class Parity { kNone, kCode };
+  int64_t iterations = 20;
+  double norm = 0.7;  // p
+  double beta = 10, kappa = 1.01;
+  int64_t ranges = 12;  // tried, from the whole down to 45 % of it in steps of 5 %
+  Parity parity = Parity::kNone;
+  bool operator==(const HqqRounding&) const = default;
+};
+
+extern const RoundingRow kHqqMethod;
+Needs needs_of(const HqqRounding& options);
+bool rounds_onto(const HqqRounding& options, const Storage& storage);
+Storage storage_by(const HqqRounding& options, Storage wanted);
+RoundingCost cost_of(const HqqRounding& options, const RoundingShape& shape);
+/// Error(kRefused) for weights that are not finite.
+Rounded round_by(const HqqRounding& options, const RoundingProblem& problem);
+
+/// One group, before its numbers are rounded to fp16; in double.
+struct HqqScale {
+  double scale = 0, zero = 0;
+};
+HqqScale solve_hqq(const std::vector<float>& w, int bits, const HqqRounding& options);
+
+}  // namespace bitloom

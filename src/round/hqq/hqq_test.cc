@@ -1,0 +1,121 @@
+#include "round/hqq/hqq.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/test_data.h"
+#include "round/test_matrix.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// tests/oracle/round_hqq.py
+std::map<std::string, std::vector<double>> golden_lines() {
+  std::map<std::string, std::vector<double>> lines;
+  std::ifstream file(testing::golden("round/hqq.txt"));
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string name;
+    words >> name;
+    for (double x = 0; words >> x;) lines[name].push_back(x);
+  }
+  return lines;
+}
+
+// Both work in double; sums in another order move a zero point by some 1e-14, and no code lies that close to a tie.
+TEST(Hqq, ZeroPointsAreThoseOfTheUpdateEquations) {
+  const auto lines = golden_lines();
+  const auto cols = static_cast<size_t>(lines.at("cols")[0]);
+  const std::vector<double>& w = lines.at("w");
+  int moved = 0;
+  for (const int bits : {2, 3, 4}) {
+    for (const bool in_steps : {false, true}) {
+      HqqRounding options{.ranges = 1};
+      if (!in_steps) options.parity = HqqRounding::Parity::kCode;
+      const std::string suffix = "_" + std::to_string(bits) + (in_steps ? "_step" : "_one");
+      for (size_t g = 0; g < w.size() / cols; ++g) {
+        const std::vector<float> group(w.begin() + static_cast<ptrdiff_t>(g * cols),
+                                       w.begin() + static_cast<ptrdiff_t>((g + 1) * cols));
+        const HqqScale s = solve_hqq(group, bits, options);
+        EXPECT_NEAR(s.scale, lines.at("scale" + suffix)[g], 1e-12) << suffix << " " << g;
+        EXPECT_NEAR(s.zero, lines.at("zero" + suffix)[g], 1e-10) << suffix << " " << g;
+        const float low = *std::min_element(group.begin(), group.end());
+        moved += std::abs(s.zero + static_cast<double>(low) / s.scale) > 1e-6 ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GT(moved, 30) << "zero points of the range alone would agree too";
+}
+
+Rounded round_with(const RowSource& w, const char* storage, const HqqRounding& options, int threads = 2) {
+  ThreadPool pool(threads);
+  InputCache shared;
+  Ranks ranks;
+  Rounded rounded = round_matrix(Rounding(options), {"w", w, parse_target(storage), nullptr, shared, ranks, pool});
+  rounded.matrix->check_values("w");
+  return rounded;
+}
+
+double absolute_power(const DenseMatrix& w, const StoredMatrix& q, double p) {
+  const std::vector<float> a = w.decode_all(), b = q.decode_all();
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += std::pow(std::abs(static_cast<double>(a[i] - b[i])), p);
+  return sum;
+}
+
+TEST(Hqq, TurnsAndRangesMakeTheNormSmaller) {
+  const DenseMatrix w = testing::normal_matrix(40, 200, 3, 0.2);
+  for (const char* storage : {"affine2-g64", "affine3-g64", "affine4-g64"}) {
+    const double none = absolute_power(w, *round_with(w, storage, {.iterations = 0, .ranges = 1}).matrix, 0.7);
+    const double code = absolute_power(w, *round_with(w, storage, {.parity = HqqRounding::Parity::kCode}).matrix, 0.7);
+    const double ours = absolute_power(w, *round_with(w, storage, {}).matrix, 0.7);
+    EXPECT_LT(code, none) << storage;
+    EXPECT_LT(ours, 0.99 * code) << storage;
+  }
+}
+
+TEST(Hqq, BitsAreTheAuthorsAndTheFiles) {
+  const DenseMatrix w = testing::normal_matrix(32, 128, 3);
+  const auto matrix = round_with(w, "affine4-g64", {}).matrix;
+  EXPECT_DOUBLE_EQ(matrix->nominal_bits(), 4.5);
+  EXPECT_DOUBLE_EQ(matrix->true_bits(), 4.5);
+  EXPECT_DOUBLE_EQ(round_with(w, "affine4-g64-s6x16", {}).matrix->true_bits(), 4 + 0.25 + 64.0 / (64 * 16));
+}
+
+TEST(Hqq, TheReportIsOfWhatIsStoredForAnyNumberOfThreads) {
+  DenseMatrix w = testing::normal_matrix(300, 100, 3);
+  std::fill(w.values().begin(), w.values().begin() + 64, 0.0f);  // a group of zeros
+  for (const char* storage : {"affine3-g64", "affine3-g64-s3x16"}) {
+    const Rounded rounded = round_with(w, storage, {.ranges = 2}, 1);
+    const std::vector<float> a = w.decode_all(), b = rounded.matrix->decode_all();
+    double error = 0, norm = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+      const double x = a[i], difference = x - static_cast<double>(b[i]);
+      error += difference * difference, norm += x * x;
+    }
+    EXPECT_NEAR(rounded.report.weight_error, error / norm, 1e-9);
+    EXPECT_EQ(rounded.report.zero_groups, 1);
+    EXPECT_EQ(b[0], 0);
+    EXPECT_EQ(b, round_with(w, storage, {.ranges = 2}, 3).matrix->decode_all());
+  }
+}
+
+TEST(Hqq, RefusesWhatMeansNothing) {
+  DenseMatrix w = testing::normal_matrix(8, 64, 3);
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { round_with(w, "affine2-g32-mixed", {}); }),
+              HasSubstr("w: 'hqq' cannot choose codes of affine2-g32-mixed"));
+  w.values()[70] = NAN;
+  EXPECT_THAT(testing::message_of(ErrorKind::kRefused, [&] { round_with(w, "affine4-g64", {}); }),
+              HasSubstr("w: weight [1, 6] is nan"));
+}
+
+}  // namespace
+}  // namespace bitloom
