@@ -30,6 +30,17 @@ void fill_percentiles(std::vector<double> kl, DivergenceResult& out) {
   out.kl_max = kl.back();
 }
 
+std::vector<double> means_of_windows(std::span<const double> kl, const TextWindows& windows) {
+  std::vector<double> means;
+  size_t at = 0;
+  for (const int64_t count : scored_counts(windows)) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; ++i) sum += kl[at++];
+    means.push_back(sum / static_cast<double>(count));
+  }
+  return means;
+}
+
 }  // namespace
 
 std::vector<RowDivergence> divergence_rows(ReferenceRows& reference, LogitsSource& model, const TextWindows& windows,
@@ -78,6 +89,7 @@ DivergenceResult summarize(std::span<const RowDivergence> rows, const TextWindow
   out.kl_low = std::max(0.0, mean.low);
   out.kl_high = mean.high;
   out.interval = mean.basis;
+  out.kl_windows = means_of_windows(kl, windows);
   out.kl_certain /= tokens;
   out.kl_error = std::sqrt(variance) / tokens;
   out.nll /= tokens;
@@ -90,10 +102,15 @@ DivergenceResult summarize(std::span<const RowDivergence> rows, const TextWindow
 }
 
 Json kl_figures(const DivergenceResult& result) {
-  Json out = {{"kl_mean", result.kl_mean},     {"kl_ci95", {result.kl_low, result.kl_high}},
-              {"kl_median", result.kl_median}, {"kl_p90", result.kl_p90},
-              {"kl_p99", result.kl_p99},       {"kl_p999", result.kl_p999},
-              {"kl_max", result.kl_max},       {"top1", result.top1}};
+  Json out = {{"kl_mean", result.kl_mean},
+              {"kl_ci95", {result.kl_low, result.kl_high}},
+              {"kl_median", result.kl_median},
+              {"kl_p90", result.kl_p90},
+              {"kl_p99", result.kl_p99},
+              {"kl_p999", result.kl_p999},
+              {"kl_max", result.kl_max},
+              {"kl_windows", result.kl_windows},
+              {"top1", result.top1}};
   if (result.kl_error == 0) return out;
   out["kl_sketch_bound"] = kSketchErrors * result.kl_error;
   out["kl_max_sketch_bound"] = kSketchErrors * result.kl_max_error;

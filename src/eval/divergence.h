@@ -23,6 +23,7 @@ struct DivergenceResult {
   double top1 = 0;  // share of positions where both have the same most likely token (lowest id among equals)
   double nll = 0, nll_ref = 0;  // mean per scored token, both models
   int64_t tokens = 0, windows = 0;
+  std::vector<double> kl_windows;  // mean of each window: what two models are compared by, window against window
   double seconds = 0;
 
   // Of a compact reference (reference/compact_row.h); else kl_certain = kl_mean and the error is 0. kl_mean is an
@@ -50,7 +51,8 @@ DivergenceResult divergence(ReferenceRows& reference, LogitsSource& model, const
                             Context& context);
 DivergenceResult divergence(LogitsSource& reference, LogitsSource& model, const TextWindows& windows, Context& context);
 
-/// Mean, interval, percentiles, the bounds of a compact reference, and top1, as every verb's --json names them.
+/// Mean, interval, percentiles, means of windows, the bounds of a compact reference, and top1, as every verb's --json
+/// names them.
 Json kl_figures(const DivergenceResult& result);
 
 /// The reference's log-probabilities of every scored position, written once (--save-ref): in full, or as sketches that

@@ -70,10 +70,11 @@ TEST(Divergence, OfKnownDistributions) {
 TEST(Divergence, AgreesWithTheSlowDefinition) {
   const TextWindows windows = random_windows(10, 120, 30, 41);
   FakeSource reference = random_source(41, 2, 0.3, 1), model = random_source(41, 2, 0.3, 2);
-  std::vector<double> kl;
+  std::vector<double> kl, windows_kl;
   long double sum = 0;
   int same = 0;
   for (const TextWindows::Window& window : windows.windows) {
+    const long double before = sum;
     for (size_t t = static_cast<size_t>(window.first_scored); t < window.tokens.size(); ++t) {
       std::vector<float> p(41), q(41);
       reference.run(std::span(window.tokens).first(t));
@@ -84,6 +85,7 @@ TEST(Divergence, AgreesWithTheSlowDefinition) {
       sum += kl.back();
       same += std::max_element(p.begin(), p.end()) - p.begin() == std::max_element(q.begin(), q.end()) - q.begin();
     }
+    windows_kl.push_back(static_cast<double>((sum - before) / 90));
   }
   std::sort(kl.begin(), kl.end());
   const DivergenceResult out = run(reference, model, windows);
@@ -91,6 +93,7 @@ TEST(Divergence, AgreesWithTheSlowDefinition) {
   const double tolerance = 20 * 50 * 0x1p-52;
   ASSERT_EQ(kl.size(), 900u);
   EXPECT_NEAR(out.kl_mean, static_cast<double>(sum / 900), tolerance);
+  EXPECT_THAT(out.kl_windows, ::testing::Pointwise(::testing::DoubleNear(tolerance), windows_kl));
   EXPECT_NEAR(out.kl_median, (kl[449] + kl[450]) / 2, tolerance);
   EXPECT_NEAR(out.kl_p90, kl[809] + 0.1 * (kl[810] - kl[809]), tolerance);   // rank 0.9 * 899 = 809.1
   EXPECT_NEAR(out.kl_p99, kl[890] + 0.01 * (kl[891] - kl[890]), tolerance);  // rank 890.01

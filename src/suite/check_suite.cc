@@ -99,6 +99,20 @@ void check_table(const Suite& suite, const SuiteTable& table) {
   }
 }
 
+void check_pairs(const Suite& suite, const SuitePairs& pairs) {
+  check_path(suite, pairs.value, pairs.place);
+  if (!pairs.bits.empty()) check_path(suite, pairs.bits, pairs.place);
+  std::vector<std::string> labels;
+  for (const SuiteRecipe& recipe : suite.recipes) labels.push_back(recipe.label());
+  for (const auto& [first, second] : pairs.of) {
+    for (const std::string& label : {first, second}) {
+      if (std::find(labels.begin(), labels.end(), label) == labels.end())
+        misuse("{}: 'pairs' names '{}', which is no recipe of the suite{}", pairs.place, label,
+               did_you_mean(label, labels));
+    }
+  }
+}
+
 void check_plot(const Suite& suite, const SuitePlot& plot) {
   check_patterns(suite, plot.rows, plot.place, "rows");
   for (const SuiteGroup& group : plot.groups) check_patterns(suite, group.rows, plot.place, "groups");
@@ -117,6 +131,7 @@ void check_suite(const Suite& suite) {
   for (const SuiteEvaluation& evaluation : suite.evaluations)
     check_patterns(suite, evaluation.skip, evaluation.place, "skip");
   for (const SuiteTable& table : suite.tables) check_table(suite, table);
+  if (suite.pairs) check_pairs(suite, *suite.pairs);
   for (const SuitePlot& plot : suite.plots) check_plot(suite, plot);
 }
 

@@ -10,7 +10,7 @@ namespace bitloom {
 
 /// Error(kUsage) with file and place: a file that does not exist; evaluations that need each other in a circle; one
 /// that needs what another does not make; a column, caption or axis of an evaluation that there is not; a pattern of
-/// `skip`, `rows` or `groups` that matches no recipe.
+/// `skip`, `rows` or `groups` that matches no recipe; a pair of one that there is not.
 void check_suite(const Suite& suite);
 
 /// nullptr when there is none.

@@ -26,8 +26,8 @@ class Reader : public YamlReader {
   explicit Reader(const std::string& origin) : YamlReader(origin, "suite") {}
 
   Suite suite(const YAML::Node& root, const std::string& path) const {
-    static const Keys keys = {"version", "name",     "title",   "files",       "variables", "formats",
-                              "models",  "quantize", "recipes", "evaluations", "tables",    "plots"};
+    static const Keys keys = {"version",  "name",    "title",       "files",  "variables", "formats", "models",
+                              "quantize", "recipes", "evaluations", "tables", "pairs",     "plots"};
     check_keys(root, "the suite", keys);
     if (root["version"].IsDefined()) check_version(root["version"]);
     Suite suite;
@@ -41,6 +41,7 @@ class Reader : public YamlReader {
     suite.recipes = recipes(root);
     for (const YAML::Node& node : list(root, "evaluations")) suite.evaluations.push_back(evaluation(node));
     for (const YAML::Node& node : list(root, "tables")) suite.tables.push_back(table(node));
+    if (root["pairs"].IsDefined()) suite.pairs = pairs(root["pairs"]);
     if (root["plots"].IsDefined())
       for (const YAML::Node& node : list(root, "plots")) suite.plots.push_back(plot(node));
     check_names(root, suite);
@@ -183,6 +184,21 @@ class Reader : public YamlReader {
     return column;
   }
 
+  SuitePairs pairs(const YAML::Node& node) const {
+    static const Keys keys = {"value", "bits", "of"};
+    check_keys(node, "'pairs'", keys);
+    SuitePairs pairs;
+    pairs.place = place(node.Mark());
+    pairs.value = required_text(node, "value", "'pairs'");
+    pairs.bits = optional_text(node, "bits");
+    for (const YAML::Node& entry : list(node, "of")) {
+      const Keys two = texts(entry, "of", "recipe");
+      if (two.size() != 2) reject(entry.Mark(), fmt::format("each of 'of' is two recipes, found {}", two.size()));
+      pairs.of.emplace_back(two[0], two[1]);
+    }
+    return pairs;
+  }
+
   SuitePlot plot(const YAML::Node& node) const {
     static const Keys keys = {"name", "title", "text", "rows", "groups", "x", "y"};
     check_keys(node, "a plot", keys);
@@ -244,6 +260,7 @@ class Reader : public YamlReader {
     check_unique(root, "files, variables or evaluations", in_commands);
     check_unique(root["models"], "models", models);
     check_unique(root["recipes"], "recipes", recipes);
+    if (suite.pairs) tables.emplace_back("pairs");
     check_unique(root["tables"], "tables", tables);
     check_unique(root["plots"], "plots", plots);
     for (const std::string& name : in_commands) {

@@ -9,13 +9,6 @@
 namespace bitloom {
 namespace {
 
-/// The record of an evaluation in a row; nullptr where there is none.
-const Json* record_of(const SuiteOutcome& outcome, const PlanRow& row, const std::string& evaluation) {
-  const auto cell = row.cells.find(evaluation);
-  if (cell == row.cells.end() || !outcome.cells[cell->second].result) return nullptr;
-  return &outcome.cells[cell->second].result->record;
-}
-
 double number(const Json& value, const SuiteAxis& axis) {
   if (!value.is_number()) misuse("{}: '{}' is no number: {}", axis.place, axis.value, value.dump());
   return value.get<double>();

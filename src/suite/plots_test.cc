@@ -80,6 +80,10 @@ TEST(ParsePlots, RefusesWhatMeansNothing) {
   EXPECT_THAT(refused("name: small", "name: ../small"), HasSubstr("is no name of a plot"));
   EXPECT_THAT(refused("logarithmic: true", "logarithmic: yes"), HasSubstr("allowed: true, false"));
   EXPECT_THAT(refused("    x: {title: bits, value: quantize.bits_true}\n", ""), HasSubstr("lacks the key 'x'"));
+  EXPECT_THAT(refused("plots:", "pairs: {value: kl.kl_windows, of: [[four, five]]}\nplots:"),
+              HasSubstr("'pairs' names 'five', which is no recipe"));
+  EXPECT_THAT(refused("plots:", "pairs: {value: kl.kl_windows, of: [[four]]}\nplots:"),
+              HasSubstr("each of 'of' is two recipes, found 1"));
   EXPECT_THAT(refused("text: What each", "words: What each"), HasSubstr("unknown key 'words'"));
 }
 

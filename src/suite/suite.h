@@ -30,6 +30,10 @@
 //         - {title: bits of model, value: quantize.bits_model, as: bits}
 //         - {title: KL, value: kl.kl_mean, interval: kl.kl_ci95}
 //         - {title: perplexity, value: [kl.ppl, ppl.ppl], as: perplexity}  # the first that this row has
+//   pairs:                            # optional: a table called "pairs": is one recipe better than another?
+//     value: kl.kl_windows            # a list of means, of each recipe over the same windows; less is better
+//     bits: quantize.bits_true        # shown beside it; optional
+//     of: [["gptq int3-g64", "nearest int3-g64"]]    # the mean of first - second, with its paired 95 % interval
 //   plots:                            # optional: points of rows, one a recipe
 //     - name: small                   # of its file, small.svg
 //       title: KL over true bits      # the same over the picture
@@ -48,6 +52,7 @@
 // not run again unless its inputs changed; a run that is killed goes on where it was. Non-goals: running several
 // commands at once (each uses all threads), conditions, loops.
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -108,6 +113,13 @@ struct SuitePlot {
   SuiteAxis x, y;
 };
 
+/// Recipes of one model that are compared window by window.
+struct SuitePairs {
+  std::string place;
+  std::string value, bits;                              // "EVALUATION.KEY"; bits: "" for none
+  std::vector<std::pair<std::string, std::string>> of;  // labels
+};
+
 struct Suite {
   std::string name, title, path, quantize;
   NamedTexts files, variables;
@@ -115,6 +127,7 @@ struct Suite {
   std::vector<SuiteRecipe> recipes;
   std::vector<SuiteEvaluation> evaluations;
   std::vector<SuiteTable> tables;
+  std::optional<SuitePairs> pairs;
   std::vector<SuitePlot> plots;
 };
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "eval/statistics/paired.h"
 #include "report/table.h"
 #include "suite/check_suite.h"
 #include "suite/values.h"
@@ -44,7 +45,7 @@ class Figures {
   std::optional<std::string> anywhere(const std::string& text) const {
     const ValuePath path = parse_value_path(text);
     for (const PlanRow& row : outcome_.plan.rows) {
-      const Json* record = record_of(row, path.evaluation);
+      const Json* record = record_of(outcome_, row, path.evaluation);
       if (record != nullptr) return format_value(value_at(*record, path), "text");
     }
     return "...";
@@ -57,12 +58,6 @@ class Figures {
     return name == "recipe" ? row.recipe.name : row.recipe.format;
   }
 
-  const Json* record_of(const PlanRow& row, const std::string& evaluation) const {
-    const auto cell = row.cells.find(evaluation);
-    if (cell == row.cells.end() || !outcome_.cells[cell->second].result) return nullptr;
-    return &outcome_.cells[cell->second].result->record;
-  }
-
   Figure of(const SuiteColumn& column, const ValuePath& path, const PlanRow& row, const CellOutcome& cell) const {
     if (!cell.failure.empty()) return {"failed", Json(), false, true};
     if (!cell.result) return {"...", Json(), true, false};
@@ -70,7 +65,7 @@ class Figures {
     const Json* interval = nullptr;
     if (!column.interval.empty()) {
       const ValuePath bounds = parse_value_path(column.interval);
-      const Json* record = record_of(row, bounds.evaluation);
+      const Json* record = record_of(outcome_, row, bounds.evaluation);
       if (record != nullptr) interval = &value_at(*record, bounds);
     }
     return {format_figure(column, value, interval), is_time(path.key) ? Json() : value};
@@ -78,6 +73,77 @@ class Figures {
 
   const SuiteOutcome& outcome_;
 };
+
+/// A row of the table "pairs": first - second of one model.
+class PairRow {
+ public:
+  PairRow(const SuiteOutcome& outcome, const SuiteModel& model, const std::pair<std::string, std::string>& labels)
+      : outcome_(outcome), pairs_(*outcome.suite.pairs) {
+    for (const PlanRow& row : outcome.plan.rows) {
+      if (row.model.name != model.name) continue;
+      if (row.recipe.label() == labels.first) first_ = &row;
+      if (row.recipe.label() == labels.second) second_ = &row;
+    }
+  }
+
+  /// nullopt where one of the two has no values yet.
+  std::optional<PairedDifference> difference() const {
+    const auto first = values(*first_), second = values(*second_);
+    if (!first || !second) return std::nullopt;
+    if (first->size() != second->size())
+      misuse("{}: '{}' has {} values of '{}' and {} of '{}'", pairs_.place, pairs_.value, first->size(),
+             first_->recipe.label(), second->size(), second_->recipe.label());
+    return paired_difference(*second, *first);
+  }
+
+  std::vector<std::string> cells(const std::optional<PairedDifference>& difference) const {
+    if (!difference) return {name(*first_), name(*second_), "...", "..."};
+    const std::string verdict = difference->high < 0 ? "less" : difference->low > 0 ? "more" : "no difference shown";
+    return {name(*first_), name(*second_),
+            format_value(difference->mean, Json{difference->low, difference->high}, "number"), verdict};
+  }
+
+ private:
+  std::optional<std::vector<double>> values(const PlanRow& row) const {
+    const ValuePath path = parse_value_path(pairs_.value);
+    const Json* record = record_of(outcome_, row, path.evaluation);
+    if (record == nullptr) return std::nullopt;
+    const Json& value = value_at(*record, path);
+    if (!value.is_array() || !std::all_of(value.begin(), value.end(), [](const Json& v) { return v.is_number(); }))
+      misuse("{}: '{}' is no list of numbers: {}", pairs_.place, pairs_.value, value.dump());
+    return value.get<std::vector<double>>();
+  }
+
+  std::string name(const PlanRow& row) const {
+    std::string text = outcome_.suite.models.size() > 1 ? row.model.name + " " : "";
+    text += row.recipe.label();
+    if (pairs_.bits.empty()) return text;
+    const ValuePath path = parse_value_path(pairs_.bits);
+    const Json* record = record_of(outcome_, row, path.evaluation);
+    return record == nullptr ? text : fmt::format("{} ({})", text, format_value(value_at(*record, path), "bits"));
+  }
+
+  const SuiteOutcome& outcome_;
+  const SuitePairs& pairs_;
+  const PlanRow* first_ = nullptr;
+  const PlanRow* second_ = nullptr;
+};
+
+RenderedTable render_pairs(const SuiteOutcome& outcome) {
+  Table table({{"recipe", Align::kLeft}, {"against", Align::kLeft}, {"difference"}, {"", Align::kLeft}});
+  RenderedTable result;
+  result.name = "pairs";
+  for (const SuiteModel& model : outcome.suite.models) {
+    for (const auto& labels : outcome.suite.pairs->of) {
+      const PairRow row(outcome, model, labels);
+      const auto difference = row.difference();
+      result.missing += difference ? 0 : 1;
+      table.add(row.cells(difference));
+    }
+  }
+  result.markdown = table.to_markdown();
+  return result;
+}
 
 bool shows(const SuiteTable& table, const PlanRow& row) {
   return table.rows.empty() || matches_any(table.rows, row.recipe);
@@ -139,6 +205,12 @@ Json named(const NamedTexts& texts) {
 
 }  // namespace
 
+const Json* record_of(const SuiteOutcome& outcome, const PlanRow& row, const std::string& evaluation) {
+  const auto cell = row.cells.find(evaluation);
+  if (cell == row.cells.end() || !outcome.cells[cell->second].result) return nullptr;
+  return &outcome.cells[cell->second].result->record;
+}
+
 void check_columns(const Suite& suite, const Cell& cell, const Json& record) {
   const auto value = [&](const std::string& text) -> const Json* {
     const ValuePath path = parse_value_path(text);
@@ -161,6 +233,7 @@ void check_columns(const Suite& suite, const Cell& cell, const Json& record) {
 std::vector<RenderedTable> render_tables(const SuiteOutcome& outcome) {
   std::vector<RenderedTable> tables;
   for (const SuiteTable& table : outcome.suite.tables) tables.push_back(render(table, outcome));
+  if (outcome.suite.pairs) tables.push_back(render_pairs(outcome));
   return tables;
 }
 

@@ -53,6 +53,32 @@ TEST_F(Tables, OneLinePerRecipe) {
   EXPECT_EQ(tables[0].missing + tables[0].failed, 0u);
 }
 
+// Worked by hand: the differences are .1, .1, .1, .3 with mean .15 and standard error .05; t of 3 degrees is 3.182.
+TEST_F(Tables, PairsAreComparedWindowByWindow) {
+  suite_ = parse_suite(
+      std::string(kSmallSuite) + "pairs: {value: kl.kl_windows, bits: quantize.bits_true, of: [[four, int8-row]]}\n",
+      "suites/small.yaml");
+  const auto set_windows = [&](size_t cell, std::vector<double> windows) {
+    Json record = kl_record(0.1, 0, 1, 20);
+    record["kl_windows"] = std::move(windows);
+    set(cell, record);
+  };
+  set_windows(3, {.1, .2, .3, .4});
+  set_windows(6, {.2, .3, .4, .7});
+  const std::vector<RenderedTable> tables = render_tables(outcome());
+  ASSERT_EQ(tables.size(), 2u);
+  EXPECT_EQ(tables[1].name, "pairs");
+  EXPECT_THAT(tables[1].markdown, HasSubstr("| four (4.50) | int8-row (8.07) | 0.15 ± 0.16 | no difference shown |"));
+  set_windows(6, {.2, .3, .4, .5});
+  EXPECT_THAT(render_tables(outcome())[1].markdown, HasSubstr("| more |"));
+  set_windows(6, {.05, .16, .24, .36});
+  EXPECT_THAT(render_tables(outcome())[1].markdown, HasSubstr("| less |"));
+  set_windows(6, {.05, .16, .24});
+  EXPECT_THAT(refusal([&] { render_tables(outcome()); }), HasSubstr("has 3 values of 'four' and 4 of 'int8-row'"));
+  cells_[6] = {};
+  EXPECT_EQ(render_tables(outcome())[1].missing, 1u);
+}
+
 // A column goes on to its next source only where the recipe skips the first, never because it failed.
 TEST_F(Tables, WhatIsNotThereIsShown) {
   cells_[6] = {std::nullopt, "out of memory"};
