@@ -165,19 +165,29 @@ std::vector<std::vector<double>> errors_of(const std::vector<Group>& groups, Con
   return errors;
 }
 
-/// Noise of the size that the storage nearest the mean leaves.
-std::vector<Disturbance> disturbances_of(const std::vector<Group>& groups,
-                                         const std::vector<std::vector<double>>& errors, double mean) {
-  std::vector<Disturbance> disturbances;
+/// By gradients in the blocks; outside them by noise of the size that the storage nearest the mean leaves.
+std::vector<double> sensitivities_of(const QuantizeTask& task, const std::vector<Group>& groups,
+                                     const std::vector<std::vector<double>>& errors, double mean, Context& context) {
+  std::vector<std::vector<std::string>> inside;
+  std::vector<Disturbance> outside;
   for (size_t g = 0; g < groups.size(); ++g) {
+    if (!groups[g].outside) {
+      inside.push_back(groups[g].tensors);
+      continue;
+    }
     const std::vector<Choice>& choices = groups[g].choices;
     const auto nearer = [&](const Choice& a, const Choice& b) {
       return std::abs(a.bits - mean) < std::abs(b.bits - mean);
     };
     const auto usual = std::min_element(choices.begin(), choices.end(), nearer) - choices.begin();
-    disturbances.push_back({groups[g].tensors, errors[g][static_cast<size_t>(usual)]});
+    outside.push_back({groups[g].tensors, errors[g][static_cast<size_t>(usual)]});
   }
-  return disturbances;
+  const auto& sequences = task.options.data->sequences;
+  const uint64_t seed = task.options.seed;
+  std::vector<double> all = gradient_sensitivities(*task.model, inside, sequences, seed, context);
+  const std::vector<double> tried = probe_sensitivities(*task.model, outside, sequences, seed, context);
+  all.insert(all.end(), tried.begin(), tried.end());  // the groups outside the blocks stand last
+  return all;
 }
 
 /// The recipe, and a step for each storage that differs from what it says.
@@ -249,8 +259,7 @@ Allocation allocate_bits(std::shared_ptr<const Checkpoint> source, const Recipe&
   }
   choose_storages(choices, bytes - others);  // refuses what cannot be before anything is tried
   const std::vector<std::vector<double>> errors = errors_of(groups, context);
-  const std::vector<double> sensitivities = probe_sensitivities(*task.model, disturbances_of(groups, errors, mean),
-                                                                options.data->sequences, options.seed, context);
+  const std::vector<double> sensitivities = sensitivities_of(task, groups, errors, mean, context);
   for (size_t g = 0; g < groups.size(); ++g) {
     for (size_t c = 0; c < choices[g].size(); ++c) choices[g][c].loss = sensitivities[g] * errors[g][c];
   }

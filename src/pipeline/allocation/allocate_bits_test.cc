@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "base/text.h"
@@ -119,24 +120,62 @@ TEST_F(AllocateBits, AStorageOfOneWidthIsRefused) {
               HasSubstr("has one width"));
 }
 
-// Twice the noise is about twice the loss: what the allocation adds up.
-TEST_F(AllocateBits, SensitivitiesAreOfFirstOrder) {
-  ThreadPool pool(2);
-  Progress silent;
-  Context context{pool, silent};
-  const auto model = Checkpoint::open(kDemo);
-  std::vector<Disturbance> small, large;
-  for (const Site& site : linear_sites(model->graph(), 0)) {
-    small.push_back({{site.linear->weight}, 0.01});
-    large.push_back({{site.linear->weight}, 0.02});
+class Sensitivities : public AllocateBits {
+ protected:
+  std::vector<std::vector<std::string>> groups() const {
+    std::vector<std::vector<std::string>> groups;
+    for (const Site& site : linear_sites(model_->graph())) groups.push_back({site.linear->weight});
+    return groups;
   }
-  const auto a = probe_sensitivities(*model, small, data_.sequences, 0, context);
-  const auto b = probe_sensitivities(*model, large, data_.sequences, 0, context);
-  for (size_t i = 0; i < a.size(); ++i) {
-    EXPECT_GT(a[i], 0);
-    EXPECT_NEAR(b[i] / a[i], 1, 0.25) << small[i].tensors[0];
+  std::vector<double> by_gradients(int threads, uint64_t seed = 0) {
+    ThreadPool pool(threads);
+    Progress silent;
+    Context context{pool, silent};
+    return gradient_sensitivities(*model_, groups(), sequences_, seed, context);
+  }
+  std::vector<double> by_trying(double error, uint64_t seed = 0) {
+    ThreadPool pool(2);
+    Progress silent;
+    Context context{pool, silent};
+    std::vector<Disturbance> disturbances;
+    for (const auto& tensors : groups()) disturbances.push_back({tensors, error});
+    return probe_sensitivities(*model_, disturbances, sequences_, seed, context);
+  }
+
+  const std::shared_ptr<const Checkpoint> model_ = Checkpoint::open(kDemo);
+  const std::vector<std::vector<int32_t>> sequences_{data_.sequences.begin(),
+                                                     data_.sequences.begin() + kProbeSequences};
+};
+
+// Twice the noise is about twice the loss: what the allocation adds up.
+TEST_F(Sensitivities, AreOfFirstOrder) {
+  const auto small = by_trying(0.01), large = by_trying(0.02);
+  for (size_t i = 0; i < small.size(); ++i) {
+    EXPECT_GT(small[i], 0);
+    EXPECT_NEAR(large[i] / small[i], 1, 0.25) << groups()[i][0];
   }
 }
+
+// On the same sequences. One draw of labels for 250 tokens says little of a matrix: eight of them against one of noise.
+TEST_F(Sensitivities, ByGradientsAreThoseByTrying) {
+  constexpr uint64_t kDraws = 8;
+  const auto tried = by_trying(0.005);
+  std::vector<double> gradients(tried.size());
+  for (uint64_t seed = 0; seed < kDraws; ++seed) {
+    const auto draw = by_gradients(2, seed);
+    for (size_t i = 0; i < draw.size(); ++i) gradients[i] += draw[i] / kDraws;
+  }
+  double logs = 0;
+  for (size_t i = 0; i < tried.size(); ++i) {
+    const double ratio = gradients[i] / tried[i];
+    EXPECT_GT(ratio, 0.5) << groups()[i][0];
+    EXPECT_LT(ratio, 2) << groups()[i][0];
+    logs += std::log(ratio);
+  }
+  EXPECT_NEAR(std::exp(logs / static_cast<double>(tried.size())), 1, 0.25);
+}
+
+TEST_F(Sensitivities, ByGradientsAreTheSameForAnyNumberOfThreads) { EXPECT_EQ(by_gradients(1), by_gradients(2)); }
 
 }  // namespace
 }  // namespace bitloom

@@ -1,10 +1,10 @@
 #pragma once
-// How much a model loses by an error in one of its matrices, found by trying (the linearity theorem of HIGGS; papers'
-// beyond page, 2.7 b):
+// How much a model loses by an error in one of its matrices (papers' beyond page, 2.7):
 //
-//   KL(model || model with matrix m off by a relative squared error t) ~ a_m t
+//   KL(model || model with matrix m off by a relative squared error t) ~ a_m t,   t = sum (w - w')^2 / sum w^2
 //
-// Normal noise of that size takes the place of rounding errors, so nothing need be rounded.
+// for errors like noise, whose size follows that of the row. Two ways to a_m: by gradients, of all matrices at once,
+// and by trying, which is the definition.
 
 #include <cstdint>
 #include <string>
@@ -15,21 +15,32 @@
 
 namespace bitloom {
 
-/// Matrices that are disturbed together, and by how much: t = sum (w - w')^2 / sum w^2, the same in each row.
+/// By gradients of one backward pass. With labels y_t drawn from the model itself, g_t = d(-log p(y_t)) / d(W x)_t and
+/// N labels,
+///   a = 1/(2N) sum_t |x_t|^2 sum_r g_tr^2 mean_c W(r, c)^2
+/// the second-order term (Fisher information) of the KL without the products of different tokens.
+/// `groups` are tensors of linear layers of the blocks that are off together; `sequences` are token ids, of which the
+/// first kGradientTokens of the first kGradientSequences are read. Memory: what model_gradient takes for one of them
+/// (forward/adjoint/model_gradient.h). The same values for any number of threads. Error(kUsage) without a sequence of
+/// two tokens; Error(kFailed) naming the first tensor of a group whose gradients are not finite.
+std::vector<double> gradient_sensitivities(const Model& model, const std::vector<std::vector<std::string>>& groups,
+                                           const std::vector<std::vector<int32_t>>& sequences, uint64_t seed,
+                                           Context& context);
+inline constexpr int64_t kGradientSequences = 8, kGradientTokens = 512;
+
+/// Matrices that are disturbed together, and by how much: t, the same in each row.
 struct Disturbance {
   std::vector<std::string> tensors;
   double error = 0;
 };
 
-/// Tokens that are looked at: the first so many of each of the first sequences.
-inline constexpr int64_t kProbeSequences = 4, kProbeTokens = 256;
-
-/// a_m >= 0 in nats a token per unit of error, of each disturbance alone. `sequences` are token ids; one has two at
-/// least. A forward pass of kProbeSequences * kProbeTokens tokens each. Memory: the largest disturbed matrices in fp32
-/// beside what evaluating the model takes. The same values for any number of threads. Error(kUsage) without a sequence
-/// of two tokens.
+/// By trying: KL / t with normal noise of the size t added, for each disturbance alone. Linear layers and the
+/// embedding. A forward pass of kProbeSequences * kProbeTokens tokens each. Memory: the largest disturbed matrices in
+/// fp32 beside what evaluating the model takes. The same values for any number of threads. Error(kUsage) without a
+/// sequence of two tokens.
 std::vector<double> probe_sensitivities(const Model& model, const std::vector<Disturbance>& disturbances,
                                         const std::vector<std::vector<int32_t>>& sequences, uint64_t seed,
                                         Context& context);
+inline constexpr int64_t kProbeSequences = 4, kProbeTokens = 256;
 
 }  // namespace bitloom
