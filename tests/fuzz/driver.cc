@@ -6,6 +6,7 @@
 // damage was too great or too small to tell anything.
 
 #include <malloc.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -61,7 +62,7 @@ namespace bitloom::fuzz {
 namespace {
 
 constexpr int64_t kMostPerByte = 100;  // bytes of memory: a parsed tree takes some tens a byte of the file
-constexpr unsigned kMostSeconds = 60;
+constexpr int kMostSeconds = 60;
 
 struct Options {
   uint64_t count = 10'000, first = 0, seed = 1;
@@ -78,7 +79,7 @@ std::array<char, 256> place{};
 }
 
 void report_signal(int signal) {
-  const char* what = signal == SIGALRM ? "takes too long\n" : "crashes\n";
+  const char* what = signal == SIGPROF ? "takes too long\n" : "crashes\n";
   [[maybe_unused]] ssize_t ignored = ::write(STDERR_FILENO, place.data(), std::strlen(place.data()));
   ignored = ::write(STDERR_FILENO, what, std::strlen(what));
   std::signal(signal, SIG_DFL);
@@ -92,7 +93,13 @@ void install_handlers() {
   struct sigaction action {};
   action.sa_handler = report_signal;
   action.sa_flags = SA_ONSTACK;
-  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGPROF}) ::sigaction(signal, &action, nullptr);
+}
+
+/// SIGPROF after so many seconds of this process' own time, however busy the machine is; 0: none.
+void limit_time(int seconds) {
+  const itimerval after{{0, 0}, {seconds, 0}};
+  ::setitimer(ITIMER_PROF, &after, nullptr);
 }
 
 std::string read_file(const std::string& path) {
@@ -199,7 +206,7 @@ int64_t run_one(const std::string& bytes) {
   const std::vector<uint8_t> input(bytes.begin(), bytes.end());
   const int64_t before = in_use;
   most_in_use = before;
-  ::alarm(kMostSeconds);
+  limit_time(kMostSeconds);
   try {
     LLVMFuzzerTestOneInput(input.data(), input.size());
   } catch (const std::exception& error) {
@@ -207,7 +214,7 @@ int64_t run_one(const std::string& bytes) {
   } catch (...) {
     report("throws what is no exception");
   }
-  ::alarm(0);
+  limit_time(0);
   return most_in_use - before;
 }
 
