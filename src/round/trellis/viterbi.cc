@@ -11,6 +11,7 @@ constexpr double kMeanCost = 32;
 // still win.
 constexpr double kLeastRange = 1;
 constexpr double kTableEnd = 127;
+constexpr double kMostBeyond = 1.0 / 16;  // of the range of costs, for what a target lies beyond the table
 
 }  // namespace
 
@@ -42,8 +43,11 @@ TrellisEncoder::TrellisEncoder(const TrellisCode& code, const TrellisSearchEntry
 
 /// The tables of a step with targets x [code.values].
 void TrellisEncoder::set_costs(const float* x, TrellisStep& step) {
-  // What lies far beyond the table would cost too much everywhere, and so hide what other steps cost.
-  const double end = 1.25 * kTableEnd * (step.two_values ? 1 : 2);
+  // What lies far beyond the table would cost more than there is room for everywhere, and so hide what other steps
+  // cost.
+  const double table_end = kTableEnd * (step.two_values ? 1 : 2),
+               room = std::sqrt(unit_ * (0xffff >> tag_bits_) * kMostBeyond);
+  const double end = table_end + std::min(0.25 * table_end, room);
   const auto target = [&](int i) { return std::clamp(static_cast<double>(x[i]), -end, end); };
   if (step.two_values) {
     const double most = 0xffff >> tag_bits_;

@@ -19,9 +19,9 @@ namespace bitloom {
 inline constexpr int kMostKernelBits = 5;
 
 /// One thread's searches, in integers: the same bits on every machine. Costs of a step are counted in a 32nd of what it
-/// costs on average for a normal source, coarser at high rates; targets beyond the table by a quarter count as no
-/// further away; steps of more than 5 bits take the reference. Scratch: (steps 2^(16 - k) +
-/// 2^17) bytes, 0.6 to 3 MB.
+/// costs on average for a normal source, coarser at high rates; targets beyond the table by a quarter of it, or by what
+/// costs a 16th of the range of costs, count as no further away; steps of more than 5 bits take the reference. Scratch:
+/// (steps 2^(16 - k) + 2^17) bytes, 0.6 to 3 MB.
 class TrellisEncoder {
  public:
   TrellisEncoder(const TrellisCode& code, const TrellisSearchEntry& kernel);

@@ -115,6 +115,7 @@ TEST(Viterbi, ErrorOfANormalSourceIsThePages) {
                            {{1, 4}, .0669},
                            {{1, 5}, .0336},
                            {{1, 6}, .0169},
+                           {{1, 7}, .0086},
                            {{1, 8}, .0044},
                            {{1, 10}, .00119}}) {
     double error = 0;
@@ -124,6 +125,22 @@ TEST(Viterbi, ErrorOfANormalSourceIsThePages) {
     }
     const double mean = error / (kTiles * kTrellisTile) / (rate.code.units() * rate.code.units());
     EXPECT_NEAR(mean / rate.error, 1, 0.052) << rate.code.values << " values, " << rate.code.half_bits << " half bits";
+  }
+}
+
+// One weight far beyond the table must not use up the range of costs, or the others' are lost.
+TEST(Viterbi, AWeightBeyondTheTableCostsTheOthersLittle) {
+  for (const TrellisCode& code :
+       {TrellisCode{2, 2, 12}, {2, 4, 12}, {1, 5, 12}, {1, 6, 12}, {1, 7, 12}, {1, 8, 12}, {1, 10, 12}}) {
+    for (const double sigmas : {3.0, 4.0, 4.8}) {
+      std::vector<float> x = normal_tile(code, 5);
+      x[100] = static_cast<float>(sigmas * code.units());
+      std::vector<uint16_t> words(static_cast<size_t>(code.words()));
+      encode_trellis_reference(code, x.data(), words.data());
+      // Costs that are rounded, as without the outlier, and that the outlier counts as less far away than it is.
+      EXPECT_LE(encoded_error(code, best_kernel(), x), 1.05 * error_of(code, x, words))
+          << code.values << " values, " << code.half_bits << " half bits, " << sigmas << " deviations";
+    }
   }
 }
 
