@@ -5,21 +5,12 @@
 #include <vector>
 
 #include "base/dense_matrix.h"
-#include "base/ranks.h"
-#include "base/rng.h"
-#include "round/round_matrix.h"
+#include "round/plain_error.h"
 
 namespace bitloom {
 namespace {
 
 constexpr int64_t kNormalRows = 32, kNormalCols = 128;  // tells an error to about 2 %
-
-DenseMatrix normal_weights() {
-  Rng rng(0, 0x6e6f726d);
-  std::vector<float> values(static_cast<size_t>(kNormalRows * kNormalCols));
-  for (float& value : values) value = static_cast<float>(rng.normal());
-  return {kNormalRows, kNormalCols, std::move(values)};
-}
 
 /// Evenly spaced rows.
 DenseMatrix some_rows(const RowSource& w) {
@@ -34,19 +25,12 @@ DenseMatrix some_rows(const RowSource& w) {
 
 }  // namespace
 
-double StorageErrors::of_sample(const RowSource& w, const RoundingTarget& target) {
-  InputCache cache;
-  Ranks alone;
-  const RoundingProblem problem{"sample", w, target, nullptr, cache, alone, threads_};
-  return round_matrix(rounding_without_data(target.storage), problem).report.weight_error;
-}
-
 double StorageErrors::error(const RowSource& w, const RoundingTarget& target) {
-  if (!target.storage.side.frame.present()) return of_sample(some_rows(w), target);
-  const RoundingTarget inside = without_frame(target);
-  const std::string key = to_string(inside);
-  if (const auto known = of_normal_weights_.find(key); known != of_normal_weights_.end()) return known->second;
-  return of_normal_weights_[key] = of_sample(normal_weights(), inside);
+  if (!target.storage.side.frame.present()) return plain_error(some_rows(w), target, threads_).error;
+  const std::string key = to_string(without_frame(target));
+  const auto known = of_normal_weights_.find(key);
+  if (known != of_normal_weights_.end()) return known->second;
+  return of_normal_weights_[key] = plain_error_of_normal(target, kNormalRows, kNormalCols, threads_).error;
 }
 
 }  // namespace bitloom

@@ -18,8 +18,6 @@ class StorageErrors {
   double error(const RowSource& w, const RoundingTarget& target);
 
  private:
-  double of_sample(const RowSource& w, const RoundingTarget& target);
-
   ThreadPool& threads_;
   std::map<std::string, double> of_normal_weights_;  // by storage
 };
