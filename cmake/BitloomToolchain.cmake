@@ -15,6 +15,10 @@ if(CCACHE)
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
 endif()
 
+# One compilation serves the program and the shared library (src/api). Hidden, calls inside the library stay direct; what
+# it gives out is marked there. CMake's own switch would compile tests differently, and precompiled headers not fit.
+add_compile_options(-fPIC -fvisibility=hidden)
+
 add_library(bitloom_options INTERFACE)
 # No -ffast-math: non-finite values must be seen, and the same inputs must give the same bytes.
 # -ffp-contract=off for the same reason: an FMA formed here and not there would change codes between compilers.
