@@ -1,8 +1,9 @@
 #pragma once
 // Dense fp32 matrix products. Everything here is row-major, and single-threaded unless it takes a ThreadPool.
 //
-// Goals: the distribution's fastest sgemm (oneDNN) behind a page of functions; results that do not depend on the
-// number of threads, because work is cut into tiles of fixed size and each tile is one single-threaded call.
+// Goals: the distribution's fastest sgemm (oneDNN; blocked_gemm.h in a program that runs models only) behind a page of
+// functions; results that do not depend on the number of threads, because work is cut into tiles of fixed size and each
+// tile is one single-threaded call.
 // Non-goals: broadcasting, batching, dtype dispatch (weights arrive through RowSource, decoded tile by tile).
 
 #include <cstdint>

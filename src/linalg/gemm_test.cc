@@ -9,6 +9,7 @@
 
 #include "base/dense_matrix.h"
 #include "base/rng.h"
+#include "linalg/blocked_gemm.h"
 
 namespace bitloom {
 namespace {
@@ -78,19 +79,60 @@ TEST(Linear, SameBytesForAnyNumberOfThreads) {
   }
 }
 
+using Sgemm = decltype(&sgemm);
+Transpose transpose(bool yes) { return yes ? Transpose::kYes : Transpose::kNo; }
+
 TEST(Sgemm, TransposesAndScalesAsDocumented) {
   // A = [[1,2],[3,4],[5,6]], B = [[1,0,2],[0,1,3]]; A B = [[1,2,8],[3,4,18],[5,6,28]].
   const float a[] = {1, 2, 3, 4, 5, 6}, at[] = {1, 3, 5, 2, 4, 6}, b[] = {1, 0, 2, 0, 1, 3}, bt[] = {1, 0, 0, 1, 2, 3};
   const std::vector<float> expected = {2 * 1 + 1,  2 * 2 + 1, 2 * 8 + 1, 2 * 3 + 1, 2 * 4 + 1,
                                        2 * 18 + 1, 2 * 5 + 1, 2 * 6 + 1, 2 * 28 + 1};
-  for (const bool ta : {false, true}) {
-    for (const bool tb : {false, true}) {
-      std::vector<float> c(9, 1.0f);
-      sgemm(ta ? Transpose::kYes : Transpose::kNo, tb ? Transpose::kYes : Transpose::kNo, 3, 3, 2, 2.0f, ta ? at : a,
-            ta ? 3 : 2, tb ? bt : b, tb ? 2 : 3, 1.0f, c.data(), 3);
-      EXPECT_EQ(c, expected) << ta << tb;
+  for (const Sgemm product : {&sgemm, &blocked_sgemm}) {
+    for (const bool ta : {false, true}) {
+      for (const bool tb : {false, true}) {
+        std::vector<float> c(9, 1.0f);
+        product(transpose(ta), transpose(tb), 3, 3, 2, 2.0f, ta ? at : a, ta ? 3 : 2, tb ? bt : b, tb ? 2 : 3, 1.0f,
+                c.data(), 3);
+        EXPECT_EQ(c, expected) << ta << tb;
+      }
     }
   }
+}
+
+// Shapes that end within a tile and within a block of every kind. As in expect_linear, with three more roundings: of
+// alpha's product, of C, and of a block's sum where there are two.
+TEST(BlockedSgemm, EqualsTheReferenceForOddShapes) {
+  const struct { int64_t m, n, k; } shapes[] = {{1, 1, 1}, {3, 33, 300}, {130, 515, 70}, {5, 31, 0}};
+  constexpr double kEps = std::numeric_limits<float>::epsilon() / 2;
+  for (const auto& [m, n, k] : shapes) {
+    const int64_t lda = k + 1, ldb = k + 2, ldc = n + 3;
+    const auto a = random_matrix(m * lda, 1), b = random_matrix(n * ldb, 2), before = random_matrix(m * ldc, 3);
+    for (const float beta : {0.0f, 1.0f, 0.5f}) {
+      auto c = before;
+      blocked_sgemm(Transpose::kNo, Transpose::kYes, m, n, k, -1.5f, a.data(), lda, b.data(), ldb, beta, c.data(), ldc);
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t j = 0; j < ldc; ++j) {
+          const auto at = static_cast<size_t>(i * ldc + j);
+          double sum = static_cast<double>(before[at]) * (j < n ? static_cast<double>(beta) : 1.0);
+          double magnitude = std::abs(sum);
+          for (int64_t d = 0; d < k && j < n; ++d) {
+            const double term = -1.5 * static_cast<double>(a[static_cast<size_t>(i * lda + d)]) *
+                                static_cast<double>(b[static_cast<size_t>(j * ldb + d)]);
+            sum += term, magnitude += std::abs(term);
+          }
+          ASSERT_NEAR(c[at], sum, static_cast<double>(k + 5) * kEps * magnitude) << i << " " << j << " beta " << beta;
+        }
+      }
+    }
+  }
+}
+
+// What C held does not matter when beta is 0: it may be uninitialised.
+TEST(BlockedSgemm, OverwritesWithBetaZero) {
+  const float one = 1;
+  float c = std::numeric_limits<float>::quiet_NaN();
+  blocked_sgemm(Transpose::kNo, Transpose::kNo, 1, 1, 1, 1.0f, &one, 1, &one, 1, 0.0f, &c, 1);
+  EXPECT_EQ(c, 1.0f);
 }
 
 }  // namespace
