@@ -1,4 +1,8 @@
 # Everything comes from the distribution; tools/packages.txt names the packages.
+if(BITLOOM_RUN_ONLY)
+  include(BitloomStaticDependencies)
+  return()
+endif()
 include(GoogleTest)
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)

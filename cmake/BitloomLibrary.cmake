@@ -7,14 +7,16 @@
 #   COLD                    nothing here has loops over weights or activations: optimised less, which compiles in two thirds of the time
 #   TOGETHER                six sources are compiled at a time in release builds, in half the time: no two of them may
 #                           give the same name to something in an unnamed namespace
-#   BENCHES a_bench.cc ...  one Google Benchmark program, NAME_bench, built on request (target "benches"))
+#   BENCHES a_bench.cc ...  one Google Benchmark program, NAME_bench, built on request (target "benches")
+#   BENCH_DEPS ...)         what only the benchmarks use
 #
-# Declares the library bitloom_NAME with the alias bitloom::NAME. Includes are written from src/.
+# Declares the library bitloom_NAME with the alias bitloom::NAME. Includes are written from src/. With BITLOOM_RUN_ONLY
+# there are no tests and benchmarks.
 add_custom_target(benches)
 set(BITLOOM_LIGHT_OPTIMISATION $<$<CONFIG:Release>:-O1>)
 
 function(bitloom_library NAME)
-  cmake_parse_arguments(ARG "COLD;TOGETHER" "" "SOURCES;HEADERS;DEPS;TESTS;TEST_DEPS;BENCHES" ${ARGN})
+  cmake_parse_arguments(ARG "COLD;TOGETHER" "" "SOURCES;HEADERS;DEPS;TESTS;TEST_DEPS;BENCHES;BENCH_DEPS" ${ARGN})
   set(target bitloom_${NAME})
   if(ARG_SOURCES)
     add_library(${target} STATIC ${ARG_SOURCES} ${ARG_HEADERS})
@@ -33,12 +35,16 @@ function(bitloom_library NAME)
     target_include_directories(${target} INTERFACE ${CMAKE_SOURCE_DIR}/src)
   endif()
   add_library(bitloom::${NAME} ALIAS ${target})
+  if(BITLOOM_RUN_ONLY)
+    return()
+  endif()
   if(ARG_TESTS)
     bitloom_test(${NAME}_test SOURCES ${ARG_TESTS} DEPS bitloom::${NAME} ${ARG_TEST_DEPS})
   endif()
   if(ARG_BENCHES)
     add_executable(${NAME}_bench EXCLUDE_FROM_ALL ${ARG_BENCHES})
-    target_link_libraries(${NAME}_bench PRIVATE bitloom::${NAME} bitloom_options benchmark::benchmark_main)
+    target_link_libraries(${NAME}_bench PRIVATE bitloom::${NAME} ${ARG_BENCH_DEPS} bitloom_options
+      benchmark::benchmark_main)
     target_precompile_headers(${NAME}_bench REUSE_FROM bitloom_headers)
     add_dependencies(benches ${NAME}_bench)
   endif()
@@ -48,6 +54,9 @@ endfunction()
 # assets/, recipes/ and tests/golden/ are found by relative paths.
 function(bitloom_test NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  if(BITLOOM_RUN_ONLY)
+    return()
+  endif()
   add_executable(${NAME} ${ARG_SOURCES})
   target_link_libraries(${NAME} PRIVATE ${ARG_DEPS} bitloom_options GTest::gmock_main)
   target_precompile_headers(${NAME} REUSE_FROM bitloom_test_headers)

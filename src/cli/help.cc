@@ -22,11 +22,11 @@ std::string program_help() {
   size_t width = 0;
   for (const Verb& verb : verbs()) width = std::max(width, verb.name.size());
   for (const Verb& verb : verbs()) text += fmt::format("  {:<{}}  {}\n", verb.name, width, verb.summary);
-  text +=
+  return text + fmt::format(
       "\n  MODEL is a Hugging Face directory, a bitloom directory or a GGUF file. Every verb takes --json.\n"
       "  Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n"
-      "  To begin: bitloom quantize assets/demo /tmp/demo-int4 --recipe int4-g32\n";
-  return text;
+      "  To begin: {}\n",
+      verbs().front().examples[0]);
 }
 
 std::string verb_help(const Verb& verb, const FlagSet& flags) {

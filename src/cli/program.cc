@@ -59,7 +59,7 @@ int run_verb(const Verb& verb, const Arguments& rest, const std::shared_ptr<Rank
 bool asks_for_help(const std::string& word) { return word == "--help" || word == "-h" || word == "help"; }
 
 int run_command(Arguments arguments, const std::shared_ptr<Ranks>& ranks) {
-  if (arguments.empty()) misuse("a verb is missing: 'bitloom --help' lists them, 'bitloom demo' shows what they do");
+  if (arguments.empty()) misuse("a verb is missing: 'bitloom --help' lists them");
   if (arguments[0] == "--version" || arguments[0] == "-V")
     return write_output(fmt::format("bitloom {}\n", version())), 0;
   if (asks_for_help(arguments[0])) {  // "help VERB" is "VERB --help"
