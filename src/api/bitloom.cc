@@ -152,7 +152,8 @@ GenerateOptions options_of(const bitloom_generate_options& options) {
                       .top_p = options.top_p,
                       .min_p = options.min_p,
                       .repeat_penalty = options.repeat_penalty,
-                      .seed = options.seed}};
+                      .seed = options.seed},
+          .lookup = options.lookup};
 }
 
 bitloom_stop stop_of(const std::string& stop) {
@@ -183,7 +184,8 @@ void bitloom_generate_defaults(bitloom_generate_options* options, size_t size) {
                  .top_p = usual.sampler.top_p,
                  .min_p = usual.sampler.min_p,
                  .repeat_penalty = usual.sampler.repeat_penalty,
-                 .seed = usual.sampler.seed},
+                 .seed = usual.sampler.seed,
+                 .lookup = 0},
                 options, size);
 }
 

@@ -54,6 +54,8 @@ typedef struct bitloom_generate_options {
   float min_p;          /* 0.05: none less likely than this x the likeliest; 0: off */
   float repeat_penalty; /* 1: off */
   uint64_t seed;        /* 0; same seed, same text */
+  int32_t lookup;       /* 0: off; else up to so many tokens (at most 7) are guessed from what followed the same ones
+                           before, and checked together: the same text, faster where it copies */
 } bitloom_generate_options;
 
 /* Pass sizeof(*options). */

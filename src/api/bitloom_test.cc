@@ -83,6 +83,17 @@ TEST(Library, SameSeedSameText) {
   EXPECT_NE(model.generate(prompt, options).text, text);
 }
 
+TEST(Library, LookupChangesNoText) {
+  Model model("assets/demo");
+  const std::vector<int32_t> prompt = model.tokenize("The cat sat. The cat sat. The");
+  GenerateOptions options = greedy(24);
+  const std::string text = model.generate(prompt, options).text;
+  options.lookup = 7;
+  EXPECT_EQ(model.generate(prompt, options).text, text);
+  options.lookup = 8;
+  EXPECT_THROW(model.generate(prompt, options), Error);
+}
+
 bitloom_status status_of(const std::function<void()>& body, const std::string& part) {
   try {
     body();

@@ -22,19 +22,33 @@ CachedSequence::CachedSequence(Decoder& decoder)
 int64_t CachedSequence::keep(std::span<const int32_t> ids) {
   const std::span<const int32_t> usable = ids.first(ids.empty() ? 0 : ids.size() - 1);
   const auto [end, _] = std::mismatch(ids_.begin(), ids_.end(), usable.begin(), usable.end());
-  ids_.erase(end, ids_.end());
-  const auto kept = static_cast<int64_t>(ids_.size());
-  cache_.truncate(kept);
-  return kept;
+  truncate(end - ids_.begin());
+  return static_cast<int64_t>(ids_.size());
+}
+
+void CachedSequence::truncate(int64_t size) {
+  ids_.resize(static_cast<size_t>(size));
+  cache_.truncate(size);
 }
 
 std::span<float> CachedSequence::step(std::span<const int32_t> tokens, bool want_logits) {
+  return append(tokens, want_logits ? 1 : 0);
+}
+
+std::span<float> CachedSequence::step_all(std::span<const int32_t> tokens) {
+  return append(tokens, static_cast<int64_t>(tokens.size()));
+}
+
+/// Logits after the last `rows` tokens.
+std::span<float> CachedSequence::append(std::span<const int32_t> tokens, int64_t rows) {
   cache_.ensure(cache_.size() + static_cast<int64_t>(tokens.size()));
   const std::span<const float> hidden = decoder_.step(tokens, cache_);
   ids_.insert(ids_.end(), tokens.begin(), tokens.end());
-  if (!want_logits) return {};
-  decoder_.logits(hidden.last(static_cast<size_t>(decoder_.hidden_width())), 1, logits_.data());
-  return logits_;
+  if (rows == 0) return {};
+  const auto size = static_cast<size_t>(rows * decoder_.graph().vocab_size);
+  if (logits_.size() < size) logits_.resize(size);
+  decoder_.logits(hidden.last(static_cast<size_t>(rows * decoder_.hidden_width())), rows, logits_.data());
+  return std::span(logits_).first(size);
 }
 
 }  // namespace bitloom

@@ -25,12 +25,18 @@ class CachedSequence {
 
   /// Appends tokens; the logits [vocab] after the last one, valid until the next call, when `want_logits`, else none.
   std::span<float> step(std::span<const int32_t> tokens, bool want_logits);
+  /// Appends tokens; the logits [tokens, vocab] after each of them, valid until the next call.
+  std::span<float> step_all(std::span<const int32_t> tokens);
+  /// Forgets all but the first `size` tokens.
+  void truncate(int64_t size);
 
  private:
+  std::span<float> append(std::span<const int32_t> tokens, int64_t rows);
+
   Decoder& decoder_;
   KvCache cache_;
   std::vector<int32_t> ids_;
-  std::vector<float> logits_;
+  std::vector<float> logits_;  // of as many rows as were ever asked for
 };
 
 }  // namespace bitloom

@@ -43,6 +43,8 @@ GenerateResult generate(CachedSequence& sequence, const Tokenizer& tokenizer, st
   };
   run_generate_loop({.keep = [&](std::span<const int32_t> prompt) { return sequence.keep(prompt); },
                      .step = [&](std::span<const int32_t> tokens, bool want) { return sequence.step(tokens, want); },
+                     .lookup = {.step = [&](std::span<const int32_t> tokens) { return sequence.step_all(tokens); },
+                                .truncate = [&](int64_t size) { sequence.truncate(size); }},
                      .on_token = [&](int32_t id) { give(stream.push(id)); },
                      .interrupted = interrupted,
                      .end_ids = end_ids(graph, tokenizer),

@@ -18,6 +18,7 @@ namespace bitloom {
 struct GenerateOptions {
   int64_t max_tokens = 128;
   SamplerOptions sampler;
+  int64_t lookup = 0;  // most tokens that are guessed at once (runtime/lookup.h), at most kMostGuesses; 0: none
 };
 
 struct GenerateResult {
@@ -28,6 +29,10 @@ struct GenerateResult {
   double decode_seconds = 0;  // sampling and single steps after that; on_text not included
   int64_t decode_steps = 0;   // single steps: one less than the tokens that were sampled
   std::string stop;           // "length", "end of text", "context full", "interrupted"
+
+  /// By lookup; the latter needed no pass of their own.
+  int64_t guessed_tokens = 0, accepted_tokens = 0;
+
   double prompt_tokens_per_second() const;
   double tokens_per_second() const;  // decode_steps / decode_seconds; 0 when there was no step
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/generate.h"
+#include "runtime/lookup.h"
 
 namespace bitloom {
 
@@ -20,6 +21,7 @@ struct GenerateHooks {
   std::function<int64_t(std::span<const int32_t> prompt)> keep = {};
   /// Appends tokens to the sequence; the logits [vocab] after the last one when `want_logits`, else nothing.
   std::function<std::span<float>(std::span<const int32_t> tokens, bool want_logits)> step;
+  LookupHooks lookup = {};                   // of options.lookup > 0
   std::function<void(int32_t id)> on_token;  // a token that stays: not the one that ended the text
   std::function<bool()> interrupted = {};    // whether to end before the next step; may be empty
   std::vector<int32_t> end_ids;

@@ -157,8 +157,45 @@ TEST(GenerateLoop, EndsWhereItIsInterrupted) {
   EXPECT_EQ(early.fed.size(), 1u);
 }
 
+/// Sizes of the passes after the prompt 5 6 7 8 9 5 6, which 7 8 9 10 ... follow.
+std::vector<size_t> passes_by_lookup(int64_t max_tokens, int64_t max_positions) {
+  Counter model;
+  std::vector<float> rows;
+  std::vector<size_t> passes;
+  model.hooks.max_positions = max_positions;
+  model.hooks.lookup = {.step =
+                            [&](std::span<const int32_t> tokens) {
+                              passes.push_back(tokens.size());
+                              rows.clear();
+                              for (const int32_t token : tokens) {
+                                const std::span<float> row = model.hooks.step({&token, 1}, true);
+                                rows.insert(rows.end(), row.begin(), row.end());
+                              }
+                              return std::span<float>(rows);
+                            },
+                        .truncate = [](int64_t) {}};
+  GenerateResult result;
+  result.prompt_ids = {5, 6, 7, 8, 9, 5, 6};
+  const GenerateOptions options{.max_tokens = max_tokens, .sampler = {.temperature = 0}, .lookup = 4};
+  run_generate_loop(model.hooks, options, result);
+  for (size_t i = 0; i < result.ids.size(); ++i) EXPECT_EQ(result.ids[i], static_cast<int32_t>(7 + i));
+  return passes;
+}
+
+TEST(GenerateLoop, GuessesAreThoseThatCanBeWanted) {
+  EXPECT_THAT(passes_by_lookup(3, 0), ElementsAre(2u)) << "7 is sampled, 8 guessed, 9 the last: 8 and 9 need logits";
+  EXPECT_THAT(passes_by_lookup(2, 0), ElementsAre(1u));
+  EXPECT_THAT(passes_by_lookup(9, 9), ElementsAre(2u)) << "7 and 8 fill the context";
+  EXPECT_THAT(passes_by_lookup(5, 100), ElementsAre(4u, 1u)) << "8 and 9 are right, 5 is not";
+}
+
 TEST(GenerateLoop, BadRequestsAreNamed) {
   Counter model;
+  GenerateResult result;
+  result.prompt_ids = {1};
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage,
+                                  [&] { run_generate_loop(model.hooks, {.sampler = {}, .lookup = 8}, result); }),
+              HasSubstr("8 tokens to guess at once: must be 0 to 7"));
   EXPECT_THAT(message_of(model, {}, 5, ErrorKind::kRefused), HasSubstr("the prompt has no tokens"));
   EXPECT_THAT(message_of(model, {1}, -1, ErrorKind::kUsage), HasSubstr("-1 tokens to generate"));
   EXPECT_THAT(model.fed, IsEmpty());

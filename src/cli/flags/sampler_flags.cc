@@ -1,8 +1,11 @@
 #include "cli/flags/sampler_flags.h"
 
+#include <fmt/format.h>
+
 #include <limits>
 
 #include "cli/flags/common_flags.h"
+#include "runtime/lookup.h"
 
 namespace bitloom {
 
@@ -27,6 +30,20 @@ void add_sampler_flags(FlagSet& app, SamplerOptions& sampler) {
       ->type_name("N")
       ->check(integer_from(0))
       ->capture_default_str();
+}
+
+void add_lookup_flag(FlagSet& app, int64_t& lookup) {
+  app.add_option("--lookup", lookup,
+                 "guess up to N tokens ahead from what followed the same words before; the text stays the same, and "
+                 "comes faster where it copies; 0: off")
+      ->type_name("N")
+      ->check(integer_in(0, kMostGuesses))
+      ->capture_default_str();
+}
+
+std::string lookup_remark(const GenerateResult& result, int64_t lookup) {
+  if (lookup == 0) return "";
+  return fmt::format("; guessed: {} of {} right", result.accepted_tokens, result.guessed_tokens);
 }
 
 }  // namespace bitloom

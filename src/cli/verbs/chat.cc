@@ -80,12 +80,14 @@ class Conversation {
                         {"kept_tokens", result.kept_tokens},
                         {"tokens", result.ids.size()},
                         {"tokens_per_second", result.tokens_per_second()},
+                        {"guessed_tokens", result.guessed_tokens},
+                        {"accepted_tokens", result.accepted_tokens},
                         {"stop", result.stop}});
     const int64_t context = decoder_.graph().max_positions;
-    session_.progress().log(fmt::format("{} tokens, {} tokens/s; {}{} of the context{}", result.ids.size(),
-                                        format_rate(result.tokens_per_second()), sequence_.ids().size(),
-                                        context > 0 ? fmt::format("/{} tokens", context) : " tokens",
-                                        result.stop == "end of text" ? "" : "; stopped: " + result.stop));
+    session_.progress().log(fmt::format(
+        "{} tokens, {} tokens/s; {}{} of the context{}{}", result.ids.size(), format_rate(result.tokens_per_second()),
+        sequence_.ids().size(), context > 0 ? fmt::format("/{} tokens", context) : " tokens",
+        result.stop == "end of text" ? "" : "; stopped: " + result.stop, lookup_remark(result, flags_.options.lookup)));
   }
 
   GenerateResult generate_answer() {
@@ -191,6 +193,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->type_name("N")
       ->check(integer_from(1));
   add_sampler_flags(app, flags->options.sampler);
+  add_lookup_flag(app, flags->options.lookup);
   add_exact_flag(app, flags->exact);
   add_threads_flag(app, session);
   add_json_flag(app, session);

@@ -32,6 +32,8 @@ Json record_of(const Flags& flags, const std::string& prompt, const GenerateResu
           {"tokens", result.ids.size()},
           {"prompt_tokens_per_second", result.prompt_tokens_per_second()},
           {"tokens_per_second", result.tokens_per_second()},
+          {"guessed_tokens", result.guessed_tokens},
+          {"accepted_tokens", result.accepted_tokens},
           {"seed", flags.options.sampler.seed}};
 }
 
@@ -70,9 +72,10 @@ void generate_text(const Flags& flags, Session& session) {
       flags.chat ? generate(decoder, tokenizer, encode_chat(tokenizer, prompt), flags.options, on_text)
                  : generate(decoder, tokenizer, prompt, flags.options, on_text);
   session.show(record_of(flags, prompt, result), "\n");
-  session.progress().log(fmt::format("prompt: {} tokens, {} tokens/s; generated: {} tokens, {} tokens/s; stopped: {}",
+  session.progress().log(fmt::format("prompt: {} tokens, {} tokens/s; generated: {} tokens, {} tokens/s; stopped: {}{}",
                                      result.prompt_ids.size(), format_rate(result.prompt_tokens_per_second()),
-                                     result.ids.size(), format_rate(result.tokens_per_second()), result.stop));
+                                     result.ids.size(), format_rate(result.tokens_per_second()), result.stop,
+                                     lookup_remark(result, flags.options.lookup)));
 }
 
 std::function<void()> setup(FlagSet& app, Session& session) {
@@ -86,6 +89,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->check(integer_from(1))
       ->capture_default_str();
   add_sampler_flags(app, flags->options.sampler);
+  add_lookup_flag(app, flags->options.lookup);
   add_exact_flag(app, flags->exact);
   add_threads_flag(app, session);
   add_json_flag(app, session);
