@@ -1,6 +1,8 @@
 // Every kernel of the list: products per second of one thread, 512 tokens and fewer, and their percentage of the
 // thread's peak of 8-bit products, measured in turns with them; and the rounding of inputs.
 
+#include <fmt/format.h>
+
 #include <vector>
 
 #include "hardware/dot_peak.h"
@@ -14,10 +16,10 @@ namespace {
 
 constexpr int64_t kRows = 512, kCols = 2048, kPiece = 32;
 
-void int_gemm(benchmark::State& state, const IntGemmEntry& entry, int64_t tokens) {
+void int_gemm(benchmark::State& state, const IntGemmEntry& entry, int64_t tokens, int64_t group) {
   const IntDotEntry as_it_is = {"",          nullptr,        Isa::kPortable,       entry.bits,
                                 entry.codes, DotInput::kF32, InputOrder::kNatural, 1};
-  int64_t group = 32, row_bytes = 0;
+  int64_t row_bytes = 0;
   for (const BlockKind& kind : kBlockKinds) {
     if (kind.codes == entry.codes) group = kind.group, row_bytes = kCols / kind.columns * kind.bytes;
   }
@@ -62,8 +64,11 @@ const bool registered = [] {
   for (const IntGemmEntry& entry : int_gemm_kernels()) {
     if (!machine_has(entry.isa)) continue;
     for (const int64_t tokens : {8, 512}) {
-      register_kernel(std::string(entry.name) + "/tokens:" + std::to_string(tokens),
-                      [&entry, tokens](benchmark::State& state) { int_gemm(state, entry, tokens); });
+      for (const int64_t group : {32, 128}) {
+        if (group > 32 && entry.codes > CodeKind::kTable) continue;  // blocks have groups of their own
+        register_kernel(fmt::format("{}/tokens:{}/group:{}", entry.name, tokens, group),
+                        [&entry, tokens, group](benchmark::State& state) { int_gemm(state, entry, tokens, group); });
+      }
     }
   }
   return true;
