@@ -35,10 +35,13 @@ constexpr int64_t padded_tokens(int64_t tokens) {
   return whole + token_block(tokens - whole);
 }
 
+/// Columns lie by eights, the even ones first, as codes of four bits come apart.
+constexpr int64_t panel_column(int64_t c) { return c / 8 * 8 + c % 2 * 4 + c % 8 / 2; }
+
 /// A rounded input. Blocks of T tokens lie one after the other, in each the tokens side by side: what belongs to block
 /// i of kTokenBlock tokens begins at i kTokenBlock times the columns of an array. Padding is zeros.
 struct PanelInput {
-  int8_t* digits = nullptr;                        // [stride / 4, T, 4]
+  int8_t* digits = nullptr;                        // [stride / 4, T, 4], columns as panel_column() says
   float* scales = nullptr;                         // [stride / 32, T]
   int32_t *sums16 = nullptr, *sums32 = nullptr;    // [stride / 16, T], [stride / 32, T]: -128 sum of q
   float *values16 = nullptr, *values32 = nullptr;  // the same: sums of x as rounded

@@ -186,8 +186,8 @@ inline TokenBlock token_block_of(const IntGemmCall& call, int64_t block, int min
 }
 
 /// Sixteen rows of 64 bytes to sixteen columns of fours of bytes.
-inline void transpose_fours(const __m512i (&in)[16], uint8_t* out) {
-  __m512i a[16], b[16];
+inline void transpose_fours(__m512i (&in)[16]) {
+  __m512i a[16];
   for (int i = 0; i < 16; i += 4) {
     const __m512i low0 = _mm512_unpacklo_epi32(in[i], in[i + 1]), high0 = _mm512_unpackhi_epi32(in[i], in[i + 1]);
     const __m512i low1 = _mm512_unpacklo_epi32(in[i + 2], in[i + 3]),
@@ -201,10 +201,9 @@ inline void transpose_fours(const __m512i (&in)[16], uint8_t* out) {
                   odd01 = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xdd);
     const __m512i even23 = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88),
                   odd23 = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xdd);
-    b[j] = _mm512_shuffle_i32x4(even01, even23, 0x88), b[8 + j] = _mm512_shuffle_i32x4(even01, even23, 0xdd);
-    b[4 + j] = _mm512_shuffle_i32x4(odd01, odd23, 0x88), b[12 + j] = _mm512_shuffle_i32x4(odd01, odd23, 0xdd);
+    in[j] = _mm512_shuffle_i32x4(even01, even23, 0x88), in[8 + j] = _mm512_shuffle_i32x4(even01, even23, 0xdd);
+    in[4 + j] = _mm512_shuffle_i32x4(odd01, odd23, 0x88), in[12 + j] = _mm512_shuffle_i32x4(odd01, odd23, 0xdd);
   }
-  for (int k = 0; k < 16; ++k) _mm512_store_si512(out + 64 * k, b[k]);
 }
 
 }  // namespace

@@ -7,10 +7,21 @@
 namespace bitloom {
 namespace {
 
+/// Bytes 0, 2, 4 and 6.
+uint32_t even_bytes(uint64_t eight) {
+  eight &= 0x00ff00ff00ff00ff;
+  eight = (eight | eight >> 8) & 0x0000ffff0000ffff;
+  return static_cast<uint32_t>(eight | eight >> 16);
+}
+
 /// What token `t` of a block of `width` gets of the piece that begins at column `first`.
 void place(const Int8Piece& piece, int64_t first, int64_t t, int64_t width, const PanelInput& to) {
-  for (int64_t k = 0; k < kInputPadding / 4; ++k) {
-    std::memcpy(to.digits + ((first / 4 + k) * width + t) * 4, piece.digits + 4 * k, 4);
+  for (int64_t k = 0; k < kInputPadding / 4; k += 2) {
+    uint64_t eight;
+    std::memcpy(&eight, piece.digits + 4 * k, sizeof eight);
+    const uint32_t even = even_bytes(eight), odd = even_bytes(eight >> 8);
+    int8_t* at = to.digits + ((first / 4 + k) * width + t) * 4;
+    std::memcpy(at, &even, sizeof even), std::memcpy(at + width * 4, &odd, sizeof odd);
   }
   for (int64_t b = 0; b < kInputPadding / kInputBlock; ++b) {
     const float scale = piece.scales[b];

@@ -30,8 +30,8 @@ class GemmBuffers {
   float value(int64_t t, int64_t c) const {
     const int64_t first = t / kTokenBlock * kTokenBlock,
                   tokens = static_cast<int64_t>(scales_.size()) / (view.stride / 32);
-    const int64_t width = token_block(tokens - first);
-    const int64_t digit = first * view.stride + ((c / 4) * width + t - first) * 4 + c % 4;
+    const int64_t width = token_block(tokens - first), at = panel_column(c);
+    const int64_t digit = first * view.stride + ((at / 4) * width + t - first) * 4 + at % 4;
     const int64_t scale = first * (view.stride / 32) + c / 32 * width + t - first;
     return scales_[static_cast<size_t>(scale)] * static_cast<float>(digits_[static_cast<size_t>(digit)]);
   }

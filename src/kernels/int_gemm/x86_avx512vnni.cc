@@ -8,17 +8,34 @@
 namespace bitloom {
 namespace {
 
-/// Four bits that a table maps to levels, in the order of columns.
-struct TableCodes : Bitstream<4> {
-  static constexpr int kVectors = 1, offset = 128;
-  explicit TableCodes(const IntRows& w) : table_(w) {}
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[1]) const {
-    out[0] =
-        table_.look_up(BitCodes<4>::apart(Avx512::load_some(row + bytes_to(column), end - row - bytes_to(column))));
-  }
+/// How codes become bytes of a panel. By default 64 columns of a row in their order.
+template <class C>
+struct PanelCodes : C {
+  using C::C;
+  static constexpr bool kPairs = false;
+};
 
- private:
-  NibbleTable table_;
+/// Codes of four bits come apart after they have been transposed: split() makes the even columns' bytes and the odd
+/// ones' of pairs.
+template <>
+struct PanelCodes<BitCodes<4>> : BitCodes<4> {
+  using BitCodes<4>::BitCodes;
+  static constexpr bool kPairs = true;
+  void split(__m512i pairs, __m512i (&out)[2]) const {
+    const __m512i mask = _mm512_set1_epi8(15), flip = _mm512_set1_epi8(8), raise = _mm512_set1_epi8(120);
+    out[0] = _mm512_add_epi8(masked(pairs, mask, flip), raise);
+    out[1] = _mm512_add_epi8(masked(_mm512_srli_epi16(pairs, 4), mask, flip), raise);
+  }
+};
+
+/// The same of what a table maps to levels.
+template <>
+struct PanelCodes<NibbleTable> : NibbleTable {
+  using NibbleTable::NibbleTable;
+  static constexpr bool kPairs = true;
+  void split(__m512i pairs, __m512i (&out)[2]) const {
+    out[0] = look_up(pairs), out[1] = look_up(_mm512_srli_epi16(pairs, 4));
+  }
 };
 
 template <class C>
@@ -35,6 +52,7 @@ class PanelLoop {
     scales_ = sixteens ? PanelScales::kSixteens : steps_per_group_ == 1 ? PanelScales::kBlocks : PanelScales::kGroups;
     product_ = find_panel_product(scales_, minimum_columns_);
     end_ = w_.codes + w_.rows * w_.row_bytes;
+    ahead_ = kPanelRows * w_.row_bytes;
   }
 
   void run() const {
@@ -46,6 +64,9 @@ class PanelLoop {
   }
 
  private:
+  using Codes = PanelCodes<C>;
+  static constexpr int64_t kEight = 0x0808080808080808;
+
   Panel panel(int64_t i) const {
     const int64_t wide = call_.x.stride, scales = kPanelRows * (wide / 16);
     std::byte* at = call_.scratch + i * panel_bytes(kPanelRows, w_.cols);
@@ -58,47 +79,93 @@ class PanelLoop {
     Row rows[kPanelRows];
     for (int64_t i = 0; i < kPanelRows; ++i) {
       rows[i] = row_of(w_, std::min(first + i, call_.last - 1));
-      unpack_scales(rows[i], i, to);
       if (subtracts_zeros_) spread_zeros(rows[i], zeros_of(to, i));
     }
+    unpack_scales(rows, to);
+    if constexpr (Codes::kPairs) {
+      if (!subtracts_zeros_) return unpack_pairs(rows, to);
+    }
+    if constexpr (C::kVectors == 1) unpack_codes(rows, to);
+  }
+
+  void unpack_codes(const Row (&rows)[kPanelRows], const Panel& to) const {
     const __m512i raise = _mm512_set1_epi8(static_cast<char>(128 - codes_.offset));
+    const __m512i places = _mm512_set1_epi64(0x0705030106040200);  // of panel_column()
+    const __m512i order = _mm512_add_epi8(places, _mm512_set_epi64(kEight, 0, kEight, 0, kEight, 0, kEight, 0));
     for (int64_t c = 0; c < w_.cols; c += 64) {
       __m512i levels[kPanelRows];
       for (int64_t i = 0; i < kPanelRows; ++i) {
         __m512i codes[1];
         codes_.bytes(rows[i].codes, c, end_, codes);
-        levels[i] = _mm512_add_epi8(codes[0], subtracts_zeros_ ? minus_zeros(zeros_of(to, i) + c / 16) : raise);
+        const __m512i up = subtracts_zeros_ ? minus_zeros(zeros_of(to, i) + c / 16) : raise;
+        levels[i] = _mm512_shuffle_epi8(_mm512_add_epi8(codes[0], up), order);
       }
-      transpose_fours(levels, to.codes + c * kPanelRows);
+      transpose_fours(levels);
+      for (int k = 0; k < 16; ++k) _mm512_store_si512(to.codes + c * kPanelRows + 64 * k, levels[k]);
     }
   }
 
-  /// Lane `lane` of the panel's scales and minimums.
-  void unpack_scales(const Row& row, int64_t lane, const Panel& to) const {
-    const int64_t groups = (w_.cols + w_.group - 1) / w_.group;
-    const bool by_group = scales_ == PanelScales::kGroups;
-    float scales[kSegmentGroups + 32], minimums[kSegmentGroups];
-    float *at = to.scales + lane, *minimum_at = to.minimums + lane;
-    for (int64_t first = 0, b = 0; first < groups; first += kSegmentGroups) {
-      const int64_t count = std::min(kSegmentGroups, groups - first);
-      if constexpr (C::kBlocks) {
-        C::scales(row.codes, first, count, scales, minimums);
-      } else {
-        widen_scales(w_, row, first, count, scales);
-        if (minimum_columns_ != 0) zero_minimums(row, first, count, scales, minimums);
+  void unpack_pairs(const Row (&rows)[kPanelRows], const Panel& to) const {
+    for (int64_t c = 0; c < w_.cols; c += 128) {
+      __m512i pairs[kPanelRows];
+      for (int64_t i = 0; i < kPanelRows; ++i) {
+        const std::byte* p = rows[i].codes + c / 2;
+        _mm_prefetch(reinterpret_cast<const char*>(p) + ahead_, _MM_HINT_T1);
+        pairs[i] = Avx512::load_some(p, end_ - p);
       }
-      for (int64_t g = 0; g < count; ++g) {
-        const int64_t steps = std::min(steps_ - b, steps_per_group_);
-        for (int64_t i = 0; i < (by_group ? 1 : steps); ++i, at += kPanelRows) *at = w_.factor * scales[g];
-        for (int64_t i = 0; minimum_columns_ != 0 && i < steps; ++i, minimum_at += kPanelRows) {
-          *minimum_at = w_.factor * minimums[g];
-        }
-        b += steps;
+      transpose_fours(pairs);
+      for (int k = 0; k < 16; ++k) {
+        __m512i bytes[2];
+        codes_.split(pairs[k], bytes);
+        uint8_t* at = to.codes + c * kPanelRows + 128 * k;
+        _mm512_store_si512(at, bytes[0]), _mm512_store_si512(at + 64, bytes[1]);
       }
     }
+  }
+
+  /// The panel's scales and minimums.
+  void unpack_scales(const Row (&rows)[kPanelRows], const Panel& to) const {
+    const int64_t groups = (w_.cols + w_.group - 1) / w_.group;
+    const int64_t scales_per_group = scales_ == PanelScales::kGroups ? 1 : steps_per_group_;
+    const int64_t scales_end = scales_ == PanelScales::kGroups ? groups : steps_;
+    alignas(64) float scales[kPanelRows][kSegmentGroups + 32], minimums[kPanelRows][kSegmentGroups];
+    for (int64_t first = 0; first < groups; first += kSegmentGroups) {
+      const int64_t count = std::min(kSegmentGroups, groups - first);
+      for (int64_t i = 0; i < kPanelRows; ++i) {
+        if constexpr (C::kBlocks) {
+          C::scales(rows[i].codes, first, count, scales[i], minimums[i]);
+        } else {
+          widen_scales(w_, rows[i], first, count, scales[i]);
+          if (minimum_columns_ != 0) zero_minimums(rows[i], first, count, scales[i], minimums[i]);
+        }
+      }
+      spread(scales, first, count, scales_per_group, scales_end, to.scales);
+      if (minimum_columns_ != 0) spread(minimums, first, count, steps_per_group_, steps_, to.minimums);
+    }
     if (scales_ != PanelScales::kSixteens || steps_ % 2 == 0) return;
-    *at = 0;  // of the second half of the last block, which is read
-    if (minimum_columns_ != 0) *minimum_at = 0;
+    // Of the second half of the last block, which is read.
+    _mm512_store_ps(to.scales + steps_ * kPanelRows, _mm512_setzero_ps());
+    if (minimum_columns_ != 0) _mm512_store_ps(to.minimums + steps_ * kPanelRows, _mm512_setzero_ps());
+  }
+
+  /// Groups [first, first + count) of all rows, `each` times but before `end`, times the matrix's factor.
+  template <int kWidth>
+  void spread(const float (&rows)[kPanelRows][kWidth], int64_t first, int64_t count, int64_t each, int64_t end,
+              float* to) const {
+    const __m512 factor = _mm512_set1_ps(w_.factor);
+    for (int64_t g = 0; g < count; g += 16) {
+      __m512i values[kPanelRows];
+      for (int64_t i = 0; i < kPanelRows; ++i) {
+        values[i] = _mm512_castps_si512(_mm512_mul_ps(_mm512_load_ps(rows[i] + g), factor));
+      }
+      transpose_fours(values);
+      for (int64_t k = 0; k < std::min<int64_t>(16, count - g); ++k) {
+        const int64_t at = (first + g + k) * each;
+        for (int64_t i = at; i < std::min(at + each, end); ++i) {
+          _mm512_store_si512(to + i * kPanelRows, values[k]);
+        }
+      }
+    }
   }
 
   void zero_minimums(const Row& row, int64_t first, int64_t count, const float* scales, float* minimums) const {
@@ -135,13 +202,14 @@ class PanelLoop {
 
   const IntGemmCall& call_;
   const IntRows& w_;
-  C codes_;
+  Codes codes_;
   PanelScales scales_;
   PanelProduct* product_;
   int64_t blocks_, steps_, steps_per_group_;  // a step is what a scale serves at least
   int step_, minimum_columns_;
   bool subtracts_zeros_;
   const std::byte* end_;
+  int64_t ahead_;
 };
 
 }  // namespace
@@ -155,7 +223,7 @@ BITLOOM_GEMM(i5, BitCodes<5>)
 BITLOOM_GEMM(i6, BitCodes<6>)
 BITLOOM_GEMM(i7, BitCodes<7>)
 BITLOOM_GEMM(i8, BitCodes<8>)
-BITLOOM_GEMM(t4, TableCodes)
+BITLOOM_GEMM(t4, NibbleTable)
 #define BITLOOM_BLOCKS(name, kind) BITLOOM_GEMM(name, BlockCodes<CodeKind::kind>)
 #include "kernels/int_dot/blocks.inc"
 #undef BITLOOM_BLOCKS
