@@ -47,16 +47,16 @@ class Products {
     for (size_t i = 0; i < readers.size(); ++i) {
       assert(readers[i].w->cols() == cols && readers[i].w->serves(tokens));
       pieces_ += pieces_of(readers[i]);
-      const bool few = tokens <= kFewTokens && readers[i].w->int_kernel_ != nullptr;
-      if (few) int_calls_[i] = readers[i].w->int_call(x, tokens, i, blocks);
+      if (readers[i].w->uses_gemm(tokens)) {
+        panels_ = blocks.panels(threads);
+        scratch = std::max(scratch, panel_bytes(kGemmRows, cols));
+        continue;
+      }
+      if (readers[i].w->int_kernel_ != nullptr) int_calls_[i] = readers[i].w->int_call(x, tokens, i, blocks);
       if (readers[i].w->family_ != nullptr) scratch = std::max(scratch, readers[i].w->family_->scratch_bytes());
       if (readers[i].w->trellis_kernel_ != nullptr) {
         rounded_[i] = blocks.rounded(readers[i].w->trellis_input_, InputOrder::kNatural);
       }
-    }
-    if (tokens > kFewTokens) {
-      panels_ = blocks.panels(threads);
-      scratch = panel_bytes(kGemmRows, cols);
     }
     blocks.reserve_scratch(threads.thread_count(), scratch);
   }
@@ -69,7 +69,7 @@ class Products {
     const PackedLinear& w = *reader->w;
     const auto index = static_cast<size_t>(reader - readers_.data());
     const int64_t first = piece * rows_of(*reader), last = std::min(first + rows_of(*reader), w.rows_);
-    if (tokens_ > kFewTokens) {
+    if (w.uses_gemm(tokens_)) {
       std::byte* scratch = blocks_.scratch(thread);
       w.gemm_kernel_->kernel({w.ints_, first, last, tokens_, panels_, scratch, reader->y, w.rows_});
     } else if (w.int_kernel_ != nullptr) {
@@ -94,7 +94,8 @@ class Products {
  private:
   int64_t rows_of(const Reader& reader) const {
     if (reader.w->trellis_kernel_ != nullptr) return kTrellisRows;
-    if (tokens_ > kFewTokens) return kGemmRows;
+    // A single block of tokens is as fast as memory: see rows_per_piece().
+    if (reader.w->uses_gemm(tokens_) && tokens_ > kTokenBlock) return kGemmRows;
     const int64_t multiple = reader.w->family_ != nullptr ? reader.w->family_->row_multiple() : 8;
     return rows_per_piece(reader.w->rows_, reader.w->cols(), threads_, multiple);
   }

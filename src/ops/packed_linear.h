@@ -34,6 +34,8 @@ struct PackOptions {
 /// Tokens up to which kernels for few are used: beyond, those for many, or, where a matrix has none, decoding a tile
 /// once and multiplying by sgemm.
 inline constexpr int64_t kFewTokens = 8;
+/// A matrix with a kernel for many uses it beyond so many: unpacking to a panel pays from then on.
+inline constexpr int64_t kUnpackedTokens = 4;
 
 class PackedLinear {
  public:
@@ -52,6 +54,7 @@ class PackedLinear {
   const PackedFrame* frame() const { return frame_ ? &*frame_ : nullptr; }
   /// For many tokens, of Activations::kInt8 alone; null when there is none.
   const IntGemmEntry* gemm_kernel() const { return gemm_kernel_; }
+  bool uses_gemm(int64_t tokens) const { return gemm_kernel_ != nullptr && tokens > kUnpackedTokens; }
   bool serves(int64_t tokens) const { return tokens <= kFewTokens || gemm_kernel_ != nullptr; }
 
  private:

@@ -56,7 +56,8 @@ struct IntGemmCall {
   IntRows w;
   int64_t first = 0, last = 0, tokens = 0;
   PanelInput x;
-  std::byte* scratch = nullptr;  // panel_bytes(last - first, cols), aligned to 64; of this call alone
+  std::byte* scratch = nullptr;  // panel_bytes(of rows, cols), aligned to 64; of this call alone. Of all rows; of
+                                 // kPanelRows where the tokens are a single block
   float* y = nullptr;            // [tokens, y_stride], element (t, r) at t * y_stride + r
   int64_t y_stride = 0;
 };

@@ -56,16 +56,24 @@ class PanelLoop {
   }
 
   void run() const {
-    const int64_t panels = (call_.last - call_.first + kPanelRows - 1) / kPanelRows;
-    for (int64_t i = 0; i < panels; ++i) unpack(call_.first + i * kPanelRows, panel(i));
-    for (int64_t block = 0; block * kTokenBlock < call_.tokens; ++block) {
-      for (int64_t i = 0; i < panels; ++i) multiply(block, call_.first + i * kPanelRows, panel(i));
+    // A single block of tokens needs a panel once.
+    const int64_t rows = call_.tokens <= kTokenBlock ? kPanelRows : call_.last - call_.first;
+    for (int64_t first = call_.first; first < call_.last; first += rows) {
+      run_rows(first, std::min(first + rows, call_.last));
     }
   }
 
  private:
   using Codes = PanelCodes<C>;
   static constexpr int64_t kEight = 0x0808080808080808;
+
+  void run_rows(int64_t first, int64_t last) const {
+    const int64_t panels = (last - first + kPanelRows - 1) / kPanelRows;
+    for (int64_t i = 0; i < panels; ++i) unpack(first + i * kPanelRows, panel(i));
+    for (int64_t block = 0; block * kTokenBlock < call_.tokens; ++block) {
+      for (int64_t i = 0; i < panels; ++i) multiply(block, first + i * kPanelRows, panel(i));
+    }
+  }
 
   Panel panel(int64_t i) const {
     const int64_t wide = call_.x.stride, scales = kPanelRows * (wide / 16);
@@ -96,6 +104,7 @@ class PanelLoop {
       __m512i levels[kPanelRows];
       for (int64_t i = 0; i < kPanelRows; ++i) {
         __m512i codes[1];
+        _mm_prefetch(reinterpret_cast<const char*>(rows[i].codes + C::bytes_to(c)) + ahead_, _MM_HINT_T1);
         codes_.bytes(rows[i].codes, c, end_, codes);
         const __m512i up = subtracts_zeros_ ? minus_zeros(zeros_of(to, i) + c / 16) : raise;
         levels[i] = _mm512_shuffle_epi8(_mm512_add_epi8(codes[0], up), order);
