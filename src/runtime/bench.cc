@@ -40,6 +40,17 @@ class Bench {
     return hooks_.clock() - start;
   }
 
+  /// Seconds of decoding that many tokens of every sequence of the batch together.
+  double decode_batch() const {
+    hooks_.reset();
+    const double start = hooks_.clock();
+    for (int64_t i = 0; i < options_.decode; ++i) {
+      const std::vector<int32_t> tokens(static_cast<size_t>(options_.batch), tokens_[static_cast<size_t>(i)]);
+      hooks_.step_batch(tokens);
+    }
+    return hooks_.clock() - start;
+  }
+
  private:
   /// Seconds of the first `count` tokens in chunks.
   double fill(int64_t count) const {
@@ -74,12 +85,13 @@ Spread spread_of(std::vector<double> values) {
 
 BenchResult run_bench(const BenchHooks& hooks, const BenchOptions& options, Progress& progress) {
   if (options.prompt + options.decode == 0) misuse("-p 0 and -n 0: nothing to measure");
+  if (options.batch > 1 && options.depth > 0) misuse("-b {} goes without -d {}", options.batch, options.depth);
   const Bench bench(hooks, options);
   const double warm_prompt = options.prompt > 0 ? bench.prompt() : 0;
   const double warm_decode = options.decode > 0 ? bench.decode(1) * static_cast<double>(options.decode) : 0;
   progress.begin("measuring", options.repetitions * microseconds(warm_prompt + warm_decode));
   BenchResult result;
-  std::vector<double> prompt_rates, decode_rates, bytes, dots;
+  std::vector<double> prompt_rates, decode_rates, batch_rates, gains, bytes, dots;
   for (int64_t i = 0; i < options.repetitions; ++i) {
     if (options.prompt > 0) {
       prompt_rates.push_back(rate(options.prompt, bench.prompt()));
@@ -94,6 +106,10 @@ BenchResult run_bench(const BenchHooks& hooks, const BenchOptions& options, Prog
       decode_rates.push_back(rate(options.decode, bench.decode(options.decode)));
       bytes.push_back(bandwidth / decode_rates.back());
     }
+    if (options.decode > 0 && options.batch > 1) {
+      batch_rates.push_back(rate(options.batch * options.decode, bench.decode_batch()));
+      gains.push_back(batch_rates.back() / decode_rates.back());
+    }
     progress.advance(microseconds(warm_decode), "tokens");
   }
   progress.end();
@@ -101,6 +117,8 @@ BenchResult run_bench(const BenchHooks& hooks, const BenchOptions& options, Prog
   result.bytes_per_token = spread_of(std::move(bytes));
   result.prompt_rate = spread_of(std::move(prompt_rates));
   result.decode_rate = spread_of(std::move(decode_rates));
+  result.batch_rate = spread_of(std::move(batch_rates));
+  result.batch_gain = spread_of(std::move(gains));
   return result;
 }
 

@@ -31,6 +31,11 @@ struct FakeModel {
                   steps.emplace_back(tokens.begin(), tokens.end());
                   time += tokens.size() == 1 ? per_token : per_prompt_token * static_cast<double>(tokens.size());
                 },
+            .step_batch =
+                [this](std::span<const int32_t> tokens) {
+                  steps.emplace_back(tokens.begin(), tokens.end());
+                  time += 2 * per_token;
+                },
             .read_pass = [this] { return bandwidths[passes++ % bandwidths.size()]; },
             .dot_pass = [] { return 500.0; },
             .clock = [this] { return time; },
@@ -48,6 +53,18 @@ TEST(Bench, RoofsBesideTheRatesAndADepth) {
   EXPECT_NEAR(result.decode_rate.median, 4, 1e-9) << "the tokens before do not count";
   ASSERT_GE(model.steps.size(), 3u);
   EXPECT_EQ(model.steps[model.steps.size() - 3].size(), 3u);
+}
+
+// A step of eight takes twice as long as a step of one.
+TEST(Bench, ABatchBesideOneSequence) {
+  FakeModel model;
+  Progress silent;
+  const BenchResult result = run_bench(model.hooks(), {.prompt = 0, .decode = 3, .repetitions = 2, .batch = 8}, silent);
+  EXPECT_NEAR(result.decode_rate.median, 4, 1e-9);
+  EXPECT_NEAR(result.batch_rate.median, 16, 1e-9);
+  EXPECT_NEAR(result.batch_gain.median, 4, 1e-9);
+  EXPECT_EQ(model.steps.back().size(), 8u);
+  EXPECT_THROW(run_bench(model.hooks(), {.decode = 3, .depth = 3, .batch = 8}, silent), Error);
 }
 
 TEST(Spread, MedianAndEnds) {

@@ -42,6 +42,17 @@ TEST(BenchVerb, FieldsBelongTogether) {
   EXPECT_EQ(record.at("dot_peak_of"), "fp32");
 }
 
+TEST(BenchVerb, ABatchIsMeasuredBesideOneSequence) {
+  const json record =
+      run_json({"bench", "assets/demo", "-p", "0", "-n", "2", "-r", "1", "-t", "1", "-b", "3", "--json"});
+  EXPECT_EQ(record.at("batch"), 3);
+  expect_spread(record.at("batch_tokens_per_second"));
+  EXPECT_NEAR(record.at("batch_gain").at("median"),
+              record.at("batch_tokens_per_second").at("median").get<double>() /
+                  record.at("tokens_per_second").at("median").get<double>(),
+              1e-9);
+}
+
 // Tokens are decoded with 8-bit inputs by every set of instructions; prompts by VNNI alone, in groups of whole blocks.
 TEST(BenchVerb, RoundedInputsCostSomethingAlsoWhereNoKernelServesPrompts) {
   const TempDir dir;

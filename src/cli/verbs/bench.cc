@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <numeric>
 #include <optional>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -12,6 +14,7 @@
 #include "cli/verb.h"
 #include "eval/logits/logits_source.h"
 #include "eval/row_math.h"
+#include "forward/attention/kv_pages.h"
 #include "forward/decoder.h"
 #include "hardware/dot_peak.h"
 #include "hardware/read_bandwidth.h"
@@ -87,6 +90,11 @@ Json record_of(const ModelFacts& facts, const BenchOptions& options, const Bench
                  {"dot_peak_of", facts.peak},
                  {"dot_share", prompt_share(facts, result)}};
   if (facts.fast_kl) record["fast_kl"] = *facts.fast_kl;
+  if (options.batch > 1 && options.decode > 0) {
+    record["batch"] = options.batch;
+    record["batch_tokens_per_second"] = spread_json(result.batch_rate);
+    record["batch_gain"] = spread_json(result.batch_gain);
+  }
   return record;
 }
 
@@ -117,6 +125,15 @@ std::string text_of(const ModelFacts& facts, const BenchOptions& options, const 
     add(fmt::format("{} tokens{}", options.decode, at), result.decode_rate, static_cast<double>(facts.bytes_per_token),
         " GB/s", decode_share(facts, result));
   }
+  if (options.batch > 1 && options.decode > 0) {
+    const double each = static_cast<double>(facts.bytes_per_token) / static_cast<double>(options.batch);
+    const double share = decode_share(facts, result) * result.batch_gain.median / static_cast<double>(options.batch);
+    add(fmt::format("{} x {} tokens", options.batch, options.decode), result.batch_rate, each, " GB/s", share);
+  }
+  const std::string gain = result.batch_gain.median > 0
+                               ? fmt::format("{} sequences at once: {} times the tokens of one.\n", options.batch,
+                                             format_significant(result.batch_gain.median, 3))
+                               : "";
   const std::string kl =
       facts.fast_kl ? fmt::format("KL of 8-bit inputs against exact ones: {} nats per token, over {} random tokens.\n",
                                   format_significant(*facts.fast_kl, 3), kKlTokens)
@@ -125,31 +142,53 @@ std::string text_of(const ModelFacts& facts, const BenchOptions& options, const 
          fmt::format(
              "\nMedian of {} repetitions (lowest to highest) after a warm-up. A token reads {} of weights. Roofs, "
              "measured\n"
-             "beside each by the same threads, at best: {} GB/s through {}; {} GOP/s of {} products and sums.\n{}",
+             "beside each by the same threads, at best: {} GB/s through {}; {} GOP/s of {} products and sums.\n{}{}",
              options.repetitions, human_bytes(facts.bytes_per_token),
              format_significant(result.read_bandwidth / 1e9, 3), human_bytes(facts.probe_bytes),
-             format_significant(result.dot_peak / 1e9, 3), facts.peak, kl);
+             format_significant(result.dot_peak / 1e9, 3), facts.peak, gain, kl);
 }
 
 /// A decoder and its cache behind the bench's functions.
 class Stepper {
  public:
   Stepper(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads, Activations activations,
-          int64_t capacity)
+          int64_t capacity, int64_t batch)
       : decoder_(model, threads, activations),
         cache_(model->graph(), capacity),
-        logits_(static_cast<size_t>(model->graph().vocab_size)) {}
+        pages_(model->graph(), batch * pages_of(capacity)),
+        sequences_(static_cast<size_t>(batch)),
+        logits_(static_cast<size_t>(batch * model->graph().vocab_size)) {
+    for (size_t s = 0; s < sequences_.size(); ++s) {
+      sequences_[s].resize(static_cast<size_t>(pages_of(capacity)));
+      std::iota(sequences_[s].begin(), sequences_[s].end(), static_cast<int64_t>(s) * pages_of(capacity));
+    }
+  }
 
   const Decoder& decoder() const { return decoder_; }
-  void reset() { cache_.clear(); }
+  void reset() { cache_.clear(), batch_position_ = 0; }
   void step(std::span<const int32_t> tokens) {
     const std::span<const float> hidden = decoder_.step(tokens, cache_);
     decoder_.logits(hidden.last(static_cast<size_t>(decoder_.hidden_width())), 1, logits_.data());
   }
+  void step_batch(std::span<const int32_t> tokens) {
+    std::vector<std::vector<KvRun>> runs(tokens.size());
+    std::vector<SequenceStep> steps;
+    for (size_t s = 0; s < tokens.size(); ++s) {
+      pages_.add_runs(sequences_[s], batch_position_ + 1, runs[s]);
+      steps.push_back({tokens.subspan(s, 1), batch_position_, runs[s]});
+    }
+    ++batch_position_;
+    decoder_.logits(decoder_.steps(steps), static_cast<int64_t>(tokens.size()), logits_.data());
+  }
 
  private:
+  static int64_t pages_of(int64_t tokens) { return (tokens + kKvPageRows - 1) / kKvPageRows; }
+
   Decoder decoder_;
   KvCache cache_;
+  KvPages pages_;                                // of the batch
+  std::vector<std::vector<int64_t>> sequences_;  // pages of each
+  int64_t batch_position_ = 0;
   std::vector<float> logits_;
 };
 
@@ -192,7 +231,8 @@ void bench(const Flags& flags, Session& session) {
   facts.threads = threads.thread_count();
   for (const CheckpointTensor& tensor : model->tensors()) facts.bytes += tensor.rows->stored_bytes();
   if (facts.fast()) facts.fast_kl = measure_fast_kl(model, threads);
-  Stepper stepper(model, threads, facts.activations, std::max(options.prompt, options.decode + options.depth) + 1);
+  Stepper stepper(model, threads, facts.activations, std::max(options.prompt, options.decode + options.depth) + 1,
+                  options.batch);
   const bool int8 = stepper.decoder().has_kernels_for(kFewTokens + 1);  // all of 8-bit inputs
   facts.peak = int8 ? "8-bit" : "fp32";
   std::optional<BandwidthProbe> probe;  // made when first needed: a large buffer
@@ -206,6 +246,7 @@ void bench(const Flags& flags, Session& session) {
   };
   const BenchHooks hooks = {.reset = [&] { stepper.reset(); },
                             .step = [&](std::span<const int32_t> tokens) { stepper.step(tokens); },
+                            .step_batch = [&](std::span<const int32_t> tokens) { stepper.step_batch(tokens); },
                             .read_pass = read_pass,
                             .dot_pass = dot_pass,
                             .clock = steady_seconds,
@@ -237,6 +278,11 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   app.add_option("-d,--depth", flags->options.depth, "tokens in the context before those")
       ->type_name("N")
       ->check(integer_in(0, int64_t{1} << 24))
+      ->capture_default_str();
+  app.add_option("-b,--batch", flags->options.batch,
+                 "also decode so many sequences together, and say how many times one's tokens these are")
+      ->type_name("N")
+      ->check(integer_in(1, 1024))
       ->capture_default_str();
   app.add_option("-r,--repetitions", flags->options.repetitions, "how often each is measured")
       ->type_name("N")
