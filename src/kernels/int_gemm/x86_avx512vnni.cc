@@ -12,7 +12,7 @@ namespace {
 template <class C>
 struct PanelCodes : C {
   using C::C;
-  static constexpr bool kPairs = false;
+  static constexpr bool kPairs = false, kFolded = false;
 };
 
 /// Codes of four bits come apart after they have been transposed: split() makes the even columns' bytes and the odd
@@ -20,7 +20,7 @@ struct PanelCodes : C {
 template <>
 struct PanelCodes<BitCodes<4>> : BitCodes<4> {
   using BitCodes<4>::BitCodes;
-  static constexpr bool kPairs = true;
+  static constexpr bool kPairs = true, kFolded = false;
   void split(__m512i pairs, __m512i (&out)[2]) const {
     const __m512i mask = _mm512_set1_epi8(15), flip = _mm512_set1_epi8(8), raise = _mm512_set1_epi8(120);
     out[0] = _mm512_add_epi8(masked(pairs, mask, flip), raise);
@@ -32,23 +32,90 @@ struct PanelCodes<BitCodes<4>> : BitCodes<4> {
 template <>
 struct PanelCodes<NibbleTable> : NibbleTable {
   using NibbleTable::NibbleTable;
-  static constexpr bool kPairs = true;
+  static constexpr bool kPairs = true, kFolded = false;
   void split(__m512i pairs, __m512i (&out)[2]) const {
     out[0] = look_up(pairs), out[1] = look_up(_mm512_srli_epi16(pairs, 4));
   }
+};
+
+/// By a block's integer scale and a code the panel's byte, 128 + their product: Q2_K's of scales of 0 to 15 and codes
+/// of 0 to 3, Q3_K's of scales of -32 to 31 and levels of -4 to 3, negated as 128 fits the bytes only that way.
+template <CodeKind kKind>
+struct FoldedProducts {
+  static constexpr int kScales = kKind == CodeKind::kQ2_K ? 16 : 64;
+  alignas(16) uint8_t bytes[kScales][16] = {};
+  constexpr FoldedProducts() {
+    for (int scale = 0; scale < kScales; ++scale) {
+      for (int code = 0; code < 8; ++code) {
+        const int product = kKind == CodeKind::kQ2_K ? scale * code : -(scale - 32) * (code - 4);
+        bytes[scale][code] = static_cast<uint8_t>(128 + product);
+      }
+    }
+  }
+};
+
+/// Codes whose products with the integer scales of their sixteen columns are bytes: 256 columns share what is left.
+template <CodeKind kKind>
+struct FoldedCodes : BlockCodes<kKind> {
+  static_assert(kKind == CodeKind::kQ2_K || kKind == CodeKind::kQ3_K);
+  using Base = Blocks<kKind>;
+  static constexpr bool kPairs = false, kFolded = true;
+  static constexpr int offset = 128;
+
+  explicit FoldedCodes(const IntRows& w) : BlockCodes<kKind>(w) {}
+
+  void bytes(const std::byte* row, int64_t column, const std::byte*, __m512i (&out)[1]) const {
+    __m256i halves[2];
+    for (int64_t i = 0; i < 2; ++i) {
+      const std::byte* block = Base::block(row, column);
+      const int64_t first = column % 256 / 16 + 2 * i;
+      const __m256i table = _mm256_inserti128_si256(_mm256_castsi128_si256(products(scale_at(block, first))),
+                                                    products(scale_at(block, first + 1)), 1);
+      halves[i] = _mm256_shuffle_epi8(table, Base::columns(row, column + 32 * i));
+    }
+    out[0] = _mm512_inserti64x4(_mm512_castsi256_si512(halves[0]), halves[1], 1);
+  }
+
+  /// What is left of the scale of a block.
+  static float block_scale(const std::byte* block) {
+    return kKind == CodeKind::kQ2_K ? half_at(block + 80) : -half_at(block + 108);
+  }
+
+ private:
+  static constexpr FoldedProducts<kKind> kProducts{};
+  static __m128i products(int scale) {
+    return _mm_load_si128(reinterpret_cast<const __m128i*>(kProducts.bytes[scale]));
+  }
+  /// Of sixteen columns, raised by 32 in Q3_K.
+  static int scale_at(const std::byte* block, int64_t j) {
+    const auto field = [block](int64_t byte, int64_t shift, int mask) {
+      return std::to_integer<int>(block[byte]) >> shift & mask;
+    };
+    if constexpr (kKind == CodeKind::kQ2_K) return field(j, 0, 15);
+    return field(96 + j % 8, j / 8 * 4, 15) | field(104 + j % 4, j / 4 * 2, 3) << 4;
+  }
+};
+template <>
+struct PanelCodes<BlockCodes<CodeKind::kQ2_K>> : FoldedCodes<CodeKind::kQ2_K> {
+  using FoldedCodes::FoldedCodes;
+};
+template <>
+struct PanelCodes<BlockCodes<CodeKind::kQ3_K>> : FoldedCodes<CodeKind::kQ3_K> {
+  using FoldedCodes::FoldedCodes;
 };
 
 template <class C>
 class PanelLoop {
  public:
   explicit PanelLoop(const IntGemmCall& call) : call_(call), w_(call.w), codes_(call.w) {
-    const bool whole_row = w_.group >= w_.cols, sixteens = !whole_row && w_.group % 32 != 0;
+    const int64_t group = Codes::kFolded ? 256 : w_.group;
+    const bool whole_row = group >= w_.cols, sixteens = !whole_row && group % 32 != 0;
     blocks_ = (w_.cols + 31) / 32;
     steps_ = sixteens ? (w_.cols + 15) / 16 : blocks_;
     step_ = sixteens ? 16 : 32;
-    steps_per_group_ = whole_row ? steps_ : w_.group / step_;
+    steps_per_group_ = whole_row ? steps_ : group / step_;
     subtracts_zeros_ = w_.zeros != nullptr && C::kBits < 8;
-    minimum_columns_ = C::kMinimums || (w_.zeros != nullptr && !subtracts_zeros_) ? step_ : 0;
+    minimum_columns_ = C::kMinimums || (w_.zeros != nullptr && !subtracts_zeros_) ? (Codes::kFolded ? 16 : step_) : 0;
     scales_ = sixteens ? PanelScales::kSixteens : steps_per_group_ == 1 ? PanelScales::kBlocks : PanelScales::kGroups;
     product_ = find_panel_product(scales_, minimum_columns_);
     end_ = w_.codes + w_.rows * w_.row_bytes;
@@ -89,7 +156,11 @@ class PanelLoop {
       rows[i] = row_of(w_, std::min(first + i, call_.last - 1));
       if (subtracts_zeros_) spread_zeros(rows[i], zeros_of(to, i));
     }
-    unpack_scales(rows, to);
+    if constexpr (Codes::kFolded) {
+      unpack_folded_scales(rows, to);
+    } else {
+      unpack_scales(rows, to);
+    }
     if constexpr (Codes::kPairs) {
       if (!subtracts_zeros_) return unpack_pairs(rows, to);
     }
@@ -155,6 +226,24 @@ class PanelLoop {
     // Of the second half of the last block, which is read.
     _mm512_store_ps(to.scales + steps_ * kPanelRows, _mm512_setzero_ps());
     if (minimum_columns_ != 0) _mm512_store_ps(to.minimums + steps_ * kPanelRows, _mm512_setzero_ps());
+  }
+
+  /// The same of folded codes: a scale for 256 columns, a minimum for sixteen.
+  void unpack_folded_scales(const Row (&rows)[kPanelRows], const Panel& to) const {
+    const int64_t groups = w_.cols / 16;
+    alignas(64) float scales[kPanelRows][kSegmentGroups / 16], minimums[kPanelRows][kSegmentGroups];
+    for (int64_t first = 0; first < groups; first += kSegmentGroups) {
+      const int64_t count = std::min(kSegmentGroups, groups - first);
+      for (int64_t i = 0; i < kPanelRows; ++i) {
+        float unused[kSegmentGroups];
+        if constexpr (C::kMinimums) C::scales(rows[i].codes, first, count, unused, minimums[i]);
+        for (int64_t b = 0; b < count / 16; ++b) {
+          scales[i][b] = Codes::block_scale(C::block(rows[i].codes, (first + 16 * b) * 16));
+        }
+      }
+      spread(scales, first / 16, count / 16, 1, groups / 16, to.scales);
+      if constexpr (C::kMinimums) spread(minimums, first, count, 1, groups, to.minimums);
+    }
   }
 
   /// Groups [first, first + count) of all rows, `each` times but before `end`, times the matrix's factor.
