@@ -5,8 +5,8 @@
 //
 // where nibble i of row r holds the codes of one to four columns and T_i, 16 sums of products, is the input's own. A
 // word is eight nibbles, four bytes of a row (packing/row_words.h). The tables of a word become integers of 16 or
-// 24 bits under one scale, so that their sums are exact (8 would be too few: sums over columns whose sizes differ share
-// a scale; SmolLM2 in 2 bits then lies 1.6 nats from itself):
+// 24 bits under a scale that some words share, so that their sums are exact (8 would be too few: sums over columns
+// whose sizes differ share a scale; SmolLM2 in 2 bits then lies 1.6 nats from itself):
 //
 //   T_i[n] = scale q,   q = 2^16 high + 2^8 middle + low, high only in 24 bits, digits in -128..127
 //
@@ -35,38 +35,37 @@ struct WordSums {
 template <int kPlanes>
 struct WordDigits {
   alignas(64) int8_t digits[kPlanes][2][4][16];
-  float scale;
 };
 
-/// The sums rounded; kPlanes is 2 for 16 bits, 3 for 24, to the nearest, where 24 bits may be off by one. A word with a
-/// sum that is not finite gets a scale of NaN.
+/// Words whose tables may share a scale: sums of so many are within 2^30.
+inline constexpr int kMostWords = 8;
+
+/// Digits under a scale, of `words` tables, which are written; the scale is returned. kPlanes is 2 for 16 bits, 3 for
+/// 24, to the nearest, where 24 bits may be off by one. NaN where a sum is not finite, 0 where all are below 2^-100.
 template <int kPlanes>
-inline void round_word(const WordSums& sums, WordDigits<kPlanes>& out) {
+inline float round_words(const WordSums* sums, int words, WordDigits<kPlanes>* out) {
   constexpr float kGreatest = kPlanes == 2 ? 127 << 8 : 127 << 16;
-  const float* t = &sums.t[0][0];
+  const float* t = &sums->t[0][0];
+  const int count = 16 * kWordNibbles * words;
   float most = 0, total = 0;
 #pragma omp simd reduction(max : most) reduction(+ : total)
-  for (int i = 0; i < 16 * kWordNibbles; ++i) {
+  for (int i = 0; i < count; ++i) {
     const float size = std::fabs(t[i]);
     most = size > most ? size : most;
-    total += size * 0x1p-7f;  // a mean cannot overflow, and shows what is not finite
+    total += size * 0x1p-10f;  // a mean cannot overflow, and shows what is not finite
   }
   const bool finite = total <= std::numeric_limits<float>::max(), zero = most < 0x1p-100f;
   const float inverse = finite && !zero ? kGreatest / most : 0.0f;
-  out.scale = !finite ? std::numeric_limits<float>::quiet_NaN() : zero ? 0.0f : most / kGreatest;
-  if (inverse == 0.0f) {
-    std::memset(out.digits, 0, sizeof out.digits);
-    return;
-  }
-  for (int nibble = 0; nibble < kWordNibbles; ++nibble) {
+  for (int i = 0; i < words * kWordNibbles; ++i) {
+    const float* values = sums[i / kWordNibbles].t[i % kWordNibbles];
     int32_t q[16];
 #pragma omp simd
     for (int n = 0; n < 16; ++n) {
-      const float value = sums.t[nibble][n] * inverse;
+      const float value = finite ? values[n] * inverse : 0.0f;
       q[n] = static_cast<int32_t>(value + (value < 0 ? -0.5f : 0.5f));
     }
     for (int p = kPlanes - 1; p >= 0; --p) {
-      int8_t* digits = out.digits[p][nibble % 2][nibble / 2];
+      int8_t* digits = out[i / kWordNibbles].digits[p][i % 2][i % kWordNibbles / 2];
 #pragma omp simd
       for (int n = 0; n < 16; ++n) {
         const auto digit = static_cast<int8_t>(q[n]);
@@ -74,6 +73,7 @@ inline void round_word(const WordSums& sums, WordDigits<kPlanes>& out) {
       }
     }
   }
+  return !finite ? std::numeric_limits<float>::quiet_NaN() : zero ? 0.0f : most / kGreatest;
 }
 
 /// t [16] of two columns of two bits: a [4] by the low ones, b [4] by the high ones.

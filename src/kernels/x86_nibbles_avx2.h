@@ -38,11 +38,15 @@ inline __m256i look_up(const int8_t (&tables)[4][16], __m256i bytes) {
   return found;
 }
 
+/// Integers of 16 rows.
+struct RowInts {
+  __m256i half[2];
+};
+
 /// sums += what the nibbles of a word look up.
 template <int kPlanes>
-inline void add_word(const WordDigits<kPlanes>& word, const WordCodes& codes, __m256 (&sums)[2]) {
+inline void add_word(const WordDigits<kPlanes>& word, const WordCodes& codes, RowInts& sums) {
   const __m256i nibble = _mm256_set1_epi8(15), ones = _mm256_set1_epi8(1), wide = _mm256_set1_epi16(1);
-  const __m256 scale = _mm256_set1_ps(word.scale);
   for (int half = 0; half < 2; ++half) {
     const __m256i low = _mm256_and_si256(codes.half[half], nibble);
     const __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes.half[half], 4), nibble);
@@ -52,7 +56,7 @@ inline void add_word(const WordDigits<kPlanes>& word, const WordCodes& codes, __
                                              _mm256_maddubs_epi16(ones, look_up(word.digits[p][1], high)));
       total = _mm256_add_epi32(_mm256_slli_epi32(total, 8), _mm256_madd_epi16(pairs, wide));
     }
-    sums[half] = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(total), sums[half]);
+    sums.half[half] = _mm256_add_epi32(sums.half[half], total);
   }
 }
 

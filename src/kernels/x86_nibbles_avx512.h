@@ -27,32 +27,42 @@ struct NibbleIndices {
   __m512i low, high;
 };
 
+/// Sums of digits of 16 rows, by plane.
+template <int kPlanes>
+struct DigitSums {
+  __m512i plane[kPlanes];
+  DigitSums() {
+    for (__m512i& sum : plane) sum = _mm512_setzero_si512();
+  }
+  /// As integers.
+  __m512i total() const {
+    __m512i all = plane[0];
+    for (int p = 1; p < kPlanes; ++p) all = _mm512_add_epi32(_mm512_slli_epi32(all, 8), plane[p]);
+    return all;
+  }
+};
+
 /// The tables of a word in registers.
 template <int kPlanes>
 class NibbleTables {
  public:
-  explicit NibbleTables(const WordDigits<kPlanes>& word) : scale_(_mm512_set1_ps(word.scale)) {
+  explicit NibbleTables(const WordDigits<kPlanes>& word) {
     for (int p = 0; p < kPlanes; ++p) {
       for (int half = 0; half < 2; ++half) tables_[p][half] = _mm512_load_si512(word.digits[p][half]);
     }
   }
 
   /// sums += what the nibbles look up.
-  void add(const NibbleIndices& at, __m512& sums) const {
+  void add(const NibbleIndices& at, DigitSums<kPlanes>& sums) const {
     const __m512i ones = _mm512_set1_epi8(1);
-    __m512i total = _mm512_setzero_si512();
     for (int p = 0; p < kPlanes; ++p) {
-      if (p > 0) total = _mm512_slli_epi32(total, 8);
-      total = _mm512_dpbusd_epi32(total, ones, _mm512_permutexvar_epi8(at.low, tables_[p][0]));
-      total = _mm512_dpbusd_epi32(total, ones, _mm512_permutexvar_epi8(at.high, tables_[p][1]));
+      sums.plane[p] = _mm512_dpbusd_epi32(sums.plane[p], ones, _mm512_permutexvar_epi8(at.low, tables_[p][0]));
+      sums.plane[p] = _mm512_dpbusd_epi32(sums.plane[p], ones, _mm512_permutexvar_epi8(at.high, tables_[p][1]));
     }
-    sums = _mm512_fmadd_ps(scale_, _mm512_cvtepi32_ps(total), sums);
   }
-  void add(__m512i codes, __m512& sums) const { add(NibbleIndices(codes), sums); }
 
  private:
   __m512i tables_[kPlanes][2];
-  __m512 scale_;
 };
 
 }  // namespace

@@ -2,6 +2,8 @@
 // What every kernel makes of the input: tables of sums for each word of nibbles, tables of products for other columns.
 // In an unnamed namespace, as nibble_table.h.
 
+#include <algorithm>
+
 #include "base/dtype.h"
 #include "kernels/column_dot/column_dot.h"
 #include "kernels/nibble_table.h"
@@ -79,6 +81,29 @@ class ColumnWalk {
   const ColumnTables& w_;
   const float* x_;
   int64_t column_ = 0, table_ = 0, fours_ = 0, pairs_ = 0, twos_ = 0, ones_ = 0;
+};
+
+/// The tables of all words, as digits: runs of kMostWords share a scale.
+template <int kPlanes>
+struct ColumnDigits {
+  WordDigits<kPlanes>* words;  // [words]
+  float* scales;               // [runs]
+
+  ColumnDigits(const ColumnTables& w, std::byte* scratch)
+      : words(reinterpret_cast<WordDigits<kPlanes>*>(scratch)),
+        scales(reinterpret_cast<float*>(scratch + word_count(w) * static_cast<int64_t>(sizeof *words))) {}
+
+  static int64_t word_count(const ColumnTables& w) { return (w.layout->row_bytes + 3) / 4; }
+
+  /// Made for one input; `walk` then stands at the first column beside the nibbles.
+  void prepare(const ColumnTables& w, ColumnWalk& walk) const {
+    WordSums sums[kMostWords];
+    for (int64_t first = 0; first < word_count(w); first += kMostWords) {
+      const auto count = static_cast<int>(std::min<int64_t>(kMostWords, word_count(w) - first));
+      for (int i = 0; i < count; ++i) walk.next_word(sums[i]);
+      scales[first / kMostWords] = round_words(sums, count, words + first);
+    }
+  }
 };
 
 }  // namespace

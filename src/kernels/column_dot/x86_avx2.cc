@@ -52,14 +52,10 @@ class Loop {
   explicit Loop(const ColumnDotCall& call) : call_(call), w_(call.w), words_((w_.layout->row_bytes + 3) / 4) {}
 
   void run() const {
-    auto* tables = reinterpret_cast<WordDigits<kPlanes>*>(call_.scratch);
+    const ColumnDigits<kPlanes> tables(w_, call_.scratch);
     for (int64_t t = 0; t < call_.tokens; ++t) {
       ColumnWalk walk(w_, call_.x + t * w_.cols);
-      for (int64_t i = 0; i < words_; ++i) {
-        WordSums sums;
-        walk.next_word(sums);
-        round_word(sums, tables[i]);
-      }
+      tables.prepare(w_, walk);
       for (int64_t tile = call_.first; tile < call_.last; ++tile) {
         run_tile(tables, walk, tile, call_.y + t * call_.y_stride + kTile * tile);
       }
@@ -67,12 +63,20 @@ class Loop {
   }
 
  private:
-  void run_tile(const WordDigits<kPlanes>* tables, ColumnWalk walk, int64_t tile, float* y) const {
+  void run_tile(const ColumnDigits<kPlanes>& tables, ColumnWalk walk, int64_t tile, float* y) const {
     const std::byte* codes = w_.codes + tile * w_.layout->tile_bytes;
     __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    for (int64_t i = 0; i < words_; ++i) {
-      _mm_prefetch(reinterpret_cast<const char*>(codes + 64 * i + w_.layout->tile_bytes), _MM_HINT_T1);
-      add_word(tables[i], load_word(codes + 64 * i, std::min<int64_t>(4, w_.layout->row_bytes - 4 * i)), sums);
+    for (int64_t first = 0; first < words_; first += kMostWords) {
+      RowInts ints = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
+      for (int64_t i = first; i < std::min(words_, first + kMostWords); ++i) {
+        _mm_prefetch(reinterpret_cast<const char*>(codes + 64 * i + w_.layout->tile_bytes), _MM_HINT_T1);
+        const int64_t bytes = std::min<int64_t>(4, w_.layout->row_bytes - 4 * i);
+        add_word(tables.words[i], load_word(codes + 64 * i, bytes), ints);
+      }
+      const __m256 scale = _mm256_set1_ps(tables.scales[first / kMostWords]);
+      for (int half = 0; half < 2; ++half) {
+        sums[half] = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(ints.half[half]), sums[half]);
+      }
     }
     add_odd_columns(walk, codes + kTile * w_.layout->row_bytes, sums);
     float out[kTile];

@@ -47,14 +47,10 @@ class Loop {
   explicit Loop(const ColumnDotCall& call) : call_(call), w_(call.w), words_((w_.layout->row_bytes + 3) / 4) {}
 
   void run() {
-    auto* tables = reinterpret_cast<WordDigits<kPlanes>*>(call_.scratch);
+    const ColumnDigits<kPlanes> tables(w_, call_.scratch);
     for (int64_t t = 0; t < call_.tokens; ++t) {
       ColumnWalk walk(w_, call_.x + t * w_.cols);
-      for (int64_t i = 0; i < words_; ++i) {
-        WordSums sums;
-        walk.next_word(sums);
-        round_word(sums, tables[i]);
-      }
+      tables.prepare(w_, walk);
       float* y = call_.y + t * call_.y_stride;
       int64_t tile = call_.first;
       for (; tile + 4 <= call_.last; tile += 4) tiles<4>(tables, walk, tile, y);
@@ -64,23 +60,18 @@ class Loop {
 
  private:
   template <int kTiles>
-  void tiles(const WordDigits<kPlanes>* tables, ColumnWalk walk, int64_t tile, float* y) const {
+  void tiles(const ColumnDigits<kPlanes>& tables, ColumnWalk walk, int64_t tile, float* y) const {
     const std::byte* codes = w_.codes + tile * w_.layout->tile_bytes;
     __m512 sums[kTiles];
     for (__m512& sum : sums) sum = _mm512_setzero_ps();
-    const int64_t whole = w_.layout->row_bytes / 4;
-    for (int64_t i = 0; i < whole; ++i) {
-      const NibbleTables<kPlanes> table(tables[i]);
-      for (int k = 0; k < kTiles; ++k) {
-        const std::byte* at = codes + k * w_.layout->tile_bytes + 64 * i;
-        _mm_prefetch(reinterpret_cast<const char*>(at + kTiles * w_.layout->tile_bytes), _MM_HINT_T1);
-        table.add(_mm512_loadu_si512(at), sums[k]);
+    for (int64_t first = 0; first < words_; first += kMostWords) {
+      const __m512 scale = _mm512_set1_ps(tables.scales[first / kMostWords]);
+      DigitSums<kPlanes> digits[kTiles];
+      for (int64_t i = first; i < std::min(words_, first + kMostWords); ++i) {
+        add_word<kTiles>(tables.words[i], codes + 64 * i, w_.layout->row_bytes - 4 * i, digits);
       }
-    }
-    if (whole < words_) {
-      const NibbleTables<kPlanes> table(tables[whole]);
       for (int k = 0; k < kTiles; ++k) {
-        table.add(load_short_word(codes + k * w_.layout->tile_bytes + 64 * whole, w_.layout->row_bytes % 4), sums[k]);
+        sums[k] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(digits[k].total()), sums[k]);
       }
     }
     const std::byte* odd = codes + 16 * w_.layout->row_bytes;
@@ -92,6 +83,19 @@ class Loop {
     for (int k = 0; k < kTiles; ++k) {
       const int64_t row = 16 * (tile + k), rows = std::min<int64_t>(16, w_.rows - row);
       _mm512_mask_storeu_ps(y + row, static_cast<__mmask16>((1u << rows) - 1), sums[k]);
+    }
+  }
+
+  /// One word of the tiles' rows, which have so many bytes from it on.
+  template <int kTiles>
+  void add_word(const WordDigits<kPlanes>& word, const std::byte* codes, int64_t bytes,
+                DigitSums<kPlanes> (&digits)[kTiles]) const {
+    const NibbleTables<kPlanes> table(word);
+    const int64_t stride = w_.layout->tile_bytes;
+    for (int k = 0; k < kTiles; ++k) {
+      const std::byte* at = codes + k * stride;
+      _mm_prefetch(reinterpret_cast<const char*>(at + kTiles * stride), _MM_HINT_T1);
+      table.add(NibbleIndices(bytes >= 4 ? _mm512_loadu_si512(at) : load_short_word(at, bytes)), digits[k]);
     }
   }
 

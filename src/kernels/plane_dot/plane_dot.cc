@@ -27,11 +27,12 @@ const PlaneDotEntry& find_plane_dot(Isa isa) {
 int64_t plane_dot_scratch(const PlaneTiles& w) {
   int64_t words = 0;
   for (const PlaneLayout::Block& block : w.layout->blocks) {
-    for (int64_t i = 0; i < block.columns; i += kWordColumns) {
-      words += (has_plain(block, i) ? 1 : 0) + (has_salient(block, i) ? 1 : 0);
-    }
+    for_each_segment(block, [&](const Segment& segment) {
+      words += words_between(segment.first, segment.plain_words());
+      words += words_between(segment.salient_words(), segment.last);
+    });
   }
-  return totals_bytes(w) + words * static_cast<int64_t>(sizeof(WordSums));  // no fewer than of digits
+  return inputs_bytes(w) + words * static_cast<int64_t>(sizeof(WordSums));  // no fewer than of digits
 }
 
 }  // namespace bitloom

@@ -7,10 +7,9 @@
 // laid out as packing/plane_layout.h says. With bits s and t (1: +) and levels of row and block
 // (format/families/planes/planes_storage.h), the sum over a block is that of
 //
-//   (mu_c - a_c) X + 2 a_c S + (mu_o - a_o - mu_c + a_c) T + 2 (a_o - a_c) U      X, S, T, U: sums of x over columns
-//   that (mu_s - a_1 - a_2) X' + 2 a_1 S' + 2 a_2 T'                                   are not salient, of those with
-//   s, with
-//                                                                                 t, with both; ': over salient ones
+//   mu_c (X - T) + a_c (2 (S - U) - (X - T)) + mu_o T + a_o (2 U - T)     X, S, T, U: sums of x over columns that are
+//   mu_s X' + a_1 (2 S' - X') + a_2 (2 T' - X')                           not salient, of those with s, with t, with
+//                                                                         both; ': over salient ones
 //
 // X is the same for all rows; the other sums are looked up by four bits at a time (kernels/nibble_table.h), in 16 or in
 // 24 bits. A row's sum is fp32, block after block, whatever the rows beside it.

@@ -1,6 +1,8 @@
 #pragma once
-// What every kernel makes of the input: each block's sums of x, and tables of sums for each word of its bits, of
-// columns that are not salient and of salient ones. In an unnamed namespace, as nibble_table.h.
+// What every kernel makes of the input: sums of x and tables of sums for each word of bits, of columns that are not
+// salient and of salient ones. In an unnamed namespace, as nibble_table.h.
+
+#include <algorithm>
 
 #include "kernels/nibble_table.h"
 #include "kernels/plane_dot/plane_dot.h"
@@ -8,24 +10,48 @@
 namespace bitloom {
 namespace {
 
-/// Sums of x over a block's columns.
-struct BlockTotals {
-  float plain, salient;
-};
-
 /// Columns of one word.
 inline constexpr int64_t kWordColumns = 32;
 
-/// Which tables the word has that begins at column i of a block.
-inline bool has_plain(const PlaneLayout::Block& block, int64_t i) { return i < block.plain; }
-inline bool has_salient(const PlaneLayout::Block& block, int64_t i) {
-  return block.plain < block.columns && i + kWordColumns > block.plain;
+/// A run of words of a block whose tables share a scale: columns [first, last) of the block's order, of which those
+/// below `plain` are not salient.
+struct Segment {
+  int64_t first, last, plain;
+  /// The first word's first column that may be salient, a multiple of a word's.
+  int64_t salient_words() const { return plain < last ? std::max(first, plain / kWordColumns * kWordColumns) : last; }
+  int64_t plain_words() const { return std::min(last, plain); }  // words that begin below have such columns
+};
+
+/// Calls body(segment) for the segments of a block.
+template <typename Body>
+inline void for_each_segment(const PlaneLayout::Block& block, const Body& body) {
+  for (int64_t first = 0; first < block.columns; first += kMostWords * kWordColumns) {
+    body(Segment{first, std::min(block.columns, first + kMostWords * kWordColumns), block.plain});
+  }
 }
 
-/// Scratch memory: the totals of all blocks, then the tables of all words.
-inline int64_t totals_bytes(const PlaneTiles& w) {
-  const auto bytes = static_cast<int64_t>(w.layout->blocks.size() * sizeof(BlockTotals));
-  return (bytes + 63) / 64 * 64;
+inline int64_t words_between(int64_t first, int64_t last) {
+  return first >= last ? 0 : (last - first + kWordColumns - 1) / kWordColumns;
+}
+
+/// What a segment's columns of one kind add to its input: the sum of their x, and the scale of their tables; the sum
+/// is in units of the scale where that is a number above 0.
+struct SegmentInput {
+  float total = 0, scale = 1;
+};
+struct SegmentInputs {
+  SegmentInput plain, salient;
+};
+
+inline int64_t segment_count(const PlaneTiles& w) {
+  int64_t count = 0;
+  for (const PlaneLayout::Block& block : w.layout->blocks) for_each_segment(block, [&](const Segment&) { ++count; });
+  return count;
+}
+
+/// Scratch memory: the inputs of all segments, then the tables of all words.
+inline int64_t inputs_bytes(const PlaneTiles& w) {
+  return (segment_count(w) * static_cast<int64_t>(sizeof(SegmentInputs)) + 63) / 64 * 64;
 }
 
 /// Tables of columns [first, last) of a block's order, those of its word that begins at column i; the others count 0.
@@ -40,26 +66,28 @@ inline void sum_word(const float* x, const int32_t* columns, int64_t i, int64_t 
   }
 }
 
-/// Calls put(sums) for the tables in the order in which kernels meet them; writes totals.
-template <typename Put>
-inline void prepare_planes(const PlaneTiles& w, const float* x, BlockTotals* totals, const Put& put) {
-  WordSums sums;
+/// Tables of all segments, in each of columns that are not salient, then of salient ones. round(sums, words) takes
+/// them and returns their scale.
+template <typename Round>
+inline void prepare_planes(const PlaneTiles& w, const float* x, SegmentInputs* inputs, const Round& round) {
   for (const PlaneLayout::Block& block : w.layout->blocks) {
     const int32_t* columns = w.layout->order.data() + block.first;
-    BlockTotals total = {0, 0};
-    for (int64_t i = 0; i < block.plain; ++i) total.plain += x[columns[i]];
-    for (int64_t i = block.plain; i < block.columns; ++i) total.salient += x[columns[i]];
-    *totals++ = total;
-    for (int64_t i = 0; i < block.columns; i += kWordColumns) {
-      if (has_plain(block, i)) {
-        sum_word(x, columns, i, 0, block.plain, sums);
-        put(sums);
-      }
-      if (has_salient(block, i)) {
-        sum_word(x, columns, i, block.plain, block.columns, sums);
-        put(sums);
-      }
-    }
+    const auto prepare = [&](int64_t first_word, int64_t first, int64_t last) {
+      SegmentInput input;
+      if (first >= last) return input;
+      WordSums sums[kMostWords];
+      for (int64_t i = first; i < last; ++i) input.total += x[columns[i]];
+      const auto words = static_cast<int>(words_between(first_word, last));
+      for (int i = 0; i < words; ++i) sum_word(x, columns, first_word + i * kWordColumns, first, last, sums[i]);
+      input.scale = round(sums, words);
+      input.total = input.scale == 0 ? 0 : input.total / input.scale;
+      return input;
+    };
+    for_each_segment(block, [&](const Segment& segment) {
+      inputs->plain = prepare(segment.first, segment.first, segment.plain_words());
+      inputs->salient = prepare(segment.salient_words(), std::max(segment.first, segment.plain), segment.last);
+      ++inputs;
+    });
   }
 }
 

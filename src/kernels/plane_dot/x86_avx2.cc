@@ -12,21 +12,31 @@ struct Pair {
 };
 
 struct Avx2 {
-  static constexpr int kTiles = 1;
+  static constexpr int tiles(int) { return 1; }
   using Float = Pair;
+  using Int = RowInts;
   using Bits = WordCodes;
+  template <int kPlanes>
+  struct Sums {
+    RowInts ints = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
+    const RowInts& total() const { return ints; }
+  };
   template <int kPlanes>
   struct Tables {
     explicit Tables(const WordDigits<kPlanes>& given) : word(given) {}
-    void add(const Bits& codes, Float& sums) const { add_word(word, codes, sums.half); }
+    void add(const Bits& codes, Sums<kPlanes>& sums) const { add_word(word, codes, sums.ints); }
     const WordDigits<kPlanes>& word;
   };
 
   static Float zero() { return {{_mm256_setzero_ps(), _mm256_setzero_ps()}}; }
   static Float set(float x) { return {{_mm256_set1_ps(x), _mm256_set1_ps(x)}}; }
-  static Float add(const Float& a, const Float& b) {
-    return {{_mm256_add_ps(a.half[0], b.half[0]), _mm256_add_ps(a.half[1], b.half[1])}};
+  static Int int_sub(const Int& a, const Int& b) {
+    return {{_mm256_sub_epi32(a.half[0], b.half[0]), _mm256_sub_epi32(a.half[1], b.half[1])}};
   }
+  static Int twice(const Int& a) {
+    return {{_mm256_add_epi32(a.half[0], a.half[0]), _mm256_add_epi32(a.half[1], a.half[1])}};
+  }
+  static Float to_float(const Int& a) { return {{_mm256_cvtepi32_ps(a.half[0]), _mm256_cvtepi32_ps(a.half[1])}}; }
   static Float sub(const Float& a, const Float& b) {
     return {{_mm256_sub_ps(a.half[0], b.half[0]), _mm256_sub_ps(a.half[1], b.half[1])}};
   }
@@ -39,11 +49,10 @@ struct Avx2 {
   static __m256 eight_levels(const std::byte* p, bool fp8) {
     const auto* at = reinterpret_cast<const __m128i*>(p);
     if (!fp8) return _mm256_cvtph_ps(_mm_loadu_si128(at));
-    // As a half, whose exponents are 8 greater.
-    const __m128i bytes = _mm_cvtepu8_epi16(_mm_loadl_epi64(at));
-    const __m128i sign = _mm_slli_epi16(_mm_and_si128(bytes, _mm_set1_epi16(0x80)), 8);
-    const __m128i size = _mm_slli_epi16(_mm_and_si128(bytes, _mm_set1_epi16(0x7F)), 7);
-    return _mm256_mul_ps(_mm256_cvtph_ps(_mm_or_si128(sign, size)), _mm256_set1_ps(256));
+    // As a half, whose exponents are 8 greater: 3 bits of mantissa, 4 of exponent, the sign from above.
+    const __m128i wide = _mm_cvtepi8_epi16(_mm_loadl_epi64(at));
+    const __m128i half = _mm_and_si128(_mm_slli_epi16(wide, 7), _mm_set1_epi16(static_cast<int16_t>(0xBFFF)));
+    return _mm256_cvtph_ps(half);
   }
   static Float levels(const std::byte* p, bool fp8) {
     return {{eight_levels(p, fp8), eight_levels(p + (fp8 ? 8 : 16), fp8)}};
