@@ -11,10 +11,17 @@ struct Needs {
   bool mean = false;           // of every channel
   bool histogram = false;      // how often values of each size occur, over all channels
 
-  bool any() const { return second_moment || cross_moment || range || mean || histogram; }
+  // Of each linear layer that reads the input, by a backward pass through the float model (guided_moments.h):
+  bool guided_moment = false;  // of its inputs, tokens weighted by the squares of its outputs' gradients
+  bool output_moment = false;  // of its outputs' gradients
+
+  bool any() const {
+    return second_moment || cross_moment || range || mean || histogram || guided_moment || output_moment;
+  }
   Needs& operator|=(const Needs& other) {
     second_moment |= other.second_moment, cross_moment |= other.cross_moment;
     range |= other.range, mean |= other.mean, histogram |= other.histogram;
+    guided_moment |= other.guided_moment, output_moment |= other.output_moment;
     return *this;
   }
   bool operator==(const Needs&) const = default;
