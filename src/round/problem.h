@@ -10,6 +10,7 @@
 #include "base/row_source.h"
 #include "base/threads.h"
 #include "format/stored_matrix.h"
+#include "observe/guided_moments.h"
 #include "observe/input_statistics.h"
 #include "round/report.h"
 #include "round/target.h"
@@ -37,8 +38,7 @@ class InputCache {
   std::shared_ptr<const void> value_;
 };
 
-/// One matrix to be rounded. What is referred to must outlive the call. Statistics of the matrix's outputs, or of its
-/// inputs weighted for it alone, will stand beside `inputs`.
+/// One matrix to be rounded. What is referred to must outlive the call.
 struct RoundingProblem {
   std::string place;                        // starts every message: "FILE: tensor 'NAME'"
   const RowSource& weights;                 // W [rows, cols]
@@ -47,6 +47,7 @@ struct RoundingProblem {
   InputCache& shared;                       // one for all matrices that read `inputs`
   Ranks& ranks;                             // all round the same matrices in the same order; all get all rows
   ThreadPool& threads;
+  const GuidedMoments* guided = nullptr;  // of this matrix alone; null unless the method needs them
 };
 
 struct Rounded {

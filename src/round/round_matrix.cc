@@ -42,6 +42,12 @@ void check(const Rounding& rounding, const RoundingProblem& problem) {
   if (needs.second_moment && !problem.inputs->moment) {
     fail(ErrorKind::kFailed, "{}: {} without the second moment of its inputs", problem.place, row.name);
   }
+  if (needs_gradients(needs) && problem.guided == nullptr) {
+    fail(ErrorKind::kFailed, "{}: {} without moments weighted by its outputs' gradients", problem.place, row.name);
+  }
+  if (needs.output_moment && !problem.guided->gradients) {
+    fail(ErrorKind::kFailed, "{}: {} without the second moment of its outputs' gradients", problem.place, row.name);
+  }
   if (needs.histogram && !problem.inputs->histogram) {
     fail(ErrorKind::kFailed, "{}: {} without the histogram of its inputs", problem.place, row.name);
   }

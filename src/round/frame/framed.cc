@@ -23,6 +23,18 @@ void rotate_both_sides(std::vector<float>& h, const BlockRotation& q, ThreadPool
       n / q.block(), [&](int64_t b) { q.rotate(h.data() + b * q.block() * n, b * q.block(), (b + 1) * q.block(), n); });
 }
 
+/// H [n, n] <- Q D H D Q^T; d empty: ones.
+SecondMoment moved(const SecondMoment& h, const std::vector<float>& d, const BlockRotation* q, ThreadPool& threads) {
+  const int64_t n = h.channels();
+  std::vector<float> values(static_cast<size_t>(n * n));
+  h.copy_to(values.data(), threads);
+  for (size_t i = 0; i < values.size() && !d.empty(); ++i) {
+    values[i] *= d[i / static_cast<size_t>(n)] * d[i % static_cast<size_t>(n)];
+  }
+  if (q != nullptr) rotate_both_sides(values, *q, threads);
+  return SecondMoment::from_mean(n, h.tokens(), values);
+}
+
 FramedInputs moved(const InputStatistics& inputs, const FrameStorage& frame, ThreadPool& threads) {
   const int64_t n = inputs.channels();
   FramedInputs result{InputStatistics(n, Needs{}), {}};
@@ -59,7 +71,22 @@ FramedProblem::FramedProblem(const RoundingProblem& outer) : outer_(outer), fram
   const FramedInputs* inputs = framed_inputs();
   inner_ = std::make_unique<RoundingProblem>(
       RoundingProblem{outer.place, *weights_, without_frame(outer.target), inputs ? &inputs->statistics : nullptr,
-                      inputs ? inputs->shared : outer.shared, outer.ranks, outer.threads});
+                      inputs ? inputs->shared : outer.shared, outer.ranks, outer.threads, nullptr});
+  if (outer.guided != nullptr) move_guided();
+}
+
+void FramedProblem::move_guided() {
+  const GuidedMoments& outer = *outer_.guided;
+  const int64_t rows = outer_.weights.rows(), cols = outer_.weights.cols();
+  guided_.emplace(cols, rows, Needs{.guided_moment = true, .output_moment = outer.gradients.has_value()});
+  std::optional<BlockRotation> in, out;
+  if (frame_.in_block > 0) in = in_rotation(frame_, cols);
+  if (frame_.out_block > 0) out = out_rotation(frame_, rows);
+  guided_->weighted.moment = moved(outer.in(), {}, in ? &*in : nullptr, outer_.threads);
+  if (outer.gradients) {
+    guided_->gradients->moment = moved(outer.out(), out_scales_, out ? &*out : nullptr, outer_.threads);
+  }
+  inner_->guided = &*guided_;
 }
 
 const FramedInputs* FramedProblem::framed_inputs() const {
@@ -80,6 +107,7 @@ void FramedProblem::load_weights() {
   }
   std::vector<double> squares;
   if (outer_.inputs != nullptr && outer_.inputs->moment) squares = outer_.inputs->moment->mean_squares();
+  if (outer_.guided != nullptr) squares = outer_.guided->in().mean_squares();
   const double whole = rms(w.data(), rows * cols);
   if (frame_.out_scales) out_scales_.assign(static_cast<size_t>(rows), 1.0f);
   outer_.threads.parallel_for(rows, [&](int64_t r) {

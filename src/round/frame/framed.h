@@ -2,12 +2,15 @@
 // A matrix rounded in a frame's coordinates (format/side/frame.h): the method sees the rotated and scaled weights and
 // statistics, and knows nothing of it (QuIP#, Tseng et al. 2024; papers' beyond page, 2.2).
 //
-//   W~ = Q_O D_O^-1 W D_I^-1 Q_I^T,   H~ = Q_I D_I H D_I Q_I^T        H = E[x x^T]
+//   W~ = Q_O D_O^-1 W D_I^-1 Q_I^T,   H~_I = Q_I D_I H_I D_I Q_I^T,   H~_O = Q_O D_O H_O D_O Q_O^T
+//
+// with H_I = E[x x^T], its tokens weighted or not, and H_O = E[g g^T] of the outputs' gradients.
 //
 // D_I = 1; D_O, where the frame has one, the rows' root mean squares over the matrix's, rounded to fp16; rows of zeros
 // have 1. Columns that no token uses (H_jj = 0) count as zeros, as in error feedback.
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/dense_matrix.h"
@@ -35,11 +38,13 @@ class FramedProblem {
  private:
   void load_weights();
   const FramedInputs* framed_inputs() const;
+  void move_guided();
 
   const RoundingProblem& outer_;
   FrameStorage frame_;
   std::vector<float> out_scales_;  // empty: none
   std::shared_ptr<DenseMatrix> weights_;
+  std::optional<GuidedMoments> guided_;
   std::unique_ptr<RoundingProblem> inner_;
 };
 

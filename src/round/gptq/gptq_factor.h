@@ -30,6 +30,7 @@ struct GptqRounding {
   ColumnOrder order = ColumnOrder::kGroupAware;
   bool static_groups = false;  // group scales from the original weights, not from compensated ones
   double correction = 0;       // GPTAQ's alpha: how much of the inputs' own error is compensated; 0: GPTQ
+  bool guided = false;         // H weighs tokens by their outputs' gradients (observe/guided_moments.h)
   bool operator==(const GptqRounding&) const = default;
 };
 

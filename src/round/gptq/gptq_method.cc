@@ -1,5 +1,6 @@
 // GPTQ as a method of recipes: what it costs, and what matrices that read one input share.
 #include <algorithm>
+#include <string>
 
 #include "base/error.h"
 #include "round/damping.h"
@@ -17,12 +18,14 @@ constexpr Option kOptions[] = {
     choice_option<&GptqRounding::order>("order", kOrders, "in which columns are rounded"),
     flag_option<&GptqRounding::static_groups>("static-groups", "group scales from the original weights"),
     number_option<&GptqRounding::correction>("correction", 0, 1, "share of the inputs' own error compensated (GPTAQ)"),
+    flag_option<&GptqRounding::guided>("guided", "tokens weighted by the squares of their outputs' gradients"),
 };
 
 /// What a factor depends on.
 struct FactorKey {
   GptqRounding options;
-  int64_t group = 0;  // where the order depends on it
+  int64_t group = 0;   // where the order depends on it
+  std::string matrix;  // where moments are its own
   bool operator==(const FactorKey&) const = default;
 };
 
@@ -36,11 +39,19 @@ int64_t group_of(const RoundingProblem& problem) {
 }  // namespace
 
 const GptqFactor& shared_factor(const GptqRounding& options, int64_t group, const RoundingProblem& problem) {
-  const FactorKey key{options, options.order == ColumnOrder::kGroupAware ? group : 0};
+  const bool guided = options.guided;
+  const FactorKey key{options, options.order == ColumnOrder::kGroupAware ? group : 0, guided ? problem.place : ""};
+  if (guided && options.correction != 0) {
+    misuse(
+        "{}: gptq corrects its inputs' own error by all tokens alike, so 'correction' and 'guided' do not go together",
+        problem.place);
+  }
   const CrossMoment* cross = problem.inputs->cross ? &*problem.inputs->cross : nullptr;
   try {
-    return problem.shared.get<GptqFactor>(
-        key, [&] { return make_gptq_factor(*problem.inputs->moment, cross, options, group, problem.threads); });
+    return problem.shared.get<GptqFactor>(key, [&] {
+      const SecondMoment& moment = guided ? problem.guided->in() : *problem.inputs->moment;
+      return make_gptq_factor(moment, guided ? nullptr : cross, options, group, problem.threads);
+    });
   } catch (const Error& error) {
     fail(error.kind(), "{}: {}", problem.place, error.what());
   }
@@ -52,7 +63,9 @@ RoundReport feedback_report(const GptqReport& report, const GptqFactor& factor, 
   return all;
 }
 
-Needs needs_of(const GptqRounding& options) { return {.second_moment = true, .cross_moment = options.correction != 0}; }
+Needs needs_of(const GptqRounding& options) {
+  return {.second_moment = !options.guided, .cross_moment = options.correction != 0, .guided_moment = options.guided};
+}
 
 bool rounds_onto(const GptqRounding&, const Storage& storage) { return has_column_policies(storage); }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <string>
 
 #include "base/error.h"
 #include "base/plain_bytes.h"
@@ -56,13 +58,14 @@ struct TileRowReport {
 /// One run over a matrix.
 class Run {
  public:
-  /// `factor` null: no feedback.
-  Run(const RoundingProblem& problem, const BlockLdl* factor, double share)
+  /// `factor` null: no feedback; `out_factor` null: none down the columns.
+  Run(const RoundingProblem& problem, const BlockLdl* factor, const BlockLdl* out_factor, double share)
       : problem_(problem),
         factor_(factor),
+        out_factor_(out_factor),
         storage_(problem.target.storage.base.get<TrellisStorage>()),
         layout_(storage_.code, problem.weights.rows(), problem.weights.cols()),
-        mine_(share_of(problem.ranks, layout_.tile_rows())),
+        mine_(out_factor == nullptr ? share_of(problem.ranks, layout_.tile_rows()) : RankShare{0, layout_.tile_rows()}),
         encoders_(storage_.code, problem.threads.thread_count()),
         words_(static_cast<size_t>(layout_.words())),
         reports_(static_cast<size_t>(layout_.tile_rows())) {
@@ -71,15 +74,16 @@ class Run {
   }
 
   Rounded run() {
-    const TileFeedback feedback{kSide, factor_ == nullptr ? nullptr : factor_->l.data(), nullptr};
-    // Rows of tiles are independent, so each keeps its weights until its last tile is done.
+    const auto l_of = [](const BlockLdl* factor) { return factor == nullptr ? nullptr : factor->l.data(); };
+    const TileFeedback feedback{kSide, l_of(factor_), l_of(out_factor_)};
+    // A tile keeps its weights until its turn.
     tile_loop(
         feedback, mine_weights(), (mine_.end - mine_.begin) * kSide, padded_cols(),
         [&](int64_t o, int64_t i, const float* target, float* decoded, int thread) {
           round_tile(mine_.begin + o, i, target, decoded, thread);
         },
         problem_.threads);
-    if (problem_.ranks.size() > 1) share_out();
+    if (problem_.ranks.size() > 1 && out_factor_ == nullptr) share_out();
     Rounded rounded;
     rounded.matrix = stored_from_bytes(problem_.place, problem_.target.storage, rows(), cols(),
                                        pack_trellis(storage_, rows(), cols(), words_, scale_));
@@ -170,7 +174,7 @@ class Run {
   }
 
   const RoundingProblem& problem_;
-  const BlockLdl* factor_;
+  const BlockLdl *factor_, *out_factor_;
   const TrellisStorage& storage_;
   TrellisLayout layout_;
   RankShare mine_;  // rows of tiles
@@ -203,6 +207,7 @@ const TrellisCode& code_of(const RoundingShape& shape) { return shape.target.sto
 /// What a factor depends on.
 struct FactorKey {
   double damping = 0;
+  std::string matrix;  // where moments are its own
   bool operator==(const FactorKey&) const = default;
 };
 
@@ -218,7 +223,9 @@ RoundingCost cost_of(const ViterbiRounding&, const RoundingShape& shape) {
           .bytes = 8 * shape.rows * shape.cols + shape.threads * search_bytes(code)};
 }
 
-Rounded round_by(const ViterbiRounding&, const RoundingProblem& problem) { return Run(problem, nullptr, 1).run(); }
+Rounded round_by(const ViterbiRounding&, const RoundingProblem& problem) {
+  return Run(problem, nullptr, nullptr, 1).run();
+}
 
 constinit const RoundingRow kViterbiMethod = rounding_row<ViterbiRounding>(
     "viterbi", {}, "tiles of a trellis code, each the nearest of all paths", "rounded to the nearest path (Viterbi)");
@@ -228,34 +235,59 @@ namespace {
 constexpr Option kLdlqOptions[] = {
     number_option<&LdlqRounding::damping>("damping", 0, 0.99, "added to the diagonal, as a share of its mean", "damp"),
     number_option<&LdlqRounding::share>("share", 0.1, 2, "of the weights' size that the code is made for"),
+    flag_option<&LdlqRounding::guided>("guided", "tokens weighted by the squares of their outputs' gradients"),
+    flag_option<&LdlqRounding::two_sided>("two-sided", "the same, and feedback by the outputs' gradients too"),
+    number_option<&LdlqRounding::output_damping>("output-damping", 0, 0.99,
+                                                 "two-sided: damping of the outputs' moment"),
 };
 
 }  // namespace
 
-Needs needs_of(const LdlqRounding&) { return {.second_moment = true}; }
+Needs needs_of(const LdlqRounding& options) {
+  const bool guided = options.guided || options.two_sided;
+  return {.second_moment = !guided, .guided_moment = guided, .output_moment = options.two_sided};
+}
 bool rounds_onto(const LdlqRounding&, const Storage& storage) { return is_trellis(storage); }
 Storage storage_by(const LdlqRounding&, Storage wanted) { return wanted; }
 
-RoundingCost cost_of(const LdlqRounding&, const RoundingShape& shape) {
+RoundingCost cost_of(const LdlqRounding& options, const RoundingShape& shape) {
   const auto n = static_cast<double>(shape.rows), d = static_cast<double>(shape.cols);
   RoundingCost cost = cost_of(ViterbiRounding{}, shape);
   cost.flops = n * d * d / static_cast<double>(shape.ranks);
   cost.shared_factor = 2.0 / 3.0 * d * d * d;
   cost.shared_bytes = 8 * shape.cols * shape.cols;
+  if (!options.two_sided) return cost;
+  cost.nearest *= static_cast<double>(shape.ranks);
+  cost.flops = n * d * d + n * n * d;
+  cost.shared_factor += 2.0 / 3.0 * n * n * n;
+  cost.bytes += 8 * shape.rows * shape.rows;
   return cost;
 }
 
+namespace {
+
+BlockLdl factor_of(const RoundingProblem& problem, const SecondMoment& moment, int64_t tiles, double damping) {
+  try {
+    return make_block_ldl(moment, tiles * kSide, kSide, damping, problem.threads);
+  } catch (const Error& error) {
+    fail(error.kind(), "{}: {}", problem.place, error.what());
+  }
+}
+
+}  // namespace
+
 Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem) {
-  const auto& storage = problem.target.storage.base.get<TrellisStorage>();
-  const int64_t padded = TrellisLayout(storage.code, 1, problem.weights.cols()).tile_cols() * kSide;
-  const BlockLdl& factor = problem.shared.get<BlockLdl>(FactorKey{options.damping}, [&] {
-    try {
-      return make_block_ldl(*problem.inputs->moment, padded, kSide, options.damping, problem.threads);
-    } catch (const Error& error) {
-      fail(error.kind(), "{}: {}", problem.place, error.what());
-    }
+  const TrellisCode& code = problem.target.storage.base.get<TrellisStorage>().code;
+  const TrellisLayout layout(code, problem.weights.rows(), problem.weights.cols());
+  const bool own = needs_gradients(needs_of(options));
+  const FactorKey key{options.damping, own ? problem.place : ""};
+  const BlockLdl& factor = problem.shared.get<BlockLdl>(key, [&] {
+    return factor_of(problem, own ? problem.guided->in() : *problem.inputs->moment, layout.tile_cols(),
+                     options.damping);
   });
-  Rounded rounded = Run(problem, &factor, options.share).run();
+  std::optional<BlockLdl> out;
+  if (options.two_sided) out = factor_of(problem, problem.guided->out(), layout.tile_rows(), options.output_damping);
+  Rounded rounded = Run(problem, &factor, out ? &*out : nullptr, options.share).run();
   record_damping(options.damping, factor.damping, rounded.report);
   return rounded;
 }

@@ -2,15 +2,17 @@
 // Rounding onto trellis codes (QTIP, Tseng et al. 2024; papers' beyond page, 2.1 and 2.4), two methods:
 //
 //   "viterbi"  tiles [16 x 16] of W / scale, each the nearest path of Viterbi's search (viterbi.h); without data
-//   "ldlq"     the same with feedback from tile to tile (tile_loop.h), by the second moment of the inputs
+//   "ldlq"     the same with feedback from tile to tile (tile_loop.h), by the second moment of the inputs; with
+//              two-sided also by that of the gradients of the outputs (YAQA, Tseng et al. 2025)
 //
 //   scale = rms(W) / (share units)
 //
 // units: in which the code fits a source of variance 1. share: 1 without feedback, which makes what is rounded larger
 // than the weights, so the code is made for weights so much smaller.
 //
-// Goals: the same bits for any number of threads and of ranks given the same statistics. Memory: W in fp32 twice, the
-// factor and the matrix that it is made from, a search's scratch per thread.
+// Goals: the same bits for any number of threads and of ranks given the same statistics (two-sided, each rank rounds
+// the whole matrix). Memory: W in fp32 twice, the factor and the matrix that it is made from, a search's scratch per
+// thread.
 
 #include "format/families/trellis/trellis_storage.h"
 #include "round/rounding.h"
@@ -30,6 +32,9 @@ Rounded round_by(const ViterbiRounding& options, const RoundingProblem& problem)
 struct LdlqRounding {
   double damping = 0.01;
   double share = 0.9;
+  bool guided = false;          // H_I weighs tokens by their outputs' gradients (observe/guided_moments.h)
+  bool two_sided = false;       // the same, and feedback down the columns by H_O, the outputs' gradients' moment
+  double output_damping = 0.1;  // of H_O
   bool operator==(const LdlqRounding&) const = default;
 };
 extern const RoundingRow kLdlqMethod;

@@ -108,6 +108,97 @@ TEST(LdlqRounding, FeedbackLowersTheOutputsError) {
   }
 }
 
+/// Inputs as above; gradients of the outputs whose neighbours go together, or one output's at a time.
+GuidedMoments guided_moments(int64_t in, int64_t out, bool one_at_a_time) {
+  ThreadPool threads(1);
+  Rng rng(5, 6);
+  constexpr int64_t kTokens = 1024;
+  std::vector<float> x(static_cast<size_t>(in * kTokens)), g(static_cast<size_t>(out * kTokens));
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] = static_cast<float>(rng.normal()) + (i % static_cast<size_t>(in) > 0 ? 0.9f * x[i - 1] : 0);
+  }
+  for (size_t i = 0; i < g.size(); ++i) {
+    const auto channel = i % static_cast<size_t>(out), token = i / static_cast<size_t>(out);
+    g[i] = static_cast<float>(rng.normal()) + (channel > 0 ? 0.9f * g[i - 1] : 0);
+    if (one_at_a_time) g[i] = channel == token % static_cast<size_t>(out) ? 1.0f : 0.0f;
+  }
+  GuidedMoments moments(in, out, {.guided_moment = true, .output_moment = true});
+  moments.add(x.data(), g.data(), kTokens, threads);
+  return moments;
+}
+
+Rounded guided_ldlq(const RowSource& w, const char* target, const GuidedMoments& moments, bool two_sided,
+                    int thread_count = 1) {
+  ThreadPool threads(thread_count);
+  Ranks alone;
+  InputCache cache;
+  const InputStatistics inputs(w.cols(), Needs{});
+  const LdlqRounding options{.guided = true, .two_sided = two_sided};
+  return round_matrix(options, {"w", w, parse_target(target), &inputs, cache, alone, threads, &moments});
+}
+
+/// tr(H_O E H_I E^T).
+double guided_loss(const DenseMatrix& w, const RowSource& q, const GuidedMoments& moments) {
+  const std::vector<float> decoded = q.decode_all();
+  const auto m = static_cast<size_t>(w.rows()), n = static_cast<size_t>(w.cols());
+  std::vector<double> left(m * n);  // H_O E
+  const auto e = [&](size_t i) { return static_cast<double>(w.values()[i]) - static_cast<double>(decoded[i]); };
+  for (size_t r = 0; r < m; ++r) {
+    for (size_t k = 0; k < m; ++k) {
+      for (size_t c = 0; c < n; ++c) {
+        left[r * n + c] += moments.out().mean(static_cast<int64_t>(r), static_cast<int64_t>(k)) * e(k * n + c);
+      }
+    }
+  }
+  double loss = 0;
+  for (size_t r = 0; r < m; ++r) {
+    for (size_t c = 0; c < n; ++c) {
+      for (size_t k = 0; k < n; ++k) {
+        loss += left[r * n + c] * moments.in().mean(static_cast<int64_t>(c), static_cast<int64_t>(k)) * e(r * n + k);
+      }
+    }
+  }
+  return loss;
+}
+
+TEST(LdlqRounding, FeedbackBothWaysLowersTheLoss) {
+  const DenseMatrix w = normal_matrix(64, 96, 6);
+  const GuidedMoments moments = guided_moments(96, 64, false);
+  for (const char* target :
+       {"trellis2-l12", "trellis2.5-l12+frame-in32-out64", "trellis2-l12+frame-in32-out32-outscales"}) {
+    const Rounded one = guided_ldlq(w, target, moments, false), two = guided_ldlq(w, target, moments, true);
+    two.matrix->check_values("w");
+    EXPECT_LT(guided_loss(w, *two.matrix, moments), 0.9 * guided_loss(w, *one.matrix, moments)) << target;
+    EXPECT_EQ(two.matrix->decode_all(), guided_ldlq(w, target, moments, true, 3).matrix->decode_all()) << target;
+  }
+}
+
+// Gradients of one output at a time have H_O = I / m.
+TEST(LdlqRounding, WithoutCorrelatedGradientsBothWaysIsOneWay) {
+  const DenseMatrix w = normal_matrix(64, 96, 9);
+  const GuidedMoments moments = guided_moments(96, 64, true);
+  const Rounded one = guided_ldlq(w, "trellis2-l12", moments, false),
+                two = guided_ldlq(w, "trellis2-l12", moments, true);
+  EXPECT_EQ(one.matrix->decode_all(), two.matrix->decode_all());
+}
+
+TEST(LdlqRounding, SaysThatGradientsAreMissing) {
+  const DenseMatrix w = normal_matrix(16, 32, 8);
+  ThreadPool threads(1);
+  Ranks alone;
+  InputCache cache;
+  const InputStatistics inputs = correlated_inputs(32);
+  const auto round = [&](const GuidedMoments* moments) {
+    round_matrix(LdlqRounding{.two_sided = true},
+                 {"w", w, parse_target("trellis2-l12"), &inputs, cache, alone, threads, moments});
+  };
+  EXPECT_EQ(message_of(ErrorKind::kFailed, [&] { round(nullptr); }),
+            "w: ldlq without moments weighted by its outputs' gradients");
+  const GuidedMoments half(32, 16, {.guided_moment = true});
+  EXPECT_EQ(message_of(ErrorKind::kFailed, [&] { round(&half); }),
+            "w: ldlq without the second moment of its outputs' gradients");
+}
+
 TEST(LdlqRounding, SameBytesForAnyNumberOfThreads) {
   const DenseMatrix w = normal_matrix(70, 64, 7);
   const InputStatistics inputs = correlated_inputs(64);
