@@ -30,7 +30,4 @@ struct GuidedMoments {
   std::optional<InputStatistics> gradients;
 };
 
-/// Whether a layer's moments of this kind are asked for.
-inline bool needs_gradients(const Needs& needs) { return needs.guided_moment || needs.output_moment; }
-
 }  // namespace bitloom

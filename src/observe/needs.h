@@ -27,4 +27,7 @@ struct Needs {
   bool operator==(const Needs&) const = default;
 };
 
+/// Whether moments of linear layers are asked for that take a backward pass.
+inline bool needs_gradients(const Needs& needs) { return needs.guided_moment || needs.output_moment; }
+
 }  // namespace bitloom

@@ -2,17 +2,20 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "io/output_directory.h"
+#include "io/scratch_directory.h"
 #include "pipeline/cost/cost_model.h"
 #include "pipeline/journal/run_identity.h"
 #include "pipeline/journal/shared_journal.h"
 #include "pipeline/task/file_records.h"
 #include "pipeline/walk/block_walk.h"
 #include "pipeline/walk/calibration_stream.h"
+#include "pipeline/walk/guided_walk.h"
 #include "pipeline/walk/kept_statistics.h"
 #include "pipeline/walk/token_entrance.h"
 #include "pipeline/walk/walk_needs.h"
@@ -140,6 +143,21 @@ void collect(const Journal& journal, const Graph& graph, CalibratedModel& calibr
   }
 }
 
+/// Finds where the layers' moments lie, or gathers them: in a directory that goes with the result, beside statistics
+/// that are kept. Of a run whose blocks are all finished none are needed.
+std::optional<ScratchDirectory> find_moments(WalkTask& walk, int finished, const std::string& out, Context& context) {
+  const QuantizeOptions& options = *walk.options;
+  walk.moments = options.statistics_in;
+  const bool done = finished == static_cast<int>(walk.model->graph().blocks.size()) && options.statistics_out.empty();
+  if (!needs_gradients(walk) || !options.statistics_in.empty() || done) return std::nullopt;
+  std::optional<ScratchDirectory> scratch(spill_directory_for(out));
+  walk.moments = scratch->path();
+  std::vector<std::string> directories = {walk.moments};
+  if (!options.statistics_out.empty() && options.ranks->leads()) directories.push_back(options.statistics_out);
+  gather_moments(walk, directories, context);
+  return scratch;
+}
+
 }  // namespace
 
 CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, Context& context) {
@@ -172,6 +190,7 @@ CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, Cont
                                      task.model->graph().blocks.size(), Journal::directory_for(out)));
   }
   if (walk.cost.spills) walk.spill_directory = spill_directory_for(out);
+  const std::optional<ScratchDirectory> scratch = find_moments(walk, journal.finished(), out, context);
   calibrated.times = walk_blocks(walk, journal, context);
   if (ranks.leads()) collect(*calibrated.journal, task.model->graph(), calibrated);
   return calibrated;

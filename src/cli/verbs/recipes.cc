@@ -75,8 +75,11 @@ std::string needs_text(const Needs& needs) {
   if (needs.range) of.emplace_back("ranges");
   if (needs.mean) of.emplace_back("means");
   if (needs.histogram) of.emplace_back("histograms");
-  if (of.empty()) return "no data";
-  return fmt::format("calibration text: {} of every layer's inputs", fmt::join(of, ", "));
+  if (of.empty() && !needs_gradients(needs)) return "no data";
+  std::string text = "calibration text: ";
+  if (!of.empty()) text += fmt::format("{} of every layer's inputs", fmt::join(of, ", "));
+  if (!needs_gradients(needs)) return text;
+  return text + (of.empty() ? "" : ", and ") + "gradients of every layer's outputs";
 }
 
 /// Bits per weight that files hold at most.

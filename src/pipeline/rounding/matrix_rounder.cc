@@ -33,8 +33,10 @@ void require_any_weight(const std::string& place, const RoundReport& report, con
 
 }  // namespace
 
-Rounded MatrixRounder::round(const std::string& place, const RowSource& w, const RecipeStep& step, SiteRecord& record) {
-  Rounded rounded = round_matrix(step.rounding, {place, w, *step.quantize, statistics_, shared_, ranks_, threads_});
+Rounded MatrixRounder::round(const std::string& place, const RowSource& w, const RecipeStep& step, SiteRecord& record,
+                             const GuidedMoments* guided) {
+  Rounded rounded =
+      round_matrix(step.rounding, {place, w, *step.quantize, statistics_, shared_, ranks_, threads_, guided});
   const StoredMatrix& matrix = *rounded.matrix;
   require_any_weight(place, rounded.report, matrix);
   take_over(rounded.report, record);

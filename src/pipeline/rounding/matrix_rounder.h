@@ -20,8 +20,9 @@ class MatrixRounder {
       : statistics_(statistics), ranks_(ranks), threads_(threads) {}
 
   /// W as the step says: see round_matrix(). `place` ("FILE: tensor 'NAME'") starts every message. Fills in all of the
-  /// record but its name.
-  Rounded round(const std::string& place, const RowSource& w, const RecipeStep& step, SiteRecord& record);
+  /// record but its name. `guided`: of this matrix, where the step needs it.
+  Rounded round(const std::string& place, const RowSource& w, const RecipeStep& step, SiteRecord& record,
+                const GuidedMoments* guided = nullptr);
 
  private:
   const InputStatistics* statistics_;

@@ -13,6 +13,7 @@
 #include "pipeline/walk/block_scaling.h"
 #include "pipeline/walk/block_state.h"
 #include "pipeline/walk/calibration_stream.h"
+#include "pipeline/walk/guided_walk.h"
 #include "pipeline/walk/kept_statistics.h"
 #include "pipeline/walk/walk_needs.h"
 #include "transform/bias_correction.h"
@@ -90,6 +91,7 @@ class Walk {
   void leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const;
   static RecipeStep step_for(BlockState& state, const Site& site, const RecipeStep& step,
                              const InputStatistics* statistics);
+  std::optional<GuidedMoments> moments_for(const BlockState& state, const Site& site, const RecipeStep& step) const;
   double weights_to_round(int block, int input) const;
   void check_squares(const BlockState& state, int input, const InputStatistics& statistics) const;
   void check_seen(BlockState& state, int input, const InputStatistics& statistics) const;
@@ -259,7 +261,8 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
     const std::string place = fmt::format("{}: tensor '{}'", task_.model->path(), name);
     const RowSourcePtr before = weights.weight;
     const RecipeStep taken = step_for(state, site, step->second, statistics);
-    const Rounded rounded = rounder.round(place, *before, taken, record);
+    const std::optional<GuidedMoments> moments = moments_for(state, site, taken);
+    const Rounded rounded = rounder.round(place, *before, taken, record, moments ? &*moments : nullptr);
     weights.weight = state.outcome.quantized[name] = rounded.matrix;
     for (const std::string& remark : rounded.report.remarks) {
       state.outcome.remarks.push_back(fmt::format("'{}': {}", name, remark));
@@ -276,7 +279,9 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
 /// nothing. An expert that saw so few is rounded without them.
 RecipeStep Walk::step_for(BlockState& state, const Site& site, const RecipeStep& step,
                           const InputStatistics* statistics) {
-  if (site.reads->expert < 0 || statistics == nullptr || !needs_of(step.rounding).second_moment) return step;
+  const Needs needs = needs_of(step.rounding);
+  const bool by_moments = needs.second_moment || needs.guided_moment;
+  if (site.reads->expert < 0 || statistics == nullptr || !by_moments) return step;
   const int64_t tokens = statistics->tokens();
   if (tokens >= site.reads->width) return step;
   RecipeStep without = step;
@@ -285,6 +290,13 @@ RecipeStep Walk::step_for(BlockState& state, const Site& site, const RecipeStep&
       fmt::format("'{}': rounded by {} instead of {}: its expert saw {} calibration tokens, fewer than its {} channels",
                   site.linear->weight, to_short(without.rounding), to_short(step.rounding), tokens, site.reads->width));
   return without;
+}
+
+std::optional<GuidedMoments> Walk::moments_for(const BlockState& state, const Site& site,
+                                               const RecipeStep& step) const {
+  const Needs needs = needs_of(step.rounding);
+  if (!bitloom::needs_gradients(needs)) return std::nullopt;
+  return load_moments(task_.moments, state.index, *site.linear, needs);
 }
 
 double Walk::weights_to_round(int block, int input) const {

@@ -24,6 +24,7 @@ struct WalkTask {
   Entrance entrance;                  // of these
   WalkCost cost;                // for progress
   std::string spill_directory;  // empty: activations stay in memory
+  std::string moments;          // directory of the layers' moments, where steps need them (walk/guided_walk.h)
 };
 
 }  // namespace bitloom
