@@ -20,4 +20,17 @@ inline std::vector<std::string> golden_models(const std::string& file = "config.
   return names;
 }
 
+/// Those and the one whose attention is bidirectional.
+inline std::vector<std::string> all_golden_models() {
+  std::vector<std::string> names = golden_models();
+  names.emplace_back("bidirectional/gemma3_text");
+  return names;
+}
+
+/// As GoogleTest allows names.
+inline std::string test_name(std::string model) {
+  std::replace(model.begin(), model.end(), '/', '_');
+  return model;
+}
+
 }  // namespace bitloom::testing

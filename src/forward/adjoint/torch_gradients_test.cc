@@ -149,8 +149,8 @@ TEST_P(TorchGradients, AreTheSame) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, TorchGradients, ::testing::ValuesIn(testing::golden_models()),
-                         [](const auto& model) { return model.param; });
+INSTANTIATE_TEST_SUITE_P(Models, TorchGradients, ::testing::ValuesIn(testing::all_golden_models()),
+                         [](const auto& model) { return testing::test_name(model.param); });
 
 TEST(ModelGradient, IsTheSameForAnyNumberOfThreads) {
   for (const std::string name : {"llama", "mixtral", "deepseek_v3", "gpt_oss"}) {
