@@ -11,6 +11,7 @@
 #include "base/dense_matrix.h"
 #include "base/rng.h"
 #include "linalg/gemm.h"
+#include "pipeline/walk/guided_walk.h"
 #include "pipeline/walk/walk_needs.h"
 #include "round/gptq/gptq.h"
 #include "round/nearest/nearest.h"
@@ -72,11 +73,14 @@ class Predictor {
     WalkCost cost;
     for (int b = 0; b < static_cast<int>(graph_.blocks.size()); ++b) cost.blocks.push_back(block(b));
     int64_t largest = 0;
-    for (const BlockCost& of_block : cost.blocks) {
-      cost.seconds += of_block.seconds();
-      largest = std::max(largest, of_block.peak_memory);
+    for (int b = 0; b < static_cast<int>(graph_.blocks.size()); ++b) {
+      const BlockCost& of_block = cost.blocks[static_cast<size_t>(b)];
+      cost.seconds += of_block.seconds() + gradient_seconds(b);
+      largest = std::max({largest, of_block.peak_memory, gradient_memory(b)});
+      cost.disk_bytes += moments_bytes(b);
     }
-    cost.activation_bytes = streams_ * activation_shape(graph_, chunks_, task_.options->precision).bytes();
+    cost.activation_bytes = std::max(streams_ * activation_shape(graph_, chunks_, task_.options->precision).bytes(),
+                                     gradient_stream_bytes());
     // The file is read and written through a buffer of one chunk's largest slot.
     const int64_t fixed = private_resident_bytes() + streams_ * pass_bytes();
     cost.least_memory = fixed + largest + streams_ * transfer_bytes();
@@ -84,7 +88,7 @@ class Predictor {
     cost.spills = task_.options->memory > 0 && in_memory > task_.options->memory;
     cost.peak_memory = cost.spills ? cost.least_memory : in_memory;
     cost.held_memory = cost.peak_memory - largest;
-    cost.disk_bytes = (cost.spills ? cost.activation_bytes : 0) + quantized_bytes();
+    cost.disk_bytes += (cost.spills ? cost.activation_bytes : 0) + quantized_bytes();
     return cost;
   }
 
@@ -149,6 +153,42 @@ class Predictor {
     return cost.shared_factor / rates_.factor + cost.shared_flops / rates_.forward;
   }
 
+  /// Moments of the block's layers that take a backward pass; see walk/guided_walk.h.
+  int64_t moments_bytes(int b) const {
+    int64_t bytes = 0;
+    for (const Linear& linear : graph_.blocks[static_cast<size_t>(b)].linears) bytes += moments_bytes(linear);
+    return bytes;
+  }
+  int64_t moments_bytes(const Linear& linear) const {
+    const Needs needs = gradient_needs(task_, linear.weight);
+    return (needs_gradients(needs) ? moment_bytes(linear.in) : 0) +
+           (needs.output_moment ? moment_bytes(linear.out) : 0);
+  }
+
+  /// The streams before every block, and behind the last.
+  int64_t gradient_stream_bytes() const {
+    if (!needs_gradients(task_)) return 0;
+    return 4 * (static_cast<int64_t>(graph_.blocks.size()) + 1) * graph_.hidden * tokens_;
+  }
+
+  /// The block's moments, what one chunk keeps on its way through it and back (twice the values of a pass, and their
+  /// gradients), and a weighted copy of what a layer reads.
+  int64_t gradient_memory(int b) const { return needs_gradients(task_) ? moments_bytes(b) + 4 * pass_bytes() : 0; }
+
+  /// Forward, once more, and twice that for the gradients of inputs and outputs; then the moments.
+  double gradient_seconds(int b) const {
+    if (!needs_gradients(task_)) return 0;
+    double work = 0, moments = 0;
+    for (const Site& site : linear_sites(graph_, b)) {
+      const Needs needs = gradient_needs(task_, site.linear->weight);
+      const auto in = static_cast<double>(site.linear->in), out = static_cast<double>(site.linear->out);
+      work += 3 * linear_flops(site);
+      moments += rows_of(b, *site.reads) * (needs_gradients(needs) ? in * in : 0);
+      moments += rows_of(b, *site.reads) * (needs.output_moment ? out * out : 0);
+    }
+    return work / rates_.forward + moments / rates_.moments;
+  }
+
   BlockCost block(int b) const {
     BlockCost cost;
     bool scales = false;
@@ -211,7 +251,8 @@ class Predictor {
         const int64_t bytes = bytes_of_quantized(*step, *site.linear);
         quantized += bytes;
         const RoundingCost cost = rounding_cost(b, input, *site.linear, *step);
-        rounding = std::max(rounding, cost.bytes + bytes);
+        // Moments of its own are loaded for it, and moved into a frame's coordinates.
+        rounding = std::max(rounding, cost.bytes + bytes + 2 * moments_bytes(*site.linear));
         shared = std::max(shared, cost.shared_bytes);
       }
       rounding += shared;
