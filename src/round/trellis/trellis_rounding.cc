@@ -4,11 +4,15 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "base/dense_matrix.h"
 #include "base/error.h"
 #include "base/plain_bytes.h"
 #include "format/families/trellis/trellis_matrix.h"
 #include "round/damping.h"
+#include "round/drift/drift.h"
 #include "round/problem.h"
 #include "round/trellis/block_ldl.h"
 #include "round/trellis/tile_loop.h"
@@ -206,7 +210,7 @@ const TrellisCode& code_of(const RoundingShape& shape) { return shape.target.sto
 
 /// What a factor depends on.
 struct FactorKey {
-  double damping = 0;
+  double damping = 0, drift = 0;
   std::string matrix;  // where moments are its own
   bool operator==(const FactorKey&) const = default;
 };
@@ -239,13 +243,17 @@ constexpr Option kLdlqOptions[] = {
     flag_option<&LdlqRounding::two_sided>("two-sided", "the same, and feedback by the outputs' gradients too"),
     number_option<&LdlqRounding::output_damping>("output-damping", 0, 0.99,
                                                  "two-sided: damping of the outputs' moment"),
+    number_option<&LdlqRounding::drift>("drift", 0, 1, "share of the inputs' own error that the target makes up for"),
 };
 
 }  // namespace
 
 Needs needs_of(const LdlqRounding& options) {
   const bool guided = options.guided || options.two_sided;
-  return {.second_moment = !guided, .guided_moment = guided, .output_moment = options.two_sided};
+  return {.second_moment = !guided || options.drift != 0,
+          .cross_moment = options.drift != 0,
+          .guided_moment = guided,
+          .output_moment = options.two_sided};
 }
 bool rounds_onto(const LdlqRounding&, const Storage& storage) { return is_trellis(storage); }
 Storage storage_by(const LdlqRounding&, Storage wanted) { return wanted; }
@@ -256,9 +264,15 @@ RoundingCost cost_of(const LdlqRounding& options, const RoundingShape& shape) {
   cost.flops = n * d * d / static_cast<double>(shape.ranks);
   cost.shared_factor = 2.0 / 3.0 * d * d * d;
   cost.shared_bytes = 8 * shape.cols * shape.cols;
+  if (options.drift != 0 && shape.gathered.cross_moment) {
+    cost.flops += 2 * n * d * d;
+    cost.shared_flops = 6 * d * d * d;
+    cost.bytes += 8 * shape.rows * shape.cols;
+    cost.shared_bytes += 12 * shape.cols * shape.cols;
+  }
   if (!options.two_sided) return cost;
   cost.nearest *= static_cast<double>(shape.ranks);
-  cost.flops = n * d * d + n * n * d;
+  cost.flops = cost.flops * static_cast<double>(shape.ranks) + n * n * d;
   cost.shared_factor += 2.0 / 3.0 * n * n * n;
   cost.bytes += 8 * shape.rows * shape.rows;
   return cost;
@@ -274,22 +288,42 @@ BlockLdl factor_of(const RoundingProblem& problem, const SecondMoment& moment, i
   }
 }
 
+/// Nothing where the inputs have no error of their own, the float model's being read.
+std::vector<float> drift_of(const LdlqRounding& options, const RoundingProblem& problem) {
+  if (options.drift == 0 || !problem.inputs->cross) return {};
+  return make_drift(*problem.inputs->moment, *problem.inputs->cross, options.damping, problem.threads);
+}
+
+/// What is made of an input, or of a matrix with moments of its own.
+struct Factors {
+  BlockLdl in;
+  std::vector<float> drift;
+};
+
 }  // namespace
 
 Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem) {
   const TrellisCode& code = problem.target.storage.base.get<TrellisStorage>().code;
   const TrellisLayout layout(code, problem.weights.rows(), problem.weights.cols());
   const bool own = needs_gradients(needs_of(options));
-  const FactorKey key{options.damping, own ? problem.place : ""};
-  const BlockLdl& factor = problem.shared.get<BlockLdl>(key, [&] {
-    return factor_of(problem, own ? problem.guided->in() : *problem.inputs->moment, layout.tile_cols(),
-                     options.damping);
+  const FactorKey key{options.damping, options.drift, own ? problem.place : ""};
+  const Factors& factors = problem.shared.get<Factors>(key, [&] {
+    const SecondMoment& moment = own ? problem.guided->in() : *problem.inputs->moment;
+    return Factors{factor_of(problem, moment, layout.tile_cols(), options.damping), drift_of(options, problem)};
   });
   std::optional<BlockLdl> out;
   if (options.two_sided) out = factor_of(problem, problem.guided->out(), layout.tile_rows(), options.output_damping);
-  Rounded rounded = Run(problem, &factor, out ? &*out : nullptr, options.share).run();
-  record_damping(options.damping, factor.damping, rounded.report);
-  return rounded;
+  const auto run = [&](const RoundingProblem& target) {
+    Rounded rounded = Run(target, &factors.in, out ? &*out : nullptr, options.share).run();
+    record_damping(options.damping, factors.in.damping, rounded.report);
+    return rounded;
+  };
+  if (factors.drift.empty()) return run(problem);
+  std::vector<float> w = problem.weights.decode_all();
+  correct_for_drift(factors.drift, static_cast<float>(options.drift), problem.weights.cols(), w, problem.threads);
+  const DenseMatrix corrected(problem.weights.rows(), problem.weights.cols(), std::move(w));
+  return run({problem.place, corrected, problem.target, problem.inputs, problem.shared, problem.ranks, problem.threads,
+              problem.guided});
 }
 
 constinit const RoundingRow kLdlqMethod =

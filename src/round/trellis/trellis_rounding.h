@@ -35,6 +35,7 @@ struct LdlqRounding {
   bool guided = false;          // H_I weighs tokens by their outputs' gradients (observe/guided_moments.h)
   bool two_sided = false;       // the same, and feedback down the columns by H_O, the outputs' gradients' moment
   double output_damping = 0.1;  // of H_O
+  double drift = 0;             // share of the inputs' own error that the target makes up for (round/drift/drift.h)
   bool operator==(const LdlqRounding&) const = default;
 };
 extern const RoundingRow kLdlqMethod;

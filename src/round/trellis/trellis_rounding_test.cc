@@ -182,6 +182,28 @@ TEST(LdlqRounding, WithoutCorrelatedGradientsBothWaysIsOneWay) {
   EXPECT_EQ(one.matrix->decode_all(), two.matrix->decode_all());
 }
 
+// Inputs that the layers before have halved: the target doubles the weights.
+TEST(LdlqRounding, TargetMakesUpForTheInputsOwnError) {
+  const DenseMatrix w = normal_matrix(32, 32, 5);
+  DenseMatrix twice = w;
+  for (float& value : twice.values()) value *= 2;
+  ThreadPool threads(1);
+  Ranks alone;
+  InputCache cache;
+  Rng rng(8, 8);
+  std::vector<float> x(32 * 500), f(x.size());
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(rng.normal()), f[i] = 2 * x[i];
+  InputStatistics inputs(32, {.second_moment = true, .cross_moment = true});
+  inputs.add(f.data(), x.data(), 500, threads);
+  for (const char* target : {"trellis4-l12", "trellis4-l12+frame-in32-out32"}) {
+    const LdlqRounding options{.damping = 0.001, .drift = 1};
+    const Rounded rounded = round_matrix(options, {"w", w, parse_target(target), &inputs, cache, alone, threads});
+    EXPECT_LT(squared_error(twice, *rounded.matrix), 0.02) << target;
+    const Rounded plain = round_matrix(LdlqRounding{}, {"w", w, parse_target(target), &inputs, cache, alone, threads});
+    EXPECT_GT(squared_error(twice, *plain.matrix), 0.2) << target;
+  }
+}
+
 TEST(LdlqRounding, SaysThatGradientsAreMissing) {
   const DenseMatrix w = normal_matrix(16, 32, 8);
   ThreadPool threads(1);

@@ -1,0 +1,69 @@
+#include "round/drift/drift.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "linalg/cholesky.h"
+#include "linalg/gemm.h"
+#include "round/damping.h"
+
+namespace bitloom {
+namespace {
+
+constexpr int64_t kPanel = 64;  // rows
+
+/// c [rows, n] = alpha a [rows, n] op(b) + beta c, in panels of rows.
+void multiply(Transpose transpose, int64_t rows, int64_t n, float alpha, const float* a, const float* b, float beta,
+              float* c, ThreadPool& threads) {
+  threads.parallel_for((rows + kPanel - 1) / kPanel, [&](int64_t panel) {
+    const int64_t first = panel * kPanel, count = std::min(kPanel, rows - first);
+    sgemm(Transpose::kNo, transpose, count, n, n, alpha, a + first * n, n, b, n, beta, c + first * n, n);
+  });
+}
+
+/// U upper triangular with (H + lambda I)^-1 = U^T U.
+std::vector<float> inverse_factor(const SecondMoment& moment, double damping, ThreadPool& threads) {
+  const int64_t n = moment.channels();
+  const auto own = [&](int64_t j) { return moment.mean(j, j) == 0 ? 1.0 : moment.mean(j, j); };
+  double trace = 0;
+  for (int64_t j = 0; j < n; ++j) trace += own(j);
+  for (; damping < 1; damping += kDampingStep) {
+    std::vector<float> h(static_cast<size_t>(n * n));
+    moment.copy_to(h.data(), threads);
+    for (int64_t j = 0; j < n; ++j) {
+      h[static_cast<size_t>(j * n + j)] = static_cast<float>(own(j) + damping * trace / static_cast<double>(n));
+    }
+    if (reversed_cholesky(h.data(), n, threads) != n) continue;
+    invert_upper(h.data(), n, threads);
+    return h;
+  }
+  fail(ErrorKind::kFailed,
+       "the second moment of {} channels ({} tokens) is not positive definite with any damping "
+       "below 1",
+       n, moment.tokens());
+}
+
+}  // namespace
+
+std::vector<float> make_drift(const SecondMoment& moment, const CrossMoment& cross, double damping,
+                              ThreadPool& threads) {
+  const int64_t n = moment.channels();
+  if (cross.channels() != n) {
+    fail(ErrorKind::kFailed, "moments of {} and of {} channels do not belong together", n, cross.channels());
+  }
+  const std::vector<float> u = inverse_factor(moment, damping, threads);
+  std::vector<float> drift(static_cast<size_t>(n * n)), half(drift.size());
+  cross.copy_to(drift.data(), threads);
+  multiply(Transpose::kYes, n, n, 1.0f, drift.data(), u.data(), 0.0f, half.data(), threads);
+  multiply(Transpose::kNo, n, n, 1.0f, half.data(), u.data(), 0.0f, drift.data(), threads);
+  return drift;
+}
+
+void correct_for_drift(const std::vector<float>& drift, float beta, int64_t n, std::vector<float>& w,
+                       ThreadPool& threads) {
+  const std::vector<float> before = w;
+  multiply(Transpose::kNo, static_cast<int64_t>(w.size()) / n, n, beta, before.data(), drift.data(), 1.0f, w.data(),
+           threads);
+}
+
+}  // namespace bitloom
