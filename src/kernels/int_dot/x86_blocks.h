@@ -69,10 +69,26 @@ struct HalfScaled {
   static constexpr int64_t kBlockColumns = 32, kBlockBytes = kBytes, kGroup = 32;
   static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float* m) {
     const std::byte* p = row + first * kBytes;
-    for (int64_t g = 0; g < count; ++g, p += kBytes) {
+    int64_t g = 0;
+    for (; g + 8 <= count; g += 8, p += 8 * kBytes) {
+      const __m256i words = _mm256_set_epi32(word(p, 7), word(p, 6), word(p, 5), word(p, 4), word(p, 3), word(p, 2),
+                                             word(p, 1), word(p, 0));
+      const __m256i low = _mm256_and_si256(words, _mm256_set1_epi32(0xffff)), high = _mm256_srli_epi32(words, 16);
+      const __m256i both = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
+      _mm256_storeu_ps(s + g, _mm256_cvtph_ps(_mm256_castsi256_si128(both)));
+      if constexpr (kMinimum) _mm256_storeu_ps(m + g, _mm256_cvtph_ps(_mm256_extracti128_si256(both, 1)));
+    }
+    for (; g < count; ++g, p += kBytes) {
       s[g] = half_at(p);
       if constexpr (kMinimum) m[g] = half_at(p + 2);
     }
+  }
+
+ private:
+  static int32_t word(const std::byte* p, int64_t block) {
+    int32_t bits;
+    std::memcpy(&bits, p + block * kBytes, sizeof bits);
+    return bits;
   }
 };
 

@@ -126,7 +126,11 @@ struct Bitstream {
 /// sum_g m[g] sums[g].
 inline float minimums_part(const float* m, int64_t count, const float* sums) {
   float lanes[8] = {};
-  for (int64_t g = 0; g < count; ++g) lanes[g % 8] += m[g] * sums[g];
+  int64_t g = 0;
+  for (; g + 8 <= count; g += 8) {
+    for (int64_t lane = 0; lane < 8; ++lane) lanes[lane] += m[g + lane] * sums[g + lane];
+  }
+  for (; g < count; ++g) lanes[g % 8] += m[g] * sums[g];
   return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
 }
 
