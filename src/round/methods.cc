@@ -12,8 +12,16 @@ namespace bitloom {
 
 std::span<const RoundingRow* const> rounding_methods() {
   static constexpr const RoundingRow* kMethods[] = {
-      &kNearestMethod, &kGptqMethod,  &kAdaRoundMethod, &kKMeansMethod,  &kHqqMethod,
-      &kClaqMethod,    &kBillmMethod, &kPbMethod,       &kViterbiMethod, &kLdlqMethod,
+      &kNearestMethod,
+      &kGptqMethod,
+      &kAdaRoundMethod,
+      &kKMeansMethod,
+      &kHqqMethod,
+      &kClaqMethod,
+      &kBillmMethod,
+      &kPbMethod,
+      &kViterbiMethod,
+      &kLdlqMethod,
   };
   return kMethods;
 }

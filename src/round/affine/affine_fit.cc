@@ -12,8 +12,10 @@ namespace {
 
 constexpr int64_t kLanes = 16;
 constexpr int kRefits = 5;
+constexpr size_t kRefitted = 6;  // of the ranges, those with the least errors
 // Ranges tried, as shares of the whole: narrower ones serve few levels and heavy tails.
-constexpr std::array kShares = {1.0f, 0.95f, 0.9f, 0.85f, 0.8f, 0.75f, 0.7f, 0.6f, 0.5f, 0.4f, 0.3f, 0.2f};
+constexpr std::array kShares = {1.0f,  0.96f, 0.92f, 0.88f, 0.84f, 0.8f, 0.76f, 0.72f, 0.68f,
+                                0.64f, 0.6f,  0.55f, 0.5f,  0.45f, 0.4f, 0.35f, 0.3f,  0.2f};
 
 /// Sums over a group, codes counted from the middle of their range.
 struct Sums {
@@ -50,6 +52,18 @@ BITLOOM_VECTOR_CLONES void add_lanes(const float* w, const float* h, int64_t n, 
   }
 }
 
+/// The error alone, into lanes.
+BITLOOM_VECTOR_CLONES void add_errors(const float* w, const float* h, int64_t n, float scale, float zero, float most,
+                                      float* errors) {
+  const float reciprocal = 1 / scale;
+  for (int64_t at = 0; at < n; at += kLanes) {
+    for (int64_t i = 0; i < kLanes; ++i) {
+      const float difference = w[at + i] - scale * (nearest_code(w[at + i], reciprocal, zero, most) - zero);
+      errors[i] += h[at + i] * difference * difference;
+    }
+  }
+}
+
 double total(const float (&lanes)[kLanes]) {
   double sum = 0;
   for (const float x : lanes) sum += static_cast<double>(x);
@@ -72,6 +86,12 @@ class Search {
     Lanes lanes;
     add_lanes(w_.data(), h_.data(), static_cast<int64_t>(w_.size()), s.scale, s.zero, most_, lanes);
     return {total(lanes.h), total(lanes.hq), total(lanes.hqq), total(lanes.hw), total(lanes.hwq), total(lanes.error)};
+  }
+
+  double error(const AffineScale& s) const {
+    float errors[kLanes] = {};
+    add_errors(w_.data(), h_.data(), static_cast<int64_t>(w_.size()), s.scale, s.zero, most_, errors);
+    return total(errors);
   }
 
   /// The line through the points (q, w): false where all codes are alike.
@@ -165,17 +185,65 @@ AffineScale fit_affine(const AffineGroup& all, int bits) {
   double mean = 0;
   for (const float w : group.w) mean += static_cast<double>(w) / static_cast<double>(group.w.size());
   const Search search(group, bits);
-  AffineScale best = whole;
-  double least = search.sums(whole).error;
-  const auto refit = [&](const Sums& sums, AffineScale& s) { return search.refit(sums, s); };
+  struct Candidate {
+    double error;
+    AffineScale scale;
+  };
+  std::vector<Candidate> candidates = {{search.error(whole), whole}};
   for (const float share : kShares) {
     const auto p = static_cast<double>(share);
-    AffineScale s = between(mean + (low - mean) * p, mean + (high - mean) * p, bits);
+    const AffineScale s = between(mean + (low - mean) * p, mean + (high - mean) * p, bits);
     if (s.scale == 0) break;
-    s = search.alternate(s, refit);
-    if (const double error = search.sums(s).error; error < least) least = error, best = s;
+    candidates.push_back({search.error(s), s});
+  }
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.error < b.error; });
+  AffineScale best = candidates[0].scale;
+  double least = candidates[0].error;
+  for (size_t i = 0; i < std::min(kRefitted, candidates.size()); ++i) {
+    const AffineScale s = search.alternate(
+        candidates[i].scale, [&](const Sums& sums, AffineScale& next) { return search.refit(sums, next); });
+    if (const double error = search.error(s); error < least) least = error, best = s;
   }
   return best;
+}
+
+AffineScale binary_affine(const AffineGroup& group) {
+  const auto n = static_cast<double>(group.w.size());
+  double mean = 0, deviation = 0;
+  for (const float w : group.w) mean += static_cast<double>(w) / n;
+  for (const float w : group.w) deviation += std::abs(static_cast<double>(w) - mean) / n;
+  if (is_flat(group.w)) return range_affine(group, 1);
+  return stored_affine(2 * deviation, 0.5 - mean / (2 * deviation));
+}
+
+AffineScale calibrate_affine(const AffineGroup& all, int bits) {
+  const AffineGroup group = counting(all);
+  if (bits == 1) return binary_affine(group);
+  const AffineScale whole = range_affine(group, bits);
+  if (whole.scale == 0 || is_flat(group.w)) return whole;
+  const auto [low, high] = range_of(group.w);
+  const Search search(group, bits);
+  AffineScale best = whole;
+  double least = search.error(whole);
+  for (int step = -50; step <= 50; ++step) {
+    const double factor = 1 + 0.002 * step;
+    const AffineScale s = between(low * factor, high * factor, bits);
+    if (const double error = search.error(s); error < least) least = error, best = s;
+  }
+  return best;
+}
+
+AffineScale choose_affine(const AffineGroup& group, int bits, AffineSearch search) {
+  switch (search) {
+    case AffineSearch::kRange:
+      return range_affine(group, bits);
+    case AffineSearch::kCalibrated:
+      return calibrate_affine(group, bits);
+    case AffineSearch::kLeastSquares:
+      return fit_affine(group, bits);
+  }
+  return {};
 }
 
 double affine_error(const AffineGroup& group, const AffineScale& scale, int bits) {

