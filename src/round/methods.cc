@@ -6,6 +6,7 @@
 #include "round/kmeans/kmeans.h"
 #include "round/nearest/nearest.h"
 #include "round/pb/pb.h"
+#include "round/spqr/spqr.h"
 #include "round/trellis/trellis_rounding.h"
 
 namespace bitloom {
@@ -20,6 +21,7 @@ std::span<const RoundingRow* const> rounding_methods() {
       &kClaqMethod,
       &kBillmMethod,
       &kPbMethod,
+      &kSpqrMethod,
       &kViterbiMethod,
       &kLdlqMethod,
   };

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "round/column_loop/affine_columns.h"
 #include "round/column_loop/codebook_columns.h"
 #include "round/column_loop/grid_columns.h"
 #include "round/kmeans/kmeans.h"
@@ -21,6 +22,7 @@ struct PolicyRow {
 
 constexpr PolicyRow kPolicies[] = {
     {is_scaled_grid, true, nearest_work, make_grid_policies},
+    {is_affine, true, affine_work, make_affine_policies},
     {is_column_codebook, false, kmeans_work, make_codebook_policies},
 };
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "format/families/affine/affine_storage.h"
 #include "round/damping.h"
 #include "round/gptq/gptq.h"
 #include "round/round_matrix.h"
@@ -32,6 +33,7 @@ struct FactorKey {
 /// Columns that share a scale; of other storages all.
 int64_t group_of(const RoundingProblem& problem) {
   const RowSource& w = problem.weights;
+  if (const auto* affine = problem.target.storage.base.get_if<AffineStorage>()) return affine->width(w.cols());
   const auto* grid = problem.target.storage.base.get_if<GridStorage>();
   return grid == nullptr ? w.cols() : scale_shape(*grid, w.rows(), w.cols()).group_cols;
 }
