@@ -63,7 +63,8 @@ inline RoundingTarget random_target(Rng& rng) {
                                                  "planes-g64-fp8",
                                                  "partial0.1",
                                                  "affine4-g64",
-                                                 "affine3-g16-s3x16"};
+                                                 "affine3-g16-s3x16",
+                                                 "affine2-g128-mixed"};
   return parse_target(specs[below(rng, static_cast<uint32_t>(specs.size()))]);
 }
 

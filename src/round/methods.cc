@@ -6,6 +6,7 @@
 #include "round/kmeans/kmeans.h"
 #include "round/nearest/nearest.h"
 #include "round/pb/pb.h"
+#include "round/slim/slim.h"
 #include "round/spqr/spqr.h"
 #include "round/trellis/trellis_rounding.h"
 
@@ -22,6 +23,7 @@ std::span<const RoundingRow* const> rounding_methods() {
       &kBillmMethod,
       &kPbMethod,
       &kSpqrMethod,
+      &kSlimMethod,
       &kViterbiMethod,
       &kLdlqMethod,
   };
