@@ -64,7 +64,8 @@ inline RoundingTarget random_target(Rng& rng) {
                                                  "partial0.1",
                                                  "affine4-g64",
                                                  "affine3-g16-s3x16",
-                                                 "affine2-g128-mixed"};
+                                                 "affine2-g128-mixed",
+                                                 "sign_rank1"};
   return parse_target(specs[below(rng, static_cast<uint32_t>(specs.size()))]);
 }
 

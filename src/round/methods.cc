@@ -8,6 +8,7 @@
 #include "round/pb/pb.h"
 #include "round/slim/slim.h"
 #include "round/spqr/spqr.h"
+#include "round/svid/svid.h"
 #include "round/trellis/trellis_rounding.h"
 
 namespace bitloom {
@@ -24,6 +25,7 @@ std::span<const RoundingRow* const> rounding_methods() {
       &kPbMethod,
       &kSpqrMethod,
       &kSlimMethod,
+      &kSvidMethod,
       &kViterbiMethod,
       &kLdlqMethod,
   };
