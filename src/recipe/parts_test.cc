@@ -177,6 +177,16 @@ TEST(Parts, RefuseValuesWithWhatIsAllowed) {
   EXPECT_EQ(bare_refusal("smoothquant", "1.5"), "alpha of 'smoothquant' must be a number from 0 to 1, found '1.5'");
 }
 
+// Both tails of a column keep as much, so half of it is all there is.
+TEST(Parts, RefuseToReserveMoreThanThereIs) {
+  EXPECT_EQ(set_refusal("claq", "reserved", "1.2"), "reserved of 'claq' must be a number from 0 to 0.24, found '1.2'");
+  EXPECT_EQ(set_refusal("claq", "reserved-most", "0.6"),
+            "reserved-most of 'claq' must be a number from 0 to 0.24, found '0.6'");
+  EXPECT_EQ(set_refusal("kmeans", "outliers", "1.5"),
+            "outliers of 'kmeans' must be a number from 0 to 0.5, found '1.5'");
+  EXPECT_EQ(set_refusal("spqr", "most", "2"), "most of 'spqr' must be a number from 0.0001 to 0.5, found '2'");
+}
+
 TEST(Parts, AcceptTheEndsOfEachRange) {
   for (const PartRow& row : part_rows()) {
     for (const Option& option : row.options) {
