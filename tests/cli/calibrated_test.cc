@@ -54,6 +54,29 @@ TEST_F(Calibrated, WarnsOfSequencesThatTheModelWasNotMadeFor) {
                                      "assets/demo was made for"));
 }
 
+/// Storages of the papers' own go through the main job like any other; their bits are those of the files.
+TEST_F(Calibrated, RecipesOfPapersAreWrittenVerifiedJudgedAndRun) {
+  for (const char* recipe : {"hqq-2", "spqr-3", "slim-2", "onebit-svid", "claq-2.12", "billm-arb", "pb-1.7"}) {
+    SCOPED_TRACE(recipe);
+    const Outcome outcome = run({"--json", "--restart"}, recipe);
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(run_json({"verify", out()}).at("ok"), true);
+    const json info = run_json({"info", out()});
+    double bytes = 0;
+    for (const auto& entry : fs::directory_iterator(out())) {
+      if (entry.path().extension() == ".safetensors") bytes += static_cast<double>(fs::file_size(entry.path()));
+    }
+    const double of_tensors = info.at("bytes").get<double>(), header = 1 << 14;
+    EXPECT_GE(bytes, of_tensors);
+    EXPECT_LE(bytes, of_tensors + header);
+    const json judged =
+        run_json({"eval", "ppl", out(), "--text", "assets/demo/evaluation.txt", "-c", "64", "--windows", "2"});
+    EXPECT_GT(judged.at("nll").get<double>(), 0);
+    EXPECT_FALSE(run_json({"run", out(), "-p", "once upon", "-n", "4", "--temp", "0"}).at("ids").empty());
+    fs::remove_all(out());
+  }
+}
+
 TEST_F(Calibrated, WritesAndVerifies) {
   const Outcome outcome = run({});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
