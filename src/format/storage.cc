@@ -51,10 +51,10 @@ std::vector<TensorPart> greatest_parts(const Storage& storage, int64_t rows, int
 
 bool has_fixed_sizes(const Storage& storage) { return storage.base.has_fixed_sizes() && sizes_are_fixed(storage.side); }
 
-void check_storable(const std::string& name, const Storage& storage, int64_t rows) {
-  if (!storage.side.outliers.present() || rows <= kMostOutlierRows) return;
-  misuse("{}: {} names the rows of outliers in 16 bits, so its {} rows are too many (at most {})", name,
-         to_string(storage), rows, kMostOutlierRows);
+void check_storable(const std::string& name, const Storage& storage, int64_t cols) {
+  if (!storage.side.outliers.present() || cols <= kMostOutlierColumns) return;
+  misuse("{}: {} names the columns of outliers in 16 bits, so its {} columns are too many (at most {})", name,
+         to_string(storage), cols, kMostOutlierColumns);
 }
 
 }  // namespace bitloom

@@ -40,7 +40,7 @@ std::vector<TensorPart> greatest_parts(const Storage& storage, int64_t rows, int
 /// Whether every matrix of one shape has just these sizes: then a file can announce them before anything is rounded.
 bool has_fixed_sizes(const Storage& storage);
 
-/// Error(kUsage), naming `name` and the storage, when a matrix of so many rows cannot be stored so.
-void check_storable(const std::string& name, const Storage& storage, int64_t rows);
+/// Error(kUsage), naming `name` and the storage, when a matrix of so many columns cannot be stored so.
+void check_storable(const std::string& name, const Storage& storage, int64_t cols);
 
 }  // namespace bitloom

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/test_data.h"
 #include "format/families/codebook/codebook_storage.h"
+#include "packing/column_layout.h"
 
 namespace bitloom {
 namespace {
@@ -75,25 +76,27 @@ TEST(Storage, GreatestPartsHoldEveryDistributionOfWidths) {
     for (const int64_t cols : {1, 2, 7, 40}) {
       const auto most = greatest_parts(storage, 13, cols);
       // As few columns as possible take all bits: the most levels; all alike: the most padding.
-      int64_t left = milli * cols / 1000 - cols, levels = 0, bytes = 0;
+      int64_t left = milli * cols / 1000 - cols;
+      std::vector<std::byte> few, alike(static_cast<size_t>(cols), static_cast<std::byte>(milli / 1000));
       for (int64_t c = 0; c < cols; ++c) {
         const int64_t bits = 1 + std::min<int64_t>(left, 7);
         left -= bits - 1;
-        levels += int64_t{1} << bits;
-        bytes += (bits * 13 + 7) / 8;
+        few.push_back(static_cast<std::byte>(bits));
       }
-      EXPECT_LE(levels, most[2].shape[0]) << milli << " " << cols;
-      EXPECT_LE(bytes, most[1].shape[0]) << milli << " " << cols;
-      EXPECT_LE(cols * ((milli / 1000 * 13 + 7) / 8), most[1].shape[0]) << milli << " " << cols;
+      for (const auto& widths : {few, alike}) {
+        const ColumnLayout layout(widths);
+        EXPECT_LE(layout.levels, most[2].shape[0]) << milli << " " << cols;
+        EXPECT_LE(layout.tile_bytes, most[1].shape[0]) << milli << " " << cols;
+      }
     }
   }
 }
 
-TEST(Storage, OutliersNameRowsIn16Bits) {
+TEST(Storage, OutliersNameColumnsIn16Bits) {
   check_storable("w", parse_storage("int4-g128+outliers0.01"), 65536);
   EXPECT_THAT(testing::message_of(ErrorKind::kUsage,
                                   [] { check_storable("w", parse_storage("int4-g128+outliers0.01"), 65537); }),
-              HasSubstr("its 65537 rows are too many (at most 65536)"));
+              HasSubstr("its 65537 columns are too many (at most 65536)"));
 }
 
 }  // namespace

@@ -317,7 +317,7 @@ std::shared_ptr<const StoredMatrix> with_outliers(std::vector<std::vector<std::b
 
 TEST(Outliers, AddToTheBase) {
   const std::vector<Outlier> some = {{15, 7, -2.5f}, {0, 0, 1.5f}, {3, 0, 0.25f}, {9, 4, 1e-3f}};
-  const auto matrix = with_outliers(pack_outliers(some, 8));
+  const auto matrix = with_outliers(pack_outliers(some, 16));
   matrix->check_values("w");
   std::vector<float> expected =
       stored_from_bytes("w", parse_storage("codebook4.5-col"), 16, 8, pack_columns(columns_of_all_widths(16, 8)))
@@ -332,11 +332,11 @@ TEST(Outliers, AddToTheBase) {
     }
   }
   EXPECT_DOUBLE_EQ(matrix->nominal_bits(), 4.5 + 16 * 4 / 128.0);
-  EXPECT_EQ(matrix->stored_bytes(), 1112 + 4 * (2 + 2) + 9 * 4);
+  EXPECT_EQ(matrix->stored_bytes(), 1112 + 4 * (2 + 2) + 17 * 4);
 }
 
 TEST(Outliers, RefusesAndFindsWhatMeansNothing) {
-  const auto packed = pack_outliers({{1, 0, 1}, {2, 0, 1}, {3, 5, 1}}, 8);
+  const auto packed = pack_outliers({{0, 1, 1}, {0, 2, 1}, {5, 3, 1}}, 16);
   const auto spoilt = [&](size_t part, size_t at, int value) {
     auto bytes = packed;
     bytes[part][at] = static_cast<std::byte>(value);
@@ -352,10 +352,10 @@ TEST(Outliers, RefusesAndFindsWhatMeansNothing) {
   };
   EXPECT_EQ(refusal(spoilt(2, 4, 200)), "w.outlier_starts: [1] is above the next");
   EXPECT_EQ(refusal(spoilt(2, 0, 1)), "w.outlier_starts: from 1 to 3, but there are 3 values");
-  EXPECT_EQ(refusal(pack_outliers(std::vector<Outlier>(8, {0, 0, 1}), 8)),
+  EXPECT_EQ(refusal(pack_outliers(std::vector<Outlier>(8, {0, 0, 1}), 16)),
             "w.outlier_values: shape is [8], outliers0.05 needs one dimension of at most 7");
-  EXPECT_THAT(finding(spoilt(1, 0, 16)), HasSubstr("w.outlier_rows: [0] is 16, rows of a column must ascend and be"));
-  EXPECT_THAT(finding(spoilt(1, 2, 1)), HasSubstr("w.outlier_rows: [1] is 1, rows of a column must ascend"));
+  EXPECT_THAT(finding(spoilt(1, 0, 8)), HasSubstr("w.outlier_columns: [0] is 8, columns of a row must ascend and be"));
+  EXPECT_THAT(finding(spoilt(1, 2, 1)), HasSubstr("w.outlier_columns: [1] is 1, columns of a row must ascend"));
   EXPECT_THAT(finding(spoilt(0, 1, 0x7C)), HasSubstr("w.outlier_values: [0] is inf, must be finite"));
 }
 

@@ -28,7 +28,7 @@ inline std::vector<std::vector<std::byte>> random_parts(const Storage& storage, 
       const int64_t place = i * (rows * cols / most);
       some.push_back({place / cols, place % cols, static_cast<float>(rng.normal())});
     }
-    outliers = pack_outliers(std::move(some), cols);
+    outliers = pack_outliers(std::move(some), rows);
   }
   for (const TensorPart& part : greatest_parts(storage, rows, cols)) {
     std::vector<std::byte>& bytes = parts.emplace_back(static_cast<size_t>(bytes_of(part)));
@@ -39,7 +39,7 @@ inline std::vector<std::vector<std::byte>> random_parts(const Storage& storage, 
       bytes = pack_column_order(order);
     } else if (part.suffix.starts_with(".outlier")) {
       bytes = outliers[static_cast<size_t>(part.suffix == ".outlier_values" ? 0
-                                           : part.suffix == ".outlier_rows" ? 1
+                                           : part.suffix == ".outlier_columns" ? 1
                                                                             : 2)];
     } else if (part.dtype == DType::kF16) {
       for (size_t i = 0; i < bytes.size(); i += 2) {

@@ -50,21 +50,21 @@ int64_t most_outliers(const OutlierStorage& storage, int64_t rows, int64_t cols)
 std::vector<TensorPart> greatest_parts(const OutlierStorage& storage, int64_t rows, int64_t cols) {
   const int64_t most = most_outliers(storage, rows, cols);
   return {{".outlier_values", DType::kF16, {most}, {}},
-          {".outlier_rows", DType::kU16, {most}, {}},
-          {".outlier_starts", DType::kU32, {cols + 1}, {}}};
+          {".outlier_columns", DType::kU16, {most}, {}},
+          {".outlier_starts", DType::kU32, {rows + 1}, {}}};
 }
 
-std::vector<std::vector<std::byte>> pack_outliers(std::vector<Outlier> outliers, int64_t cols) {
+std::vector<std::vector<std::byte>> pack_outliers(std::vector<Outlier> outliers, int64_t rows) {
   std::sort(outliers.begin(), outliers.end(),
-            [](const Outlier& a, const Outlier& b) { return std::tie(a.col, a.row) < std::tie(b.col, b.row); });
+            [](const Outlier& a, const Outlier& b) { return std::tie(a.row, a.col) < std::tie(b.row, b.col); });
   std::vector<std::vector<std::byte>> parts(3);
   auto next = outliers.begin();
-  for (int64_t c = 0; c < cols; ++c) {
+  for (int64_t r = 0; r < rows; ++r) {
     append(parts[2], static_cast<uint32_t>(next - outliers.begin()));
-    for (; next != outliers.end() && next->col == c; ++next) {
-      assert(next->row >= 0 && next->row < kMostOutlierRows);
+    for (; next != outliers.end() && next->row == r; ++next) {
+      assert(next->col >= 0 && next->col < kMostOutlierColumns);
       append(parts[0], f32_to_f16(next->value));
-      append(parts[1], static_cast<uint16_t>(next->row));
+      append(parts[1], static_cast<uint16_t>(next->col));
     }
   }
   append(parts[2], static_cast<uint32_t>(outliers.size()));
@@ -74,63 +74,51 @@ std::vector<std::vector<std::byte>> pack_outliers(std::vector<Outlier> outliers,
 OutlierView::OutlierView(const std::string& name, const OutlierStorage& storage, int64_t rows, int64_t cols,
                          const std::vector<TensorPart>& parts)
     : rows_(rows), cols_(cols) {
-  if (rows > kMostOutlierRows) refuse("{}: outliers in {} rows, at most {} can be named", name, rows, kMostOutlierRows);
+  if (cols > kMostOutlierColumns)
+    refuse("{}: outliers in {} columns, at most {} can be named", name, cols, kMostOutlierColumns);
   const std::string text = to_string(storage);
   const std::vector<TensorPart> want = greatest_parts(storage, rows, cols);
   const TensorPart values = bounded_part(name, text, parts, want[0]);
-  const TensorPart rows_of = bounded_part(name, text, parts, want[1]);
+  const TensorPart columns = bounded_part(name, text, parts, want[1]);
   const TensorPart starts = checked_part(name, text, parts, want[2]);
-  values_ = values.bytes.data(), rows_of_ = rows_of.bytes.data(), starts_ = starts.bytes.data();
-  if (values.shape != rows_of.shape) {
-    refuse("{}.outlier_rows: {} rows for {} values", name, rows_of.shape[0], values.shape[0]);
+  values_ = values.bytes.data(), columns_ = columns.bytes.data(), starts_ = starts.bytes.data();
+  if (values.shape != columns.shape) {
+    refuse("{}.outlier_columns: {} columns for {} values", name, columns.shape[0], values.shape[0]);
   }
-  for (int64_t c = 0; c < cols; ++c) {
-    if (start_of(c) > start_of(c + 1)) refuse("{}.outlier_starts: [{}] is above the next", name, c);
+  for (int64_t r = 0; r < rows; ++r) {
+    if (start_of(r) > start_of(r + 1)) refuse("{}.outlier_starts: [{}] is above the next", name, r);
   }
-  if (start_of(0) != 0 || start_of(cols) != values.shape[0]) {
-    refuse("{}.outlier_starts: from {} to {}, but there are {} values", name, start_of(0), start_of(cols),
+  if (start_of(0) != 0 || start_of(rows) != values.shape[0]) {
+    refuse("{}.outlier_starts: from {} to {}, but there are {} values", name, start_of(0), start_of(rows),
            values.shape[0]);
   }
 }
 
-uint32_t OutlierView::start_of(int64_t col) const { return load<uint32_t>(starts_, col); }
-uint16_t OutlierView::row_of(int64_t index) const { return load<uint16_t>(rows_of_, index); }
+uint32_t OutlierView::start_of(int64_t row) const { return load<uint32_t>(starts_, row); }
+uint16_t OutlierView::column_of(int64_t index) const { return load<uint16_t>(columns_, index); }
 float OutlierView::value_of(int64_t index) const { return f16_to_f32(load<uint16_t>(values_, index)); }
 
 void OutlierView::apply(int64_t begin, int64_t end, float* out) const {
-  for (int64_t c = 0; c < cols_; ++c) {
-    for (int64_t i = first_from(c, begin); i < start_of(c + 1) && row_of(i) < end; ++i) {
-      if (row_of(i) >= begin) out[(row_of(i) - begin) * cols_ + c] += value_of(i);
+  for (int64_t r = begin; r < end; ++r, out += cols_) {
+    // Of a file that nobody verified a column may be none.
+    for (int64_t i = start_of(r); i < start_of(r + 1); ++i) {
+      if (column_of(i) < cols_) out[column_of(i)] += value_of(i);
     }
   }
 }
 
 double OutlierView::nominal_bits() const {
   const auto weights = static_cast<double>(rows_ * cols_);
-  return weights == 0 ? 0 : 16 * static_cast<double>(start_of(cols_)) / weights;
-}
-
-/// The first entry of column c whose row is not below `row`, by halving.
-int64_t OutlierView::first_from(int64_t c, int64_t row) const {
-  int64_t low = start_of(c), high = start_of(c + 1);
-  while (low < high) {
-    const int64_t middle = low + (high - low) / 2;
-    if (row_of(middle) < row) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
+  return weights == 0 ? 0 : 16 * static_cast<double>(start_of(rows_)) / weights;
 }
 
 void OutlierView::check_values(const std::string& name) const {
-  for (int64_t c = 0; c < cols_; ++c) {
-    for (int64_t i = start_of(c); i < start_of(c + 1); ++i) {
-      const bool ordered = i == start_of(c) || row_of(i) > row_of(i - 1);
-      if (row_of(i) >= rows_ || !ordered) {
-        fail(ErrorKind::kUnverified, "{}.outlier_rows: [{}] is {}, rows of a column must ascend and be below {}", name,
-             i, row_of(i), rows_);
+  for (int64_t r = 0; r < rows_; ++r) {
+    for (int64_t i = start_of(r); i < start_of(r + 1); ++i) {
+      const bool ordered = i == start_of(r) || column_of(i) > column_of(i - 1);
+      if (column_of(i) >= cols_ || !ordered) {
+        fail(ErrorKind::kUnverified, "{}.outlier_columns: [{}] is {}, columns of a row must ascend and be below {}",
+             name, i, column_of(i), cols_);
       }
       if (!std::isfinite(value_of(i))) {
         fail(ErrorKind::kUnverified, "{}.outlier_values: [{}] is {}, must be finite", name, i, value_of(i));

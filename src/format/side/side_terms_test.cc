@@ -61,7 +61,7 @@ TEST(SideTerms, ApplyInTheirOrder) {
     // Outliers alone: the same parts beside a base of zeros.
     const Storage alone = parse_storage("int2-row+outliers0.02");
     std::vector<std::vector<std::byte>> bytes = {std::vector<std::byte>(24 * 10), std::vector<std::byte>(48)};
-    for (const char* part : {".outlier_values", ".outlier_rows", ".outlier_starts"}) {
+    for (const char* part : {".outlier_values", ".outlier_columns", ".outlier_starts"}) {
       const auto span = matrix->find_part(part)->bytes;
       bytes.emplace_back(span.begin(), span.end());
     }

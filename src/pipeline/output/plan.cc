@@ -120,7 +120,7 @@ class Planner {
     if (const auto done = finished_.find(tensor.name); done != finished_.end()) return done->second;
     const RowSourcePtr matrix = matrix_of(tensor);
     if (const auto step = steps_.find(tensor.name); step != steps_.end()) {
-      check_storable(tensor.name, step->second.storage(), matrix->rows());
+      check_storable(tensor.name, step->second.storage(), matrix->cols());
       return RoundByStep{step->second};
     }
     if (auto quantized = std::dynamic_pointer_cast<const StoredMatrix>(matrix)) return TakeOver{std::move(quantized)};

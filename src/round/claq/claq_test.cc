@@ -114,7 +114,7 @@ TEST(Claq, KeptWeightsAreStoredInFp16) {
   EXPECT_LT(*with.report.output_error, 0.9 * without);
   // The file says what it holds: codes, tables, widths, kept weights and their places, row scales.
   const double bytes =
-      kRows * kCols / 4 + kCols * (8 + 1) + 4 * static_cast<double>(kept) + 4 * (kCols + 1) + 2 * kRows;
+      kRows * kCols / 4 + kCols * (8 + 1) + 4 * static_cast<double>(kept) + 4 * (kRows + 1) + 2 * kRows;
   EXPECT_DOUBLE_EQ(with.matrix->true_bits(), 8 * bytes / (kRows * kCols));
 }
 

@@ -158,7 +158,7 @@ class CodebookPolicies final : public ColumnPolicies {
         for (const KeptWeight& kept : chosen_.kept[static_cast<size_t>(c)])
           outliers.push_back({kept.row, c, kept.added});
       }
-      for (auto& part : pack_outliers(std::move(outliers), cols)) bytes.push_back(std::move(part));
+      for (auto& part : pack_outliers(std::move(outliers), rows_)) bytes.push_back(std::move(part));
     }
     if (!plan_.row_scales.empty()) {
       bytes.emplace_back(2 * plan_.row_scales.size());

@@ -107,7 +107,7 @@ class Run {
     std::vector<std::vector<std::byte>> bytes =
         codebook_.share == Share::kColumn ? pack_columns(columns()) : pack_rows();
     if (storage_.side.outliers.present()) {
-      for (auto& part : pack_outliers(outliers(), weights_.cols)) bytes.push_back(std::move(part));
+      for (auto& part : pack_outliers(outliers(), weights_.rows)) bytes.push_back(std::move(part));
     }
     return stored_from_bytes(name, storage_, weights_.rows, weights_.cols, std::move(bytes));
   }
