@@ -4,6 +4,7 @@
 #include "format/families/planes/planes_matrix.h"
 #include "kernels/column_dot/column_dot.h"
 #include "kernels/plane_dot/plane_dot.h"
+#include "kernels/row_table_dot/row_table_dot.h"
 #include "packing/bitstream.h"
 #include "packing/row_words.h"
 
@@ -32,6 +33,31 @@ class ColumnProduct final : public FamilyProduct {
   bool exact_;
   ColumnLayout layout_;
   ColumnTables w_;
+};
+
+class RowTableProduct final : public FamilyProduct {
+ public:
+  RowTableProduct(const StoredMatrix& matrix, const CodebookStorage& storage, Isa isa) {
+    const TableShape shape = table_shape(storage, matrix.rows(), matrix.cols());
+    w_ = {bytes_of_part(matrix, ".codes"),
+          bytes_of_part(matrix, ".tables"),
+          storage.bits(),
+          matrix.rows(),
+          matrix.cols(),
+          shape.table_rows,
+          shape.table_cols};
+    kernel_ = find_row_table_dot(isa, w_.group, w_.cols).kernel;
+  }
+  int64_t row_multiple() const override { return 4; }
+  int64_t scratch_bytes() const override { return 0; }
+  void run(int64_t first, int64_t last, int64_t tokens, const float* x, float* y, int64_t y_stride,
+           std::byte*) const override {
+    kernel_({w_, first, last, tokens, x, y, y_stride});
+  }
+
+ private:
+  RowTableDotKernel* kernel_;
+  RowTables w_;
 };
 
 class PlaneProduct final : public FamilyProduct {
@@ -76,6 +102,7 @@ class PlaneProduct final : public FamilyProduct {
 std::unique_ptr<const FamilyProduct> make_family_product(const StoredMatrix& matrix, Isa isa, bool exact) {
   if (const auto* codebook = matrix.spec().base.get_if<CodebookStorage>(); codebook != nullptr) {
     if (codebook->share == CodebookStorage::Share::kColumn) return std::make_unique<ColumnProduct>(matrix, isa, exact);
+    return std::make_unique<RowTableProduct>(matrix, *codebook, isa);
   }
   if (const auto* planes = matrix.spec().base.get_if<PlanesStorage>(); planes != nullptr) {
     return std::make_unique<PlaneProduct>(matrix, *planes, isa, exact);

@@ -54,8 +54,12 @@ std::shared_ptr<const StoredMatrix> random_planes(const char* text, int64_t rows
 }
 
 std::vector<std::shared_ptr<const StoredMatrix>> every_matrix() {
-  return {random_columns(300, 96, 1), random_planes("planes-g64-fp8", 100, 300, 2),
-          random_planes("planes-g128-residual-zeromean", 48, 96, 3)};
+  return {random_columns(300, 96, 1),
+          random_planes("planes-g64-fp8", 100, 300, 2),
+          random_planes("planes-g128-residual-zeromean", 48, 96, 3),
+          testing::random_stored("codebook3-row", 40, 96, 4),
+          testing::random_stored("codebook2-g32+outliers0.05", 40, 96, 5),
+          testing::random_stored("codebook4-tensor", 40, 96, 6)};
 }
 
 TEST(FamilyProduct, AgreesWithDecodedRowsInAnyOrderOnAnyNumberOfThreads) {

@@ -81,19 +81,19 @@ IntRows int_rows(const StoredMatrix& matrix, const IntLevels& levels) {
   return view;
 }
 
-/// A stored matrix without side terms but a frame; else null.
-const StoredMatrix* in_frame_at_most(const RowSource& matrix) {
+/// A stored matrix without side terms but outliers and a frame; else null.
+const StoredMatrix* with_outliers_at_most(const RowSource& matrix) {
   const auto* stored = dynamic_cast<const StoredMatrix*>(&matrix);
   if (stored == nullptr) return nullptr;
   SideTerms others = stored->spec().side;
-  others.frame = FrameStorage{};
+  others.outliers = OutlierStorage{}, others.frame = FrameStorage{};
   return others == SideTerms{} ? stored : nullptr;
 }
 
 }  // namespace
 
 bool PackedLinear::pack_ints(const PackOptions& options) {
-  const StoredMatrix* stored = in_frame_at_most(*matrix_);
+  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
   if (stored == nullptr || stored->grid() == nullptr) return false;
   const GridMatrix& grid = *stored->grid();
   const bool exact = options.activations == Activations::kExact;
@@ -132,7 +132,7 @@ bool PackedLinear::pack_blocks(const PackOptions& options) {
 }
 
 bool PackedLinear::pack_trellis(const PackOptions& options) {
-  const StoredMatrix* stored = in_frame_at_most(*matrix_);
+  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
   const auto* storage = stored == nullptr ? nullptr : stored->spec().base.get_if<TrellisStorage>();
   if (storage == nullptr || storage->code.state_bits != 16) return false;
   trellis_kernel_ = &find_trellis_dot(options.isa);
@@ -155,8 +155,23 @@ bool PackedLinear::pack_dense(const PackOptions& options) {
   return dense_kernel_ != nullptr;
 }
 
+/// Whether the matrix has none, or such as a kernel may read: of a file that nobody verified a column may be none.
+bool PackedLinear::pack_outliers(const PackOptions& options) {
+  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
+  if (stored == nullptr || !stored->spec().side.outliers.present()) return true;
+  const TensorPart &values = *stored->find_part(".outlier_values"), &columns = *stored->find_part(".outlier_columns");
+  for (size_t i = 0; i < columns.bytes.size(); i += 2) {
+    uint16_t column;
+    std::memcpy(&column, columns.bytes.data() + i, 2);
+    if (column >= stored->cols()) return false;
+  }
+  outlier_kernel_ = find_sparse_dot(options.isa).kernel;
+  outliers_ = {values.bytes.data(), columns.bytes.data(), stored->find_part(".outlier_starts")->bytes.data()};
+  return true;
+}
+
 bool PackedLinear::pack_family(const PackOptions& options) {
-  const StoredMatrix* stored = in_frame_at_most(*matrix_);
+  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
   if (stored == nullptr) return false;
   family_ = make_family_product(*stored, options.isa, options.activations == Activations::kExact);
   return family_ != nullptr;
@@ -169,13 +184,14 @@ std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std:
   std::shared_ptr<PackedLinear> packed(new PackedLinear);
   packed->rows_ = matrix->rows();
   packed->matrix_ = std::move(matrix);
-  const StoredMatrix* stored = in_frame_at_most(*packed->matrix_);
+  const StoredMatrix* stored = with_outliers_at_most(*packed->matrix_);
   // Kernels whose rows lie in tiles have no order of their own.
   if (stored != nullptr && (stored->has_side_terms() || stored->grid() == nullptr)) {
     packed->frame_.emplace(*stored, std::move(order));
   } else {
     packed->order_ = std::move(order);
   }
+  if (!packed->pack_outliers(options)) return nullptr;
   if (!packed->pack_ints(options) && !packed->pack_trellis(options) && !packed->pack_family(options) &&
       !packed->pack_blocks(options) && !packed->pack_dense(options)) {
     return nullptr;

@@ -35,6 +35,10 @@ IntDotCall PackedLinear::int_call(const float* x, int64_t tokens, size_t reader,
   return call;
 }
 
+void PackedLinear::add_outliers(int64_t first, int64_t last, int64_t tokens, const float* x, float* y) const {
+  if (outlier_kernel_ != nullptr) outlier_kernel_({outliers_, first, last, tokens, x, matrix_->cols(), y, rows_});
+}
+
 /// The products of one input, cut into pieces that follow each other reader by reader.
 class Products {
  public:
@@ -85,6 +89,7 @@ class Products {
       const int64_t* order = w.order_.empty() ? nullptr : w.order_.data();
       w.dense_kernel_->kernel({w.dense_, order, w.cols(), first, last, tokens_, x_, reader->y, w.rows_});
     }
+    w.add_outliers(first, last, tokens_, x_, reader->y);
     if (reader->bias == nullptr || w.frame_) return;
     for (int64_t t = 0; t < tokens_; ++t) {
       for (int64_t r = first; r < last; ++r) reader->y[t * w.rows_ + r] += reader->bias[r];

@@ -18,6 +18,7 @@
 #include "kernels/dense_dot/dense_dot.h"
 #include "kernels/int_dot/int_dot.h"
 #include "kernels/int_gemm/int_gemm.h"
+#include "kernels/sparse_dot/sparse_dot.h"
 #include "kernels/trellis_dot/trellis_dot.h"
 #include "ops/activations.h"
 #include "ops/family_product.h"
@@ -65,6 +66,8 @@ class PackedLinear {
   bool pack_trellis(const PackOptions& options);
   bool pack_dense(const PackOptions& options);
   bool pack_family(const PackOptions& options);
+  bool pack_outliers(const PackOptions& options);
+  void add_outliers(int64_t first, int64_t last, int64_t tokens, const float* x, float* y) const;
   IntDotCall int_call(const float* x, int64_t tokens, size_t reader, InputBlocks& blocks) const;
 
   RowSourcePtr matrix_;         // keeps the bytes alive
@@ -76,6 +79,8 @@ class PackedLinear {
   const IntGemmEntry* gemm_kernel_ = nullptr;
   const TrellisDotEntry* trellis_kernel_ = nullptr;
   std::unique_ptr<const FamilyProduct> family_;
+  SparseDotKernel* outlier_kernel_ = nullptr;  // null: no outliers
+  SparseRows outliers_;
   DotInput trellis_input_ = DotInput::kInt24;
   IntRows ints_;
   TrellisRows trellis_;

@@ -95,7 +95,7 @@ TEST(PackedLinear, DenseMatricesAreReadInTheirFile) {
 TEST(PackedLinear, MatricesWithSideTermsAreDecoded) {
   const PackOptions options = {best_isa(), Activations::kExact};
   ASSERT_NE(pack(testing::random_stored("int4-g32", 16, 64, 3), options), nullptr);
-  for (const std::string term : {"order", "lowrank4-int8-row", "outliers0.01", "outliers0.01+frame-in32"}) {
+  for (const std::string term : {"order", "lowrank4-int8-row", "lowrank4-int8-row+outliers0.01+frame-in32"}) {
     EXPECT_EQ(pack(testing::random_stored("int4-g32+" + term, 16, 64, 3), options), nullptr) << term;
   }
   EXPECT_EQ(pack(testing::random_stored("trellis2-l12", 16, 64, 3), options), nullptr);
@@ -140,8 +140,9 @@ TEST(PackedLinear, FramesAreAppliedToInputsAndOutputs) {
   std::vector<int64_t> order(kRows);
   for (int64_t r = 0; r < kRows; ++r) order[static_cast<size_t>(r)] = r * 7 % kRows;
   for (const std::string base : {"int4-g32", "int3-row", "trellis2", "trellis1.5", "trellis2.5", "trellis4"}) {
-    for (const std::string frame : {"", "+frame-in32", "+frame-out16", "+frame-in8-out16-seed5", "+frame-outscales",
-                                    "+frame-in32-out16-inscales-outscales"}) {
+    for (const std::string frame :
+         {"", "+frame-in32", "+frame-out16", "+frame-in8-out16-seed5", "+frame-outscales",
+          "+frame-in32-out16-inscales-outscales", "+outliers0.02", "+outliers0.02+frame-in32-outscales"}) {
       const auto matrix = testing::random_stored(base + frame, kRows, kCols, 3);
       for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
         const auto packed = PackedLinear::pack(matrix, order, {best_isa(), activations});
