@@ -84,8 +84,16 @@ std::vector<double> SecondMoment::mean_squares() const {
 }
 
 void SecondMoment::copy_to(float* out, ThreadPool& threads) const {
-  threads.parallel_for(channels_, [&](int64_t i) {
-    for (int64_t j = 0; j < channels_; ++j) out[i * channels_ + j] = static_cast<float>(mean(i, j));
+  const auto tokens = static_cast<double>(std::max<int64_t>(tokens_, 1));
+  threads.parallel_for(tile_count(), [&](int64_t index) {
+    const auto [i, j] = tile_position(index);
+    for (int64_t r = i * kTile; r < std::min(channels_, (i + 1) * kTile); ++r) {
+      const double* row = tiles_.data() + (index * kTile + r % kTile) * kTile;
+      for (int64_t c = std::max(r, j * kTile); c < std::min(channels_, (j + 1) * kTile); ++c) {
+        const auto value = static_cast<float>(row[c % kTile] / tokens);
+        out[r * channels_ + c] = value, out[c * channels_ + r] = value;
+      }
+    }
   });
 }
 
