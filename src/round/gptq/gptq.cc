@@ -87,8 +87,7 @@ class GptqRun {
   Tile solve(RowRange rows) const {
     const auto size = static_cast<size_t>(rows.count() * w_.cols());
     std::vector<float> original(size), columns(size), errors(size);
-    w_.decode_rows(rows.begin, rows.end, original.data());
-    load_columns(original, rows.count(), columns);
+    load_columns(rows, original, columns);
     const std::unique_ptr<StoringPolicy> policy = policies_.policy(rows);
     Tile tile;
     tile.report = {rows.begin, rows.end};
@@ -132,43 +131,57 @@ class GptqRun {
 
   bool is_dead(int64_t column) const { return factor_.diagonal[static_cast<size_t>(column)] == 0; }
 
-  /// columns [position, rows] = W^T in the order of the loop, dead columns 0; blocks of 16 rows for the cache's sake.
-  void load_columns(const std::vector<float>& original, int64_t rows, std::vector<float>& columns) const {
-    const int64_t n = w_.cols();
+  /// original, columns [position, rows] = W^T in the order of the loop, in columns dead ones 0; blocks of 16 rows for
+  /// the cache's sake.
+  void load_columns(const RowRange& range, std::vector<float>& original, std::vector<float>& columns) const {
+    const int64_t n = w_.cols(), rows = range.count();
     constexpr int64_t kRows = 16;
-    for (int64_t r0 = 0; r0 < rows; r0 += kRows) {
-      const int64_t r1 = std::min(rows, r0 + kRows);
+    threads_.parallel_for((rows + kRows - 1) / kRows, [&](int64_t block) {
+      const int64_t first = block * kRows, count = std::min(rows - first, kRows);
+      std::vector<float> tile(static_cast<size_t>(count * n));
+      w_.decode_rows(range.begin + first, range.begin + first + count, tile.data());
       for (int64_t p = 0; p < n; ++p) {
         const int64_t column = factor_.order[static_cast<size_t>(p)];
         const bool dead = is_dead(column);
-        for (int64_t r = r0; r < r1; ++r) {
-          columns[static_cast<size_t>(p * rows + r)] = dead ? 0 : original[static_cast<size_t>(r * n + column)];
+        for (int64_t r = 0; r < count; ++r) {
+          const float value = tile[static_cast<size_t>(r * n + column)];
+          original[static_cast<size_t>(p * rows + first + r)] = value;
+          columns[static_cast<size_t>(p * rows + first + r)] = dead ? 0 : value;
         }
       }
-    }
+    });
   }
 
   /// Errors of the values that will be decoded, against the original weights; `compensated` as the loop left it.
   void measure(const std::vector<float>& original, const std::vector<float>& compensated, const StoringPolicy& policy,
                TileReport& tile) const {
     const int64_t n = w_.cols(), rows = tile.end - tile.begin;
-    std::vector<float> q(static_cast<size_t>(rows));
-    for (int64_t p = 0; p < n; ++p) {
-      const int64_t column = factor_.order[static_cast<size_t>(p)];
+    std::vector<TileReport> columns(static_cast<size_t>(n));
+    threads_.parallel_for(n, [&](int64_t p) {
+      std::vector<float> q(static_cast<size_t>(rows));
       policy.decode_column(p, q.data());
-      double error = 0;
-      for (int64_t r = 0; r < rows; ++r) {
-        const float w = original[static_cast<size_t>(r * n + column)];
-        const double difference = static_cast<double>(w) - static_cast<double>(q[static_cast<size_t>(r)]);
-        error += difference * difference;
-        tile.norm += static_cast<double>(w) * static_cast<double>(w);
-        tile.max_error = std::max(tile.max_error, static_cast<float>(std::abs(difference)));
-        tile.largest_weight = std::max(tile.largest_weight, std::abs(w));
-      }
-      tile.error += error;
+      measure_column(original.data() + p * rows, compensated.data() + p * rows, q, columns[static_cast<size_t>(p)]);
+    });
+    for (const TileReport& column : columns) {
+      tile.error += column.error, tile.norm += column.norm;
+      tile.max_error = std::max(tile.max_error, column.max_error);
+      tile.largest_weight = std::max(tile.largest_weight, column.largest_weight);
+      tile.largest_compensated = std::max(tile.largest_compensated, column.largest_compensated);
     }
-    for (const float w : compensated) tile.largest_compensated = std::max(tile.largest_compensated, std::abs(w));
     tile.saturated = policy.saturated();
+  }
+
+  static void measure_column(const float* original, const float* compensated, const std::vector<float>& q,
+                             TileReport& report) {
+    for (size_t r = 0; r < q.size(); ++r) {
+      const float w = original[r];
+      const double difference = static_cast<double>(w) - static_cast<double>(q[r]);
+      report.error += difference * difference;
+      report.norm += static_cast<double>(w) * static_cast<double>(w);
+      report.max_error = std::max(report.max_error, static_cast<float>(std::abs(difference)));
+      report.largest_weight = std::max(report.largest_weight, std::abs(w));
+      report.largest_compensated = std::max(report.largest_compensated, std::abs(compensated[r]));
+    }
   }
 
   const std::string& name_;
