@@ -7,8 +7,8 @@
 // whose best i grows with j, so that all j of one k take n log n costs (divide and conquer; Wu 1991; Groenlund et al.
 // 2017; papers' column-wise page, 7.4). One run knows the error of every number of clusters up to the greatest.
 //
-// Goals: weighted values; the same result for the same values. fast_kmeans lets clusters begin at some 512 places only
-// and then lets Lloyd's algorithm (1957) move the bounds: within 0.5 % of the optimum on heavy-tailed values
+// Goals: weighted values; the same result for the same values. fast_kmeans lets clusters begin at some hundred places
+// only and then lets Lloyd's algorithm (1957) move the bounds: within 0.5 % of the optimum on heavy-tailed values
 // (exact_kmeans_test.cc), since the values of the tails are places of their own.
 
 #include <cstdint>
@@ -38,14 +38,15 @@ class ClusterTable {
   void fill(size_t k, int64_t low, int64_t high, int64_t from_low, int64_t from_high);
 
   std::vector<int64_t> places_;
-  std::vector<SortedPoints::Sums> sums_;     // at the places
-  std::vector<double> before_, now_;         // D of k - 1 and k clusters, by place
-  std::vector<std::vector<uint32_t>> from_;  // [k][place]: where cluster k of those up to the place begins
+  std::vector<double> mass_, first_, second_;  // sums at the places
+  std::vector<double> tried_;                  // errors of one place's candidates
+  std::vector<double> before_, now_;           // D of k - 1 and k clusters, by place
+  std::vector<std::vector<uint32_t>> from_;    // [k][place]: where cluster k of those up to the place begins
   std::vector<double> errors_;
 };
 
-/// Where clusters may begin for the fast path: the 64 outermost values on each side, and at least 4 places a level and
-/// 384 at equal masses between them; every point where there are no more.
+/// Where clusters may begin for the fast path, by the number of levels: 32 to 64 outermost values on each side, and at
+/// least 192 places at equal masses between them; every point where there are no more.
 std::vector<int64_t> likely_places(const SortedPoints& points, int64_t levels);
 
 /// Lloyd's turns from the cuts: bounds move between the means until nothing does, or `iterations` times.

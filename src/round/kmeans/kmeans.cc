@@ -1,6 +1,7 @@
 #include "round/kmeans/kmeans.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <utility>
@@ -216,6 +217,28 @@ void encode_levels(const std::vector<float>& levels, const float* x, int64_t n, 
     for (size_t k = 1; k < levels.size(); ++k) {
       count_above(x + at, count, (levels[k - 1] + levels[k]) / 2, codes + at);
     }
+  }
+}
+
+void move_levels(const float* x, const std::vector<uint8_t>& codes, const std::vector<float>& masses,
+                 const std::vector<uint8_t>& left_out, std::vector<float>& levels) {
+  constexpr size_t kRuns = 4;  // sums that do not wait for each other
+  struct Sums {
+    double mass = 0, sum = 0;
+  };
+  std::vector<std::array<Sums, kRuns>> all(levels.size());
+  for (size_t r = 0; r < codes.size(); ++r) {
+    const double mass = !left_out.empty() && left_out[r] != 0 ? 0.0
+                        : masses.empty()                      ? 1.0
+                                                              : static_cast<double>(masses[r]);
+    Sums& own = all[codes[r]][r % kRuns];
+    own.mass += mass, own.sum += mass * static_cast<double>(x[r]);
+  }
+  for (size_t k = 0; k < levels.size(); ++k) {
+    const auto& s = all[k];
+    const double mass = (s[0].mass + s[1].mass) + (s[2].mass + s[3].mass);
+    const double sum = (s[0].sum + s[1].sum) + (s[2].sum + s[3].sum);
+    if (mass > 0) levels[k] = finite_f16(static_cast<float>(sum / mass));
   }
 }
 

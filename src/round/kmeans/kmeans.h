@@ -42,6 +42,10 @@ double kmeans_work(const RoundingShape& shape);
 
 /// codes [n] of the nearest of ascending levels (at most 256): a value above the middle of two takes the upper one.
 void encode_levels(const std::vector<float>& levels, const float* x, int64_t n, uint8_t* codes);
+/// Each level becomes the mean of the x [codes.size()] that it stands for, weighted by masses where there are such,
+/// those left out (1) not counted; rounded to fp16. A level that stands for none stays. Ascending levels stay so.
+void move_levels(const float* x, const std::vector<uint8_t>& codes, const std::vector<float>& masses,
+                 const std::vector<uint8_t>& left_out, std::vector<float>& levels);
 /// The greatest fp16: levels and weights lie within.
 inline constexpr float kMostF16 = 65504.0f;
 /// W [rows, cols]. Error(kRefused) naming `name` and the place for a weight that is not finite or beyond fp16.
