@@ -60,6 +60,7 @@ class Claq {
                                                    : kept_as_published(order, rows_, shares, bug_order());
     }
     plan.tables_fit_kept = options_.parity == Parity::kCode;
+    if (options_.refine > 0) plan.fit_ahead = &problem_.threads;  // refinement moves tables anyway
     if (options_.refine > 0) {
       scales_ = plan.row_scales;
       plan.refine = [this](ColumnCodebooks& chosen) { refine(chosen); };
@@ -134,13 +135,12 @@ class Claq {
     std::vector<float> masses;
     for (const float scale : scales) masses.push_back(scale * scale);
     std::vector<std::vector<double>> errors(static_cast<size_t>(cols_));
+    const std::vector<float> columns = transposed();
     problem_.threads.parallel_for(cols_, [&](int64_t c) {
-      std::vector<float> x(static_cast<size_t>(rows_)), sorted, sorted_masses;
+      std::vector<float> x(columns.begin() + c * rows_, columns.begin() + (c + 1) * rows_), sorted, sorted_masses;
       std::vector<uint32_t> places;
       std::vector<uint64_t> scratch;
-      for (size_t r = 0; r < x.size(); ++r) {
-        x[r] = w_[r * static_cast<size_t>(cols_) + static_cast<size_t>(c)] / (scales.empty() ? 1.0f : scales[r]);
-      }
+      for (size_t r = 0; r < scales.size(); ++r) x[r] /= scales[r];
       sort_places(x, places, scratch);
       for (const uint32_t place : places) {
         sorted.push_back(x[place]);
@@ -148,13 +148,28 @@ class Claq {
       }
       const SortedPoints points(sorted, sorted_masses);
       const int64_t most = int64_t{1} << pair.wide;
-      const ClusterTable table(points, most, likely_places(points, most));
+      const ClusterTable table(points, most, likely_places(points, most / 2));
       const double cost = costs_[static_cast<size_t>(c)];
       for (int bits = 0; bits <= pair.wide; ++bits) {
         errors[static_cast<size_t>(c)].push_back(cost * table.errors()[(size_t{1} << bits) - 1]);
       }
     });
     return widths_by_gain(errors, milli_bits_, pair);
+  }
+
+  /// W^T [cols, rows], in blocks of 16 rows for the cache's sake.
+  std::vector<float> transposed() const {
+    constexpr int64_t kRows = 16;
+    std::vector<float> columns(w_.size());
+    problem_.threads.parallel_for((rows_ + kRows - 1) / kRows, [&](int64_t block) {
+      const int64_t first = block * kRows, last = std::min(rows_, first + kRows);
+      for (int64_t c = 0; c < cols_; ++c) {
+        for (int64_t r = first; r < last; ++r) {
+          columns[static_cast<size_t>(c * rows_ + r)] = w_[static_cast<size_t>(r * cols_ + c)];
+        }
+      }
+    });
+    return columns;
   }
 
   void refine(ColumnCodebooks& chosen) const {
@@ -166,7 +181,7 @@ class Claq {
       // Damped as the loop's: a direction in which no token went is no licence for any weight.
       own = static_cast<float>((own == 0 ? 1.0 : static_cast<double>(own)) + factor_.lambda());
     }
-    refine_codebooks({rows_, cols_, w_.data(), h.data(), scales_}, options_.refine, chosen, problem_.threads);
+    refine_codebooks({rows_, cols_, transposed(), h.data(), scales_}, options_.refine, chosen, problem_.threads);
   }
 
   const ClaqRounding& options_;

@@ -18,12 +18,12 @@ namespace bitloom {
 
 struct RefineProblem {
   int64_t rows = 0, cols = 0;
-  const float* w = nullptr;              // W [rows, cols]
+  std::vector<float> columns;            // W^T [cols, rows]
   const float* h = nullptr;              // second moment [cols, cols], dead columns 1 on the diagonal, symmetric
   const std::vector<float>& row_scales;  // empty: 1
 };
 
 /// rows cols^2 multiply-adds a turn. Memory: W twice more. The same bytes for any number of threads.
-void refine_codebooks(const RefineProblem& problem, int64_t turns, ColumnCodebooks& chosen, ThreadPool& threads);
+void refine_codebooks(RefineProblem problem, int64_t turns, ColumnCodebooks& chosen, ThreadPool& threads);
 
 }  // namespace bitloom

@@ -13,33 +13,127 @@
 namespace bitloom {
 namespace {
 
-class CodebookColumns final : public StoringPolicy {
+/// Rows of the weights that are kept, and tables for the others; buffers that serve column after column.
+class TableFit {
  public:
-  CodebookColumns(const std::vector<int64_t>& order, const CodebookPlan& plan, int64_t rows)
-      : order_(order), plan_(plan), rows_(static_cast<size_t>(rows)), x_(rows_), masses_(rows_), sorted_masses_() {
-    chosen_.columns.resize(order.size());
-    chosen_.kept.resize(order.size());
-    for (size_t r = 0; r < plan.row_scales.size(); ++r) masses_[r] = plan.row_scales[r] * plan.row_scales[r];
+  TableFit(const CodebookPlan& plan, size_t rows) : plan_(plan), x_(rows) {
+    for (const float scale : plan.row_scales) masses_.push_back(scale * scale);
   }
 
-  int64_t group() const override { return 1; }
-  void begin_group(int64_t, int64_t, const float*) override {}
+  /// Takes a column's weights. What feedback adds may go beyond fp16, in which levels are stored.
+  void load(const float* w) {
+    for (size_t r = 0; r < x_.size(); ++r) {
+      x_[r] = std::clamp(plan_.row_scales.empty() ? w[r] : w[r] / plan_.row_scales[r], -kMostF16, kMostF16);
+    }
+  }
+  const std::vector<float>& x() const { return x_; }
+  const std::vector<float>& masses() const { return masses_; }
+  void sort() { sort_places(x_, places_, scratch_); }
+
+  /// Of the loaded column, w; ascending, ties go to the lower row. Counts from the top and the bottom need sort().
+  std::vector<uint32_t> keep(const KeptCounts& counts, const float* w) const {
+    const size_t rows = x_.size();
+    std::vector<uint32_t> kept;
+    if (counts.greatest > 0) {
+      kept.resize(rows);
+      std::iota(kept.begin(), kept.end(), 0u);
+      const auto before = [w](uint32_t a, uint32_t b) {
+        const float x = std::abs(w[a]), y = std::abs(w[b]);
+        return x != y ? x > y : a < b;
+      };
+      const auto count = static_cast<ptrdiff_t>(std::min<int64_t>(counts.greatest, static_cast<int64_t>(rows)));
+      std::nth_element(kept.begin(), kept.begin() + (count - 1), kept.end(), before);
+      kept.resize(static_cast<size_t>(count));
+    } else if (counts.top > 0 || counts.bottom > 0) {
+      const auto bottom = std::min<size_t>(static_cast<size_t>(counts.bottom), rows);
+      const auto top = std::min<size_t>(static_cast<size_t>(counts.top), rows - bottom);
+      kept.assign(places_.begin(), places_.begin() + static_cast<ptrdiff_t>(bottom));
+      kept.insert(kept.end(), places_.end() - static_cast<ptrdiff_t>(top), places_.end());
+    }
+    std::sort(kept.begin(), kept.end());
+    return kept;
+  }
+
+  /// Flags of rows; empty when there are none.
+  std::vector<uint8_t> flags(const std::vector<uint32_t>& kept) const {
+    std::vector<uint8_t> flags(kept.empty() ? 0 : x_.size(), 0);
+    for (const uint32_t r : kept) flags[r] = 1;
+    return flags;
+  }
+
+  /// Levels for the sorted column but for the rows left out, rounded to fp16.
+  std::vector<float> fit(int64_t levels, const std::vector<uint8_t>& left_out) {
+    sorted_.clear(), sorted_masses_.clear();
+    for (const uint32_t r : places_) {
+      if (!left_out.empty() && left_out[r] != 0) continue;
+      sorted_.push_back(x_[r]);
+      if (!masses_.empty()) sorted_masses_.push_back(masses_[r]);
+    }
+    const SortedPoints points(sorted_, sorted_masses_);
+    std::vector<float> table;
+    for (const double mean : cluster_means(points, fast_kmeans(points, levels, KMeansRounding{}.iterations))) {
+      table.push_back(finite_f16(static_cast<float>(mean)));
+    }
+    return table;
+  }
+
+ private:
+  const CodebookPlan& plan_;
+  std::vector<float> x_, masses_, sorted_, sorted_masses_;
+  std::vector<uint32_t> places_;  // of x in ascending order
+  std::vector<uint64_t> scratch_;
+};
+
+class CodebookColumns final : public StoringPolicy {
+ public:
+  CodebookColumns(const std::vector<int64_t>& order, const CodebookPlan& plan, int64_t rows, ThreadPool* threads)
+      : order_(order),
+        plan_(plan),
+        threads_(threads),
+        rows_(static_cast<size_t>(rows)),
+        fits_(static_cast<size_t>(threads == nullptr ? 1 : threads->thread_count()), TableFit(plan, rows_)) {
+    chosen_.columns.resize(order.size());
+    chosen_.kept.resize(order.size());
+  }
+
+  int64_t group() const override { return fits_ahead() ? kColumnsAhead : 1; }
+
+  /// Tables of the group's columns as they are now.
+  void begin_group(int64_t begin, int64_t end, const float* columns) override {
+    if (!fits_ahead()) return;
+    threads_->parallel_for_thread(end - begin, [&](int64_t i, int thread) {
+      const auto column = static_cast<size_t>(order_[static_cast<size_t>(begin + i)]);
+      const float* w = columns + i * static_cast<int64_t>(rows_);
+      TableFit& fit = fits_[static_cast<size_t>(thread)];
+      fit.load(w);
+      fit.sort();
+      chosen_.columns[column].table = fit.fit(levels_of(column), fit.flags(kept_of(column, fit, w)));
+    });
+  }
 
   void quantize_column(int64_t position, const float* w, float* q) override {
-    const auto column = static_cast<size_t>(order_[static_cast<size_t>(position)]);
-    // What feedback adds may go beyond fp16, in which levels are stored.
-    for (size_t r = 0; r < rows_; ++r) x_[r] = std::clamp(w[r] / scale(r), -kMostF16, kMostF16);
-    sort_places(x_, places_, scratch_);
-    const std::vector<uint32_t> kept = plan_.kept.empty() ? std::vector<uint32_t>{} : keep(plan_.kept[column], w);
-    CodebookColumn& chosen = chosen_.columns[column];
-    chosen.bits = plan_.widths[column];
-    chosen.table = fit_table(int64_t{1} << chosen.bits, plan_.tables_fit_kept ? std::vector<uint32_t>{} : kept);
-    chosen.codes.resize(rows_);
-    encode_levels(chosen.table, x_.data(), static_cast<int64_t>(rows_), chosen.codes.data());
-    for (const uint32_t r : kept) {
-      chosen_.kept[column].push_back({r, finite_f16(x_[r] - chosen.table[chosen.codes[r]])});
+    const auto c = static_cast<size_t>(order_[static_cast<size_t>(position)]);
+    CodebookColumn& column = chosen_.columns[c];
+    TableFit& fit = fits_[0];
+    fit.load(w);
+    if (!fits_ahead()) fit.sort();
+    const std::vector<uint32_t> kept = kept_of(c, fit, w);
+    const std::vector<uint8_t> left_out = plan_.tables_fit_kept ? std::vector<uint8_t>{} : fit.flags(kept);
+    column.bits = plan_.widths[c];
+    column.codes.resize(rows_);
+    const auto encode = [&] {
+      encode_levels(column.table, fit.x().data(), static_cast<int64_t>(rows_), column.codes.data());
+    };
+    if (!fits_ahead()) column.table = fit.fit(levels_of(c), left_out);
+    encode();
+    for (int turn = 0; fits_ahead() && turn < kTurns; ++turn) {
+      move_levels(fit.x().data(), column.codes, fit.masses(), left_out, column.table);
+      encode();
     }
-    decode(column, q);
+    for (const uint32_t r : kept) {
+      chosen_.kept[c].push_back({r, finite_f16(fit.x()[r] - column.table[column.codes[r]])});
+    }
+    decode(c, q);
   }
 
   void decode_column(int64_t position, float* weights) const override {
@@ -57,7 +151,14 @@ class CodebookColumns final : public StoringPolicy {
   }
 
  private:
-  float scale(size_t r) const { return plan_.row_scales.empty() ? 1.0f : plan_.row_scales[r]; }
+  static constexpr int64_t kColumnsAhead = 16;
+  static constexpr int kTurns = 3;  // of Lloyd's algorithm from the table fitted ahead
+
+  bool fits_ahead() const { return threads_ != nullptr; }
+  int64_t levels_of(size_t column) const { return int64_t{1} << plan_.widths[column]; }
+  std::vector<uint32_t> kept_of(size_t column, const TableFit& fit, const float* w) const {
+    return plan_.kept.empty() ? std::vector<uint32_t>{} : fit.keep(plan_.kept[column], w);
+  }
 
   /// As the stored matrix decodes.
   void decode(size_t column, float* weights) const {
@@ -67,55 +168,12 @@ class CodebookColumns final : public StoringPolicy {
     for (size_t r = 0; r < plan_.row_scales.size(); ++r) weights[r] *= plan_.row_scales[r];
   }
 
-  /// Rows of the weights that are kept, ascending; ties go to the lower row.
-  std::vector<uint32_t> keep(const KeptCounts& counts, const float* w) const {
-    std::vector<uint32_t> kept;
-    if (counts.greatest > 0) {
-      kept.resize(rows_);
-      std::iota(kept.begin(), kept.end(), 0u);
-      const auto before = [w](uint32_t a, uint32_t b) {
-        const float x = std::abs(w[a]), y = std::abs(w[b]);
-        return x != y ? x > y : a < b;
-      };
-      const auto count = static_cast<ptrdiff_t>(std::min<int64_t>(counts.greatest, static_cast<int64_t>(rows_)));
-      std::nth_element(kept.begin(), kept.begin() + (count - 1), kept.end(), before);
-      kept.resize(static_cast<size_t>(count));
-    } else {
-      const auto bottom = std::min<size_t>(static_cast<size_t>(counts.bottom), rows_);
-      const auto top = std::min<size_t>(static_cast<size_t>(counts.top), rows_ - bottom);
-      kept.assign(places_.begin(), places_.begin() + static_cast<ptrdiff_t>(bottom));
-      kept.insert(kept.end(), places_.end() - static_cast<ptrdiff_t>(top), places_.end());
-    }
-    std::sort(kept.begin(), kept.end());
-    return kept;
-  }
-
-  /// Levels for x but for the rows left out, rounded to fp16.
-  std::vector<float> fit_table(int64_t levels, const std::vector<uint32_t>& left_out) {
-    out_.assign(left_out.empty() ? 0 : rows_, 0);
-    for (const uint32_t r : left_out) out_[r] = 1;
-    sorted_.clear(), sorted_masses_.clear();
-    for (const uint32_t r : places_) {
-      if (!left_out.empty() && out_[r] != 0) continue;
-      sorted_.push_back(x_[r]);
-      if (!plan_.row_scales.empty()) sorted_masses_.push_back(masses_[r]);
-    }
-    const SortedPoints points(sorted_, sorted_masses_);
-    std::vector<float> table;
-    for (const double mean : cluster_means(points, fast_kmeans(points, levels, KMeansRounding{}.iterations))) {
-      table.push_back(finite_f16(static_cast<float>(mean)));
-    }
-    return table;
-  }
-
   const std::vector<int64_t>& order_;
   const CodebookPlan& plan_;
+  ThreadPool* threads_;
   size_t rows_;
+  std::vector<TableFit> fits_;  // by thread
   ColumnCodebooks chosen_;
-  std::vector<float> x_, masses_, sorted_, sorted_masses_;
-  std::vector<uint8_t> out_;
-  std::vector<uint32_t> places_;  // of x in ascending order
-  std::vector<uint64_t> scratch_;
 };
 
 class CodebookPolicies final : public ColumnPolicies {
@@ -126,7 +184,7 @@ class CodebookPolicies final : public ColumnPolicies {
   bool rows_are_separable() const override { return false; }
 
   std::unique_ptr<StoringPolicy> policy(RowRange rows) const override {
-    return std::make_unique<CodebookColumns>(order_, plan_, rows.count());
+    return std::make_unique<CodebookColumns>(order_, plan_, rows.count(), plan_.fit_ahead);
   }
 
   void store(RowRange rows, const Bytes& chosen) override {

@@ -1,7 +1,7 @@
 #pragma once
-// The column policy of column codebooks (CLAQ; papers' column-wise page, section 3): when a column's turn comes,
-// k-means over its compensated weights makes its table, and every weight takes its nearest level. All rows share a
-// column's table, so the loop gets all of them at once.
+// The column policy of column codebooks (CLAQ; papers' column-wise page, section 3): k-means over a column's
+// compensated weights makes its table, and every weight takes its nearest level. All rows share a column's table, so
+// the loop gets all of them at once.
 //
 //   w_ij = r_i x_ij;   q_ij = r_i table_j[code_ij], or r_i (table_j[code_ij] + v_ij) where the weight is kept
 //
@@ -47,6 +47,9 @@ struct CodebookPlan {
   std::vector<KeptCounts> kept;   // by column; empty: none
   bool tables_fit_kept = false;   // k-means over all weights, kept ones too, as CLAQ's code does
   std::vector<float> row_scales;  // [rows], numbers of fp16 above 0; empty: none
+  // Not null: tables of sixteen columns are fitted at once, by these threads, to the columns as compensated before the
+  // sixteen; each is then moved by three turns of Lloyd's algorithm on its column as its turn comes.
+  ThreadPool* fit_ahead = nullptr;
   // Called with what the loop chose, before it is stored; may change levels, codes and kept weights.
   std::function<void(ColumnCodebooks& chosen)> refine;
 };
