@@ -114,6 +114,7 @@ std::vector<double> sum_over_tiles(const SearchBlock& block, const std::vector<i
   threads.parallel_for(slabs, [&](int64_t slab) {
     Tile tile;
     for (int64_t row = slab * kSlab; row < std::min(block.rows, (slab + 1) * kSlab); row += kLanes) {
+      if (row / kLanes % block.tile_step != 0) continue;
       load(block, columns, row, tile);
       add(tile, row, sums[static_cast<size_t>(slab)]);
     }
@@ -176,6 +177,7 @@ std::vector<float> split_thresholds(const SearchBlock& block, const std::vector<
     const bool is_salient = salient[static_cast<size_t>(c)] != 0;
     if (is_salient && !counts_salient) continue;
     for (int64_t r = 0; r < block.rows; ++r) {
+      if (r / kLanes % block.tile_step != 0) continue;
       const float scale = row_scales.empty() ? 1.0f : row_scales[static_cast<size_t>(r)];
       keys.push_back(is_salient || scale == 0 ? 0.0f : std::abs(block.w[c * block.rows + r]) / scale);
     }

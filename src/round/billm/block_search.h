@@ -1,7 +1,7 @@
 #pragma once
 // The two searches of BiLLM over one block of columns (Huang et al. 2024; papers' column-wise page, 4.2, 4.3, 7.5):
 // which of its columns are salient, and where the others are split into concentrated and outer weights. Both try every
-// candidate on all rows, 16 of them at a time.
+// candidate on all rows, or on some that stand for them, 16 of them at a time.
 //
 // With means m and mean absolute deviations a, each weighted by h over the columns of a set, a row's set becomes
 //
@@ -21,6 +21,7 @@ struct SearchBlock {
   const float* w = nullptr;  // [cols, rows]
   std::vector<float> h;
   bool zero_mean = false;  // mu = 0
+  int64_t tile_step = 1;   // every so many-th sixteen of rows is searched
 };
 
 /// Planes by which each part is binarized while salient columns are counted: R1 or R2.

@@ -19,7 +19,8 @@ using Feedback = BillmRounding::Feedback;
 using Groups = BillmRounding::Groups;
 using Parity = BillmRounding::Parity;
 
-constexpr int64_t kRowSlab = 64;  // rows that one thread fits at once
+constexpr int64_t kRowSlab = 64;       // rows that one thread fits at once
+constexpr int64_t kSearchRows = 1024;  // that are searched of more; their sums differ little from all rows'
 
 /// The nearest of four values of each row; values [4][rows].
 BITLOOM_VECTOR_CLONES void nearest_of_four(const float* w, const float* values, int64_t rows, float* q,
@@ -105,10 +106,9 @@ class PlaneColumns final : public StoringPolicy {
   void decode_column(int64_t position, float* weights) const override {
     const int64_t column = column_at(position), block = column / s_.storage.block;
     const uint8_t* codes = codes_.data() + column * rows_;
+    const bool salient = salient_[static_cast<size_t>(column)] != 0;
     for (int64_t r = 0; r < rows_; ++r) {
-      float value[2][4];
-      levels_[static_cast<size_t>(r * s_.blocks() + block)].values(value);
-      weights[r] = value[salient_[static_cast<size_t>(column)]][codes[r]];
+      weights[r] = levels_[static_cast<size_t>(r * s_.blocks() + block)].value(salient, codes[r]);
     }
   }
 
@@ -128,6 +128,7 @@ class PlaneColumns final : public StoringPolicy {
   /// What a search binarizes: weights, or their saliencies.
   SearchBlock search_block(int64_t begin, int64_t cols, const float* columns, std::vector<float>& buffer) const {
     SearchBlock block{rows_, cols, columns, std::vector<float>(static_cast<size_t>(cols), 1), s_.storage.zero_mean};
+    if (!reproduces()) block.tile_step = std::max<int64_t>(1, rows_ / kSearchRows);
     for (int64_t c = 0; c < cols && !reproduces(); ++c) block.h[static_cast<size_t>(c)] = cost_at(begin + c);
     if (options_.split == BillmRounding::Split::kWeight) return block;
     buffer.resize(static_cast<size_t>(cols * rows_));

@@ -23,6 +23,13 @@ struct PlaneLevels {
   float mu_s = 0, alpha_1 = 0, alpha_2 = 0;            // of salient ones
   /// value[salient][2 second + sign], bits 0 or 1: what weights decode to.
   void values(float value[2][4]) const;
+  /// One of them.
+  float value(bool salient, int code) const {
+    const bool plus = (code & 1) != 0, second = (code & 2) != 0;
+    if (!salient) return second ? (plus ? mu_o + alpha_o : mu_o - alpha_o) : (plus ? mu_c + alpha_c : mu_c - alpha_c);
+    const float first = plus ? mu_s + alpha_1 : mu_s - alpha_1;
+    return second ? first + alpha_2 : first - alpha_2;
+  }
 };
 
 /// Where a block's levels lie among those that are stored, in the order of PlaneLevels; -1: left out.

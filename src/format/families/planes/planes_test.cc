@@ -32,6 +32,10 @@ TEST(Planes, LevelsMakeValues) {
   float value[2][4];
   PlaneLevels{0.5f, 1, -1, 4, 0.25f, 2, 0.5f}.values(value);
   EXPECT_THAT(value[0], ElementsAre(-0.5f, 1.5f, -5, 3));
+  for (int code = 0; code < 4; ++code) {
+    EXPECT_EQ((PlaneLevels{0.5f, 1, -1, 4, 0.25f, 2, 0.5f}.value(false, code)), value[0][code]);
+    EXPECT_EQ((PlaneLevels{0.5f, 1, -1, 4, 0.25f, 2, 0.5f}.value(true, code)), value[1][code]);
+  }
   EXPECT_THAT(value[1], ElementsAre(-2.25f, 1.75f, -1.25f, 2.75f));
 }
 
