@@ -1,8 +1,12 @@
 #include "ops/family_product.h"
 
+#include <bit>
+
 #include "format/families/codebook/codebook_storage.h"
+#include "format/families/partial/partial_storage.h"
 #include "format/families/planes/planes_matrix.h"
 #include "kernels/column_dot/column_dot.h"
+#include "kernels/partial_dot/partial_dot.h"
 #include "kernels/plane_dot/plane_dot.h"
 #include "kernels/row_table_dot/row_table_dot.h"
 #include "packing/bitstream.h"
@@ -60,6 +64,43 @@ class RowTableProduct final : public FamilyProduct {
   RowTables w_;
 };
 
+class PartialProduct final : public FamilyProduct {
+ public:
+  PartialProduct(const StoredMatrix& matrix, Isa isa) : kernel_(find_partial_dot(isa).kernel) {
+    const std::span<const std::byte> mask = matrix.find_part(".mask")->bytes;
+    const int64_t row_bytes = bitstream_bytes(1, matrix.cols());
+    for (int64_t r = 0; r < matrix.rows(); ++r) {
+      int64_t count = 0;
+      for (const std::byte byte : mask.subspan(static_cast<size_t>(r * row_bytes), static_cast<size_t>(row_bytes))) {
+        count += std::popcount(std::to_integer<unsigned>(byte));
+      }
+      starts_.push_back(starts_.back() + count);
+    }
+    padded_ = starts_.back() != matrix.find_part(".codes")->shape[0];
+    w_ = {mask.data(),
+          bytes_of_part(matrix, ".signs"),
+          bytes_of_part(matrix, ".codes"),
+          bytes_of_part(matrix, ".scales"),
+          starts_.data(),
+          matrix.rows(),
+          matrix.cols()};
+  }
+  /// Of a file that nobody verified: padding bits are set, so that rows do not begin where their masks say.
+  bool has_padding_bits() const { return padded_; }
+  int64_t row_multiple() const override { return 8; }
+  int64_t scratch_bytes() const override { return 0; }
+  void run(int64_t first, int64_t last, int64_t tokens, const float* x, float* y, int64_t y_stride,
+           std::byte*) const override {
+    kernel_({w_, first, last, tokens, x, y, y_stride});
+  }
+
+ private:
+  PartialDotKernel* kernel_;
+  std::vector<int64_t> starts_ = {0};
+  bool padded_ = false;
+  PartialRows w_;
+};
+
 class PlaneProduct final : public FamilyProduct {
  public:
   PlaneProduct(const StoredMatrix& matrix, const PlanesStorage& storage, Isa isa, bool exact)
@@ -106,6 +147,10 @@ std::unique_ptr<const FamilyProduct> make_family_product(const StoredMatrix& mat
   }
   if (const auto* planes = matrix.spec().base.get_if<PlanesStorage>(); planes != nullptr) {
     return std::make_unique<PlaneProduct>(matrix, *planes, isa, exact);
+  }
+  if (matrix.spec().base.get_if<PartialStorage>() != nullptr) {
+    auto product = std::make_unique<PartialProduct>(matrix, isa);
+    if (!product->has_padding_bits()) return product;
   }
   return nullptr;
 }

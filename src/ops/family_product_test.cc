@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "format/families/codebook/codebook_matrix.h"
+#include "format/families/partial/partial_storage.h"
 #include "format/families/planes/planes_matrix.h"
 #include "format/test_storage.h"
 #include "ops/packed_linear.h"
@@ -53,10 +54,23 @@ std::shared_ptr<const StoredMatrix> random_planes(const char* text, int64_t rows
   return stored_from_bytes("w", storage, rows, cols, pack_planes(planes, rows, cols, codes, salient, levels, scales));
 }
 
+/// Signs with a tenth of the weights in 8 bits.
+std::shared_ptr<const StoredMatrix> random_partial(int64_t rows, int64_t cols, uint64_t seed) {
+  Rng rng(seed, 5);
+  std::vector<uint8_t> mask, codes;
+  for (int64_t i = 0; i < rows * cols; ++i) {
+    mask.push_back(rng.next_u32() % 11 == 0 ? 1 : 0);
+    codes.push_back(static_cast<uint8_t>(rng.next_u32() % (mask.back() != 0 ? 256 : 2)));
+  }
+  const std::vector<PartialScales> scales(static_cast<size_t>(rows), PartialScales{0.25f, 1, -2, 0.0625f});
+  return stored_from_bytes("w", parse_storage("partial0.2"), rows, cols, pack_partial(rows, cols, mask, codes, scales));
+}
+
 std::vector<std::shared_ptr<const StoredMatrix>> every_matrix() {
   return {random_columns(300, 96, 1),
           random_planes("planes-g64-fp8", 100, 300, 2),
           random_planes("planes-g128-residual-zeromean", 48, 96, 3),
+          random_partial(40, 99, 7),
           testing::random_stored("codebook3-row", 40, 96, 4),
           testing::random_stored("codebook2-g32+outliers0.05", 40, 96, 5),
           testing::random_stored("codebook4-tensor", 40, 96, 6)};
