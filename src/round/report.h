@@ -16,6 +16,8 @@ struct RoundReport {
   // Mean over tokens of |(W - Q) x|^2, over that of |W x|^2, of at most 2048 evenly spaced rows; where the inputs'
   // second moment was gathered.
   std::optional<double> output_error = {};
+  // Nats per token that the error is expected to cost (predicted_kl/predicted_kl.h); where gradients were gathered.
+  std::optional<double> predicted_kl = {};
   std::optional<double> damping = {};  // of the second moment, as raised where it had to be
   // Error feedback: largest compensated weight over the largest weight; above 10 the damping is too small.
   std::optional<double> compensation_ratio = {};

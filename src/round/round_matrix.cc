@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "round/frame/framed.h"
 #include "round/output_error.h"
+#include "round/predicted_kl/predicted_kl.h"
 
 namespace bitloom {
 namespace {
@@ -68,6 +69,9 @@ Rounded round_matrix(const Rounding& rounding, const RoundingProblem& problem) {
   if (problem.inputs != nullptr && problem.inputs->moment) {
     const SampledRows w(problem.weights), q(*rounded.matrix);
     rounded.report.output_error = relative_output_error(w, q, *problem.inputs->moment, problem.ranks, problem.threads);
+  }
+  if (problem.guided != nullptr) {
+    rounded.report.predicted_kl = predicted_kl(problem.weights, *rounded.matrix, *problem.guided, problem.threads);
   }
   return rounded;
 }

@@ -14,6 +14,7 @@ void take_over(const RoundReport& report, SiteRecord& record) {
   record.saturated = report.saturated;
   record.zero_groups = report.zero_groups;
   record.output_error = report.output_error;
+  record.predicted_kl = report.predicted_kl;
   record.damping = report.damping;
   record.compensation_ratio = report.compensation_ratio;
   record.flipped = report.flipped;

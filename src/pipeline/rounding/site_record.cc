@@ -15,6 +15,7 @@ Json to_json(const SiteRecord& site) {
                {"saturated", site.saturated},
                {"zero_groups", site.zero_groups}});
   if (site.output_error) json["output_error"] = *site.output_error;
+  if (site.predicted_kl) json["predicted_kl"] = *site.predicted_kl;
   if (site.damping) json["damping"] = *site.damping;
   if (site.compensation_ratio) json["compensation_ratio"] = *site.compensation_ratio;
   if (site.flipped) json["flipped"] = *site.flipped;
@@ -53,6 +54,7 @@ SiteRecord site_from_json(const Json& json) {
   site.zero_groups = json.value("zero_groups", int64_t{0});
   site.taken_over = json.value("taken_over", false);
   if (json.contains("output_error")) site.output_error = json["output_error"].get<double>();
+  if (json.contains("predicted_kl")) site.predicted_kl = json["predicted_kl"].get<double>();
   if (json.contains("damping")) site.damping = json["damping"].get<double>();
   if (json.contains("compensation_ratio")) site.compensation_ratio = json["compensation_ratio"].get<double>();
   if (json.contains("flipped")) site.flipped = json["flipped"].get<int64_t>();

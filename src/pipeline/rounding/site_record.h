@@ -21,6 +21,7 @@ struct SiteRecord {
   bool taken_over = false;  // from a quantized source, its values unchanged: no errors to measure
   // Known where the recipe looked at data.
   std::optional<double> output_error;  // as in RoundReport
+  std::optional<double> predicted_kl;  // likewise
   std::optional<double> damping;       // of the second moment, as raised where it had to be
   // Error feedback: largest compensated weight over the largest weight; above 10 the damping is too small.
   std::optional<double> compensation_ratio;

@@ -1,0 +1,52 @@
+#include "round/predicted_kl/predicted_kl.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/error.h"
+#include "linalg/gemm.h"
+
+namespace bitloom {
+namespace {
+
+constexpr int64_t kPanel = 64;  // rows
+
+std::vector<float> dense(const SecondMoment& moment, ThreadPool& threads) {
+  std::vector<float> h(static_cast<size_t>(moment.channels() * moment.channels()));
+  moment.copy_to(h.data(), threads);
+  return h;
+}
+
+/// a [rows, inner] b [inner, n]
+std::vector<float> product(const std::vector<float>& a, const std::vector<float>& b, int64_t rows, int64_t inner,
+                           int64_t n, ThreadPool& threads) {
+  std::vector<float> c(static_cast<size_t>(rows * n));
+  threads.parallel_for((rows + kPanel - 1) / kPanel, [&](int64_t panel) {
+    const int64_t first = panel * kPanel, count = std::min(kPanel, rows - first);
+    sgemm(Transpose::kNo, Transpose::kNo, count, n, inner, 1.0f, a.data() + first * inner, inner, b.data(), n, 0.0f,
+          c.data() + first * n, n);
+  });
+  return c;
+}
+
+}  // namespace
+
+double predicted_kl(const RowSource& w, const RowSource& q, const GuidedMoments& moments, ThreadPool& threads) {
+  const int64_t m = w.rows(), n = w.cols();
+  if (q.rows() != m || q.cols() != n || moments.weighted.channels() != n || moments.out_channels != m) {
+    fail(ErrorKind::kFailed, "matrices of [{}, {}] and [{}, {}] do not fit moments of {} inputs and {} outputs", m, n,
+         q.rows(), q.cols(), moments.weighted.channels(), moments.out_channels);
+  }
+  std::vector<float> e = w.decode_all();
+  const std::vector<float> decoded = q.decode_all();
+  for (size_t i = 0; i < e.size(); ++i) e[i] -= decoded[i];
+  const std::vector<float> right = product(e, dense(moments.in(), threads), m, n, n, threads);
+  const std::vector<float> left = moments.gradients ? product(dense(moments.out(), threads), e, m, m, n, threads) : e;
+  double trace = 0, sum = 0;
+  for (size_t i = 0; i < e.size(); ++i) sum += static_cast<double>(left[i]) * static_cast<double>(right[i]);
+  if (!moments.gradients) return sum / 2;
+  for (const double square : moments.out().mean_squares()) trace += square;
+  return trace > 0 ? static_cast<double>(m) / (2 * trace) * sum : 0;
+}
+
+}  // namespace bitloom
