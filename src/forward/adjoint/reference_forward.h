@@ -31,8 +31,8 @@ class ReferenceForward {
     return at->second;
   }
 
-  /// -sum over positions but the last of log softmax(logits)[next token], of one sequence. The first `given` blocks'
-  /// streams are not computed where `first` [tokens, hidden] replaces what the first block reads.
+  /// -sum over positions but the last of log softmax(logits)[next token], of one sequence. `first` [tokens, hidden]:
+  /// what the first block reads in place of the embedded tokens.
   double loss(const std::vector<int32_t>& tokens, const Rows* first = nullptr) {
     Rows h = first != nullptr ? *first : embedded(tokens);
     for (const Block& block : graph_.blocks) run(block, h);
