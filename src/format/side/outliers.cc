@@ -67,6 +67,7 @@ std::vector<std::vector<std::byte>> pack_outliers(std::vector<Outlier> outliers,
       append(parts[1], static_cast<uint16_t>(next->col));
     }
   }
+  assert(next == outliers.end());
   append(parts[2], static_cast<uint32_t>(outliers.size()));
   return parts;
 }

@@ -283,7 +283,7 @@ class AffinePolicies final : public ColumnPolicies {
     if (storage_.side.outliers.present()) {
       std::vector<Outlier> outliers;
       for (const auto& of_row : kept_) outliers.insert(outliers.end(), of_row.begin(), of_row.end());
-      for (auto& part : pack_outliers(std::move(outliers), setting_.cols)) bytes.push_back(std::move(part));
+      for (auto& part : pack_outliers(std::move(outliers), rows_)) bytes.push_back(std::move(part));
     }
     return stored_from_bytes(name, storage_, rows_, setting_.cols, std::move(bytes));
   }

@@ -89,8 +89,8 @@ TEST(Spqr, BitsAreThePapersAndTheFiles) {
   const double share = static_cast<double>(kept(*rounded.matrix)) / (kRows * kCols);
   EXPECT_DOUBLE_EQ(rounded.matrix->nominal_bits(), 3.625 + 16 * share);
   EXPECT_DOUBLE_EQ(spqr_published_bits(parse_storage(kStorage), 0.01), 3.945);  // LLaMA-7B's 3.94
-  // 16 rows of the last block of 12; column pointers.
-  const double second = 64.0 * 19 * 4 / (kRows * kCols), starts = 32.0 * (kCols + 1) / (kRows * kCols);
+  // 16 rows of the last block of 12; row pointers.
+  const double second = 64.0 * 19 * 4 / (kRows * kCols), starts = 32.0 * (kRows + 1) / (kRows * kCols);
   const double scales = 2 * 8 * 2 / 64.0;  // four codes of 3 bits are two bytes
   EXPECT_NEAR(rounded.matrix->true_bits(), 3 + scales + second + starts + 32 * share, 1e-9);
 }
