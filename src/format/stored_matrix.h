@@ -13,6 +13,9 @@
 
 namespace bitloom {
 
+/// Of all stored layouts, in a directory's quantization_config; another for any part that changes its meaning.
+inline constexpr int64_t kLayoutVersion = 3;
+
 class StoredMatrix final : public RowSource {
  public:
   /// From parts, which `owner` keeps alive (a mapped file, or a holder of vectors). Checks presence, dtypes, shapes and

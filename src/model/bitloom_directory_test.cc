@@ -29,7 +29,7 @@ void store(TinyCheckpoint& tiny, const std::string& name, const StoredMatrix& ma
   tiny.erase(name);
   Json& section = tiny.config()["quantization_config"];
   section["quant_method"] = "bitloom";
-  section["version"] = 2;
+  section["version"] = kLayoutVersion;
   section["tensors"][name] = {{"storage", matrix.storage()}, {"shape", {matrix.rows(), matrix.cols()}}};
 }
 
@@ -143,8 +143,8 @@ TEST(BitloomDirectory, RefusesWhatDoesNotFit) {
                 t.set(kDown + ".codes", {32, 16}, DType::kU8);
               }),
               HasSubstr(kDown + ".codes: shape is [32, 16], int4-g16 needs [32, 24]"));
-  EXPECT_THAT(broken([&](TinyCheckpoint& t) { section(t)["version"] = 3; }),
-              HasSubstr("'quantization_config.version' is 3, supported: 2"));
+  EXPECT_THAT(broken([&](TinyCheckpoint& t) { section(t)["version"] = 4; }),
+              HasSubstr("'quantization_config.version' is 4, supported: 3"));
   EXPECT_THAT(broken([&](TinyCheckpoint& t) { section(t)["tensors"][kDown]["storage"] = "intt4"; }),
               HasSubstr(key + ".storage' is \"intt4\", "));
   EXPECT_THAT(broken([&](TinyCheckpoint& t) {

@@ -92,7 +92,8 @@ void DirectoryTensors::read_quantized(const Json& config, const std::string& ori
   const ConfigReader reader(section, origin, "quantization_config.");
   if (reader.text("quant_method", "none") != "bitloom") return;
   is_bitloom_ = true;
-  if (reader.count("version") != 2) reader.refuse_value("version", "supported: 2");
+  if (reader.count("version") != kLayoutVersion)
+    reader.refuse_value("version", fmt::format("supported: {}", kLayoutVersion));
   const Json tensors = reader.object("tensors");
   for (const auto& [name, value] : tensors.items()) {
     quantized_[name] = read_entry(ConfigReader(value, origin, "quantization_config.tensors." + name + "."));

@@ -23,7 +23,7 @@
 
 namespace bitloom {
 
-inline constexpr int kJournalVersion = 1;
+inline constexpr int kJournalVersion = 2;
 
 /// What a block's file block.json holds: {sites, rewritten: [names], remarks}.
 Json describe(const BlockOutcome& outcome);

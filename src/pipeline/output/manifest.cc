@@ -38,7 +38,7 @@ Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan,
     tensors[tensor.name] = {{"storage", to_string(*storage)}, {"shape", {tensor.rows->rows(), tensor.rows->cols()}}};
   }
   Json config = source.config();
-  config["quantization_config"] = {{"quant_method", "bitloom"}, {"version", 2}, {"tensors", std::move(tensors)}};
+  config["quantization_config"] = {{"quant_method", "bitloom"}, {"version", kLayoutVersion}, {"tensors", std::move(tensors)}};
   for (const auto& [place, format] : activations) {
     const std::string name = input_place(source.graph(), place.first, place.second);
     config["quantization_config"]["activations"][name] = to_string(format);
