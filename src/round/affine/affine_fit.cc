@@ -152,15 +152,17 @@ AffineScale stored_affine(double scale, double zero) {
   return {finite_f16(static_cast<float>(scale)), finite_f16(static_cast<float>(zero))};
 }
 
-bool is_flat(const std::vector<float>& w) {
+bool is_flat(const std::vector<float>& w, int bits) {
+  constexpr double kMostZero = 32000;  // half of what fp16 reaches, and room for a search
   const auto [low, high] = range_of(w);
   const float greatest = std::max(std::abs(low), std::abs(high));
-  return !((high - low) * 2000 > greatest);
+  const double range = double{high} - low;
+  return !(range * 2000 > greatest && range * kMostZero > double{greatest} * ((1 << bits) - 1));
 }
 
 AffineScale range_affine(const AffineGroup& group, int bits) {
   const auto [low, high] = range_of(group.w);
-  if (!is_flat(group.w)) return between(low, high, bits);
+  if (!is_flat(group.w, bits)) return between(low, high, bits);
   return stored_affine(std::max(std::abs(low), std::abs(high)), low < 0 ? 1 : 0);
 }
 
@@ -180,7 +182,7 @@ AffineGroup counting(const AffineGroup& group) {
 AffineScale fit_affine(const AffineGroup& all, int bits) {
   const AffineGroup group = counting(all);
   const AffineScale whole = range_affine(group, bits);
-  if (whole.scale == 0 || is_flat(group.w)) return whole;
+  if (whole.scale == 0 || is_flat(group.w, bits)) return whole;
   const auto [low, high] = range_of(group.w);
   double mean = 0;
   for (const float w : group.w) mean += static_cast<double>(w) / static_cast<double>(group.w.size());
@@ -213,7 +215,7 @@ AffineScale binary_affine(const AffineGroup& group) {
   double mean = 0, deviation = 0;
   for (const float w : group.w) mean += static_cast<double>(w) / n;
   for (const float w : group.w) deviation += std::abs(static_cast<double>(w) - mean) / n;
-  if (is_flat(group.w)) return range_affine(group, 1);
+  if (is_flat(group.w, 1)) return range_affine(group, 1);
   return stored_affine(2 * deviation, 0.5 - mean / (2 * deviation));
 }
 
@@ -221,7 +223,7 @@ AffineScale calibrate_affine(const AffineGroup& all, int bits) {
   const AffineGroup group = counting(all);
   if (bits == 1) return binary_affine(group);
   const AffineScale whole = range_affine(group, bits);
-  if (whole.scale == 0 || is_flat(group.w)) return whole;
+  if (whole.scale == 0 || is_flat(group.w, bits)) return whole;
   const auto [low, high] = range_of(group.w);
   const Search search(group, bits);
   AffineScale best = whole;

@@ -24,7 +24,7 @@ struct AffineGroup {
 /// Both rounded to fp16, in which they are stored.
 AffineScale stored_affine(double scale, double zero);
 /// Whether the weights are so far from 0 beside their range that fp16 has no zero point for it, or all alike.
-bool is_flat(const std::vector<float>& w);
+bool is_flat(const std::vector<float>& w, int bits);
 /// The levels from the least weight to the greatest; of a flat group one level is its greatest magnitude. No weights,
 /// or zeros alone: 0.
 AffineScale range_affine(const AffineGroup& group, int bits);

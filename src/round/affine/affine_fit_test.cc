@@ -43,6 +43,11 @@ TEST(AffineFit, OfAlikeWeightsOneLevelIsTheirs) {
   EXPECT_EQ(fit_affine({}, 4).scale, 0);
   const AffineGroup far{{1000, 1000.01f}, {}};
   EXPECT_NEAR(affine_error(far, fit_affine(far, 4), 4), 0, 1e-3);
+  // Levels so fine that fp16 has no zero point for them: 2 (range / 2)^2 is what one level for both leaves.
+  for (const float range : {0.001f, 0.003f, 0.006f}) {
+    const AffineGroup high{{1, 1 + range}, {}};
+    EXPECT_LE(affine_error(high, fit_affine(high, 8), 8), 2 * range * range) << range;
+  }
 }
 
 /// The least E over a dense set of scales and zero points.

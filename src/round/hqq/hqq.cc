@@ -177,7 +177,7 @@ HqqScale half_quadratic(const std::vector<float>& w, int bits, const HqqRounding
 
 HqqScale solve_hqq(const std::vector<float>& w, int bits, const HqqRounding& options) {
   const auto [low, high] = std::minmax_element(w.begin(), w.end());
-  if (const AffineScale whole = range_affine({w, {}}, bits); whole.scale == 0 || is_flat(w)) {
+  if (const AffineScale whole = range_affine({w, {}}, bits); whole.scale == 0 || is_flat(w, bits)) {
     return {whole.scale, whole.zero};
   }
   const double first = *low, width = static_cast<double>(*high) - first;

@@ -91,12 +91,24 @@ int64_t affine_row_bytes(const AffineStorage& storage, const std::vector<uint8_t
   return bytes;
 }
 
+std::vector<AffineStorage> at_all_widths(const AffineStorage& storage) {
+  std::vector<AffineStorage> all;
+  for (int bits = storage.mixed ? 2 : 1; bits <= (storage.mixed ? 6 : 8); ++bits) {
+    all.push_back(storage);
+    all.back().bits = bits;
+  }
+  return all;
+}
+
 std::vector<TensorPart> greatest_parts(const AffineStorage& storage, int64_t rows, int64_t cols) {
   const int64_t groups = storage.groups(cols);
-  const std::vector<uint8_t> widths(static_cast<size_t>(groups), static_cast<uint8_t>(storage.bits));
+  // All groups but the last are alike: no list of them, which a header alone could make any length.
+  const int64_t row_bytes = groups == 0 ? 0
+                                        : (groups - 1) * bitstream_bytes(storage.bits, storage.width_of(0, cols)) +
+                                              bitstream_bytes(storage.bits, storage.width_of(groups - 1, cols));
   std::vector<TensorPart> parts;
   if (storage.mixed) parts.push_back({".widths", DType::kU8, {groups}, {}});
-  parts.push_back({".codes", DType::kU8, {rows, affine_row_bytes(storage, widths, cols)}, {}});
+  parts.push_back({".codes", DType::kU8, {rows, row_bytes}, {}});
   const bool second = storage.second_bits > 0;
   const DType dtype = second ? DType::kU8 : DType::kF16;
   const int64_t row_scales = second ? bitstream_bytes(storage.second_bits, groups) : groups;

@@ -55,6 +55,8 @@ std::vector<std::string> affine_option_names();
 /// As SpQR counts: codes, scales and zero points of a group, and what blocks of them share.
 double nominal_bits(const AffineStorage& storage, int64_t rows, int64_t cols);
 std::vector<TensorPart> greatest_parts(const AffineStorage& storage, int64_t rows, int64_t cols);
+/// 1 to 8 bits; -mixed, whose groups may have a bit more or less, 2 to 6.
+std::vector<AffineStorage> at_all_widths(const AffineStorage& storage);
 inline bool has_fixed_sizes(const AffineStorage&) { return true; }
 
 extern const FamilyRow kAffineFamily;

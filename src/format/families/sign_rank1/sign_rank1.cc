@@ -16,11 +16,11 @@ class SignRank1Matrix final : public BaseMatrix {
  public:
   SignRank1Matrix(const std::string& name, const SignRank1Storage& storage, int64_t rows, int64_t cols,
                   const std::vector<TensorPart>& parts)
-      : rows_(rows), cols_(cols), row_scales_(static_cast<size_t>(rows)), col_scales_(static_cast<size_t>(cols)) {
+      : rows_(rows), cols_(cols) {
     const std::vector<TensorPart> want = greatest_parts(storage, rows, cols);
     signs_ = checked_part(name, to_string(storage), parts, want[0]);
-    load(checked_part(name, to_string(storage), parts, want[1]), row_scales_);
-    load(checked_part(name, to_string(storage), parts, want[2]), col_scales_);
+    row_scales_ = load(checked_part(name, to_string(storage), parts, want[1]));
+    col_scales_ = load(checked_part(name, to_string(storage), parts, want[2]));
   }
 
   void decode_rows(int64_t begin, int64_t end, float* out) const override {
@@ -47,8 +47,10 @@ class SignRank1Matrix final : public BaseMatrix {
   }
 
  private:
-  static void load(const TensorPart& part, std::vector<float>& values) {
-    decode_to_f32(DType::kF16, part.bytes.data(), 0, static_cast<int64_t>(values.size()), values.data());
+  static std::vector<float> load(const TensorPart& part) {
+    std::vector<float> values(static_cast<size_t>(part.shape[0]));
+    decode_to_f32(DType::kF16, part.bytes.data(), 0, part.shape[0], values.data());
+    return values;
   }
   static void check_finite(const std::string& name, std::string_view suffix, const std::vector<float>& values) {
     for (size_t i = 0; i < values.size(); ++i) {
@@ -72,7 +74,7 @@ bool is_sign_rank1_spelling(std::string_view text) {
 SignRank1Storage parse_sign_rank1(std::string_view text, std::vector<std::string>* others) {
   const std::vector<std::string> parts = split(text, '-');
   for (size_t i = 1; i < parts.size(); ++i) {
-    if (others == nullptr) unknown_option(parts[i], text, {});
+    if (others == nullptr) misuse("unknown option \"-{}\" in \"{}\"; {} has none", parts[i], text, kWord);
     others->push_back(parts[i]);
   }
   return {};
