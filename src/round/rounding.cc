@@ -1,8 +1,22 @@
 #include "round/rounding.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace bitloom {
+namespace {
+
+/// Moments of a matrix's own: nothing is shared with the other readers of its input, and what its error costs is
+/// predicted (round/predicted_kl).
+void add_own_moments(const RoundingShape& shape, RoundingCost& cost) {
+  const auto m = static_cast<double>(shape.rows), n = static_cast<double>(shape.cols);
+  cost.flops += cost.shared_factor + 2 * m * n * (m + n);
+  cost.shared_factor = 0;
+  cost.bytes += 4 * (3 * shape.rows * shape.cols + std::max(shape.rows * shape.rows, shape.cols * shape.cols));
+}
+
+}  // namespace
 
 Rounding::Rounding() : Rounding(rounding_methods().front()->defaults()) {}
 
@@ -30,6 +44,7 @@ RoundingCost cost_of(const Rounding& rounding, const RoundingShape& shape) {
   RoundingShape inside = shape;
   inside.target = without_frame(shape.target);
   RoundingCost cost = rounding.row().cost(rounding.options(), inside);
+  if (needs_gradients(needs_of(rounding))) add_own_moments(shape, cost);
   if (!shape.target.storage.side.frame.present()) return cost;
   cost.bytes += 4 * shape.rows * shape.cols;
   if (needs_of(rounding).any()) cost.shared_bytes += 8 * shape.cols * shape.cols;

@@ -29,6 +29,13 @@ std::vector<float> product(const std::vector<float>& a, const std::vector<float>
   return c;
 }
 
+std::vector<float> difference(const RowSource& w, const RowSource& q) {
+  std::vector<float> e = w.decode_all();
+  const std::vector<float> decoded = q.decode_all();
+  for (size_t i = 0; i < e.size(); ++i) e[i] -= decoded[i];
+  return e;
+}
+
 }  // namespace
 
 double predicted_kl(const RowSource& w, const RowSource& q, const GuidedMoments& moments, ThreadPool& threads) {
@@ -37,14 +44,16 @@ double predicted_kl(const RowSource& w, const RowSource& q, const GuidedMoments&
     fail(ErrorKind::kFailed, "matrices of [{}, {}] and [{}, {}] do not fit moments of {} inputs and {} outputs", m, n,
          q.rows(), q.cols(), moments.weighted.channels(), moments.out_channels);
   }
-  std::vector<float> e = w.decode_all();
-  const std::vector<float> decoded = q.decode_all();
-  for (size_t i = 0; i < e.size(); ++i) e[i] -= decoded[i];
+  const std::vector<float> e = difference(w, q);
   const std::vector<float> right = product(e, dense(moments.in(), threads), m, n, n, threads);
-  const std::vector<float> left = moments.gradients ? product(dense(moments.out(), threads), e, m, m, n, threads) : e;
-  double trace = 0, sum = 0;
-  for (size_t i = 0; i < e.size(); ++i) sum += static_cast<double>(left[i]) * static_cast<double>(right[i]);
-  if (!moments.gradients) return sum / 2;
+  const auto dot = [&right](const std::vector<float>& left) {
+    double sum = 0;
+    for (size_t i = 0; i < left.size(); ++i) sum += static_cast<double>(left[i]) * static_cast<double>(right[i]);
+    return sum;
+  };
+  if (!moments.gradients) return dot(e) / 2;
+  const double sum = dot(product(dense(moments.out(), threads), e, m, m, n, threads));
+  double trace = 0;
   for (const double square : moments.out().mean_squares()) trace += square;
   return trace > 0 ? static_cast<double>(m) / (2 * trace) * sum : 0;
 }

@@ -13,7 +13,7 @@
 namespace bitloom {
 
 /// Error(kFailed) when shapes differ. fp32 products, added up in fp64 in a fixed order: the same value for any number
-/// of threads. m n (m + n) multiply-adds; memory: 4 (3 m n + m^2 + n^2) bytes.
+/// of threads. m n (m + n) multiply-adds; memory: 4 (3 m n + max(m, n)^2) bytes.
 double predicted_kl(const RowSource& w, const RowSource& q, const GuidedMoments& moments, ThreadPool& threads);
 
 }  // namespace bitloom
