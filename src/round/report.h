@@ -1,6 +1,10 @@
 #pragma once
 // What rounding one matrix did, for tables, pages and manifests: what every method can tell, and what some can.
 
+//
+// All errors are of the weights and outputs as they were: what a method does on purpose, to make up for the inputs' own
+// error, counts too.
+
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -294,6 +294,22 @@ std::vector<float> drift_of(const LdlqRounding& options, const RoundingProblem& 
   return make_drift(*problem.inputs->moment, *problem.inputs->cross, options.damping, problem.threads);
 }
 
+/// Of the weights themselves, whatever was rounded in their place.
+void measure(const RowSource& w, const StoredMatrix& q, RoundReport& report) {
+  std::vector<float> row(static_cast<size_t>(w.cols())), rounded(row.size());
+  double error = 0, norm = 0, most = 0;
+  for (int64_t r = 0; r < w.rows(); ++r) {
+    w.decode_rows(r, r + 1, row.data());
+    q.decode_rows(r, r + 1, rounded.data());
+    for (size_t c = 0; c < row.size(); ++c) {
+      const double off = double{row[c]} - rounded[c];
+      error += off * off, norm += double{row[c]} * row[c], most = std::max(most, std::abs(off));
+    }
+  }
+  report.weight_error = norm > 0 ? error / norm : 0;
+  report.max_abs_error = most;
+}
+
 /// What is made of an input, or of a matrix with moments of its own.
 struct Factors {
   BlockLdl in;
@@ -322,8 +338,10 @@ Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem) {
   std::vector<float> w = problem.weights.decode_all();
   correct_for_drift(factors.drift, static_cast<float>(options.drift), problem.weights.cols(), w, problem.threads);
   const DenseMatrix corrected(problem.weights.rows(), problem.weights.cols(), std::move(w));
-  return run({problem.place, corrected, problem.target, problem.inputs, problem.shared, problem.ranks, problem.threads,
-              problem.guided});
+  Rounded rounded = run({problem.place, corrected, problem.target, problem.inputs, problem.shared, problem.ranks,
+                         problem.threads, problem.guided});
+  measure(problem.weights, *rounded.matrix, rounded.report);
+  return rounded;
 }
 
 constinit const RoundingRow kLdlqMethod =
