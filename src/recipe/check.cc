@@ -72,9 +72,20 @@ std::string bad_search(const RecipeStep& search, const RecipeStep& quantize) {
                      row_of(part_of(*search.transform)).name, to_string(quantize.quantize->storage));
 }
 
+/// Gradients are those of the model as it is: scales that are found block by block change what they are of.
+std::string bad_gradients(const RecipeStep& scaling, const RecipeStep& quantize) {
+  if (!scaling.transform || !quantize.quantize || !needs_gradients(needs_of(quantize.rounding))) return "";
+  const PartRow& row = row_of(part_of(*scaling.transform));
+  if (row.stage != PartStage::kScaling) return "";
+  return fmt::format("'{}' takes gradients of the model before '{}' scales it; choose one", to_short(quantize.rounding),
+                     row.name);
+}
+
 /// What is wrong with the step after an earlier one.
 std::string bad_pair(const RecipeStep& earlier, const RecipeStep& later) {
   if (std::string reason = bad_search(earlier, later); !reason.empty()) return reason;
+  if (std::string reason = bad_gradients(earlier, later); !reason.empty()) return reason;
+  if (std::string reason = bad_gradients(later, earlier); !reason.empty()) return reason;
   if (!earlier.transform || !later.transform) return "";
   const std::string reason = clash(*earlier.transform, *later.transform);
   if (!reason.empty() && surely_meet(earlier, later)) return reason;

@@ -67,6 +67,16 @@ TEST(CheckRecipe, RefusesStepsThatAreNone) {
               HasSubstr("'hadamard' rewrites the whole model and takes no targets"));
 }
 
+// Gradients are those of the model before any block is scaled.
+TEST(CheckRecipe, RefusesScalesFoundAfterGradients) {
+  const RecipeStep guided = quantize(GptqRounding{.guided = true});
+  EXPECT_EQ(
+      verdict({transform(SmoothTransform{}), guided}),
+      "recipe 'r', step 2: 'gptq:guided' takes gradients of the model before 'smoothquant' scales it; choose one");
+  EXPECT_EQ(verdict({transform(HadamardTransform{}), guided}), "");
+  EXPECT_EQ(verdict({transform(SmoothTransform{}), quantize(GptqRounding{})}), "");
+}
+
 TEST(CheckRecipe, RefusesTwoScalingsOfTheSameSites) {
   const RecipeStep last = quantize(GptqRounding{});
   const std::string reason =

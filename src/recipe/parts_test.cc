@@ -151,10 +151,10 @@ TEST(Parts, RefuseUnknownNames) {
 TEST(Parts, RefuseUnknownOptions) {
   EXPECT_EQ(set_refusal("gptq", "dampign", "1"),
             "unknown option 'dampign' of 'gptq' (did you mean 'damping'?); allowed: damping (or damp), order, "
-            "static-groups, correction");
+            "static-groups, correction, guided");
   EXPECT_EQ(bare_refusal("gptq", "act-oder"),
             "unknown option 'act-oder' of 'gptq' (did you mean 'act-order'?); allowed: damping (or damp), order, "
-            "static-groups, correction");
+            "static-groups, correction, guided");
   EXPECT_EQ(set_refusal("equalize", "alpha", "1"), "'equalize' takes no options, found 'alpha'");
   EXPECT_EQ(bare_refusal("equalize", "0.5"), "'equalize' takes no options, found '0.5'");
   EXPECT_EQ(bare_refusal("hadamard", "0.5"),
