@@ -124,6 +124,9 @@ Needs needs_of(const Recipe& recipe);
 /// rounding by data of an embedding that is not also the head: it reads ids, no activations.
 std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& graph);
 
+/// Matrices that a step keeps in so many words, by tensor name. Errors as resolve().
+std::set<std::string> resolve_kept(const Recipe& recipe, const Graph& graph);
+
 /// Formats of inputs, by block and index into Block::inputs.
 using InputFormats = std::map<std::pair<int, int>, ActivationFormat>;
 /// What the inputs of the blocks are rounded to, given `steps` of resolve(); the graph's own formats where no step says

@@ -193,9 +193,8 @@ const RecipeStep* step_of_rotated(const Recipe& recipe) {
   return applies ? &int8 : nullptr;
 }
 
-}  // namespace
-
-std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& graph) {
+/// Every matrix with the step that says what becomes of it, if any does.
+std::vector<Candidate> with_steps(const Recipe& recipe, const Graph& graph) {
   check(recipe);
   std::vector<Candidate> candidates = candidates_of(graph);
   if (candidates.empty()) misuse("recipe '{}': this model has no matrix to quantize", recipe.name);
@@ -212,7 +211,13 @@ std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& gra
     }
   }
   if (graph.tied_head) join_tied_head(recipe, candidates);
+  return candidates;
+}
 
+}  // namespace
+
+std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& graph) {
+  const std::vector<Candidate> candidates = with_steps(recipe, graph);
   std::map<std::string, RecipeStep> result;
   const RecipeStep* rotated = step_of_rotated(recipe);
   for (const Candidate& c : candidates) {
@@ -222,6 +227,14 @@ std::map<std::string, RecipeStep> resolve(const Recipe& recipe, const Graph& gra
     if (c.step && recipe.steps[*c.step].quantize) result.emplace(c.tensor, recipe.steps[*c.step]);
   }
   return result;
+}
+
+std::set<std::string> resolve_kept(const Recipe& recipe, const Graph& graph) {
+  std::set<std::string> kept;
+  for (const Candidate& c : with_steps(recipe, graph)) {
+    if (c.step && recipe.steps[*c.step].keeps()) kept.insert(c.tensor);
+  }
+  return kept;
 }
 
 InputFormats resolve_activations(const Recipe& recipe, const std::map<std::string, RecipeStep>& steps,

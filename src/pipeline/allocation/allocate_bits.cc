@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "allocate/choose_storages.h"
@@ -51,15 +53,22 @@ struct Group {
   }
 };
 
+/// "experts.3.down" -> "experts.down".
+std::string role_of_all(const std::string& role) {
+  constexpr std::string_view kExperts = "experts.";
+  if (!role.starts_with(kExperts)) return role;
+  return std::string(kExperts) + role.substr(role.find('.', kExperts.size()) + 1);
+}
+
 class Groups {
  public:
-  explicit Groups(const QuantizeTask& task) : task_(task) {
+  explicit Groups(const QuantizeTask& task) : task_(task), kept_(resolve_kept(task.recipe, task.model->graph())) {
     const Checkpoint& model = *task.model;
     const Graph& graph = model.graph();
     for (const Site& site : linear_sites(graph)) {
       const auto step = task.steps.find(site.linear->weight);
       if (step == task.steps.end()) continue;
-      Group& group = at(fmt::format("blocks.{}.{}", site.block, site.linear->role), step->second);
+      Group& group = at(fmt::format("blocks.{}.{}", site.block, role_of_all(site.linear->role)), step->second);
       group.tensors.push_back(site.linear->weight);
       group.matrices.push_back(model.matrix(*site.linear));
     }
@@ -70,26 +79,16 @@ class Groups {
 
  private:
   Group& at(const std::string& place, const RecipeStep& step) {
-    const auto [index, is_new] = places_.emplace(place, groups_.size());
+    const auto [index, is_new] = places_.emplace(place + " " + to_short(step), groups_.size());
     if (is_new) groups_.push_back({place, step});
     return groups_[index->second];
-  }
-
-  /// Whether a step says in so many words that the matrix stays.
-  bool is_kept(const std::string& place, const std::string& tensor) const {
-    const auto keeps = [&](const RecipeStep& step) {
-      return step.keeps() && std::any_of(step.targets.begin(), step.targets.end(), [&](const std::string& target) {
-               return target == place || target == tensor;
-             });
-    };
-    return std::any_of(task_.recipe.steps.begin(), task_.recipe.steps.end(), keeps);
   }
 
   void add_outside(const std::string& place, const std::string& tensor, RowSourcePtr matrix) {
     RecipeStep usual;
     usual.quantize = parse_target(kOutsideTarget);
     const auto step = task_.steps.find(tensor);
-    if (step == task_.steps.end() && is_kept(place, tensor)) return;
+    if (step == task_.steps.end() && kept_.contains(tensor)) return;
     Group& group = at(place, step == task_.steps.end() ? usual : step->second);
     group.outside = true;
     group.tensors.push_back(tensor);
@@ -97,6 +96,7 @@ class Groups {
   }
 
   const QuantizeTask& task_;
+  const std::set<std::string> kept_;  // by a step that says so
   std::map<std::string, size_t> places_;
   std::vector<Group> groups_;
 };
@@ -120,31 +120,49 @@ std::vector<Choice> all_choices(const Group& group, int64_t file_bytes) {
   return choices;
 }
 
-/// Leaves those from the floor on, one at least. `mean`: true bits a weight that all groups have together.
-void raise_to_floor(Group& group, double mean) {
+double true_bits(const Group& group, const Choice& choice) {
+  return 8 * static_cast<double>(choice.bytes) / static_cast<double>(group.weights());
+}
+
+/// Leaves the group's choices from `floor` true bits on, one at least.
+void raise_to(Group& group, double floor) {
   std::vector<Choice>& choices = group.choices;
-  const double gap = choices.size() < 2 ? 0 : choices[1].bits - choices[0].bits;
-  double floor = mean - gap;
-  if (group.outside) floor = std::max(floor, std::min(kOutsideBits, mean + 2));
-  const auto bits = [&](const Choice& choice) {
-    return 8 * static_cast<double>(choice.bytes) / static_cast<double>(group.weights());
-  };
-  const auto first = std::find_if(choices.begin(), choices.end(), [&](const Choice& c) { return bits(c) >= floor; });
+  const auto first =
+      std::find_if(choices.begin(), choices.end(), [&](const Choice& c) { return true_bits(group, c) >= floor; });
   choices.erase(choices.begin(), first == choices.end() ? choices.end() - 1 : first);
+}
+
+/// Raises every group to its floor. Returns the bits that a weight of the blocks has in the mean when what lies outside
+/// stands at its own floor. `bytes`: of all groups.
+double raise_to_floors(std::vector<Group>& groups, int64_t bytes) {
+  int64_t weights = 0;
+  for (Group& group : groups) {
+    if (!group.outside) {
+      weights += group.weights();
+      continue;
+    }
+    raise_to(group, kOutsideBits);
+    bytes -= group.choices.front().bytes;
+  }
+  const double mean = 8 * static_cast<double>(bytes) / static_cast<double>(std::max<int64_t>(weights, 1));
+  for (Group& group : groups) {
+    const std::vector<Choice>& choices = group.choices;
+    if (!group.outside && choices.size() > 1) raise_to(group, mean - (choices[1].bits - choices[0].bits));
+  }
+  return mean;
 }
 
 /// What the files hold beside the groups.
 int64_t other_bytes(const QuantizeTask& task, const std::vector<Group>& groups, int64_t file_bytes, Context& context) {
   std::map<std::string, RecipeStep> steps = task.steps;
+  std::set<std::string> allocated;
   for (const Group& group : groups) {
+    allocated.insert(group.tensors.begin(), group.tensors.end());
     for (const std::string& tensor : group.tensors) steps.emplace(tensor, group.step);
   }
   int64_t bytes = kFileText * (file_bytes / task.options.shard_bytes + 2);
   for (const PlannedTensor& tensor : plan_tensors(*task.model, steps, {}, context)) {
-    const auto in = [&](const Group& group) {
-      return std::find(group.tensors.begin(), group.tensors.end(), tensor.name) != group.tensors.end();
-    };
-    if (std::any_of(groups.begin(), groups.end(), in)) continue;
+    if (allocated.contains(tensor.name)) continue;
     for (const TensorSpec& spec : tensor.parts) bytes += bytes_in_file(spec, file_bytes);
   }
   return bytes;
@@ -234,6 +252,17 @@ std::vector<Group> groups_of(const QuantizeTask& task, int64_t file_bytes) {
       task.recipe.name);
 }
 
+/// Before anything is tried.
+void refuse_if_too_small(const std::vector<Group>& groups, int64_t bytes, int64_t others, const std::string& recipe) {
+  int64_t least = others;
+  for (const Group& group : groups) least += group.choices.front().bytes;
+  if (least <= bytes) return;
+  misuse(
+      "{} is too little for recipe '{}': with every matrix at its smallest width (embedding and head at {} bits) the "
+      "files take {}, of which {} are what it leaves as it is",
+      human_bytes(bytes), recipe, kOutsideBits, human_bytes(least), human_bytes(others));
+}
+
 }  // namespace
 
 int64_t bytes_at(const Model& model, double bits_per_weight) {
@@ -247,17 +276,14 @@ Allocation allocate_bits(std::shared_ptr<const Checkpoint> source, const Recipe&
   const QuantizeTask task = make_task(std::move(source), recipe, options, context.threads);
   std::vector<Group> groups = groups_of(task, bytes);
   const int64_t others = other_bytes(task, groups, bytes, context);
-  int64_t weights = 0;
-  for (const Group& group : groups) weights += group.weights();
-  const double mean = 8 * static_cast<double>(bytes - others) / static_cast<double>(weights);
-  for (Group& group : groups) raise_to_floor(group, mean);
+  const double mean = raise_to_floors(groups, bytes - others);
 
   std::vector<std::vector<StorageChoice>> choices;
   for (const Group& group : groups) {
     choices.emplace_back();
     for (const Choice& choice : group.choices) choices.back().push_back({choice.bytes, 0});
   }
-  choose_storages(choices, bytes - others);  // refuses what cannot be before anything is tried
+  refuse_if_too_small(groups, bytes, others, recipe.name);
   const std::vector<std::vector<double>> errors = errors_of(groups, context);
   const std::vector<double> sensitivities = sensitivities_of(task, groups, errors, mean, context);
   for (size_t g = 0; g < groups.size(); ++g) {

@@ -8,9 +8,9 @@
 //   their loss   a_group * t(storage): sensitivity.h, storage_error.h; a rounding with feedback does better, for all
 //   alike
 //
-// The floor keeps the prediction honest, which is of first order only: half a bit below the mean, or a whole one where
-// widths are whole. The embedding and the head, which the recipe may leave alone, are rounded to nearest and get
-// kOutsideBits at least: they are read token by token, where an error is not averaged.
+// The floor keeps the prediction honest, which is of first order only: of the blocks a step of the storage's widths
+// below their mean. The embedding and the head, unless a step says what they become or that they stay, are rounded to
+// nearest, and get kOutsideBits at least: they are read token by token, where an error is not averaged.
 
 #include <cstdint>
 #include <memory>

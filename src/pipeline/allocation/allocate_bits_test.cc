@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <vector>
 
 #include "base/text.h"
@@ -32,12 +33,15 @@ CalibrationData some_tokens() {
 class AllocateBits : public ::testing::Test {
  protected:
   Allocation allocate(const std::string& recipe, int64_t bytes, int threads = 2) {
+    return allocate(load_recipe(recipe), bytes, threads);
+  }
+  Allocation allocate(const Recipe& recipe, int64_t bytes, int threads = 2) {
     ThreadPool pool(threads);
     Progress silent;
     Context context{pool, silent};
     QuantizeOptions options;
     options.data = &data_;
-    return allocate_bits(Checkpoint::open(kDemo), load_recipe(recipe), options, bytes, context);
+    return allocate_bits(Checkpoint::open(kDemo), recipe, options, bytes, context);
   }
   int64_t bytes_of(double bits) { return bytes_at(*Checkpoint::open(kDemo), bits); }
 
@@ -97,22 +101,60 @@ TEST_F(AllocateBits, BitsFollowSensitivity) {
 TEST_F(AllocateBits, WhatIsKeptInSoManyWordsStays) {
   const Recipe recipe = parse_recipe(
       "version: 1\nname: k\nsteps:\n  - quantize: int4-g32\n  - keep: [\"embedding\", \"blocks.0.down\"]\n", "k.yaml");
-  ThreadPool pool(2);
-  Progress silent;
-  Context context{pool, silent};
-  QuantizeOptions options;
-  options.data = &data_;
-  const auto source = Checkpoint::open(kDemo);
-  const Allocation allocation = allocate_bits(source, recipe, options, bytes_at(*source, 12), context);
+  const Allocation allocation = allocate(recipe, bytes_of(12));
   for (const AllocatedGroup& group : allocation.groups) {
     EXPECT_NE(group.place, "embedding");
     EXPECT_NE(group.place, "blocks.0.down");
   }
 }
 
+// By any pattern that means it; the demo's head is tied, so that "head" means the embedding, too.
+TEST_F(AllocateBits, PatternsOfKeepMeanWhatTheyMeanElsewhere) {
+  for (const char* pattern : {"*embed*", "head"}) {
+    const Recipe recipe =
+        parse_recipe(fmt::format("name: k\nsteps:\n  - quantize: int4-g32\n  - keep: [\"{}\"]\n", pattern), "k.yaml");
+    const auto groups = allocate(recipe, bytes_of(12)).groups;
+    EXPECT_FALSE(groups.empty());
+    for (const AllocatedGroup& group : groups) EXPECT_NE(group.place, "embedding") << pattern;
+  }
+}
+
+// Experts of one role share a width: few tokens reach each of them.
+TEST_F(AllocateBits, ExpertsAreOneGroup) {
+  const auto source = Checkpoint::open(testing::golden("forward/mixtral"));
+  CalibrationData data;
+  for (int32_t s = 0; s < 4; ++s) {
+    data.sequences.emplace_back();
+    for (int32_t t = 0; t < 24; ++t)
+      data.sequences.back().push_back(static_cast<int32_t>((s * 31 + t * 7) % source->graph().vocab_size));
+  }
+  ThreadPool pool(2);
+  Progress silent;
+  Context context{pool, silent};
+  QuantizeOptions options;
+  options.data = &data;
+  const Allocation allocation = allocate_bits(source, load_recipe("int4-g16"), options, bytes_at(*source, 7), context);
+  int64_t experts = 0;
+  for (const AllocatedGroup& group : allocation.groups) {
+    if (group.place.find("experts") == std::string::npos) continue;
+    experts += 1;
+    EXPECT_GT(group.tensors.size(), 1U) << group.place;
+    EXPECT_GT(group.sensitivity, 0) << group.place;
+  }
+  EXPECT_GT(experts, 0);
+}
+
+// Half the mean's freedom is not spent on the embedding, whose floor is its own.
+TEST_F(AllocateBits, BlocksMayFallAStepBelowTheirOwnMean) {
+  const Allocation allocation = allocate("viterbi+trellis2-l12+frame-in64-out64", bytes_of(2.75));
+  std::set<std::string> storages;
+  for (const AllocatedGroup& group : allocation.groups) storages.insert(group.storage);
+  EXPECT_GT(storages.size(), 2U);
+}
+
 TEST_F(AllocateBits, ASizeBelowTheSmallestStoragesIsRefused) {
   EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { allocate("int4-g32", bytes_of(1)); }),
-              HasSubstr("the smallest storages take"));
+              HasSubstr("is too little for recipe 'int4-g32'"));
 }
 
 TEST_F(AllocateBits, AStorageOfOneWidthIsRefused) {

@@ -113,6 +113,7 @@ std::vector<double> gradient_sensitivities(const Model& model, const std::vector
   const std::map<std::string, RowSourcePtr> matrices = matrices_of(model);
   std::map<std::string, size_t> group_of;
   std::map<std::string, std::vector<double>> squares;
+  const ProgressTask task(context.progress, "gradients", std::ssize(texts) + 1);
   for (size_t g = 0; g < groups.size(); ++g) {
     for (const std::string& name : groups[g]) {
       group_of[name] = g;
@@ -120,13 +121,13 @@ std::vector<double> gradient_sensitivities(const Model& model, const std::vector
     }
   }
   std::vector<double> sensitivities(groups.size());
+  context.progress.advance(1);
   GradientSink sink;
   sink.linear = [&](const Linear& linear, std::span<const float> x, std::span<const float> dy) {
     const auto group = group_of.find(linear.weight);
     if (group == group_of.end()) return;
     sensitivities[group->second] += damage(x, dy, squares.at(linear.weight), context.threads);
   };
-  const ProgressTask task(context.progress, "gradients", std::ssize(texts));
   int64_t labels = 0, rows = 0;
   for (const std::vector<int32_t>& tokens : texts) {
     const int64_t length = std::ssize(tokens);

@@ -15,10 +15,9 @@
 
 namespace bitloom {
 
-/// By gradients of one backward pass. With labels y_t drawn from the model itself, g_t = d(-log p(y_t)) / d(W x)_t and
-/// N labels,
-///   a = 1/(2N) sum_t |x_t|^2 sum_r g_tr^2 mean_c W(r, c)^2
-/// the second-order term (Fisher information) of the KL without the products of different tokens.
+/// By gradients: the second-order term of the KL (Fisher information). With labels drawn from the model itself, N of
+/// them, and G the gradient of a sequence's sum of -log p(label) with respect to W,
+///   a = 1/(2N) sum_sequences sum_r |G_r|^2 mean_c W(r, c)^2
 /// `groups` are tensors of linear layers of the blocks that are off together; `sequences` are token ids, of which the
 /// first kGradientTokens of the first kGradientSequences are read. Memory: what model_gradient takes for one of them
 /// (forward/adjoint/model_gradient.h). The same values for any number of threads. Error(kUsage) without a sequence of
