@@ -20,4 +20,7 @@ class ScratchDirectory {
   std::string path_;  // empty: moved from
 };
 
+/// Removes those that processes which were killed have left in `parent`. For whoever holds `parent` alone.
+void remove_scratch_directories(const std::string& parent);
+
 }  // namespace bitloom

@@ -26,6 +26,15 @@ TEST(ScratchDirectory, GoesWithAllItHolds) {
   EXPECT_TRUE(std::filesystem::is_empty(parent.path()));
 }
 
+TEST(ScratchDirectory, WhatKilledProcessesLeftIsRemoved) {
+  const testing::TempDir parent;
+  std::filesystem::create_directories(parent.file("scratch-a1b2c3/block"));
+  std::ofstream(parent.file("journal.json")) << "{}";
+  remove_scratch_directories(parent.path());
+  EXPECT_FALSE(std::filesystem::exists(parent.file("scratch-a1b2c3")));
+  EXPECT_TRUE(std::filesystem::exists(parent.file("journal.json")));
+}
+
 TEST(ScratchDirectory, SaysWhereItCannotBe) {
   EXPECT_THAT(testing::message_of(ErrorKind::kFailed, [] { ScratchDirectory("/nowhere/at/all"); }),
               ::testing::HasSubstr("/nowhere/at/all/scratch-"));

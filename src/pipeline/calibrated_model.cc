@@ -84,7 +84,8 @@ void check_experts(const Recipe& recipe, const WalkTask& task) {
       if (at.expert < 0 || !needs_of_input(task, b, input).rounding.cross_moment) continue;
       misuse(
           "recipe '{}' compares what the float model's layers read with what the quantized prefix gives them, and the "
-          "two send different tokens to the experts of block {} ({}); round experts by gptq",
+          "two send different tokens to the experts of block {} ({}); round experts without that (gptq:correction=0, "
+          "ldlq:drift=0, loom-2:drift=0)",
           recipe.name, b, at.name);
     }
   }
@@ -182,7 +183,10 @@ CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, Cont
   calibrated.record["ranks"] = ranks.size();  // of this run, whoever gathered the statistics
   const Json identity = identity_of(*task.source, calibrated.source_files, task.recipe, calibrated.record);
   check_alike(identity, ranks);
-  if (ranks.leads()) calibrated.journal = std::make_unique<Journal>(out, identity, options.restart);
+  if (ranks.leads()) {
+    calibrated.journal = std::make_unique<Journal>(out, identity, options.restart);
+    remove_scratch_directories(Journal::directory_for(out));
+  }
   if (!options.statistics_out.empty() && ranks.leads()) begin_statistics(options.statistics_out, origin);
   SharedJournal journal(calibrated.journal.get(), ranks);
   if (journal.finished() > 0) {
