@@ -9,7 +9,7 @@ Runner make_runner(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& thr
   runner.checkpoint = std::move(checkpoint);
   runner.decoder = std::make_unique<Decoder>(runner.checkpoint, threads, activations);
   const bool exact = activations == Activations::kExact;
-  runner.logits = exact ? logits_of(*runner.decoder) : logits_of_steps(*runner.decoder, kFewTokens);
+  runner.logits = exact ? logits_of(*runner.decoder) : logits_of_steps(*runner.decoder, kUnpackedTokens);
   return runner;
 }
 

@@ -16,7 +16,7 @@ struct Runner {
   std::unique_ptr<LogitsSource> logits;
 };
 
-/// With rounded activations the logits are those of decoding tokens, from passes of at most kFewTokens: in longer ones
+/// With rounded activations the logits are those of decoding tokens, from passes of at most kUnpackedTokens: in longer ones
 /// layers without a kernel for many tokens are exact. Error(kRefused) then where attention is bidirectional.
 Runner make_runner(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads,
                    Activations activations = Activations::kExact);

@@ -101,7 +101,9 @@ class Products {
     if (reader.w->trellis_kernel_ != nullptr) return kTrellisRows;
     // A single block of tokens is as fast as memory: see rows_per_piece().
     if (reader.w->uses_gemm(tokens_) && tokens_ > kTokenBlock) return kGemmRows;
-    const int64_t multiple = reader.w->family_ != nullptr ? reader.w->family_->row_multiple() : 8;
+    const int64_t multiple = reader.w->family_ != nullptr   ? reader.w->family_->row_multiple()
+                             : reader.w->uses_gemm(tokens_) ? kPanelRows
+                                                            : 8;
     return rows_per_piece(reader.w->rows_, reader.w->cols(), threads_, multiple);
   }
   int64_t pieces_of(const Reader& reader) const { return (reader.w->rows_ + rows_of(reader) - 1) / rows_of(reader); }

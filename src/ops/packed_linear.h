@@ -32,10 +32,11 @@ struct PackOptions {
   Activations activations = Activations::kExact;
 };
 
-/// Tokens up to which kernels for few are used: beyond, those for many, or, where a matrix has none, decoding a tile
-/// once and multiplying by sgemm.
+/// Tokens up to which every packed matrix is served. Beyond, only those with a kernel for many are; the others are
+/// decoded a tile at a time and multiplied by sgemm.
 inline constexpr int64_t kFewTokens = 8;
-/// A matrix with a kernel for many uses it beyond so many: unpacking to a panel pays from then on.
+/// Tokens up to which every product is that of a single token, bit for bit: beyond, a matrix with a kernel for many
+/// uses it, since unpacking to a panel pays from then on.
 inline constexpr int64_t kUnpackedTokens = 4;
 
 class PackedLinear {

@@ -7,6 +7,7 @@
 
 #include "forward/decoder.h"
 #include "forward/golden_models.h"
+#include "ops/packed_linear.h"
 #include "pipeline/test_models.h"
 
 namespace bitloom {
@@ -70,6 +71,23 @@ TEST_P(KernelLogits, OfARealModelToo) {
   Decoder decoder(quantized(testing::smollm2_path()), threads_);
   const std::vector<int32_t> ids = tokens(decoder.graph());
   EXPECT_LE(difference(by_tiles(decoder, ids), by_kernels(decoder, ids)), 1e-5);
+}
+
+// What checks guesses (runtime/lookup.h) relies on it.
+TEST_P(KernelLogits, AFewTokensHaveTheLogitsOfSingleOnes) {
+  const auto model = quantized();
+  for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+    Decoder decoder(model, threads_, activations);
+    const std::vector<int32_t> ids = tokens(decoder.graph());
+    const int64_t vocab = decoder.graph().vocab_size;
+    KvCache cache(decoder.graph(), kTokens);
+    std::vector<float> together(static_cast<size_t>(kTokens * vocab));
+    for (int64_t t = 0; t < kTokens; t += kUnpackedTokens) {
+      const auto some = std::span(ids).subspan(static_cast<size_t>(t), kUnpackedTokens);
+      decoder.logits(decoder.step(some, cache), kUnpackedTokens, together.data() + t * vocab);
+    }
+    EXPECT_EQ(together, by_kernels(decoder, ids));
+  }
 }
 
 class EveryArchitecture : public KernelLogits {};

@@ -9,11 +9,13 @@
 #include <span>
 #include <vector>
 
+#include "ops/packed_linear.h"
+
 namespace bitloom {
 
 /// Tokens that may be guessed at once: with the token before them they are a pass that has the kernels of single tokens
-/// (kFewTokens of ops/packed_linear.h), and so their logits.
-inline constexpr int64_t kMostGuesses = 7;
+/// (kUnpackedTokens of ops/packed_linear.h), and so their logits.
+inline constexpr int64_t kMostGuesses = kUnpackedTokens - 1;
 
 /// At most `count` tokens that followed the latest earlier place where the last 3, else the last 2, tokens of `text`
 /// stand; none when there is none.

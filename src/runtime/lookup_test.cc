@@ -91,7 +91,7 @@ TEST(Lookup, TheTokensAreThoseWithout) {
       for (const float temperature : {0.0f, 0.7f}) {
         GenerateOptions options{.max_tokens = 96, .sampler = {.temperature = temperature, .seed = 3}};
         const GenerateResult plain = generate(decoder, tokenizer, prompt, options, {});
-        for (const int64_t guesses : {1, 4, 7}) {
+        for (const int64_t guesses : {1, 2, 3}) {
           options.lookup = guesses;
           const GenerateResult fast = generate(decoder, tokenizer, prompt, options, {});
           EXPECT_EQ(fast.ids, plain.ids) << prompt << ", " << guesses << " guesses";

@@ -205,7 +205,7 @@ double measure_fast_kl(const std::shared_ptr<const Checkpoint>& model, ThreadPoo
     Decoder decoder(model, threads, activations);
     std::vector<float>& out = logits[static_cast<size_t>(activations)];
     out.resize(static_cast<size_t>(count * graph.vocab_size));
-    const std::unique_ptr<LogitsSource> steps = logits_of_steps(decoder, kFewTokens);
+    const std::unique_ptr<LogitsSource> steps = logits_of_steps(decoder, kUnpackedTokens);
     steps->run(tokens);
     steps->logits(0, count, out.data());
   }
