@@ -1,11 +1,12 @@
 #pragma once
-// What every kernel reads of a row.
+// What every kernel reads of a row; of each source alone, since their flags differ.
 
 #include <cstring>
 
 #include "kernels/sparse_dot/sparse_dot.h"
 
 namespace bitloom {
+namespace {
 
 inline int64_t sparse_start(const SparseRows& w, int64_t row) {
   uint32_t start;
@@ -18,4 +19,5 @@ inline uint16_t sparse_u16(const std::byte* values, int64_t index) {
   return value;
 }
 
+}  // namespace
 }  // namespace bitloom
