@@ -224,6 +224,20 @@ TEST(Refusal, BrokenWordPieceModels) {
   expect_refused("tokenizer.json: model: unk_token '[UNK]' is not in the vocabulary", [&] { tokenizer.encode("b"); });
 }
 
+// A field of bytes, of any length below 16384.
+std::string bytes_field(int number, const std::string& bytes) {
+  const auto varint = [](size_t value) {
+    return value < 128 ? std::string{static_cast<char>(value)}
+                       : std::string{static_cast<char>(value % 128 + 128), static_cast<char>(value / 128)};
+  };
+  return varint(static_cast<size_t>(number) * 8 + 2) + varint(bytes.size()) + bytes;
+}
+
+// A piece: a message in field 1; its text in field 1, its type in field 3.
+std::string piece_field(const std::string& text, int type) {
+  return bytes_field(1, bytes_field(1, text) + "\x18" + static_cast<char>(type));
+}
+
 TEST(Refusal, BrokenSentencePieceModel) {
   const testing::TempDir directory;
   const std::string path = directory.file("tokenizer.model");
@@ -231,30 +245,79 @@ TEST(Refusal, BrokenSentencePieceModel) {
     testing::write_file(path, bytes);
     expect_refused(path + ": " + message, [&] { Tokenizer::load(directory.path()); });
   };
-  // A piece: a message in field 1; its text in field 1, its type in field 3.
-  const auto piece = [](const std::string& text, char type) {
-    return std::string("\n") + static_cast<char>(text.size() + 4) + "\n" + static_cast<char>(text.size()) + text +
-           "\x18" + type;
-  };
-  const std::string unknown = piece("<unk>", 2);
+  const std::string unknown = piece_field("<unk>", 2);
   refused("no model", "byte 1: field 13 has the unknown wire type 6: no SentencePiece model");
   refused("\x0A\x20", "byte 2: 32 bytes are claimed, 0 are left: no SentencePiece model");
   refused(std::string(11, '\xFF'), "byte 10: a number of more than 10 bytes: no SentencePiece model");
   refused("", "has no pieces");
-  refused(piece("a", 1), "no piece is the unknown one");
+  refused(piece_field("a", 1), "no piece is the unknown one");
   refused(unknown + unknown, "pieces 0 and 1 are both '<unk>'");
-  refused(unknown + piece("?", 2), "pieces 0 and 1 are both the unknown one");
-  refused(unknown + piece("a", 1) + piece("a", 1), "pieces 1 and 2 are both 'a'");
-  refused(unknown + piece("", 1), "piece 1 is empty");
-  refused(unknown + piece("\xC3", 1), "piece 1 is not valid UTF-8");
-  refused(unknown + piece("a", 7), "piece 1 has the type 7 (1 to 6)");
-  refused(unknown + piece("<0x41>", 6), "byte piece 1 without byte fallback");
+  refused(unknown + piece_field("?", 2), "pieces 0 and 1 are both the unknown one");
+  refused(unknown + piece_field("a", 1) + piece_field("a", 1), "pieces 1 and 2 are both 'a'");
+  refused(unknown + piece_field("", 1), "piece 1 is empty");
+  refused(unknown + piece_field("\xC3", 1), "piece 1 is not valid UTF-8");
+  refused(unknown + piece_field("a", 7), "piece 1 has the type 7 (1 to 6)");
+  refused(unknown + piece_field("<0x41>", 6), "byte piece 1 without byte fallback");
   refused(unknown + std::string("\x12\x03\x98\x02\x01"), "byte fallback without a piece '<0x00>'");
   refused(unknown + std::string("\x12\x02\x18\x05"),
           "trainer_spec.model_type is 5: must be 1 (unigram), 2 (BPE), 3 (word) or 4 (char)");
   refused(unknown + std::string("\x2A\x03\x12\x01x"), "denormalizer_spec.precompiled_charsmap is not supported");
   refused(unknown + std::string("\x1A\x03\x12\x01x"),
           "normalizer_spec.precompiled_charsmap has 1 bytes, too few for a size");
+}
+
+/// precompiled_charsmap: a trie and what replaces its strings.
+std::string map_field(const std::vector<uint32_t>& units, const std::string& replacements) {
+  std::string map = bytes_of(static_cast<uint32_t>(4 * units.size()));
+  for (const uint32_t unit : units) map += bytes_of(unit);
+  return bytes_field(3, bytes_field(2, map + replacements));
+}
+
+Tokenizer load_model(const testing::TempDir& directory, const std::string& bytes) {
+  testing::write_file(directory.file("tokenizer.model"), bytes);
+  return Tokenizer::load(directory.path());
+}
+
+TEST(Refusal, SentencePieceTextsThatAreTooLong) {
+  const testing::TempDir directory;
+  const std::string unknown = piece_field("<unk>", 2);
+  const std::string longest(1024, 'a'), longer(1025, 'a'), end(1, '\0');
+  const auto refused = [&](const std::string& more, const std::string& message) {
+    expect_refused(directory.file("tokenizer.model") + ": " + message, [&] { load_model(directory, unknown + more); });
+  };
+  for (const int type : {1, 3, 4, 5}) {
+    refused(piece_field(longer, type), "piece 1 is 1025 bytes long (at most 1024)");
+    EXPECT_EQ(load_model(directory, unknown + piece_field(longest, type)).vocab_size(), 2);
+  }
+  refused(bytes_field(2, bytes_field(44, longer)), "trainer_spec.unk_surface is 1025 bytes long (at most 1024)");
+  EXPECT_NO_THROW(load_model(directory, unknown + bytes_field(2, bytes_field(44, longest))));
+  refused(map_field({0}, "x" + end + longer + end),
+          "normalizer_spec.precompiled_charsmap has a replacement of 1025 bytes, at byte 2 (at most 1024)");
+  refused(map_field({0}, longer),
+          "normalizer_spec.precompiled_charsmap has a replacement of 1025 bytes, at byte 0 (at most 1024)");
+  EXPECT_NO_THROW(load_model(directory, unknown + map_field({0}, longest + end + longest + end)));
+}
+
+// The map replaces the byte C3, with which U+00C0 to U+00FF begin; what is left of one is no character.
+TEST(Refusal, AMapThatEndsInsideACharacterLeavesItWhole) {
+  std::vector<uint32_t> units(0x400);
+  units[0] = 0x100 << 10;
+  units[0x1C3] = 0xC3 | 0x100 | 0x200 << 10;
+  units[0x3C3] = 0x80000000;
+  const std::string map = map_field(units, std::string("x\0", 2));
+  const std::string pieces = piece_field("<unk>", 2) + piece_field("a", 1) + piece_field("x", 1) +
+                             piece_field("\u00e4", 1) + piece_field("\u2581", 1);
+  const testing::TempDir directory;
+  for (const int kind : {1, 2, 3, 4}) {
+    const Tokenizer tokenizer =
+        load_model(directory, pieces + bytes_field(2, std::string("\x18") + static_cast<char>(kind)) + map);
+    if (kind == 3) {  // words
+      EXPECT_THAT(tokenizer.encode("\u00e4", false), ::testing::ElementsAre(0));
+    } else {
+      EXPECT_THAT(tokenizer.encode("a\u00e4", false), ::testing::ElementsAre(4, 1, 3)) << kind;
+      EXPECT_THAT(tokenizer.encode("\u00e4", false), ::testing::ElementsAre(4, 3)) << kind;
+    }
+  }
 }
 
 }  // namespace

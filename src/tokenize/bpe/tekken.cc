@@ -15,12 +15,10 @@
 #include "tokenize/json/json_node.h"
 #include "tokenize/sentencepiece/spm_document.h"
 #include "tokenize/text/base64.h"
+#include "tokenize/text/token_limit.h"
 
 namespace bitloom {
 namespace {
-
-// Each way to cut a token in two is looked up.
-constexpr size_t kMaxTokenBytes = 1024;
 
 struct Tekken {
   std::vector<std::string> special;  // by rank

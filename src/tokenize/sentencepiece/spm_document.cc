@@ -6,11 +6,11 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "tokenize/text/token_limit.h"
 
 namespace bitloom {
 namespace {
 
-constexpr size_t kMaxTokenBytes = 1024;
 constexpr const char* kSpace = "\xE2\x96\x81";
 
 struct Merge {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "tokenize/text/token_limit.h"
 
 namespace bitloom {
 namespace {
@@ -122,6 +123,8 @@ class Reader {
     if (piece.type < PieceType::kNormal || piece.type > PieceType::kByte)
       refuse("{}: piece {} has the type {} (1 to 6)", model_.origin, id, static_cast<int>(piece.type));
     if (piece.text.empty()) refuse("{}: piece {} is empty", model_.origin, id);
+    if (piece.text.size() > kMaxTokenBytes)
+      refuse("{}: piece {} is {} bytes long (at most {})", model_.origin, id, piece.text.size(), kMaxTokenBytes);
     if (first_invalid_utf8(piece.text) != piece.text.size())
       refuse("{}: piece {} is not valid UTF-8", model_.origin, id);
     if (!std::isfinite(piece.score)) refuse("{}: piece {} has the score {}", model_.origin, id, piece.score);
@@ -133,10 +136,17 @@ class Reader {
       if (field.is(3, kVarint)) model_.kind = kind(field.value);
       if (field.is(24, kVarint)) model_.space_is_suffix = field.value != 0;
       if (field.is(35, kVarint)) model_.byte_fallback = field.value != 0;
-      if (field.is(44, kBytes)) model_.unk_surface = field.bytes;
+      if (field.is(44, kBytes)) model_.unk_surface = surface(field.bytes);
       if (field.is(46, kBytes)) model_.bos_piece = field.bytes;
       if (field.is(47, kBytes)) model_.eos_piece = field.bytes;
     });
+  }
+
+  /// Stands in the text for each unknown piece.
+  std::string_view surface(std::string_view text) const {
+    if (text.size() > kMaxTokenBytes)
+      refuse("{}: trainer_spec.unk_surface is {} bytes long (at most {})", model_.origin, text.size(), kMaxTokenBytes);
+    return text;
   }
 
   SpmKind kind(uint64_t value) const {

@@ -37,7 +37,8 @@ struct SpmModel {
 };
 
 /// Error(kRefused) naming `origin`, the byte or the piece for what is no such message, has no pieces, a denormalizer,
-/// or pieces that are no UTF-8 or whose score is not finite. Unknown fields are passed over, as protobuf does.
+/// pieces that are no UTF-8 or whose score is not finite, or pieces or an unk_surface of more than kMaxTokenBytes.
+/// Unknown fields are passed over, as protobuf does.
 SpmModel read_spm_model(std::string_view bytes, const std::string& origin);
 
 }  // namespace bitloom

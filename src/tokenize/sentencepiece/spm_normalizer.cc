@@ -1,6 +1,6 @@
 #include "tokenize/sentencepiece/spm_normalizer.h"
 
-#include "tokenize/text/unicode.h"
+#include <algorithm>
 
 namespace bitloom {
 namespace {
@@ -16,9 +16,9 @@ size_t longest_prefix(const PrefixTrie& trie, std::string_view text) {
 }
 
 size_t first_character(std::string_view text) {
-  size_t end = 0;
-  next_code_point(text, end);
-  return end;
+  const auto lead = static_cast<unsigned char>(text.front());
+  const size_t length = lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  return std::min(length, text.size());
 }
 
 SpmNormalizer::SpmNormalizer(const SpmModel& model, const PrefixTrie& kept) : model_(model), kept_(kept) {

@@ -30,7 +30,7 @@ class SpmNormalizer {
 
 /// Bytes of the longest string of `trie` that `text` begins with; 0: none.
 size_t longest_prefix(const PrefixTrie& trie, std::string_view text);
-/// Bytes of the first character of `text`, valid UTF-8 and not empty.
+/// Bytes of the first character of `text`, valid UTF-8 and not empty; never more than there are.
 size_t first_character(std::string_view text);
 
 }  // namespace bitloom

@@ -1,14 +1,18 @@
 #include "tokenize/text/character_map.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "tokenize/text/token_limit.h"
 
 namespace bitloom {
 namespace {
 
 size_t offset(uint32_t unit) { return static_cast<size_t>(unit >> 10) << ((unit & 0x200u) >> 6); }
+
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
 }  // namespace
 
@@ -23,6 +27,11 @@ CharacterMap::CharacterMap(std::string_view bytes, const std::string& where) : w
   replacements_ = bytes.substr(4 + size_t{size});
   if (first_invalid_utf8(replacements_) != replacements_.size())
     refuse("{} has replacements that are no UTF-8", where_);
+  for (size_t begin = 0, end = 0; begin < replacements_.size(); begin = end + 1) {
+    end = std::min(replacements_.find('\0', begin), replacements_.size());
+    if (end - begin > kMaxTokenBytes)
+      refuse("{} has a replacement of {} bytes, at byte {} (at most {})", where_, end - begin, begin, kMaxTokenBytes);
+  }
 }
 
 /// Calls found(length, leaf's value) until it returns false.
@@ -35,7 +44,10 @@ void CharacterMap::matches(std::string_view text, const Found& found) const {
     if (byte == 0 || at >= units_.size() || (units_[at] & 0x800000FFu) != byte) return;
     const uint32_t unit = units_[at];
     at ^= offset(unit);
+    if (i >= kMaxTokenBytes)  // hostile: offsets of a trie can lead back
+      refuse("{}: its trie has a string of more than {} bytes", where_, kMaxTokenBytes);
     if ((unit >> 8 & 1) == 0) continue;
+    if (i + 1 < text.size() && is_continuation(text[i + 1])) continue;
     const size_t value = at < units_.size() ? units_[at] & 0x7FFFFFFFu : replacements_.size();
     if (!found(i + 1, value)) return;
   }
@@ -63,7 +75,7 @@ std::optional<CharacterMap::Match> CharacterMap::longest(std::string_view text) 
 
 std::string_view CharacterMap::replacement(size_t begin) const {
   const bool inside = begin < replacements_.size();
-  if (!inside || (static_cast<unsigned char>(replacements_[begin]) & 0xC0) == 0x80)
+  if (!inside || is_continuation(replacements_[begin]))
     fail(ErrorKind::kRefused, "{}: its trie points to byte {} of {} of replacements", where_, begin,
          replacements_.size());
   return std::string_view(replacements_).substr(begin, replacements_.find('\0', begin) - begin);

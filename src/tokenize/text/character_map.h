@@ -18,15 +18,17 @@ namespace bitloom {
 
 class CharacterMap {
  public:
-  /// `where` is for messages. Error(kRefused) when the bytes are no such map.
+  /// `where` is for messages. Error(kRefused) when the bytes are no such map, or have a replacement of more than
+  /// kMaxTokenBytes.
   CharacterMap(std::string_view bytes, const std::string& where);
 
   struct Match {
     size_t length;  // bytes of the text
     std::string_view by;
   };
-  /// The strings of the map that `text` begins with, and what replaces them. Error(kRefused) for a leaf that points
-  /// beside the replacements.
+  /// The strings of the map that `text`, valid UTF-8, begins with, and what replaces them; those that end inside a
+  /// character of `text` are left out. Error(kRefused) for a leaf that points beside the replacements, and for a string
+  /// that goes on for more than kMaxTokenBytes.
   std::optional<Match> shortest(std::string_view text) const;
   std::optional<Match> longest(std::string_view text) const;
 

@@ -12,14 +12,13 @@
 
 #include "tokenize/json/token_model.h"
 #include "tokenize/text/prefix_trie.h"
+#include "tokenize/text/token_limit.h"
 #include "tokenize/text/unicode.h"
 
 namespace bitloom {
 namespace {
 
 constexpr double kUnknownPenalty = 10;
-// Each place of a text is followed for as long as a token goes on.
-constexpr size_t kMaxTokenBytes = 1024;
 constexpr size_t kMaxPiece = 0x7FFFFFF0u;
 
 class Unigram : public TokenModel {

@@ -4,12 +4,10 @@
 #include "base/text.h"
 #include "tokenize/json/token_model.h"
 #include "tokenize/text/prefix_trie.h"
+#include "tokenize/text/token_limit.h"
 
 namespace bitloom {
 namespace {
-
-// Each token of a word is followed for as long as a token of the vocabulary goes on.
-constexpr size_t kMaxTokenBytes = 1024;
 
 class WordPiece : public TokenModel {
  public:
