@@ -24,7 +24,7 @@ test: packages
 
 build: packages
 	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
-	@cmake --build $(RELEASE) --target bitloom
+	@cmake --build $(RELEASE) --target bitloom bitloom_api
 
 packages:
 	@mkdir -p build

@@ -11,7 +11,7 @@ class Options(ctypes.Structure):
 
 
 ON_TEXT = ctypes.CFUNCTYPE(c_int, POINTER(ctypes.c_char), c_size_t, c_void_p)
-lib = ctypes.CDLL(os.environ.get("BITLOOM_LIBRARY", "libbitloom.so.0"))
+lib = ctypes.CDLL(os.environ.get("BITLOOM_LIBRARY", "libbitloom.so.0.1"))
 lib.bitloom_error.restype = c_char_p
 lib.bitloom_load.argtypes = [c_char_p, c_void_p, POINTER(c_void_p)]
 lib.bitloom_free.argtypes = [c_void_p]
@@ -29,6 +29,8 @@ def main(path, text):
     model, ids, count, options = c_void_p(), (c_int32 * 4096)(), c_size_t(), Options()
     check(lib.bitloom_load(path.encode(), None, byref(model)))
     check(lib.bitloom_tokenize(model, text.encode(), 1, ids, len(ids), byref(count)))
+    if count.value > len(ids):
+        sys.exit("error: the text is too long")
     lib.bitloom_generate_defaults(byref(options), ctypes.sizeof(options))
     options.max_tokens, options.temperature = 32, 0
     on_text = ON_TEXT(lambda piece, length, user: print(piece[:length].decode(), end="", flush=True) or 0)

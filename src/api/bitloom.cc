@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/own_thread.h"
 #include "base/error.h"
 #include "base/threads.h"
 #include "base/version.h"
@@ -91,6 +92,12 @@ Options complete(const Options* given, void (*defaults)(Options*, size_t)) {
     misuse("options of {} bytes: must be {} at most, as the defaults' function sets it", given->size, sizeof options);
   std::memcpy(&options, given, given->size);
   return options;
+}
+
+/// Of `made`, what the caller's header knows, which may be older or newer.
+void give_result(bitloom_generated made, bitloom_generated* result) {
+  made.size = std::min(result->size, sizeof made);
+  std::memcpy(result, &made, made.size);
 }
 
 template <typename Options>
@@ -185,7 +192,8 @@ void bitloom_generate_defaults(bitloom_generate_options* options, size_t size) {
                  .min_p = usual.sampler.min_p,
                  .repeat_penalty = usual.sampler.repeat_penalty,
                  .seed = usual.sampler.seed,
-                 .lookup = 0},
+                 .lookup = 0,
+                 .reserved = 0},
                 options, size);
 }
 
@@ -197,7 +205,7 @@ bitloom_status bitloom_load(const char* path, const bitloom_load_options* option
     const bitloom_load_options all = complete(options, bitloom_load_defaults);
     if (all.threads < 0 || all.threads > kMostThreads)
       misuse("threads is {}: must be 0 (one per processor) to {}", all.threads, kMostThreads);
-    *model = new bitloom_model(path, all);
+    run_on_own_thread([&](const TextHook&) { *model = new bitloom_model(path, all); }, {});
   });
 }
 
@@ -248,18 +256,27 @@ bitloom_status bitloom_generate(bitloom_model* model, const int32_t* ids, size_t
   return guarded([&] {
     need(model, "model");
     const bitloom_generate_options all = complete(options, bitloom_generate_defaults);
+    if (all.reserved != 0) misuse("reserved is {}: must be 0", all.reserved);
+    if (result != nullptr && result->size < sizeof result->size)
+      misuse("the result's size is {}: must be sizeof(bitloom_generated), {}", result->size, sizeof *result);
     const std::span<const int32_t> prompt = tokens(*model->checkpoint, ids, count);
     bool ended = false;
-    const auto give = [&](const std::string& text) {
-      if (!ended && on_text != nullptr) ended = on_text(text.c_str(), text.size(), user) != 0;
+    const auto answer = [&](const std::string& text) {
+      if (!ended) ended = on_text(text.c_str(), text.size(), user) != 0;
     };
-    const GenerateResult made = generate(model->sequence, model->checkpoint->tokenizer(),
-                                         {prompt.begin(), prompt.end()}, options_of(all), give, [&] { return ended; });
+    GenerateResult made;
+    const auto work = [&](const TextHook& ask) {
+      made = generate(model->sequence, model->checkpoint->tokenizer(), {prompt.begin(), prompt.end()}, options_of(all),
+                      on_text == nullptr ? TextHook() : ask, [&] { return ended; });
+    };
+    run_on_own_thread(work, answer);
     if (result == nullptr) return;
-    *result = {.stop = stop_of(made.stop),
-               .kept_tokens = made.kept_tokens,
-               .tokens = static_cast<int64_t>(made.ids.size()),
-               .prompt_seconds = made.prompt_seconds,
-               .decode_seconds = made.decode_seconds};
+    give_result({.size = 0,
+                 .stop = ended ? BITLOOM_STOP_INTERRUPTED : stop_of(made.stop),
+                 .kept_tokens = made.kept_tokens,
+                 .tokens = static_cast<int64_t>(made.ids.size()),
+                 .prompt_seconds = made.prompt_seconds,
+                 .decode_seconds = made.decode_seconds},
+                result);
   });
 }

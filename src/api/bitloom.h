@@ -6,6 +6,9 @@
  * argument, the value and what is allowed. No C++ exception leaves the library, which neither prints nor aborts.
  * Text is UTF-8. A model may be used by one thread at a time; different models by different threads.
  *
+ * Loading and generating run on threads of the library, which block all signals, while the calling thread waits: its
+ * signal handlers and its settings of OpenMP stay as they are. Callbacks run on the calling thread.
+ *
  * Functions that give out text or tokens take a buffer and its capacity, and always tell the whole length; what does
  * not fit is left out. A call with capacity 0 asks for the length alone; the buffer may then be NULL. */
 
@@ -54,8 +57,9 @@ typedef struct bitloom_generate_options {
   float min_p;          /* 0.05: none less likely than this x the likeliest; 0: off */
   float repeat_penalty; /* 1: off */
   uint64_t seed;        /* 0; same seed, same text */
-  int32_t lookup;       /* 0: off; else up to so many tokens (at most 7) are guessed from what followed the same ones
+  int32_t lookup;       /* 0: off; else up to so many tokens (at most 3) are guessed from what followed the same ones
                            before, and checked together: the same text, faster where it copies */
+  int32_t reserved;     /* 0 */
 } bitloom_generate_options;
 
 /* Pass sizeof(*options). */
@@ -95,8 +99,8 @@ typedef struct bitloom_message {
 BITLOOM_API bitloom_status bitloom_render_chat(const bitloom_model* model, const bitloom_message* messages,
                                                size_t count, char* text, size_t capacity, size_t* length);
 
-/* Gets text as it becomes final, `length` bytes and a 0, always whole characters. What it returns other than 0 ends the
- * text. It may not use the model. */
+/* Gets text as it becomes final, `length` bytes and a 0, always whole characters, on the thread that called
+ * bitloom_generate(). What it returns other than 0 ends the text. It may not use the model. */
 typedef int (*bitloom_on_text)(const char* text, size_t length, void* user);
 
 typedef enum bitloom_stop {
@@ -106,7 +110,9 @@ typedef enum bitloom_stop {
   BITLOOM_STOP_INTERRUPTED = 3 /* on_text said so */
 } bitloom_stop;
 
+/* Set `size` to sizeof(bitloom_generated) before the call: no more is written. Afterwards it says how much was. */
 typedef struct bitloom_generated {
+  size_t size;
   bitloom_stop stop;
   int64_t kept_tokens; /* of the prompt: those that this and the text before have in common are not computed again */
   int64_t tokens;      /* generated */

@@ -38,6 +38,7 @@ struct Message {
 };
 
 struct Generated : bitloom_generated {
+  Generated() : bitloom_generated{} { size = sizeof(bitloom_generated); }
   std::string text;
 };
 
@@ -45,7 +46,7 @@ class Model {
  public:
   explicit Model(const std::string& path, const LoadOptions& options = {}) {
     bitloom_model* model = nullptr;
-    check(bitloom_load(path.c_str(), &options, &model));
+    check(bitloom_load(whole(path, "path"), &options, &model));
     model_.reset(model);
   }
 
@@ -55,7 +56,8 @@ class Model {
   std::vector<int32_t> tokenize(const std::string& text, bitloom_text_kind kind = BITLOOM_PROMPT) const {
     std::vector<int32_t> ids(text.size() + 4);
     size_t count = 0;
-    const auto encode = [&] { check(bitloom_tokenize(get(), text.c_str(), kind, ids.data(), ids.size(), &count)); };
+    const char* all = whole(text, "text");
+    const auto encode = [&] { check(bitloom_tokenize(get(), all, kind, ids.data(), ids.size(), &count)); };
     encode();
     const bool fits = count <= ids.size();
     ids.resize(count);
@@ -71,13 +73,15 @@ class Model {
 
   std::string render_chat(const std::vector<Message>& messages) const {
     std::vector<bitloom_message> views;
-    for (const Message& message : messages) views.push_back({message.role.c_str(), message.content.c_str()});
+    for (const Message& message : messages)
+      views.push_back({whole(message.role, "a message's role"), whole(message.content, "a message's content")});
     return text_of([&](char* text, size_t capacity, size_t* length) {
       return bitloom_render_chat(get(), views.data(), views.size(), text, capacity, length);
     });
   }
 
-  /// `on_text` gets text as it comes, may be empty, and ends it by false. What it throws is thrown here.
+  /// `on_text` gets text as it comes, on this thread, may be empty, and ends it by false. What it throws is thrown
+  /// here.
   Generated generate(std::span<const int32_t> ids, const GenerateOptions& options = {},
                      const std::function<bool(std::string_view)>& on_text = {}) {
     Reply reply{{}, on_text, nullptr};
@@ -109,6 +113,13 @@ class Model {
 
   static void check(bitloom_status status) {
     if (status != BITLOOM_OK) throw Error(status, bitloom_error());
+  }
+
+  /// For C, where a zero byte ends a text: one that holds another would be cut.
+  static const char* whole(const std::string& text, const char* name) {
+    const size_t zero = text.find('\0');
+    if (zero == std::string::npos) return text.c_str();
+    throw Error(BITLOOM_USAGE, std::string(name) + " holds a zero byte, at " + std::to_string(zero));
   }
 
   template <typename Fill>

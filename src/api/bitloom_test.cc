@@ -1,11 +1,17 @@
 // The library as others see it: through its installed headers' text, linked with the shared object alone.
 #include "bitloom.hpp"
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/time.h>
 
+#include <atomic>
+#include <csignal>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -71,6 +77,87 @@ TEST(Library, TheCallbackGetsTheTextAndMayEndIt) {
   EXPECT_THROW(model.generate(prompt, greedy(24), [](std::string_view) -> bool { throw 7; }), int);
 }
 
+TEST(Library, ACallbackThatEndsTheTextAtItsLastPieceInterruptsIt) {
+  Model model("assets/demo");
+  const std::vector<int32_t> prompt = model.tokenize(kPrompt);
+  int pieces = 0, calls = 0;
+  const Generated whole = model.generate(prompt, greedy(3), [&](std::string_view) { return ++pieces < 100; });
+  EXPECT_EQ(whole.stop, BITLOOM_STOP_LENGTH);
+  ASSERT_EQ(pieces, 3);
+  const Generated cut = model.generate(prompt, greedy(3), [&](std::string_view) { return ++calls < 3; });
+  EXPECT_EQ(cut.stop, BITLOOM_STOP_INTERRUPTED);
+  EXPECT_EQ(calls, 3);
+  EXPECT_EQ(cut.text, whole.text);
+}
+
+TEST(Library, WhatACallbackThrowsDoesNotLeaveTheLibrary) {
+  Model model("assets/demo");
+  const std::vector<int32_t> prompt = model.tokenize(kPrompt);
+  const std::string text = model.generate(prompt, greedy(8)).text;
+  bitloom_model* raw = nullptr;
+  ASSERT_EQ(bitloom_load("assets/demo", nullptr, &raw), BITLOOM_OK);
+  const auto broken = [](const char*, size_t, void*) -> int { throw std::runtime_error("broken pipe"); };
+  EXPECT_EQ(bitloom_generate(raw, prompt.data(), prompt.size(), nullptr, broken, nullptr, nullptr), BITLOOM_FAILED);
+  EXPECT_STREQ(bitloom_error(), "broken pipe");
+  const auto append = [](const char* piece, size_t length, void* user) {
+    static_cast<std::string*>(user)->append(piece, length);
+    return 0;
+  };
+  std::string after;
+  const GenerateOptions options = greedy(8);
+  EXPECT_EQ(bitloom_generate(raw, prompt.data(), prompt.size(), &options, append, &after, nullptr), BITLOOM_OK);
+  EXPECT_EQ(after, text);
+  bitloom_free(raw);
+}
+
+/// Signals of this process, counted by the thread that handled them.
+struct Handled {
+  static inline std::atomic<int> here = 0, elsewhere = 0;
+  static inline pthread_t caller;
+
+  static void note(int) { ++(pthread_equal(pthread_self(), caller) != 0 ? here : elsewhere); }
+};
+
+TEST(Library, SignalsStayWithTheCallersThread) {
+  Handled::caller = pthread_self();
+  struct sigaction action = {}, before = {};
+  action.sa_handler = Handled::note;  // on the thread's own stack, as in most programs
+  action.sa_flags = SA_RESTART;
+  ASSERT_EQ(sigaction(SIGALRM, &action, &before), 0);
+  const itimerval often = {.it_interval = {0, 200}, .it_value = {0, 200}}, never = {};
+  ASSERT_EQ(setitimer(ITIMER_REAL, &often, nullptr), 0);
+  LoadOptions exact;
+  exact.exact = 1;  // products of prompts by sgemm
+  Model model("assets/demo", exact);
+  bool same_thread = true;
+  const std::vector<int32_t> prompt = model.tokenize("Once upon a time there was a little girl who had a dog.");
+  const Generated made = model.generate(prompt, greedy(24), [&](std::string_view) {
+    same_thread = same_thread && pthread_equal(pthread_self(), Handled::caller) != 0;
+    return true;
+  });
+  setitimer(ITIMER_REAL, &never, nullptr);
+  sigaction(SIGALRM, &before, nullptr);
+  EXPECT_TRUE(same_thread);
+  EXPECT_GT(Handled::here, 0);
+  EXPECT_EQ(Handled::elsewhere, 0);
+  EXPECT_EQ(Model("assets/demo", exact).generate(prompt, greedy(24)).text, made.text);
+}
+
+/// By name: only the library is linked with OpenMP.
+TEST(Library, SettingsOfOpenMpAreTheHosts) {
+  const auto set = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
+  const auto get = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
+  if (set == nullptr || get == nullptr) GTEST_SKIP() << "no OpenMP in this process";
+  const int before = get();
+  set(3);
+  LoadOptions exact;
+  exact.exact = 1;
+  Model model("assets/demo", exact);
+  model.generate(model.tokenize("Once upon a time there was a little girl who had a dog."), greedy(8));
+  EXPECT_EQ(get(), 3);
+  set(before);
+}
+
 TEST(Library, SameSeedSameText) {
   Model model("assets/demo");
   GenerateOptions options;
@@ -88,9 +175,9 @@ TEST(Library, LookupChangesNoText) {
   const std::vector<int32_t> prompt = model.tokenize("The cat sat. The cat sat. The");
   GenerateOptions options = greedy(24);
   const std::string text = model.generate(prompt, options).text;
-  options.lookup = 7;
+  options.lookup = 3;
   EXPECT_EQ(model.generate(prompt, options).text, text);
-  options.lookup = 8;
+  options.lookup = 4;
   EXPECT_THROW(model.generate(prompt, options), Error);
 }
 
@@ -120,6 +207,18 @@ TEST(Library, ErrorsSayWhatIsWrong) {
   GenerateOptions larger = greedy(1);
   larger.size = sizeof larger + 1;
   EXPECT_EQ(status_of([&] { model.generate(prompt, larger); }, "options of"), BITLOOM_USAGE);
+  GenerateOptions later = greedy(1);
+  later.reserved = 1;
+  EXPECT_EQ(status_of([&] { model.generate(prompt, later); }, "reserved is 1"), BITLOOM_USAGE);
+}
+
+TEST(Library, TextWithAZeroByteIsNotCut) {
+  const std::string text("Once\0upon", 9);
+  EXPECT_EQ(status_of([&] { Model{text}; }, "path holds a zero byte, at 4"), BITLOOM_USAGE);
+  const Model model("assets/demo");
+  EXPECT_EQ(status_of([&] { model.tokenize(text); }, "text holds a zero byte, at 4"), BITLOOM_USAGE);
+  EXPECT_EQ(status_of([&] { model.render_chat({{text, "Hello"}}); }, "role holds a zero byte"), BITLOOM_USAGE);
+  EXPECT_EQ(status_of([&] { model.render_chat({{"user", text}}); }, "content holds a zero byte"), BITLOOM_USAGE);
 }
 
 TEST(Library, NullIsAnErrorAndNotTheEnd) {
@@ -150,6 +249,35 @@ TEST(Library, ShorterOptionsAreCompleted) {
   GenerateOptions usual;
   usual.max_tokens = 24;
   EXPECT_EQ(model.generate(prompt, older).text, model.generate(prompt, usual).text);
+}
+
+/// Of a program that was compiled when the seconds were not there, and of one whose header knows more.
+TEST(Library, NoMoreOfAResultIsWrittenThanTheCallerHas) {
+  bitloom_model* model = nullptr;
+  ASSERT_EQ(bitloom_load("assets/demo", nullptr, &model), BITLOOM_OK) << bitloom_error();
+  const std::vector<int32_t> prompt{1, 2, 3};
+  const GenerateOptions options = greedy(4);
+  const auto generate = [&](bitloom_generated* result) {
+    return bitloom_generate(model, prompt.data(), prompt.size(), &options, nullptr, nullptr, result);
+  };
+  bitloom_generated older = {};
+  EXPECT_EQ(generate(&older), BITLOOM_USAGE) << "size was not set";
+  older.size = offsetof(bitloom_generated, prompt_seconds);
+  older.tokens = -1;
+  older.prompt_seconds = -1;
+  EXPECT_EQ(generate(&older), BITLOOM_OK) << bitloom_error();
+  EXPECT_EQ(older.size, offsetof(bitloom_generated, prompt_seconds));
+  EXPECT_GE(older.tokens, 0);
+  EXPECT_EQ(older.prompt_seconds, -1);
+  struct {
+    bitloom_generated known = {};
+    int64_t later = -1;
+  } newer;
+  newer.known.size = sizeof newer;
+  EXPECT_EQ(generate(&newer.known), BITLOOM_OK) << bitloom_error();
+  EXPECT_EQ(newer.known.size, sizeof(bitloom_generated));
+  EXPECT_EQ(newer.later, -1);
+  bitloom_free(model);
 }
 
 TEST(Library, AChatIsRenderedByTheModelsTemplate) {

@@ -45,6 +45,13 @@ def main(build, program):
             assert text == expected, f"{command[-1]} printed {text!r}, the program {expected!r}"
             wrong = subprocess.run([*command, "no/model", TEXT], env=where, capture_output=True, text=True)
             assert wrong.returncode != 0 and "no/model" in wrong.stderr, wrong
+            long = subprocess.run([*command, MODEL, "word " * 5000], env=where, capture_output=True, text=True)
+            assert long.returncode > 0 and long.stderr.startswith("error: "), (long.returncode, long.stderr)
+        found = {name: value for name, value in os.environ.items() if name != "BITLOOM_LIBRARY"}
+        paths = [str(library.parent), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+        found["LD_LIBRARY_PATH"] = os.pathsep.join(paths)
+        text = run(sys.executable, ROOT / "examples/generate.py", MODEL, TEXT, env=found)
+        assert text == expected, f"by the library's name: {text!r}"
 
 
 main(*sys.argv[1:])
