@@ -176,7 +176,7 @@ std::vector<size_t> passes_by_lookup(int64_t max_tokens, int64_t max_positions) 
                         .truncate = [](int64_t) {}};
   GenerateResult result;
   result.prompt_ids = {5, 6, 7, 8, 9, 5, 6};
-  const GenerateOptions options{.max_tokens = max_tokens, .sampler = {.temperature = 0}, .lookup = 4};
+  const GenerateOptions options{.max_tokens = max_tokens, .sampler = {.temperature = 0}, .lookup = 3};
   run_generate_loop(model.hooks, options, result);
   for (size_t i = 0; i < result.ids.size(); ++i) EXPECT_EQ(result.ids[i], static_cast<int32_t>(7 + i));
   return passes;
@@ -195,7 +195,7 @@ TEST(GenerateLoop, BadRequestsAreNamed) {
   result.prompt_ids = {1};
   EXPECT_THAT(testing::message_of(ErrorKind::kUsage,
                                   [&] { run_generate_loop(model.hooks, {.sampler = {}, .lookup = 8}, result); }),
-              HasSubstr("8 tokens to guess at once: must be 0 to 7"));
+              HasSubstr("8 tokens to guess at once: must be 0 to 3"));
   EXPECT_THAT(message_of(model, {}, 5, ErrorKind::kRefused), HasSubstr("the prompt has no tokens"));
   EXPECT_THAT(message_of(model, {1}, -1, ErrorKind::kUsage), HasSubstr("-1 tokens to generate"));
   EXPECT_THAT(model.fed, IsEmpty());

@@ -115,7 +115,7 @@ TEST(Lookup, TheSequenceHoldsTheTextAlone) {
   const Tokenizer& tokenizer = checkpoint->tokenizer();
   for (int64_t tokens = 8; tokens < 32; ++tokens) {
     CachedSequence sequence(decoder);
-    const GenerateOptions options{.max_tokens = tokens, .sampler = {.temperature = 0}, .lookup = 7};
+    const GenerateOptions options{.max_tokens = tokens, .sampler = {.temperature = 0}, .lookup = 3};
     const auto made = generate(sequence, tokenizer, tokenizer.encode("The cat sat. The cat sat. The"), options, {}, {});
     std::vector<int32_t> text = made.prompt_ids;
     text.insert(text.end(), made.ids.begin(), made.ids.end());

@@ -114,7 +114,7 @@ class TorchGradients : public ::testing::TestWithParam<std::string> {};
 TEST_P(TorchGradients, AreTheSame) {
   static const Tensors expected = read_tensors(testing::golden("forward/gradients.safetensors"));
   const std::string& name = GetParam();
-  if (!expected.contains(name)) GTEST_SKIP() << "torch's gradient of " << name << " is not its formula's";
+  ASSERT_TRUE(expected.contains(name)) << "a golden model without gradients: make oracle ORACLES=forward_gradients";
   const std::string directory = testing::golden("forward/" + name);
   const auto model = Checkpoint::open(directory);
   const AllGradients all = gradients_of(*model, read_tensors(directory + "/golden.safetensors"), 2);
@@ -149,7 +149,17 @@ TEST_P(TorchGradients, AreTheSame) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, TorchGradients, ::testing::ValuesIn(testing::all_golden_models()),
+/// Those of which torch's gradient is that of the formula: transformers' phimoe has a backward of its own in its
+/// router, and the checkpoints of the other two are read by us alone (names without a prefix; MXFP4 blocks).
+std::vector<std::string> models_of_torch() {
+  std::vector<std::string> models = testing::all_golden_models();
+  std::erase_if(models, [](const std::string& name) {
+    return name == "phimoe" || name == "gpt2_bare" || name == "gpt_oss_mxfp4";
+  });
+  return models;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, TorchGradients, ::testing::ValuesIn(models_of_torch()),
                          [](const auto& model) { return testing::test_name(model.param); });
 
 TEST(ModelGradient, IsTheSameForAnyNumberOfThreads) {

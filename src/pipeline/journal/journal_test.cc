@@ -121,7 +121,7 @@ TEST(Journal, NamesEveryDifference) {
                     HasSubstr("--restart")));
   Json newer = kIdentity;
   newer["journal"] = kJournalVersion + 1;
-  EXPECT_THAT(refusal_of(dir.file("out"), newer), HasSubstr("journal was 1, is 2"));
+  EXPECT_THAT(refusal_of(dir.file("out"), newer), HasSubstr("journal was 2, is 3"));
   EXPECT_EQ(Journal(dir.file("out"), kIdentity, false).finished(), 1) << "a refusal lets go of the lock";
 }
 
