@@ -35,6 +35,7 @@ smollm2:
 
 # The tables of README.md and docs/: every suite that they mark. Finished cells are not run again.
 results: build smollm2
+	@mkdir -p docs/plots
 	@for suite in suites/*.yaml; do \
 	  documents=$$(grep -ls "^<!-- $$suite" README.md docs/*.md | sed 's/^/--markdown /'); \
 	  echo "$$suite" >&2; \

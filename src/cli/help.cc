@@ -22,16 +22,17 @@ std::string program_help() {
   size_t width = 0;
   for (const Verb& verb : verbs()) width = std::max(width, verb.name.size());
   for (const Verb& verb : verbs()) text += fmt::format("  {:<{}}  {}\n", verb.name, width, verb.summary);
-  return text + fmt::format(
-      "\n  MODEL is a Hugging Face directory, a bitloom directory or a GGUF file. Every verb takes --json.\n"
-      "  Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n"
-      "  To begin: {}\n",
-      verbs().front().examples[0]);
+  return text +
+         fmt::format(
+             "\n  MODEL is a Hugging Face directory, a bitloom directory or a GGUF file. Every verb takes --json.\n"
+             "  Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n"
+             "  To begin: {}\n",
+             verbs().front().examples[0]);
 }
 
 std::string verb_help(const Verb& verb, const FlagSet& flags) {
-  std::string text =
-      fmt::format("bitloom {}: {}\n\nusage: bitloom {} {}\n\n", verb.name, verb.summary, verb.name, verb.synopsis);
+  std::string text = fmt::format("bitloom {}: {}\nusage: {}bitloom {} {}\n\n", verb.name, verb.summary,
+                                 verb.on_ranks ? "[mpirun -np N] " : "", verb.name, verb.synopsis);
   size_t width = 0;
   const std::vector<FlagSet::HelpLine> lines = flags.help_lines();
   for (const auto& line : lines) width = std::max(width, line.names.size());
@@ -41,10 +42,6 @@ std::string verb_help(const Verb& verb, const FlagSet& flags) {
       if (line.positional != positional) continue;
       text += fmt::format("  {}  {}\n", pad_width(line.names, width), wrapped(line.text, kColumns - indent, indent));
     }
-  if (verb.on_ranks) {
-    text += fmt::format(
-        "\nAs several processes, on one machine or many (docs/clusters.md): mpirun -np N bitloom {} ...\n", verb.name);
-  }
   return text + fmt::format("\nexamples:\n  {}\n  {}\n", verb.examples[0], verb.examples[1]);
 }
 

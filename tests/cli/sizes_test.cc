@@ -22,7 +22,8 @@ std::set<std::string> recipes_that_users_meet() {
   std::set<std::string> recipes, words;
   for (const auto& entry : fs::directory_iterator("recipes")) recipes.insert(entry.path().stem().string());
   std::vector<std::string> documents = {"README.md"};
-  for (const auto& entry : fs::directory_iterator("docs")) documents.push_back(entry.path().string());
+  for (const auto& entry : fs::directory_iterator("docs"))
+    if (entry.path().extension() == ".md") documents.push_back(entry.path().string());
   const std::regex word("[a-z][a-z0-9:=.,_@+-]*[a-z0-9]"), format(".*(int|nf|mxfp|nvfp|e[1-5]m)[1-8].*");
   for (const std::string& document : documents) {
     const std::string text = read_bytes(document);

@@ -176,13 +176,13 @@ TEST_F(Verbs, RunGuessesByLookup) {
   std::vector<std::string> command = {"run", model(), "-p", "The cat sat. The cat sat. The", "-n", "40", "--temp", "0"};
   const json plain = run_json(command);
   EXPECT_EQ(plain.at("guessed_tokens"), 0);
-  command.insert(command.end(), {"--lookup", "4"});
+  command.insert(command.end(), {"--lookup", "3"});
   const json record = run_json(command);
   EXPECT_EQ(record.at("ids"), plain.at("ids"));
   EXPECT_GT(record.at("accepted_tokens"), 0);
   EXPECT_GE(record.at("guessed_tokens"), record.at("accepted_tokens"));
   command.back() = "8";
-  expect_error(run_bitloom(command), 2, {"--lookup", "8", "0 to 7"});
+  expect_error(run_bitloom(command), 2, {"--lookup", "8", "0 to 3"});
 }
 
 TEST_F(Verbs, RunTakesPromptsThatLookLikeFlags) {

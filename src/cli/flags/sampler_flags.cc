@@ -33,9 +33,7 @@ void add_sampler_flags(FlagSet& app, SamplerOptions& sampler) {
 }
 
 void add_lookup_flag(FlagSet& app, int64_t& lookup) {
-  app.add_option("--lookup", lookup,
-                 "guess up to N tokens ahead from what followed the same words before; the text stays the same, and "
-                 "comes faster where it copies; 0: off")
+  app.add_option("--lookup", lookup, "guess N tokens ahead from text before: the same text; 0: off")
       ->type_name("N")
       ->check(integer_in(0, kMostGuesses))
       ->capture_default_str();
