@@ -1,5 +1,6 @@
 #include "kernels/column_dot/column_dot.h"
 
+#include "kernels/kernel_list.h"
 #include "kernels/nibble_table.h"
 
 namespace bitloom {
@@ -17,12 +18,7 @@ std::span<const ColumnDotEntry> column_dot_kernels() {
   return kEntries;
 }
 
-const ColumnDotEntry& find_column_dot(Isa isa) {
-  for (const ColumnDotEntry& entry : column_dot_kernels()) {
-    if (entry.isa <= isa) return entry;
-  }
-  return column_dot_kernels().back();
-}
+const ColumnDotEntry& find_column_dot(Isa isa) { return first_kernel(column_dot_kernels(), isa); }
 
 int64_t column_dot_scratch(const ColumnTables& w) {
   const int64_t words = (w.layout->row_bytes + 3) / 4;

@@ -1,5 +1,7 @@
 #include "kernels/dense_dot/dense_dot.h"
 
+#include "kernels/kernel_list.h"
+
 namespace bitloom {
 
 #define BITLOOM_DENSE_DOT(function, isa, dtype) DenseDotKernel function;
@@ -16,10 +18,7 @@ std::span<const DenseDotEntry> dense_dot_kernels() {
 }
 
 const DenseDotEntry* find_dense_dot(Isa isa, DType dtype) {
-  for (const DenseDotEntry& entry : dense_dot_kernels()) {
-    if (entry.isa <= isa && entry.dtype == dtype) return &entry;
-  }
-  return nullptr;
+  return find_kernel(dense_dot_kernels(), isa, [&](const DenseDotEntry& entry) { return entry.dtype == dtype; });
 }
 
 }  // namespace bitloom

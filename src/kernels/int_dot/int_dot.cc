@@ -1,5 +1,7 @@
 #include "kernels/int_dot/int_dot.h"
 
+#include "kernels/kernel_list.h"
+
 namespace bitloom {
 
 #define BITLOOM_INT_DOT(function, isa, bits, codes, input, order, multiple) IntDotKernel function;
@@ -17,11 +19,10 @@ std::span<const IntDotEntry> int_dot_kernels() {
 }
 
 const IntDotEntry* find_int_dot(Isa isa, const IntDotNeeds& needs) {
-  for (const IntDotEntry& entry : int_dot_kernels()) {
-    const bool fits = entry.bits == needs.bits && entry.codes == needs.codes && serves(entry, needs.group, needs.cols);
-    if (fits && entry.isa <= isa && (entry.input != DotInput::kInt8) == needs.exact) return &entry;
-  }
-  return nullptr;
+  return find_kernel(int_dot_kernels(), isa, [&](const IntDotEntry& entry) {
+    return entry.bits == needs.bits && entry.codes == needs.codes && serves(entry, needs.group, needs.cols) &&
+           (entry.input != DotInput::kInt8) == needs.exact;
+  });
 }
 
 }  // namespace bitloom

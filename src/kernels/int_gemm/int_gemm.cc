@@ -1,5 +1,7 @@
 #include "kernels/int_gemm/int_gemm.h"
 
+#include "kernels/kernel_list.h"
+
 namespace bitloom {
 
 #define BITLOOM_INT_GEMM(function, isa, bits, codes) IntGemmKernel function;
@@ -21,10 +23,8 @@ std::span<const IntGemmEntry> int_gemm_kernels() {
 
 const IntGemmEntry* find_int_gemm(Isa isa, int bits, CodeKind codes, int64_t group, int64_t cols) {
   if (group % 16 != 0 && group < cols) return nullptr;
-  for (const IntGemmEntry& entry : int_gemm_kernels()) {
-    if (entry.isa <= isa && entry.bits == bits && entry.codes == codes) return &entry;
-  }
-  return nullptr;
+  return find_kernel(int_gemm_kernels(), isa,
+                     [&](const IntGemmEntry& entry) { return entry.bits == bits && entry.codes == codes; });
 }
 
 }  // namespace bitloom

@@ -1,6 +1,7 @@
 #include "kernels/partial_dot/partial_dot.h"
 
 #include "base/dtype.h"
+#include "kernels/kernel_list.h"
 
 namespace bitloom {
 
@@ -17,12 +18,7 @@ std::span<const PartialDotEntry> partial_dot_kernels() {
   return kEntries;
 }
 
-const PartialDotEntry& find_partial_dot(Isa isa) {
-  for (const PartialDotEntry& entry : partial_dot_kernels()) {
-    if (entry.isa <= isa) return entry;
-  }
-  return partial_dot_kernels().back();
-}
+const PartialDotEntry& find_partial_dot(Isa isa) { return first_kernel(partial_dot_kernels(), isa); }
 
 float partial_product(const std::byte* scales, float all, float masked, float plus, float coded) {
   float s[4];

@@ -1,5 +1,6 @@
 #include "kernels/plane_dot/plane_dot.h"
 
+#include "kernels/kernel_list.h"
 #include "kernels/plane_dot/plane_words.h"
 
 namespace bitloom {
@@ -17,12 +18,7 @@ std::span<const PlaneDotEntry> plane_dot_kernels() {
   return kEntries;
 }
 
-const PlaneDotEntry& find_plane_dot(Isa isa) {
-  for (const PlaneDotEntry& entry : plane_dot_kernels()) {
-    if (entry.isa <= isa) return entry;
-  }
-  return plane_dot_kernels().back();
-}
+const PlaneDotEntry& find_plane_dot(Isa isa) { return first_kernel(plane_dot_kernels(), isa); }
 
 int64_t plane_dot_scratch(const PlaneTiles& w) {
   int64_t words = 0;

@@ -1,5 +1,7 @@
 #include "kernels/row_table_dot/row_table_dot.h"
 
+#include "kernels/kernel_list.h"
+
 namespace bitloom {
 
 #define BITLOOM_ROW_TABLE_DOT(function, isa, multiple) RowTableDotKernel function;
@@ -16,10 +18,10 @@ std::span<const RowTableDotEntry> row_table_dot_kernels() {
 }
 
 const RowTableDotEntry& find_row_table_dot(Isa isa, int64_t group, int64_t cols) {
-  for (const RowTableDotEntry& entry : row_table_dot_kernels()) {
-    if (entry.isa <= isa && (group % entry.group_multiple == 0 || group >= cols)) return entry;
-  }
-  return row_table_dot_kernels().back();
+  const RowTableDotEntry* found = find_kernel(row_table_dot_kernels(), isa, [&](const RowTableDotEntry& entry) {
+    return group % entry.group_multiple == 0 || group >= cols;
+  });
+  return found != nullptr ? *found : row_table_dot_kernels().back();
 }
 
 }  // namespace bitloom

@@ -1,5 +1,7 @@
 #include "kernels/sparse_dot/sparse_dot.h"
 
+#include "kernels/kernel_list.h"
+
 namespace bitloom {
 
 #define BITLOOM_SPARSE_DOT(function, isa) SparseDotKernel function;
@@ -15,11 +17,6 @@ std::span<const SparseDotEntry> sparse_dot_kernels() {
   return kEntries;
 }
 
-const SparseDotEntry& find_sparse_dot(Isa isa) {
-  for (const SparseDotEntry& entry : sparse_dot_kernels()) {
-    if (entry.isa <= isa) return entry;
-  }
-  return sparse_dot_kernels().back();
-}
+const SparseDotEntry& find_sparse_dot(Isa isa) { return first_kernel(sparse_dot_kernels(), isa); }
 
 }  // namespace bitloom

@@ -1,5 +1,7 @@
 #include "kernels/trellis_dot/trellis_dot.h"
 
+#include "kernels/kernel_list.h"
+
 namespace bitloom {
 
 #define BITLOOM_TRELLIS_DOT(function, isa) TrellisDotKernel function;
@@ -15,11 +17,6 @@ std::span<const TrellisDotEntry> trellis_dot_kernels() {
   return kEntries;
 }
 
-const TrellisDotEntry& find_trellis_dot(Isa isa) {
-  for (const TrellisDotEntry& entry : trellis_dot_kernels()) {
-    if (entry.isa <= isa) return entry;
-  }
-  return trellis_dot_kernels().back();
-}
+const TrellisDotEntry& find_trellis_dot(Isa isa) { return first_kernel(trellis_dot_kernels(), isa); }
 
 }  // namespace bitloom

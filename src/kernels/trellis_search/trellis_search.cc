@@ -1,5 +1,7 @@
 #include "kernels/trellis_search/trellis_search.h"
 
+#include "kernels/kernel_list.h"
+
 namespace bitloom {
 
 #define BITLOOM_TRELLIS_SEARCH(suffix, isa)            \
@@ -18,11 +20,6 @@ std::span<const TrellisSearchEntry> trellis_search_kernels() {
   return kEntries;
 }
 
-const TrellisSearchEntry& find_trellis_search(Isa isa) {
-  for (const TrellisSearchEntry& entry : trellis_search_kernels()) {
-    if (entry.isa <= isa) return entry;
-  }
-  return trellis_search_kernels().back();
-}
+const TrellisSearchEntry& find_trellis_search(Isa isa) { return first_kernel(trellis_search_kernels(), isa); }
 
 }  // namespace bitloom
