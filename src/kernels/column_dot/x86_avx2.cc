@@ -4,25 +4,19 @@
 
 #include <algorithm>
 
+#include "kernels/bit_lanes.h"
 #include "kernels/column_dot/column_words.h"
 #include "kernels/x86_nibbles_avx2.h"
 
 namespace bitloom {
 namespace {
 
-constexpr int64_t kTile = 16;
+constexpr int64_t kTile = 16;  // rows
 
-/// What turns 16 bytes into the codes of `bits` bits of eight rows: of each lane's two bytes the places, then how far
-/// to shift.
+/// Of columns of 16 codes of 1 to 8 bits: of rows 0 to 7, and of the others.
 struct Unpacking {
-  alignas(32) int8_t places[2][32];
-  alignas(32) int32_t shifts[2][8];
-  explicit constexpr Unpacking(int bits) : places(), shifts() {
-    for (int r = 0; r < kTile; ++r) {
-      for (int b = 0; b < 4; ++b) places[r / 8][4 * (r % 8) + b] = static_cast<int8_t>(b < 2 ? r * bits / 8 + b : -1);
-      shifts[r / 8][r % 8] = r * bits % 8;
-    }
-  }
+  BitLanes<8> halves[2];
+  explicit constexpr Unpacking(int bits) : halves{BitLanes<8>(bits), BitLanes<8>(bits, 8)} {}
 };
 constexpr Unpacking kUnpackings[] = {Unpacking(1), Unpacking(2), Unpacking(3), Unpacking(4),
                                      Unpacking(5), Unpacking(6), Unpacking(7), Unpacking(8)};
@@ -39,10 +33,9 @@ __m256i load_codes(const std::byte* codes, int bits, const std::byte* end) {
 
 /// Those of rows 8 half to 8 half + 7.
 __m256i unpack_codes(__m256i all, int bits, int half) {
-  const Unpacking& how = kUnpackings[bits - 1];
-  const __m256i bytes = _mm256_shuffle_epi8(all, _mm256_load_si256(reinterpret_cast<const __m256i*>(how.places[half])));
-  const __m256i shifted =
-      _mm256_srlv_epi32(bytes, _mm256_load_si256(reinterpret_cast<const __m256i*>(how.shifts[half])));
+  const BitLanes<8>& how = kUnpackings[bits - 1].halves[half];
+  const __m256i bytes = _mm256_shuffle_epi8(all, _mm256_load_si256(reinterpret_cast<const __m256i*>(how.places)));
+  const __m256i shifted = _mm256_srlv_epi32(bytes, _mm256_load_si256(reinterpret_cast<const __m256i*>(how.shifts)));
   return _mm256_and_si256(shifted, _mm256_set1_epi32((1 << bits) - 1));
 }
 
@@ -90,7 +83,8 @@ class Loop {
       for (int64_t i = 0; i < w_.layout->odd[static_cast<size_t>(bits)]; ++i, odd += 2 * bits) {
         float products[256];
         walk.next_column(bits, products);
-        const __m256i codes = load_codes(odd, bits, w_.codes + w_.layout->tile_bytes * ((w_.rows + kTile - 1) / kTile));
+        const __m256i codes =
+            load_codes(odd, bits, w_.codes + w_.layout->tile_bytes * ((w_.rows + kTile - 1) / kTile));
         for (int half = 0; half < 2; ++half) {
           const __m256i at = unpack_codes(codes, bits, half);
           const __m256 found = bits == 3 ? _mm256_permutevar8x32_ps(_mm256_loadu_ps(products), at)

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "kernels/bit_lanes.h"
 #include "kernels/column_dot/column_words.h"
 #include "kernels/x86_nibbles_avx512.h"
 
@@ -15,22 +16,10 @@ namespace {
 /// 16 codes of kBits bits -> lanes, with garbage above them; nothing beyond the codes is read.
 template <int kBits>
 __m512i column_codes(const std::byte* codes) {
-  alignas(64) static constexpr auto kPlaces = [] {
-    std::array<int8_t, 64> bytes{};
-    for (int r = 0; r < 16; ++r) {
-      for (int b = 0; b < 4; ++b) bytes[4 * r + b] = static_cast<int8_t>(b < 2 ? r * kBits / 8 + b : -1);
-    }
-    return bytes;
-  }();
-  alignas(64) static constexpr auto kShifts = [] {
-    std::array<int32_t, 16> shifts{};
-    for (int r = 0; r < 16; ++r) shifts[r] = r * kBits % 8;
-    return shifts;
-  }();
+  static constexpr BitLanes<16> kHow(kBits);
   const auto bytes = static_cast<__mmask16>((1u << (2 * kBits)) - 1);
   const __m512i all = _mm512_broadcast_i32x4(_mm_maskz_loadu_epi8(bytes, codes));
-  return _mm512_srlv_epi32(_mm512_shuffle_epi8(all, _mm512_load_si512(kPlaces.data())),
-                           _mm512_load_si512(kShifts.data()));
+  return _mm512_srlv_epi32(_mm512_shuffle_epi8(all, _mm512_load_si512(kHow.places)), _mm512_load_si512(kHow.shifts));
 }
 
 /// products[code] in every lane; products [max(16, 2^kBits)].

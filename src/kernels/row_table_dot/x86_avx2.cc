@@ -1,8 +1,8 @@
 #include <immintrin.h>
 
-#include <array>
 #include <cstring>
 
+#include "kernels/bit_lanes.h"
 #include "kernels/row_table_dot/x86_loops.h"
 #include "kernels/x86_sum.h"
 
@@ -25,18 +25,7 @@ struct Avx2 {
 
   template <int kBits>
   static __m256i codes(const std::byte* p, const std::byte* end) {
-    alignas(32) static constexpr auto kPlaces = [] {
-      std::array<int8_t, 32> places{};
-      for (int i = 0; i < 8; ++i) {
-        for (int b = 0; b < 4; ++b) places[4 * i + b] = static_cast<int8_t>(b < 2 ? i * kBits / 8 + b : -1);
-      }
-      return places;
-    }();
-    alignas(32) static constexpr auto kShifts = [] {
-      std::array<int32_t, 8> shifts{};
-      for (int i = 0; i < 8; ++i) shifts[i] = i * kBits % 8;
-      return shifts;
-    }();
+    static constexpr BitLanes<8> kHow(kBits);
     uint64_t word = 0;
     if (end - p >= 8) {
       std::memcpy(&word, p, 8);
@@ -44,10 +33,8 @@ struct Avx2 {
       std::memcpy(&word, p, static_cast<size_t>(end - p));
     }
     const __m256i all = _mm256_broadcastsi128_si256(_mm_cvtsi64_si128(static_cast<int64_t>(word)));
-    const __m256i placed =
-        _mm256_shuffle_epi8(all, _mm256_load_si256(reinterpret_cast<const __m256i*>(kPlaces.data())));
-    const __m256i shifted =
-        _mm256_srlv_epi32(placed, _mm256_load_si256(reinterpret_cast<const __m256i*>(kShifts.data())));
+    const __m256i placed = _mm256_shuffle_epi8(all, _mm256_load_si256(reinterpret_cast<const __m256i*>(kHow.places)));
+    const __m256i shifted = _mm256_srlv_epi32(placed, _mm256_load_si256(reinterpret_cast<const __m256i*>(kHow.shifts)));
     return _mm256_and_si256(shifted, _mm256_set1_epi32((1 << kBits) - 1));
   }
 

@@ -1,7 +1,6 @@
 #include <immintrin.h>
 
-#include <array>
-
+#include "kernels/bit_lanes.h"
 #include "kernels/row_table_dot/x86_loops.h"
 
 namespace bitloom {
@@ -21,24 +20,12 @@ struct Avx512 {
   /// With garbage above the codes' bits.
   template <int kBits>
   static __m512i codes(const std::byte* p, const std::byte* end) {
-    alignas(64) static constexpr auto kPlaces = [] {
-      std::array<int8_t, 64> places{};
-      for (int i = 0; i < 16; ++i) {
-        for (int b = 0; b < 4; ++b) places[4 * i + b] = static_cast<int8_t>(b < 2 ? i * kBits / 8 + b : -1);
-      }
-      return places;
-    }();
-    alignas(64) static constexpr auto kShifts = [] {
-      std::array<int32_t, 16> shifts{};
-      for (int i = 0; i < 16; ++i) shifts[i] = i * kBits % 8;
-      return shifts;
-    }();
+    static constexpr BitLanes<16> kHow(kBits);
     const auto* at = reinterpret_cast<const __m128i*>(p);
     const __m128i bytes =
         end - p >= 16 ? _mm_loadu_si128(at) : _mm_maskz_loadu_epi8(static_cast<__mmask16>((1u << (end - p)) - 1), at);
     const __m512i all = _mm512_broadcast_i32x4(bytes);
-    return _mm512_srlv_epi32(_mm512_shuffle_epi8(all, _mm512_load_si512(kPlaces.data())),
-                             _mm512_load_si512(kShifts.data()));
+    return _mm512_srlv_epi32(_mm512_shuffle_epi8(all, _mm512_load_si512(kHow.places)), _mm512_load_si512(kHow.shifts));
   }
 
   template <int kBits>
