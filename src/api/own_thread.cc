@@ -1,29 +1,18 @@
 #include "api/own_thread.h"
 
-#include <pthread.h>
-
 #include <condition_variable>
-#include <csignal>
 #include <exception>
 #include <mutex>
 #include <thread>
 
+#include "base/signals_blocked.h"
+
 namespace bitloom {
 namespace {
 
-/// A thread begins with the signals blocked that its parent has blocked: here, while it starts, all.
 template <typename Body>
 std::thread start_without_signals(const Body& body) {
-  struct Blocked {
-    Blocked() {
-      sigset_t all;
-      sigfillset(&all);
-      pthread_sigmask(SIG_SETMASK, &all, &before);
-    }
-    ~Blocked() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
-    sigset_t before;
-  };
-  const Blocked blocked;
+  const SignalsBlocked blocked;
   return std::thread(body);
 }
 

@@ -1,11 +1,9 @@
 #include "base/threads.h"
 
-#include <pthread.h>
 #include <sched.h>
 
 #include <atomic>
 #include <condition_variable>
-#include <csignal>
 #include <exception>
 #include <mutex>
 #include <system_error>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/signals_blocked.h"
 
 namespace bitloom {
 namespace {
@@ -24,24 +23,6 @@ int usable_processors() {
   const unsigned count = std::thread::hardware_concurrency();
   return count == 0 ? 1 : static_cast<int>(count);
 }
-
-/// Signals stay with the threads that were there before: while one lives, threads that are started block them all.
-/// oneDNN's sgemm runs with the stack pointer inside a heap buffer of its own, where a handler's frame would overwrite
-/// what lies below.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 // True on a thread that is running a loop body: a loop started there runs serially.
 thread_local bool inside_loop = false;
