@@ -43,6 +43,16 @@ struct LinearCall {
 
 }  // namespace
 
+void sgemm_panels(Transpose trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, const float* b,
+                  float beta, float* c, ThreadPool& threads) {
+  constexpr int64_t kPanelRows = 64;
+  const int64_t ldb = trans_b == Transpose::kNo ? n : k;
+  threads.parallel_for((m + kPanelRows - 1) / kPanelRows, [&](int64_t panel) {
+    const int64_t first = panel * kPanelRows, rows = std::min(kPanelRows, m - first);
+    sgemm(Transpose::kNo, trans_b, rows, n, k, alpha, a + first * k, k, b, ldb, beta, c + first * n, n);
+  });
+}
+
 void linear(const float* x, int64_t x_stride, int64_t tokens, const RowSource& w, const float* bias, float* y,
             int64_t y_stride, TileScratch& scratch, ThreadPool& threads) {
   const LinearCall call{x, x_stride, tokens, w.rows(), w.cols(), bias, y, y_stride};

@@ -22,6 +22,10 @@ enum class Transpose { kNo, kYes };
 void sgemm(Transpose trans_a, Transpose trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
            int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc);
 
+/// C [m,n] = alpha * A op(B) + beta * C of contiguous matrices, A [m,k], in panels of rows on all threads.
+void sgemm_panels(Transpose trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, const float* b,
+                  float beta, float* c, ThreadPool& threads);
+
 /// Rows of W that threads have decoded: a buffer for each thread, which only grows.
 struct TileScratch {
   std::vector<std::vector<float>> tiles;

@@ -1,7 +1,5 @@
 #include "round/drift/drift.h"
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "linalg/cholesky.h"
 #include "linalg/gemm.h"
@@ -9,17 +7,6 @@
 
 namespace bitloom {
 namespace {
-
-constexpr int64_t kPanel = 64;  // rows
-
-/// c [rows, n] = alpha a [rows, n] op(b) + beta c, in panels of rows.
-void multiply(Transpose transpose, int64_t rows, int64_t n, float alpha, const float* a, const float* b, float beta,
-              float* c, ThreadPool& threads) {
-  threads.parallel_for((rows + kPanel - 1) / kPanel, [&](int64_t panel) {
-    const int64_t first = panel * kPanel, count = std::min(kPanel, rows - first);
-    sgemm(Transpose::kNo, transpose, count, n, n, alpha, a + first * n, n, b, n, beta, c + first * n, n);
-  });
-}
 
 /// U upper triangular with (H + lambda I)^-1 = U^T U.
 std::vector<float> inverse_factor(const SecondMoment& moment, double damping, ThreadPool& threads) {
@@ -54,16 +41,16 @@ std::vector<float> make_drift(const SecondMoment& moment, const CrossMoment& cro
   const std::vector<float> u = inverse_factor(moment, damping, threads);
   std::vector<float> drift(static_cast<size_t>(n * n)), half(drift.size());
   cross.copy_to(drift.data(), threads);
-  multiply(Transpose::kYes, n, n, 1.0f, drift.data(), u.data(), 0.0f, half.data(), threads);
-  multiply(Transpose::kNo, n, n, 1.0f, half.data(), u.data(), 0.0f, drift.data(), threads);
+  sgemm_panels(Transpose::kYes, n, n, n, 1.0f, drift.data(), u.data(), 0.0f, half.data(), threads);
+  sgemm_panels(Transpose::kNo, n, n, n, 1.0f, half.data(), u.data(), 0.0f, drift.data(), threads);
   return drift;
 }
 
 void correct_for_drift(const std::vector<float>& drift, float beta, int64_t n, std::vector<float>& w,
                        ThreadPool& threads) {
   const std::vector<float> before = w;
-  multiply(Transpose::kNo, static_cast<int64_t>(w.size()) / n, n, beta, before.data(), drift.data(), 1.0f, w.data(),
-           threads);
+  sgemm_panels(Transpose::kNo, static_cast<int64_t>(w.size()) / n, n, n, beta, before.data(), drift.data(), 1.0f,
+               w.data(), threads);
 }
 
 }  // namespace bitloom

@@ -280,10 +280,7 @@ Storage storage_by(const KMeansRounding& options, Storage wanted) {
 }
 
 std::vector<float> load_for_codebook(const std::string& name, const RowSource& w, ThreadPool& threads) {
-  std::vector<float> values(static_cast<size_t>(w.rows() * w.cols()));
-  TileReader(name, w, 1, threads).for_each([&](int64_t, int64_t first, int64_t rows, const float* tile) {
-    std::copy(tile, tile + rows * w.cols(), values.begin() + first * w.cols());
-  });
+  std::vector<float> values = TileReader(name, w, 1, threads).decode_all();
   const auto beyond = std::find_if(values.begin(), values.end(), [](float x) { return std::abs(x) > kMostF16; });
   if (beyond != values.end()) {
     const int64_t i = beyond - values.begin();

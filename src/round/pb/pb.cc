@@ -119,11 +119,7 @@ class PbPolicies final : public ColumnPolicies {
       : storage_(problem.target.storage), order_(factor.order) {
     const RowSource& w = problem.weights;
     plan_.rows = w.rows(), plan_.cols = w.cols();
-    std::vector<float> values(static_cast<size_t>(w.rows() * w.cols()));
-    TileReader(problem.place, w, 1, problem.threads)
-        .for_each([&](int64_t, int64_t first, int64_t rows, const float* tile) {
-          std::copy(tile, tile + rows * w.cols(), values.begin() + first * w.cols());
-        });
+    const std::vector<float> values = TileReader(problem.place, w, 1, problem.threads).decode_all();
     const double share = storage_.base.get<PartialStorage>().share;
     plan_.mask =
         find_mask(values, factor.error_costs(), static_cast<int64_t>(share * static_cast<double>(values.size())));

@@ -1,6 +1,5 @@
 #include "round/predicted_kl/predicted_kl.h"
 
-#include <algorithm>
 #include <vector>
 
 #include "base/error.h"
@@ -8,8 +7,6 @@
 
 namespace bitloom {
 namespace {
-
-constexpr int64_t kPanel = 64;  // rows
 
 std::vector<float> dense(const SecondMoment& moment, ThreadPool& threads) {
   std::vector<float> h(static_cast<size_t>(moment.channels() * moment.channels()));
@@ -21,11 +18,7 @@ std::vector<float> dense(const SecondMoment& moment, ThreadPool& threads) {
 std::vector<float> product(const std::vector<float>& a, const std::vector<float>& b, int64_t rows, int64_t inner,
                            int64_t n, ThreadPool& threads) {
   std::vector<float> c(static_cast<size_t>(rows * n));
-  threads.parallel_for((rows + kPanel - 1) / kPanel, [&](int64_t panel) {
-    const int64_t first = panel * kPanel, count = std::min(kPanel, rows - first);
-    sgemm(Transpose::kNo, Transpose::kNo, count, n, inner, 1.0f, a.data() + first * inner, inner, b.data(), n, 0.0f,
-          c.data() + first * n, n);
-  });
+  sgemm_panels(Transpose::kNo, rows, n, inner, 1.0f, a.data(), b.data(), 0.0f, c.data(), threads);
   return c;
 }
 

@@ -107,6 +107,14 @@ void TileReader::for_each(
   });
 }
 
+std::vector<float> TileReader::decode_all() const {
+  std::vector<float> values(static_cast<size_t>(w_.rows() * w_.cols()));
+  for_each([&](int64_t, int64_t first, int64_t rows, const float* tile) {
+    std::copy(tile, tile + rows * w_.cols(), values.begin() + first * w_.cols());
+  });
+  return values;
+}
+
 WeightRange range_of_matrix(const TileReader& tiles) {
   std::vector<WeightRange> ranges(static_cast<size_t>(tiles.tiles()));
   const int64_t cols = tiles.matrix().cols();

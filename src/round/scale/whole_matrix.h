@@ -26,6 +26,9 @@ class TileReader {
   /// and position for NaN and Inf.
   void for_each(const std::function<void(int64_t tile, int64_t first, int64_t rows, const float* w)>& visit) const;
 
+  /// The matrix in fp32, row-major. Errors as for_each().
+  std::vector<float> decode_all() const;
+
   const RowSource& matrix() const { return w_; }
 
  private:

@@ -28,11 +28,7 @@ class SlimAllocation {
         rows_(problem.weights.rows()),
         cols_(problem.weights.cols()),
         costs_(factor.error_costs()),
-        w_(static_cast<size_t>(rows_ * cols_)) {
-    TileReader(problem.place, problem.weights, 1, threads_)
-        .for_each([&](int64_t, int64_t first, int64_t rows, const float* tile) {
-          std::copy(tile, tile + rows * cols_, w_.begin() + first * cols_);
-        });
+        w_(TileReader(problem.place, problem.weights, 1, problem.threads).decode_all()) {
     inputs_ = draw_inputs(factor, options.inputs, threads_);
   }
 

@@ -15,13 +15,7 @@ namespace bitloom {
 namespace {
 
 std::vector<float> load(const RoundingProblem& problem) {
-  const RowSource& w = problem.weights;
-  std::vector<float> values(static_cast<size_t>(w.rows() * w.cols()));
-  TileReader(problem.place, w, 1, problem.threads)
-      .for_each([&](int64_t, int64_t first, int64_t rows, const float* tile) {
-        std::copy(tile, tile + rows * w.cols(), values.begin() + first * w.cols());
-      });
-  return values;
+  return TileReader(problem.place, problem.weights, 1, problem.threads).decode_all();
 }
 
 /// What is stored of a matrix.
