@@ -67,13 +67,14 @@ std::shared_ptr<const StoredMatrix> random_partial(int64_t rows, int64_t cols, u
 }
 
 std::vector<std::shared_ptr<const StoredMatrix>> every_matrix() {
-  return {random_columns(300, 96, 1),
-          random_planes("planes-g64-fp8", 100, 300, 2),
-          random_planes("planes-g128-residual-zeromean", 48, 96, 3),
-          random_partial(40, 99, 7),
-          testing::random_stored("codebook3-row", 40, 96, 4),
-          testing::random_stored("codebook2-g32+outliers0.05", 40, 96, 5),
-          testing::random_stored("codebook4-tensor", 40, 96, 6)};
+  // Of more rows than one piece has (ops/packed_linear.cc), so that several threads share them.
+  return {random_columns(400, 96, 1),
+          random_planes("planes-g64-fp8", 120, 300, 2),
+          random_planes("planes-g128-residual-zeromean", 400, 96, 3),
+          random_partial(400, 99, 7),
+          testing::random_stored("codebook3-row", 400, 96, 4),
+          testing::random_stored("codebook2-g32+outliers0.05", 400, 96, 5),
+          testing::random_stored("codebook4-tensor", 400, 96, 6)};
 }
 
 TEST(FamilyProduct, AgreesWithDecodedRowsInAnyOrderOnAnyNumberOfThreads) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
 
 #include "kernels/partial_dot/test_dot.h"
 
@@ -34,6 +35,19 @@ TEST(PartialDot, EveryKernelEqualsTheDefinition) {
             << entry.name << " cols " << cols;
       }
     }
+  }
+}
+
+TEST(PartialDot, RowsStandAlone) {
+  for (const PartialDotEntry& entry : partial_dot_kernels()) {
+    if (!machine_has(entry.isa)) continue;
+    RandomPartialDot whole(11, 100, 2, 3), parts(11, 100, 2, 3);
+    entry.kernel(whole.call);
+    for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 7}, {7, 11}}) {
+      parts.call.first = first, parts.call.last = last;
+      entry.kernel(parts.call);
+    }
+    EXPECT_EQ(whole.y, parts.y) << entry.name;
   }
 }
 

@@ -41,8 +41,9 @@ TEST(RowTableDot, EveryKernelEqualsTheDefinition) {
     if (!machine_has(entry.isa)) continue;
     for (int bits = 1; bits <= 8; ++bits) {
       for (const auto& [rows, cols, group] :
-           {std::array<int64_t, 3>{1, 1, 1}, {7, 100, 100}, {9, 77, 32}, {5, 64, 16}}) {
+           {std::array<int64_t, 3>{1, 1, 1}, {7, 100, 100}, {9, 77, 32}, {5, 64, 16}, {5, 72, 8}, {6, 96, 24}}) {
         ++seed;
+        if (group % entry.group_multiple != 0 && group < cols) continue;
         expect_definition(entry, {bits, rows, cols, group, 1, 1 + seed % 3, seed});
         expect_definition(entry, {bits, rows, cols, cols, rows, 1, seed});
       }
@@ -66,6 +67,7 @@ TEST(RowTableDot, RowsStandAlone) {
 TEST(RowTableDot, GroupsThatAKernelDoesNotServeGoToTheNext) {
   EXPECT_EQ(find_row_table_dot(Isa::kAvx512Vbmi, 7, 64).isa, Isa::kPortable);
   EXPECT_EQ(find_row_table_dot(Isa::kPortable, 32, 64).isa, Isa::kPortable);
+  EXPECT_EQ(find_row_table_dot(Isa::kAvx512Vbmi, 8, 64).isa, Isa::kAvx2);
 }
 
 }  // namespace
