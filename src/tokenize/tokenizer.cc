@@ -37,13 +37,15 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special) 
   const size_t invalid = first_invalid_utf8(text);
   if (invalid != text.size()) refuse("text to tokenize: byte {} is not valid UTF-8", invalid);
   std::vector<int32_t> ids = engine_->encode(text, add_special);
-  if (rows_ >= vocab_size()) return ids;
-  for (const int32_t id : ids) {
-    if (id >= rows_)
-      refuse("{}: the text holds '{}', token {}, but the model embeds {} tokens", engine_->origin, id_to_token(id), id,
-             rows_);
-  }
+  if (const auto id = first_beyond_limit(ids))
+    refuse("{}: the text holds '{}', token {}, but the model embeds {} tokens", engine_->origin, id_to_token(*id), *id,
+           rows_);
   return ids;
+}
+
+std::optional<int32_t> Tokenizer::first_beyond_limit(std::span<const int32_t> ids) const {
+  const auto beyond = std::ranges::find_if(ids, [this](int32_t id) { return id >= rows_; });
+  return beyond == ids.end() ? std::nullopt : std::optional(*beyond);
 }
 
 Tokenizer Tokenizer::limited_to(int64_t rows) const {
@@ -51,6 +53,8 @@ Tokenizer Tokenizer::limited_to(int64_t rows) const {
   limited.rows_ = rows;
   return limited;
 }
+
+Tokenizer Tokenizer::unlimited() const { return limited_to(kNoLimit); }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
   return engine_->decode(ids, skip_special);

@@ -35,6 +35,10 @@ class Tokenizer {
 
   /// The same for a model that embeds ids below `rows` alone: encode() refuses a text with another, naming the token.
   Tokenizer limited_to(int64_t rows) const;
+  /// Without such a limit, to see what a text's ids are.
+  Tokenizer unlimited() const;
+  /// The first of `ids` that limited_to() forbids.
+  std::optional<int32_t> first_beyond_limit(std::span<const int32_t> ids) const;
 
   /// The same where `text` follows an answer, in a chat template's words ("<|im_end|>\n"): the added token that it
   /// begins with, blanks aside, is one of end_ids() too.
@@ -90,7 +94,8 @@ class Tokenizer {
   explicit Tokenizer(std::shared_ptr<const Engine> engine);
   std::shared_ptr<const Engine> engine_;
   std::optional<int32_t> turn_end_;
-  int64_t rows_ = std::numeric_limits<int64_t>::max();
+  static constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+  int64_t rows_ = kNoLimit;
 };
 
 /// A tokenizer.json document equal in effect to a GGUF file's tokenizer.* keys ("llama" and "gpt2" models).

@@ -129,8 +129,11 @@ TEST(Refusal, TextWithATokenThatTheModelHasNoRowFor) {
                                          {"special", true}});
   });
   EXPECT_EQ(run_bitloom({"tokenize", model.path(), "-p", "x"}).code, 0);
-  for (const char* verb : {"tokenize", "run"})
-    expect_error(run_bitloom({verb, model.path(), "-p", "x<extra>"}), 3, {"tokenizer.json", "'<extra>'", "4096"});
+  expect_error(run_bitloom({"run", model.path(), "-p", "x<extra>"}), 3, {"tokenizer.json", "'<extra>'", "4096"});
+  const Outcome ids = run_bitloom({"tokenize", model.path(), "-p", "<extra>", "--no-special"});
+  EXPECT_EQ(ids.code, 0);
+  EXPECT_EQ(ids.out, "4096\n");
+  EXPECT_NE(ids.err.find("embeds 4096 tokens, so it cannot read '<extra>', token 4096"), std::string::npos) << ids.err;
 }
 
 TEST(Refusal, VocabularyOfTheConfigDoesNotFitTheEmbedding) {

@@ -52,7 +52,10 @@ void tokenize(const Flags& flags, Session& session) {
   const Tokenizer& tokenizer = model->tokenizer();
   const std::string input = read_input(flags.input, "tokenize");
   const std::vector<int32_t> ids =
-      flags.decode ? parse_ids(input, tokenizer) : tokenizer.encode(input, !flags.no_special);
+      flags.decode ? parse_ids(input, tokenizer) : tokenizer.unlimited().encode(input, !flags.no_special);
+  if (const auto id = tokenizer.first_beyond_limit(ids))
+    session.warner()(fmt::format("{}: the model embeds {} tokens, so it cannot read '{}', token {}", flags.model,
+                                 model->graph().vocab_size, visible_text(tokenizer.id_to_token(*id)), *id));
   const std::string text = flags.decode ? tokenizer.decode(ids, flags.no_special) : input;
   const bool wants_pieces = session.json || flags.pieces;
   const std::vector<std::string> pieces = wants_pieces ? pieces_of(tokenizer, ids) : std::vector<std::string>();
