@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 
 struct Parsing : ::testing::Test {
   std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open("assets/demo");
-  ServedModel model = testing::served_demo(*checkpoint);
+  ServedModel model = testing::served(*checkpoint);
 
   ApiRequest completion(const std::string& body) const {
     return parse_api_request(ApiKind::kCompletion, Json::parse(body), model);

@@ -23,7 +23,7 @@ struct Deliveries : ::testing::Test {
   }
 
   std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open("assets/demo");
-  ServedModel model = testing::served_demo(*checkpoint);
+  ServedModel model = testing::served(*checkpoint);
   std::atomic<int64_t> open = 0;
 };
 

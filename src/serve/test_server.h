@@ -1,5 +1,5 @@
 #pragma once
-// A server of the demo model in this process, for tests.
+// A server of the demo model, or of another, in this process, for tests.
 
 #include <httplib.h>
 
@@ -11,7 +11,7 @@
 
 namespace bitloom::testing {
 
-inline ServedModel served_demo(const Checkpoint& checkpoint) {
+inline ServedModel served(const Checkpoint& checkpoint) {
   return {
       .name = "demo",
       .tokenizer = checkpoint.tokenizer(),
@@ -25,8 +25,11 @@ inline ServedModel served_demo(const Checkpoint& checkpoint) {
 }
 
 struct DemoServer {
-  explicit DemoServer(ServerOptions options = {}, const BatchLimits& limits = {}, int64_t queue = 100)
-      : engine(decoder, checkpoint->tokenizer(), pool, limits, queue), server(model, engine, with_free_port(options)) {}
+  explicit DemoServer(ServerOptions options = {}, const BatchLimits& limits = {}, int64_t queue = 100,
+                      const std::string& path = "assets/demo")
+      : checkpoint(Checkpoint::open(path)),
+        engine(decoder, checkpoint->tokenizer(), pool, limits, queue),
+        server(model, engine, with_free_port(options)) {}
 
   static ServerOptions with_free_port(ServerOptions options) {
     options.port = 0;
@@ -48,8 +51,8 @@ struct DemoServer {
   }
 
   ThreadPool pool{2};
-  std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open("assets/demo");
-  ServedModel model = served_demo(*checkpoint);
+  std::shared_ptr<const Checkpoint> checkpoint;
+  ServedModel model = served(*checkpoint);
   Decoder decoder{checkpoint, pool};
   Engine engine;
   Server server;
