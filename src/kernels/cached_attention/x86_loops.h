@@ -1,0 +1,212 @@
+#pragma once
+// The loops of the x86 kernels, written once. An ISA file defines a type V and calls run_cached_attention; everything
+// here is in an unnamed namespace, so that no ISA's code is linked into another's.
+//
+//   V::Float, V::kLanes                      kLanes floats
+//   V::kQueries                              queries that share each load of a key, as registers allow
+//   V::zero(), set(x), load(p), store(p, v), add, mul, fma(a, b, c), min, max (the second where one is NaN), divide
+//   V::power(n)                              2^n, of integers n as floats, with 1.5 * 2^23 added
+//   V::sum(v), greatest(v), sums(v[4])       of the lanes, the last of four vectors
+//   V::widen<format>(p), widen_some(p, n)    kLanes channels at p, or n and zeros; codes without their scale
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cached_attention/cached_attention.h"
+#include "kernels/x86_sum.h"
+
+namespace bitloom {
+namespace {
+
+constexpr int64_t kTileKeys = 64;
+
+/// e^x of x in [-87, 88], where others are put, as exp_fp32() of base/simd_math.h has it.
+template <class V>
+inline typename V::Float exp_of(typename V::Float x) {
+  const auto clamped = V::min(V::set(88.0f), V::max(V::set(-87.0f), x));
+  const auto shifted = V::fma(clamped, V::set(1.44269504f), V::set(12582912.0f));
+  const auto n = V::add(shifted, V::set(-12582912.0f));
+  auto r = V::fma(n, V::set(-0.693145752f), clamped);
+  r = V::fma(n, V::set(-1.42860682e-6f), r);
+  auto p = V::set(1.0f / 5040);
+  for (const float term : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
+    p = V::fma(p, r, V::set(term));
+  return V::mul(p, V::power(shifted));
+}
+
+/// What a tile of at most kTileKeys keys needs of all queries, and of those at work.
+struct AttentionTileScores {
+  alignas(64) float key_scales[kTileKeys];
+  alignas(64) float value_scales[kTileKeys];
+  alignas(64) float scores[4][kTileKeys];  // then what values are multiplied by
+};
+
+template <class V, KvFormat kFormat>
+class CachedAttentionLoop {
+ public:
+  explicit CachedAttentionLoop(const CachedAttentionCall& call)
+      : call_(call), q_stride_(padded_channels(call.head_dim)), values_stride_(padded_channels(call.value_dim)) {}
+
+  void run() {
+    for (int64_t first = 0; first < call_.keys; first += kTileKeys) {
+      k_ = call_.k + first * call_.k_stride, v_ = call_.v + first * call_.v_stride;
+      first_ = first, keys_ = std::min(kTileKeys, call_.keys - first);
+      if constexpr (kFormat == KvFormat::kInt8) gather_scales();
+      int64_t g = 0;
+      for (; g + V::kQueries <= call_.queries; g += V::kQueries) run_queries<V::kQueries>(g);
+      run_last<V::kQueries - 1>(g);
+    }
+  }
+
+ private:
+  using Float = typename V::Float;
+  static constexpr int64_t kBytes = kv_channel_bytes(kFormat);
+  static constexpr int kKeys = 4;      // that share each load of a query
+  static constexpr int kChannels = 4;  // vectors of channels that share each probability
+
+  /// Queries from g on, kMost at most.
+  template <int kMost>
+  void run_last(int64_t g) {
+    if (g + kMost == call_.queries) return run_queries<kMost>(g);
+    if constexpr (kMost > 1) run_last<kMost - 1>(g);
+  }
+
+  void gather_scales() {
+    for (int64_t j = 0; j < keys_; ++j) {
+      std::memcpy(&tile_.key_scales[j], k_ + j * call_.k_stride + call_.head_dim, sizeof(float));
+      std::memcpy(&tile_.value_scales[j], v_ + j * call_.v_stride + call_.value_dim, sizeof(float));
+    }
+    std::fill(tile_.key_scales + keys_, tile_.key_scales + kTileKeys, 0.0f);
+    std::fill(tile_.value_scales + keys_, tile_.value_scales + kTileKeys, 0.0f);
+  }
+
+  template <int kQueries>
+  void run_queries(int64_t g) {
+    for (int64_t j = 0; j < keys_; j += kKeys) multiply_keys<kQueries>(g, j);
+    float shrink[kQueries];
+    for (int i = 0; i < kQueries; ++i) shrink[i] = soften(g + i, tile_.scores[i]);
+    float* values = call_.values + g * values_stride_;
+    const int64_t whole = call_.value_dim / V::kLanes * V::kLanes, rest = call_.value_dim - whole;
+    int64_t c = 0;
+    for (; c + kChannels * V::kLanes <= whole; c += kChannels * V::kLanes) {
+      add_values<kQueries, kChannels>(c, V::kLanes, shrink, values + c);
+    }
+    for (; c < whole; c += V::kLanes) add_values<kQueries, 1>(c, V::kLanes, shrink, values + c);
+    if (rest > 0) add_values<kQueries, 1>(c, rest, shrink, values + c);
+  }
+
+  template <bool kWhole>
+  static Float widen(const std::byte* p, int64_t count) {
+    if constexpr (kWhole) return V::template widen<kFormat>(p);
+    return V::template widen_some<kFormat>(p, count);
+  }
+
+  /// Products of queries g, g + 1, ... with keys j to j + 3; those behind the last are the last.
+  template <int kQueries>
+  void multiply_keys(int64_t g, int64_t j) {
+    const std::byte* keys[kKeys];
+    for (int i = 0; i < kKeys; ++i) keys[i] = k_ + std::min(j + i, keys_ - 1) * call_.k_stride;
+    Float sums[kQueries][kKeys];
+    for (auto& of_query : sums) {
+      for (Float& sum : of_query) sum = V::zero();
+    }
+    const float* q = call_.q + g * q_stride_;
+    const auto add = [&]<bool kWhole>(int64_t c, int64_t count) {
+      Float channels[kKeys];
+      for (int i = 0; i < kKeys; ++i) channels[i] = widen<kWhole>(keys[i] + c * kBytes, count);
+      for (int query = 0; query < kQueries; ++query) {
+        const Float x = V::load(q + query * q_stride_ + c);
+        for (int i = 0; i < kKeys; ++i) sums[query][i] = V::fma(channels[i], x, sums[query][i]);
+      }
+    };
+    const int64_t whole = call_.head_dim / V::kLanes * V::kLanes;
+    for (int64_t c = 0; c < whole; c += V::kLanes) add.template operator()<true>(c, V::kLanes);
+    if (whole < call_.head_dim) add.template operator()<false>(whole, call_.head_dim - whole);
+    for (int query = 0; query < kQueries; ++query) _mm_store_ps(tile_.scores[query] + j, V::sums(sums[query]));
+  }
+
+  /// Products of a query to what its values are multiplied by; returns what the values before are multiplied by.
+  float soften(int64_t g, float* row) {
+    const int64_t count = (keys_ + V::kLanes - 1) / V::kLanes * V::kLanes;
+    const Float scale = V::set(call_.scale);
+    const float slope = call_.slopes == nullptr ? 0.0f : call_.slopes[g];
+    alignas(64) static constexpr float kSteps[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    Float most = V::set(call_.most[g]);
+    for (int64_t j = 0; j < count; j += V::kLanes) {
+      Float s = V::mul(V::load(row + j), scale);
+      if constexpr (kFormat == KvFormat::kInt8) s = V::mul(s, V::load(tile_.key_scales + j));
+      if (slope != 0) {
+        const Float away = V::add(V::load(kSteps), V::set(static_cast<float>(first_ + j + call_.distance)));
+        s = V::fma(away, V::set(slope), s);
+      }
+      if (call_.softcap > 0) {
+        // tanh x = 2 / (1 + e^(-2 x)) - 1
+        const Float below = V::add(V::set(1.0f), exp_of<V>(V::mul(s, V::set(-2 / call_.softcap))));
+        s = V::fma(V::divide(V::set(2.0f), below), V::set(call_.softcap), V::set(-call_.softcap));
+      }
+      V::store(row + j, s);
+    }
+    for (int64_t j = keys_; j < count; ++j) row[j] = kNoScore;  // e^-87 below
+    for (int64_t j = 0; j < count; j += V::kLanes) most = V::max(most, V::load(row + j));
+    const float peak = V::greatest(most);
+    Float sum = V::zero();
+    for (int64_t j = 0; j < count; j += V::kLanes) {
+      Float p = exp_of<V>(V::add(V::load(row + j), V::set(-peak)));
+      sum = V::add(sum, p);
+      if constexpr (kFormat == KvFormat::kInt8) p = V::mul(p, V::load(tile_.value_scales + j));
+      V::store(row + j, p);
+    }
+    const float before = call_.most[g];
+    if (before != peak) {
+      alignas(64) float lanes[V::kLanes];
+      V::store(lanes, exp_of<V>(V::set(before - peak)));
+      call_.sum[g] *= lanes[0], call_.most[g] = peak;
+      call_.sum[g] += V::sum(sum);
+      return lanes[0];
+    }
+    call_.sum[g] += V::sum(sum);
+    return 1.0f;
+  }
+
+  /// values [queries, values_stride_] <- values shrink + probabilities V, of kVectors vectors of channels from c on.
+  template <int kQueries, int kVectors>
+  void add_values(int64_t c, int64_t channels, const float* shrink, float* values) const {
+    Float sums[kQueries][kVectors];
+    for (int query = 0; query < kQueries; ++query) {
+      for (int i = 0; i < kVectors; ++i) {
+        sums[query][i] = V::mul(V::set(shrink[query]), V::load(values + query * values_stride_ + i * V::kLanes));
+      }
+    }
+    const auto add = [&]<bool kWhole>() {
+      const std::byte* v = v_ + c * kBytes;
+      for (int64_t j = 0; j < keys_; ++j, v += call_.v_stride) {
+        Float of_key[kVectors];
+        for (int i = 0; i < kVectors; ++i) of_key[i] = widen<kWhole>(v + i * V::kLanes * kBytes, channels);
+        for (int query = 0; query < kQueries; ++query) {
+          const Float p = V::set(tile_.scores[query][j]);
+          for (int i = 0; i < kVectors; ++i) sums[query][i] = V::fma(of_key[i], p, sums[query][i]);
+        }
+      }
+    };
+    channels == V::kLanes ? add.template operator()<true>() : add.template operator()<false>();
+    for (int query = 0; query < kQueries; ++query) {
+      for (int i = 0; i < kVectors; ++i) V::store(values + query * values_stride_ + i * V::kLanes, sums[query][i]);
+    }
+  }
+
+  const CachedAttentionCall& call_;
+  int64_t q_stride_, values_stride_;
+  const std::byte *k_ = nullptr, *v_ = nullptr;  // of the tile
+  int64_t first_ = 0, keys_ = 0;
+  AttentionTileScores tile_;
+};
+
+template <class V, KvFormat kFormat>
+void run_cached_attention(const CachedAttentionCall& call) {
+  CachedAttentionLoop<V, kFormat>(call).run();
+}
+
+}  // namespace
+}  // namespace bitloom
