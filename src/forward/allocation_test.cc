@@ -43,7 +43,8 @@ TEST(Allocation, AStepOverACacheMakesNone) {
   constexpr int64_t kHeads = 4, kKvHeads = 2, kDim = 8, kCapacity = 300;
   std::vector<float> q(kHeads * kDim, 0.5f), kv(kKvHeads * kDim, 0.25f), out(q.size());
   std::vector<float> keys(kCapacity * kKvHeads * kDim, 0.125f), values(keys);
-  const std::vector<KvRows> page = {{keys.data(), values.data()}};
+  const std::vector<KvRows> page = {
+      {reinterpret_cast<std::byte*>(keys.data()), reinterpret_cast<std::byte*>(values.data())}};
   for (const int count : {1, 2}) {
     ThreadPool threads(count);
     AttentionScratch scratch;

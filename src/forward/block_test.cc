@@ -288,14 +288,17 @@ class PagedText {
     std::vector<KvRows>& page = pages_.emplace_back();
     for (const Block& block : graph_.blocks) {
       const int64_t heads = page_rows_ * block.attention.kv_heads;
-      float* keys = memory_.emplace_back(static_cast<size_t>(heads * block.attention.head_dim)).data();
-      page.push_back({keys, memory_.emplace_back(static_cast<size_t>(heads * block.attention.values())).data()});
+      const auto take = [&](int64_t dim) {
+        return memory_.emplace_back(static_cast<size_t>(heads * kv_head_bytes(KvFormat::kFp32, dim))).data();
+      };
+      std::byte* keys = take(block.attention.head_dim);
+      page.push_back({keys, take(block.attention.values())});
     }
   }
 
   int64_t page_rows_;
   const Graph& graph_;
-  std::list<std::vector<float>> memory_;
+  std::list<std::vector<std::byte>> memory_;
   std::list<std::vector<KvRows>> pages_;
 };
 

@@ -22,7 +22,7 @@ namespace bitloom {
 /// Keys and values of the tokens seen so far, one sequence.
 class KvCache {
  public:
-  KvCache(const Graph& graph, int64_t capacity);
+  KvCache(const Graph& graph, int64_t capacity, KvFormat format = KvFormat::kFp32);
   int64_t size() const { return size_; }
   int64_t capacity() const { return capacity_; }
   void clear() { size_ = 0; }
@@ -34,16 +34,17 @@ class KvCache {
  private:
   friend class Decoder;
   struct KvWidths {
-    int64_t keys, values;  // kv_heads * channels of a head
+    int64_t keys, values;  // bytes of a row
   };
   void reserve(int64_t capacity);
   /// Memory for the first `rows` rows; those there were stay.
   KvPage page(int64_t rows);
 
   int64_t capacity_, size_ = 0;
-  std::vector<KvWidths> widths_;                   // per block
-  std::vector<std::vector<float>> keys_, values_;  // per block [capacity, width]
-  std::vector<KvRows> rows_;                       // where they lie
+  KvFormat format_;
+  std::vector<KvWidths> widths_;                       // per block
+  std::vector<std::vector<std::byte>> keys_, values_;  // per block [capacity, width]
+  std::vector<KvRows> rows_;                           // where they lie
 };
 
 /// Tokens that continue another branch of a pass, or what a cache holds.

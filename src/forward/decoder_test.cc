@@ -251,6 +251,56 @@ TEST(KvPages, RunsOfPages) {
   EXPECT_EQ(runs[1].rows, 5);
 }
 
+// Some of gemma3_text's blocks have a window.
+TEST(KvPages, BytesOfEveryFormat) {
+  const auto model = Checkpoint::open(directory("gemma3_text"));
+  int64_t channels = 0, heads = 0, seen = 0;
+  for (const Block& block : model->graph().blocks) {
+    const Attention& attention = block.attention;
+    ASSERT_EQ(attention.values(), attention.head_dim);
+    channels += 2 * attention.kv_heads * attention.head_dim, heads += 2 * attention.kv_heads;
+    seen += 2 * attention.kv_heads * attention.head_dim *
+            (attention.window > 0 ? std::min<int64_t>(attention.window, 40) : 40);
+  }
+  ASSERT_LT(seen, 40 * channels) << "some blocks have windows";
+  EXPECT_EQ(KvPages::page_bytes(model->graph(), KvFormat::kFp32), kKvPageRows * 4 * channels);
+  EXPECT_EQ(KvPages::page_bytes(model->graph(), KvFormat::kFp16), kKvPageRows * 2 * channels);
+  EXPECT_EQ(KvPages::page_bytes(model->graph(), KvFormat::kInt8), kKvPageRows * (channels + 4 * heads));
+  EXPECT_EQ(kv_bytes_read(model->graph(), KvFormat::kBf16, 40), 2 * seen);
+  EXPECT_EQ(kv_bytes_read(model->graph(), KvFormat::kInt8, 1), channels + 4 * heads);
+}
+
+// What a format of the cache changes is what rounding to it changes, in prompts and single steps alike; but a token
+// that chooses other experts for it may change as it likes.
+TEST_P(GoldenModel, KeptKeysAndValuesAreRounded) {
+  const Golden golden = golden_of(model());
+  Decoder decoder(Checkpoint::open(directory(model())), threads_);
+  const std::span<const int32_t> text = golden.sequence(0), prompt = text.first(text.size() - 5);
+  const auto run = [&](KvFormat format) {
+    KvCache cache(decoder.graph(), golden.length, format);
+    std::vector<float> all = logits_of(decoder, decoder.step(prompt, cache));
+    for (const int32_t& token : text.subspan(prompt.size())) {
+      const std::vector<float> next = logits_of(decoder, decoder.step({&token, 1}, cache));
+      all.insert(all.end(), next.begin(), next.end());
+    }
+    return all;
+  };
+  const std::vector<float> exact = run(KvFormat::kFp32);
+  const std::vector<Block>& blocks = decoder.graph().blocks;
+  const bool chooses = std::any_of(blocks.begin(), blocks.end(), [](const Block& b) { return b.experts.present(); });
+  const struct {
+    KvFormat format;
+    double most;
+  } formats[] = {{KvFormat::kFp16, 0.01}, {KvFormat::kBf16, 0.05}, {KvFormat::kInt8, 0.05}};
+  for (const auto& [format, most] : formats) {
+    const double difference = max_difference(run(format), exact);
+    EXPECT_GT(difference, 0) << name_of(format);
+    if (!chooses) {
+      EXPECT_LT(difference, most * golden.range()) << name_of(format);
+    }
+  }
+}
+
 TEST_P(GoldenModel, AnyNumberOfThreadsGivesTheSameBytes) {
   const Golden golden = golden_of(model());
   std::vector<std::vector<float>> results;

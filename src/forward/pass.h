@@ -6,12 +6,15 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cached_attention/kv_format.h"
+
 namespace bitloom {
 
-/// Keys [rows, kv_heads * head_dim] and values [rows, kv_heads * value_dim] of one block.
+/// Keys and values of one block: [rows, kv_heads], each kv_head_bytes() of head_dim or value_dim channels.
 struct KvRows {
-  float* keys = nullptr;
-  float* values = nullptr;
+  std::byte* keys = nullptr;
+  std::byte* values = nullptr;
+  KvFormat format = KvFormat::kFp32;
 };
 
 /// Memory for rows of keys and values of every block, by the block's index. The same rows are used in all of them.

@@ -16,36 +16,41 @@ constexpr int64_t kTileRows = 128;
 
 using Tile = AttentionTile;
 
-// Keys and values of a run: rows of a page, or of the pass itself.
-struct RunViews {
-  HeadView k, v;
-};
+// Rows of a pass that one thread puts into pages.
+constexpr int64_t kKeptRows = 32;
 
-RunViews views_of(const AttentionCall& call, const KvRun& run) {
-  if (run.page.empty()) return {call.k, call.v};
-  const KvRows& rows = run.page[static_cast<size_t>(call.block)];
-  const int64_t keys = call.kv_heads * call.head_dim, values = call.kv_heads * call.values();
-  return {{rows.keys, keys, call.head_dim}, {rows.values, values, call.values()}};
+void write_row(const HeadView& from, int64_t row, KvFormat format, int64_t heads, int64_t dim, std::byte* to) {
+  for (int64_t head = 0; head < heads; ++head, to += kv_head_bytes(format, dim)) {
+    write_kv_head(format, from.at(row, head), dim, to);
+  }
 }
 
-void copy_heads(const HeadView& from, int64_t row, const HeadView& to, int64_t to_row, int64_t heads, int64_t dim) {
-  for (int64_t head = 0; head < heads; ++head) std::copy_n(from.at(row, head), dim, to.at(to_row, head));
-}
-
-// The sequence's own keys and values to where pages keep them.
-void keep_rows(const AttentionCall& call, const PassSequence& sequence) {
+// The sequence's own keys and values of positions [first, last) to where pages keep them.
+void keep_rows(const AttentionCall& call, const PassSequence& sequence, int64_t first, int64_t last) {
   int64_t position = 0;
   for (const KvRun& run : call.pass->runs(sequence)) {
-    const int64_t begin = std::max(position, sequence.position), end = position + run.rows;
-    if (!run.page.empty()) {
-      const RunViews kept = views_of(call, run);
+    const int64_t begin = std::max(position, first), end = std::min(position + run.rows, last);
+    if (begin < end && !run.page.empty()) {
+      const auto& [keys, values, format] = run.page[static_cast<size_t>(call.block)];
+      const int64_t key_bytes = call.kv_heads * kv_head_bytes(format, call.head_dim);
+      const int64_t value_bytes = call.kv_heads * kv_head_bytes(format, call.values());
       for (int64_t p = begin; p < end; ++p) {
         const int64_t own = sequence.first_row + p - sequence.position, row = run.first + p - position;
-        copy_heads(call.k, own, kept.k, row, call.kv_heads, call.head_dim);
-        copy_heads(call.v, own, kept.v, row, call.kv_heads, call.values());
+        write_row(call.k, own, format, call.kv_heads, call.head_dim, keys + row * key_bytes);
+        write_row(call.v, own, format, call.kv_heads, call.values(), values + row * value_bytes);
       }
     }
-    position = end;
+    position += run.rows;
+  }
+}
+
+void keep_rows(const AttentionCall& call, ThreadPool& threads) {
+  for (const PassSequence& sequence : call.pass->sequences()) {
+    assert(call.mask == Mask::kCausal || sequence.position == 0);
+    threads.parallel_for_thread((sequence.rows + kKeptRows - 1) / kKeptRows, [&call, &sequence](int64_t piece, int) {
+      const int64_t first = sequence.position + piece * kKeptRows;
+      keep_rows(call, sequence, first, std::min(first + kKeptRows, sequence.keys()));
+    });
   }
 }
 
@@ -65,6 +70,7 @@ void make_tiles(const AttentionCall& call, std::vector<Tile>& tiles) {
   tiles.clear();
   const int64_t step = std::max<int64_t>(1, kTileRows / (call.heads / call.kv_heads));
   for (const PassSequence& sequence : call.pass->sequences()) {
+    if (has_few_queries(call, sequence)) continue;
     for (int64_t begin = 0; begin < sequence.rows; begin += step) {
       const int64_t end = std::min(sequence.rows, begin + step), offset = sequence.position;
       tiles.push_back({&sequence, begin, end, first_visible(call, offset + begin),
@@ -118,22 +124,55 @@ void scatter_outputs(const AttentionCall& call, const Tile& tile, const float* v
   }
 }
 
-// body(views, their first row that the tile sees, the column of that row's key in the tile, rows seen) for every run
+// body(run, its first row that the tile sees, the column of that row's key in the tile, rows seen) for every run
 template <typename Body>
 void for_runs(const AttentionCall& call, const Tile& tile, const Body& body) {
   int64_t position = 0;
   for (const KvRun& run : call.pass->runs(*tile.sequence)) {
     const int64_t low = std::max(position, tile.first_key), high = std::min(position + run.rows, tile.last_key);
-    if (low < high) body(views_of(call, run), run.first + low - position, low - tile.first_key, high - low);
+    if (low < high) body(run, run.first + low - position, low - tile.first_key, high - low);
     position += run.rows;
   }
 }
 
+// One head's rows of a run as fp32.
+struct HeadRows {
+  const float* data;
+  int64_t stride;
+};
+
+HeadRows own_rows(const HeadView& view, int64_t row, int64_t head) { return {view.at(row, head), view.row_stride}; }
+
+// Those of a page, where they lie, or read into `out` [count, dim].
+HeadRows kept_rows(const std::byte* rows, KvFormat format, int64_t row, int64_t count, int64_t heads, int64_t head,
+                   int64_t dim, float* out) {
+  if (format == KvFormat::kFp32)
+    return {reinterpret_cast<const float*>(rows) + (row * heads + head) * dim, heads * dim};
+  const int64_t bytes = kv_head_bytes(format, dim);
+  for (int64_t i = 0; i < count; ++i) {
+    read_kv_head(format, rows + ((row + i) * heads + head) * bytes, dim, out + i * dim);
+  }
+  return {out, dim};
+}
+
+HeadRows key_rows(const AttentionCall& call, const KvRun& run, int64_t row, int64_t count, int64_t head, float* out) {
+  if (run.page.empty()) return own_rows(call.k, row, head);
+  const KvRows& page = run.page[static_cast<size_t>(call.block)];
+  return kept_rows(page.keys, page.format, row, count, call.kv_heads, head, call.head_dim, out);
+}
+
+HeadRows value_rows(const AttentionCall& call, const KvRun& run, int64_t row, int64_t count, int64_t head, float* out) {
+  if (run.page.empty()) return own_rows(call.v, row, head);
+  const KvRows& page = run.page[static_cast<size_t>(call.block)];
+  return kept_rows(page.values, page.format, row, count, call.kv_heads, head, call.values(), out);
+}
+
 int64_t scratch_size(const AttentionCall& call, const std::vector<Tile>& tiles) {
+  const int64_t widest = std::max(call.head_dim, call.values());
   int64_t largest = 0;
   for (const Tile& tile : tiles) {
-    const int64_t rows = call.heads / call.kv_heads * (tile.end - tile.begin);
-    largest = std::max(largest, rows * (tile.last_key - tile.first_key + call.head_dim + call.values() + 1));
+    const int64_t rows = call.heads / call.kv_heads * (tile.end - tile.begin), keys = tile.last_key - tile.first_key;
+    largest = std::max(largest, rows * (keys + call.head_dim + call.values() + 1) + keys * widest);
   }
   return largest;
 }
@@ -145,18 +184,21 @@ void run_tile(const AttentionCall& call, const Tile& tile, float* scratch) {
   float* values = gathered + rows * dim;  // [rows, width]
   float* totals = values + rows * width;  // [rows]
   float* scores = totals + rows;          // [rows, keys]
+  float* read = scores + rows * keys;     // [rows of a run, dim or width]
   gather_queries(call, tile, gathered);
-  for_runs(call, tile, [&](const RunViews& run, int64_t row, int64_t column, int64_t count) {
-    sgemm(Transpose::kNo, Transpose::kYes, rows, count, dim, call.scale, gathered, dim, run.k.at(row, head),
-          run.k.row_stride, 0.0f, scores + column, keys);
+  for_runs(call, tile, [&](const KvRun& run, int64_t row, int64_t column, int64_t count) {
+    const HeadRows k = key_rows(call, run, row, count, head, read);
+    sgemm(Transpose::kNo, Transpose::kYes, rows, count, dim, call.scale, gathered, dim, k.data, k.stride, 0.0f,
+          scores + column, keys);
   });
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t query = tile.begin + row % queries, query_head = head * (call.heads / call.kv_heads) + row / queries;
     totals[row] = mask_and_exp(call, tile, query, query_head, scores + row * keys);
   }
-  for_runs(call, tile, [&](const RunViews& run, int64_t row, int64_t column, int64_t count) {
-    sgemm(Transpose::kNo, Transpose::kNo, rows, width, count, 1.0f, scores + column, keys, run.v.at(row, head),
-          run.v.row_stride, column == 0 ? 0.0f : 1.0f, values, width);
+  for_runs(call, tile, [&](const KvRun& run, int64_t row, int64_t column, int64_t count) {
+    const HeadRows v = value_rows(call, run, row, count, head, read);
+    sgemm(Transpose::kNo, Transpose::kNo, rows, width, count, 1.0f, scores + column, keys, v.data, v.stride,
+          column == 0 ? 0.0f : 1.0f, values, width);
   });
   scatter_outputs(call, tile, values, totals);
 }
@@ -260,11 +302,9 @@ void attention_adjoint(const AttentionCall& call, const AttentionGradients& grad
 
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads) {
   assert(call.heads % call.kv_heads == 0);
-  for (const PassSequence& sequence : call.pass->sequences()) {
-    assert(call.mask == Mask::kCausal || sequence.position == 0);
-    keep_rows(call, sequence);
-  }
+  keep_rows(call, threads);
   make_tiles(call, scratch.tiles);
+  prepare_parts(call, scratch.few);
   const std::vector<Tile>& tiles = scratch.tiles;
   const size_t needed = static_cast<size_t>(scratch_size(call, tiles));
   scratch.per_thread.resize(static_cast<size_t>(threads.thread_count()));
@@ -272,12 +312,16 @@ void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool&
     if (buffer.size() < needed) buffer.resize(needed);
   }
   const int64_t pairs = static_cast<int64_t>(tiles.size()) * call.kv_heads;
+  const auto parts = static_cast<int64_t>(scratch.few.parts.size());
   // Two references: as many as a std::function holds without allocating.
-  threads.parallel_for_thread(pairs, [&call, &scratch](int64_t index, int thread) {
+  threads.parallel_for_thread(pairs + parts, [&call, &scratch](int64_t index, int thread) {
+    const int64_t part = index - static_cast<int64_t>(scratch.tiles.size()) * call.kv_heads;
+    if (part >= 0) return attention_of_part(call, scratch.few, part);
     Tile tile = scratch.tiles[static_cast<size_t>(index / call.kv_heads)];
     tile.kv_head = index % call.kv_heads;
     run_tile(call, tile, scratch.per_thread[static_cast<size_t>(thread)].data());
   });
+  join_parts(call, scratch.few, threads);
 }
 
 }  // namespace bitloom

@@ -1,5 +1,5 @@
 #pragma once
-// Attention over the sequences of a pass, by tiles of queries.
+// Attention over the sequences of a pass: those with many queries by tiles of them, those with few by few_queries.h.
 //
 // Goals: matrix products through sgemm; all threads busy for one sequence; memory of one tile of scores per thread;
 // the same bytes for any number of threads; nothing allocated by a call that is no larger than one before.
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/threads.h"
+#include "forward/attention/few_queries.h"
 #include "forward/attention/heads.h"
 #include "forward/pass.h"
 
@@ -46,6 +47,7 @@ struct AttentionTile {
 struct AttentionScratch {
   std::vector<std::vector<float>> per_thread;
   std::vector<AttentionTile> tiles;
+  FewQueries few;
 };
 
 /// Puts the pass's keys and values where its runs keep them; then, per query i and head (Vaswani et al., Attention is

@@ -21,6 +21,7 @@ struct Case {
   Mask mask = Mask::kCausal;
   int64_t page_rows = 0;  // keys and values lie in pages of so many rows; 0: in the pass itself
   bool alibi = false;
+  KvFormat format = KvFormat::kFp32;  // of the pages
 };
 
 // Queries, keys and values of a case, arranged in the case's layout.
@@ -36,6 +37,9 @@ class Problem {
     Rng rng(3, static_cast<uint64_t>(rows));
     for (float& x : buffer_) x = static_cast<float>(2.0 * rng.normal());
     all_ = qkv_views(spec, buffer_.data(), rows);
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t h = 0; h < c.kv_heads; ++h) keep(all_.k.at(row, h)), keep(all_.v.at(row, h));
+    }
     // The pass has the last rows of each sequence.
     own_.resize(static_cast<size_t>(c.batch * c.queries * qkv_width(spec)));
     const QkvViews views = qkv_views(spec, own_.data(), c.batch * c.queries);
@@ -104,6 +108,18 @@ class Problem {
 
   static constexpr int kBlock = 2;
 
+  // What is left of a head that is kept; to keep it again changes no more than its scale's last bit.
+  void keep(float* head) const {
+    std::vector<std::byte> kept(static_cast<size_t>(kv_head_bytes(case_.format, case_.head_dim)));
+    write_kv_head(case_.format, head, case_.head_dim, kept.data());
+    read_kv_head(case_.format, kept.data(), case_.head_dim, head);
+  }
+  void write_heads(const HeadView& from, int64_t row, std::byte* to) const {
+    for (int64_t h = 0; h < case_.kv_heads; ++h, to += kv_head_bytes(case_.format, case_.head_dim)) {
+      write_kv_head(case_.format, from.at(row, h), case_.head_dim, to);
+    }
+  }
+
   void copy_heads(const HeadView& from, int64_t row, const HeadView& to, int64_t to_row, int64_t heads) const {
     for (int64_t h = 0; h < heads; ++h) std::copy_n(from.at(row, h), case_.head_dim, to.at(to_row, h));
   }
@@ -115,20 +131,20 @@ class Problem {
       pass_ = Pass::whole(case_.batch, case_.keys);
       return;
     }
-    const int64_t before = case_.keys - case_.queries, width = case_.kv_heads * case_.head_dim;
+    const int64_t before = case_.keys - case_.queries;
+    const int64_t width = case_.kv_heads * kv_head_bytes(case_.format, case_.head_dim);
     for (int64_t b = 0; b < case_.batch; ++b) {
       std::vector<KvRun> runs;
       for (int64_t first = 0; first < case_.keys; first += case_.page_rows) {
         const int64_t rows = std::min(case_.page_rows, case_.keys - first);
-        std::vector<float>& memory = memory_.emplace_back(static_cast<size_t>(2 * (rows + 1) * width), 1e30f);
-        const HeadView keys = {memory.data() + width, width, case_.head_dim};
-        const HeadView values = {memory.data() + (rows + 2) * width, width, case_.head_dim};
+        std::vector<std::byte>& memory =
+            memory_.emplace_back(static_cast<size_t>(2 * (rows + 1) * width), std::byte{126});
         for (int64_t row = 0; row < rows && first + row < before; ++row) {
-          copy_heads(all_.k, b * case_.keys + first + row, keys, row, case_.kv_heads);
-          copy_heads(all_.v, b * case_.keys + first + row, values, row, case_.kv_heads);
+          write_heads(all_.k, b * case_.keys + first + row, memory.data() + (row + 1) * width);
+          write_heads(all_.v, b * case_.keys + first + row, memory.data() + (row + rows + 2) * width);
         }
         std::vector<KvRows>& page = pages_.emplace_back(kBlock + 1);
-        page[kBlock] = {memory.data(), memory.data() + (rows + 1) * width};
+        page[kBlock] = {memory.data(), memory.data() + (rows + 1) * width, case_.format};
         runs.push_back({page, 1, rows});
       }
       pass_.add(case_.queries, before, case_.keys, runs);
@@ -141,13 +157,14 @@ class Problem {
   std::vector<float> slopes_;
   QkvViews all_;
   Pass pass_;
-  std::list<std::vector<float>> memory_;
+  std::list<std::vector<std::byte>> memory_;
   std::list<std::vector<KvRows>> pages_;
 };
 
 std::vector<Case> cases() {
   const QkvLayout separate = QkvLayout::kSeparate, concatenated = QkvLayout::kConcatenated,
                   per_head = QkvLayout::kPerHead;
+  const KvFormat int8 = KvFormat::kInt8, fp16 = KvFormat::kFp16, bf16 = KvFormat::kBf16;
   return {
       {"one_token", 1, 1, 1, 4, 2, 8, 0, 0, separate},
       {"plain", 2, 33, 33, 3, 3, 8, 0, 0, separate},
@@ -171,6 +188,15 @@ std::vector<Case> cases() {
       {"alibi", 2, 150, 150, 6, 2, 8, 0, 0, separate, Mask::kCausal, 0, true},
       {"alibi_window_softcap_over_pages", 1, 40, 300, 4, 4, 8, 60, 5.0f, per_head, Mask::kCausal, 16, true},
       {"grouped_per_head", 2, 50, 50, 6, 2, 6, 7, 0, per_head},
+      {"one_query_int8", 1, 1, 300, 6, 2, 24, 0, 0, separate, Mask::kCausal, 16, false, int8},
+      {"one_query_int8_window_softcap_alibi", 1, 1, 300, 6, 2, 8, 150, 5.0f, separate, Mask::kCausal, 48, true, int8},
+      {"few_queries_int8", 3, 4, 131, 4, 2, 8, 0, 0, concatenated, Mask::kCausal, 16, false, int8},
+      {"few_queries_fp16_window", 2, 3, 200, 6, 2, 40, 66, 0, separate, Mask::kCausal, 32, false, fp16},
+      {"few_queries_bf16_alibi", 1, 2, 70, 6, 3, 8, 0, 0, separate, Mask::kCausal, 70, true, bf16},
+      {"first_queries_int8", 2, 3, 3, 4, 2, 8, 0, 0, separate, Mask::kCausal, 16, false, int8},
+      {"many_queries_int8", 1, 140, 300, 4, 2, 8, 40, 0, separate, Mask::kCausal, 300, false, int8},
+      {"many_queries_fp16_softcap", 2, 40, 90, 4, 4, 8, 0, 5.0f, per_head, Mask::kCausal, 16, false, fp16},
+      {"many_queries_bf16", 2, 33, 33, 4, 1, 8, 0, 0, separate, Mask::kCausal, 32, true, bf16},
       {"bidirectional", 2, 150, 150, 4, 2, 8, 0, 0, separate, Mask::kBidirectional},
       {"bidirectional_window", 2, 150, 150, 4, 4, 8, 9, 5.0f, per_head, Mask::kBidirectional},
   };
@@ -181,6 +207,7 @@ class AttentionTest : public ::testing::TestWithParam<Case> {};
 void expect_definition(Problem& problem) {
   ThreadPool threads(2);
   AttentionScratch scratch;
+  scratch.few.isa = best_isa();
   attention(problem.call, scratch, threads);
   const std::vector<double> expected = problem.reference();
   ASSERT_EQ(problem.out.size(), expected.size());
@@ -218,6 +245,26 @@ TEST_P(AttentionTest, AnyNumberOfThreadsGivesTheSameBytes) {
 
 INSTANTIATE_TEST_SUITE_P(All, AttentionTest, ::testing::ValuesIn(cases()),
                          [](const auto& test) { return test.param.name; });
+
+// The last of several queries has the bits that it has as the only one: its sums are cut at the same keys.
+TEST(Attention, AQueryDoesNotDependOnThoseBefore) {
+  ThreadPool threads(2);
+  for (const KvFormat format : every_kv_format()) {
+    for (const int64_t window : {0, 70}) {
+      std::vector<float> last;
+      for (const int64_t queries : {1, 2, 4}) {
+        Problem problem(
+            {"", 1, queries, 129, 4, 2, 8, window, 0, QkvLayout::kSeparate, Mask::kCausal, 129, false, format});
+        AttentionScratch scratch;
+        scratch.few.isa = best_isa();
+        attention(problem.call, scratch, threads);
+        const std::vector<float> of_last(problem.out.end() - 4 * 8, problem.out.end());
+        if (queries == 1) last = of_last;
+        EXPECT_EQ(of_last, last) << queries << " queries, window " << window;
+      }
+    }
+  }
+}
 
 // A scratch that served a larger call before changes nothing.
 TEST(Attention, UsedScratchIsHarmless) {

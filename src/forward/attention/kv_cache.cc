@@ -5,10 +5,11 @@
 
 namespace bitloom {
 
-KvCache::KvCache(const Graph& graph, int64_t capacity) : capacity_(0) {
+KvCache::KvCache(const Graph& graph, int64_t capacity, KvFormat format) : capacity_(0), format_(format) {
   for (const Block& block : graph.blocks) {
     const Attention& attention = block.attention;
-    widths_.push_back({attention.kv_heads * attention.head_dim, attention.kv_heads * attention.values()});
+    widths_.push_back({attention.kv_heads * kv_head_bytes(format, attention.head_dim),
+                       attention.kv_heads * kv_head_bytes(format, attention.values())});
   }
   keys_.resize(widths_.size());
   values_.resize(widths_.size());
@@ -35,7 +36,7 @@ KvPage KvCache::page(int64_t rows) {
                values = static_cast<size_t>(rows * widths_[i].values);
     if (keys_[i].size() < keys) keys_[i].resize(keys);
     if (values_[i].size() < values) values_[i].resize(values);
-    rows_[i] = {keys_[i].data(), values_[i].data()};
+    rows_[i] = {keys_[i].data(), values_[i].data(), format_};
   }
   return rows_;
 }

@@ -18,19 +18,22 @@ inline constexpr int64_t kKvPageRows = 32;
 class KvPages {
  public:
   /// `pages` pages; memory is taken as rows are written.
-  KvPages(const Graph& graph, int64_t pages);
+  KvPages(const Graph& graph, int64_t pages, KvFormat format = KvFormat::kFp32);
   int64_t pages() const { return pages_; }
 
   /// Appends to `runs` where the first `rows` positions lie of a sequence that holds `pages`, in this order.
   void add_runs(std::span<const int64_t> pages, int64_t rows, std::vector<KvRun>& runs);
 
   /// Bytes that a page takes.
-  static int64_t page_bytes(const Graph& graph);
+  static int64_t page_bytes(const Graph& graph, KvFormat format = KvFormat::kFp32);
 
  private:
   int64_t pages_;
-  std::vector<std::unique_ptr<float[]>> memory_;  // keys and values of each block
-  std::vector<KvRows> rows_;                      // where they begin
+  std::vector<std::unique_ptr<std::byte[]>> memory_;  // keys and values of each block
+  std::vector<KvRows> rows_;                          // where they begin
 };
+
+/// Bytes of keys and values that a token reads which is the last of `length`: itself, and what windows let it see.
+int64_t kv_bytes_read(const Graph& graph, KvFormat format, int64_t length);
 
 }  // namespace bitloom

@@ -1,0 +1,51 @@
+#pragma once
+// Attention of sequences that a pass gives few tokens, over keys and values in pages: kernels/cached_attention reads
+// them as they are kept.
+//
+// Goals: the speed of memory; a token's bits depend neither on the number of threads nor on how many tokens of its
+// sequence the pass has. For that the keys are cut at fixed positions into parts, computed apart and put together in
+// their order. Non-goals: keys that are not kept, many tokens, bidirectional attention (attention.h).
+
+#include <cstdint>
+#include <vector>
+
+#include "base/cpu_features.h"
+#include "base/threads.h"
+#include "forward/pass.h"
+
+namespace bitloom {
+
+struct AttentionCall;
+
+/// Keys [begin, end) of a sequence, and where they lie: in its runs from `run` on, which begins at run_position.
+struct AttentionPart {
+  int64_t sequence;  // of FewQueries::sequences
+  int64_t begin, end, run, run_position;
+};
+
+/// What is kept between calls so that nothing is allocated once it is large enough.
+struct FewQueries {
+  struct Sequence {
+    const PassSequence* sequence;
+    int64_t first_part, parts, first_row;  // rows of all sequences together
+  };
+
+  Isa isa = Isa::kPortable;  // of the kernels
+  std::vector<Sequence> sequences;
+  std::vector<AttentionPart> parts;
+  std::vector<float> queries;   // [rows, heads, padded_channels(head_dim)]
+  std::vector<int64_t> places;  // of each part in `states`
+  std::vector<float> states;    // of each part: values [rows, heads, padded channels], most and sum [rows, heads]
+  std::vector<int64_t> rows;    // of `sequences`, by row
+};
+
+/// Whether attention_of_part() serves the sequence.
+bool has_few_queries(const AttentionCall& call, const PassSequence& sequence);
+
+/// Makes parts of the pass's sequences that have few queries; their keys and values are in the pages.
+void prepare_parts(const AttentionCall& call, FewQueries& few);
+void attention_of_part(const AttentionCall& call, FewQueries& few, int64_t part);
+/// Writes the outputs, after all parts.
+void join_parts(const AttentionCall& call, FewQueries& few, ThreadPool& threads);
+
+}  // namespace bitloom
