@@ -31,6 +31,12 @@ __attribute__((target("avx512f"))) void sum_int8() {
   for (auto& sum : sums) sum = _mm512_setzero_si512();
   BITLOOM_SUM_REGISTERS("vpdpbusd")
 }
+// Products of bytes, added in pairs: what there is without VNNI.
+__attribute__((target("avx2"))) void sum_int8_256() {
+  __m256i sums[kSums], one = _mm256_set1_epi8(1);
+  for (auto& sum : sums) sum = _mm256_setzero_si256();
+  BITLOOM_SUM_REGISTERS("vpmaddubsw")
+}
 __attribute__((target("avx512f"))) void sum_fp32_512() {
   __m512 sums[kSums], one = _mm512_set1_ps(0.5f);
   for (auto& sum : sums) sum = _mm512_setzero_ps();
@@ -60,6 +66,7 @@ DotPeak measure_dot_peak(ThreadPool& threads, const std::function<double()>& clo
   const bool wide = machine_has(Isa::kAvx512Vnni);
   if (wide) peak.int8 = rate_of(sum_int8, 2 * 64, threads, clock);
   if (wide) peak.fp32 = rate_of(sum_fp32_512, 2 * 16, threads, clock);
+  if (!wide && machine_has(Isa::kAvx2)) peak.int8 = rate_of(sum_int8_256, 2 * 32, threads, clock);
   if (!wide && machine_has(Isa::kAvx2)) peak.fp32 = rate_of(sum_fp32_256, 2 * 8, threads, clock);
 #endif
   return peak;

@@ -53,7 +53,7 @@ TEST(BenchVerb, ABatchIsMeasuredBesideOneSequence) {
               1e-9);
 }
 
-// Tokens are decoded with 8-bit inputs by every set of instructions; prompts by VNNI alone, in groups of whole blocks.
+// Tokens are decoded with 8-bit inputs by every set of instructions; prompts in groups of whole blocks alone.
 TEST(BenchVerb, RoundedInputsCostSomethingAlsoWhereNoKernelServesPrompts) {
   const TempDir dir;
   for (const std::string recipe : {"int4-g32", "int4-g12"}) {
@@ -67,7 +67,7 @@ TEST(BenchVerb, RoundedInputsCostSomethingAlsoWhereNoKernelServesPrompts) {
       const json record = json::parse(bench.out);
       EXPECT_GT(record.at("fast_kl"), 0) << with << recipe;
       EXPECT_LT(record.at("fast_kl"), 0.02) << with << recipe;
-      const bool prompts = isa == Isa::kAvx512Vnni && recipe == "int4-g32";
+      const bool prompts = recipe == "int4-g32";
       EXPECT_EQ(record.at("dot_peak_of"), prompts ? "8-bit" : "fp32") << with << recipe;
       EXPECT_GT(record.at("dot_share"), 0) << with << recipe;
       const Outcome kl = run_shell(with + "eval kl --fast " + path + " --ref " + path +

@@ -6,13 +6,13 @@
 //
 // W and f as in int_dot.h; b are blocks of 16 or 32 columns, which never cross a group of W; x[t, c] = a[t, b] q[t, c]
 // is the input rounded to 8 bits under a scale per kInputBlock columns (round_input.h). Sums within blocks are exact,
-// in fp32 beyond, in an order that never changes.
+// in fp32 beyond, in an order that never changes (panel_plan.h): every kernel of a kind of codes gives the same bits.
 //
 // Rows are unpacked to bytes a panel of kPanelRows at a time, which stays in the caches while all tokens pass it;
 // tokens come in blocks whose sums stay in registers.
 //
 // Goals: the processor's peak of 8-bit products; no copy of the weights but a panel. Non-goals: inputs of more than 8
-// bits; groups that are no multiple of 16 columns; processors without such products, where sgemm is as fast.
+// bits; groups that are no multiple of 16 columns.
 
 #include <cstddef>
 #include <cstdint>

@@ -23,6 +23,17 @@ using testing::GemmBuffers;
 /// values: 8 for the products of scales, zero points and sums. Steps are taken at their most, columns / 16.
 double sum_error(int64_t cols) { return static_cast<double>(cols / 16 + 9) * 0x1p-24; }
 
+/// The kernels for the same codes in other instructions, which give the same bits.
+std::vector<IntGemmEntry> others(const IntGemmEntry& entry) {
+  std::vector<IntGemmEntry> entries;
+  std::copy_if(int_gemm_kernels().begin(), int_gemm_kernels().end(), std::back_inserter(entries),
+               [&](const IntGemmEntry& other) {
+                 return other.bits == entry.bits && other.codes == entry.codes && other.isa != entry.isa &&
+                        machine_has(other.isa);
+               });
+  return entries;
+}
+
 class IntGemm : public ::testing::TestWithParam<IntGemmEntry> {
  protected:
   void compare(const testing::DotShape& shape) const {
@@ -34,7 +45,16 @@ class IntGemm : public ::testing::TestWithParam<IntGemmEntry> {
     testing::RandomDot dot(shape, as_it_is, static_cast<uint64_t>(shape.rows * 131 + shape.cols));
     const GemmBuffers input(dot.call.x, shape.tokens, shape.cols, shape.rows);
     std::vector<float> y(static_cast<size_t>(shape.tokens * shape.rows), std::nanf("")), rounded;
-    entry.kernel({dot.call.w, 0, shape.rows, shape.tokens, input.view, input.scratch, y.data(), shape.rows});
+    const auto run = [&](const IntGemmEntry& by, std::vector<float>& out) {
+      by.kernel({dot.call.w, 0, shape.rows, shape.tokens, input.view, input.scratch, out.data(), shape.rows});
+    };
+    run(entry, y);
+    for (const IntGemmEntry& other : others(entry)) {
+      std::vector<float> same(y.size(), std::nanf(""));
+      run(other, same);
+      ASSERT_EQ(y, same) << entry.name << " " << other.name << " [" << shape.rows << ", " << shape.cols << "] group "
+                         << shape.group << " tokens " << shape.tokens;
+    }
     for (int64_t t = 0; t < shape.tokens; ++t) {
       for (int64_t c = 0; c < shape.cols; ++c) rounded.push_back(input.value(t, c));
     }
@@ -106,6 +126,12 @@ class BlocksGemm : public ::testing::TestWithParam<IntGemmEntry> {
     const GemmBuffers input(x.data(), tokens, cols, rows);
     call.x = input.view, call.scratch = input.scratch;
     entry.kernel(call);
+    for (const IntGemmEntry& other : others(entry)) {
+      std::vector<float> same(y.size(), std::nanf(""));
+      call.y = same.data();
+      other.kernel(call);
+      ASSERT_EQ(y, same) << entry.name << " " << other.name << " " << cols;
+    }
     for (int64_t i = 0; i < tokens * rows; ++i) {
       double want = 0, magnitude = 0;
       for (int64_t c = 0; c < cols; ++c) {
@@ -136,14 +162,14 @@ std::vector<IntGemmEntry> kernels_of_this_machine(bool blocks) {
 std::string name_of_case(const ::testing::TestParamInfo<IntGemmEntry>& info) { return info.param.name; }
 INSTANTIATE_TEST_SUITE_P(List, IntGemm, ::testing::ValuesIn(kernels_of_this_machine(false)), name_of_case);
 INSTANTIATE_TEST_SUITE_P(List, BlocksGemm, ::testing::ValuesIn(kernels_of_this_machine(true)), name_of_case);
-GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(IntGemm);  // machines without such kernels
-GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BlocksGemm);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BlocksGemm);  // machines without such kernels
 
 TEST(FindIntGemm, GroupsOfSixteenAndWholeRows) {
-  EXPECT_EQ(find_int_gemm(Isa::kPortable, 4, CodeKind::kInteger, 32, 576), nullptr);
+  EXPECT_EQ(find_int_gemm(Isa::kPortable, 4, CodeKind::kInteger, 32, 576)->isa, Isa::kPortable);
+  EXPECT_EQ(find_int_gemm(Isa::kPortable, 4, CodeKind::kQ4_K, 32, 512), nullptr);
   EXPECT_EQ(find_int_gemm(Isa::kAvx512Vbmi, 4, CodeKind::kInteger, 24, 576), nullptr);
-  EXPECT_EQ(find_int_gemm(Isa::kAvx512Vbmi, 4, CodeKind::kInteger, 32, 576) == nullptr, int_gemm_kernels().empty());
-  EXPECT_EQ(find_int_gemm(Isa::kAvx512Vbmi, 4, CodeKind::kInteger, 77, 77) == nullptr, int_gemm_kernels().empty());
+  EXPECT_NE(find_int_gemm(Isa::kAvx512Vbmi, 4, CodeKind::kInteger, 32, 576), nullptr);
+  EXPECT_NE(find_int_gemm(Isa::kAvx512Vbmi, 4, CodeKind::kInteger, 77, 77), nullptr);
 }
 
 }  // namespace

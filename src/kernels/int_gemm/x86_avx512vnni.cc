@@ -3,6 +3,7 @@
 #include <array>
 
 #include "kernels/int_dot/x86_avx512.h"
+#include "kernels/int_gemm/folded_columns.h"
 #include "kernels/int_gemm/panel_product.h"
 
 namespace bitloom {
@@ -38,85 +39,33 @@ struct PanelCodes<NibbleTable> : NibbleTable {
   }
 };
 
-/// By a block's integer scale and a code the panel's byte, 128 + their product: Q2_K's of scales of 0 to 15 and codes
-/// of 0 to 3, Q3_K's of scales of -32 to 31 and levels of -4 to 3, negated as 128 fits the bytes only that way.
+/// Two vectors of folded columns.
 template <CodeKind kKind>
-struct FoldedProducts {
-  static constexpr int kScales = kKind == CodeKind::kQ2_K ? 16 : 64;
-  alignas(16) uint8_t bytes[kScales][16] = {};
-  constexpr FoldedProducts() {
-    for (int scale = 0; scale < kScales; ++scale) {
-      for (int code = 0; code < 8; ++code) {
-        const int product = kKind == CodeKind::kQ2_K ? scale * code : -(scale - 32) * (code - 4);
-        bytes[scale][code] = static_cast<uint8_t>(128 + product);
-      }
-    }
-  }
-};
-
-/// Codes whose products with the integer scales of their sixteen columns are bytes: 256 columns share what is left.
-template <CodeKind kKind>
-struct FoldedCodes : BlockCodes<kKind> {
-  static_assert(kKind == CodeKind::kQ2_K || kKind == CodeKind::kQ3_K);
-  using Base = Blocks<kKind>;
+struct FoldedPanelCodes : BlockCodes<kKind>, FoldedColumns<kKind> {
   static constexpr bool kPairs = false, kFolded = true;
   static constexpr int offset = 128;
-
-  explicit FoldedCodes(const IntRows& w) : BlockCodes<kKind>(w) {}
-
+  explicit FoldedPanelCodes(const IntRows& w) : BlockCodes<kKind>(w) {}
   void bytes(const std::byte* row, int64_t column, const std::byte*, __m512i (&out)[1]) const {
-    __m256i halves[2];
-    for (int64_t i = 0; i < 2; ++i) {
-      const std::byte* block = Base::block(row, column);
-      const int64_t first = column % 256 / 16 + 2 * i;
-      const __m256i table = _mm256_inserti128_si256(_mm256_castsi128_si256(products(scale_at(block, first))),
-                                                    products(scale_at(block, first + 1)), 1);
-      halves[i] = _mm256_shuffle_epi8(table, Base::columns(row, column + 32 * i));
-    }
-    out[0] = _mm512_inserti64x4(_mm512_castsi256_si512(halves[0]), halves[1], 1);
-  }
-
-  /// What is left of the scale of a block.
-  static float block_scale(const std::byte* block) {
-    return kKind == CodeKind::kQ2_K ? half_at(block + 80) : -half_at(block + 108);
-  }
-
- private:
-  static constexpr FoldedProducts<kKind> kProducts{};
-  static __m128i products(int scale) {
-    return _mm_load_si128(reinterpret_cast<const __m128i*>(kProducts.bytes[scale]));
-  }
-  /// Of sixteen columns, raised by 32 in Q3_K.
-  static int scale_at(const std::byte* block, int64_t j) {
-    const auto field = [block](int64_t byte, int64_t shift, int mask) {
-      return std::to_integer<int>(block[byte]) >> shift & mask;
-    };
-    if constexpr (kKind == CodeKind::kQ2_K) return field(j, 0, 15);
-    return field(96 + j % 8, j / 8 * 4, 15) | field(104 + j % 4, j / 4 * 2, 3) << 4;
+    const auto half = [&](int64_t at) { return FoldedColumns<kKind>::folded_columns(row, at); };
+    out[0] = _mm512_inserti64x4(_mm512_castsi256_si512(half(column)), half(column + 32), 1);
   }
 };
 template <>
-struct PanelCodes<BlockCodes<CodeKind::kQ2_K>> : FoldedCodes<CodeKind::kQ2_K> {
-  using FoldedCodes::FoldedCodes;
+struct PanelCodes<BlockCodes<CodeKind::kQ2_K>> : FoldedPanelCodes<CodeKind::kQ2_K> {
+  using FoldedPanelCodes::FoldedPanelCodes;
 };
 template <>
-struct PanelCodes<BlockCodes<CodeKind::kQ3_K>> : FoldedCodes<CodeKind::kQ3_K> {
-  using FoldedCodes::FoldedCodes;
+struct PanelCodes<BlockCodes<CodeKind::kQ3_K>> : FoldedPanelCodes<CodeKind::kQ3_K> {
+  using FoldedPanelCodes::FoldedPanelCodes;
 };
 
 template <class C>
 class PanelLoop {
  public:
   explicit PanelLoop(const IntGemmCall& call) : call_(call), w_(call.w), codes_(call.w) {
-    const int64_t group = Codes::kFolded ? 256 : w_.group;
-    const bool whole_row = group >= w_.cols, sixteens = !whole_row && group % 32 != 0;
-    blocks_ = (w_.cols + 31) / 32;
-    steps_ = sixteens ? (w_.cols + 15) / 16 : blocks_;
-    step_ = sixteens ? 16 : 32;
-    steps_per_group_ = whole_row ? steps_ : group / step_;
-    subtracts_zeros_ = w_.zeros != nullptr && C::kBits < 8;
-    minimum_columns_ = C::kMinimums || (w_.zeros != nullptr && !subtracts_zeros_) ? (Codes::kFolded ? 16 : step_) : 0;
-    scales_ = sixteens ? PanelScales::kSixteens : steps_per_group_ == 1 ? PanelScales::kBlocks : PanelScales::kGroups;
+    const PanelPlan plan = plan_panels(w_, C::kBits, C::kMinimums, Codes::kFolded);
+    scales_ = plan.scales, blocks_ = plan.blocks, steps_ = plan.steps, steps_per_group_ = plan.steps_per_group;
+    minimum_columns_ = plan.minimum_columns, subtracts_zeros_ = plan.subtracts_zeros;
     product_ = find_panel_product(scales_, minimum_columns_);
     end_ = w_.codes + w_.rows * w_.row_bytes;
     ahead_ = kPanelRows * w_.row_bytes;
@@ -304,7 +253,7 @@ class PanelLoop {
   PanelScales scales_;
   PanelProduct* product_;
   int64_t blocks_, steps_, steps_per_group_;  // a step is what a scale serves at least
-  int step_, minimum_columns_;
+  int minimum_columns_;
   bool subtracts_zeros_;
   const std::byte* end_;
   int64_t ahead_;

@@ -1,0 +1,131 @@
+#pragma once
+// Vector steps of AVX2, and how codes become bytes. For sources compiled with -mavx2 -mfma -mf16c.
+
+#include <array>
+
+#include "kernels/int_dot/x86_blocks.h"
+#include "kernels/int_dot/x86_loops.h"
+#include "kernels/x86_sum.h"
+
+namespace bitloom {
+namespace {
+
+struct Avx2 {
+  using Bytes = __m256i;
+  using Int = __m256i;
+  using Float = __m256;
+  static constexpr int64_t kLanes = 8;
+
+  static const __m256i* at(const void* p) { return static_cast<const __m256i*>(p); }
+  static Bytes load(const int8_t* p) { return _mm256_loadu_si256(at(p)); }
+  static Int load_int(const int32_t* p) { return _mm256_loadu_si256(at(p)); }
+  static Float load_float(const float* p) { return _mm256_loadu_ps(p); }
+  static Float zero() { return _mm256_setzero_ps(); }
+  static Int zero_int() { return _mm256_setzero_si256(); }
+  static Float set(float x) { return _mm256_set1_ps(x); }
+  static Int set_int(int32_t x) { return _mm256_set1_epi32(x); }
+
+  /// maddubs adds two products in 16 bits: 2 * 127 * 128 fits. Bytes of eight bits go by halves.
+  template <bool kWide>
+  static Int dot(Int a, Bytes u, Bytes s) {
+    if constexpr (!kWide) {
+      return _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1)));
+    }
+    const __m256i mask = _mm256_set1_epi8(15);
+    const __m256i low = _mm256_maddubs_epi16(_mm256_and_si256(u, mask), s);
+    const __m256i high = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(u, 4), mask), s);
+    const __m256i fours =
+        _mm256_add_epi32(_mm256_madd_epi16(high, _mm256_set1_epi16(16)), _mm256_madd_epi16(low, _mm256_set1_epi16(1)));
+    return _mm256_add_epi32(a, fours);
+  }
+  static Int shift8(Int a) { return _mm256_slli_epi32(a, 8); }
+  static Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
+  static Int multiply(Int a, Int b) { return _mm256_mullo_epi32(a, b); }
+  static Float to_float(Int a) { return _mm256_cvtepi32_ps(a); }
+  static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
+  static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  static float sum(Float v) { return sum8(v); }
+  static Float spread(const float* s, Int i) { return _mm256_permutevar8x32_ps(_mm256_loadu_ps(s), i); }
+  /// As Avx512's.
+  static Int groups_of(int32_t first, int32_t lane_columns, int32_t group) {
+    const __m256i lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+    const __m256i column = add(set_int(first), multiply(lanes, set_int(lane_columns)));
+    if (group >= 256) return _mm256_srli_epi32(_mm256_cmpgt_epi32(column, set_int(group - 1)), 31);
+    return _mm256_srli_epi32(multiply(column, set_int(((1 << 20) + group - 1) / group)), 20);
+  }
+};
+
+/// Codes of any width in the order of columns: 32 of them lie in 4 kBits bytes.
+template <int kBits_, bool kTable>
+struct Codes : Bitstream<kBits_> {
+  static constexpr int kBits = kBits_, kVectors = 1, offset = kTable ? 128 : 1 << (kBits - 1);
+  static constexpr bool kWide = kTable || kBits >= 7;
+
+  explicit Codes(const IntRows& w) : flip_(_mm256_set1_epi8(w.zeros == nullptr ? static_cast<char>(offset) : 0)) {
+    if constexpr (kTable) {
+      const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(w.levels));
+      table_ = _mm256_broadcastsi128_si256(_mm_xor_si128(levels, _mm_set1_epi8(-128)));
+    }
+  }
+
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[1]) const {
+    const std::byte* p = row + Codes::bytes_to(column);
+    const int64_t available = end - p;
+    std::byte few[32] = {};
+    if (available < 32) {
+      if (available > 0) std::memcpy(few, p, static_cast<size_t>(available));
+      p = few;
+    }
+    const __m256i mask = _mm256_set1_epi8(static_cast<char>((1 << kBits) - 1));
+    const __m256i codes = _mm256_and_si256(apart(p), mask);
+    out[0] = kTable ? _mm256_shuffle_epi8(table_, codes) : _mm256_xor_si256(codes, flip_);
+  }
+
+ private:
+  /// Byte i begins with code i.
+  static __m256i apart(const std::byte* p) {
+    const auto* at = reinterpret_cast<const __m128i*>(p);
+    if constexpr (kBits == 8) return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    if constexpr (kBits == 4) {
+      const __m256i wide = _mm256_cvtepu8_epi16(_mm_loadu_si128(at));
+      return _mm256_or_si256(wide, _mm256_slli_epi16(wide, 4));
+    }
+    // Sixteen codes, 2 kBits bytes, to each half; in it four to each lane, shifted to its lowest bits.
+    const auto* second_half = reinterpret_cast<const __m128i*>(p + 2 * kBits);
+    alignas(32) static constexpr auto kFours = [] {
+      std::array<uint8_t, 32> bytes{};
+      for (size_t i = 0; i < 32; ++i) bytes[i] = static_cast<uint8_t>((i % 16 / 4 * 4 * kBits / 8 + i % 4) % 16);
+      return bytes;
+    }();
+    const __m256i halves =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(at)), _mm_loadu_si128(second_half), 1);
+    const __m256i shuffled =
+        _mm256_shuffle_epi8(halves, _mm256_load_si256(reinterpret_cast<const __m256i*>(kFours.data())));
+    const __m256i fours =
+        _mm256_srlv_epi32(shuffled, _mm256_set1_epi64x(static_cast<int64_t>(uint64_t{4 * kBits % 8} << 32)));
+    // Code k of four begins at bit k kBits and must begin at bit 8 k; whatever lies above it is masked later.
+    constexpr int kUp = 8 - kBits;
+    const __m256i odd = _mm256_set1_epi16(static_cast<int16_t>(0xff00));
+    const __m256i low = _mm256_blendv_epi8(fours, _mm256_slli_epi32(fours, kUp), odd);
+    const __m256i high = _mm256_blendv_epi8(_mm256_slli_epi32(fours, 2 * kUp), _mm256_slli_epi32(fours, 3 * kUp), odd);
+    return _mm256_blend_epi16(low, high, 0xaa);
+  }
+
+  __m256i flip_, table_;
+};
+
+/// 32 columns of ggml's blocks.
+template <CodeKind kKind>
+struct BlockCodes : Blocks<kKind> {
+  using Base = Blocks<kKind>;
+  static constexpr int kVectors = 1;
+  static constexpr bool kBlocks = true, kMinimums = has_minimums(kKind);
+  static int64_t bytes_to(int64_t column) { return column * Base::kBlockBytes / Base::kBlockColumns; }
+  explicit BlockCodes(const IntRows&) {}
+  void bytes(const std::byte* row, int64_t column, const std::byte*, __m256i (&out)[1]) const {
+    out[0] = Base::columns(row, column);
+  }
+};
+
+}  // namespace
+}  // namespace bitloom
