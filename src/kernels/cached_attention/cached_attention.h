@@ -7,7 +7,8 @@
 //
 // with cap(s) = softcap tanh(s / softcap), or s where softcap is 0. The call continues what is there, as if its keys
 // followed others (online softmax: Milakov and Gimelshein, 2018, algorithm 3); parts of a text that were computed apart
-// are put together in the same way. fp32 throughout; keys and values are what read_kv_head() makes of them.
+// are put together in the same way. fp32 throughout; keys and values are what read_kv_head() makes of them. Queries may
+// be rounded to 16 bits for keys of 8.
 //
 // Goals: the speed of memory for heads of usual widths; a query's bits do not depend on the queries beside it.
 // Non-goals: masks within a call; many queries (sgemm).

@@ -12,11 +12,14 @@ ReferenceAttention cached_attention_reference(const CachedAttentionCall& call, K
   ReferenceAttention out;
   for (int64_t j = 0; j < call.keys; ++j) {
     read_kv_head(format, call.k + j * call.k_stride, call.head_dim, k.data());
-    double s = 0, size = 0;
+    double s = 0, size = 0, key_size = 0, greatest = 0;
     for (size_t c = 0; c < k.size(); ++c) {
       const double term = static_cast<double>(call.scale) * q[c] * k[c];
       s += term, size += std::abs(term);
+      key_size += std::abs(static_cast<double>(call.scale) * k[c]);
+      greatest = std::max(greatest, std::abs(static_cast<double>(q[c])));
     }
+    out.query_size = std::max(out.query_size, greatest * key_size);
     if (call.slopes != nullptr) {
       const double bias = static_cast<double>(call.slopes[query]) * static_cast<double>(j + call.distance);
       s += bias, size += std::abs(bias);

@@ -13,6 +13,7 @@ struct ReferenceAttention {
   double log_sum = 0;
   std::vector<double> values;       // [value_dim]
   double score_size = 0, size = 0;  // the greatest sum of |scale q k| of a score, with its bias; the greatest |v|
+  double query_size = 0;            // the greatest of max |q| times sum |scale k|
 };
 ReferenceAttention cached_attention_reference(const CachedAttentionCall& call, KvFormat format, int64_t query);
 

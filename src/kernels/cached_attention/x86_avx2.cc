@@ -9,6 +9,7 @@ struct Avx2 {
   using Float = __m256;
   static constexpr int64_t kLanes = 8;
   static constexpr int kQueries = 2;
+  using Scores = NoScores;
   static Float zero() { return _mm256_setzero_ps(); }
   static Float set(float x) { return _mm256_set1_ps(x); }
   static Float load(const float* p) { return _mm256_loadu_ps(p); }

@@ -1,5 +1,6 @@
 // Compiled with -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c.
 
+#include "kernels/cached_attention/x86_int_scores.h"
 #include "kernels/cached_attention/x86_loops.h"
 
 namespace bitloom {
@@ -9,6 +10,7 @@ struct Avx512 {
   using Float = __m512;
   static constexpr int64_t kLanes = 16;
   static constexpr int kQueries = 4;
+  using Scores = IntScores;
   static Float zero() { return _mm512_setzero_ps(); }
   static Float set(float x) { return _mm512_set1_ps(x); }
   static Float load(const float* p) { return _mm512_loadu_ps(p); }

@@ -8,11 +8,14 @@
 //   V::power(n)                              2^n, of integers n as floats, with 1.5 * 2^23 added
 //   V::sum(v), greatest(v), sums(v[4])       of the lanes, the last of four vectors
 //   V::widen<format>(p), widen_some(p, n)    kLanes channels at p, or n and zeros; codes without their scale
+//   V::Scores                                products with keys of 8 bits in another way (x86_int_scores.h), of at most
+//                                            Scores::kMostChannels channels; 0: none
 
 #include <immintrin.h>
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/cached_attention/cached_attention.h"
 #include "kernels/x86_sum.h"
@@ -43,6 +46,14 @@ struct AttentionTileScores {
   alignas(64) float scores[4][kTileKeys];  // then what values are multiplied by
 };
 
+/// Where every product goes by channels.
+struct NoScores {
+  static constexpr int64_t kMostChannels = 0;
+  void take_keys(const std::byte*, int64_t, int64_t, int64_t) {}
+  template <int kQueries>
+  void multiply(const float*, int64_t, float (*)[kTileKeys]) {}
+};
+
 template <class V, KvFormat kFormat>
 class CachedAttentionLoop {
  public:
@@ -54,6 +65,7 @@ class CachedAttentionLoop {
       k_ = call_.k + first * call_.k_stride, v_ = call_.v + first * call_.v_stride;
       first_ = first, keys_ = std::min(kTileKeys, call_.keys - first);
       if constexpr (kFormat == KvFormat::kInt8) gather_scales();
+      if (by_integers()) scores_.take_keys(k_, call_.k_stride, keys_, call_.head_dim);
       int64_t g = 0;
       for (; g + V::kQueries <= call_.queries; g += V::kQueries) run_queries<V::kQueries>(g);
       run_last<V::kQueries - 1>(g);
@@ -65,6 +77,8 @@ class CachedAttentionLoop {
   static constexpr int64_t kBytes = kv_channel_bytes(kFormat);
   static constexpr int kKeys = 4;      // that share each load of a query
   static constexpr int kChannels = 4;  // vectors of channels that share each probability
+
+  bool by_integers() const { return kFormat == KvFormat::kInt8 && call_.head_dim <= V::Scores::kMostChannels; }
 
   /// Queries from g on, kMost at most.
   template <int kMost>
@@ -84,7 +98,11 @@ class CachedAttentionLoop {
 
   template <int kQueries>
   void run_queries(int64_t g) {
-    for (int64_t j = 0; j < keys_; j += kKeys) multiply_keys<kQueries>(g, j);
+    if (by_integers()) {
+      scores_.template multiply<kQueries>(call_.q + g * q_stride_, q_stride_, tile_.scores);
+    } else {
+      for (int64_t j = 0; j < keys_; j += kKeys) multiply_keys<kQueries>(g, j);
+    }
     float shrink[kQueries];
     for (int i = 0; i < kQueries; ++i) shrink[i] = soften(g + i, tile_.scores[i]);
     float* values = call_.values + g * values_stride_;
@@ -201,6 +219,7 @@ class CachedAttentionLoop {
   const std::byte *k_ = nullptr, *v_ = nullptr;  // of the tile
   int64_t first_ = 0, keys_ = 0;
   AttentionTileScores tile_;
+  std::conditional_t<kFormat == KvFormat::kInt8, typename V::Scores, NoScores> scores_;
 };
 
 template <class V, KvFormat kFormat>
