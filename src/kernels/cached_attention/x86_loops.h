@@ -2,11 +2,9 @@
 // The loops of the x86 kernels, written once. An ISA file defines a type V and calls run_cached_attention; everything
 // here is in an unnamed namespace, so that no ISA's code is linked into another's.
 //
-//   V::Float, V::kLanes                      kLanes floats
+//   V                                        as x86_softmax.h has it
 //   V::kQueries                              queries that share each load of a key, as registers allow
-//   V::zero(), set(x), load(p), store(p, v), add, mul, fma(a, b, c), min, max (the second where one is NaN), divide
-//   V::power(n)                              2^n, of integers n as floats, with 1.5 * 2^23 added
-//   V::sum(v), greatest(v), sums(v[4])       of the lanes, the last of four vectors
+//   V::sums(v[4])                            of the lanes of four vectors
 //   V::widen<format>(p), widen_some(p, n)    kLanes channels at p, or n and zeros; codes without their scale
 //   V::Scores                                products with keys of 8 bits in another way (x86_int_scores.h), of at most
 //                                            Scores::kMostChannels channels; 0: none
@@ -18,26 +16,13 @@
 #include <type_traits>
 
 #include "kernels/cached_attention/cached_attention.h"
+#include "kernels/cached_attention/x86_softmax.h"
 #include "kernels/x86_sum.h"
 
 namespace bitloom {
 namespace {
 
 constexpr int64_t kTileKeys = 64;
-
-/// e^x of x in [-87, 88], where others are put, as exp_fp32() of base/simd_math.h has it.
-template <class V>
-inline typename V::Float exp_of(typename V::Float x) {
-  const auto clamped = V::min(V::set(88.0f), V::max(V::set(-87.0f), x));
-  const auto shifted = V::fma(clamped, V::set(1.44269504f), V::set(12582912.0f));
-  const auto n = V::add(shifted, V::set(-12582912.0f));
-  auto r = V::fma(n, V::set(-0.693145752f), clamped);
-  r = V::fma(n, V::set(-1.42860682e-6f), r);
-  auto p = V::set(1.0f / 5040);
-  for (const float term : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
-    p = V::fma(p, r, V::set(term));
-  return V::mul(p, V::power(shifted));
-}
 
 /// What a tile of at most kTileKeys keys needs of all queries, and of those at work.
 struct AttentionTileScores {
@@ -147,45 +132,14 @@ class CachedAttentionLoop {
 
   /// Products of a query to what its values are multiplied by; returns what the values before are multiplied by.
   float soften(int64_t g, float* row) {
-    const int64_t count = (keys_ + V::kLanes - 1) / V::kLanes * V::kLanes;
-    const Float scale = V::set(call_.scale);
-    const float slope = call_.slopes == nullptr ? 0.0f : call_.slopes[g];
-    alignas(64) static constexpr float kSteps[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    Float most = V::set(call_.most[g]);
-    for (int64_t j = 0; j < count; j += V::kLanes) {
-      Float s = V::mul(V::load(row + j), scale);
-      if constexpr (kFormat == KvFormat::kInt8) s = V::mul(s, V::load(tile_.key_scales + j));
-      if (slope != 0) {
-        const Float away = V::add(V::load(kSteps), V::set(static_cast<float>(first_ + j + call_.distance)));
-        s = V::fma(away, V::set(slope), s);
-      }
-      if (call_.softcap > 0) {
-        // tanh x = 2 / (1 + e^(-2 x)) - 1
-        const Float below = V::add(V::set(1.0f), exp_of<V>(V::mul(s, V::set(-2 / call_.softcap))));
-        s = V::fma(V::divide(V::set(2.0f), below), V::set(call_.softcap), V::set(-call_.softcap));
-      }
-      V::store(row + j, s);
-    }
-    for (int64_t j = keys_; j < count; ++j) row[j] = kNoScore;  // e^-87 below
-    for (int64_t j = 0; j < count; j += V::kLanes) most = V::max(most, V::load(row + j));
-    const float peak = V::greatest(most);
-    Float sum = V::zero();
-    for (int64_t j = 0; j < count; j += V::kLanes) {
-      Float p = exp_of<V>(V::add(V::load(row + j), V::set(-peak)));
-      sum = V::add(sum, p);
-      if constexpr (kFormat == KvFormat::kInt8) p = V::mul(p, V::load(tile_.value_scales + j));
-      V::store(row + j, p);
-    }
-    const float before = call_.most[g];
-    if (before != peak) {
-      alignas(64) float lanes[V::kLanes];
-      V::store(lanes, exp_of<V>(V::set(before - peak)));
-      call_.sum[g] *= lanes[0], call_.most[g] = peak;
-      call_.sum[g] += V::sum(sum);
-      return lanes[0];
-    }
-    call_.sum[g] += V::sum(sum);
-    return 1.0f;
+    constexpr bool kScaled = kFormat == KvFormat::kInt8;
+    const ScoreTerms terms = {.scale = call_.scale,
+                              .softcap = call_.softcap,
+                              .slope = call_.slopes == nullptr ? 0.0f : call_.slopes[g],
+                              .distance = first_ + call_.distance,
+                              .key_scales = kScaled ? tile_.key_scales : nullptr,
+                              .value_scales = kScaled ? tile_.value_scales : nullptr};
+    return soften_row<V>(terms, 0, keys_, row, call_.most[g], call_.sum[g]);
   }
 
   /// values [queries, values_stride_] <- values shrink + probabilities V, of kVectors vectors of channels from c on.
