@@ -31,7 +31,7 @@ struct Decoder::State {
 
 Decoder::State::State(std::shared_ptr<const Model> source, ThreadPool& pool, const PackOptions& packing)
     : model(std::move(source)), threads(pool), graph(model->graph()), weights(load_weights(*model, packing)) {
-  work.scratch.few.isa = packing.isa;
+  work.scratch.isa = packing.isa;
   for (const Rope& rope : graph.ropes) ropes.emplace_back(rope);
   for (size_t i = 0; i < graph.blocks.size(); ++i) {
     const int rope = graph.blocks[i].attention.rope;

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cmath>
 
+#include "forward/attention/kept_tile.h"
 #include "forward/attention/softmax.h"
 #include "linalg/gemm.h"
 
@@ -167,10 +168,20 @@ HeadRows value_rows(const AttentionCall& call, const KvRun& run, int64_t row, in
   return kept_rows(page.values, page.format, row, count, call.kv_heads, head, call.values(), out);
 }
 
-int64_t scratch_size(const AttentionCall& call, const std::vector<Tile>& tiles) {
+/// Null: the tile goes by matrix products.
+TileAttentionKernel* kernel_for(const AttentionCall& call, const Tile& tile, Isa isa) {
+  const TileAttentionEntry* entry = find_tile_attention(isa);
+  return entry != nullptr && is_kept(call, *tile.sequence) ? entry->kernel : nullptr;
+}
+
+int64_t scratch_size(const AttentionCall& call, const std::vector<Tile>& tiles, Isa isa) {
   const int64_t widest = std::max(call.head_dim, call.values());
   int64_t largest = 0;
   for (const Tile& tile : tiles) {
+    if (kernel_for(call, tile, isa) != nullptr) {
+      largest = std::max(largest, kept_tile_scratch(call, tile));
+      continue;
+    }
     const int64_t rows = call.heads / call.kv_heads * (tile.end - tile.begin), keys = tile.last_key - tile.first_key;
     largest = std::max(largest, rows * (keys + call.head_dim + call.values() + 1) + keys * widest);
   }
@@ -300,13 +311,19 @@ void attention_adjoint(const AttentionCall& call, const AttentionGradients& grad
   for (size_t i = 0; i < sinks.size(); ++i) gradients.sinks[i % static_cast<size_t>(call.heads)] += sinks[i];
 }
 
+bool is_kept(const AttentionCall& call, const PassSequence& sequence) {
+  const std::span<const KvRun> runs = call.pass->runs(sequence);
+  return call.mask == Mask::kCausal &&
+         std::none_of(runs.begin(), runs.end(), [](const KvRun& run) { return run.page.empty(); });
+}
+
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads) {
   assert(call.heads % call.kv_heads == 0);
   keep_rows(call, threads);
   make_tiles(call, scratch.tiles);
   prepare_parts(call, scratch.few);
   const std::vector<Tile>& tiles = scratch.tiles;
-  const size_t needed = static_cast<size_t>(scratch_size(call, tiles));
+  const size_t needed = static_cast<size_t>(scratch_size(call, tiles, scratch.isa));
   scratch.per_thread.resize(static_cast<size_t>(threads.thread_count()));
   for (std::vector<float>& buffer : scratch.per_thread) {
     if (buffer.size() < needed) buffer.resize(needed);
@@ -316,10 +333,15 @@ void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool&
   // Two references: as many as a std::function holds without allocating.
   threads.parallel_for_thread(pairs + parts, [&call, &scratch](int64_t index, int thread) {
     const int64_t part = index - static_cast<int64_t>(scratch.tiles.size()) * call.kv_heads;
-    if (part >= 0) return attention_of_part(call, scratch.few, part);
+    if (part >= 0) return attention_of_part(call, scratch.few, scratch.isa, part);
     Tile tile = scratch.tiles[static_cast<size_t>(index / call.kv_heads)];
     tile.kv_head = index % call.kv_heads;
-    run_tile(call, tile, scratch.per_thread[static_cast<size_t>(thread)].data());
+    float* room = scratch.per_thread[static_cast<size_t>(thread)].data();
+    if (TileAttentionKernel* kernel = kernel_for(call, tile, scratch.isa)) {
+      attend_kept_tile(call, tile, kernel, room);
+    } else {
+      run_tile(call, tile, room);
+    }
   });
   join_parts(call, scratch.few, threads);
 }

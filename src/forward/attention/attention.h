@@ -1,5 +1,7 @@
 #pragma once
 // Attention over the sequences of a pass: those with many queries by tiles of them, those with few by few_queries.h.
+// Where all keys and values are kept, tiles go by kept_tile.h, else, as in calibration, by matrix products whose bits
+// no kernel decides.
 //
 // Goals: matrix products through sgemm; all threads busy for one sequence; memory of one tile of scores per thread;
 // the same bytes for any number of threads; nothing allocated by a call that is no larger than one before.
@@ -43,8 +45,12 @@ struct AttentionTile {
   int64_t position(int64_t query) const { return sequence->position + query; }
 };
 
+/// Whether all keys and values that the sequence sees, its own among them, lie in pages.
+bool is_kept(const AttentionCall& call, const PassSequence& sequence);
+
 /// What is kept between calls so that nothing is allocated once it is large enough.
 struct AttentionScratch {
+  Isa isa = Isa::kPortable;  // of the kernels
   std::vector<std::vector<float>> per_thread;
   std::vector<AttentionTile> tiles;
   FewQueries few;

@@ -85,8 +85,8 @@ void attend_to_rows(const AttentionCall& call, const KvRows& rows, Isa isa, int6
 }
 
 /// One row's query heads of a key head.
-void attend(const AttentionCall& call, const FewQueries& few, const AttentionPart& part, int64_t row, int64_t kv_head,
-            const PartState& state) {
+void attend(const AttentionCall& call, const FewQueries& few, Isa isa, const AttentionPart& part, int64_t row,
+            int64_t kv_head, const PartState& state) {
   const FewQueries::Sequence& of = few.sequences[static_cast<size_t>(part.sequence)];
   const int64_t group = call.heads / call.kv_heads, at = row * call.heads + kv_head * group;
   const Visible seen = visible(call, *of.sequence, row);
@@ -104,8 +104,8 @@ void attend(const AttentionCall& call, const FewQueries& few, const AttentionPar
     const int64_t low = std::max(position, begin), high = std::min(position + runs[i].rows, end);
     if (low >= high) continue;
     kernel_call.distance = low - of.sequence->position - row;
-    attend_to_rows(call, runs[i].page[static_cast<size_t>(call.block)], few.isa, runs[i].first + low - position,
-                   high - low, kv_head, kernel_call);
+    attend_to_rows(call, runs[i].page[static_cast<size_t>(call.block)], isa, runs[i].first + low - position, high - low,
+                   kv_head, kernel_call);
   }
 }
 
@@ -133,9 +133,7 @@ void join(const AttentionCall& call, FewQueries& few, const FewQueries::Sequence
 }  // namespace
 
 bool has_few_queries(const AttentionCall& call, const PassSequence& sequence) {
-  if (sequence.rows > kUnpackedTokens || call.mask != Mask::kCausal) return false;
-  const std::span<const KvRun> runs = call.pass->runs(sequence);
-  return std::none_of(runs.begin(), runs.end(), [](const KvRun& run) { return run.page.empty(); });
+  return sequence.rows <= kUnpackedTokens && is_kept(call, sequence);
 }
 
 void prepare_parts(const AttentionCall& call, FewQueries& few) {
@@ -152,7 +150,7 @@ void prepare_parts(const AttentionCall& call, FewQueries& few) {
   if (static_cast<int64_t>(few.states.size()) < size) few.states.resize(static_cast<size_t>(size));
 }
 
-void attention_of_part(const AttentionCall& call, FewQueries& few, int64_t part) {
+void attention_of_part(const AttentionCall& call, FewQueries& few, Isa isa, int64_t part) {
   const AttentionPart& of = few.parts[static_cast<size_t>(part)];
   const int64_t rows = few.sequences[static_cast<size_t>(of.sequence)].sequence->rows, count = rows * call.heads;
   const PartState state = state_of(call, few, part);
@@ -160,7 +158,7 @@ void attention_of_part(const AttentionCall& call, FewQueries& few, int64_t part)
   std::fill_n(state.most, count, kNoScore);
   std::fill_n(state.sum, count, 0.0f);
   for (int64_t kv_head = 0; kv_head < call.kv_heads; ++kv_head) {
-    for (int64_t row = 0; row < rows; ++row) attend(call, few, of, row, kv_head, state);
+    for (int64_t row = 0; row < rows; ++row) attend(call, few, isa, of, row, kv_head, state);
   }
 }
 

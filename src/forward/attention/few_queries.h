@@ -30,7 +30,6 @@ struct FewQueries {
     int64_t first_part, parts, first_row;  // rows of all sequences together
   };
 
-  Isa isa = Isa::kPortable;  // of the kernels
   std::vector<Sequence> sequences;
   std::vector<AttentionPart> parts;
   std::vector<float> queries;   // [rows, heads, padded_channels(head_dim)]
@@ -44,7 +43,7 @@ bool has_few_queries(const AttentionCall& call, const PassSequence& sequence);
 
 /// Makes parts of the pass's sequences that have few queries; their keys and values are in the pages.
 void prepare_parts(const AttentionCall& call, FewQueries& few);
-void attention_of_part(const AttentionCall& call, FewQueries& few, int64_t part);
+void attention_of_part(const AttentionCall& call, FewQueries& few, Isa isa, int64_t part);
 /// Writes the outputs, after all parts.
 void join_parts(const AttentionCall& call, FewQueries& few, ThreadPool& threads);
 
