@@ -14,9 +14,9 @@ int64_t first_capacity(const Graph& graph) {
 
 }  // namespace
 
-CachedSequence::CachedSequence(Decoder& decoder)
+CachedSequence::CachedSequence(Decoder& decoder, KvFormat kv)
     : decoder_(decoder),
-      cache_(decoder.graph(), first_capacity(decoder.graph())),
+      cache_(decoder.graph(), first_capacity(decoder.graph()), kv),
       logits_(static_cast<size_t>(decoder.graph().vocab_size)) {}
 
 int64_t CachedSequence::keep(std::span<const int32_t> ids) {

@@ -13,7 +13,7 @@ namespace bitloom {
 class CachedSequence {
  public:
   /// Holds nothing. The decoder must outlive it.
-  explicit CachedSequence(Decoder& decoder);
+  explicit CachedSequence(Decoder& decoder, KvFormat kv = KvFormat::kFp32);
 
   Decoder& decoder() const { return decoder_; }
   /// The tokens whose keys and values are there.

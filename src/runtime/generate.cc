@@ -25,7 +25,7 @@ GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, const std:
 
 GenerateResult generate(Decoder& decoder, const Tokenizer& tokenizer, std::vector<int32_t> prompt_ids,
                         const GenerateOptions& options, const std::function<void(const std::string&)>& on_text) {
-  CachedSequence sequence(decoder);
+  CachedSequence sequence(decoder, options.kv);
   return generate(sequence, tokenizer, std::move(prompt_ids), options, on_text, {});
 }
 

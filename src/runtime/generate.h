@@ -19,6 +19,7 @@ struct GenerateOptions {
   int64_t max_tokens = 128;
   SamplerOptions sampler;
   int64_t lookup = 0;  // most tokens that are guessed at once (runtime/lookup.h), at most kMostGuesses; 0: none
+  KvFormat kv = KvFormat::kFp32;  // of a sequence that is made for this text
 };
 
 struct GenerateResult {

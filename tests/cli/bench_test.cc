@@ -34,6 +34,8 @@ TEST(BenchVerb, FieldsBelongTogether) {
   const double bytes = record.at("bytes_per_token"), rate = record.at("tokens_per_second").at("median");
   EXPECT_DOUBLE_EQ(record.at("weight_bytes_per_second"), bytes * rate);
   EXPECT_GT(record.at("read_bandwidth"), 0);
+  EXPECT_EQ(record.at("kv"), "fp32");
+  EXPECT_FALSE(record.contains("kv_kl"));
   EXPECT_GE(record.at("bandwidth_share").get<double>() * 1.0001,
             bytes * record.at("tokens_per_second").at("low").get<double>() / record.at("read_bandwidth").get<double>());
   EXPECT_GT(record.at("dot_peak"), 0);
@@ -51,6 +53,42 @@ TEST(BenchVerb, ABatchIsMeasuredBesideOneSequence) {
               record.at("batch_tokens_per_second").at("median").get<double>() /
                   record.at("tokens_per_second").at("median").get<double>(),
               1e-9);
+}
+
+// A token after d others reads d + 1 keys and values.
+TEST(BenchVerb, TheCacheIsCounted) {
+  const auto cache = [](const std::string& kv, const std::string& depth) {
+    const json record = run_json(
+        {"bench", "assets/demo", "-p", "0", "-n", "1", "-d", depth, "-r", "1", "-t", "1", "--kv", kv, "--json"});
+    EXPECT_EQ(record.at("kv"), kv);
+    EXPECT_EQ(record.contains("kv_kl"), kv != "fp32");
+    if (kv != "fp32") {
+      EXPECT_GT(record.at("kv_kl"), 0);
+      EXPECT_LT(record.at("kv_kl"), 5e-3);
+    }
+    return record.at("cache_bytes_per_token").get<int64_t>();
+  };
+  const int64_t one = cache("fp32", "0");
+  EXPECT_GT(one, 0);
+  EXPECT_EQ(cache("fp32", "99"), 100 * one);
+  EXPECT_EQ(cache("fp16", "99"), 50 * one);
+  EXPECT_EQ(cache("bf16", "0"), one / 2);
+  EXPECT_GT(cache("int8", "99"), 25 * one);
+  EXPECT_LT(cache("int8", "99"), 32 * one);
+}
+
+TEST(BenchVerb, OtherVerbsKeepRoundedKeysAndValuesToo) {
+  const std::vector<std::string> run = {"run",    "assets/demo", "-p",    "Once upon a time", "-n", "8",
+                                        "--temp", "0",           "--json"};
+  for (const std::string kv : {"fp16", "int8"}) {
+    std::vector<std::string> with = run;
+    with.insert(with.end(), {"--kv", kv});
+    EXPECT_EQ(run_json(with).at("tokens"), 8);
+  }
+  const json kl = run_json({"eval", "kl", "assets/demo", "--ref", "assets/demo", "--kv", "int8", "--text",
+                            "assets/demo/evaluation.txt", "-c", "32", "--windows", "2", "--json"});
+  EXPECT_GT(kl.at("kl_mean"), 0);
+  EXPECT_LT(kl.at("kl_mean"), 5e-3);
 }
 
 // Tokens are decoded with 8-bit inputs by every set of instructions; prompts in groups of whole blocks alone.
@@ -83,8 +121,7 @@ TEST(BenchVerb, PrintsAMarkdownTableOrJson) {
   std::vector<std::string> words = kQuick;
   const Outcome table = run_bitloom(words);
   ASSERT_EQ(table.code, 0) << table.err;
-  EXPECT_EQ(
-      table.out.rfind("| model | format | MiB | threads | test | tokens/s | rate of weights | of the roof |\n", 0), 0u)
+  EXPECT_EQ(table.out.rfind("| model | format | MiB | threads | test | tokens/s | rate | of the roof |\n", 0), 0u)
       << table.out;
   EXPECT_NE(table.out.find("| assets/demo | BF16 | 6.00 | 1 | prompt of 8 | "), std::string::npos) << table.out;
   EXPECT_NE(table.out.find("| 2 tokens | "), std::string::npos) << table.out;
@@ -94,6 +131,8 @@ TEST(BenchVerb, PrintsAMarkdownTableOrJson) {
 
 TEST(BenchVerb, MistakesAreTold) {
   expect_error(run_bitloom({"bench", "assets/demo", "-o", "xml"}), 2, {"--output", "'xml'", "allowed: md, json"});
+  expect_error(run_bitloom({"bench", "assets/demo", "--kv", "int7"}), 2,
+               {"--kv", "'int7'", "allowed: fp32, fp16, bf16, int8"});
   expect_error(run_bitloom({"bench", "assets/demo", "-r", "0"}), 2, {"--repetitions", "'0' is no integer from 1"});
   expect_error(run_bitloom({"bench", "assets/demo", "-p", "0", "-n", "0"}), 2, {"nothing to measure"});
   expect_error(run_bitloom({"bench", "assets/demo", "-p", "257"}), 3,

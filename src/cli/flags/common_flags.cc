@@ -1,6 +1,6 @@
 #include "cli/flags/common_flags.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <charconv>
 #include <limits>
@@ -54,6 +54,19 @@ void add_exact_flag(FlagSet& app, bool& exact) {
 
 void add_fast_flag(FlagSet& app, bool& fast) {
   app.add_flag("--fast", fast, "inputs of products rounded to 8 bits, as run does");
+}
+
+void add_kv_flag(FlagSet& app, KvFlag& kv) {
+  const auto check = [](const std::string& text) {
+    std::vector<std::string> allowed;
+    for (const KvFormat format : every_kv_format()) allowed.emplace_back(name_of(format));
+    if (find_kv_format(text)) return std::string();
+    return fmt::format("'{}'{}; allowed: {}", text, did_you_mean(text, allowed), fmt::join(allowed, ", "));
+  };
+  app.add_option("--kv", kv.name, "how keys and values are kept: fp32, fp16, bf16 or int8")
+      ->type_name("FORMAT")
+      ->check(check)
+      ->capture_default_str();
 }
 
 void add_threads_flag(FlagSet& app, Session& session) {

@@ -7,6 +7,7 @@
 
 #include "cli/flags/flags.h"
 #include "cli/terminal/session.h"
+#include "kernels/cached_attention/kv_format.h"
 
 namespace bitloom {
 
@@ -29,6 +30,12 @@ std::function<std::string(const std::string&)> integer_from(int64_t low);
 void add_exact_flag(FlagSet& app, bool& exact);
 /// --fast, of verbs that read inputs as fp32 unless told.
 void add_fast_flag(FlagSet& app, bool& fast);
+/// --kv, of verbs that keep keys and values from token to token.
+struct KvFlag {
+  std::string name = "fp32";
+  KvFormat format() const { return *find_kv_format(name); }
+};
+void add_kv_flag(FlagSet& app, KvFlag& kv);
 
 /// -t, --threads
 void add_threads_flag(FlagSet& app, Session& session);

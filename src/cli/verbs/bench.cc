@@ -31,23 +31,31 @@ constexpr int64_t kUsualPrompt = 512, kKlTokens = 64;
 struct Flags {
   std::string model, output = "md";
   bool exact = false;
+  KvFlag kv;
   BenchOptions options;
 };
 
 struct ModelFacts {
   std::string model, format;
   Activations activations = Activations::kInt8;
+  KvFormat kv = KvFormat::kFp32;
   int64_t bytes = 0, bytes_per_token = 0, weights_per_token = 0, probe_bytes = 0;
+  int64_t cache_bytes = 0;  // that a token reads, on average of those decoded
   int threads = 0;
   std::string peak;               // what the roof of prompts counts
   std::optional<double> fast_kl;  // of 8-bit inputs against exact ones, nats per token
+  std::optional<double> kv_kl;    // of the cache against one of fp32
   bool fast() const { return activations == Activations::kInt8; }
+  /// Of weights and cache, of a token of as many that share the weights.
+  double read_bytes(int64_t batch = 1) const {
+    return static_cast<double>(bytes_per_token) / static_cast<double>(batch) + static_cast<double>(cache_bytes);
+  }
 };
 
 /// Shares of the two roofs, each of the repetition's own pass.
 double decode_share(const ModelFacts& facts, const BenchResult& result) {
   const double roof = result.bytes_per_token.median;
-  return roof > 0 ? static_cast<double>(facts.bytes_per_token) / roof : 0;
+  return roof > 0 ? facts.read_bytes() / roof : 0;
 }
 double prompt_share(const ModelFacts& facts, const BenchResult& result) {
   const double roof = result.dots_per_token.median;
@@ -75,7 +83,9 @@ Json record_of(const ModelFacts& facts, const BenchOptions& options, const Bench
                  {"format", facts.format},
                  {"bytes", facts.bytes},
                  {"bytes_per_token", facts.bytes_per_token},
+                 {"cache_bytes_per_token", facts.cache_bytes},
                  {"activations", facts.fast() ? "fast" : "exact"},
+                 {"kv", name_of(facts.kv)},
                  {"threads", facts.threads},
                  {"prompt_tokens", options.prompt},
                  {"tokens", options.decode},
@@ -90,6 +100,7 @@ Json record_of(const ModelFacts& facts, const BenchOptions& options, const Bench
                  {"dot_peak_of", facts.peak},
                  {"dot_share", prompt_share(facts, result)}};
   if (facts.fast_kl) record["fast_kl"] = *facts.fast_kl;
+  if (facts.kv_kl) record["kv_kl"] = *facts.kv_kl;
   if (options.batch > 1 && options.decode > 0) {
     record["batch"] = options.batch;
     record["batch_tokens_per_second"] = spread_json(result.batch_rate);
@@ -109,7 +120,7 @@ std::string text_of(const ModelFacts& facts, const BenchOptions& options, const 
                {"threads"},
                {"test", Align::kLeft},
                {"tokens/s"},
-               {"rate of weights"},
+               {"rate"},
                {"of the roof"}});
   const auto add = [&](const std::string& test, const Spread& spread, double each, const char* unit, double share) {
     table.add({facts.model, facts.format, format_mib(facts.bytes), fmt::format("{}", facts.threads), test,
@@ -122,40 +133,45 @@ std::string text_of(const ModelFacts& facts, const BenchOptions& options, const 
   }
   if (options.decode > 0) {
     const std::string at = options.depth > 0 ? fmt::format(" after {}", options.depth) : "";
-    add(fmt::format("{} tokens{}", options.decode, at), result.decode_rate, static_cast<double>(facts.bytes_per_token),
-        " GB/s", decode_share(facts, result));
+    add(fmt::format("{} tokens{}", options.decode, at), result.decode_rate, facts.read_bytes(), " GB/s",
+        decode_share(facts, result));
   }
   if (options.batch > 1 && options.decode > 0) {
-    const double each = static_cast<double>(facts.bytes_per_token) / static_cast<double>(options.batch);
-    const double share = decode_share(facts, result) * result.batch_gain.median / static_cast<double>(options.batch);
+    const double each = facts.read_bytes(options.batch);
+    const double share = decode_share(facts, result) * result.batch_gain.median * each / facts.read_bytes();
     add(fmt::format("{} x {} tokens", options.batch, options.decode), result.batch_rate, each, " GB/s", share);
   }
   const std::string gain = result.batch_gain.median > 0
                                ? fmt::format("{} sequences at once: {} times the tokens of one.\n", options.batch,
                                              format_significant(result.batch_gain.median, 3))
                                : "";
-  const std::string kl =
-      facts.fast_kl ? fmt::format("KL of 8-bit inputs against exact ones: {} nats per token, over {} random tokens.\n",
-                                  format_significant(*facts.fast_kl, 3), kKlTokens)
-                    : "";
+  const auto kl = [](const std::string& what, const std::optional<double>& nats) {
+    return nats ? fmt::format("KL of {}: {} nats per token, over {} random tokens.\n", what,
+                              format_significant(*nats, 3), kKlTokens)
+                : "";
+  };
   return table.to_markdown() +
          fmt::format(
-             "\nMedian of {} repetitions (lowest to highest) after a warm-up. A token reads {} of weights. Roofs, "
-             "measured\n"
-             "beside each by the same threads, at best: {} GB/s through {}; {} GOP/s of {} products and sums.\n{}{}",
-             options.repetitions, human_bytes(facts.bytes_per_token),
+             "\nMedian of {} repetitions (lowest to highest) after a warm-up. A token reads {} of weights and {} "
+             "of\n"
+             "keys and values ({}). Roofs, measured beside each by the same threads, at best: {} GB/s through {}; {} "
+             "GOP/s\n"
+             "of {} products and sums.\n{}{}{}",
+             options.repetitions, human_bytes(facts.bytes_per_token), human_bytes(facts.cache_bytes), name_of(facts.kv),
              format_significant(result.read_bandwidth / 1e9, 3), human_bytes(facts.probe_bytes),
-             format_significant(result.dot_peak / 1e9, 3), facts.peak, gain, kl);
+             format_significant(result.dot_peak / 1e9, 3), facts.peak, gain,
+             kl("8-bit inputs against exact ones", facts.fast_kl),
+             kl(fmt::format("the {} cache against one of fp32", name_of(facts.kv)), facts.kv_kl));
 }
 
 /// A decoder and its cache behind the bench's functions.
 class Stepper {
  public:
-  Stepper(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads, Activations activations,
+  Stepper(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads, Activations activations, KvFormat kv,
           int64_t capacity, int64_t batch)
       : decoder_(model, threads, activations),
-        cache_(model->graph(), capacity),
-        pages_(model->graph(), batch * pages_of(capacity)),
+        cache_(model->graph(), capacity, kv),
+        pages_(model->graph(), batch * pages_of(capacity), kv),
         sequences_(static_cast<size_t>(batch)),
         logits_(static_cast<size_t>(batch * model->graph().vocab_size)) {
     for (size_t s = 0; s < sequences_.size(); ++s) {
@@ -192,22 +208,29 @@ class Stepper {
   std::vector<float> logits_;
 };
 
-/// Mean KL of the logits of kKlTokens random tokens, at most the model's context, with 8-bit inputs against exact ones.
+/// How a model is run.
+struct Rounding {
+  Activations activations;
+  KvFormat kv;
+};
+
+/// Mean KL of the logits of kKlTokens random tokens, at most the model's context, between two ways to run it.
 /// In passes of few tokens: in longer ones layers without a kernel for many tokens are exact.
-double measure_fast_kl(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads) {
+double measure_kl(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads, const Rounding& original,
+                  const Rounding& rounded) {
   const Graph& graph = model->graph();
   const int64_t count = graph.max_positions > 0 ? std::min(kKlTokens, graph.max_positions) : kKlTokens;
   Rng rng(1, 0x6b6c);
   std::vector<int32_t> tokens(static_cast<size_t>(count));
   for (int32_t& token : tokens) token = static_cast<int32_t>(rng.next_u32() % static_cast<uint64_t>(graph.vocab_size));
   std::vector<float> logits[2];
-  for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
-    Decoder decoder(model, threads, activations);
-    std::vector<float>& out = logits[static_cast<size_t>(activations)];
-    out.resize(static_cast<size_t>(count * graph.vocab_size));
-    const std::unique_ptr<LogitsSource> steps = logits_of_steps(decoder, kUnpackedTokens);
+  for (size_t i = 0; i < 2; ++i) {
+    const Rounding& rounding = i == 0 ? original : rounded;
+    Decoder decoder(model, threads, rounding.activations);
+    logits[i].resize(static_cast<size_t>(count * graph.vocab_size));
+    const std::unique_ptr<LogitsSource> steps = logits_of_steps(decoder, kUnpackedTokens, rounding.kv);
     steps->run(tokens);
-    steps->logits(0, count, out.data());
+    steps->logits(0, count, logits[i].data());
   }
   double sum = 0;
   for (int64_t t = 0; t < count; ++t) {
@@ -217,6 +240,13 @@ double measure_fast_kl(const std::shared_ptr<const Checkpoint>& model, ThreadPoo
     sum += row_divergence(row(logits[0]), row(logits[1]), tokens.front()).kl;
   }
   return sum / static_cast<double>(count);
+}
+
+/// Bytes of keys and values that a token reads, on average of `count` tokens after `depth`.
+int64_t mean_cache_bytes(const Graph& graph, KvFormat kv, int64_t depth, int64_t count) {
+  int64_t total = 0;
+  for (int64_t i = 1; i <= count; ++i) total += kv_bytes_read(graph, kv, depth + i);
+  return total / std::max<int64_t>(count, 1);
 }
 
 void bench(const Flags& flags, Session& session) {
@@ -230,9 +260,13 @@ void bench(const Flags& flags, Session& session) {
   facts.bytes_per_token = bytes_per_token(*model), facts.weights_per_token = weights_per_token(*model);
   facts.threads = threads.thread_count();
   for (const CheckpointTensor& tensor : model->tensors()) facts.bytes += tensor.rows->stored_bytes();
-  if (facts.fast()) facts.fast_kl = measure_fast_kl(model, threads);
-  Stepper stepper(model, threads, facts.activations, std::max(options.prompt, options.decode + options.depth) + 1,
-                  options.batch);
+  facts.kv = flags.kv.format();
+  facts.cache_bytes = mean_cache_bytes(model->graph(), facts.kv, options.depth, options.decode);
+  const Rounding as_asked = {facts.activations, facts.kv}, fp32_cache = {facts.activations, KvFormat::kFp32};
+  if (facts.fast()) facts.fast_kl = measure_kl(model, threads, {Activations::kExact, KvFormat::kFp32}, fp32_cache);
+  if (facts.kv != KvFormat::kFp32) facts.kv_kl = measure_kl(model, threads, fp32_cache, as_asked);
+  Stepper stepper(model, threads, facts.activations, facts.kv,
+                  std::max(options.prompt, options.decode + options.depth) + 1, options.batch);
   const bool int8 = stepper.decoder().has_kernels_for(kFewTokens + 1);  // all of 8-bit inputs
   facts.peak = int8 ? "8-bit" : "fp32";
   std::optional<BandwidthProbe> probe;  // made when first needed: a large buffer
@@ -293,6 +327,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->check(check_output_format)
       ->capture_default_str();
   add_exact_flag(app, flags->exact);
+  add_kv_flag(app, flags->kv);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { bench(*flags, session); };

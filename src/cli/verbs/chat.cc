@@ -20,6 +20,7 @@ namespace {
 struct Flags {
   std::string model;
   bool exact = false;
+  KvFlag kv;
   std::optional<std::string> system;
   GenerateOptions options{.max_tokens = std::numeric_limits<int64_t>::max(), .sampler = {}};
 };
@@ -41,7 +42,7 @@ class Conversation {
         template_(model->chat_template()),
         tokenizer_(model->tokenizer()),
         decoder_(model, session.context().threads, flags.exact ? Activations::kExact : Activations::kInt8),
-        sequence_(decoder_) {
+        sequence_(decoder_, flags.kv.format()) {
     if (flags.system && !template_.accepts_system())
       session.progress().log("the chat template has no system message: its text begins the first message");
     reset();
@@ -195,6 +196,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   add_sampler_flags(app, flags->options.sampler);
   add_lookup_flag(app, flags->options.lookup);
   add_exact_flag(app, flags->exact);
+  add_kv_flag(app, flags->kv);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { converse(*flags, session); };

@@ -21,6 +21,7 @@ struct Flags {
   std::string model, reference, save_reference, reference_size;
   TextOptions text;
   bool fast = false;
+  KvFlag kv;
 };
 
 Json record_of(const DivergenceResult& result, const EvaluationText& text, const Checkpoint& model,
@@ -92,7 +93,7 @@ void only_save(const Flags& flags, Session& session) {
 
 void compare(const Flags& flags, Session& session) {
   const Runner model = make_runner(Checkpoint::open(flags.model, session.warner()), session.context().threads,
-                                   flags.fast ? Activations::kInt8 : Activations::kExact);
+                                   flags.fast ? Activations::kInt8 : Activations::kExact, flags.kv.format());
   const EvaluationText text = cut_evaluation_text(flags.text, *model.checkpoint, kUsualContext, session.warner());
   const std::string tokenizer = model.checkpoint->tokenizer().hash();
   Runner original;
@@ -135,6 +136,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->type_name("BYTES");
   add_text_flags(app, flags->text, kUsualContext);
   add_fast_flag(app, flags->fast);
+  add_kv_flag(app, flags->kv);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { evaluate(*flags, session); };

@@ -17,6 +17,7 @@ struct Flags {
   InputFlags input;
   bool chat = false, exact = false;
   std::optional<std::string> system;
+  KvFlag kv;
   GenerateOptions options;
 };
 
@@ -57,8 +58,9 @@ std::string prompt_of(const InputFlags& input) {
   return text;
 }
 
-void generate_text(const Flags& flags, Session& session) {
+void generate_text(Flags flags, Session& session) {
   if (flags.system && !flags.chat) misuse("run: --system needs --chat");
+  flags.options.kv = flags.kv.format();
   const std::string input = prompt_of(flags.input);
   const auto model = Checkpoint::open(flags.model, session.warner());
   const std::string prompt = flags.chat ? rendered_chat(flags, input, *model, session) : input;
@@ -91,6 +93,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   add_sampler_flags(app, flags->options.sampler);
   add_lookup_flag(app, flags->options.lookup);
   add_exact_flag(app, flags->exact);
+  add_kv_flag(app, flags->kv);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { generate_text(*flags, session); };

@@ -19,6 +19,7 @@ namespace {
 struct Flags {
   std::string model, name, cache = "1G", body = "4M";
   bool exact = false;
+  KvFlag kv;
   SamplerOptions sampler;
   int64_t max_tokens = 1024, queue = 256;
   double grace = 5;
@@ -35,10 +36,9 @@ std::string name_of(const std::string& path) {
 
 /// As many as the memory holds, and as all sequences can use.
 int64_t pages_of(const Flags& flags, const Graph& graph) {
-  const int64_t pages = parse_bytes(flags.cache, "--cache") / KvPages::page_bytes(graph);
-  if (pages < 1)
-    misuse("--cache {}: a page of {} tokens takes {}", flags.cache, kKvPageRows,
-           human_bytes(KvPages::page_bytes(graph)));
+  const int64_t bytes = KvPages::page_bytes(graph, flags.limits.kv);
+  const int64_t pages = parse_bytes(flags.cache, "--cache") / bytes;
+  if (pages < 1) misuse("--cache {}: a page of {} tokens takes {}", flags.cache, kKvPageRows, human_bytes(bytes));
   if (graph.max_positions == 0) return pages;
   return std::min(pages, flags.limits.sequences * ((graph.max_positions + kKvPageRows - 1) / kKvPageRows));
 }
@@ -66,6 +66,7 @@ void serve(Flags flags, Session& session) {
   if (!(limit > 0 && limit <= kMostSeconds)) misuse("--time-limit {}: must be above 0 and at most 1e8 seconds", limit);
   const Sampler checks_options(flags.sampler);
   const auto model = Checkpoint::open(flags.model, session.warner());
+  flags.limits.kv = flags.kv.format();
   flags.limits.pages = pages_of(flags, model->graph());
   flags.server.body_bytes = parse_bytes(flags.body, "--max-body");
   const ServedModel of = served(flags, *model, session);
@@ -136,6 +137,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
   add_limit_flags(app, *flags);
   add_sampler_flags(app, flags->sampler);
   add_exact_flag(app, flags->exact);
+  add_kv_flag(app, flags->kv);
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { serve(*flags, session); };

@@ -50,8 +50,8 @@ class DecoderLogits final : public LogitsSource {
 
 class SteppingLogits final : public LogitsSource {
  public:
-  SteppingLogits(Decoder& decoder, int64_t pass_rows)
-      : decoder_(decoder), pass_rows_(pass_rows), cache_(decoder.graph(), pass_rows) {}
+  SteppingLogits(Decoder& decoder, int64_t pass_rows, KvFormat kv)
+      : decoder_(decoder), pass_rows_(pass_rows), cache_(decoder.graph(), pass_rows, kv) {}
 
   int64_t vocab_size() const override { return decoder_.graph().vocab_size; }
   int64_t max_positions() const override { return decoder_.graph().max_positions; }
@@ -137,8 +137,8 @@ void LogitsSource::logits_at(std::span<const Row> rows, float* out) {
 
 std::unique_ptr<LogitsSource> logits_of(Decoder& decoder) { return std::make_unique<DecoderLogits>(decoder); }
 
-std::unique_ptr<LogitsSource> logits_of_steps(Decoder& decoder, int64_t pass_rows) {
-  return std::make_unique<SteppingLogits>(decoder, pass_rows);
+std::unique_ptr<LogitsSource> logits_of_steps(Decoder& decoder, int64_t pass_rows, KvFormat kv) {
+  return std::make_unique<SteppingLogits>(decoder, pass_rows, kv);
 }
 
 }  // namespace bitloom

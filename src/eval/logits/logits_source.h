@@ -47,7 +47,8 @@ std::unique_ptr<LogitsSource> logits_of(Decoder& decoder);
 /// another order than in one pass, so that numbers agree with logits_of() to rounding. run_all() keeps what all
 /// sequences share in the same way, and runs the rest as one tree (token_tree.h) in one pass. Memory: the longest
 /// sequence's keys and values, hidden states and activations of the last run. run() and logits() make passes of at most
-/// `pass_rows` (> 0) rows: 512 have products at full rate and little memory; kUnpackedTokens have those of decoding tokens.
-std::unique_ptr<LogitsSource> logits_of_steps(Decoder& decoder, int64_t pass_rows = 512);
+/// `pass_rows` (> 0) rows: 512 have products at full rate and little memory; kUnpackedTokens have those of decoding
+/// tokens. `kv`: how keys and values are kept.
+std::unique_ptr<LogitsSource> logits_of_steps(Decoder& decoder, int64_t pass_rows = 512, KvFormat kv = KvFormat::kFp32);
 
 }  // namespace bitloom

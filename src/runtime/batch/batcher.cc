@@ -73,7 +73,7 @@ Batcher::Batcher(Decoder& decoder, const Tokenizer& tokenizer, ThreadPool& threa
       threads_(threads),
       limits_(limits),
       end_ids_(end_ids(decoder.graph(), tokenizer)),
-      memory_(decoder.graph(), limits.pages),
+      memory_(decoder.graph(), limits.pages, limits.kv),
       pool_(limits.pages, kKvPageRows) {}
 
 Batcher::~Batcher() = default;

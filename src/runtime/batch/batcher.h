@@ -28,6 +28,7 @@ struct BatchLimits {
   int64_t sequences = 64;    // answered at once
   int64_t pages = 512;       // of keys and values
   int64_t prompt_rows = 64;  // tokens of prompts in a pass that also answers
+  KvFormat kv = KvFormat::kFp32;
 };
 
 /// What has happened so far, and how things stand.

@@ -65,9 +65,9 @@ struct Demo {
 };
 
 // Stories whose two best logits are never nearer than 1e-3 (tests/oracle/runtime_greedy.py): sums in another order give
-// the same tokens.
-TEST(Batcher, GreedyAnswersAreThoseGivenAlone) {
-  Demo demo;
+// the same tokens, and so do keys and values of 16 bits.
+void expect_golden_answers(KvFormat kv) {
+  Demo demo({.kv = kv});
   const Json golden = read_json(testing::golden("runtime/greedy.json"));
   std::vector<std::shared_ptr<Answer>> answers;
   for (int copy = 0; copy < 4; ++copy) {
@@ -87,6 +87,10 @@ TEST(Batcher, GreedyAnswersAreThoseGivenAlone) {
   }
   EXPECT_EQ(demo.batcher.counts().pages_held, 0);
 }
+
+TEST(Batcher, GreedyAnswersAreThoseGivenAlone) { expect_golden_answers(KvFormat::kFp32); }
+
+TEST(Batcher, SoTheyAreOfKeysAndValuesOfSixteenBits) { expect_golden_answers(KvFormat::kFp16); }
 
 TEST(Batcher, TheSeedDecides) {
   Demo demo;
