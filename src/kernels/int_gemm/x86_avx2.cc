@@ -11,19 +11,27 @@
 namespace bitloom {
 namespace {
 
-/// How codes become levels of a panel: 32 columns of a row in their order. kSteps: fours of columns whose products fit
-/// 16 bits, 2 * 127 times the greatest level each.
+/// How levels of a panel are multiplied. kOffset: what they are raised by, to unsigned bytes; 0: their signs go to the
+/// input. kSteps: fours of columns whose products fit 16 bits, 2 * 127 times the greatest byte each.
+template <int kOffset_>
+struct Raised {
+  static constexpr int kOffset = kOffset_, kSteps = kOffset == 0 ? 1 : 64 / std::max(kOffset, 1);
+};
+
+/// Less a zero point a level may be as great as all of its bits.
+constexpr int raise_of(bool wide, int bits) { return wide || bits > 6 ? 0 : bits <= 4 ? 16 : 1 << bits; }
+
+/// How codes become levels of a panel: 32 columns of a row in their order.
 template <class C>
-struct PanelCodes : C {
+struct PanelCodes : C, Raised<raise_of(C::kWide, C::kBits)> {
   using C::C;
   static constexpr bool kFolded = false;
-  static constexpr int kSteps = C::kWide || C::kBits > 6 ? 1 : C::kBits == 6 ? 2 : C::kBits == 5 ? 4 : 8;
 };
 
 template <CodeKind kKind>
-struct FoldedPanelCodes : BlockCodes<kKind>, FoldedColumns<kKind> {
+struct FoldedPanelCodes : BlockCodes<kKind>, FoldedColumns<kKind>, Raised<0> {
   static constexpr bool kFolded = true;
-  static constexpr int kSteps = 1, offset = 128;
+  static constexpr int offset = 128;
   explicit FoldedPanelCodes(const IntRows& w) : BlockCodes<kKind>(w) {}
   void bytes(const std::byte* row, int64_t column, const std::byte*, __m256i (&out)[1]) const {
     out[0] = FoldedColumns<kKind>::folded_columns(row, column);
@@ -40,7 +48,7 @@ struct PanelCodes<BlockCodes<CodeKind::kQ3_K>> : FoldedPanelCodes<CodeKind::kQ3_
 
 /// kPanelRows rows side by side.
 struct Panel {
-  int8_t* levels;   // [columns / 4, kPanelRows, 4]
+  int8_t* levels;   // [columns / 4, kPanelRows, 4], raised by kOffset
   float* scales;    // [columns / those that share one, rounded up, kPanelRows], the matrix's factor in them
   float* minimums;  // [columns / 16 or 32, kPanelRows]: what is added to every weight
 };
@@ -49,6 +57,7 @@ struct Panel {
 struct Tokens {
   const int8_t* digits;
   const float *scales, *values;
+  const int32_t *sums16, *sums32;
   int64_t width;
 };
 
@@ -71,25 +80,35 @@ inline void add_product(const Totals& a, const Totals& b, Totals& to) {
 }
 inline Totals every_row(float x) { return {{_mm256_set1_ps(x), _mm256_set1_ps(x)}}; }
 
-/// sum <- products of kColumns columns with kTokens tokens.
-template <int kTokens, int kColumns, int kSteps>
-inline void multiply_columns(const int8_t* levels, const int8_t* digits, int64_t width, Sums (&sum)[kTokens]) {
-  for (Sums& of_token : sum) of_token = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
-  constexpr int kTogether = std::min(kSteps, kColumns / 4);
+/// What a level and four digits of the input make, in pairs.
+template <class R>
+inline __m256i multiply_bytes(__m256i levels, __m256i digits) {
+  if constexpr (R::kOffset > 0) return _mm256_maddubs_epi16(levels, digits);
+  return _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(digits, levels));
+}
+
+/// sum <- products of kColumns columns with kTokens tokens, whose digits' sums times -128 are given.
+template <class R, int kTokens, int kColumns>
+inline void multiply_columns(const int8_t* levels, const int8_t* digits, const int32_t* sums, int64_t width,
+                             Sums (&sum)[kTokens]) {
+  for (int t = 0; t < kTokens; ++t) {
+    const __m256i start = _mm256_set1_epi32(sums[t] / 128 * R::kOffset);
+    sum[t] = {{start, start}};
+  }
+  constexpr int kTogether = std::min(R::kSteps, kColumns / 4);
   for (int k = 0; k < kColumns / 4; k += kTogether) {
     __m256i pairs[kTokens][2];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int i = 0; i < kTogether; ++i) {
       const auto* at = reinterpret_cast<const __m256i*>(levels + (k + i) * 4 * kPanelRows);
       const __m256i weights[2] = {_mm256_load_si256(at), _mm256_load_si256(at + 1)};
-      const __m256i sizes[2] = {_mm256_abs_epi8(weights[0]), _mm256_abs_epi8(weights[1])};
 #pragma GCC unroll 4
       for (int t = 0; t < kTokens; ++t) {
         int32_t four;
         std::memcpy(&four, digits + ((k + i) * width + t) * 4, sizeof four);
         const __m256i input = _mm256_set1_epi32(four);
         for (int h = 0; h < 2; ++h) {
-          const __m256i products = _mm256_maddubs_epi16(sizes[h], _mm256_sign_epi8(input, weights[h]));
+          const __m256i products = multiply_bytes<R>(weights[h], input);
           pairs[t][h] = i == 0 ? products : _mm256_add_epi16(pairs[t][h], products);
         }
       }
@@ -105,7 +124,7 @@ inline void multiply_columns(const int8_t* levels, const int8_t* digits, int64_t
 }
 
 /// A panel times kTokens tokens: see PanelScales.
-template <int kTokens, int kSteps>
+template <class R, int kTokens>
 void multiply_panel(const Panel& panel, const Tokens& x, const PanelPlan& plan, int64_t rows, float* y,
                     int64_t y_stride) {
   Totals total[kTokens];
@@ -119,17 +138,18 @@ void multiply_panel(const Panel& panel, const Tokens& x, const PanelPlan& plan, 
     const int8_t* levels = panel.levels + b * kInputBlock * kPanelRows;
     const int8_t* digits = x.digits + b * kInputBlock * x.width;
     if (plan.scales == PanelScales::kSixteens) {
-      multiply_columns<kTokens, 16, kSteps>(levels, digits, x.width, sum);
+      multiply_columns<R, kTokens, 16>(levels, digits, x.sums16 + 2 * b * x.width, x.width, sum);
       Totals part[kTokens];
       for (int t = 0; t < kTokens; ++t) part[t] = multiply(to_float(sum[t]), load_rows(scales));
-      multiply_columns<kTokens, 16, kSteps>(levels + 16 * kPanelRows, digits + 16 * x.width, x.width, sum);
+      multiply_columns<R, kTokens, 16>(levels + 16 * kPanelRows, digits + 16 * x.width,
+                                       x.sums16 + (2 * b + 1) * x.width, x.width, sum);
       for (int t = 0; t < kTokens; ++t) {
         add_product(to_float(sum[t]), load_rows(scales + kPanelRows), part[t]);
         add_product(part[t], every_row(x.scales[b * x.width + t]), total[t]);
       }
       scales += 2 * kPanelRows;
     } else if (plan.scales == PanelScales::kBlocks) {
-      multiply_columns<kTokens, kInputBlock, kSteps>(levels, digits, x.width, sum);
+      multiply_columns<R, kTokens, kInputBlock>(levels, digits, x.sums32 + b * x.width, x.width, sum);
       for (int t = 0; t < kTokens; ++t) {
         const Totals value = multiply(to_float(sum[t]), every_row(x.scales[b * x.width + t]));
         add_product(value, load_rows(scales), total[t]);
@@ -139,8 +159,9 @@ void multiply_panel(const Panel& panel, const Tokens& x, const PanelPlan& plan, 
       Totals part[kTokens];
       for (Totals& of_token : part) of_token = every_row(0);
       for (int64_t i = b; i < end; ++i) {
-        multiply_columns<kTokens, kInputBlock, kSteps>(panel.levels + i * kInputBlock * kPanelRows,
-                                                       x.digits + i * kInputBlock * x.width, x.width, sum);
+        multiply_columns<R, kTokens, kInputBlock>(panel.levels + i * kInputBlock * kPanelRows,
+                                                  x.digits + i * kInputBlock * x.width, x.sums32 + i * x.width, x.width,
+                                                  sum);
         for (int t = 0; t < kTokens; ++t) {
           add_product(to_float(sum[t]), every_row(x.scales[i * x.width + t]), part[t]);
         }
@@ -208,10 +229,11 @@ class PanelLoop {
     for (int64_t c = 0; c < w_.cols; c += 32) {
       __m256i bytes[1];
       codes_.bytes(row.codes, c, end_, bytes);
-      __m256i offsets = _mm256_set1_epi8(static_cast<char>(codes_.offset));
+      __m256i offsets = _mm256_set1_epi8(static_cast<char>(codes_.offset - Codes::kOffset));
       if (plan_.subtracts_zeros) {
         const auto zero = [&](int64_t column) {
-          return _mm_set1_epi8(static_cast<char>(zero_at(row, C::kBits, std::min(column / w_.group, groups - 1))));
+          const int code = zero_at(row, C::kBits, std::min(column / w_.group, groups - 1));
+          return _mm_set1_epi8(static_cast<char>(code - Codes::kOffset));
         };
         offsets = _mm256_set_m128i(zero(c + 16), zero(c));
       }
@@ -278,15 +300,17 @@ class PanelLoop {
     const PanelInput& x = call_.x;
     const float* values =
         plan_.minimum_columns == 16 ? x.values16 + first * (x.stride / 16) : x.values32 + first * (x.stride / 32);
-    const Tokens all = {x.digits + first * x.stride, x.scales + first * (x.stride / 32), values, width};
+    const Tokens all = {x.digits + first * x.stride,        x.scales + first * (x.stride / 32), values,
+                        x.sums16 + first * (x.stride / 16), x.sums32 + first * (x.stride / 32), width};
     float* y = call_.y + first * call_.y_stride + row;
     const auto multiply_some = [&]<int kTokens>(int64_t t) {
-      const Tokens some = {all.digits + 4 * t, all.scales + t, all.values + t, width};
-      multiply_panel<kTokens, Codes::kSteps>(from, some, plan_, rows, y + t * call_.y_stride, call_.y_stride);
+      const Tokens some = {all.digits + 4 * t, all.scales + t, all.values + t, all.sums16 + t, all.sums32 + t, width};
+      multiply_panel<Codes, kTokens>(from, some, plan_, rows, y + t * call_.y_stride, call_.y_stride);
     };
     int64_t t = 0;
     for (; t + 4 <= tokens; t += 4) multiply_some.template operator()<4>(t);
-    for (; t < tokens; ++t) multiply_some.template operator()<1>(t);
+    for (; t + 2 <= tokens; t += 2) multiply_some.template operator()<2>(t);
+    if (t < tokens) multiply_some.template operator()<1>(t);
   }
 
   const IntGemmCall& call_;
