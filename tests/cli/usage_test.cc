@@ -86,6 +86,13 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUse{"tokenize assets/demo -p x --decode", {"'x' is no token id", "0 to 4095"}},
         WrongUse{"tokenize assets/demo -p 4096 --decode", {"'4096' is no token id"}},
         WrongUse{"formats e2m7", {"unknown format 'e2m7'", "did you mean"}},
+        WrongUse{"formats e0m3 --sqnr gaussian", {"'e0m3' has no exponent bits", "int4-narrow", "e1m2"}},
+        WrongUse{"formats e4m33 --sqnr gaussian", {"unknown format 'e4m33'", "did you mean 'e4m3'?"}},
+        WrongUse{"formats --sqnr outlier", {"--sqnr outlier", "did you mean 'outliers'?", "FILE:TENSOR"}},
+        WrongUse{"formats --sqnr student-t:2", {"student-t:2", "above 2"}},
+        WrongUse{"formats table[-1;0] --sqnr gaussian", {"table[-1;0]", "no level above 0"}},
+        WrongUse{"formats --plot x.svg", {"--plot is of --sqnr"}},
+        WrongUse{"formats int4 int5", {"several NAMEs", "--sqnr"}},
         WrongUse{"recipes int4-g12x", {"int4-g12x", "-gN"}},
         WrongUse{"recipes small5", {"small5", "did you mean 'small"}},
         WrongUse{"demo --schemes int4-g32,int99", {"int99"}}));

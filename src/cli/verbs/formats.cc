@@ -8,8 +8,10 @@
 #include "cli/commands.h"
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
+#include "cli/verbs/format_errors.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/format_info.h"
+#include "format/named_format.h"
 #include "format/storage.h"
 #include "report/numbers.h"
 #include "report/table.h"
@@ -96,10 +98,8 @@ std::optional<GridStorage> scheme_of(const std::string& name) {
 }
 
 Format require_format(const std::string& name) {
-  if (const auto format = find_format(name)) return *format;
   if (const auto scheme = scheme_of(name)) return scheme->format;
-  const std::vector<std::string> names = format_names();
-  misuse("formats: unknown format '{}'{}; there are: {}", name, did_you_mean(name, names), fmt::join(names, ", "));
+  return named_format("formats", name);
 }
 
 std::string codes_table(const std::vector<CodeInfo>& codes, bool bold) {
@@ -164,9 +164,9 @@ const std::vector<std::string>& league() {
 }
 
 /// The mean squared error of rounding normal weights of variance 1. No code of b bits is below 2^-2b.
-void show_errors(const std::string& name, Session& session) {
+void show_errors(const std::vector<std::string>& names, Session& session) {
   constexpr int64_t kSide = 256;  // tells an error to 0.6 %
-  const std::vector<std::string> storages = name.empty() ? league() : std::vector<std::string>{name};
+  const std::vector<std::string> storages = names.empty() ? league() : names;
   Table table({{"storage", Align::kLeft}, {"bits true"}, {"MSE"}, {"bound 2^-2b"}, {"dB above"}});
   Json records = Json::array();
   const ProgressTask task(session.progress(), "rounding normal weights", std::ssize(storages));
@@ -183,12 +183,16 @@ void show_errors(const std::string& name, Session& session) {
 }
 
 struct Flags {
-  std::string name, errors;
+  std::vector<std::string> names;
+  std::string errors, sqnr, plot;
 };
 
 void formats(const Flags& flags, Session& session) {
-  if (!flags.errors.empty()) return show_errors(flags.name, session);
-  flags.name.empty() ? list(session) : print(flags.name, session);
+  if (!flags.plot.empty() && flags.sqnr.empty()) misuse("formats: --plot is of --sqnr");
+  if (!flags.sqnr.empty()) return show_expected_errors(flags.sqnr, flags.names, flags.plot, session);
+  if (!flags.errors.empty()) return show_errors(flags.names, session);
+  if (flags.names.size() > 1) misuse("formats: several NAMEs are for --sqnr and --mse; without, give one");
+  flags.names.empty() ? list(session) : print(flags.names.front(), session);
 }
 
 std::string check_distribution(const std::string& text) {
@@ -197,11 +201,19 @@ std::string check_distribution(const std::string& text) {
 
 std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("NAME", flags->name,
-                 "print every code of this format, or of this scheme's format, with its value; with --mse a storage");
-  app.add_option("--mse", flags->errors, "mean squared errors on weights of this distribution: gaussian")
+  app.add_option("NAME", flags->names,
+                 "print every code of this format, or of this scheme's format, with its value; with --sqnr formats, "
+                 "with --mse storages")
+      ->type_name("NAME...");
+  auto* mse = app.add_option("--mse", flags->errors, "mean squared errors on weights of this distribution: gaussian")
+                  ->type_name("DISTRIBUTION")
+                  ->check(check_distribution);
+  app.add_option("--sqnr", flags->sqnr,
+                 "expected error over the clip value, by theory: gaussian, uniform, student-t:NU, outliers, or the "
+                 "numbers of a model's or a safetensors file's tensor, FILE:TENSOR")
       ->type_name("DISTRIBUTION")
-      ->check(check_distribution);
+      ->excludes(mse);
+  app.add_option("--plot", flags->plot, "also write the curves of --sqnr as an SVG picture")->type_name("FILE");
   add_threads_flag(app, session);
   add_json_flag(app, session);
   return [flags, &session] { formats(*flags, session); };
@@ -212,8 +224,8 @@ std::function<void()> setup(FlagSet& app, Session& session) {
 Verb formats_verb() {
   return {"formats",
           "which numbers can be stored: list the formats, or print one in full",
-          "[NAME] [flags]",
-          {"bitloom formats e2m1", "bitloom formats trellis2 --mse gaussian"},
+          "[NAME...] [flags]",
+          {"bitloom formats e2m1", "bitloom formats int8 e4m3 --sqnr student-t:8 --plot /tmp/sqnr.svg"},
           setup};
 }
 
