@@ -42,6 +42,7 @@ RowSourcePtr tensor_of_model(const std::string& path, const std::string& name, S
 Density density_of_tensor(const std::string& text, Session& session) {
   const size_t colon = text.rfind(':');
   const std::string path = text.substr(0, colon), name = text.substr(colon + 1);
+  const ProgressTask task(session.progress(), "reading and sorting " + name, 0);
   const RowSourcePtr rows =
       path.ends_with(".safetensors") ? tensor_of_file(path, name) : tensor_of_model(path, name, session);
   std::vector<float> values = rows->decode_all();
