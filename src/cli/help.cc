@@ -18,15 +18,15 @@ constexpr size_t kColumns = 100;
 std::string program_help() {
   std::string text =
       "bitloom makes neural networks small: quantizes them, shows what was lost, and runs them.\n"
-      "usage: bitloom VERB ... [flags]    bitloom help VERB    bitloom --version\n\n";
+      "usage: bitloom VERB ... [flags]    bitloom help VERB    bitloom --version\n";
   size_t width = 0;
   for (const Verb& verb : verbs()) width = std::max(width, verb.name.size());
   for (const Verb& verb : verbs()) text += fmt::format("  {:<{}}  {}\n", verb.name, width, verb.summary);
   return text +
          fmt::format(
-             "\n  MODEL is a Hugging Face directory, a bitloom directory or a GGUF file. Every verb takes --json.\n"
-             "  Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n"
-             "  To begin: {}\n",
+             "MODEL is a Hugging Face directory, a bitloom directory or a GGUF file. Every verb takes --json.\n"
+             "Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n"
+             "To begin: {}\n",
              verbs().front().examples[0]);
 }
 

@@ -37,6 +37,7 @@ Verb serve_verb();
 Verb tokenize_verb();
 Verb info_verb();
 Verb formats_verb();
+Verb cost_verb();
 Verb recipes_verb();
 Verb verify_verb();
 Verb demo_verb();

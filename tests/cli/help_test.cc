@@ -12,7 +12,8 @@ namespace {
 const std::vector<std::string>& verb_names() {
   static const std::vector<std::string> names = {"quantize", "eval ppl", "eval kl",  "eval tasks", "eval arithmetic",
                                                  "compare",  "run",      "tokenize", "info",       "formats",
-                                                 "recipes",  "verify",   "demo",     "suite",      "bench"};
+                                                 "recipes",  "verify",   "demo",     "suite",      "bench",
+                                                 "cost"};
   return names;
 }
 

@@ -93,6 +93,13 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUse{"formats table[-1;0] --sqnr gaussian", {"table[-1;0]", "no level above 0"}},
         WrongUse{"formats --plot x.svg", {"--plot is of --sqnr"}},
         WrongUse{"formats int4 int5", {"several NAMEs", "--sqnr"}},
+        WrongUse{"cost --acts int8", {"--weights is required"}},
+        WrongUse{"cost --weights e4m33 --acts int8",
+                 {"cost: --weights: unknown format 'e4m33'", "did you mean 'e4m3'?"}},
+        WrongUse{"cost --weights int4 --acts e0m7", {"cost: --acts: 'e0m7' has no exponent bits", "int8-narrow"}},
+        WrongUse{"cost --weights nf4 --acts int8", {"nf4 is a table of levels", "neither exponent bits"}},
+        WrongUse{"cost --weights int4 --acts int8 --acc fp8", {"cost: --acc: unknown accumulator 'fp8'", "fp16"}},
+        WrongUse{"cost --weights int4 --acts int8 --dot 0", {"--dot", "'0' is no integer from 1"}},
         WrongUse{"recipes int4-g12x", {"int4-g12x", "-gN"}},
         WrongUse{"recipes small5", {"small5", "did you mean 'small"}},
         WrongUse{"demo --schemes int4-g32,int99", {"int99"}}));
