@@ -13,6 +13,27 @@ namespace bitloom {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+/// The key of the largest value, "+ 2 more" behind it when there are others; "" of nothing.
+std::string most_used(const std::map<std::string, double>& counts) {
+  if (counts.empty()) return "";
+  const auto less = [](const auto& a, const auto& b) { return a.second < b.second; };
+  const std::string& name = std::max_element(counts.begin(), counts.end(), less)->first;
+  return counts.size() == 1 ? name : fmt::format("{} + {} more", name, counts.size() - 1);
+}
+
+/// What inputs of the blocks are rounded to, of those that are.
+std::string activations_of(const Graph& graph) {
+  std::map<std::string, double> formats;
+  for (int block = 0; block < static_cast<int>(graph.blocks.size()); ++block)
+    for (int input = 0; input < input_count(graph, block); ++input)
+      if (const auto& format = input_at(graph, block, input).activations) ++formats[to_string(*format)];
+  return most_used(formats);
+}
+
+}  // namespace
+
 Json manifest_of(const Checkpoint& model) {
   const std::string path = (fs::path(model.path()) / kManifestFile).string();
   return model.kind() == CheckpointKind::kBitloom && fs::exists(path) ? read_json(path) : Json();
@@ -20,6 +41,7 @@ Json manifest_of(const Checkpoint& model) {
 
 ModelSize size_of(const Checkpoint& model) {
   ModelSize out;
+  out.activations = activations_of(model.graph());
   for (const std::string& file : model.weight_files()) out.bytes += static_cast<int64_t>(fs::file_size(file));
   int64_t all_weights = 0;
   for (const CheckpointTensor& tensor : model.tensors()) all_weights += tensor.rows->rows() * tensor.rows->cols();
@@ -34,10 +56,7 @@ ModelSize size_of(const Checkpoint& model) {
     formats[matrix->storage()] += count;
   }
   if (formats.empty()) return out;
-  out.format = std::max_element(formats.begin(), formats.end(), [](const auto& a, const auto& b) {
-                 return a.second < b.second;
-               })->first;
-  if (formats.size() > 1) out.format += fmt::format(" + {} more", formats.size() - 1);
+  out.format = most_used(formats);
   out.bits_nominal = out.bits_true = 8 * bytes / weights;
   const Json manifest = manifest_of(model);
   if (manifest.is_object() && manifest.contains("totals"))

@@ -10,6 +10,7 @@ namespace bitloom {
 
 struct ModelSize {
   std::string format;                      // storage of most of the blocks' weights; "+ 2 more" when there are others
+  std::string activations;                 // what most of the blocks' inputs are rounded to; "": none is
   double bits_nominal = 0, bits_true = 0;  // per weight of the matrices of the blocks
   int64_t bytes = 0;                       // of the weight files
   double bits_model = 0;                   // the same per weight of the model: embedding, head and norms included

@@ -17,7 +17,15 @@ TEST(ModelSize, OfAFloatModel) {
   EXPECT_EQ(size.bits_nominal, 16);
   EXPECT_EQ(size.bytes, static_cast<int64_t>(fs::file_size("assets/demo/model.safetensors")));
   EXPECT_NEAR(size.bits_model, 16, 0.05);  // and the file's header
+  EXPECT_EQ(size.activations, "");
   EXPECT_TRUE(manifest_of(*demo).is_null());
+}
+
+TEST(ModelSize, SaysWhatInputsAreRoundedTo) {
+  testing::Quiet quiet;
+  const testing::TempDir dir;
+  testing::quantize_demo(dir.file("w4a8"), "int4-g32@int8-token", quiet);
+  EXPECT_EQ(size_of(*Checkpoint::open(dir.file("w4a8"))).activations, "int8-token");
 }
 
 TEST(ModelSize, OfSeveralFormatsNamesTheMostUsed) {
