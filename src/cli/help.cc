@@ -22,12 +22,11 @@ std::string program_help() {
   size_t width = 0;
   for (const Verb& verb : verbs()) width = std::max(width, verb.name.size());
   for (const Verb& verb : verbs()) text += fmt::format("  {:<{}}  {}\n", verb.name, width, verb.summary);
-  return text +
-         fmt::format(
-             "MODEL is a Hugging Face directory, a bitloom directory or a GGUF file. Every verb takes --json.\n"
-             "Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n"
-             "To begin: {}\n",
-             verbs().front().examples[0]);
+  return text + fmt::format(
+                    "MODEL is a Hugging Face directory, a bitloom directory or a GGUF file. Every verb takes --json.\n"
+                    "Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n"
+                    "To begin: {}\n",
+                    verbs().front().examples[0]);
 }
 
 std::string verb_help(const Verb& verb, const FlagSet& flags) {

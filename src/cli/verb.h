@@ -38,6 +38,7 @@ Verb tokenize_verb();
 Verb info_verb();
 Verb formats_verb();
 Verb cost_verb();
+Verb pareto_verb();
 Verb recipes_verb();
 Verb verify_verb();
 Verb demo_verb();

@@ -1,7 +1,8 @@
-// What formats cost in hardware.
+// What formats cost in hardware, and quality against it.
 
 #include <gtest/gtest.h>
 
+#include "broken_models.h"
 #include "program.h"
 
 namespace bitloom::testing {
@@ -37,6 +38,45 @@ TEST(Cost, SaysWhoseFitItIs) {
   EXPECT_NE(text.find("LUTs: our fit to 11 published figures, off by 7.3 %"), std::string::npos) << text;
   EXPECT_NE(text.find("exact sums    19 bits (int32) of 128 products"), std::string::npos) << text;
   EXPECT_NE(text.find("not fitted"), std::string::npos);
+}
+
+TEST(Pareto, OfAComparison) {
+  const TempDir dir;
+  std::vector<std::string> words = {"compare"};
+  for (const char* name : {"int4-g32", "int4-g32@int8-token", "int2-g32"}) {
+    EXPECT_EQ(run_bitloom({"quantize", "assets/demo", dir.file(name), "--recipe", name}).code, 0);
+    words.push_back(dir.file(name));
+  }
+  for (const char* word : {"--ref", "assets/demo", "--text", "assets/demo/evaluation.txt", "--windows", "3", "-c", "64",
+                           "--speed", "0", "--json"})
+    words.emplace_back(word);
+  words.push_back(dir.file("compare.json"));
+  ASSERT_EQ(run_bitloom(words).code, 0);
+
+  const json bytes = run_json({"pareto", dir.file("compare.json"), "--html", dir.file("front.html")});
+  ASSERT_EQ(bytes.at("points").size(), 3u);
+  EXPECT_EQ(bytes.at("points").at(0).at("model"), "int2-g32");
+  EXPECT_TRUE(bytes.at("points").at(0).at("front"));
+  EXPECT_EQ(bytes.at("left_out").at(0).at("reason"), "no figure \"kl_mean\"");
+  const std::string page = read_bytes(dir.file("front.html"));
+  EXPECT_NE(page.find("class=\"front\""), std::string::npos);
+  EXPECT_NE(page.find("int2-g32"), std::string::npos);
+
+  // Units: two bits with bf16 cost more than four with int8. By hand, 32 products of 4 x 8 bits: 6 * 32 + 5 * 17.
+  const json gates = run_json({"pareto", dir.file("compare.json"), "--cost", "gates"});
+  EXPECT_EQ(gates.at("points").at(0).at("model"), "int4-g32@int8-token");
+  EXPECT_EQ(gates.at("points").at(0).at("activations"), "int8-token");
+  EXPECT_EQ(gates.at("points").at(0).at("cost"), 192 + 85);
+  EXPECT_TRUE(gates.at("points").at(0).at("front"));
+}
+
+TEST(Pareto, WhatIsNoResultIsRefused) {
+  const TempDir dir;
+  write_bytes(dir.file("a.json"), "{\"kl_mean\": 1}");
+  expect_error(run_bitloom({"pareto", dir.file("a.json")}), 3, {"a.json: neither a record of"});
+  write_bytes(dir.file("b.json"), R"({"models": [{"name": "a", "kl_mean": 1}]})");
+  expect_error(run_bitloom({"pareto", dir.file("b.json")}), 3, {"no model of", "b.json", "no figure \"bytes\""});
+  expect_error(run_bitloom({"pareto", dir.file("none.json")}), 3, {"none.json"});
 }
 
 }  // namespace

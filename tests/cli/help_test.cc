@@ -13,7 +13,7 @@ const std::vector<std::string>& verb_names() {
   static const std::vector<std::string> names = {"quantize", "eval ppl", "eval kl",  "eval tasks", "eval arithmetic",
                                                  "compare",  "run",      "tokenize", "info",       "formats",
                                                  "recipes",  "verify",   "demo",     "suite",      "bench",
-                                                 "cost"};
+                                                 "cost",     "pareto"};
   return names;
 }
 

@@ -100,6 +100,9 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUse{"cost --weights nf4 --acts int8", {"nf4 is a table of levels", "neither exponent bits"}},
         WrongUse{"cost --weights int4 --acts int8 --acc fp8", {"cost: --acc: unknown accumulator 'fp8'", "fp16"}},
         WrongUse{"cost --weights int4 --acts int8 --dot 0", {"--dot", "'0' is no integer from 1"}},
+        WrongUse{"pareto x.json --cost area", {"'area' is no cost", "lut, gates, bytes"}},
+        WrongUse{"pareto x.json --quality top1", {"pareto: --quality: unknown quality 'top1'", "kl_mean, ppl"}},
+        WrongUse{"pareto x.json --acts intt8", {"pareto: --acts: unknown format 'intt8'", "did you mean 'int8'?"}},
         WrongUse{"recipes int4-g12x", {"int4-g12x", "-gN"}},
         WrongUse{"recipes small5", {"small5", "did you mean 'small"}},
         WrongUse{"demo --schemes int4-g32,int99", {"int99"}}));

@@ -1,0 +1,174 @@
+#include "judge/pareto.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace bitloom {
+namespace {
+
+/// Dense tensors are named by their dtypes.
+std::string operand_name(const std::string& storage) {
+  static const std::map<std::string, std::string> kDense = {{"BF16", "bf16"}, {"F16", "fp16"}, {"F32", "fp32"}};
+  const auto dense = kDense.find(storage);
+  return dense == kDense.end() ? storage : dense->second;
+}
+
+ResultRow row_of_model(const Json& model) {
+  ResultRow row{model.at("name"), model, {}, model.value("activations", "")};
+  if (model.contains("format")) row.storages.push_back({model["format"].get<std::string>()});
+  return row;
+}
+
+/// Weights by storage, of the record that `bitloom quantize --json` prints.
+std::vector<StoredShare> storages_of(const Json& quantize) {
+  std::map<std::string, double> weights;
+  for (const Json& tensor : quantize.value("tensors", Json::array()))
+    weights[tensor.at("storage")] += tensor.at("shape").at(0).get<double>() * tensor.at("shape").at(1).get<double>();
+  std::vector<StoredShare> shares;
+  for (const auto& [storage, count] : weights) shares.push_back({storage, count});
+  return shares;
+}
+
+/// The format of all steps that name one; "a, b" of several.
+std::string activations_of(const Json& quantize) {
+  std::set<std::string> formats;
+  if (!quantize.contains("recipe")) return "";
+  for (const Json& step : quantize["recipe"].value("steps", Json::array()))
+    if (step.contains("activations")) formats.insert(step["activations"].get<std::string>());
+  return fmt::format("{}", fmt::join(formats, ", "));
+}
+
+ResultRow row_of_suite(const Json& json, bool several_models) {
+  const std::string recipe = json.at("recipe"), format = json.at("format"), model = json.at("model");
+  ResultRow row;
+  row.label = recipe + (format.empty() || recipe.find(format) != recipe.npos ? "" : " " + format);
+  if (several_models) row.label = model + " " + row.label;
+  row.figures = Json::object();
+  for (const auto& [evaluation, result] : json.at("results").items()) {
+    if (!result.is_object()) continue;
+    if (evaluation == "quantize") row.storages = storages_of(result), row.activations = activations_of(result);
+    for (const auto& [key, value] : result.items())
+      if (!row.figures.contains(key)) row.figures[key] = value;
+  }
+  return row;
+}
+
+std::vector<ResultRow> rows_of_suite(const Json& rows) {
+  std::vector<ResultRow> out;
+  std::set<std::string> models;
+  for (const Json& row : rows) models.insert(row.at("model").get<std::string>());
+  for (const Json& row : rows) out.push_back(row_of_suite(row, models.size() > 1));
+  return out;
+}
+
+std::vector<ResultRow> rows_of_comparison(const Json& models) {
+  std::vector<ResultRow> out;
+  for (const Json& model : models) out.push_back(row_of_model(model));
+  return out;
+}
+
+double unit_cost(const ParetoCost& cost, const Operand& weights, const Operand& acts) {
+  const CostModel& model = cost.name == "lut" ? lut_model() : gate_model();
+  return mac_cost(model.constants, weights, acts, cost.accumulator, terms_between_scales(weights, acts, cost.dot))
+      .total();
+}
+
+/// Error(kUsage) for numbers that no unit is modelled for.
+double cost_of(const ResultRow& row, const ParetoCost& cost) {
+  if (cost.name == "bytes") {
+    if (!row.figures.contains("bytes") || !row.figures["bytes"].is_number()) misuse("no figure \"bytes\"");
+    return row.figures["bytes"].get<double>();
+  }
+  if (row.storages.empty()) misuse("its storage is not recorded");
+  const Operand acts = parse_operand(row.activations.empty() ? cost.activations : row.activations, "activations");
+  double sum = 0, weights = 0;
+  for (const StoredShare& share : row.storages) {
+    if (share.storage.find(" more") != share.storage.npos) misuse("weights of several storages: {}", share.storage);
+    sum += share.weights * unit_cost(cost, parse_operand(operand_name(share.storage), "weights"), acts);
+    weights += share.weights;
+  }
+  return sum / weights;
+}
+
+Estimate quality_of(const ResultRow& row, const Quality& quality) {
+  const Json value = row.figures.value(quality.key, Json());
+  if (!value.is_number() || !std::isfinite(value.get<double>())) misuse("no figure \"{}\"", quality.key);
+  Estimate estimate{.value = value};
+  const Json ends = row.figures.value(quality.interval, Json());
+  if (ends.is_array() && ends.size() == 2 && ends[0].is_number() && ends[1].is_number())
+    estimate.low = ends[0], estimate.high = ends[1];
+  return estimate;
+}
+
+void mark_front(std::vector<ParetoPoint>& points) {
+  const auto beats = [](const ParetoPoint& a, const ParetoPoint& b) {
+    return a.cost <= b.cost && a.quality.value <= b.quality.value &&
+           (a.cost < b.cost || a.quality.value < b.quality.value);
+  };
+  for (ParetoPoint& point : points)
+    point.front = std::none_of(points.begin(), points.end(), [&](const auto& other) { return beats(other, point); });
+}
+
+/// What an error says of a storage, without the list of all formats.
+std::string short_reason(const std::string& message) {
+  const size_t list = message.find("; there are");
+  return message.substr(0, list);
+}
+
+}  // namespace
+
+std::vector<ResultRow> read_result_rows(const Json& record, const std::string& path) {
+  try {
+    if (record.is_object() && record.contains("rows")) return rows_of_suite(record["rows"]);
+    if (record.is_object() && record.contains("models")) return rows_of_comparison(record["models"]);
+  } catch (const Json::exception& error) {
+    refuse("{}: its entries are not those of 'bitloom compare --json' or of a suite's results.json: {}", path,
+           error.what());
+  }
+  refuse("{}: neither a record of 'bitloom compare --json' (\"models\") nor a suite's results.json (\"rows\")", path);
+}
+
+Quality quality_named(const std::string& key, const std::string& place) {
+  static const std::vector<Quality> kQualities = {{"kl_mean", "kl_ci95", "KL divergence, nats"},
+                                                  {"ppl", "ppl_ci95", "perplexity"},
+                                                  {"nll", "", "nats per token"},
+                                                  {"bits_per_byte", "", "bits per byte"}};
+  std::vector<std::string> keys;
+  for (const Quality& quality : kQualities) {
+    if (quality.key == key) return quality;
+    keys.push_back(quality.key);
+  }
+  misuse("{}: unknown quality '{}'{}; there are: {}", place, key, did_you_mean(key, keys), fmt::join(keys, ", "));
+}
+
+std::string title_of(const ParetoCost& cost) {
+  if (cost.name == "bytes") return "weight files, bytes";
+  const CostModel& model = cost.name == "lut" ? lut_model() : gate_model();
+  return fmt::format("{} of a unit, mean over the weights", model.unit);
+}
+
+ParetoSet pareto_set(const std::vector<ResultRow>& rows, const Quality& quality, const ParetoCost& cost) {
+  ParetoSet set;
+  for (const ResultRow& row : rows) {
+    try {
+      const Estimate estimate = quality_of(row, quality);
+      const std::string acts = row.activations.empty() ? cost.activations : row.activations;
+      set.points.push_back({row.label, cost.name == "bytes" ? "" : acts, cost_of(row, cost), estimate});
+    } catch (const Error& error) {
+      set.left_out.push_back({row.label, short_reason(error.what())});
+    }
+  }
+  std::stable_sort(set.points.begin(), set.points.end(),
+                   [](const ParetoPoint& a, const ParetoPoint& b) { return a.cost < b.cost; });
+  mark_front(set.points);
+  return set;
+}
+
+}  // namespace bitloom
