@@ -5,6 +5,7 @@
 #include "format/families/planes/planes_storage.h"
 #include "format/families/sign_rank1/sign_rank1.h"
 #include "format/families/trellis/trellis_storage.h"
+#include "format/families/vector/vector_storage.h"
 
 namespace bitloom {
 
@@ -16,6 +17,7 @@ std::span<const FamilyRow* const> base_families() {
       &kPlanesFamily,
       &kSignRank1Family,
       &kTrellisFamily,
+      &kVectorFamily,
       &kGridFamily,
   };
   return kFamilies;
