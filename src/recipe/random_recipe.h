@@ -65,7 +65,8 @@ inline RoundingTarget random_target(Rng& rng) {
                                                  "affine4-g64",
                                                  "affine3-g16-s3x16",
                                                  "affine2-g128-mixed",
-                                                 "sign_rank1"};
+                                                 "sign_rank1",
+                                                 "aq2x8-g8"};
   return parse_target(specs[below(rng, static_cast<uint32_t>(specs.size()))]);
 }
 

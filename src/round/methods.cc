@@ -10,6 +10,7 @@
 #include "round/spqr/spqr.h"
 #include "round/svid/svid.h"
 #include "round/trellis/trellis_rounding.h"
+#include "round/vector/aqlm.h"
 
 namespace bitloom {
 
@@ -28,6 +29,8 @@ std::span<const RoundingRow* const> rounding_methods() {
       &kSvidMethod,
       &kViterbiMethod,
       &kLdlqMethod,
+      &kAdditiveMethod,
+      &kAqlmMethod,
   };
   return kMethods;
 }

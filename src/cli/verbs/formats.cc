@@ -82,7 +82,8 @@ void list(Session& session) {
       "\nA recipe is a scheme, or FORMAT[-gN|-row|-tensor][-asym][-mse], as int4-g128 or e2m1-g16,\n"
       "or kmeans+codebookB-col, -row, -gN or -tensor, as kmeans+codebook2.5-col: tables of 2^B fp16 levels,\n"
       "or hqq+affineB-gN, as spqr+affine3-g16-s3x16: codes with a scale and a real zero point,\n"
-      "or ldlq+trellisB+frame-in512-out512 (B from 1 to 5 in halves): a trellis code of rotated weights.\n" +
+      "or ldlq+trellisB+frame-in512-out512 (B from 1 to 5 in halves): a trellis code of rotated weights,\n"
+      "or aqlm+aqMxB-gG, as aqlm+aq2x8-g8: sums of M vectors of G weights from codebooks of 2^B.\n" +
       as_started("'bitloom formats NAME' prints every code of a format.\n");
   session.show({{"formats", records}, {"schemes", schemes_record()}}, text);
 }

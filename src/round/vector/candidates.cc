@@ -1,0 +1,80 @@
+#include "round/vector/candidates.h"
+
+#include <algorithm>
+
+#include "base/vector_clones.h"
+
+namespace bitloom {
+namespace {
+
+typedef float Lanes __attribute__((vector_size(64), aligned(4), may_alias));
+static_assert(sizeof(Lanes) == Scores::kLanes * sizeof(float));
+
+/// kGroup 0: `group`.
+template <int64_t kGroup>
+__attribute__((always_inline)) inline void find_block(const float* columns, const float* norms, int64_t padded,
+                                                      int64_t group, int64_t begin, int64_t end, const float* direction,
+                                                      float weight, float* scores, float* least) {
+  Lanes low{};
+  for (int64_t c = begin; c < end; c += Scores::kLanes) {
+    Lanes score = weight * *reinterpret_cast<const Lanes*>(norms + c);
+    for (int64_t t = 0; t < (kGroup == 0 ? group : kGroup); ++t) {
+      score -= direction[t] * *reinterpret_cast<const Lanes*>(columns + t * padded + c);
+    }
+    *reinterpret_cast<Lanes*>(scores + c) = score;
+    low = c == begin ? score : (score < low ? score : low);
+  }
+  *reinterpret_cast<Lanes*>(least) = low;
+}
+
+BITLOOM_VECTOR_CLONES
+void find_scores(const float* columns, const float* norms, int64_t padded, int64_t group, const float* direction,
+                 float weight, float* scores, float* least) {
+  for (int64_t begin = 0; begin < padded; begin += Scores::kBlock, least += Scores::kLanes) {
+    const int64_t end = begin + Scores::kBlock < padded ? begin + Scores::kBlock : padded;
+    if (group == 8) {
+      find_block<8>(columns, norms, padded, group, begin, end, direction, weight, scores, least);
+    } else {
+      find_block<0>(columns, norms, padded, group, begin, end, direction, weight, scores, least);
+    }
+  }
+}
+
+}  // namespace
+
+int64_t padded_candidates(int64_t count) { return (count + Scores::kLanes - 1) / Scores::kLanes * Scores::kLanes; }
+
+Candidates::Candidates(const VectorStorage& storage, const float* codebook)
+    : padded_(padded_candidates(storage.entries())), columns_(static_cast<size_t>(padded_ * storage.group)) {
+  for (int64_t c = 0; c < storage.entries(); ++c) {
+    for (int64_t t = 0; t < storage.group; ++t) {
+      columns_[static_cast<size_t>(t * padded_ + c)] = codebook[c * storage.group + t];
+    }
+  }
+}
+
+Scores::Scores(int64_t padded)
+    : padded_(padded),
+      scores_(static_cast<size_t>(padded)),
+      least_(static_cast<size_t>((padded + kBlock - 1) / kBlock * kLanes)) {}
+
+void Scores::find(const Candidates& candidates, const float* norms, int64_t group, const float* direction,
+                  float weight) {
+  find_scores(candidates.columns(), norms, padded_, group, direction, weight, scores_.data(), least_.data());
+}
+
+float Scores::bound_of(int64_t count) {
+  if (count > static_cast<int64_t>(least_.size())) return kNever;
+  if (count == 1) return *std::min_element(least_.begin(), least_.end());
+  sorted_ = least_;
+  std::nth_element(sorted_.begin(), sorted_.begin() + (count - 1), sorted_.end());
+  return sorted_[static_cast<size_t>(count - 1)];
+}
+
+int64_t Scores::best() {
+  int64_t found = 0;
+  up_to(bound_of(1), [&](int64_t c, float) { return found = c, -kNever; });
+  return found;
+}
+
+}  // namespace bitloom
