@@ -149,6 +149,15 @@ TEST(QuantizeFailure, NamesInfInAKeptTensor) {
           "/model.safetensors: tensor 'model.embed_tokens.weight' holds Inf at [4000, 3]; weights must be finite");
 }
 
+TEST(QuantizeFailure, RefusesCodebooksThatCostMoreThanTheySave) {
+  const TempDir dir;
+  for (const char* recipe : {"additive+aq1x16-g8", "aqlm+aq1x16-g8"}) {
+    EXPECT_THAT(refusal(ErrorKind::kUsage, [&] { testing::quantize(kDemo, dir.file("out"), recipe); }),
+                AllOf(HasSubstr("model.layers.0."), HasSubstr("aq1x16-g8 would take"), HasSubstr("its codebooks'")));
+  }
+  EXPECT_THAT(names_in(dir.path()), IsEmpty());
+}
+
 TEST(QuantizeFailure, NamesAPatternThatMatchesNothing) {
   const TempDir dir;
   const Recipe recipe = parse_recipe("steps: [{quantize: int4-g32, targets: '*.dwn_proj.weight'}]", "r.yaml");
