@@ -1,6 +1,7 @@
 #pragma once
 // One matrix to be rounded, as every method gets it, and what it gives back.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -48,6 +49,9 @@ struct RoundingProblem {
   Ranks& ranks;                             // all round the same matrices in the same order; all get all rows
   ThreadPool& threads;
   const GuidedMoments* guided = nullptr;  // of this matrix alone; null unless the method needs them
+  /// Told between the turns of a slow method what share of its work it has done since it was told last; may be empty.
+  /// What it throws ends the rounding.
+  std::function<void(double share)> on_progress = {};
 };
 
 struct Rounded {

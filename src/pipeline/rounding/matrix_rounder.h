@@ -1,6 +1,7 @@
 #pragma once
 // Rounds the matrices that read one input, and records what came of each.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,9 +21,9 @@ class MatrixRounder {
       : statistics_(statistics), ranks_(ranks), threads_(threads) {}
 
   /// W as the step says: see round_matrix(). `place` ("FILE: tensor 'NAME'") starts every message. Fills in all of the
-  /// record but its name. `guided`: of this matrix, where the step needs it.
+  /// record but its name. `guided`: of this matrix, where the step needs it. on_progress: see RoundingProblem.
   Rounded round(const std::string& place, const RowSource& w, const RecipeStep& step, SiteRecord& record,
-                const GuidedMoments* guided = nullptr);
+                const GuidedMoments* guided = nullptr, const std::function<void(double)>& on_progress = {});
 
  private:
   const InputStatistics* statistics_;

@@ -262,7 +262,14 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
     const RowSourcePtr before = weights.weight;
     const RecipeStep taken = step_for(state, site, step->second, statistics);
     const std::optional<GuidedMoments> moments = moments_for(state, site, taken);
-    const Rounded rounded = rounder.round(place, *before, taken, record, moments ? &*moments : nullptr);
+    const double seconds = cost_of(state.index).round.at(input) *
+                           static_cast<double>(site.linear->out * site.linear->in) / weights_of_input;
+    double done = 0;
+    const auto advance = [&](double share) {
+      done += share;
+      advance_progress(state.index, seconds * share, name);
+    };
+    const Rounded rounded = rounder.round(place, *before, taken, record, moments ? &*moments : nullptr, advance);
     weights.weight = state.outcome.quantized[name] = rounded.matrix;
     for (const std::string& remark : rounded.report.remarks) {
       state.outcome.remarks.push_back(fmt::format("'{}': {}", name, remark));
@@ -270,8 +277,7 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
     state.outcome.sites.push_back(std::move(record));
     if (corrects_bias(name)) correct_bias(state, site, *before, *statistics);
     if (!float_) task_.model->release(name);
-    const auto weights_here = static_cast<double>(site.linear->out * site.linear->in);
-    advance_progress(state.index, cost_of(state.index).round.at(input) * weights_here / weights_of_input, name);
+    advance(std::max(0.0, 1 - done));
   }
 }
 

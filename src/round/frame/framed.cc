@@ -71,7 +71,7 @@ FramedProblem::FramedProblem(const RoundingProblem& outer) : outer_(outer), fram
   const FramedInputs* inputs = framed_inputs();
   inner_ = std::make_unique<RoundingProblem>(
       RoundingProblem{outer.place, *weights_, without_frame(outer.target), inputs ? &inputs->statistics : nullptr,
-                      inputs ? inputs->shared : outer.shared, outer.ranks, outer.threads, nullptr});
+                      inputs ? inputs->shared : outer.shared, outer.ranks, outer.threads, nullptr, outer.on_progress});
   if (outer.guided != nullptr) move_guided();
 }
 

@@ -43,16 +43,17 @@ struct Schedule {
 class Run {
  public:
   Run(const Schedule& schedule, const LayerMoment& moment, const std::vector<float>& w, AdditiveCode start,
-      ThreadPool& threads)
+      const RoundingProblem& problem)
       : schedule_(schedule),
         moment_(moment),
         w_(w),
         code_(std::move(start)),
-        threads_(threads),
+        threads_(problem.threads),
+        on_progress_(problem.on_progress),
         error_(w.size()),
         residual_(w.size()),
         weights_h_(w.size()) {
-    times_moment(moment, code_.rows, w.data(), weights_h_.data(), threads);
+    times_moment(moment, code_.rows, w.data(), weights_h_.data(), threads_);
   }
 
   AdditiveCode run() {
@@ -61,6 +62,7 @@ class Run {
       const bool last = sweep + 1 == schedule_.sweeps;
       if (last) round_numbers();
       sweep_codes(code_, moment_, random_order(code_, schedule_.seed, sweep), schedule_.beam, residual_, threads_);
+      if (on_progress_) on_progress_(1.0 / static_cast<double>(schedule_.sweeps));
       if (last) break;
       fit_scales(code_, weights_h_, residual_, threads_);
       fit_codebooks(code_, moment_, schedule_.iterations, error_, residual_, threads_);
@@ -82,6 +84,7 @@ class Run {
   const std::vector<float>& w_;
   AdditiveCode code_;
   ThreadPool& threads_;
+  const std::function<void(double)>& on_progress_;
   std::vector<float> error_, residual_, weights_h_;
 };
 
@@ -109,7 +112,7 @@ Rounded round_weights(const Schedule& schedule, const LayerMoment& moment, const
   const VectorStorage& storage = storage_of(problem.target);
   const int64_t rows = problem.weights.rows(), cols = problem.weights.cols();
   AdditiveCode code = start_codes(storage, rows, groups_of(storage, cols), w, {.seed = schedule.seed}, problem.threads);
-  code = Run(schedule, moment, w, std::move(code), problem.threads).run();
+  code = Run(schedule, moment, w, std::move(code), problem).run();
   Rounded rounded;
   rounded.matrix = stored_from_bytes(problem.place, problem.target.storage, rows, cols,
                                      pack_vectors(storage, rows, cols, code.codes, code.codebooks, code.scales));

@@ -93,6 +93,20 @@ TEST(Aqlm, AnotherSeedIsAnotherSearch) {
             round_by_data(AqlmRounding{.sweeps = 2, .seed = 1}, w, "aq2x6-g8", &inputs).matrix->decode_all());
 }
 
+TEST(Aqlm, TellsOfEachSweep) {
+  const DenseMatrix w = normal_matrix(16, 32, 7);
+  const InputStatistics inputs = inputs_of(32, 100);
+  for (const char* target : {"aq2x4-g8", "aq2x4-g8+frame-in32"}) {
+    ThreadPool threads(2);
+    Ranks alone;
+    InputCache cache;
+    std::vector<double> shares;
+    round_matrix(AqlmRounding{.sweeps = 4}, {"w", w, parse_target(target), &inputs, cache, alone, threads, nullptr,
+                                             [&](double share) { shares.push_back(share); }});
+    EXPECT_THAT(shares, ::testing::ElementsAre(0.25, 0.25, 0.25, 0.25)) << target;
+  }
+}
+
 TEST(Aqlm, RotatedWeightsToo) {
   const DenseMatrix w = normal_matrix(64, 64, 9);
   const InputStatistics inputs = inputs_of(64);
