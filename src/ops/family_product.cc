@@ -1,14 +1,17 @@
 #include "ops/family_product.h"
 
 #include <bit>
+#include <vector>
 
 #include "format/families/codebook/codebook_storage.h"
 #include "format/families/partial/partial_storage.h"
 #include "format/families/planes/planes_matrix.h"
+#include "format/families/vector/vector_storage.h"
 #include "kernels/column_dot/column_dot.h"
 #include "kernels/partial_dot/partial_dot.h"
 #include "kernels/plane_dot/plane_dot.h"
 #include "kernels/row_table_dot/row_table_dot.h"
+#include "kernels/vector_dot/vector_dot.h"
 #include "packing/bitstream.h"
 #include "packing/row_words.h"
 
@@ -138,6 +141,45 @@ class PlaneProduct final : public FamilyProduct {
   PlaneTiles w_;
 };
 
+/// Of codebooks of 256 vectors.
+class VectorProduct final : public FamilyProduct {
+ public:
+  VectorProduct(const StoredMatrix& matrix, const VectorStorage& storage, Isa isa, bool exact)
+      : kernel_(find_vector_dot(isa).kernel),
+        exact_(exact),
+        columns_(static_cast<size_t>(storage.codebooks * storage.entries() * storage.group)) {
+    std::vector<float> vectors(columns_.size());
+    decode_to_f32(DType::kF16, bytes_of_part(matrix, ".codebooks"), 0, static_cast<int64_t>(vectors.size()),
+                  vectors.data());
+    for (int64_t i = 0; i < storage.codebooks * storage.entries(); ++i) {
+      const int64_t m = i / storage.entries(), entry = i % storage.entries();
+      for (int64_t t = 0; t < storage.group; ++t) {
+        columns_[static_cast<size_t>((m * storage.group + t) * storage.entries() + entry)] =
+            vectors[static_cast<size_t>(i * storage.group + t)];
+      }
+    }
+    w_ = {bytes_of_part(matrix, ".codes"),
+          columns_.data(),
+          bytes_of_part(matrix, ".scales"),
+          matrix.rows(),
+          matrix.cols(),
+          storage.codebooks,
+          storage.group};
+  }
+  int64_t row_multiple() const override { return kVectorRows; }
+  int64_t scratch_bytes() const override { return vector_dot_scratch(w_); }
+  void run(int64_t first, int64_t last, int64_t tokens, const float* x, float* y, int64_t y_stride,
+           std::byte* scratch) const override {
+    kernel_({w_, first / kVectorRows, (last + kVectorRows - 1) / kVectorRows, tokens, exact_, x, y, y_stride, scratch});
+  }
+
+ private:
+  VectorDotKernel* kernel_;
+  bool exact_;
+  std::vector<float> columns_;  // [M, G, 256]
+  AdditiveRows w_;
+};
+
 }  // namespace
 
 std::unique_ptr<const FamilyProduct> make_family_product(const StoredMatrix& matrix, Isa isa, bool exact) {
@@ -151,6 +193,10 @@ std::unique_ptr<const FamilyProduct> make_family_product(const StoredMatrix& mat
   if (matrix.spec().base.get_if<PartialStorage>() != nullptr) {
     auto product = std::make_unique<PartialProduct>(matrix, isa);
     if (!product->has_padding_bits()) return product;
+  }
+  const auto* vector = matrix.spec().base.get_if<VectorStorage>();
+  if (vector != nullptr && vector->entries() == kVectorEntries) {
+    return std::make_unique<VectorProduct>(matrix, *vector, isa, exact);
   }
   return nullptr;
 }

@@ -74,7 +74,9 @@ std::vector<std::shared_ptr<const StoredMatrix>> every_matrix() {
           random_partial(400, 99, 7),
           testing::random_stored("codebook3-row", 400, 96, 4),
           testing::random_stored("codebook2-g32+outliers0.05", 400, 96, 5),
-          testing::random_stored("codebook4-tensor", 400, 96, 6)};
+          testing::random_stored("codebook4-tensor", 400, 96, 6),
+          testing::random_stored("aq2x8-g8", 800, 96, 7),
+          testing::random_stored("aq3x8-g16+outliers0.05", 400, 104, 8)};
 }
 
 TEST(FamilyProduct, AgreesWithDecodedRowsInAnyOrderOnAnyNumberOfThreads) {

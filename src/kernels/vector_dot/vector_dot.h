@@ -1,0 +1,64 @@
+#pragma once
+// Products of a matrix of additive codebooks with 256 vectors each, its codes as they lie in their file, with one or
+// several vectors.
+//
+//   y[t, r] = scale_r sum_j sum_m  P[j, m, code(r, j, m)]      t < tokens, 256 first <= r < 256 last
+//   P[j, m, k] = sum_c C[m, k, c] x[t, j G + c]
+//
+// laid out as format/families/vector/vector_storage.h says: in tiles of 256 rows, the codes of all rows for one (j, m),
+// a "unit", together. P is made once for all rows (AQLM's own CPU kernel; papers' learned page, 1.11) and looked up: in
+// fp32, or as bytes of 16 or 24 bits that runs of units share a scale of. A row's sum is fp32, run after run, whatever
+// the rows beside it.
+//
+// Goals: the speed of memory at 2 bits, no copy of the codes. Non-goals: codebooks of other sizes, many tokens (decode
+// rows and use sgemm).
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/cpu_features.h"
+
+namespace bitloom {
+
+inline constexpr int64_t kVectorRows = 256;  // of a tile
+inline constexpr int64_t kVectorEntries = 256;
+
+struct AdditiveRows {
+  const std::byte* codes = nullptr;   // [tiles, groups, M, rows of the tile]
+  const float* columns = nullptr;     // C turned round: [M, G, 256]
+  const std::byte* scales = nullptr;  // F16 [rows]
+  int64_t rows = 0, cols = 0;
+  int64_t codebooks = 1, group = 8;  // M, G
+
+  int64_t units() const { return (cols + group - 1) / group * codebooks; }
+};
+
+/// Bytes of scratch memory, at an address divisible by 64.
+int64_t vector_dot_scratch(const AdditiveRows& w);
+
+struct VectorDotCall {
+  AdditiveRows w;
+  int64_t first = 0, last = 0;  // tiles
+  int64_t tokens = 1;
+  bool exact = true;         // P in 24 bits or more, else 16
+  const float* x = nullptr;  // [tokens, cols]
+  float* y = nullptr;        // [tokens, y_stride], element (t, r) at t * y_stride + r
+  int64_t y_stride = 0;
+  std::byte* scratch = nullptr;
+};
+
+using VectorDotKernel = void(const VectorDotCall& call);
+
+struct VectorDotEntry {
+  const char* name;
+  VectorDotKernel* kernel;
+  Isa isa;
+};
+
+/// All of this build, in the order of preference.
+std::span<const VectorDotEntry> vector_dot_kernels();
+/// The first that `isa` or a lower one allows.
+const VectorDotEntry& find_vector_dot(Isa isa);
+
+}  // namespace bitloom
