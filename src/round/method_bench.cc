@@ -17,6 +17,7 @@
 #include "round/claq/claq.h"
 #include "round/gptq/gptq.h"
 #include "round/round_matrix.h"
+#include "round/vector/aqlm.h"
 
 namespace bitloom {
 namespace {
@@ -103,6 +104,10 @@ BENCHMARK_CAPTURE(beside_gptq, billm_arb, kArb, "planes-g128-fp8")
     ->Unit(benchmark::kMillisecond)
     ->UseManualTime()
     ->Iterations(3);
+BENCHMARK_CAPTURE(beside_gptq, aqlm_2x8, AqlmRounding{}, "aq2x8-g8")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(1);
 
 }  // namespace
 }  // namespace bitloom
