@@ -277,7 +277,11 @@ Steps round_values(int bits, std::vector<AffineScale>& scales) {
   const auto most = static_cast<float>((1 << bits) - 1);
   Steps steps;
   steps.low = finite_f16((*least).*kValue);
-  steps.step = finite_f16(std::max(0.0f, (*greatest).*kValue - steps.low) / most);
+  const float width = std::max(0.0f, (*greatest).*kValue - steps.low);
+  const bool all_whole = std::all_of(scales.begin(), scales.end(),
+                                     [](const AffineScale& s) { return s.*kValue == std::nearbyint(s.*kValue); });
+  // Whole numbers, zero points that are levels of 0, stay what they are.
+  steps.step = all_whole && width > 0 && width <= most ? 1.0f : finite_f16(width / most);
   for (AffineScale& s : scales) {
     const float x = steps.step > 0 ? (s.*kValue - steps.low) / steps.step : 0.0f;
     s.*kCode = static_cast<uint8_t>(std::clamp(std::nearbyint(x), 0.0f, most));

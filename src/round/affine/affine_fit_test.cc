@@ -133,6 +133,20 @@ TEST(AffineFit, SecondLevelCodesStandForTheRoundedScales) {
   EXPECT_LT(error(eight), error(three));
 }
 
+TEST(AffineFit, WholeZeroPointsStayWhatTheyAre) {
+  std::vector<AffineGroup> groups;
+  std::vector<AffineScale> scales;
+  for (uint64_t seed = 1; seed <= 16; ++seed) {
+    groups.push_back(sample(16, seed));
+    scales.push_back(fit_affine(groups.back(), 3));
+    scales.back().zero = static_cast<float>(seed % 6 + 1);
+  }
+  const std::vector<AffineScale> before = scales;
+  const AffineSecond second = round_second(3, groups, 3, false, scales);
+  EXPECT_EQ(second.zero_step, 1);
+  for (size_t r = 0; r < scales.size(); ++r) EXPECT_EQ(scales[r].zero, before[r].zero) << r;
+}
+
 TEST(AffineFit, ABlockOfOneScaleKeepsIt) {
   const std::vector<AffineGroup> groups = {sample(16, 3)};
   std::vector<AffineScale> scales = {fit_affine(groups[0], 3)};
