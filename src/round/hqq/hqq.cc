@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <utility>
 
@@ -69,6 +70,11 @@ class HalfQuadratic {
 
 constexpr double kRangeStep = 0.05;
 
+/// Columns with a root mean square below this share of the matrix's are small.
+constexpr double kSmallColumn = 0.5;
+/// Enough to know; the sums of all would be as large as wide matrices.
+constexpr int64_t kTilesSeen = 64;
+
 /// A matrix on its way. Blocks of rows that share second-level scales are apart.
 class HqqRun {
  public:
@@ -87,6 +93,7 @@ class HqqRun {
 
   Rounded run() {
     const TileReader tiles(problem_.place, problem_.weights, storage_.second_rows, problem_.threads);
+    choose_zeros(tiles);
     std::vector<RoundReport> reports(static_cast<size_t>(tiles.tiles()));
     std::vector<double> norms(reports.size());
     tiles.for_each([&](int64_t tile, int64_t first, int64_t rows, const float* w) {
@@ -111,21 +118,57 @@ class HqqRun {
   }
 
  private:
+  /// Which groups get whole zero points.
+  void choose_zeros(const TileReader& tiles) {
+    const bool whole = options_.zeros == HqqRounding::Zeros::kWhole;
+    whole_.assign(static_cast<size_t>(groups_), whole ? 1 : 0);
+    if (options_.parity != HqqRounding::Parity::kNone || storage_.bits == 1) {
+      whole_.assign(whole_.size(), 0);  // of two levels one would be 0
+    } else if (options_.zeros == HqqRounding::Zeros::kAuto) {
+      const std::vector<double> squares = squares_of_columns(tiles);
+      const double mean = std::accumulate(squares.begin(), squares.end(), 0.0) / static_cast<double>(cols_);
+      for (int64_t c = 0; c < cols_; ++c) {
+        const bool small = squares[static_cast<size_t>(c)] < kSmallColumn * kSmallColumn * mean;
+        if (small) whole_[static_cast<size_t>(c / storage_.width(cols_))] = 1;
+      }
+    }
+  }
+
+  /// Sums over the rows of kTilesSeen tiles at most, evenly spread, in their order.
+  std::vector<double> squares_of_columns(const TileReader& tiles) const {
+    const int64_t stride = std::max<int64_t>(1, (tiles.tiles() + kTilesSeen - 1) / kTilesSeen);
+    std::vector<std::vector<double>> sums(static_cast<size_t>((tiles.tiles() + stride - 1) / stride));
+    tiles.for_each([&](int64_t tile, int64_t, int64_t rows, const float* w) {
+      if (tile % stride != 0) return;
+      std::vector<double>& own = sums[static_cast<size_t>(tile / stride)];
+      own.resize(static_cast<size_t>(cols_));
+      for (int64_t r = 0; r < rows; ++r) {
+        for (double& sum : own) sum += static_cast<double>(*w) * static_cast<double>(*w), ++w;
+      }
+    });
+    std::vector<double> squares(static_cast<size_t>(cols_));
+    for (const std::vector<double>& own : sums) {
+      std::transform(own.begin(), own.end(), squares.begin(), squares.begin(), std::plus<>());
+    }
+    return squares;
+  }
+
   AffineScale& scale(int64_t r, int64_t g) { return values_.scales[static_cast<size_t>(r * groups_ + g)]; }
 
   /// Group g of rows that share second-level scales; w [rows, cols].
   void round_block(int64_t first, int64_t rows, int64_t g, const float* w) {
     std::vector<AffineGroup> groups;
     std::vector<AffineScale> scales;
+    const bool whole = whole_[static_cast<size_t>(g)] != 0;
     for (int64_t r = 0; r < rows; ++r) {
       const float* begin = w + r * cols_ + g * storage_.width(cols_);
       groups.push_back({{begin, begin + storage_.width_of(g, cols_)}, {}});
-      const HqqScale solved = solve_hqq(groups.back().w, storage_.bits, options_);
+      const HqqScale solved = solve_hqq(groups.back().w, storage_.bits, options_, whole);
       scales.push_back(stored_affine(solved.scale, solved.zero));
     }
     if (storage_.second_bits > 0) {
       values_.seconds[static_cast<size_t>(first / storage_.second_rows * groups_ + g)] =
-          round_second(storage_.second_bits, groups, storage_.bits, true, scales);
+          round_second(storage_.second_bits, groups, storage_.bits, !whole, scales);
     }
     for (int64_t r = 0; r < rows; ++r) {
       scale(first + r, g) = scales[static_cast<size_t>(r)];
@@ -153,8 +196,10 @@ class HqqRun {
   const AffineStorage& storage_;
   int64_t rows_, cols_, groups_;
   AffineValues values_;
+  std::vector<uint8_t> whole_;  // [groups]
 };
 
+constexpr std::string_view kZeros[] = {"auto", "whole", "real"};
 constexpr std::string_view kParities[] = {"none", "code"};
 
 constexpr Option kOptions[] = {
@@ -164,6 +209,8 @@ constexpr Option kOptions[] = {
     number_option<&HqqRounding::kappa>("kappa", 1, 10, "factor of beta from turn to turn"),
     number_option<&HqqRounding::ranges>("ranges", 1, 16, "ranges tried, each 5 % of the whole below the last"),
     number_option<&HqqRounding::choice>("choice", 0.5, 4, "power of errors that decides between ranges"),
+    choice_option<&HqqRounding::zeros>("zeros", kZeros,
+                                       "whole has a level of exactly 0, auto where columns of small weights need it"),
     choice_option<&HqqRounding::parity>("parity", kParities, "reproduces the authors' code"),
 };
 
@@ -175,25 +222,35 @@ HqqScale half_quadratic(const std::vector<float>& w, int bits, const HqqRounding
   return solver.scale();
 }
 
-HqqScale solve_hqq(const std::vector<float>& w, int bits, const HqqRounding& options) {
-  const auto [low, high] = std::minmax_element(w.begin(), w.end());
-  if (const AffineScale whole = range_affine({w, {}}, bits); whole.scale == 0 || is_flat(w, bits)) {
-    return {whole.scale, whole.zero};
+HqqScale solve_hqq(const std::vector<float>& w, int bits, const HqqRounding& options, bool whole) {
+  if (const AffineScale range = range_affine({w, {}}, bits); range.scale == 0 || is_flat(w, bits)) {
+    return {range.scale, range.zero};
   }
-  const double first = *low, width = static_cast<double>(*high) - first;
-  const int64_t ranges = options.parity == HqqRounding::Parity::kNone ? options.ranges : 1;
+  const auto [least_weight, greatest] = std::minmax_element(w.begin(), w.end());
+  const double low = *least_weight, width = static_cast<double>(*greatest) - low, most = (1 << bits) - 1;
+  // Weights all on one side of 0 have none beside it.
+  whole = whole && *least_weight <= 0 && *greatest >= 0;
   HqqScale best;
   double least = INFINITY;
+  const auto consider = [&](const HqqScale& s) {
+    const double norm = HalfQuadratic(w, bits, options, s).norm();
+    if (norm < least) least = norm, best = s;
+  };
+  const auto consider_stored = [&](const HqqScale& s) {
+    if (!whole) return consider(s);
+    consider({s.scale, std::clamp(std::floor(s.zero), 0.0, most)});
+    consider({s.scale, std::clamp(std::ceil(s.zero), 0.0, most)});
+  };
+  const int64_t ranges = options.parity == HqqRounding::Parity::kNone ? options.ranges : 1;
   for (int64_t i = 0; i < ranges; ++i) {
-    const double cut = kRangeStep * static_cast<double>(i);
-    const double scale = width * (1 - cut) / ((1 << bits) - 1);
+    const double cut = kRangeStep * static_cast<double>(i), scale = width * (1 - cut) / most;
     // As much is cut at both ends.
-    const HalfQuadratic solver(w, bits, options, {scale, -(first + cut / 2 * width) / scale});
-    if (const double norm = solver.norm(); norm < least) least = norm, best = solver.scale();
+    consider_stored({scale, -(low + cut / 2 * width) / scale});
   }
   const HqqScale turned = half_quadratic(w, bits, options, best);
-  const bool worse = HalfQuadratic(w, bits, options, turned).norm() > least;
-  return options.parity == HqqRounding::Parity::kNone && worse ? best : turned;
+  if (options.parity == HqqRounding::Parity::kCode) return turned;
+  consider_stored(turned);
+  return best;
 }
 
 Needs needs_of(const HqqRounding&) { return {}; }
@@ -210,7 +267,9 @@ RoundingCost cost_of(const HqqRounding& options, const RoundingShape& shape) {
   const auto& storage = shape.target.storage.base.get<AffineStorage>();
   const double weights = static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
   return {.nearest = weights * static_cast<double>(10 * std::min<int64_t>(options.iterations, 8) + 2 * options.ranges),
-          .bytes = shape.rows * (shape.cols + storage.groups(shape.cols) * static_cast<int64_t>(sizeof(AffineScale)))};
+          .bytes = shape.rows * (shape.cols + storage.groups(shape.cols) * static_cast<int64_t>(sizeof(AffineScale))) +
+                   std::min(kTilesSeen, shape.rows * shape.cols / kTileWeights + 1) * shape.cols *
+                       static_cast<int64_t>(sizeof(double))};
 }
 
 Rounded round_by(const HqqRounding& options, const RoundingProblem& problem) { return HqqRun(options, problem).run(); }

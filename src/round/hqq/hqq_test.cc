@@ -77,14 +77,49 @@ double absolute_power(const DenseMatrix& w, const StoredMatrix& q, double p) {
 TEST(Hqq, TurnsMakeTheNormSmallerAndRangesTheirs) {
   const DenseMatrix w = testing::normal_matrix(40, 200, 3, 0.2);
   for (const char* storage : {"affine2-g64", "affine3-g64", "affine4-g64"}) {
-    const double none = absolute_power(w, *round_with(w, storage, {.iterations = 0, .ranges = 1}).matrix, 0.7);
+    constexpr auto kReal = HqqRounding::Zeros::kReal;
+    const HqqRounding range{.iterations = 0, .ranges = 1, .zeros = kReal};
+    const double none = absolute_power(w, *round_with(w, storage, range).matrix, 0.7);
     const double code = absolute_power(w, *round_with(w, storage, {.parity = HqqRounding::Parity::kCode}).matrix, 0.7);
-    const double same = absolute_power(w, *round_with(w, storage, {.choice = 0.7}).matrix, 0.7);
+    const double same = absolute_power(w, *round_with(w, storage, {.choice = 0.7, .zeros = kReal}).matrix, 0.7);
     EXPECT_LT(code, none) << storage;
     EXPECT_LT(same, 0.99 * code) << storage;
-    EXPECT_LT(round_with(w, storage, {}).report.weight_error,
+    EXPECT_LT(round_with(w, storage, {.zeros = kReal}).report.weight_error,
               0.99 * round_with(w, storage, {.parity = HqqRounding::Parity::kCode}).report.weight_error);
   }
+}
+
+// What inputs of large energy need: columns of small weights err by no more than these.
+TEST(Hqq, GroupsWithASmallColumnHaveALevelOfZero) {
+  constexpr auto kReal = HqqRounding::Zeros::kReal;
+  DenseMatrix w = testing::normal_matrix(48, 128, 3, 0.2);
+  for (int64_t r = 0; r < 48; ++r) w.values()[static_cast<size_t>(r * 128 + 5)] *= 0.01f;
+  for (const char* storage : {"affine2-g64", "affine3-g64", "affine3-g64-s6x16", "affine4-g64-s6x16"}) {
+    const std::vector<float> q = round_with(w, storage, {}).matrix->decode_all();
+    const std::vector<float> real = round_with(w, storage, {.zeros = kReal}).matrix->decode_all();
+    float greatest = 0, greatest_real = 0;
+    for (size_t at = 0; at < q.size(); ++at) {
+      if (at % 128 == 5) greatest = std::max(greatest, std::abs(q[at]));
+      if (at % 128 == 5) greatest_real = std::max(greatest_real, std::abs(real[at]));
+      if (at % 128 >= 64) {
+        ASSERT_EQ(q[at], real[at]) << storage << " " << at;
+      }
+    }
+    EXPECT_EQ(greatest, 0) << storage;
+    EXPECT_GT(greatest_real, 0.01f) << storage;
+  }
+}
+
+TEST(Hqq, OneBitHasRealZeroPoints) {
+  const DenseMatrix w = testing::normal_matrix(16, 64, 3);
+  // Of two levels one would be 0; the best of a normal distribution err by 0.363.
+  EXPECT_LT(round_with(w, "affine1-g64", {.zeros = HqqRounding::Zeros::kWhole}).report.weight_error, 0.45);
+}
+
+TEST(Hqq, WeightsOnOneSideOfZeroHaveLevelsThereAlone) {
+  const HqqScale s = solve_hqq({10, 10.5, 11, 12, 13, 13.5}, 3, {}, true);
+  EXPECT_DOUBLE_EQ(s.scale, 0.5);
+  EXPECT_DOUBLE_EQ(s.zero, -20);
 }
 
 TEST(Hqq, BitsAreTheAuthorsAndTheFiles) {
