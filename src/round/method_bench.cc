@@ -79,12 +79,17 @@ void beside_gptq(benchmark::State& state, Options options, const char* target) {
 }
 
 constexpr ClaqRounding kClaqPaper{.parity = ClaqRounding::Parity::kPaper};
+constexpr ClaqRounding kClaqUnrefined{.refine = 0};
 constexpr BillmRounding kArb{.refine = 15};
 BENCHMARK_CAPTURE(beside_gptq, gptq_mse, GptqRounding{}, "int2-g64-asym-mse")
     ->Unit(benchmark::kMillisecond)
     ->UseManualTime()
     ->Iterations(3);
 BENCHMARK_CAPTURE(beside_gptq, claq_2, ClaqRounding{}, "codebook2-col")
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(3);
+BENCHMARK_CAPTURE(beside_gptq, claq_2_unrefined, kClaqUnrefined, "codebook2-col")
     ->Unit(benchmark::kMillisecond)
     ->UseManualTime()
     ->Iterations(3);
