@@ -48,6 +48,16 @@ TEST(FileOptions, HaveDefaults) {
   EXPECT_EQ(made.steps[1].targets, (std::vector<std::string>{"fp-fp", "head"}));
 }
 
+TEST(FileOptions, CanAddAStep) {
+  const std::string yaml =
+      "options: {tuned: {'no': {scales: '', step: none}, 'yes': {scales: -outscales, step: bias-correction}}}\n"
+      "steps: [{transform: '${tuned.step}'}, {quantize: 'int4-row+frame-in64${tuned.scales}'}]\n";
+  EXPECT_EQ(recipe("", yaml).steps, parse_short("int4-row+frame-in64").steps);
+  EXPECT_EQ(recipe("tuned=yes", yaml).steps, parse_short("bias-correction+int4-row+frame-in64-outscales").steps);
+  EXPECT_THAT(refusal("", "options: {a: {x: {step: none}}}\nsteps: [{transform: '${a.step}'}]"),
+              HasSubstr("mine.yaml:2:8: every step is 'transform: none'"));
+}
+
 TEST(FileOptions, AreSetByName) {
   const Recipe made = recipe("order=natural,bits=3");
   EXPECT_EQ(made.name, "mine:bits=3,order=natural");

@@ -53,6 +53,12 @@ class Reader : public YamlReader {
     return result;
   }
 
+  /// "transform: none", which options of a file put in the place of a part.
+  static bool is_no_step(const YAML::Node& node) {
+    return node.IsMap() && node["transform"].IsDefined() && node["transform"].IsScalar() &&
+           node["transform"].Scalar() == "none";
+  }
+
   void check_version(const YAML::Node& node) const {
     const std::string version = text(node, "'version'");
     if (version == std::to_string(kVersion)) return;
@@ -127,10 +133,16 @@ Recipe parse_recipe(const std::string& yaml, const std::string& origin, const st
     reader.reject(steps.Mark(), "'steps' must be a list of at least one step");
   if (steps.size() > kMaxSteps)
     reader.reject(steps.Mark(), fmt::format("{} steps are too many; at most {}", steps.size(), kMaxSteps));
-  for (size_t i = 0; i < steps.size(); ++i)
+  std::vector<size_t> places;  // of the recipe's steps in the file
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (reader.is_no_step(steps[i])) continue;
     recipe.steps.push_back(reader.step(steps[i], fmt::format("step {}", i + 1)));
+    places.push_back(i);
+  }
+  if (places.empty()) reader.reject(steps.Mark(), "every step is 'transform: none'");
   if (const auto fault = find_fault(recipe)) {
-    reader.reject(steps[fault->step].Mark(), fmt::format("step {}: {}", fault->step + 1, fault->reason));
+    const size_t place = places[fault->step];
+    reader.reject(steps[place].Mark(), fmt::format("step {}: {}", place + 1, fault->reason));
   }
   return recipe;
 }
