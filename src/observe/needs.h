@@ -15,13 +15,16 @@ struct Needs {
   bool guided_moment = false;  // of its inputs, tokens weighted by the squares of its outputs' gradients
   bool output_moment = false;  // of its outputs' gradients
 
+  bool sequences = false;  // the calibration sequences themselves, once everything is rounded
+
   bool any() const {
-    return second_moment || cross_moment || range || mean || histogram || guided_moment || output_moment;
+    return second_moment || cross_moment || range || mean || histogram || guided_moment || output_moment || sequences;
   }
   Needs& operator|=(const Needs& other) {
     second_moment |= other.second_moment, cross_moment |= other.cross_moment;
     range |= other.range, mean |= other.mean, histogram |= other.histogram;
     guided_moment |= other.guided_moment, output_moment |= other.output_moment;
+    sequences |= other.sequences;
     return *this;
   }
   bool operator==(const Needs&) const = default;

@@ -97,8 +97,10 @@ WalkTask walk_of(const QuantizeTask& task) {
   walk.steps = steps_of_blocks(task);
   walk.activations = task.activations;
   walk.transforms = resolve_transforms(task.recipe, task.model->graph());
-  std::erase_if(walk.transforms,
-                [](const TransformSites& sites) { return stage_of(sites.transform) == PartStage::kRewrite; });
+  std::erase_if(walk.transforms, [](const TransformSites& sites) {
+    const PartStage stage = stage_of(sites.transform);
+    return stage == PartStage::kRewrite || stage == PartStage::kTuning;
+  });
   walk.options = &task.options;
   if (const CalibrationData* data = task.options.data; data != nullptr) {
     walk.chunks = make_chunks(lengths_of(data->sequences));

@@ -47,7 +47,7 @@ Effort effort_of(const std::vector<PlannedTensor>& plan, int threads) {
 
 }  // namespace
 
-QuantizeCost predict_quantization(const QuantizeTask& task, Context& context) {
+QuantizeCost predict_quantization(const QuantizeTask& task, Context& context, const Tuner* tuner) {
   const std::vector<PlannedTensor> plan = plan_tensors(*task.model, task.steps, {}, context);
   const Effort effort = effort_of(plan, context.threads.thread_count());
   QuantizeCost cost;
@@ -69,6 +69,10 @@ QuantizeCost predict_quantization(const QuantizeTask& task, Context& context) {
   cost.memory = std::max(cost.memory, cost.walk.peak_memory);
   cost.disk += cost.walk.disk_bytes;
   cost.seconds = cost.walk.seconds;
+  if (!tunes(task, tuner)) return cost;
+  const TuningCost tuning = tuner->cost(task);
+  cost.seconds += tuning.flops / measure_rates(context.threads).forward;
+  cost.memory = std::max(cost.memory, private_resident_bytes() + tuning.memory);
   return cost;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/context.h"
 #include "pipeline/task/quantize_task.h"
+#include "pipeline/tuner.h"
 #include "pipeline/walk/walk_cost.h"
 
 namespace bitloom {
@@ -18,6 +19,7 @@ struct QuantizeCost {
   std::vector<std::string> remarks;  // what the run would say of its output
   WalkCost walk;                     // of a recipe that looks at data
 };
-QuantizeCost predict_quantization(const QuantizeTask& task, Context& context);
+/// `tuner`: see tunes().
+QuantizeCost predict_quantization(const QuantizeTask& task, Context& context, const Tuner* tuner = nullptr);
 
 }  // namespace bitloom

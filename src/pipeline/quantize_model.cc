@@ -19,7 +19,7 @@ void check_spares_source(const Checkpoint& source, const std::string& out) {
 
 }  // namespace
 
-QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, Context& context) {
+QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, Context& context, const Tuner* tuner) {
   const Stopwatch watch;
   const QuantizeOptions& options = task.options;
   const bool calibrates = needs_of(task.recipe).any();
@@ -27,9 +27,11 @@ QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, 
   // Early, so that no hour is spent on a directory that cannot be written.
   if (options.ranks->leads()) check_output(out, options.force);
   check_spares_source(*task.source, out);
+  const bool learns = tunes(task, tuner);
   std::optional<CalibratedModel> calibrated;
   if (calibrates) calibrated = calibrate(task, out, context);
   if (!options.ranks->leads()) return {};
+  if (learns) tuner->tune(task, *calibrated, context);
   QuantizeResult result = write_output(task, calibrated ? &*calibrated : nullptr, out, context);
   if (calibrated) calibrated->journal->discard();
   result.seconds = watch.seconds();

@@ -17,12 +17,14 @@
 #include "base/context.h"
 #include "pipeline/output/quantize_result.h"
 #include "pipeline/task/quantize_task.h"
+#include "pipeline/tuner.h"
 
 namespace bitloom {
 
 /// Writes OUT (a bitloom directory: config.json with quantization_config, safetensors, tokenizer files, bitloom.json).
-/// On ranks that do not lead the result is empty.
+/// On ranks that do not lead the result is empty. `tuner`: see tunes().
 /// Error(kUsage) when OUT is the source; Error(kRefused) naming tensor and position for a weight that is not finite.
-QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, Context& context);
+QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, Context& context,
+                              const Tuner* tuner = nullptr);
 
 }  // namespace bitloom

@@ -44,10 +44,11 @@ class Listener final : public Progress {
 };
 
 inline QuantizeResult quantize(const std::string& model, const std::string& out, const Recipe& recipe,
-                               Progress& progress, const QuantizeOptions& options = {}, int threads = 2) {
+                               Progress& progress, const QuantizeOptions& options = {}, int threads = 2,
+                               const Tuner* tuner = nullptr) {
   ThreadPool pool(threads);
   Context context{pool, progress};
-  return quantize_model(make_task(Checkpoint::open(model), recipe, options, context.threads), out, context);
+  return quantize_model(make_task(Checkpoint::open(model), recipe, options, context.threads), out, context, tuner);
 }
 
 inline QuantizeResult quantize(const std::string& model, const std::string& out, const std::string& recipe,

@@ -65,11 +65,12 @@ struct CalibratedRun {
   CalibrationData data;
   QuantizeOptions options = {};
   int threads = 2;
+  const Tuner* tuner = nullptr;
 
   QuantizeResult into(const std::string& out, Progress& progress) const {
     QuantizeOptions with_data = options;
     with_data.data = &data;
-    return quantize(model, out, load_recipe(recipe), progress, with_data, threads);
+    return quantize(model, out, load_recipe(recipe), progress, with_data, threads, tuner);
   }
   QuantizeResult into(const std::string& out) const {
     Progress silent;

@@ -148,10 +148,11 @@ TEST(RecipeNeeds, AreThoseOfItsParts) {
   EXPECT_EQ(needs("smoothquant+int8-row"), (Needs{.range = true}));
   EXPECT_EQ(needs("awq+int8-row"), (Needs{.second_moment = true}));
   EXPECT_EQ(needs("bias-correction+int8-row"), (Needs{.mean = true}));
+  EXPECT_EQ(needs("distill+int8-row"), (Needs{.sequences = true}));
   EXPECT_EQ(needs("smoothquant+bias-correction+gptq+int8-row"),
             (Needs{.second_moment = true, .range = true, .mean = true}));
-  for (const Needs& one :
-       {Needs{.second_moment = true}, Needs{.cross_moment = true}, Needs{.range = true}, Needs{.mean = true}}) {
+  for (const Needs& one : {Needs{.second_moment = true}, Needs{.cross_moment = true}, Needs{.range = true},
+                           Needs{.mean = true}, Needs{.sequences = true}}) {
     EXPECT_TRUE(one.any());
   }
 }

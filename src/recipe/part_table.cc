@@ -23,9 +23,16 @@ constexpr Option kScaleSearchOptions[] = {
     number_option<&ScaleSearchTransform::steps>("steps", 1, 1000, "exponents tried: 0 to 1 in so many steps"),
 };
 
+constexpr Option kDistillOptions[] = {
+    number_option<&DistillTransform::epochs>("epochs", 1, 1000, "passes over the sequences it learns from"),
+    number_option<&DistillTransform::rate>("rate", 1e-6, 1, "of Adam, relative to each vector; falls to 0"),
+    number_option<&DistillTransform::batch>("batch", 1, 4096, "sequences of a step"),
+};
+
 constexpr Needs kMoment{.second_moment = true};
 constexpr Needs kRanges{.range = true};
 constexpr Needs kMeans{.mean = true};
+constexpr Needs kSequences{.sequences = true};
 
 std::vector<PartRow> transforms() {
   return {
@@ -63,6 +70,15 @@ std::vector<PartRow> transforms() {
        .needs = kMeans,
        .help = "mean output errors taken back through the biases",
        .words = "biases corrected for the mean error"},
+      {.name = "distill",
+       .stage = PartStage::kTuning,
+       .defaults = Part(DistillTransform{}),
+       .options = kDistillOptions,
+       .takes_targets = false,
+       .needs_a_format = true,
+       .needs = kSequences,
+       .help = "frame scales and norms learned against the original's logits",
+       .words = "frame scales and norms by distillation"},
   };
 }
 

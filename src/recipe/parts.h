@@ -34,6 +34,7 @@ enum class PartStage {
   kScaling,     // before rounding, channel scales from data; one a site
   kRounding,    // chooses codes; one a quantize step
   kAfterwards,  // after rounding
+  kTuning,      // once everything is rounded
 };
 
 struct PartRow {

@@ -203,7 +203,7 @@ std::string describe(const Recipe& recipe) {
     }
     if (!step.transform) continue;
     const Part part = part_of(*step.transform);
-    const bool late = row_of(part).stage == PartStage::kAfterwards;
+    const bool late = row_of(part).stage >= PartStage::kAfterwards;
     std::string& list = late ? after : before;
     list += (list.empty() ? (late ? "; afterwards " : "; before that ") : ", then ") + in_words(part);
   }

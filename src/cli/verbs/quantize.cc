@@ -26,6 +26,7 @@
 #include "pipeline/quantize_model.h"
 #include "recipe/recipe.h"
 #include "report/numbers.h"
+#include "tune/distill.h"
 
 namespace bitloom {
 namespace {
@@ -73,7 +74,7 @@ void dry_run(const Flags& flags, const QuantizeTask& task, const std::optional<A
              Session& session) {
   for (const std::string& remark : task.source->remarks()) session.warner()(remark);
   const Forecast forecast =
-      make_forecast(predict_quantization(task, session.context()), task.options.memory, flags.out);
+      make_forecast(predict_quantization(task, session.context(), &kDistiller), task.options.memory, flags.out);
   Json record = to_json(forecast);
   std::string text = forecast_text(forecast, session.bold());
   if (allocation) {
@@ -107,7 +108,7 @@ QuantizeResult run_guarded(const Flags& flags, const QuantizeTask& task, Session
         fmt::format("{} processes, {} threads each", ranks.size(), session.context().threads.thread_count()));
   }
   try {
-    return quantize_model(task, flags.out, session.context());
+    return quantize_model(task, flags.out, session.context(), &kDistiller);
   } catch (const Interrupted&) {
     const int finished = Journal::finished_for(flags.out);
     if (finished > 0) {

@@ -75,11 +75,12 @@ std::string needs_text(const Needs& needs) {
   if (needs.range) of.emplace_back("ranges");
   if (needs.mean) of.emplace_back("means");
   if (needs.histogram) of.emplace_back("histograms");
-  if (of.empty() && !needs_gradients(needs)) return "no data";
-  std::string text = "calibration text: ";
-  if (!of.empty()) text += fmt::format("{} of every layer's inputs", fmt::join(of, ", "));
-  if (!needs_gradients(needs)) return text;
-  return text + (of.empty() ? "" : ", and ") + "gradients of every layer's outputs";
+  if (!needs.any()) return "no data";
+  std::vector<std::string> parts;
+  if (!of.empty()) parts.push_back(fmt::format("{} of every layer's inputs", fmt::join(of, ", ")));
+  if (needs_gradients(needs)) parts.emplace_back("gradients of every layer's outputs");
+  if (needs.sequences) parts.emplace_back("the original's logits");
+  return fmt::format("calibration text: {}", fmt::join(parts, ", and "));
 }
 
 /// Bits per weight that files hold at most.

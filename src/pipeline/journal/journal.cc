@@ -83,7 +83,7 @@ void check_identity(const std::string& directory, const std::string& out, const 
 
 /// What this program puts there, finished or not.
 bool is_name_of_ours(std::string_view name) {
-  for (const std::string_view beginning : {"block-", "activations-"}) {
+  for (const std::string_view beginning : {"block-", "activations-", "tuning"}) {
     if (name.starts_with(beginning)) return true;
   }
   return name == kLockFile || name == kIdentityFile || name == std::string(kIdentityFile) + kReplacementSuffix;

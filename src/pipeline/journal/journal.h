@@ -6,6 +6,7 @@
 //   OUT.journal/block-0003/        one finished block: model.safetensors with the parts of its tensors, block.json with
 //                                  the rest; appears by rename, complete or not at all
 //   OUT.journal/lock               held (flock) while a run works
+//   OUT.journal/tuning.safetensors where a tuner stands, see tune/distill.h
 //   OUT.journal/activations-...    without a name as soon as it is open; see activation_store.h
 //
 // A journal without a finished block holds nothing that could be lost: it gives way to any other run, and goes when its

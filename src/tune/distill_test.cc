@@ -1,0 +1,175 @@
+#include "tune/distill.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "forward/decoder.h"
+#include "pipeline/walk_test_support.h"
+#include "tune/student.h"
+
+namespace bitloom {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::CalibratedRun;
+using testing::golden_model;
+using ::testing::HasSubstr;
+using testing::Listener;
+using testing::refusal;
+using testing::TempDir;
+
+constexpr const char* kScaled = "gptq+int3-row+frame-in16-out16-inscales-outscales";
+const std::string kPatient = "distill:epochs=8,rate=0.004,batch=1+";
+const std::vector<int64_t> kMany(20, 24);
+
+CalibratedRun run_of(const std::string& recipe, const std::vector<int64_t>& lengths = {24, 24, 24, 24, 17, 17}) {
+  CalibratedRun run{golden_model("llama_bf16"), recipe, testing::some_data(golden_model("llama_bf16"), lengths)};
+  run.tuner = &kDistiller;
+  return run;
+}
+
+Json record_in(const std::string& out) { return read_json(out + "/bitloom.json").at("calibration").at("distillation"); }
+
+std::vector<float> logits_of(const std::string& model, const std::vector<int32_t>& tokens) {
+  ThreadPool threads(2);
+  Decoder decoder(Checkpoint::open(model), threads);
+  const auto rows = static_cast<int64_t>(tokens.size());
+  const auto hidden = decoder.forward(tokens, 1, rows);
+  std::vector<float> logits(static_cast<size_t>(rows * decoder.graph().vocab_size));
+  decoder.logits(hidden, rows, logits.data());
+  return logits;
+}
+
+/// The mean KL from the original's logits to the quantized model's on the run's sequences at these places.
+double kl_between(const CalibratedRun& run, const std::string& quantized, const std::vector<size_t>& places) {
+  double sum = 0, rows = 0;
+  for (const size_t place : places) {
+    const std::vector<int32_t>& tokens = run.data.sequences[place];
+    const std::vector<float> target = logits_of(run.model, tokens);
+    std::vector<float> logits = logits_of(quantized, tokens);
+    const size_t vocab = logits.size() / tokens.size();
+    for (size_t row = 0; row < tokens.size(); ++row, ++rows) {
+      sum += kl_of_row({target.data() + row * vocab, vocab}, 1, {logits.data() + row * vocab, vocab});
+    }
+  }
+  return sum / rows;
+}
+
+/// Bytes of all tensors.
+int64_t size_of(const std::string& model) {
+  int64_t bytes = 0;
+  for (const CheckpointTensor& tensor : Checkpoint::open(model)->tensors()) bytes += tensor.rows->stored_bytes();
+  return bytes;
+}
+
+// The tenth batch and the twentieth are held out. What is written must be the model that was measured.
+TEST(Distill, LowersTheHeldOutDivergenceOfWhatIsWritten) {
+  for (const std::string& rounding :
+       {std::string(kScaled), std::string("ldlq+trellis2-l12+frame-in16-out16-inscales-outscales")}) {
+    const CalibratedRun plain = run_of(rounding, kMany), tuned = run_of(kPatient + rounding, kMany);
+    const TempDir dir;
+    plain.into(dir.file("plain"));
+    tuned.into(dir.file("tuned"));
+    EXPECT_NO_THROW(testing::verify(dir.file("tuned")));
+    const double before = kl_between(tuned, dir.file("plain"), {9, 19});
+    const double after = kl_between(tuned, dir.file("tuned"), {9, 19});
+    const Json record = record_in(dir.file("tuned"));
+    EXPECT_NEAR(record["kl_before"].get<double>(), before, 1e-4 * before);
+    EXPECT_NEAR(record["kl_after"].get<double>(), after, 1e-4 * after);
+    EXPECT_LT(after, 0.95 * before) << rounding;
+    EXPECT_EQ(record["held_out_tokens"], 48);
+    EXPECT_EQ(size_of(dir.file("plain")), size_of(dir.file("tuned")));
+  }
+}
+
+TEST(Distill, WithoutScalesOnlyNormsChange) {
+  const std::string rounding = "gptq+int3-g16";
+  const TempDir dir;
+  run_of(rounding, kMany).into(dir.file("plain"));
+  run_of(kPatient + rounding, kMany).into(dir.file("tuned"));
+  const auto plain = Checkpoint::open(dir.file("plain")), tuned = Checkpoint::open(dir.file("tuned"));
+  bool norms_differ = false;
+  for (const CheckpointTensor& tensor : plain->tensors()) {
+    const bool same = tensor.rows->decode_all() == tuned->tensor(tensor.name).rows->decode_all();
+    const bool is_norm = tensor.name.find("norm") != std::string::npos;
+    EXPECT_TRUE(same || is_norm) << tensor.name;
+    norms_differ = norms_differ || (is_norm && !same);
+  }
+  EXPECT_TRUE(norms_differ);
+}
+
+// Steps as large as the values themselves: whatever they lead to, the vectors of the best check are kept.
+TEST(Distill, IsNeverWorseOnWhatIsHeldOut) {
+  const TempDir dir;
+  const CalibratedRun run = run_of(std::string("distill:epochs=5,rate=1,batch=1+") + kScaled);
+  run.into(dir.file("out"));
+  const Json record = record_in(dir.file("out"));
+  EXPECT_LE(record["kl_after"].get<double>(), record["kl_before"].get<double>());
+  EXPECT_LT(record["steps"].get<int64_t>(), 25);  // it ended early
+  const double after = kl_between(run, dir.file("out"), {5});
+  EXPECT_NEAR(record["kl_after"].get<double>(), after, 1e-4 * after);
+}
+
+TEST(Distill, GivesTheSameBytesWithOneThread) {
+  CalibratedRun run = run_of(std::string("distill:epochs=2,rate=0.01,batch=2+") + kScaled);
+  const auto two = run.files();
+  run.threads = 1;
+  testing::expect_same_files(run.files(), two, "threads");
+}
+
+TEST(Distill, GoesOnWhereAKilledRunStopped) {
+  const CalibratedRun run = run_of(std::string("distill:epochs=2,rate=0.01,batch=2+") + kScaled);
+  const TempDir whole;
+  Listener complete;
+  run.into(whole.file("out"), complete);
+  const auto expected = testing::files_of(whole.file("out"));
+  bool went_on = false;
+  for (int call = 1; call < complete.calls; call += 2) {
+    const TempDir dir;
+    Listener stopped(call), rest;
+    EXPECT_THROW(run.into(dir.file("out"), stopped), std::runtime_error);
+    run.into(dir.file("out"), rest);
+    for (const std::string& line : rest.lines) went_on = went_on || line.find("going on after step") != line.npos;
+    testing::expect_same_files(testing::files_of(dir.file("out")), expected, fmt::format("stopped at {}", call));
+    EXPECT_FALSE(fs::exists(dir.file("out.journal")));
+  }
+  EXPECT_TRUE(went_on);
+}
+
+TEST(Distill, RefusesWhatItCannotLearnFrom) {
+  const std::string recipe = std::string("distill:batch=4+") + kScaled;
+  const TempDir dir;
+  EXPECT_THAT(refusal(ErrorKind::kUsage,
+                      [&] {
+                        run_of(recipe, {24, 24, 24}).into(dir.file("out"));
+                      }),
+              HasSubstr("3 of them make one, at least 5 are needed"));
+  CalibratedRun without = run_of(recipe);
+  without.tuner = nullptr;
+  EXPECT_THAT(refusal(ErrorKind::kUsage, [&] { without.into(dir.file("out")); }), HasSubstr("is not offered here"));
+  CalibratedRun kept = run_of(recipe);
+  kept.options.statistics_in = dir.path();
+  EXPECT_THAT(refusal(ErrorKind::kUsage, [&] { kept.into(dir.file("out")); }), HasSubstr("cannot stand for them"));
+  EXPECT_TRUE(fs::is_empty(dir.path())) << "refused before any work";
+}
+
+TEST(Distill, IsPredicted) {
+  ThreadPool threads(1);
+  const auto cost_of = [&](int epochs) {
+    const CalibratedRun run = run_of(fmt::format("distill:epochs={},batch=1+{}", epochs, kScaled), kMany);
+    QuantizeOptions options;
+    options.data = &run.data;
+    return kDistiller.cost(make_task(Checkpoint::open(run.model), load_recipe(run.recipe), options, threads));
+  };
+  const double one = cost_of(1).flops, two = cost_of(2).flops, three = cost_of(3).flops;
+  EXPECT_GT(one, 0);
+  EXPECT_NEAR(three - two, two - one, 1e-9 * one);
+  EXPECT_GT(two - one, 0.5 * one) << "the original's pass is the smaller part";
+  const auto model = Checkpoint::open(golden_model("llama_bf16"));
+  EXPECT_GT(cost_of(1).memory, 4 * 20 * 24 * model->graph().hidden);  // the original's hidden states
+}
+
+}  // namespace
+}  // namespace bitloom

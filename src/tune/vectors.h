@@ -1,0 +1,13 @@
+#pragma once
+// Vectors that are learned, by name: a norm's weights by those of its tensor, a frame's scales by matrix and part,
+// "model.layers.0.mlp.up_proj.weight.in_scales".
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace bitloom {
+
+using Vectors = std::map<std::string, std::vector<float>>;
+
+}  // namespace bitloom
