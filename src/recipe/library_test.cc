@@ -69,6 +69,15 @@ TEST(RecipeLibrary, IsFoundFromTheProgramAndTheSourceTree) {
   EXPECT_EQ(std::count(directories.begin(), directories.end(), here), 1);
 }
 
+TEST(RecipeLibrary, LoomIsTunedOnRequest) {
+  const Recipe plain = load_recipe("loom-2"), tuned = load_recipe("loom-2:tuned=true");
+  EXPECT_EQ(plain.steps, parse_short("ldlq:two-sided,drift=1+trellis2+frame-in512-out512").steps);
+  ASSERT_EQ(tuned.steps.size(), 2u);
+  EXPECT_EQ(tuned.steps[0].quantize, parse_target("trellis2+frame-in512-out512-inscales-outscales"));
+  EXPECT_EQ(tuned.steps[0].rounding, plain.steps[0].rounding);
+  EXPECT_EQ(tuned.steps[1].transform, Transform(DistillTransform{}));
+}
+
 TEST(RecipeLibrary, EveryRecipeKeepsTheRulesAndFitsTheDemoModel) {
   const auto demo = Checkpoint::open("assets/demo");
   const auto recipes = list_recipes();
