@@ -290,6 +290,9 @@ TEST_F(Verbs, RecipesAreExplained) {
   EXPECT_NE(claq.find("# source: Wang et al., CLAQ"), std::string::npos) << claq;
   EXPECT_NE(claq.find("stored as each matrix needs"), std::string::npos) << claq;
   EXPECT_NE(run_bitloom({"recipes", "int8-row"}).out.find("# needs no data"), std::string::npos);
+  const std::string loom = run_bitloom({"recipes", "loom-2:drift=0"}).out;
+  EXPECT_NE(loom.find("# What each part is worth"), std::string::npos) << loom;
+  EXPECT_NE(loom.find("\n#   no rotation "), std::string::npos) << loom;
 }
 
 TEST_F(Verbs, DemoIsQuickTheSecondTime) {

@@ -1,8 +1,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
+#include "base/text.h"
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
+#include "io/json.h"
 #include "model/checkpoint.h"
 #include "recipe/parts.h"
 #include "recipe/recipe.h"
@@ -116,6 +120,21 @@ std::string bits_of_model(const Recipe& recipe, const std::string& path) {
   return bits_text(fixed, nominal / weights, stored / weights, fmt::format("in the blocks of {}", path));
 }
 
+/// Comments at the head of a file of the list: what was measured with it.
+std::string head_comments(const std::string& name) {
+  const std::vector<RecipeEntry> entries = list_recipes();
+  const auto entry = std::find_if(entries.begin(), entries.end(), [&](const RecipeEntry& candidate) {
+    return candidate.name == name.substr(0, name.find(':'));
+  });
+  if (entry == entries.end()) return "";
+  std::string text;
+  for (const std::string& line : split(read_text(entry->path), '\n')) {
+    if (!line.starts_with('#')) break;
+    text += line + "\n";
+  }
+  return text;
+}
+
 /// What it is, whose, of how many bits and what it takes, as comments of YAML.
 std::string explanation(const Recipe& recipe, const std::string& model) {
   std::string text = fmt::format("# {}\n", recipe.description);
@@ -137,7 +156,7 @@ std::string explanation(const Recipe& recipe, const std::string& model) {
 
 void print(const std::string& name, const std::string& model, Session& session) {
   const Recipe recipe = load_recipe(name);
-  session.show(to_json(recipe), explanation(recipe, model) + to_yaml(recipe));
+  session.show(to_json(recipe), explanation(recipe, model) + head_comments(name) + to_yaml(recipe));
 }
 
 std::function<void()> setup(FlagSet& app, Session& session) {
