@@ -1,64 +1,270 @@
 #include "format/activation_format.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+
 #include "base/error.h"
 #include "base/text.h"
+#include "format/families/grid/grid_storage.h"
+#include "format/option_words.h"
 
 namespace bitloom {
 namespace {
 
-using Granularity = ActivationFormat::Granularity;
+using Who = ActivationFormat::Granularity;
+using Kind = ActivationRange::Kind;
 
-constexpr std::string_view kOptions = "-token -tensor -gN (N a positive integer)";
+// ---- options -------------------------------------------------------------------------------------------------------
 
-/// `part` is what stands behind the last '-'.
-void read_granularity(std::string_view part, std::string_view text, ActivationFormat& format) {
+/// What an option sets; two options of one slot in a text are a contradiction.
+enum Slot { kSharers, kZero, kScale, kMode, kRange };
+
+template <Who kWho>
+void share(ActivationFormat& format) {
+  format.granularity = kWho;
   format.group = 0;
-  if (part == "token") {
-    format.granularity = Granularity::kToken;
-  } else if (part == "tensor") {
-    format.granularity = Granularity::kTensor;
-  } else if (const auto group = parse_number<int64_t>(part.substr(part.starts_with('g') ? 1 : part.size()));
-             group && *group > 0) {
-    format.granularity = Granularity::kGroup;
-    format.group = *group;
-  } else {
-    const std::vector<std::string> words = {"token", "tensor"};
-    misuse("unknown option \"-{}\" in the activation format \"{}\"; options are {}{}", part, text, kOptions,
-           did_you_mean(part, words));
+}
+template <Kind kKind>
+void find_range(ActivationFormat& format) {
+  format.range = {.kind = kKind};
+}
+
+constexpr OptionWord<ActivationFormat> kWords[] = {
+    {"token", kSharers, share<Who::kToken>},
+    {"tensor", kSharers, share<Who::kTensor>},
+    {"asym", kZero, assign<&ActivationFormat::asymmetric, true>},
+    {"e8m0", kScale, assign<&ActivationFormat::scale, ScaleType::kE8M0>},
+    {"e4m3x", kScale, assign<&ActivationFormat::scale, ScaleType::kE4M3TwoLevel>},
+    {"floor", kMode, assign<&ActivationFormat::mx_mode, MxMode::kFloor>},
+    {"ceil", kMode, assign<&ActivationFormat::mx_mode, MxMode::kCeil>},
+    {"rceil", kMode, assign<&ActivationFormat::mx_mode, MxMode::kRceil>},
+    {"even", kMode, assign<&ActivationFormat::mx_mode, MxMode::kEven>},
+    {"absmax", kRange, find_range<Kind::kAbsmax>},
+    {"mse", kRange, find_range<Kind::kMse>},
+    {"kl", kRange, find_range<Kind::kKl>},
+};
+
+bool set_group(std::string_view text, ActivationFormat& format) {
+  const auto size = parse_number<int64_t>(text);
+  if (!size || *size < 1) return false;
+  format.granularity = Who::kGroup;
+  format.group = *size;
+  return true;
+}
+
+bool set_percentile(std::string_view text, ActivationFormat& format) {
+  const auto percent = parse_number<double>(text);
+  if (!percent || !(*percent > 50 && *percent <= 100)) return false;
+  format.range = {.kind = Kind::kPercentile, .percentile = *percent};
+  return true;
+}
+
+/// "[3.25]", "[-0.5;3.25]"
+bool set_fixed(std::string_view text, ActivationFormat& format) {
+  if (text.size() < 2 || text.front() != '[' || text.back() != ']') return false;
+  std::vector<float> ends;
+  for (const std::string& word : split(text.substr(1, text.size() - 2), ';')) {
+    const auto end = parse_number<float>(word);
+    if (!end || !std::isfinite(*end)) return false;
+    ends.push_back(*end);
   }
+  if (ends.empty() || ends.size() > 2) return false;
+  // One number: whether the format has room for another is known at the end only.
+  format.range = {.kind = Kind::kFixed, .low = ends.size() == 2 ? ends[0] : -ends[0], .high = ends.back()};
+  return true;
+}
+
+constexpr OptionPrefix<ActivationFormat> kPrefixes[] = {
+    {"g", kSharers, set_group, "gN (a positive integer)"},
+    {"at", kRange, set_fixed, "at[HIGH] or at[LOW;HIGH] (finite numbers)"},
+    {"p", kRange, set_percentile, "pP (above 50 to 100)"},
+};
+
+std::vector<std::string> option_names() {
+  std::vector<std::string> names;
+  for (const auto& word : kWords) names.emplace_back(word.text);
+  for (const std::string_view shape : {"gN", "pP", "at[HIGH]"}) names.emplace_back(shape);
+  return names;
+}
+
+// ---- reading -------------------------------------------------------------------------------------------------------
+
+/// At '-', except inside brackets: levels of a table and ends of a range may be negative.
+std::vector<std::string> split_parts(std::string_view text) {
+  std::vector<std::string> parts(1);
+  bool inside = false;
+  for (const char c : text) {
+    if (c == '[' || c == ']') inside = c == '[';
+    if (c == '-' && !inside) {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
+class Reader {
+ public:
+  explicit Reader(std::string_view text)
+      : text_(text), parts_(split_parts(text)), options_(text, kWords, kPrefixes, option_names()) {}
+
+  ActivationFormat read() {
+    for (size_t used = read_base(); used < parts_.size(); ++used) {
+      if (options_.read(parts_[used], format_)) continue;
+      misuse("unknown option \"-{}\" in the activation format \"{}\"; options are -{}{}", parts_[used], text_,
+             fmt::join(option_names(), " -"), did_you_mean(parts_[used], option_names()));
+    }
+    if (!scheme_ && std::none_of(parts_.begin() + 1, parts_.end(), says_who)) {
+      misuse("the activation format \"{}\" does not say who shares a scale; options are -token -tensor -gN", text_);
+    }
+    check();
+    return std::move(format_);
+  }
+
+ private:
+  static bool says_who(const std::string& part) {
+    return part == "token" || part == "tensor" || (part.starts_with('g') && part.size() > 1);
+  }
+
+  /// The scheme or format: the longest run of parts that names one. Returns how many parts.
+  size_t read_base() {
+    const std::vector<std::string> schemes = named_schemes();
+    if (std::find(schemes.begin(), schemes.end(), parts_[0]) != schemes.end()) {
+      const GridStorage scheme = parse_grid(parts_[0]);
+      format_.format = scheme.format, format_.scale = scheme.scale;
+      format_.granularity = Who::kGroup, format_.group = scheme.granularity.group;
+      options_.take(kSharers, parts_[0]), options_.take(kScale, parts_[0]);
+      scheme_ = true;
+      return 1;
+    }
+    const size_t most = parts_[0].find('[') == std::string::npos ? 3 : 1;  // a table's name is one part
+    for (size_t count = std::min(parts_.size(), most); count > 0; --count) {
+      const auto end = parts_.begin() + static_cast<std::ptrdiff_t>(count);
+      if (auto format = find_format(fmt::format("{}", fmt::join(parts_.begin(), end, "-")))) {
+        format_.format = *std::move(format);
+        return count;
+      }
+    }
+    std::vector<std::string> known = format_names();
+    known.insert(known.end(), schemes.begin(), schemes.end());
+    misuse("unknown format \"{}\" in the activation format \"{}\"; formats are {}, and the schemes {}{}", parts_[0],
+           text_, format_spellings(), fmt::join(schemes, ", "), did_you_mean(parts_[0], known));
+  }
+
+  /// What means nothing.
+  void check() const {
+    const auto* integer = std::get_if<IntFormat>(&format_.format);
+    const bool blocks = format_.scale != ScaleType::kF32;
+    if (format_.asymmetric && (integer == nullptr || integer->narrow || integer->fraction != 0 || blocks)) {
+      misuse("\"-asym\" in \"{}\" is for full-range integers (int2..int8) with fp32 scales", text_);
+    }
+    if (blocks && format_.granularity != Who::kGroup) {
+      misuse("\"{}\": scales in e8m0 or e4m3x are of groups: -gN", text_);
+    }
+    if (format_.mx_mode != MxMode::kFloor && format_.scale != ScaleType::kE8M0) {
+      misuse("\"{}\": -ceil, -rceil and -even are about scales in e8m0", text_);
+    }
+    if (format_.range.kind != Kind::kDynamic) check_range();
+  }
+
+  void check_range() const {
+    const bool one_scale = format_.granularity == Who::kTensor || format_.scale == ScaleType::kE4M3TwoLevel;
+    if (!one_scale) {
+      misuse("\"{}\": a range found beforehand is one for all tokens: -tensor, or -e4m3x for its outer scale", text_);
+    }
+    const bool by_error = format_.range.kind == Kind::kMse || format_.range.kind == Kind::kKl;
+    if (by_error && format_.scale == ScaleType::kE4M3TwoLevel) {
+      misuse("\"{}\": the outer one of two scales is found by -absmax or -pP; groups' errors do not follow from it",
+             text_);
+    }
+    if (format_.range.kind != Kind::kFixed) return;
+    const auto [kind, percentile, low, high] = format_.range;
+    const bool both = text_.find(';', text_.find("-at[")) != std::string_view::npos;
+    if (both != format_.asymmetric) {
+      misuse("\"{}\": a range is at[LOW;HIGH] with -asym, and at[HIGH] without", text_);
+    }
+    if (!(low <= 0 && high >= 0)) misuse("\"{}\": the range from {} to {} does not hold 0", text_, low, high);
+    const float step = scale_of_range(format_, low, high).step;
+    if (!(step >= std::numeric_limits<float>::min())) {
+      misuse("\"{}\": the range from {} to {} has the scale {}; a positive normal number is needed", text_, low, high,
+             step);
+    }
+  }
+
+  std::string_view text_;
+  std::vector<std::string> parts_;
+  OptionReader<ActivationFormat> options_;
+  ActivationFormat format_;
+  bool scheme_ = false;
+};
+
+// ---- writing -------------------------------------------------------------------------------------------------------
+
+std::string who_text(const ActivationFormat& format) {
+  switch (format.granularity) {
+    case Who::kTensor:
+      return "-tensor";
+    case Who::kToken:
+      return "-token";
+    case Who::kGroup:
+      break;
+  }
+  return fmt::format("-g{}", format.group);
+}
+
+/// `ends`: what stands in the brackets of a fixed range.
+std::string text_of(const ActivationFormat& format, const std::string& ends) {
+  std::string text = name_of(format.format) + (format.asymmetric ? "-asym" : "") + who_text(format);
+  if (format.scale != ScaleType::kF32) {
+    GridStorage blocks;
+    blocks.format = format.format, blocks.scale = format.scale;
+    blocks.granularity = {Granularity::Kind::kGroup, format.group, 0};
+    text = to_string(blocks);
+  }
+  ActivationFormat base = format;
+  base.mx_mode = MxMode::kFloor, base.range = {};
+  for (const Slot slot : {kMode, kRange}) text += word_text<ActivationFormat>(kWords, slot, base, format);
+  if (format.range.kind == Kind::kPercentile) text += fmt::format("-p{}", format.range.percentile);
+  if (format.range.kind == Kind::kFixed) text += fmt::format("-at[{}]", ends);
+  return text;
 }
 
 }  // namespace
 
-ActivationFormat parse_activation_format(std::string_view text) {
-  // A table's levels may be negative.
-  const size_t bracket = text.find(']'), dash = text.rfind('-');
-  const bool has_option = dash != std::string_view::npos && (bracket == std::string_view::npos || dash > bracket);
-  const std::string_view name = has_option ? text.substr(0, dash) : text;
-  const auto format = find_format(name);
-  if (!format) {
-    misuse("unknown format \"{}\" in the activation format \"{}\"; formats are {}{}", name, text, format_spellings(),
-           did_you_mean(name, format_names()));
-  }
-  ActivationFormat result;
-  if (!has_option)
-    misuse("the activation format \"{}\" does not say who shares a scale; options are {}", text, kOptions);
-  read_granularity(text.substr(dash + 1), text, result);
-  result.format = *format;
-  return result;
-}
+ActivationFormat parse_activation_format(std::string_view text) { return Reader(text).read(); }
 
 std::string to_string(const ActivationFormat& format) {
-  const std::string name = name_of(format.format);
-  switch (format.granularity) {
-    case Granularity::kTensor:
-      return name + "-tensor";
-    case Granularity::kToken:
-      return name + "-token";
-    case Granularity::kGroup:
-      break;
+  const ActivationRange& range = format.range;
+  return text_of(format, format.asymmetric ? fmt::format("{};{}", range.low, range.high) : fmt::to_string(range.high));
+}
+
+std::string kind_text(const ActivationFormat& format) { return text_of(format, "..."); }
+
+ActivationFormat with_fixed_range(ActivationFormat format, float low, float high) {
+  format.range = {.kind = Kind::kFixed, .low = format.asymmetric ? low : -high, .high = high};
+  return format;
+}
+
+ActivationFormat with_dynamic_range(ActivationFormat format) {
+  format.range = {};
+  if (format.granularity == Who::kTensor) format.granularity = Who::kToken;
+  return format;
+}
+
+ActivationScale scale_of_range(const ActivationFormat& format, float low, float high) {
+  const float largest = limits_of(format.format).max;
+  if (format.scale == ScaleType::kE4M3TwoLevel) {
+    return {high > 0 ? round_tensor_scale(high / (largest * kMaxBlockScale), largest) : 0.0f, 0};
   }
-  return fmt::format("{}-g{}", name, format.group);
+  if (!format.asymmetric) return {high / largest, 0};
+  const auto top = static_cast<double>((1 << bits_of(format.format)) - 1);
+  const auto step = static_cast<float>((static_cast<double>(high) - static_cast<double>(low)) / top);
+  return {step, step > 0 ? std::min(std::nearbyint(-low / step), static_cast<float>(top)) : 0.0f};
 }
 
 }  // namespace bitloom

@@ -1,17 +1,42 @@
 #pragma once
-// How the activations that an input's readers read are rounded: a scalar format, and who shares a scale. Scales are
-// dynamic: found in the very values they are for.
+// How the activations that an input's readers read are rounded: a scalar format, who shares a scale, and how the range
+// that the levels cover is found: in the very values (dynamic), or beforehand, on calibration text (static).
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "format/format.h"
+#include "format/scale.h"
 
 namespace bitloom {
 
-/// x [tokens, channels]:  x' = s * nearest_level(x / s),  s = max|x| / v_max  in fp32, over the values that share it;
-/// v_max is the largest level that both signs have (127 of int8). Ties go to even.
+/// What the levels cover.
+struct ActivationRange {
+  enum class Kind {
+    kDynamic,     // the values that share a scale, whatever they are
+    kAbsmax,      // of the calibration tokens: all values,
+    kPercentile,  // all but the rarest: `percentile` percent of them on each side,
+    kMse,         // the range of the least squared error,
+    kKl,          // or of the least Kullback-Leibler divergence of histograms (observe/activation_range.h)
+    kFixed,       // [low, high]: what came of one of these
+  };
+  Kind kind = Kind::kDynamic;
+  double percentile = 99.9;
+  float low = 0, high = 0;  // of kFixed; low = -high without zero points
+  /// Whether calibration data has yet to say what it is.
+  bool is_calibrated() const { return kind != Kind::kDynamic && kind != Kind::kFixed; }
+  bool operator==(const ActivationRange&) const = default;
+};
+
+/// x [tokens, channels], in fp32, ties to even; v_max is the largest level that both signs have (127 of int8).
+///   symmetric:   x' = s * nearest_level(x / s),                      s = max|x| / v_max
+///   asymmetric:  x' = s * (clamp(rint(x / s) + z, 0, 2^b - 1) - z),  s = (hi - lo) / (2^b - 1),  z = rint(-lo / s),
+///                lo <= 0 <= hi
+///   E8M0:        symmetric, s = 2^mx_exponent(max|x|)                (OCP MX)
+///   E4M3, two-level:  s = t * E4M3FN(max|x| / v_max / t),  t = max|x| of the token / (v_max * 448)   (NVFP4)
+/// A range that was found beforehand stands for max|x|, or for [lo, hi]; of two-level scales for t's alone. Values
+/// beyond it become the outermost levels.
 struct ActivationFormat {
   enum class Granularity {
     kTensor,  // all tokens of a pass that the input's readers read
@@ -19,14 +44,42 @@ struct ActivationFormat {
     kGroup,  // `group` neighbouring channels of a token (the last group may be shorter)
   };
   Format format = IntFormat{8, false};
+  bool asymmetric = false;  // integers only
   Granularity granularity = Granularity::kToken;
   int64_t group = 0;
+  ScaleType scale = ScaleType::kF32;  // or, of groups, kE8M0, kE4M3TwoLevel
+  MxMode mx_mode = MxMode::kFloor;    // of kE8M0
+  ActivationRange range;
   bool operator==(const ActivationFormat&) const = default;
 };
 
-/// FORMAT-token, FORMAT-tensor or FORMAT-gN: "int8-token", "e4m3fn-tensor", "int8-g128".
-/// parse_activation_format(to_string(f)) == f. Error(kUsage) names the part, the allowed ones, the nearest spelling.
+/// FORMAT followed by, in any order,
+///   -token -tensor -gN               who shares a scale; one of them
+///   -asym                            a zero point beside each scale (integers)
+///   -e8m0 -e4m3x                     the groups' scales are powers of two, or two-level; default fp32
+///   -floor -ceil -rceil -even        how the power of two is chosen; default -floor
+///   -absmax -pP -mse -kl             the range is found beforehand on calibration text; of -tensor, and the first two
+///                                    of -e4m3x
+///   -at[HIGH] -at[LOW;HIGH]          it is this one (-at[LOW;HIGH] of -asym)
+/// or one of the schemes that storages have in place of FORMAT, -gN and the scale: "mxfp4", "mxfp8e4m3", "nvfp4".
+///   "int8-token"   "e4m3fn-tensor-p99.9"   "int8-g128"   "int8-asym-tensor-at[-0.5;3.25]"   "mxfp4-rceil"
+/// parse_activation_format(to_string(f)) == f. Error(kUsage) names the part, the allowed ones, the nearest spelling;
+/// for what means nothing, such as a static range whose scale is 0, the reason.
 ActivationFormat parse_activation_format(std::string_view text);
 std::string to_string(const ActivationFormat& format);
+/// The same without the numbers of a fixed range, "int8-tensor-at[...]": of many inputs in one line.
+std::string kind_text(const ActivationFormat& format);
+
+/// The format once calibration has said what it covers, with -at in place of the rule. `low` is unused of symmetric
+/// ones.
+ActivationFormat with_fixed_range(ActivationFormat format, float low, float high);
+/// The format with ranges found as it is read: those of each token in place of one for all.
+ActivationFormat with_dynamic_range(ActivationFormat format);
+
+/// s and z of a range, as said above; z is 0 of symmetric formats. Not of E8M0, and of two-level scales t.
+struct ActivationScale {
+  float step = 0, zero = 0;
+};
+ActivationScale scale_of_range(const ActivationFormat& format, float low, float high);
 
 }  // namespace bitloom

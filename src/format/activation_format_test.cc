@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/error.h"
 
 namespace bitloom {
@@ -35,17 +37,111 @@ std::string misused(const std::string& text) {
   return "";
 }
 
+TEST(ActivationFormat, ReadsBlocksZeroPointsAndRanges) {
+  for (const std::string text : {"int8-asym-token",
+                                 "int4-asym-g32",
+                                 "int8-asym-tensor",
+                                 "mxfp4",
+                                 "mxfp6e2m3",
+                                 "mxfp8e4m3-rceil",
+                                 "mxint8-even",
+                                 "nvfp4",
+                                 "e2m1-g16-e8m0-ceil",
+                                 "e3m2-g64-e4m3x",
+                                 "int8-tensor-absmax",
+                                 "int8-tensor-p99.9",
+                                 "e4m3fn-tensor-mse",
+                                 "int8-asym-tensor-kl",
+                                 "nvfp4-absmax",
+                                 "nvfp4-at[2688]",
+                                 "int8-tensor-at[3.25]",
+                                 "int8-tensor-at[1e-20]",
+                                 "int8-asym-tensor-at[-0.5;3.25]",
+                                 "table[-1;-0.5;0;2]-tensor-at[4]"}) {
+    EXPECT_EQ(to_string(parse_activation_format(text)), text);
+  }
+  // A scheme is a name for its parts.
+  EXPECT_EQ(parse_activation_format("mxfp4"), parse_activation_format("e2m1-g32-e8m0"));
+  EXPECT_EQ(parse_activation_format("nvfp4"), parse_activation_format("e2m1-e4m3x-g16"));
+  EXPECT_EQ(to_string(parse_activation_format("int8-p99.9-tensor")), "int8-tensor-p99.9");
+  const ActivationFormat fixed = parse_activation_format("int8-asym-tensor-at[-0.5;3.25]");
+  EXPECT_EQ(fixed.range.low, -0.5f);
+  EXPECT_EQ(fixed.range.high, 3.25f);
+  EXPECT_EQ(parse_activation_format("int8-tensor-at[3.25]").range.low, -3.25f);
+  EXPECT_FALSE(fixed.range.is_calibrated());
+  EXPECT_TRUE(parse_activation_format("int8-tensor-kl").range.is_calibrated());
+  EXPECT_EQ(kind_text(fixed), "int8-asym-tensor-at[...]");
+}
+
+TEST(ActivationFormat, RangesComeAndGo) {
+  const auto text = [](const char* rule, float low, float high) {
+    return to_string(with_fixed_range(parse_activation_format(rule), low, high));
+  };
+  EXPECT_EQ(text("int8-tensor-mse", -1, 3.25f), "int8-tensor-at[3.25]");
+  EXPECT_EQ(text("int8-asym-tensor-mse", -1, 3.25f), "int8-asym-tensor-at[-1;3.25]");
+  // Every float comes back.
+  EXPECT_EQ(parse_activation_format(text("int8-tensor-kl", 0, 0.1f)).range.high, 0.1f);
+  EXPECT_EQ(to_string(with_dynamic_range(parse_activation_format("int8-tensor-mse"))), "int8-token");
+  EXPECT_EQ(to_string(with_dynamic_range(parse_activation_format("nvfp4-at[3]"))), "nvfp4");
+}
+
+TEST(ActivationFormat, ScalesOfRanges) {
+  const auto scale = [](const char* text, float low, float high) {
+    return scale_of_range(parse_activation_format(text), low, high);
+  };
+  EXPECT_EQ(scale("int8-tensor", -127, 127).step, 1);
+  EXPECT_EQ(scale("e4m3fn-tensor", -448, 448).step, 1);
+  EXPECT_EQ(scale("nvfp4", -2688, 2688).step, 1);
+  EXPECT_EQ(scale("int4-asym-tensor", -5, 10).step, 1);
+  EXPECT_EQ(scale("int4-asym-tensor", -5, 10).zero, 5);
+  EXPECT_EQ(scale("int8-asym-tensor", -510, 0).zero, 255);
+  // Their difference has no fp32.
+  EXPECT_TRUE(std::isfinite(scale("int8-asym-tensor", -3e38f, 3e38f).step));
+}
+
 TEST(ActivationFormat, SaysWhatIsWrong) {
   EXPECT_THAT(misused("int8-tokens"), HasSubstr("unknown option \"-tokens\" in the activation format \"int8-tokens\""));
-  EXPECT_THAT(misused("int8-tokens"), HasSubstr("-token -tensor -gN"));
+  EXPECT_THAT(misused("int8-tokens"), HasSubstr("options are -token -tensor -asym -e8m0"));
   EXPECT_THAT(misused("int8-tokens"), HasSubstr("did you mean 'token'?"));
-  for (const std::string part : {"g", "g0", "gx", "128", "", "row", "narrow"}) {
+  for (const std::string part : {"128", "", "row", "narrow"}) {
     EXPECT_THAT(misused("int8-" + part), HasSubstr("options are -token")) << part;
   }
+  for (const std::string part : {"g", "g0", "gx"}) {
+    EXPECT_THAT(misused("int8-" + part), HasSubstr("should be -gN (a positive integer)")) << part;
+  }
+  EXPECT_THAT(misused("int8-token-tensor"), HasSubstr("contradicts"));
+  EXPECT_THAT(misused("mxfp4-g16"), HasSubstr("contradicts"));
+  EXPECT_THAT(misused("mxfp5"), HasSubstr("the schemes mxfp4"));
+  EXPECT_THAT(misused("e0m3-token"), HasSubstr("unknown format \"e0m3\""));
   EXPECT_THAT(misused("int8"), HasSubstr("\"int8\" does not say who shares a scale"));
   EXPECT_THAT(misused("table[-1;0;1]"), HasSubstr("does not say who shares a scale"));
   EXPECT_THAT(misused("int9-token"), HasSubstr("unknown format \"int9\" in the activation format \"int9-token\""));
   EXPECT_THAT(misused(""), HasSubstr("unknown format \"\""));
+}
+
+TEST(ActivationFormat, SaysWhatMeansNothing) {
+  for (const std::string text : {"e4m3fn-asym-token", "int8-narrow-asym-token", "nf4-asym-g32", "int8-asym-g32-e8m0"}) {
+    EXPECT_THAT(misused(text), HasSubstr("is for full-range integers")) << text;
+  }
+  EXPECT_THAT(misused("int8-token-e8m0"), HasSubstr("are of groups"));
+  EXPECT_THAT(misused("e2m1-tensor-e4m3x"), HasSubstr("are of groups"));
+  EXPECT_THAT(misused("int8-g32-rceil"), HasSubstr("about scales in e8m0"));
+  for (const std::string text : {"int8-token-mse", "int8-g32-absmax", "mxfp4-kl", "int8-token-at[2]"}) {
+    EXPECT_THAT(misused(text), HasSubstr("one for all tokens")) << text;
+  }
+  EXPECT_THAT(misused("nvfp4-mse"), HasSubstr("found by -absmax or -pP"));
+  EXPECT_THAT(misused("int8-tensor-at[0]"), HasSubstr("has the scale 0; a positive normal number is needed"));
+  EXPECT_THAT(misused("nvfp4-at[0]"), HasSubstr("has the scale 0"));
+  EXPECT_THAT(misused("int8-asym-tensor-at[0;0]"), HasSubstr("has the scale 0"));
+  EXPECT_THAT(misused("int8-tensor-at[1e-37]"), HasSubstr("a positive normal number"));
+  EXPECT_THAT(misused("int8-tensor-at[-2]"), HasSubstr("does not hold 0"));
+  EXPECT_THAT(misused("int8-asym-tensor-at[1;2]"), HasSubstr("from 1 to 2 does not hold 0"));
+  EXPECT_THAT(misused("int8-asym-tensor-at[2]"), HasSubstr("at[LOW;HIGH] with -asym"));
+  EXPECT_THAT(misused("int8-tensor-at[-2;2]"), HasSubstr("at[HIGH] without"));
+  for (const std::string range :
+       {"at", "at2", "at[]", "at[x]", "at[inf]", "at[nan]", "at[1;2;3]", "p", "p50", "p101"}) {
+    EXPECT_THAT(misused("int8-tensor-" + range), HasSubstr("should be -")) << range;
+  }
 }
 
 }  // namespace

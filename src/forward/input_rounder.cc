@@ -2,46 +2,118 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <limits>
 #include <utility>
 
+#include "base/error.h"
 #include "forward/row_loop.h"
 
 namespace bitloom {
+namespace {
+
+using Granularity = ActivationFormat::Granularity;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+/// max|x|; NaN when a value is not finite. Magnitudes compare as their bits do.
+float absmax_of(const float* x, int64_t count) {
+  uint32_t greatest = 0;
+  for (int64_t i = 0; i < count; ++i) greatest = std::max(greatest, std::bit_cast<uint32_t>(x[i]) & 0x7fffffffu);
+  const float absmax = std::bit_cast<float>(greatest);
+  return absmax <= std::numeric_limits<float>::max() ? absmax : kNan;
+}
+
+}  // namespace
 
 InputRounder::InputRounder(const ActivationFormat& format)
     : InputRounder(format, std::shared_ptr<const ArrayEncoder>(make_encoder(format.format, Ties::kEven))) {}
 
 InputRounder::InputRounder(ActivationFormat format, std::shared_ptr<const ArrayEncoder> encoder)
-    : format_(std::move(format)), encoder_(std::move(encoder)), largest_(limits_of(format_.format).max) {}
-
-// max|x| / v_max; NaN when a value is not finite. Magnitudes compare as their bits do.
-float InputRounder::scale_of(const float* x, int64_t count) const {
-  uint32_t greatest = 0;
-  for (int64_t i = 0; i < count; ++i) greatest = std::max(greatest, std::bit_cast<uint32_t>(x[i]) & 0x7fffffffu);
-  const float absmax = std::bit_cast<float>(greatest);
-  return absmax <= std::numeric_limits<float>::max() ? absmax / largest_ : std::numeric_limits<float>::quiet_NaN();
+    : format_(std::move(format)),
+      encoder_(std::move(encoder)),
+      limits_(limits_of(format_.format)),
+      least_(format_.scale == ScaleType::kE8M0 ? 0x1p-127f : std::numeric_limits<float>::min()) {
+  const ActivationRange& range = format_.range;
+  if (range.is_calibrated())
+    fail(ErrorKind::kFailed, "\"{}\": calibration has yet to find its range", to_string(format_));
+  if (range.kind == ActivationRange::Kind::kFixed) fixed_ = scale_of_range(format_, range.low, range.high);
 }
 
-void InputRounder::round_run(const float* x, int64_t count, float scale, float* out) const {
-  if (!(scale >= std::numeric_limits<float>::min())) {
-    std::fill_n(out, count, scale != scale ? scale : 0.0f);
+/// Of values that share one.
+InputRounder::Scale InputRounder::scale_of(const float* x, int64_t count) const {
+  const float absmax = absmax_of(x, count);
+  if (absmax != absmax) return {kNan, 0};
+  if (fixed_) return *fixed_;
+  if (format_.scale == ScaleType::kE8M0) {
+    return {absmax > 0 ? std::ldexp(1.0f, mx_exponent(absmax, format_.mx_mode, limits_)) : 0.0f, 0};
+  }
+  if (!format_.asymmetric) return scale_of_range(format_, -absmax, absmax);
+  float low = 0, high = 0;
+  for (int64_t i = 0; i < count; ++i) low = std::min(low, x[i]), high = std::max(high, x[i]);
+  return scale_of_range(format_, low, high);
+}
+
+/// t of two-level scales.
+InputRounder::Scale InputRounder::outer_scale(const float* x, int64_t width) const {
+  if (fixed_) return *fixed_;
+  const float absmax = absmax_of(x, width);
+  return absmax == absmax ? scale_of_range(format_, -absmax, absmax) : Scale{kNan, 0};
+}
+
+InputRounder::Scale InputRounder::group_scale(const float* x, int64_t count, Scale outer) const {
+  const float absmax = absmax_of(x, count);
+  if (absmax != absmax || !(outer.step > 0)) return {absmax + outer.step, 0};
+  return {outer.step * round_scale(ScaleType::kE4M3TwoLevel, absmax / limits_.max / outer.step, limits_.max), 0};
+}
+
+void InputRounder::round_integers(const float* x, int64_t count, Scale scale, float* out) const {
+  const auto top = static_cast<float>((1 << bits_of(format_.format)) - 1);
+  for (int64_t i = 0; i < count; ++i) {
+    const float code = std::clamp(std::nearbyint(x[i] / scale.step) + scale.zero, 0.0f, top);
+    out[i] = scale.step * (code - scale.zero);
+  }
+}
+
+void InputRounder::round_run(const float* x, int64_t count, Scale scale, float* out) const {
+  if (!(scale.step >= least_)) {
+    std::fill_n(out, count, scale.step != scale.step ? kNan : 0.0f);
     return;
   }
-  for (int64_t i = 0; i < count; ++i) out[i] = x[i] / scale;
+  if (format_.asymmetric) return round_integers(x, count, scale, out);
+  for (int64_t i = 0; i < count; ++i) out[i] = x[i] / scale.step;
   encoder_->snap(out, count, out);
-  for (int64_t i = 0; i < count; ++i) out[i] *= scale;
+  for (int64_t i = 0; i < count; ++i) out[i] *= scale.step;
 }
 
-void InputRounder::round(const float* x, int64_t rows, int64_t width, float* out, ThreadPool& threads) const {
-  const bool shared = format_.granularity == ActivationFormat::Granularity::kTensor;
-  const int64_t group = format_.granularity == ActivationFormat::Granularity::kGroup ? format_.group : width;
-  const float of_all = shared ? scale_of(x, rows * width) : 0.0f;
+bool InputRounder::has_token_scales() const {
+  const auto* integer = std::get_if<IntFormat>(&format_.format);
+  return integer != nullptr && integer->fraction == 0 && !format_.asymmetric &&
+         format_.granularity == Granularity::kToken;
+}
+
+/// The last scale of the row: its own, of a format with one.
+InputRounder::Scale InputRounder::round_row(const float* x, int64_t width, const std::optional<Scale>& of_all,
+                                            float* out) const {
+  const int64_t group = format_.granularity == Granularity::kGroup ? format_.group : width;
+  const bool two_level = format_.scale == ScaleType::kE4M3TwoLevel;
+  const Scale outer = two_level ? outer_scale(x, width) : Scale{};
+  Scale scale;
+  for (int64_t begin = 0; begin < width; begin += group) {
+    const int64_t count = std::min(group, width - begin);
+    scale = of_all ? *of_all : two_level ? group_scale(x + begin, count, outer) : scale_of(x + begin, count);
+    round_run(x + begin, count, scale, out + begin);
+  }
+  return scale;
+}
+
+void InputRounder::round(const float* x, int64_t rows, int64_t width, float* out, ThreadPool& threads,
+                         float* scales) const {
+  std::optional<Scale> of_all;
+  if (format_.granularity == Granularity::kTensor && !fixed_) of_all = scale_of(x, rows * width);
   for_rows(threads, rows, [&](int64_t row) {
-    for (int64_t begin = 0; begin < width; begin += group) {
-      const int64_t at = row * width + begin, count = std::min(group, width - begin);
-      round_run(x + at, count, shared ? of_all : scale_of(x + at, count), out + at);
-    }
+    const Scale scale = round_row(x + row * width, width, of_all, out + row * width);
+    if (scales != nullptr) scales[row] = scale.step >= least_ || scale.step != scale.step ? scale.step : 0.0f;
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "base/threads.h"
 #include "format/activation_format.h"
@@ -12,6 +13,7 @@ namespace bitloom {
 /// A value that is cheap to copy.
 class InputRounder {
  public:
+  /// Error(kFailed) for a format whose range calibration has yet to find.
   explicit InputRounder(const ActivationFormat& format);
   /// With an encoder that rounds as the format's own does.
   InputRounder(ActivationFormat format, std::shared_ptr<const ArrayEncoder> encoder);
@@ -19,17 +21,30 @@ class InputRounder {
   const ActivationFormat& format() const { return format_; }
 
   /// out [rows, width] = x [rows, width] rounded as ActivationFormat says; out may be x. Values that share a scale are
-  /// 0 where the scale is 0 or below fp32's normal numbers, and NaN where one of them is not finite, so that it is
-  /// seen.
-  void round(const float* x, int64_t rows, int64_t width, float* out, ThreadPool& threads) const;
+  /// 0 where the scale is 0 or, in fp32, below the normal numbers, and NaN where one of them is not finite, so that it
+  /// is seen (a row, where all tokens share a scale that was found beforehand).
+  /// `scales` [rows], or null: becomes each row's s, of a format with has_token_scales().
+  void round(const float* x, int64_t rows, int64_t width, float* out, ThreadPool& threads,
+             float* scales = nullptr) const;
+
+  /// Whether a row is out = s q, q integers up to 127, with a scale s of its own: what kernels of 8-bit inputs can
+  /// keep.
+  bool has_token_scales() const;
 
  private:
-  void round_run(const float* x, int64_t count, float scale, float* out) const;
-  float scale_of(const float* x, int64_t count) const;
+  using Scale = ActivationScale;
+  Scale round_row(const float* x, int64_t width, const std::optional<Scale>& of_all, float* out) const;
+  void round_run(const float* x, int64_t count, Scale scale, float* out) const;
+  void round_integers(const float* x, int64_t count, Scale scale, float* out) const;
+  Scale scale_of(const float* x, int64_t count) const;
+  Scale outer_scale(const float* x, int64_t width) const;
+  Scale group_scale(const float* x, int64_t count, Scale outer) const;
 
   ActivationFormat format_;
   std::shared_ptr<const ArrayEncoder> encoder_;
-  float largest_;
+  FormatLimits limits_;
+  float least_;                 // scales below it are none
+  std::optional<Scale> fixed_;  // found beforehand
 };
 
 }  // namespace bitloom

@@ -7,6 +7,8 @@
 #include <limits>
 #include <vector>
 
+#include "base/error.h"
+
 namespace bitloom {
 namespace {
 
@@ -31,6 +33,78 @@ TEST(InputRounder, WhoSharesAScale) {
   EXPECT_THAT(round("e2m1-token", {6, 2.4f, -5.1f, 0.7f}, 4), ElementsAre(6, 2, -6, 0.5f));
 }
 
+// s = (10 - -5) / 15, z = 5: codes 0 to 15. Of one sign only, the range still begins at 0.
+TEST(InputRounder, ZeroPoints) {
+  EXPECT_THAT(round("int4-asym-token", {-5, 10, 2.5f, 3.5f, 0.4f}, 5), ElementsAre(-5, 10, 2, 4, 0));
+  EXPECT_THAT(round("int4-asym-token", {30, 15, 2, 0.5f, 20}, 5), ElementsAre(30, 16, 2, 0, 20));
+  EXPECT_THAT(round("int4-asym-token", {-15, -8.4f, -0.5f, -1.5f, -3}, 5), ElementsAre(-15, -8, 0, -2, -3));
+  EXPECT_THAT(round("int8-asym-g2", {0, 0, 255, 1.5f}, 4), ElementsAre(0, 0, 255, 2));
+  // Zero stays zero whatever the range.
+  EXPECT_EQ(round("int3-asym-token", {-0.37f, 0, 1.9f}, 3)[1], 0);
+}
+
+// One range for all: values beyond it become the outermost levels, rows do not see each other.
+TEST(InputRounder, RangesFoundBeforehand) {
+  EXPECT_THAT(round("int8-tensor-at[127]", {1.4f, -126.6f, 300, -300, 2.5f, 0}, 2),
+              ElementsAre(1, -127, 127, -128, 2, 0));
+  EXPECT_THAT(round("e4m3fn-tensor-at[448]", {17, 1e6f, -1e6f, 0.3f}, 4), ElementsAre(16, 448, -448, 0.3125f));
+  EXPECT_THAT(round("int4-asym-tensor-at[-5;10]", {-7, 12, 2.5f, -0.6f}, 2), ElementsAre(-5, 10, 2, -1));
+  const std::vector<float> lost = round("int8-tensor-at[127]", {1, INFINITY, 3, 4}, 2);
+  EXPECT_TRUE(std::isnan(lost[0]) && std::isnan(lost[1]));
+  EXPECT_EQ(lost[2], 3.0f);
+}
+
+std::vector<float> block_of(const std::string& format, std::vector<float> x, size_t shown) {
+  x.resize(32);
+  std::vector<float> rounded = round(format, x, 32);
+  rounded.resize(shown);
+  return rounded;
+}
+
+// The floating-point page, 3.3: one block, every element format.
+TEST(InputRounder, MicroscalingBlocks) {
+  const std::vector<float> v = {1, -2, 0.3f, 7, -0.1f, 0, 3.3f, -5.1f};
+  EXPECT_THAT(block_of("mxfp4", v, 8), ElementsAre(1, -2, 0.5f, 6, 0, 0, 3, -6));
+  EXPECT_THAT(block_of("mxfp4-rceil", v, 8), ElementsAre(1, -2, 0, 8, 0, 0, 3, -6));
+  EXPECT_THAT(block_of("mxfp6e2m3", v, 8), ElementsAre(1, -2, 0.25f, 7, -0.125f, 0, 3.25f, -5));
+  EXPECT_THAT(block_of("mxfp6e3m2", v, 8), ElementsAre(1, -2, 0.3125f, 7, -0.09375f, 0, 3.5f, -5));
+  EXPECT_THAT(block_of("mxfp8e4m3", v, 8), ElementsAre(1, -2, 0.3125f, 7, -0.1015625f, 0, 3.25f, -5));
+  EXPECT_THAT(block_of("mxfp8e5m2", v, 8), ElementsAre(1, -2, 0.3125f, 7, -0.09375f, 0, 3.5f, -5));
+  EXPECT_THAT(block_of("mxint8", v, 8), ElementsAre(1, -2, 0.3125f, 7, -0.125f, 0, 3.3125f, -5.125f));
+}
+
+// A block's scale is a power of two down to 2^-127, which is no normal number of fp32; blocks do not see each other.
+TEST(InputRounder, MicroscalingScales) {
+  EXPECT_THAT(block_of("mxfp4", {0x1p-127f, -0x1p-126f}, 2), ElementsAre(0x1p-127f, -0x1p-126f));
+  EXPECT_THAT(block_of("mxfp4", {0, 0}, 2), ElementsAre(0, 0));
+  // log2 of the first in fp32 is 3: by bits it is below.
+  EXPECT_THAT(block_of("mxfp4", {8 - 0x1p-21f, 1.5f}, 2), ElementsAre(6, 1.5f));
+  std::vector<float> two(64, 1.0f);
+  two[5] = INFINITY;
+  const std::vector<float> rounded = round("mxfp4", two, 64);
+  EXPECT_TRUE(std::isnan(rounded[0]) && std::isnan(rounded[31]));
+  EXPECT_EQ(rounded[32], 1.0f);
+}
+
+// The page, 4.4: the outer scale is 1 where the greatest value is 2688, or where calibration said so.
+TEST(InputRounder, TwoLevelScales) {
+  std::vector<float> x = {21, -10.5f, 7, 1.75f, 0.8749f};
+  x.resize(16);
+  x.push_back(10), x.resize(32);
+  x.push_back(11), x.resize(48);
+  const std::vector<float> fixed = round("nvfp4-at[2688]", x, 48);
+  EXPECT_THAT(std::vector<float>(fixed.begin(), fixed.begin() + 5), ElementsAre(21, -10.5f, 7, 1.75f, 0));
+  EXPECT_EQ(fixed[16], 9.75f);  // 1.66667 becomes the scale 1.625, and 6 is the last level
+  EXPECT_EQ(fixed[32], 11.25f);
+  x[40] = 0, x.push_back(2688), x.resize(64);
+  const std::vector<float> dynamic = round("nvfp4", x, 64);
+  EXPECT_EQ(std::vector<float>(dynamic.begin(), dynamic.begin() + 48), fixed);
+  EXPECT_EQ(dynamic[48], 2688);
+  EXPECT_THAT(round("nvfp4", std::vector<float>(16), 16), ::testing::Each(0.0f));
+}
+
+TEST(InputRounder, WantsARange) { EXPECT_THROW(InputRounder(parse_activation_format("int8-tensor-mse")), Error); }
+
 TEST(InputRounder, NothingIsNothing) {
   EXPECT_THAT(round("int8-token", {0, -0.0f, 127, 1}, 2), ElementsAre(0, 0, 127, 1));
   // A scale that is no normal number: the values are lost.
@@ -49,7 +123,7 @@ TEST(InputRounder, WhatIsNotFiniteShows) {
 TEST(InputRounder, AnyNumberOfThreadsGivesTheSameBytes) {
   std::vector<float> x(100 * 37);
   for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i * i));
-  for (const char* text : {"int8-token", "e4m3fn-tensor", "int4-g16"}) {
+  for (const char* text : {"int8-token", "e4m3fn-tensor", "int4-g16", "int4-asym-tensor", "mxfp6e2m3", "nvfp4"}) {
     const InputRounder rounder(parse_activation_format(text));
     std::vector<float> one(x.size()), three(x.size());
     ThreadPool single(1), many(3);
