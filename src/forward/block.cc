@@ -245,16 +245,20 @@ void BlockRunner::add_experts(const Run& run) const {
 }
 
 // What the readers of the input read: x [rows, width], or x as its format rounds it, once for all of them.
-const float* BlockRunner::rounded(const Run& run, int input, std::span<const float> x) const {
+BlockRunner::RoundedRows BlockRunner::rounded(const Run& run, int input, std::span<const float> x) const {
   const auto rounder = weights_.rounders.find(input);
-  if (rounder == weights_.rounders.end()) return x.data();
-  std::vector<float>& out = run.work.rounded;
-  if (run.rounded_input == input) return out.data();
-  if (out.size() < x.size()) out.resize(x.size());
-  const int64_t width = block_.inputs[static_cast<size_t>(input)].width;
-  rounder->second.round(x.data(), static_cast<int64_t>(x.size()) / width, width, out.data(), run.threads);
-  run.rounded_input = input;
-  return out.data();
+  if (rounder == weights_.rounders.end()) return {x.data(), nullptr};
+  std::vector<float>&out = run.work.rounded, &scales = run.work.rounded_scales;
+  const bool scaled = rounder->second.has_token_scales();
+  if (run.rounded_input != input) {
+    const int64_t width = block_.inputs[static_cast<size_t>(input)].width,
+                  rows = static_cast<int64_t>(x.size()) / width;
+    if (out.size() < x.size()) out.resize(x.size());
+    if (static_cast<int64_t>(scales.size()) < rows) scales.resize(static_cast<size_t>(rows));
+    rounder->second.round(x.data(), rows, width, out.data(), run.threads, scaled ? scales.data() : nullptr);
+    run.rounded_input = input;
+  }
+  return {out.data(), scaled ? scales.data() : nullptr};
 }
 
 // All places, which read one input, together.
@@ -269,7 +273,8 @@ void BlockRunner::apply(const Run& run, std::initializer_list<Place> places) con
     readers[count++] = {&weights_.linears[static_cast<size_t>(place.linear)], place.y};
   }
   const int64_t rows = static_cast<int64_t>(x.size()) / block_.inputs[static_cast<size_t>(input)].width;
-  apply_layers({readers.data(), count}, rounded(run, input, x), rows, run.work.linears, run.threads);
+  const auto [values, scales] = rounded(run, input, x);
+  apply_layers({readers.data(), count}, values, rows, run.work.linears, run.threads, scales);
 }
 
 // Norms of heads and rope, in their order, of all queries or all keys of the pass.

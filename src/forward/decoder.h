@@ -72,6 +72,7 @@ class Decoder {
   bool has_kernels_for(int64_t rows) const;
 
   /// From now on the readers of an input (its index in Block::inputs) read it rounded to the format; nullopt: as it is.
+  /// Of a decoder with exact products: others know the formats of the model alone, which kernels must keep.
   void set_activation_format(int block, int input, const std::optional<ActivationFormat>& format);
 
   /// Final hidden states (after the last norm and project_out) of `batch` sequences of `length` tokens each, tokens

@@ -68,17 +68,30 @@ class Loader {
   const Model& model_;
 };
 
-void pack(LinearWeights& layer, const PackOptions& options) {
+/// `rounder`: of what the layer reads; null: it reads that as it is.
+void pack(LinearWeights& layer, PackOptions options, const InputRounder* rounder = nullptr) {
   if (!layer.present()) return;
+  if (rounder != nullptr && !rounder->has_token_scales()) options.activations = Activations::kExact;
   RowOrder stored = row_order_of(layer.weight);
-  layer.packed = PackedLinear::pack(std::move(stored.source), std::move(stored.order), options);
+  layer.packed = PackedLinear::pack(stored.source, stored.order, options);
   layer.packed_weight = layer.weight;
+  if (rounder == nullptr || options.activations == Activations::kExact || layer.packed == nullptr) return;
+  if (layer.packed->keeps_multiples()) return;
+  options.activations = Activations::kExact;
+  layer.packed = PackedLinear::pack(std::move(stored.source), std::move(stored.order), options);
+}
+
+void pack(BlockWeights& block, const Block& of_graph, const PackOptions& options) {
+  for (size_t i = 0; i < block.linears.size(); ++i) {
+    const auto rounder = block.rounders.find(of_graph.linears[i].input);
+    pack(block.linears[i], options, rounder == block.rounders.end() ? nullptr : &rounder->second);
+  }
 }
 
 }  // namespace
 
 void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t rows, LinearScratch& scratch,
-                  ThreadPool& threads) {
+                  ThreadPool& threads, const float* scales) {
   assert(readers.size() <= kMostReaders);
   std::array<Reader, kMostReaders> packed;
   size_t count = 0;
@@ -90,7 +103,7 @@ void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t
       linear(x, layer->in(), rows, *layer->weight, bias, y, layer->out(), scratch.tiles, threads);
     }
   }
-  if (count > 0) apply({packed.data(), count}, x, rows, scratch.blocks, threads);
+  if (count > 0) apply({packed.data(), count}, x, rows, scratch.blocks, threads, scales);
 }
 
 void add_linear_adjoint(const LinearWeights& layer, const float* dy, int64_t rows, float* dx, ThreadPool& threads) {
@@ -137,9 +150,7 @@ ModelWeights load_weights(const Model& model, const std::optional<PackOptions>& 
   }
   if (!packing) return weights;
   for (LinearWeights* layer : {&weights.project_in, &weights.project_out, &weights.head}) pack(*layer, *packing);
-  for (BlockWeights& block : weights.blocks) {
-    for (LinearWeights& layer : block.linears) pack(layer, *packing);
-  }
+  for (size_t b = 0; b < weights.blocks.size(); ++b) pack(weights.blocks[b], model.graph().blocks[b], *packing);
   return weights;
 }
 

@@ -48,9 +48,10 @@ struct LinearScratch {
   TileScratch tiles;   // of matrices that have none
 };
 
-/// y = x W^T + b for each of at most kMostReaders layers that read x [rows, in]; all dense.
+/// y = x W^T + b for each of at most kMostReaders layers that read x [rows, in]; all dense. `scales` [rows], or null: of
+/// rows that an InputRounder made of token scales, see PackedLinear::keeps_multiples().
 void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t rows, LinearScratch& scratch,
-                  ThreadPool& threads);
+                  ThreadPool& threads, const float* scales = nullptr);
 
 /// The adjoint of y = x W^T with respect to x: dx [rows, in] += dy [rows, out] W. W is decoded kAdjointRows rows at a
 /// time, once; the same bytes for any number of threads.
@@ -81,7 +82,9 @@ struct ModelWeights : OuterWeights {
 
 OuterWeights load_outer_weights(const Model& model);
 BlockWeights load_block_weights(const Model& model, int block);
-/// With `packing`, matrices that have a kernel are packed.
+/// With `packing`, matrices that have a kernel are packed. Those whose input has an activation format read it as it is
+/// rounded: kernels of 8-bit inputs serve them where they keep that (InputRounder::has_token_scales(),
+/// PackedLinear::keeps_multiples()), exact ones elsewhere.
 ModelWeights load_weights(const Model& model, const std::optional<PackOptions>& packing = std::nullopt);
 
 }  // namespace bitloom

@@ -31,7 +31,7 @@ int64_t Workspace::bytes() const {
   size_t floats = 0;
   for (const std::vector<float>* buffer :
        {&hidden, &normed, &branch, &qkv, &q_latent, &kv_latent, &shared_keys, &attended, &gate, &up, &shared_gate,
-        &routing.logits, &routed, &expert_gate, &expert_up, &narrow, &rounded}) {
+        &routing.logits, &routed, &expert_gate, &expert_up, &narrow, &rounded, &rounded_scales}) {
     floats += buffer->size();
   }
   return static_cast<int64_t>(floats * sizeof(float));

@@ -28,6 +28,7 @@ struct Workspace {
   std::vector<float> expert_gate, expert_up;  // [, width], as gate and up
   std::vector<float> narrow;                  // [rows, embedding width] around project_in and project_out
   std::vector<float> rounded;                 // [rows, width] of an input that is rounded before it is read
+  std::vector<float> rounded_scales;          // [rows], where rows have scales of their own
   AttentionScratch scratch;
   LinearScratch linears;
 

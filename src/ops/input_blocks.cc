@@ -15,8 +15,8 @@ void grow(std::vector<T>& buffer, int64_t count) {
 
 }  // namespace
 
-void InputBlocks::begin(const float* x, int64_t tokens, int64_t cols) {
-  x_ = x, tokens_ = tokens, cols_ = cols;
+void InputBlocks::begin(const float* x, int64_t tokens, int64_t cols, const float* scales) {
+  x_ = x, tokens_ = tokens, cols_ = cols, token_scales_ = scales;
   for (Form& form : forms_) form.made = false;
   panels_.made = false;
 }
@@ -34,7 +34,8 @@ InputBlocks::Form& InputBlocks::form(DotInput input, InputOrder order) {
   for (int64_t t = 0; t < tokens_; ++t) {
     round_input(x_ + t * cols_, cols_, input, order,
                 {form.digits.data() + t * planes * stride, form.scales.data() + t * lanes, form.high.data() + t * lanes,
-                 form.rest.data() + t * lanes, stride});
+                 form.rest.data() + t * lanes, stride},
+                token_scales_ == nullptr ? 0 : token_scales_[t]);
   }
   form.view = {form.digits.data(), form.scales.data(), form.high.data(), planes == 3 ? form.rest.data() : nullptr,
                stride};
@@ -75,7 +76,7 @@ const PanelInput& InputBlocks::panels(ThreadPool& threads) {
                form.values32.data(),
                stride};
   threads.parallel_for((tokens_ + kTokenBlock - 1) / kTokenBlock,
-                       [&](int64_t block) { round_token_block(x_, tokens_, cols_, block, form.view); });
+                       [&](int64_t block) { round_token_block(x_, tokens_, cols_, block, form.view, token_scales_); });
   form.made = true;
   return form.view;
 }

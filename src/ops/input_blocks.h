@@ -14,8 +14,9 @@ namespace bitloom {
 /// Buffers that only grow; kept from product to product, so that a decode step allocates nothing.
 class InputBlocks {
  public:
-  /// The input of the products that follow, x [tokens, cols], dense, which must stay until they are done.
-  void begin(const float* x, int64_t tokens, int64_t cols);
+  /// The input of the products that follow, x [tokens, cols], dense, which must stay until they are done. `scales`
+  /// [tokens], or null: of tokens whose values are multiples of a scale already, see round_input.h.
+  void begin(const float* x, int64_t tokens, int64_t cols, const float* scales = nullptr);
 
   /// x rounded (round_input.h), at the first call since begin(). Valid until the next begin().
   const RoundedInput& rounded(DotInput input, InputOrder order);
@@ -48,7 +49,7 @@ class InputBlocks {
   };
   Form& form(DotInput input, InputOrder order);
 
-  const float* x_ = nullptr;
+  const float *x_ = nullptr, *token_scales_ = nullptr;
   int64_t tokens_ = 0, cols_ = 0;
   std::array<Form, 6> forms_;
   PanelForm panels_;

@@ -107,6 +107,7 @@ bool PackedLinear::pack_ints(const PackOptions& options) {
   needs.exact = true;
   if (int_kernel_ == nullptr && !rounded) int_kernel_ = find_int_dot(options.isa, needs);
   if (int_kernel_ == nullptr) return false;
+  rounds_levels_ = rounded;
   ints_ = int_rows(*stored, *levels);
   ints_.order = order_.empty() ? nullptr : order_.data();
   levels_ = std::move(levels->levels);  // whose address stays

@@ -42,11 +42,12 @@ void PackedLinear::add_outliers(int64_t first, int64_t last, int64_t tokens, con
 /// The products of one input, cut into pieces that follow each other reader by reader.
 class Products {
  public:
-  Products(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads)
+  Products(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads,
+           const float* scales)
       : readers_(readers), x_(x), tokens_(tokens), threads_(threads.thread_count()), blocks_(blocks) {
     assert(readers.size() <= kMostReaders);
     const int64_t cols = readers.front().w->cols();
-    blocks.begin(x, tokens, cols);
+    blocks.begin(x, tokens, cols, scales);
     int64_t scratch = 0;
     for (size_t i = 0; i < readers.size(); ++i) {
       assert(readers[i].w->cols() == cols && readers[i].w->serves(tokens));
@@ -122,15 +123,15 @@ namespace {
 
 /// Readers whose kernels read one input.
 void apply_alike(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks,
-                 ThreadPool& threads) {
+                 ThreadPool& threads, const float* scales) {
   const PackedFrame* frame = readers.front().w->frame();
   if (frame != nullptr && frame->moves_input()) {
     const int64_t cols = readers.front().w->cols();
     float* inside = blocks.framed(tokens * cols);
     threads.parallel_for(tokens, [&](int64_t t) { frame->enter(x + t * cols, inside + t * cols); });
-    x = inside;
+    x = inside, scales = nullptr;
   }
-  const Products products(readers, x, tokens, blocks, threads);
+  const Products products(readers, x, tokens, blocks, threads, scales);
   const auto run = [&products](int64_t piece, int thread) { products.run(piece, thread); };
   threads.parallel_for_thread(products.pieces(), run);
   for (const Reader& reader : readers) {
@@ -151,11 +152,12 @@ bool alike(const PackedFrame* a, const PackedFrame* b) {
 
 }  // namespace
 
-void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads) {
+void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads,
+           const float* scales) {
   while (!readers.empty()) {
     size_t count = 1;
     while (count < readers.size() && alike(readers[0].w->frame(), readers[count].w->frame())) ++count;
-    apply_alike(readers.first(count), x, tokens, blocks, threads);
+    apply_alike(readers.first(count), x, tokens, blocks, threads, scales);
     readers = readers.subspan(count);
   }
 }

@@ -52,6 +52,9 @@ class PackedLinear {
   const DenseDotEntry* dense_kernel() const { return dense_kernel_; }
   const TrellisDotEntry* trellis_kernel() const { return trellis_kernel_; }
   const FamilyProduct* family_product() const { return family_.get(); }
+  /// Whether the product is that of x as it is given, to the roundings of fp32's sums, where every token's values are
+  /// multiples of a scale that apply() is told, by integers up to 127: nothing else of x, nor of W, is rounded.
+  bool keeps_multiples() const { return !frame_ && family_ == nullptr && !rounds_levels_; }
   /// Around what the kernel multiplies; null when there is none.
   const PackedFrame* frame() const { return frame_ ? &*frame_ : nullptr; }
   /// For many tokens, of Activations::kInt8 alone; null when there is none.
@@ -75,6 +78,7 @@ class PackedLinear {
   std::vector<int64_t> order_;  // empty: as stored, or the frame's
   std::optional<PackedFrame> frame_;
   std::vector<int8_t> levels_;  // what the view points to, where it has levels
+  bool rounds_levels_ = false;  // to integers, of a format whose levels are none
   const IntDotEntry* int_kernel_ = nullptr;
   const DenseDotEntry* dense_kernel_ = nullptr;
   const IntGemmEntry* gemm_kernel_ = nullptr;
@@ -97,9 +101,11 @@ struct Reader {
 };
 
 /// All readers' products with x [tokens, cols], dense. Neighbours whose frames enter the input alike share a loop, and
-/// what is prepared of the input. The same bytes for any number of threads: a row's product is one kernel's, whichever
-/// rows it comes with. At most kMostReaders, of one width, which all serve so many tokens (asserted).
+/// what is prepared of the input. `scales` [tokens], or null: see keeps_multiples(). The same bytes for any number of
+/// threads: a row's product is one kernel's, whichever rows it comes with. At most kMostReaders, of one width, which
+/// all serve so many tokens (asserted).
 inline constexpr size_t kMostReaders = 4;
-void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads);
+void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads,
+           const float* scales = nullptr);
 
 }  // namespace bitloom

@@ -63,6 +63,45 @@ TEST(PackedLinear, EveryKindOfIntegerMatrixAgreesWithItsDecodedRows) {
   }
 }
 
+// Tokens that are multiples of a scale already, by integers up to 127: 8-bit kernels keep them, of few tokens and of
+// many. By scales of their own blocks they would be rounded again.
+TEST(PackedLinear, MultiplesOfAScaleAreKept) {
+  ThreadPool threads(2);
+  InputBlocks blocks;
+  constexpr int64_t kRows = 48, kCols = 200, kTokens = 20;
+  std::vector<float> x(kTokens * kCols), scales(kTokens);
+  for (int64_t t = 0; t < kTokens; ++t) {
+    scales[static_cast<size_t>(t)] = 0.013f * static_cast<float>(t + 1);
+    for (int64_t c = 0; c < kCols; ++c) {
+      const int64_t q = c % 50 == 7 ? 127 : (c * 7 + t) % 11 - 5;
+      x[static_cast<size_t>(t * kCols + c)] = scales[static_cast<size_t>(t)] * static_cast<float>(q);
+    }
+  }
+  for (const char* spec : {"int4-g32", "int8-row", "int3-g64-asym", "e2m1-g16-e4m3x", "int6-g128"}) {
+    const auto quantized = random_matrix(kRows, kCols, spec, 3);
+    const auto packed = pack(quantized, {best_isa(), Activations::kInt8});
+    ASSERT_NE(packed, nullptr);
+    ASSERT_TRUE(packed->keeps_multiples()) << spec;
+    for (const int64_t tokens : {1, 3, 20}) {
+      if (!packed->serves(tokens)) continue;
+      std::vector<float> y(static_cast<size_t>(tokens * kRows)), again(y.size());
+      const Reader reader = {packed.get(), nullptr, y.data()}, without = {packed.get(), nullptr, again.data()};
+      apply({&reader, 1}, x.data(), tokens, blocks, threads, scales.data());
+      apply({&without, 1}, x.data(), tokens, blocks, threads);
+      for (int64_t t = 0; t < tokens; ++t) {
+        const std::vector<float> of_token(x.begin() + t * kCols, x.begin() + (t + 1) * kCols);
+        // The sums' roundings alone, as with 24 bits.
+        expect_product(*quantized, {}, of_token, {y.begin() + t * kRows, y.begin() + (t + 1) * kRows}, 1e-5);
+      }
+      if (packed->int_kernel()->input == DotInput::kInt8) {
+        EXPECT_NE(y, again) << spec;
+      }
+    }
+  }
+  EXPECT_FALSE(pack(testing::random_stored("int4-g32+frame-in32", 16, 64, 3), {best_isa(), Activations::kInt8})
+                   ->keeps_multiples());
+}
+
 TEST(PackedLinear, OtherStoragesHaveNoKernelYet) {
   for (const char* spec : {"nf4-g64", "e4m3fn-row", "e3m2-g32"}) {
     EXPECT_EQ(pack(random_matrix(8, 64, spec, 3), {best_isa(), Activations::kExact}), nullptr) << spec;

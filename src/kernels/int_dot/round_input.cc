@@ -12,8 +12,14 @@ namespace {
 
 constexpr int64_t kPiece = kInputPadding, kBlocks = kPiece / kInputBlock;
 
-/// Scales of x's [kPiece] blocks under `greatest`, and what x is multiplied with, both as round_input.h says.
-inline void block_scales(const float* x, float greatest, float* scales, float* inverses) {
+/// Scales of x's [kPiece] blocks under `greatest`, or `given`, and what x is multiplied with, both as round_input.h
+/// says.
+inline void block_scales(const float* x, float greatest, float given, float* scales, float* inverses) {
+  if (given != 0) {
+    std::fill(scales, scales + kBlocks, given);
+    std::fill(inverses, inverses + kBlocks, given == given ? 1 / given : 0.0f);
+    return;
+  }
   // The bits of magnitudes are in the order of the magnitudes, Inf and NaN above all others.
   int32_t most_bits[kBlocks];
   for (int64_t b = 0; b < kBlocks; ++b) {
@@ -47,9 +53,9 @@ inline void round_block(const float* x, float inverse, int32_t* q) {
 }
 
 /// q [kPiece] and scales [kBlocks] of x [kPiece], to 8 bits or to 24.
-BITLOOM_VECTOR_CLONES void round_piece(const float* x, bool wide, int32_t* q, float* scales) {
+BITLOOM_VECTOR_CLONES void round_piece(const float* x, bool wide, float given, int32_t* q, float* scales) {
   float inverses[kBlocks];
-  block_scales(x, static_cast<float>(wide ? kGreatestInt24 : kGreatestInt8), scales, inverses);
+  block_scales(x, static_cast<float>(wide ? kGreatestInt24 : kGreatestInt8), wide ? 0 : given, scales, inverses);
   for (int64_t b = 0; b < kBlocks; ++b, x += kInputBlock, q += kInputBlock) {
     const float inverse = inverses[b];
     if (!wide || inverse == 0.0f) {
@@ -118,9 +124,9 @@ BITLOOM_VECTOR_CLONES void add_fours(const int32_t* fours, int64_t count, int32_
 }
 
 /// As Int8Piece says.
-BITLOOM_VECTOR_CLONES void round_to_int8(const float* x, int8_t* digits, float* scales, int32_t* sums) {
+BITLOOM_VECTOR_CLONES void round_to_int8(const float* x, float given, int8_t* digits, float* scales, int32_t* sums) {
   float inverses[kBlocks];
-  block_scales(x, kGreatestInt8, scales, inverses);
+  block_scales(x, kGreatestInt8, given, scales, inverses);
   for (int64_t b = 0; b < kBlocks; ++b, x += kInputBlock, digits += kInputBlock) {
     int32_t q[kInputBlock], first = 0, second = 0;
     round_block(x, inverses[b], q);
@@ -134,7 +140,7 @@ BITLOOM_VECTOR_CLONES void round_to_int8(const float* x, int8_t* digits, float* 
 
 }  // namespace
 
-void round_input(const float* x, int64_t cols, DotInput input, InputOrder order, const RoundedRow& out) {
+void round_input(const float* x, int64_t cols, DotInput input, InputOrder order, const RoundedRow& out, float scale) {
   const bool wide = input == DotInput::kInt24;
   const int64_t planes = wide ? 3 : 1, lane = lane_columns(order);
   for (int64_t c = 0; c < out.stride; c += kPiece) {
@@ -144,7 +150,7 @@ void round_input(const float* x, int64_t cols, DotInput input, InputOrder order,
     int32_t q[kPiece], high[kPiece / 4], rest[kPiece / 4];
     float scales[kBlocks];
     int8_t digits[3 * kPiece];
-    round_piece(in, wide, q, scales);
+    round_piece(in, wide, scale, q, scales);
     split_digits(q, wide, digits, high, rest);
     for (int64_t p = 0; p < planes; ++p) {
       place(digits + p * kPiece, order, out.digits + p * out.stride + c);
@@ -155,10 +161,10 @@ void round_input(const float* x, int64_t cols, DotInput input, InputOrder order,
   }
 }
 
-void round_piece_to_int8(const float* x, int64_t cols, Int8Piece& out) {
+void round_piece_to_int8(const float* x, int64_t cols, Int8Piece& out, float scale) {
   float padded[kPiece] = {};
   if (cols < kPiece) x = std::copy(x, x + cols, padded) - cols;
-  round_to_int8(x, out.digits, out.scales, out.sums);
+  round_to_int8(x, scale, out.digits, out.scales, out.sums);
 }
 
 void sum_groups(const RoundedInput& x, InputOrder order, int64_t t, int64_t cols, int64_t group, float* sums) {

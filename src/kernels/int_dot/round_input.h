@@ -18,7 +18,11 @@ struct RoundedRow {
 /// greatest is kGreatestInt8, to nearest, ties to even; or kGreatestInt24, where fp32's division and rounding may be
 /// off by one step. A block with a value that is not finite gets a scale of NaN, so that its products are seen to be
 /// none.
-void round_input(const float* x, int64_t cols, DotInput input, InputOrder order, const RoundedRow& out);
+/// With a `scale` other than 0 (8 bits alone) all blocks have that one, and q = round(x / scale): of x that are
+/// multiples of it already, by integers up to kGreatestInt8, this is exact. NaN for one: as for a value that is not
+/// finite.
+void round_input(const float* x, int64_t cols, DotInput input, InputOrder order, const RoundedRow& out,
+                 float scale = 0);
 
 /// kInputPadding columns rounded to 8 bits as above, in their order; and the sums of every sixteen.
 struct Int8Piece {
@@ -26,8 +30,8 @@ struct Int8Piece {
   float scales[kInputPadding / kInputBlock];
   int32_t sums[kInputPadding / 16];
 };
-/// Of x [cols], zeros beyond.
-void round_piece_to_int8(const float* x, int64_t cols, Int8Piece& out);
+/// Of x [cols], zeros beyond. `scale` as above.
+void round_piece_to_int8(const float* x, int64_t cols, Int8Piece& out, float scale = 0);
 
 /// sums[g] = sum over the columns c of group g of scale(c) q(c) of token t, for groups of a multiple of a lane's
 /// columns or of all columns; sums [ceil(cols / group)].

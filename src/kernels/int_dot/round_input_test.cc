@@ -12,13 +12,13 @@ namespace bitloom {
 namespace {
 
 struct Rounded {
-  Rounded(const std::vector<float>& x, DotInput input, InputOrder order) {
+  Rounded(const std::vector<float>& x, DotInput input, InputOrder order, float scale = 0) {
     const auto cols = static_cast<int64_t>(x.size());
     const int64_t stride = (cols + kInputPadding - 1) / kInputPadding * kInputPadding;
     const int64_t lanes = stride / lane_columns(order), planes = input == DotInput::kInt8 ? 1 : 3;
     digits.resize(static_cast<size_t>(planes * stride));
     scales.resize(static_cast<size_t>(lanes)), high.resize(scales.size()), rest.resize(scales.size());
-    round_input(x.data(), cols, input, order, {digits.data(), scales.data(), high.data(), rest.data(), stride});
+    round_input(x.data(), cols, input, order, {digits.data(), scales.data(), high.data(), rest.data(), stride}, scale);
     view = {digits.data(), scales.data(), high.data(), planes == 3 ? rest.data() : nullptr, stride};
   }
   std::vector<int8_t> digits;
@@ -71,6 +71,27 @@ INSTANTIATE_TEST_SUITE_P(All, RoundInput,
                          ::testing::Combine(::testing::Values(DotInput::kInt8, DotInput::kInt24),
                                             ::testing::Values(InputOrder::kNatural, InputOrder::kNibbles,
                                                               InputOrder::kSixteens)));
+
+// x = q s in fp32, s any number: q comes back, whatever else its block holds.
+TEST(RoundInputByAScale, MultiplesOfItAreExact) {
+  for (const float scale : {0.37f, 1e-30f, 3.1e33f, 0x1p-126f}) {
+    std::vector<float> x;
+    for (int q = -127; q <= 127; ++q) x.push_back(static_cast<float>(q) * scale);
+    for (const InputOrder order : {InputOrder::kNatural, InputOrder::kNibbles, InputOrder::kSixteens}) {
+      const Rounded rounded(x, DotInput::kInt8, order, scale);
+      for (int64_t c = 0; c < 255; ++c) {
+        const double exact = static_cast<double>(scale) * static_cast<double>(c - 127);
+        EXPECT_EQ(rounded_value(rounded.view, DotInput::kInt8, order, 0, c), exact) << scale << " " << c;
+      }
+    }
+    Int8Piece piece;
+    round_piece_to_int8(x.data(), 255, piece, scale);
+    for (int c = 0; c < 255; ++c) EXPECT_EQ(piece.digits[c], c - 127);
+    EXPECT_EQ(piece.scales[3], scale);
+  }
+  const Rounded lost({1, 2}, DotInput::kInt8, InputOrder::kNatural, std::numeric_limits<float>::quiet_NaN());
+  EXPECT_TRUE(std::isnan(lost.scales[0]));
+}
 
 }  // namespace
 }  // namespace bitloom

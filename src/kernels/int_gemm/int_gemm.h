@@ -48,8 +48,10 @@ struct PanelInput {
   int64_t stride = 0;                              // cols rounded up to kInputPadding
 };
 
-/// Rounds block `block` of x [tokens, cols] and writes its part of `out`.
-void round_token_block(const float* x, int64_t tokens, int64_t cols, int64_t block, const PanelInput& out);
+/// Rounds block `block` of x [tokens, cols] and writes its part of `out`. `scales` [tokens], or null: of
+/// round_input.h's scales given for a token's blocks.
+void round_token_block(const float* x, int64_t tokens, int64_t cols, int64_t block, const PanelInput& out,
+                       const float* scales = nullptr);
 
 /// Rows [first, last) of a product.
 struct IntGemmCall {

@@ -40,7 +40,8 @@ void place(const Int8Piece& piece, int64_t first, int64_t t, int64_t width, cons
 
 }  // namespace
 
-void round_token_block(const float* x, int64_t tokens, int64_t cols, int64_t block, const PanelInput& out) {
+void round_token_block(const float* x, int64_t tokens, int64_t cols, int64_t block, const PanelInput& out,
+                       const float* scales) {
   const int64_t first = block * kTokenBlock, width = token_block(tokens - first);
   PanelInput to = out;
   to.digits += first * out.stride, to.scales += first * (out.stride / 32);
@@ -49,7 +50,10 @@ void round_token_block(const float* x, int64_t tokens, int64_t cols, int64_t blo
   for (int64_t t = 0; t < width; ++t) {
     for (int64_t c = 0; c < out.stride; c += kInputPadding) {
       Int8Piece piece = {};
-      if (first + t < tokens) round_piece_to_int8(x + (first + t) * cols + c, std::min(kInputPadding, cols - c), piece);
+      if (first + t < tokens) {
+        const float scale = scales == nullptr ? 0 : scales[first + t];
+        round_piece_to_int8(x + (first + t) * cols + c, std::min(kInputPadding, cols - c), piece, scale);
+      }
       place(piece, c, t, width, to);
     }
   }
