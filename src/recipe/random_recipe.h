@@ -66,7 +66,9 @@ inline RoundingTarget random_target(Rng& rng) {
                                                  "affine3-g16-s3x16",
                                                  "affine2-g128-mixed",
                                                  "sign_rank1",
-                                                 "aq2x8-g8"};
+                                                 "aq2x8-g8",
+                                                 "int4-g128+lowrank8-int8-row",
+                                                 "e2m1-g256-m2mse+lowrank16-e4m3fn-row"};
   return parse_target(specs[below(rng, static_cast<uint32_t>(specs.size()))]);
 }
 
@@ -87,8 +89,9 @@ inline Recipe random_short_recipe(Rng& rng) {
   do {
     quantize.quantize = random_target(rng);
   } while (!rounds_onto(quantize.rounding, quantize.quantize->storage));
-  const char* formats[] = {"int8-token", "e4m3fn-tensor", "int4-g32"};
-  if (below(rng, 4) == 0) quantize.activations = parse_activation_format(formats[below(rng, 3)]);
+  const char* formats[] = {"int8-token", "e4m3fn-tensor",   "int4-g32",  "int8-asym-tensor-p99.9",
+                           "mxfp4",      "int8-tensor-mse", "nvfp4-p99", "int4-tensor-at[2.5]"};
+  if (below(rng, 4) == 0) quantize.activations = parse_activation_format(formats[below(rng, 8)]);
   recipe.steps = {quantize};
   for (const char* role : {"head", "embedding"}) {
     if (below(rng, 4) != 0) continue;

@@ -4,6 +4,7 @@
 #include "round/gptq/gptq.h"
 #include "round/hqq/hqq.h"
 #include "round/kmeans/kmeans.h"
+#include "round/lorc/lorc.h"
 #include "round/nearest/nearest.h"
 #include "round/pb/pb.h"
 #include "round/slim/slim.h"
@@ -19,6 +20,7 @@ std::span<const RoundingRow* const> rounding_methods() {
       &kNearestMethod,
       &kGptqMethod,
       &kAdaRoundMethod,
+      &kLorcMethod,
       &kKMeansMethod,
       &kHqqMethod,
       &kClaqMethod,
