@@ -220,7 +220,11 @@ void read_activations(const Json& config, const std::string& origin, Graph& grap
              origin, place, inputs.empty() ? "" : inputs.begin()->first);
     }
     try {
-      input->second->activations = parse_activation_format(reader.text(place));
+      const ActivationFormat format = parse_activation_format(reader.text(place));
+      if (format.range.is_calibrated()) {
+        misuse("\"{}\": a model says which range its activations have (-at), not how to find it", to_string(format));
+      }
+      input->second->activations = format;
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kUsage) throw;
       reader.refuse_value(place, error.what());

@@ -142,6 +142,7 @@ void collect(const Journal& journal, const Graph& graph, CalibratedModel& calibr
     for (auto& [name, values] : outcome.rewritten) {
       calibrated.rewritten.tensors[name] = rewritten_rows(graph, b, name, std::move(values));
     }
+    for (const auto& [input, format] : outcome.activations) calibrated.activations.emplace(std::pair(b, input), format);
     calibrated.remarks.insert(calibrated.remarks.end(), outcome.remarks.begin(), outcome.remarks.end());
   }
 }

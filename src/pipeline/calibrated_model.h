@@ -18,6 +18,7 @@ namespace bitloom {
 
 struct CalibratedModel {
   FinishedMatrices finished;  // what the recipe quantizes in the blocks
+  InputFormats activations;   // ranges that the walk found
   TensorEdits rewritten;      // what else the walk changed: norms, biases, matrices that stay unquantized
   std::vector<std::string> remarks;
   WalkTimes times;

@@ -107,7 +107,9 @@ std::string lacks_format(const Recipe& recipe, const RecipeStep& step) {
 Needs needs_of_step(const RecipeStep& step) {
   if (step.transform) return row_of(part_of(*step.transform)).needs;
   if (!step.quantize) return {};
-  return needs_of(step.rounding);
+  Needs needs = needs_of(step.rounding);
+  needs.histogram |= step.activations && step.activations->range.is_calibrated();
+  return needs;
 }
 
 }  // namespace

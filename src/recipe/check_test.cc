@@ -149,6 +149,8 @@ TEST(RecipeNeeds, AreThoseOfItsParts) {
   EXPECT_EQ(needs("awq+int8-row"), (Needs{.second_moment = true}));
   EXPECT_EQ(needs("bias-correction+int8-row"), (Needs{.mean = true}));
   EXPECT_EQ(needs("distill+int8-row"), (Needs{.sequences = true}));
+  EXPECT_FALSE(needs("int8-row@int8-token").any());
+  EXPECT_EQ(needs("int8-row@int8-tensor-mse"), (Needs{.histogram = true}));
   EXPECT_EQ(needs("smoothquant+bias-correction+gptq+int8-row"),
             (Needs{.second_moment = true, .range = true, .mean = true}));
   for (const Needs& one : {Needs{.second_moment = true}, Needs{.cross_moment = true}, Needs{.range = true},

@@ -105,7 +105,7 @@ std::string activations_text(const Graph& graph) {
   int inputs = 0;
   for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
     for (int input = 0; input < input_count(graph, b); ++input, ++inputs) {
-      if (const auto& format = input_at(graph, b, input).activations) ++formats[to_string(*format)];
+      if (const auto& format = input_at(graph, b, input).activations) ++formats[kind_text(*format)];
     }
   }
   std::string text;

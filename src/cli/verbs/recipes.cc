@@ -55,6 +55,7 @@ constexpr const char* kGrammar = R"(
 SHORT recipes: PART[:OPTION,...]+...+FORMAT, the format last. A flag or a choice stands alone, other options are
 NAME=VALUE; a number alone is the part's first option. At most one rounding; without one, to nearest:
   int4-g128   gptq+int4-g128   gptq:act-order,damp=0.05+int3-g64   hadamard+gptq+mxfp4   smoothquant:0.6+int8-row
+@FORMAT behind it rounds what the blocks' layers read, too: int8-row@int8-token, mxfp4@mxfp4, e4m3fn-row@e4m3fn-tensor-mse.
 Behind the format, head:FORMAT and embedding:FORMAT quantize these, which otherwise stay: gptq+int4-g64+head:int8-row.
 A recipe file may declare options (docs/recipes.md); NAME:OPTION=VALUE,... sets them.
 FORMAT is NAME[-gN|-row|-tensor][-asym][-mse]...; 'bitloom formats' lists names. Parts:

@@ -1,7 +1,20 @@
 #include "pipeline/journal/block_outcome.h"
+
 #include "base/dense_matrix.h"
 
 namespace bitloom {
+
+std::map<std::string, std::string> to_texts(const std::map<int, ActivationFormat>& activations) {
+  std::map<std::string, std::string> texts;
+  for (const auto& [input, format] : activations) texts.emplace(std::to_string(input), to_string(format));
+  return texts;
+}
+
+std::map<int, ActivationFormat> activations_of(const std::map<std::string, std::string>& texts) {
+  std::map<int, ActivationFormat> activations;
+  for (const auto& [input, text] : texts) activations.emplace(std::stoi(input), parse_activation_format(text));
+  return activations;
+}
 
 RowSourcePtr rewritten_rows(const Graph& graph, int block, const std::string& tensor, std::vector<float> values) {
   for (const Site& site : linear_sites(graph, block)) {

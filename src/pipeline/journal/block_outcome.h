@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/row_source.h"
+#include "format/activation_format.h"
 #include "format/stored_matrix.h"
 #include "model/graph.h"
 #include "pipeline/rounding/site_record.h"
@@ -17,9 +18,14 @@ struct BlockOutcome {
   std::map<std::string, std::shared_ptr<const StoredMatrix>> quantized;  // by tensor name
   // Tensors that a rewrite changed and that stay unquantized: norms, biases, W [out, in] of linears.
   std::map<std::string, std::vector<float>> rewritten;
-  std::vector<SiteRecord> sites;     // of `quantized`, in the order of execution
-  std::vector<std::string> remarks;  // for the user
+  std::vector<SiteRecord> sites;                // of `quantized`, in the order of execution
+  std::map<int, ActivationFormat> activations;  // by input: ranges that were found in the data
+  std::vector<std::string> remarks;             // for the user
 };
+
+/// BlockOutcome::activations as text, and back.
+std::map<std::string, std::string> to_texts(const std::map<int, ActivationFormat>& activations);
+std::map<int, ActivationFormat> activations_of(const std::map<std::string, std::string>& texts);
 
 /// Values of BlockOutcome::rewritten in the shape that TensorEdits take: W [out, in] of a linear of the block, also
 /// where the file holds [in, out]; [1, n] of anything else.

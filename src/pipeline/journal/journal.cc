@@ -163,6 +163,7 @@ BlockOutcome read_block(const std::string& directory) {
     values.resize(view.bytes.size() / sizeof(float));
     decode_to_f32(DType::kF32, view.bytes.data(), 0, static_cast<int64_t>(values.size()), values.data());
   }
+  outcome.activations = activations_of(document.at("activations").get<std::map<std::string, std::string>>());
   outcome.remarks = document.at("remarks").get<std::vector<std::string>>();
   return outcome;
 }
@@ -172,7 +173,10 @@ BlockOutcome read_block(const std::string& directory) {
 Json describe(const BlockOutcome& outcome) {
   Json rewritten = Json::array();
   for (const auto& [name, values] : outcome.rewritten) rewritten.push_back(name);
-  return {{"sites", to_json(outcome.sites)}, {"rewritten", std::move(rewritten)}, {"remarks", outcome.remarks}};
+  return {{"sites", to_json(outcome.sites)},
+          {"rewritten", std::move(rewritten)},
+          {"activations", to_texts(outcome.activations)},
+          {"remarks", outcome.remarks}};
 }
 
 std::string Journal::directory_for(const std::string& out) { return plain_output_path(out) + ".journal"; }

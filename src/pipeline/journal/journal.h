@@ -24,7 +24,7 @@
 
 namespace bitloom {
 
-inline constexpr int kJournalVersion = 2;
+inline constexpr int kJournalVersion = 3;
 
 /// What a block's file block.json holds: {sites, rewritten: [names], remarks}.
 Json describe(const BlockOutcome& outcome);

@@ -41,6 +41,7 @@ BlockOutcome some_outcome(uint64_t seed) {
     outcome.sites.push_back(site);
   }
   outcome.rewritten["norm"] = {0.1f, -0.0f, 1e-38f};
+  outcome.activations[2] = parse_activation_format("int8-asym-tensor-at[-0.1;3.3333333]");
   outcome.remarks = {"one", "two"};
   return outcome;
 }
@@ -52,6 +53,7 @@ void expect_equal(const BlockOutcome& a, const BlockOutcome& b) {
     EXPECT_EQ(to_string(tensor->spec()), to_string(b.quantized.at(name)->spec()));
   }
   EXPECT_EQ(a.rewritten, b.rewritten);
+  EXPECT_EQ(a.activations, b.activations);
   EXPECT_EQ(a.remarks, b.remarks);
   ASSERT_EQ(a.sites.size(), b.sites.size());
   for (size_t s = 0; s < a.sites.size(); ++s) {

@@ -44,6 +44,7 @@ BlockOutcome unpack(const Bytes& bytes) {
     outcome.sites.push_back(std::move(site));
   }
   for (const Json& name : document.at("rewritten")) outcome.rewritten[name.get<std::string>()] = reader.take<float>();
+  outcome.activations = activations_of(document.at("activations").get<std::map<std::string, std::string>>());
   outcome.remarks = document.at("remarks").get<std::vector<std::string>>();
   return outcome;
 }

@@ -212,7 +212,11 @@ QuantizeResult write_output(const QuantizeTask& task, const CalibratedModel* cal
     directory.write_text(name, contents);
     files.push_back(name);
   }
-  directory.write_text(kConfigFile, dump_json(config_of(*model, plan, task.activations)));
+  InputFormats activations = task.activations;
+  if (calibrated != nullptr) {
+    for (const auto& [place, format] : calibrated->activations) activations.insert_or_assign(place, format);
+  }
+  directory.write_text(kConfigFile, dump_json(config_of(*model, plan, activations)));
   files.emplace_back(kConfigFile);
   const Json manifest = complete_manifest(task, calibrated, plan, directory.staging(), files, context, result);
   directory.write_text(kManifestFile, dump_json(manifest));

@@ -1,10 +1,13 @@
 #include "pipeline/walk/block_state.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "base/dense_matrix.h"
+#include "observe/activation_range.h"
 
 namespace bitloom {
 namespace {
@@ -32,11 +35,18 @@ BlockWeights load_for_walk(const Checkpoint& model, int block, ThreadPool& threa
   return weights;
 }
 
-std::map<int, InputRounder> rounders_of(const InputFormats& formats, int block) {
-  std::map<int, InputRounder> rounders;
+/// Formats of the block's inputs, those whose range is yet to be found or the others.
+std::map<int, ActivationFormat> formats_of(const InputFormats& formats, int block, bool calibrated) {
+  std::map<int, ActivationFormat> result;
   for (const auto& [place, format] : formats) {
-    if (place.first == block) rounders.emplace(place.second, InputRounder(format));
+    if (place.first == block && format.range.is_calibrated() == calibrated) result.emplace(place.second, format);
   }
+  return result;
+}
+
+std::map<int, InputRounder> rounders_of(const std::map<int, ActivationFormat>& formats) {
+  std::map<int, InputRounder> rounders;
+  for (const auto& [input, format] : formats) rounders.emplace(input, InputRounder(format));
   return rounders;
 }
 
@@ -45,7 +55,8 @@ std::map<int, InputRounder> rounders_of(const InputFormats& formats, int block) 
 BlockState::BlockState(std::shared_ptr<const Checkpoint> model_before, const Graph& graph, int block,
                        const RopeTable* rope, const InputFormats& formats, ThreadPool& threads)
     : index(block),
-      rounders(rounders_of(formats, block)),
+      rounders(rounders_of(formats_of(formats, block, false))),
+      unfixed(formats_of(formats, block, true)),
       model(std::move(model_before)),
       original(load_for_walk(*model, block, threads)),
       current(original),
@@ -58,6 +69,23 @@ void BlockState::rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool
   model = std::move(rewritten);
   original = load_for_walk(*model, index, threads);
   current = original;
+  current.rounders = rounders;
+}
+
+void BlockState::fix_range(int input, const InputStatistics* statistics) {
+  const auto rule = unfixed.find(input);
+  if (rule == unfixed.end()) return;
+  if (!finished) {
+    const auto found = find_range(rule->second, statistics->histogram.value());
+    if (!found) {
+      outcome.remarks.push_back(
+          fmt::format("block {}, {}: no range for {}: calibration saw nothing but zeros there; tokens are rounded in "
+                      "ranges of their own",
+                      index, input_at(model->graph(), index, input).name, to_string(rule->second)));
+    }
+    outcome.activations.emplace(input, found ? *found : with_dynamic_range(rule->second));
+  }
+  rounders.emplace(input, InputRounder(outcome.activations.at(input)));
   current.rounders = rounders;
 }
 

@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "forward/block.h"
 #include "model/checkpoint.h"
+#include "observe/input_statistics.h"
 #include "pipeline/journal/block_outcome.h"
 #include "recipe/recipe.h"
 
@@ -23,6 +24,11 @@ struct BlockState {
   /// Other weights that compute the same.
   void rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool& threads);
 
+  /// From here on the input is rounded in the range that its format's rule finds, or that it found in the earlier run;
+  /// other formats are from the beginning on. Where calibration saw nothing but zeros, tokens have ranges of their own,
+  /// which is remarked on.
+  void fix_range(int input, const InputStatistics* statistics);
+
   /// An earlier run has finished the block: it is only passed through, with what came of it.
   void resume(BlockOutcome of_earlier_run);
   /// The site's weight and bias as the earlier run left them.
@@ -31,7 +37,8 @@ struct BlockState {
   TensorEdits finished_rewrites() const;
 
   int index;
-  std::map<int, InputRounder> rounders;  // of `current`
+  std::map<int, InputRounder> rounders;     // of `current`
+  std::map<int, ActivationFormat> unfixed;  // inputs whose range is yet to be found
   std::shared_ptr<const Checkpoint> model;
   BlockWeights original, current;
   BlockRunner float_runner, runner;  // with `original`, with `current`

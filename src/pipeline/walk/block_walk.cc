@@ -128,7 +128,9 @@ void Walk::run_block(int block) {
     if (known && !options_.statistics_out.empty() && ranks_.leads()) {
       keep_statistics(options_.statistics_out, block, input_at(graph_, block, input).name, of_input->second);
     }
-    round_sites(state, input, known ? &of_input->second : nullptr);
+    const InputStatistics* of_data = known ? &of_input->second : nullptr;
+    state.fix_range(input, of_data);
+    round_sites(state, input, of_data);
     statistics.erase(input);
   }
   leave(state);

@@ -4,7 +4,8 @@
 //
 //   for every input of the block, in the order of execution (attention, attention output, mlp, mlp down; those that
 //   one producer makes, as those of experts, together):
-//     bring all sequences to the sites that read it; gather its statistics; round these sites; exchange their weights
+//     bring all sequences to the sites that read it; gather its statistics; find the range that it is rounded in, where
+//     that is found beforehand; round these sites; exchange their weights
 //   bring all sequences to the next block
 //
 // So a block costs one forward pass (papers' column-wise page, 1.5), and memory is one block's activations plus the

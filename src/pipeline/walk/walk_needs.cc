@@ -24,6 +24,8 @@ InputNeeds needs_of_input(const WalkTask& task, int block, int input) {
     if (step == task.steps.end()) continue;
     needs.rounding |= needs_of(step->second.rounding);
   }
+  const auto format = task.activations.find({block, input});
+  needs.rounding.histogram |= format != task.activations.end() && format->second.range.is_calibrated();
   // The float model's own activations do not differ from themselves.
   if (task.options->order == WalkOrder::kNone) needs.rounding.cross_moment = false;
   return needs;
