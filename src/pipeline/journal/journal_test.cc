@@ -1,5 +1,6 @@
 #include "pipeline/journal/journal.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -123,7 +124,7 @@ TEST(Journal, NamesEveryDifference) {
                     HasSubstr("--restart")));
   Json newer = kIdentity;
   newer["journal"] = kJournalVersion + 1;
-  EXPECT_THAT(refusal_of(dir.file("out"), newer), HasSubstr("journal was 2, is 3"));
+  EXPECT_THAT(refusal_of(dir.file("out"), newer), HasSubstr(fmt::format("journal was {}, is {}", kJournalVersion, kJournalVersion + 1)));
   EXPECT_EQ(Journal(dir.file("out"), kIdentity, false).finished(), 1) << "a refusal lets go of the lock";
 }
 
