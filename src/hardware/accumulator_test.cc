@@ -12,7 +12,7 @@ namespace {
 
 __extension__ using Int128 = __int128;
 
-Operand operand(const std::string& name) { return parse_operand(name, "test"); }
+Operand operand(const std::string& name) { return parse_weights(name, "test"); }
 
 struct Row {
   const char* format;

@@ -34,8 +34,8 @@ template <typename Cost>
 double ratio(const CostModel& model, bool greatest, Cost cost) {
   std::vector<double> ratios;
   for (const std::string& name : model.ratio_formats) {
-    const Operand number = parse_operand(name, "cost_constants.json");
-    const Operand integer = parse_operand(fmt::format("int{}-narrow", number.stored_bits), "cost_constants.json");
+    const Operand number = parse_weights(name, "cost_constants.json");
+    const Operand integer = parse_weights(fmt::format("int{}-narrow", number.stored_bits), "cost_constants.json");
     ratios.push_back(cost(number) /
                      mac_cost(model.constants, integer, integer, Accumulator::kExact, model.terms).total());
   }
@@ -54,8 +54,8 @@ double converted_ratio(const CostModel& model, bool greatest) {
 }
 
 MacCost unit_of(const CostModel& model, const CostFigure& figure) {
-  const Operand a = parse_operand(figure.weights, "cost_constants.json");
-  const Operand b = parse_operand(figure.acts, "cost_constants.json");
+  const Operand a = parse_weights(figure.weights, "cost_constants.json");
+  const Operand b = parse_activations(figure.acts, "cost_constants.json");
   return mac_cost(model.constants, a, b, figure.accumulator, model.terms);
 }
 
@@ -66,7 +66,7 @@ constexpr struct {
 } kFigures[] = {
     {"adder",
      [](const CostModel& m, const CostFigure& f) {
-       return m.constants.area * m.constants.adder * parse_operand(f.weights, "cost_constants.json").significand;
+       return m.constants.area * m.constants.adder * parse_weights(f.weights, "cost_constants.json").significand;
      }},
     {"multiplier",
      [](const CostModel& m, const CostFigure& f) {

@@ -9,7 +9,7 @@
 namespace bitloom {
 namespace {
 
-Operand operand(const std::string& name) { return parse_operand(name, "test"); }
+Operand operand(const std::string& name) { return parse_weights(name, "test"); }
 
 constexpr CostConstants kUnits = {2, 3, 5, 7, 11, 0};
 
@@ -45,7 +45,7 @@ TEST(MacCost, FloatingAddersDoNotDependOnTheProduct) {
 }
 
 TEST(MacCost, ScalesOfGroupsEndASum) {
-  EXPECT_EQ(terms_between_scales(operand("mxfp4"), operand("int8-token"), 4096), 32);
+  EXPECT_EQ(terms_between_scales(operand("mxfp4"), parse_activations("int8-token", "test"), 4096), 32);
   EXPECT_EQ(terms_between_scales(operand("int4-g128"), operand("mxfp8e4m3"), 16), 16);
   EXPECT_EQ(terms_between_scales(operand("int4"), operand("e4m3"), 4096), 4096);
 }

@@ -1,11 +1,12 @@
 #include "hardware/operand.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
-#include <optional>
 #include <variant>
 
 #include "base/error.h"
+#include "format/activation_format.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/named_format.h"
 
@@ -31,20 +32,63 @@ void set_range(Operand& operand, double steps) {
   operand.shift = exponent - 53 + zeros;
 }
 
-std::optional<GridStorage> grid_storage(std::string text) {
-  constexpr std::string_view kToken = "-token";  // a row of activations
-  if (text.ends_with(kToken)) text.replace(text.size() - kToken.size(), kToken.size(), "-row");
-  try {
-    return parse_grid(text);
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-}
-
 /// Codes 0 .. 2^b - 1 less a zero point among them: a sign more than b bits.
 void widen_for_zero_points(Operand& operand, int bits) {
   operand.significand = bits + 1;
   set_range(operand, std::exp2(bits) - 1);
+}
+
+/// Weights, with the scales that are stored beside them.
+Operand weight_operand(const std::string& name) {
+  const GridStorage storage = parse_grid(name);
+  Operand operand = operand_of(storage.format);
+  if (storage.asymmetric) widen_for_zero_points(operand, bits_of(storage.format));
+  operand.stored_bits = nominal_bits(storage, kLongRow, kLongRow);
+  operand.group = storage.granularity.group;
+  return operand;
+}
+
+/// Bits of a scale and its zero point, shared out; none where all tokens share one.
+double shared_bits(const ActivationFormat& format) {
+  if (format.granularity == ActivationFormat::Granularity::kTensor) return 0;
+  const int bits = scale_bits(format.scale) + (format.asymmetric ? bits_of(format.format) : 0);
+  return bits / static_cast<double>(format.group > 0 ? format.group : kLongRow);
+}
+
+Operand activation_operand(const std::string& name) {
+  constexpr std::string_view kAnyRange = "-at[...]";  // kind_text's
+  const bool cut = name.ends_with(kAnyRange);
+  const ActivationFormat format = parse_activation_format(name.substr(0, name.size() - (cut ? kAnyRange.size() : 0)));
+  Operand operand = operand_of(format.format);
+  if (format.asymmetric) widen_for_zero_points(operand, bits_of(format.format));
+  operand.stored_bits += shared_bits(format);
+  operand.group = format.group;
+  return operand;
+}
+
+bool begins_with_format(const std::string& text) {
+  const std::vector<std::string> schemes = named_schemes();
+  for (size_t end = 0; end != text.npos;) {
+    end = text.find('-', end + 1);
+    const std::string word = text.substr(0, end);
+    if (find_format(word) || std::find(schemes.begin(), schemes.end(), word) != schemes.end()) return true;
+  }
+  return false;
+}
+
+/// `read`: of what is neither a float of IEEE 754 nor a format alone.
+Operand read_operand(const std::string& name, const std::string& place, Operand (*read)(const std::string&)) {
+  for (const Operand& one : {wide_float("fp16", 5, 10), wide_float("bf16", 8, 7), wide_float("fp32", 8, 23)})
+    if (one.name == name) return one;
+  try {
+    const auto format = find_format(name);
+    Operand operand = format ? operand_of(*format) : read(name);
+    if (!format) operand.name = name;
+    return operand;
+  } catch (const Error& error) {
+    if (begins_with_format(name)) misuse("{}: {}", place, error.what());
+  }
+  refuse_format(place, name, {"fp16", "bf16", "fp32", "mxfp4", "nvfp4", "int4-g128", "int8-token"});
 }
 
 }  // namespace
@@ -68,20 +112,12 @@ Operand operand_of(const Format& format) {
   return operand;
 }
 
-Operand parse_operand(std::string_view text, const std::string& place) {
-  const std::string name(text);
-  const std::vector<Operand> floats = {wide_float("fp16", 5, 10), wide_float("bf16", 8, 7), wide_float("fp32", 8, 23)};
-  for (const Operand& one : floats)
-    if (one.name == name) return one;
-  if (const auto format = find_format(name)) return operand_of(*format);
-  const std::optional<GridStorage> storage = grid_storage(name);
-  if (!storage) refuse_format(place, name, {"fp16", "bf16", "fp32", "mxfp4", "nvfp4", "int4-g128"});
-  Operand operand = operand_of(storage->format);
-  if (storage->asymmetric) widen_for_zero_points(operand, bits_of(storage->format));
-  operand.name = name;
-  operand.stored_bits = nominal_bits(*storage, kLongRow, kLongRow);
-  operand.group = storage->granularity.group;
-  return operand;
+Operand parse_weights(std::string_view text, const std::string& place) {
+  return read_operand(std::string(text), place, weight_operand);
+}
+
+Operand parse_activations(std::string_view text, const std::string& place) {
+  return read_operand(std::string(text), place, activation_operand);
 }
 
 }  // namespace bitloom

@@ -25,8 +25,12 @@ struct Operand {
 Operand operand_of(const Format& format);
 
 /// A format ("e4m3"), a scheme or grid storage ("mxfp4", "int4-g128-asym", whose codes minus zero points have a bit
-/// more), a format of activations ("int8-token"), fp16, bf16 or fp32. Error(kUsage) beginning with `place`, with the
-/// nearest name, for any other text.
-Operand parse_operand(std::string_view text, const std::string& place);
+/// more), fp16, bf16 or fp32. Error(kUsage) beginning with `place` for any other text: what is wrong behind a format
+/// or scheme, the nearest name where it begins with none.
+Operand parse_weights(std::string_view text, const std::string& place);
+
+/// A format, fp16, bf16 or fp32 as above, or a format of activations ("int8-token", "int8-g128" with scales of 32 bits,
+/// "int8-tensor-p99.9"), also as kind_text writes it ("int8-tensor-at[...]"). A scale of all tokens takes no bits.
+Operand parse_activations(std::string_view text, const std::string& place);
 
 }  // namespace bitloom

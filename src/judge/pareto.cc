@@ -87,11 +87,11 @@ double cost_of(const ResultRow& row, const ParetoCost& cost) {
     return row.figures["bytes"].get<double>();
   }
   if (row.storages.empty()) misuse("its storage is not recorded");
-  const Operand acts = parse_operand(row.activations.empty() ? cost.activations : row.activations, "activations");
+  const Operand acts = parse_activations(row.activations.empty() ? cost.activations : row.activations, "activations");
   double sum = 0, weights = 0;
   for (const StoredShare& share : row.storages) {
     if (share.storage.find(" more") != share.storage.npos) misuse("weights of several storages: {}", share.storage);
-    sum += share.weights * unit_cost(cost, parse_operand(operand_name(share.storage), "weights"), acts);
+    sum += share.weights * unit_cost(cost, parse_weights(operand_name(share.storage), "weights"), acts);
     weights += share.weights;
   }
   return sum / weights;

@@ -28,7 +28,7 @@ struct Unit {
 };
 
 Unit unit_of(const Flags& flags) {
-  Unit unit{parse_operand(flags.weights, "cost: --weights"), parse_operand(flags.acts, "cost: --acts"),
+  Unit unit{parse_weights(flags.weights, "cost: --weights"), parse_activations(flags.acts, "cost: --acts"),
             parse_accumulator(flags.accumulator, "cost: --acc"), flags.dot};
   unit.terms = terms_between_scales(unit.weights, unit.acts, flags.dot);
   unit.product = product_bits(unit.weights, unit.acts);

@@ -111,7 +111,7 @@ Page page_of(const ParetoSet& set, const Quality& quality, const ParetoCost& cos
 void pareto(Flags& flags, Session& session) {
   const Quality quality = quality_named(flags.quality, "pareto: --quality");
   flags.cost.accumulator = parse_accumulator(flags.accumulator, "pareto: --acc");
-  parse_operand(flags.cost.activations, "pareto: --acts");
+  parse_activations(flags.cost.activations, "pareto: --acts");
   if (!flags.page.empty()) check_page_file(flags.page);
   const ParetoSet set = pareto_set(read_rows(flags.files), quality, flags.cost);
   if (set.points.empty()) {
