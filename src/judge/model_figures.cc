@@ -23,12 +23,12 @@ std::string most_used(const std::map<std::string, double>& counts) {
   return counts.size() == 1 ? name : fmt::format("{} + {} more", name, counts.size() - 1);
 }
 
-/// What inputs of the blocks are rounded to, of those that are.
+/// What inputs of the blocks are rounded to, of those that are; whatever their static ranges are.
 std::string activations_of(const Graph& graph) {
   std::map<std::string, double> formats;
   for (int block = 0; block < static_cast<int>(graph.blocks.size()); ++block)
     for (int input = 0; input < input_count(graph, block); ++input)
-      if (const auto& format = input_at(graph, block, input).activations) ++formats[to_string(*format)];
+      if (const auto& format = input_at(graph, block, input).activations) ++formats[kind_text(*format)];
   return most_used(formats);
 }
 

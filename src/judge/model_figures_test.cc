@@ -28,6 +28,20 @@ TEST(ModelSize, SaysWhatInputsAreRoundedTo) {
   EXPECT_EQ(size_of(*Checkpoint::open(dir.file("w4a8"))).activations, "int8-token");
 }
 
+// Every input has a range of its own; they are one kind.
+TEST(ModelSize, StaticRangesAreOneKindOfActivations) {
+  testing::Quiet quiet;
+  const testing::TempDir dir;
+  testing::quantize_demo(dir.file("w4a8"), "int4-g32@int8-token", quiet);
+  testing::edit_json(dir.file("w4a8") + "/config.json", [](Json& config) {
+    int high = 0;
+    for (Json& format : config["quantization_config"]["activations"])
+      format = "int8-tensor-at[" + std::to_string(++high) + "]";
+    ASSERT_GT(high, 1);
+  });
+  EXPECT_EQ(size_of(*Checkpoint::open(dir.file("w4a8"))).activations, "int8-tensor-at[...]");
+}
+
 TEST(ModelSize, OfSeveralFormatsNamesTheMostUsed) {
   testing::Quiet quiet;
   const testing::TempDir dir;
