@@ -13,6 +13,14 @@
 namespace bitloom {
 namespace {
 
+const std::vector<Quality>& qualities() {
+  static const std::vector<Quality> all = {{"kl_mean", "kl_ci95", "KL divergence, nats"},
+                                           {"ppl", "ppl_ci95", "perplexity"},
+                                           {"nll", "", "nats per token"},
+                                           {"bits_per_byte", "", "bits per byte"}};
+  return all;
+}
+
 /// Dense tensors are named by their dtypes.
 std::string operand_name(const std::string& storage) {
   static const std::map<std::string, std::string> kDense = {{"BF16", "bf16"}, {"F16", "fp16"}, {"F32", "fp32"}};
@@ -45,18 +53,36 @@ std::string activations_of(const Json& quantize) {
   return fmt::format("{}", fmt::join(formats, ", "));
 }
 
+/// The figures of a record that `figures` lacks; an interval only together with its quality.
+void add_figures(Json& figures, Json record) {
+  for (const Quality& quality : qualities())
+    if (figures.contains(quality.key) || !record.contains(quality.key)) record.erase(quality.interval);
+  for (const auto& [key, value] : record.items())
+    if (!figures.contains(key)) figures[key] = value;
+}
+
+/// A recipe's row holds what was found of the model that it was made from, too: that says nothing of this one.
+void read_results(const Json& results, ResultRow& row) {
+  const Json quantize = results.value("quantize", Json());
+  if (results.contains("quantize") && !quantize.is_object()) return;  // it failed
+  if (quantize.is_object()) {
+    row.storages = storages_of(quantize), row.activations = activations_of(quantize);
+    add_figures(row.figures, quantize);
+  }
+  for (const Json& result : results) {
+    const bool of_source =
+        quantize.contains("model") && result.is_object() && result.value("model", Json()) == quantize["model"];
+    if (result.is_object() && !of_source) add_figures(row.figures, result);
+  }
+}
+
 ResultRow row_of_suite(const Json& json, bool several_models) {
   const std::string recipe = json.at("recipe"), format = json.at("format"), model = json.at("model");
   ResultRow row;
   row.label = recipe + (format.empty() || recipe.find(format) != recipe.npos ? "" : " " + format);
   if (several_models) row.label = model + " " + row.label;
   row.figures = Json::object();
-  for (const auto& [evaluation, result] : json.at("results").items()) {
-    if (!result.is_object()) continue;
-    if (evaluation == "quantize") row.storages = storages_of(result), row.activations = activations_of(result);
-    for (const auto& [key, value] : result.items())
-      if (!row.figures.contains(key)) row.figures[key] = value;
-  }
+  read_results(json.at("results"), row);
   return row;
 }
 
@@ -80,12 +106,15 @@ double unit_cost(const ParetoCost& cost, const Operand& weights, const Operand& 
       .total();
 }
 
+/// Of the weight files; `bitloom info` calls by "bytes" what its tensors take.
+double bytes_of(const Json& figures) {
+  for (const char* key : {"file_bytes", "bytes"})
+    if (figures.contains(key) && figures[key].is_number()) return figures[key].get<double>();
+  misuse("no figure \"bytes\"");
+}
+
 /// Error(kUsage) for numbers that no unit is modelled for.
-double cost_of(const ResultRow& row, const ParetoCost& cost) {
-  if (cost.name == "bytes") {
-    if (!row.figures.contains("bytes") || !row.figures["bytes"].is_number()) misuse("no figure \"bytes\"");
-    return row.figures["bytes"].get<double>();
-  }
+double unit_cost_of(const ResultRow& row, const ParetoCost& cost) {
   if (row.storages.empty()) misuse("its storage is not recorded");
   const Operand acts = parse_activations(row.activations.empty() ? cost.activations : row.activations, "activations");
   double sum = 0, weights = 0;
@@ -97,12 +126,20 @@ double cost_of(const ResultRow& row, const ParetoCost& cost) {
   return sum / weights;
 }
 
+double cost_of(const ResultRow& row, const ParetoCost& cost) {
+  const double value = cost.name == "bytes" ? bytes_of(row.figures) : unit_cost_of(row, cost);
+  if (!std::isfinite(value) || value <= 0) misuse("a cost of {}; it is a positive number", value);
+  return value;
+}
+
+bool is_finite(const Json& value) { return value.is_number() && std::isfinite(value.get<double>()); }
+
 Estimate quality_of(const ResultRow& row, const Quality& quality) {
   const Json value = row.figures.value(quality.key, Json());
-  if (!value.is_number() || !std::isfinite(value.get<double>())) misuse("no figure \"{}\"", quality.key);
+  if (!is_finite(value)) misuse("no figure \"{}\"", quality.key);
   Estimate estimate{.value = value};
   const Json ends = row.figures.value(quality.interval, Json());
-  if (ends.is_array() && ends.size() == 2 && ends[0].is_number() && ends[1].is_number())
+  if (ends.is_array() && ends.size() == 2 && is_finite(ends[0]) && is_finite(ends[1]))
     estimate.low = ends[0], estimate.high = ends[1];
   return estimate;
 }
@@ -136,12 +173,8 @@ std::vector<ResultRow> read_result_rows(const Json& record, const std::string& p
 }
 
 Quality quality_named(const std::string& key, const std::string& place) {
-  static const std::vector<Quality> kQualities = {{"kl_mean", "kl_ci95", "KL divergence, nats"},
-                                                  {"ppl", "ppl_ci95", "perplexity"},
-                                                  {"nll", "", "nats per token"},
-                                                  {"bits_per_byte", "", "bits per byte"}};
   std::vector<std::string> keys;
-  for (const Quality& quality : kQualities) {
+  for (const Quality& quality : qualities()) {
     if (quality.key == key) return quality;
     keys.push_back(quality.key);
   }

@@ -24,8 +24,9 @@ struct ResultRow {
   std::string activations;            // "int8-token"; "" where inputs are read as they are or the file does not say
 };
 
-/// Rows of `bitloom compare --json` ("models") or of a suite's results.json ("rows": each with what its evaluations
-/// found, the first that has a key). Error(kRefused) naming `path` for a record of neither kind.
+/// Rows of `bitloom compare --json` ("models") or of a suite's results.json ("rows": each with what `quantize` and the
+/// evaluations found, the first that has a key; what they found of the model that was quantized is not the row's, and
+/// where quantizing failed nothing is). Error(kRefused) naming `path` for a record of neither kind.
 std::vector<ResultRow> read_result_rows(const Json& record, const std::string& path);
 
 /// A figure of quality of which less is better.
@@ -56,7 +57,7 @@ struct LeftOut {
 };
 struct ParetoSet {
   std::vector<ParetoPoint> points;  // by rising cost
-  std::vector<LeftOut> left_out;    // rows without a figure, or of numbers that no unit is modelled for
+  std::vector<LeftOut> left_out;    // without a figure or a positive cost, or of numbers that no unit is modelled for
 };
 
 /// A unit's cost is the mean over a row's weights; formats of activations that rows name count, others are

@@ -1,6 +1,10 @@
 #include "judge/pareto.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
 
 #include "base/error.h"
 
@@ -22,7 +26,7 @@ Json comparison() {
            {{{"name", "original"}, {"format", "BF16"}, {"bytes", 1600}},
             model("int4", "int4-g128", 400, 0.2),
             w4a8,
-            model("e2m1", "e2m1-g128", 410, 0.25),
+            model("e2m1", "e2m1-g128", 410, 0.35),
             model("nf4", "nf4-g64", 430, 0.1),
             model("mixed", "int4-g128 + 1 more", 500, 0.15)}}};
 }
@@ -57,7 +61,7 @@ TEST(Pareto, FrontOfGates) {
   cost.name = "gates";
   const ParetoSet set = pareto_set(read_result_rows(comparison(), "a.json"), quality_named("kl_mean", "x"), cost);
   EXPECT_THAT(labels_of(set), ElementsAre("w4a8", "e2m1", "int4"));
-  EXPECT_THAT(front_of(set), ElementsAre("w4a8", "e2m1", "int4"));
+  EXPECT_THAT(front_of(set), ElementsAre("w4a8", "int4"));
   EXPECT_EQ(set.points[0].activations, "int8-token");
   EXPECT_EQ(set.points[1].activations, "bf16");
   // By hand: 6 * 4 * 8, and 5 for each bit of 8 * 128 * 128 = 2^17 of 18 bits, and a sign.
@@ -88,30 +92,56 @@ TEST(Pareto, EqualPointsStandTogether) {
   EXPECT_THAT(front_of(set), ElementsAre("a", "b"));
 }
 
-/// A suite of two recipes; the second's matrices lie half in int4, half in int8, of 100 and 300 weights.
+// NaN has no place in an order, and less than nothing would beat all.
+TEST(Pareto, CostsThatAreNoneAreLeftOut) {
+  const double inf = std::numeric_limits<double>::infinity();
+  Json models = Json::array();
+  for (const double bytes : {5.0, std::nan(""), -1.0, 0.0, inf, 3.0})
+    models.push_back({{"name", fmt::format("{}", bytes)}, {"bytes", bytes}, {"ppl", 9}, {"ppl_ci95", {8, inf}}});
+  const ParetoSet set = pareto_set(read_result_rows({{"models", models}}, "a.json"), quality_named("ppl", "x"), {});
+  EXPECT_THAT(labels_of(set), ElementsAre("3", "5"));
+  EXPECT_FALSE(std::isfinite(set.points[0].quality.low));
+  ASSERT_EQ(set.left_out.size(), 4u);
+  EXPECT_EQ(set.left_out[1].reason, "a cost of -1; it is a positive number");
+}
+
+/// A suite of three recipes. The second's matrices lie half in int4, half in int8, of 100 and 300 weights; beside its
+/// own results stand those of the model it was made from. The third failed.
 Json suite() {
   const auto tensor = [](const char* storage, int rows) {
     return Json{{"name", "m"}, {"storage", storage}, {"shape", {rows, 10}}};
   };
   const Json a8 = {{"steps", {{{"activations", "int8-token"}}}}};
+  const Json info = {{"model", "models/m"}, {"bytes", 990}, {"file_bytes", 1000}};
+  const Json ppl = {{"model", "models/m"}, {"ppl", 9.0}, {"ppl_ci95", {8.0, 10.0}}};
   return {{"suite", "s"},
           {"rows",
-           {{{"model", "m"}, {"recipe", "original"}, {"format", ""}, {"results", {{"kl", {{"kl_mean", 0.0}}}}}},
+           {{{"model", "m"},
+             {"recipe", "original"},
+             {"format", ""},
+             {"results", {{"info", info}, {"kl", {{"kl_mean", 0.0}}}, {"ppl", ppl}}}},
             {{"model", "m"},
              {"recipe", "gptq"},
              {"format", "int4-row"},
              {"results",
-              {{"kl", {{"kl_mean", 0.1}, {"kl_ci95", {0.05, 0.15}}}},
-               {"ppl", nullptr},
+              {{"info", info},
+               {"kl", {{"model", "out"}, {"kl_mean", 0.1}, {"kl_ci95", {0.05, 0.15}}, {"ppl", 9.5}}},
+               {"more", nullptr},
+               {"ppl", ppl},
                {"quantize",
-                {{"bytes", 77},
+                {{"model", "models/m"},
+                 {"bytes", 77},
                  {"recipe", a8},
-                 {"tensors", Json::array({tensor("int4-row", 10), tensor("int8-row", 30)})}}}}}}}}};
+                 {"tensors", Json::array({tensor("int4-row", 10), tensor("int8-row", 30)})}}}}}},
+            {{"model", "m"},
+             {"recipe", "hqq"},
+             {"format", ""},
+             {"results", {{"info", info}, {"ppl", ppl}, {"quantize", nullptr}}}}}}};
 }
 
 TEST(Pareto, RowsOfASuite) {
   const std::vector<ResultRow> rows = read_result_rows(suite(), "results.json");
-  ASSERT_EQ(rows.size(), 2u);
+  ASSERT_EQ(rows.size(), 3u);
   EXPECT_EQ(rows[1].label, "gptq int4-row");
   EXPECT_EQ(rows[1].activations, "int8-token");
   ParetoCost cost;
@@ -123,7 +153,18 @@ TEST(Pareto, RowsOfASuite) {
   // 6 * 4 * 8 + 5 * 12 of a quarter (8 * 128 of 11 bits), 6 * 8 * 8 + 5 * 16 of three quarters (2^14 of 15 bits).
   EXPECT_DOUBLE_EQ(set.points[0].cost, 0.25 * (192 + 60) + 0.75 * (384 + 80));
   EXPECT_DOUBLE_EQ(set.points[0].quality.high, 0.15);
-  EXPECT_EQ(pareto_set(rows, quality_named("kl_mean", "x"), {}).points[0].cost, 77);
+}
+
+TEST(Pareto, FiguresOfASuiteAreThoseOfTheQuantizedModel) {
+  const ParetoSet set = pareto_set(read_result_rows(suite(), "results.json"), quality_named("ppl", "x"), {});
+  EXPECT_THAT(labels_of(set), ElementsAre("gptq int4-row", "original"));
+  EXPECT_EQ(set.points[0].cost, 77);
+  EXPECT_EQ(set.points[0].quality.value, 9.5);
+  EXPECT_FALSE(std::isfinite(set.points[0].quality.low));
+  EXPECT_EQ(set.points[1].cost, 1000);
+  EXPECT_EQ(set.points[1].quality.high, 10);
+  ASSERT_EQ(set.left_out.size(), 1u);
+  EXPECT_EQ(set.left_out[0].label, "hqq");
 }
 
 TEST(Pareto, OtherRecordsAreRefused) {
