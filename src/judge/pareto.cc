@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -144,13 +145,16 @@ Estimate quality_of(const ResultRow& row, const Quality& quality) {
   return estimate;
 }
 
+/// `points` by rising cost: on the front are those of the least quality of their cost, if all cheaper ones have more.
 void mark_front(std::vector<ParetoPoint>& points) {
-  const auto beats = [](const ParetoPoint& a, const ParetoPoint& b) {
-    return a.cost <= b.cost && a.quality.value <= b.quality.value &&
-           (a.cost < b.cost || a.quality.value < b.quality.value);
-  };
-  for (ParetoPoint& point : points)
-    point.front = std::none_of(points.begin(), points.end(), [&](const auto& other) { return beats(other, point); });
+  double cheaper = std::numeric_limits<double>::infinity();
+  for (auto first = points.begin(); first != points.end();) {
+    const auto end = std::find_if(first, points.end(), [&](const ParetoPoint& p) { return p.cost != first->cost; });
+    double least = cheaper;
+    for (auto point = first; point != end; ++point) least = std::min(least, point->quality.value);
+    for (; first != end; ++first) first->front = first->quality.value == least && least < cheaper;
+    cheaper = least;
+  }
 }
 
 /// What an error says of a storage, without the list of all formats.

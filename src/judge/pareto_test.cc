@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 #include "base/error.h"
 
@@ -90,6 +91,22 @@ TEST(Pareto, EqualPointsStandTogether) {
                         {{"name", "c"}, {"bytes", 2}, {"ppl", 9}}}}};
   const ParetoSet set = pareto_set(read_result_rows(twins, "a.json"), quality_named("ppl", "x"), {});
   EXPECT_THAT(front_of(set), ElementsAre("a", "b"));
+}
+
+// Of the points that cost the same those of the least quality stand, if no cheaper one is as good.
+TEST(Pareto, FrontOfPointsThatCostTheSame) {
+  Json models = Json::array();
+  for (const auto& [name, bytes, ppl] : {std::tuple("a", 1, 9.0),
+                                         {"b", 2, 9.0},
+                                         {"c", 2, 9.5},
+                                         {"d", 3, 8.0},
+                                         {"e", 3, 7.0},
+                                         {"f", 3, 7.0},
+                                         {"g", 4, 7.5},
+                                         {"h", 5, 6.0}})
+    models.push_back({{"name", name}, {"bytes", bytes}, {"ppl", ppl}});
+  const ParetoSet set = pareto_set(read_result_rows({{"models", models}}, "a.json"), quality_named("ppl", "x"), {});
+  EXPECT_THAT(front_of(set), ElementsAre("a", "e", "f", "h"));
 }
 
 // NaN has no place in an order, and less than nothing would beat all.
