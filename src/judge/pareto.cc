@@ -24,7 +24,8 @@ const std::vector<Quality>& qualities() {
 
 /// Dense tensors are named by their dtypes.
 std::string operand_name(const std::string& storage) {
-  static const std::map<std::string, std::string> kDense = {{"BF16", "bf16"}, {"F16", "fp16"}, {"F32", "fp32"}};
+  static const std::map<std::string, std::string> kDense = {
+      {"BF16", "bf16"}, {"F16", "fp16"}, {"F32", "fp32"}, {"F8_E4M3", "e4m3fn"}, {"F8_E5M2", "e5m2-ieee"}};
   const auto dense = kDense.find(storage);
   return dense == kDense.end() ? storage : dense->second;
 }
@@ -117,6 +118,8 @@ double bytes_of(const Json& figures) {
 /// Error(kUsage) for numbers that no unit is modelled for.
 double unit_cost_of(const ResultRow& row, const ParetoCost& cost) {
   if (row.storages.empty()) misuse("its storage is not recorded");
+  if (row.activations.find(" more") != row.activations.npos || row.activations.find(", ") != row.activations.npos)
+    misuse("activations of several formats: {}", row.activations);
   const Operand acts = parse_activations(row.activations.empty() ? cost.activations : row.activations, "activations");
   double sum = 0, weights = 0;
   for (const StoredShare& share : row.storages) {

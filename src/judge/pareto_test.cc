@@ -122,6 +122,19 @@ TEST(Pareto, CostsThatAreNoneAreLeftOut) {
   EXPECT_EQ(set.left_out[1].reason, "a cost of -1; it is a positive number");
 }
 
+TEST(Pareto, UnitsOfDenseModelsAndOfStaticActivations) {
+  Json models = Json::array();
+  for (const char* format : {"F16", "F8_E4M3", "F8_E5M2"})
+    models.push_back({{"name", format}, {"format", format}, {"ppl", 9}, {"activations", "int8-tensor-at[...]"}});
+  models.push_back({{"name", "two"}, {"format", "F16"}, {"ppl", 9}, {"activations", "int8-token + 1 more"}});
+  ParetoCost cost;
+  cost.name = "gates";
+  const ParetoSet set = pareto_set(read_result_rows({{"models", models}}, "a.json"), quality_named("ppl", "x"), cost);
+  EXPECT_EQ(set.points.size(), 3u);
+  ASSERT_EQ(set.left_out.size(), 1u);
+  EXPECT_EQ(set.left_out[0].reason, "activations of several formats: int8-token + 1 more");
+}
+
 /// A suite of three recipes. The second's matrices lie half in int4, half in int8, of 100 and 300 weights; beside its
 /// own results stand those of the model it was made from. The third failed.
 Json suite() {
