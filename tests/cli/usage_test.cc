@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUse{"formats e0m3 --sqnr gaussian", {"'e0m3' has no exponent bits", "int4-narrow", "e1m2"}},
         WrongUse{"formats e4m33 --sqnr gaussian", {"unknown format 'e4m33'", "did you mean 'e4m3'?"}},
         WrongUse{"formats --sqnr outlier", {"--sqnr outlier", "did you mean 'outliers'?", "FILE:TENSOR"}},
-        WrongUse{"formats --sqnr student-t:2", {"student-t:2", "above 2"}},
+        WrongUse{"formats --sqnr student-t:2", {"student-t:2", "from 2.001", "to 1000"}},
         WrongUse{"formats table[-1;0] --sqnr gaussian", {"table[-1;0]", "no level above 0"}},
         WrongUse{"formats --plot x.svg", {"--plot is of --sqnr"}},
         WrongUse{"formats int4 int5", {"several NAMEs", "--sqnr"}},

@@ -154,8 +154,9 @@ std::optional<Density> find_density(std::string_view text) {
   if (text == "outliers") return outlier_density();
   if (!text.starts_with(kStudent)) return std::nullopt;
   const auto nu = parse_number<double>(text.substr(kStudent.size()));
-  if (!nu || *nu <= 2 || *nu > 1000)
-    misuse("{}: degrees of freedom are a number above 2 (below, the variance is infinite) and at most 1000", text);
+  constexpr double kLeast = 2.001, kMost = 1000;
+  if (!nu || !(*nu >= kLeast && *nu <= kMost))
+    misuse("{}: degrees of freedom are a number from {} (up to 2 the variance is infinite) to {}", text, kLeast, kMost);
   return student_density(*nu);
 }
 

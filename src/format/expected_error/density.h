@@ -33,7 +33,8 @@ Density outlier_density();
 Density values_density(std::string name, std::vector<float> values);
 
 /// "gaussian", "uniform", "student-t:NU", "outliers"; nullopt for any other text. Error(kUsage) for a NU that is no
-/// number above 2.
+/// number from 2.001 to 1000: closer to 2, where the variance is infinite, its closed form is a difference of numbers
+/// that are nearly equal.
 std::optional<Density> find_density(std::string_view text);
 /// The spellings, for messages.
 std::string density_spellings();

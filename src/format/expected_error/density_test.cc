@@ -79,10 +79,11 @@ TEST(Density, ValuesAreCountedExactly) {
 }
 
 TEST(Density, SpellingsAreReadAndWrongFreedomIsRefused) {
-  for (const char* text : {"gaussian", "uniform", "outliers", "student-t:8", "student-t:2.5"})
+  for (const char* text : {"gaussian", "uniform", "outliers", "student-t:8", "student-t:2.001", "student-t:1000"})
     EXPECT_EQ(find_density(text).value().name, text);
   EXPECT_FALSE(find_density("gauss"));
-  for (const char* text : {"student-t:2", "student-t:", "student-t:x", "student-t:-3"})
+  for (const char* text : {"student-t:2", "student-t:", "student-t:x", "student-t:-3", "student-t:nan", "student-t:inf",
+                           "student-t:2.0000000000001", "student-t:1001"})
     EXPECT_THROW(find_density(text), Error) << text;
 }
 
