@@ -272,6 +272,36 @@ TEST_F(Verbs, FormatsTellErrorsOfATensor) {
                {"assets/demo: no tensor 'model.norm.weigh'", "did you mean 'model.norm.weight'?"});
 }
 
+/// A file of the F32 tensor "ones" of two ones.
+std::string file_of_ones() {
+  const std::string header = R"({"ones":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  std::string bytes(8, '\0');
+  bytes[0] = static_cast<char>(header.size());
+  for (const char c : header) bytes += c;
+  return bytes + std::string("\0\0\x80\x3f\0\0\x80\x3f", 8);
+}
+
+TEST_F(Verbs, FormatsTellOfNoErrorAtAll) {
+  const TempDir dir;
+  write_bytes(dir.file("a.safetensors"), file_of_ones());
+  const json record = run_json({"formats", "e2m1", "--sqnr", dir.file("a.safetensors") + ":ones"});
+  const json& format = record.at("formats").at(0);
+  EXPECT_EQ(format.at("mse"), 0);
+  EXPECT_EQ(format.at("sqnr_db"), "inf");
+  EXPECT_EQ(format.at("products_sqnr_db"), "inf");
+  const json &clips = record.at("clips"), &curve = format.at("sqnr_db_at_clips");
+  const auto one = std::find(clips.begin(), clips.end(), json(1.0));
+  ASSERT_NE(one, clips.end());
+  EXPECT_EQ(curve.at(static_cast<size_t>(one - clips.begin())), "inf");
+}
+
+TEST_F(Verbs, FormatsWantADistributionAndAPlaceForThePlot) {
+  expect_error(run_bitloom({"formats", "int8", "--sqnr", ""}), 2, {"--sqnr: '' is no distribution", "gaussian"});
+  // Before the tensor, which there is not.
+  expect_error(run_bitloom({"formats", "int8", "--sqnr", "assets/demo:none", "--plot", "/nowhere/x.svg"}), 1,
+               {"/nowhere/x.svg: cannot write the plot"});
+}
+
 TEST_F(Verbs, RecipesPrintAndReadBack) {
   EXPECT_GT(run_json({"recipes"}).at("recipes").size(), 0u);
   const Outcome yaml = run_bitloom({"recipes", "int3-g64-asym"});

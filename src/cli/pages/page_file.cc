@@ -12,13 +12,13 @@
 
 namespace bitloom {
 
-void check_page_file(const std::string& path) {
+void check_page_file(const std::string& path, const std::string& what) {
   namespace fs = std::filesystem;
-  if (fs::is_directory(path)) fail(ErrorKind::kFailed, "{}: cannot write the page: it is a directory", path);
+  if (fs::is_directory(path)) fail(ErrorKind::kFailed, "{}: cannot write {}: it is a directory", path, what);
   const fs::path parent = fs::path(path).parent_path();
   const std::string place = fs::exists(path) ? path : parent.empty() ? "." : parent.string();
   if (access(place.c_str(), W_OK) != 0) {
-    fail(ErrorKind::kFailed, "{}: cannot write the page: {}", path, std::strerror(errno));
+    fail(ErrorKind::kFailed, "{}: cannot write {}: {}", path, what, std::strerror(errno));
   }
 }
 

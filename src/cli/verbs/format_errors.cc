@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <system_error>
 #include <variant>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "cli/pages/page_file.h"
 #include "format/expected_error/expected_error.h"
 #include "format/named_format.h"
 #include "io/output_file.h"
@@ -55,10 +58,14 @@ Density density_of_tensor(const std::string& text, Session& session) {
 
 Density require_density(const std::string& text, Session& session) {
   if (auto density = find_density(text)) return *std::move(density);
-  if (text.find(':') != text.npos) return density_of_tensor(text, session);
+  const size_t colon = text.rfind(':');
+  const bool of_tensor = colon != text.npos;
+  std::error_code unreadable;
+  if (of_tensor && std::filesystem::exists(text.substr(0, colon), unreadable)) return density_of_tensor(text, session);
   const std::vector<std::string> names = {"gaussian", "uniform", "student-t:8", "outliers"};
-  misuse("formats: --sqnr {}: no distribution{}; there are: {}, FILE:TENSOR", text, did_you_mean(text, names),
-         density_spellings());
+  const std::string no_file = of_tensor ? fmt::format(", and no file '{}'", text.substr(0, colon)) : "";
+  misuse("formats: --sqnr '{}': no distribution{}{}; there are: {}, FILE:TENSOR", text, no_file,
+         did_you_mean(text, names), density_spellings());
 }
 
 /// A format's errors over clip values, and the least.
@@ -124,6 +131,15 @@ bool has_wide_exponent(const ErrorCurve& curve) {
   return minifloat != nullptr && minifloat->exponent >= 4;
 }
 
+/// JSON has no infinity: "inf", the SQNR of numbers that are all levels.
+Json sqnr_json(double value) { return std::isfinite(value) ? Json(value) : Json(fmt::format("{}", value)); }
+
+Json sqnr_json(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (const double value : values) list.push_back(sqnr_json(value));
+  return list;
+}
+
 Json record_of(const Density& density, const std::vector<ErrorCurve>& curves, const std::vector<double>& clips) {
   Json formats = Json::array();
   for (const ErrorCurve& curve : curves)
@@ -132,9 +148,9 @@ Json record_of(const Density& density, const std::vector<ErrorCurve>& curves, co
                        {"best_clip", curve.best.clip},
                        {"mse", curve.best.mse},
                        {"x_error", curve.best.x_error},
-                       {"sqnr_db", curve.best.sqnr()},
-                       {"products_sqnr_db", curve.best.dot_sqnr()},
-                       {"sqnr_db_at_clips", curve.sqnr}});
+                       {"sqnr_db", sqnr_json(curve.best.sqnr())},
+                       {"products_sqnr_db", sqnr_json(curve.best.dot_sqnr())},
+                       {"sqnr_db_at_clips", sqnr_json(curve.sqnr)}});
   return {{"distribution", density.name},
           {"limit", density.limit},
           {"power", curves.front().best.power},
@@ -155,6 +171,7 @@ void show_expected_errors(const std::string& distribution, const std::vector<std
   const std::vector<std::string> names =
       formats.empty() ? std::vector<std::string>{"int8", "e2m5", "e3m4", "e4m3", "e5m2"} : formats;
   for (const std::string& name : names) signed_grid(name);
+  if (!plot_file.empty()) check_page_file(plot_file, "the plot");
   const Density density = require_density(distribution, session);
   std::vector<ErrorCurve> curves;
   for (const std::string& name : names)

@@ -9,6 +9,7 @@
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
 #include "cli/verbs/format_errors.h"
+#include "format/expected_error/density.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/format_info.h"
 #include "format/named_format.h"
@@ -200,6 +201,10 @@ std::string check_distribution(const std::string& text) {
   return text == "gaussian" ? "" : fmt::format("'{}' is no distribution of weights; there is: gaussian", text);
 }
 
+std::string check_named(const std::string& text) {
+  return text.empty() ? fmt::format("'' is no distribution; there are: {}, FILE:TENSOR", density_spellings()) : "";
+}
+
 std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   app.add_option("NAME", flags->names,
@@ -210,9 +215,10 @@ std::function<void()> setup(FlagSet& app, Session& session) {
                   ->type_name("DISTRIBUTION")
                   ->check(check_distribution);
   app.add_option("--sqnr", flags->sqnr,
-                 "expected error over the clip value, by theory: gaussian, uniform, student-t:NU, outliers, or the "
-                 "numbers of a model's or a safetensors file's tensor, FILE:TENSOR")
+                 "expected error over the clip value, by theory: gaussian, uniform, student-t:NU (2.001 to 1000), "
+                 "outliers, or the numbers of a model's or a safetensors file's tensor, FILE:TENSOR")
       ->type_name("DISTRIBUTION")
+      ->check(check_named)
       ->excludes(mse);
   app.add_option("--plot", flags->plot, "also write the curves of --sqnr as an SVG picture")->type_name("FILE");
   add_threads_flag(app, session);
