@@ -56,7 +56,14 @@ TEST(Pareto, OfAComparison) {
   const json bytes = run_json({"pareto", dir.file("compare.json"), "--html", dir.file("front.html")});
   ASSERT_EQ(bytes.at("points").size(), 3u);
   EXPECT_EQ(bytes.at("points").at(0).at("model"), "int2-g32");
-  EXPECT_TRUE(bytes.at("points").at(0).at("front"));
+  for (const json& point : bytes.at("points")) {
+    const std::string name = point.at("model");
+    EXPECT_EQ(point.at("cost"), read_bytes(dir.file(name) + "/model.safetensors").size()) << name;
+  }
+  // Of the two that take the same the one of less KL stands.
+  const json &one = bytes.at("points").at(1), &other = bytes.at("points").at(2);
+  EXPECT_EQ(one.at("front"), one.at("quality") < other.at("quality"));
+  EXPECT_EQ(other.at("front"), other.at("quality") < one.at("quality"));
   EXPECT_EQ(bytes.at("left_out").at(0).at("reason"), "no figure \"kl_mean\"");
   const std::string page = read_bytes(dir.file("front.html"));
   EXPECT_NE(page.find("class=\"front\""), std::string::npos);
@@ -67,7 +74,25 @@ TEST(Pareto, OfAComparison) {
   EXPECT_EQ(gates.at("points").at(0).at("model"), "int4-g32@int8-token");
   EXPECT_EQ(gates.at("points").at(0).at("activations"), "int8-token");
   EXPECT_EQ(gates.at("points").at(0).at("cost"), 192 + 85);
-  EXPECT_TRUE(gates.at("points").at(0).at("front"));
+  for (const json& point : gates.at("points")) EXPECT_FALSE(point.at("front") && point.at("model") == "int2-g32");
+}
+
+TEST(Pareto, NamesOfSeveralFilesAreToldApartAndHarmless) {
+  const TempDir dir;
+  const char* models =
+      R"({"models": [{"name": "a", "bytes": 1, "ppl": 9},
+                     {"name": "\u001b[2J", "bytes": 2, "ppl": 8, "activations": "\u001b[0m"},
+                     {"name": "\u001b[1m", "bytes": 2}]})";
+  for (const char* name : {"x.json", "y.json"}) write_bytes(dir.file(name), models);
+  const std::vector<std::string> words = {"pareto", dir.file("x.json"), dir.file("y.json"), "--quality", "ppl"};
+  const json record = run_json(words);
+  std::vector<std::string> names;
+  for (const json& point : record.at("points")) names.push_back(point.at("model"));
+  EXPECT_EQ(names, (std::vector<std::string>{"a", "y a", "\x1b[2J", "y \x1b[2J"}));
+  const Outcome outcome = run_bitloom(words);
+  EXPECT_EQ(outcome.out.find('\x1b'), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("\\x1b[2J"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("left out: \\x1b[1m"), std::string::npos) << outcome.out;
 }
 
 TEST(Pareto, WhatIsNoResultIsRefused) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <set>
 
 #include "base/error.h"
 #include "cli/flags/common_flags.h"
@@ -26,10 +28,20 @@ std::string check_cost(const std::string& text) {
              : fmt::format("'{}' is no cost; there are: lut, gates, bytes", text);
 }
 
+/// Labels that an earlier file took begin with the name of their file.
 std::vector<ResultRow> read_rows(const std::vector<std::string>& files) {
   std::vector<ResultRow> rows;
-  for (const std::string& file : files)
-    for (ResultRow& row : read_result_rows(read_json(file), file)) rows.push_back(std::move(row));
+  std::set<std::string> taken;
+  for (const std::string& file : files) {
+    std::vector<ResultRow> of_file = read_result_rows(read_json(file), file);
+    const std::string stem = std::filesystem::path(file).stem().string();
+    for (ResultRow& row : of_file)
+      if (taken.contains(row.label)) row.label = stem + " " + row.label;
+    for (ResultRow& row : of_file) {
+      taken.insert(row.label);
+      rows.push_back(std::move(row));
+    }
+  }
   return rows;
 }
 
@@ -44,8 +56,9 @@ Table table_of(const ParetoSet& set, const Quality& quality, const ParetoCost& c
                {quality.title},
                {"front", Align::kLeft}});
   for (const ParetoPoint& point : set.points)
-    table.add({point.label, point.activations.empty() ? "-" : point.activations, cost_text(cost, point.cost),
-               format_interval(point.quality.value, point.quality.low, point.quality.high), point.front ? "*" : ""});
+    table.add({visible_text(point.label), point.activations.empty() ? "-" : visible_text(point.activations),
+               cost_text(cost, point.cost), format_interval(point.quality.value, point.quality.low, point.quality.high),
+               point.front ? "*" : ""});
   return table;
 }
 
@@ -60,7 +73,8 @@ std::vector<std::string> notes_of(const ParetoSet& set, const ParetoCost& cost) 
         model.unit, fitted, format_percent(model.spread()), format_percent(model.worst()), name_of(cost.accumulator),
         cost.dot));
   }
-  for (const LeftOut& row : set.left_out) notes.push_back(fmt::format("left out: {}: {}", row.label, row.reason));
+  for (const LeftOut& row : set.left_out)
+    notes.push_back(visible_text(fmt::format("left out: {}: {}", row.label, row.reason)));
   return notes;
 }
 
@@ -70,7 +84,8 @@ Json record_of(const ParetoSet& set, const Quality& quality, const ParetoCost& c
     Json json = {
         {"model", point.label}, {"cost", point.cost}, {"quality", point.quality.value}, {"front", point.front}};
     if (!point.activations.empty()) json["activations"] = point.activations;
-    if (std::isfinite(point.quality.low)) json["quality_ci95"] = {point.quality.low, point.quality.high};
+    if (std::isfinite(point.quality.low) && std::isfinite(point.quality.high))
+      json["quality_ci95"] = {point.quality.low, point.quality.high};
     points.push_back(std::move(json));
   }
   for (const LeftOut& row : set.left_out) left_out.push_back({{"model", row.label}, {"reason", row.reason}});
@@ -116,7 +131,8 @@ void pareto(Flags& flags, Session& session) {
   const ParetoSet set = pareto_set(read_rows(flags.files), quality, flags.cost);
   if (set.points.empty()) {
     const std::string first =
-        set.left_out.empty() ? "" : fmt::format("; {}: {}", set.left_out[0].label, set.left_out[0].reason);
+        set.left_out.empty() ? ""
+                             : visible_text(fmt::format("; {}: {}", set.left_out[0].label, set.left_out[0].reason));
     refuse("pareto: no model of {} has both {} and a cost{}", fmt::join(flags.files, ", "), quality.key, first);
   }
   const Json record = record_of(set, quality, flags.cost);
