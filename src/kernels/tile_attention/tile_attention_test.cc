@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <vector>
 
 #include "kernels/cached_attention/reference.h"
@@ -103,6 +104,23 @@ TEST_P(TileAttention, NanShows) {
   write_kv_head(KvFormat::kFp32, head.data(), 64, tile.k.data() + (2 * 41 + 1) * 256);
   GetParam().kernel(tile.tile);
   for (const float value : tile.values) EXPECT_TRUE(std::isnan(value));
+}
+
+// Queries that go together do not all see the last value, nor, of a window, the first.
+TEST_P(TileAttention, ValuesThatAreNotFiniteShowWhereTheyAreSeen) {
+  for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    for (const int64_t row : {0, 99}) {
+      RandomTile tile(KvFormat::kFp32, 100, 2, 7, 64, 64, row == 0 ? 97 : 0);
+      const std::vector<float> head(64, bad);
+      write_kv_head(KvFormat::kFp32, head.data(), 64, tile.v.data() + (2 * row + 1) * 256);
+      GetParam().kernel(tile.tile);
+      for (int64_t i = 0; i < 2 * 7 * 64; ++i) {
+        const int64_t position = 93 + i / 64 % 7;
+        const bool sees = row == 0 ? position < 97 : position == 99;
+        EXPECT_EQ(std::isfinite(tile.values[static_cast<size_t>(i)]), !sees) << "row " << row << ", " << i;
+      }
+    }
+  }
 }
 
 std::vector<TileAttentionEntry> kernels_of_this_machine() {

@@ -31,7 +31,8 @@ class TileAttentionLoop {
       unpack();
       const int64_t queries = call_.heads * call_.positions;
       int64_t g = 0;
-      for (; g + kTileQueries <= queries; g += kTileQueries) run_queries<kTileQueries>(g);
+      // Together they multiply values that some may not see by 0, which a value that is not finite survives.
+      for (; finite_ && g + kTileQueries <= queries; g += kTileQueries) run_queries<kTileQueries>(g);
       for (; g < queries; ++g) run_queries<1>(g);
     }
   }
@@ -66,12 +67,16 @@ class TileAttentionLoop {
         for (int64_t i = 0; i < kLanes; ++i) V::store(k_ + (c + i) * kTile + j, rows[i]);
       }
     }
+    Float nothing = V::zero();  // 0 x is NaN where x is not finite
     for (int64_t j = 0; j < keys_; ++j) {
       const std::byte* head = call_.v + (first_ + j) * call_.v_stride;
       for (int64_t c = 0; c < values_stride_; c += kLanes) {
-        V::store(v_ + j * values_stride_ + c, channels<kFormat>(head, call_.value_dim, c));
+        const Float values = channels<kFormat>(head, call_.value_dim, c);
+        nothing = V::fma(values, V::zero(), nothing);
+        V::store(v_ + j * values_stride_ + c, values);
       }
     }
+    finite_ = V::sum(nothing) == 0;
   }
 
   /// A vector of a head's channels from c on; zeros behind the last.
@@ -184,6 +189,7 @@ class TileAttentionLoop {
   float* k_;                      // [channels, kTile]
   float* v_;                      // [kTile, values_stride_]
   int64_t first_ = 0, keys_ = 0;  // of the tile
+  bool finite_ = true;            // all its values
 };
 
 }  // namespace
