@@ -139,6 +139,26 @@ TEST_P(CachedAttention, NanInAQueryShowsInItAlone) {
   }
 }
 
+// No score is finite: there is no softmax, whatever a kernel puts behind the last key.
+TEST_P(CachedAttention, ScoresOfMinusInfinityAloneGiveNan) {
+  const KvFormat format = GetParam().format;
+  for (const int64_t keys : {1, 16, 17}) {
+    RandomCache cache(format, keys, 3, 64, 64);
+    for (int64_t j = 0; j < keys; ++j) {
+      std::byte* at = cache.k.data() + j * cache.call.k_stride + kv_head_bytes(format, 64);  // of the last of 2 heads
+      std::vector<float> head(64);
+      read_kv_head(format, at, 64, head.data());
+      head[13] = 1;
+      write_kv_head(format, head.data(), 64, at);
+    }
+    cache.q[64 + 13] = -std::numeric_limits<float>::infinity();
+    GetParam().kernel(cache.call);
+    for (size_t i = 0; i < 3 * 64; ++i) {
+      EXPECT_EQ(std::isnan(cache.values[i] / cache.sum[i / 64]), i / 64 == 1) << keys << " keys, " << i;
+    }
+  }
+}
+
 std::vector<CachedAttentionEntry> kernels_of_this_machine() {
   std::vector<CachedAttentionEntry> entries;
   std::copy_if(cached_attention_kernels().begin(), cached_attention_kernels().end(), std::back_inserter(entries),

@@ -17,7 +17,7 @@
 namespace bitloom {
 namespace {
 
-/// e^x of x in [-87, 88], where others are put, as exp_fp32() of base/simd_math.h has it.
+/// e^x by the polynomial of exp_fp32() (base/simd_math.h), but x below -87 counts as -87, above 88 as 88.
 template <class V>
 inline typename V::Float exp_of(typename V::Float x) {
   const auto clamped = V::min(V::set(88.0f), V::max(V::set(-87.0f), x));
@@ -39,9 +39,9 @@ struct ScoreTerms {
   const float *key_scales = nullptr, *value_scales = nullptr;
 };
 
-/// Products of a query with keys in `row` to what their values are multiplied by, 0 but for keys [first, last), of
-/// which there are some; `row` has whole vectors. `most` and `sum` go on. Returns what the values before are multiplied
-/// by.
+/// Products of a query with keys in `row` to what their values are multiplied by, of keys [first, last), of which there
+/// are some. `row` has whole vectors, whose other lanes are left at e^-87 or less. `most` and `sum` go on; scores of
+/// -inf alone leave them as they are. Returns what the values before are multiplied by.
 template <class V>
 float soften_row(const ScoreTerms& terms, int64_t first, int64_t last, float* row, float& most, float& sum) {
   using Float = typename V::Float;
@@ -62,7 +62,7 @@ float soften_row(const ScoreTerms& terms, int64_t first, int64_t last, float* ro
     }
     V::store(row + j, s);
   }
-  std::fill(row + begin, row + first, kNoScore), std::fill(row + last, row + end, kNoScore);  // e^-87 below
+  std::fill(row + begin, row + first, kNoScore), std::fill(row + last, row + end, kNoScore);
   Float greatest = V::set(most);
   for (int64_t j = begin; j < end; j += V::kLanes) greatest = V::max(greatest, V::load(row + j));
   const float peak = V::greatest(greatest);
@@ -73,13 +73,18 @@ float soften_row(const ScoreTerms& terms, int64_t first, int64_t last, float* ro
     if (terms.value_scales != nullptr) p = V::mul(p, V::load(terms.value_scales + j));
     V::store(row + j, p);
   }
+  const float added = V::sum(total);
+  if (peak <= kNoScore && added == added) {  // every score is -inf, and no NaN hides behind the peak
+    std::fill(row + begin, row + end, 0.0f);
+    return 1;
+  }
   float shrink = 1;
   if (most != peak) {
     alignas(64) float lanes[V::kLanes];
     V::store(lanes, exp_of<V>(V::set(most - peak)));
     shrink = lanes[0], most = peak;
   }
-  sum = sum * shrink + V::sum(total);
+  sum = sum * shrink + added;
   return shrink;
 }
 
