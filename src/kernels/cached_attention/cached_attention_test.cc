@@ -130,11 +130,13 @@ TEST_P(CachedAttention, NanShows) {
 
 TEST_P(CachedAttention, NanInAQueryShowsInItAlone) {
   for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
-    RandomCache cache(GetParam().format, 100, 3, 64, 64);
-    cache.q[64 + 13] = bad;
-    GetParam().kernel(cache.call);
-    for (int64_t i = 0; i < 3 * 64; ++i) {
-      EXPECT_EQ(std::isnan(cache.values[static_cast<size_t>(i)]), i / 64 == 1) << i;
+    for (const int64_t channels : {1, 51}) {
+      RandomCache cache(GetParam().format, 100, 3, 64, 64);
+      std::fill_n(cache.q.begin() + 64 + 13, channels, bad);
+      GetParam().kernel(cache.call);
+      for (int64_t i = 0; i < 3 * 64; ++i) {
+        EXPECT_EQ(std::isnan(cache.values[static_cast<size_t>(i)]), i / 64 == 1) << i;
+      }
     }
   }
 }

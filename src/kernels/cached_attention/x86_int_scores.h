@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "kernels/cached_attention/cached_attention.h"
 #include "kernels/x86_transpose.h"
@@ -55,7 +56,7 @@ class IntScores {
     float scale;
   };
 
-  /// q = scale (256 digits[0] + digits[1]). The scale is NaN where a channel is not finite.
+  /// q = scale (256 digits[0] + digits[1]). The scale is NaN where a channel is not finite; digits are 0 beside it.
   void round(const float* q, Query& to) const {
     const int64_t channels = fours_ * 4;
     __m512 most = _mm512_setzero_ps(), nothing = _mm512_setzero_ps();  // 0 x is NaN where x is not finite
@@ -67,10 +68,12 @@ class IntScores {
     constexpr float kMost = 127 * 256;
     const float greatest = _mm512_reduce_max_ps(most);
     to.scale = greatest / kMost + _mm512_reduce_add_ps(nothing);
-    const __m512 inverse = _mm512_set1_ps(to.scale >= std::numeric_limits<float>::min() ? 1 / to.scale : 0.0f);
+    const bool usable = to.scale >= std::numeric_limits<float>::min();
+    const __m512 inverse = _mm512_set1_ps(usable ? 1 / to.scale : 0.0f);
+    const auto converted = static_cast<__mmask16>(usable ? 0xffff : 0);  // NaN would become the least integer
     __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     for (int64_t c = 0; c < channels; c += 16) {
-      const __m512i value = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(q + c), inverse));
+      const __m512i value = _mm512_maskz_cvtps_epi32(converted, _mm512_mul_ps(_mm512_loadu_ps(q + c), inverse));
       const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(value, _mm512_set1_epi32(128)), 8);
       const __m512i low = _mm512_sub_epi32(value, _mm512_slli_epi32(high, 8));
       sums[0] = _mm512_add_epi32(sums[0], high), sums[1] = _mm512_add_epi32(sums[1], low);
