@@ -39,10 +39,10 @@ TEST(Allocation, IsCounted) {
   EXPECT_GT(allocations, before);
 }
 
-TEST(Allocation, AStepOverACacheMakesNone) {
-  constexpr int64_t kHeads = 4, kKvHeads = 2, kDim = 8, kCapacity = 300;
-  std::vector<float> q(kHeads * kDim, 0.5f), kv(kKvHeads * kDim, 0.25f), out(q.size());
-  std::vector<float> keys(kCapacity * kKvHeads * kDim, 0.125f), values(keys);
+void expect_no_allocations_of_steps(int64_t dim) {
+  constexpr int64_t kHeads = 4, kKvHeads = 2, kCapacity = 300;
+  std::vector<float> q(static_cast<size_t>(kHeads * dim), 0.5f), kv(static_cast<size_t>(kKvHeads * dim), 0.25f);
+  std::vector<float> keys(static_cast<size_t>(kCapacity * kKvHeads * dim), 0.125f), values(keys), out(q.size());
   const std::vector<KvRows> page = {
       {reinterpret_cast<std::byte*>(keys.data()), reinterpret_cast<std::byte*>(values.data())}};
   for (const int count : {1, 2}) {
@@ -51,9 +51,9 @@ TEST(Allocation, AStepOverACacheMakesNone) {
     Pass pass;
     AttentionCall call;
     call.pass = &pass;
-    call.q = {q.data(), kHeads * kDim, kDim};
-    call.k = call.v = {kv.data(), kKvHeads * kDim, kDim};
-    call.heads = kHeads, call.kv_heads = kKvHeads, call.head_dim = kDim;
+    call.q = {q.data(), kHeads * dim, dim};
+    call.k = call.v = {kv.data(), kKvHeads * dim, dim};
+    call.heads = kHeads, call.kv_heads = kKvHeads, call.head_dim = dim;
     call.out = out.data();
     const auto step = [&](int64_t position) {
       const KvRun kept{page, 0, position + 1};
@@ -64,9 +64,12 @@ TEST(Allocation, AStepOverACacheMakesNone) {
     step(kCapacity - 1);
     const int64_t before = allocations;
     for (int64_t position = 100; position < 120; ++position) step(position);
-    EXPECT_EQ(allocations, before) << count << " threads";
+    EXPECT_EQ(allocations, before) << count << " threads, heads of " << dim;
   }
 }
+
+TEST(Allocation, AStepOverACacheMakesNone) { expect_no_allocations_of_steps(8); }
+TEST(Allocation, NorDoesOneOfWideHeads) { expect_no_allocations_of_steps(600); }
 
 TEST(Allocation, AMatrixWithoutAKernelIsDecodedIntoWhatIsThere) {
   constexpr int64_t kRows = 200, kCols = 96;
