@@ -105,7 +105,7 @@ TEST_P(CachedAttention, GoesOnAfterKeysBefore) {
 TEST_P(CachedAttention, AQueryHasTheSameBitsAlone) {
   RandomCache cache(GetParam().format, 150, 7, 80, 80);
   GetParam().kernel(cache.call);
-  const std::vector<float> together = cache.values;
+  const std::vector<float> together = cache.values, sum = cache.sum, most = cache.most;
   cache.start();
   for (int64_t g = 0; g < 7; ++g) {
     CachedAttentionCall one = cache.call;
@@ -114,6 +114,8 @@ TEST_P(CachedAttention, AQueryHasTheSameBitsAlone) {
     GetParam().kernel(one);
   }
   EXPECT_EQ(cache.values, together);
+  EXPECT_EQ(cache.sum, sum);
+  EXPECT_EQ(cache.most, most);
 }
 
 TEST_P(CachedAttention, NanShows) {
