@@ -3,9 +3,9 @@
 // Where all keys and values are kept, tiles go by kept_tile.h, else, as in calibration, by matrix products whose bits
 // no kernel decides.
 //
-// Goals: matrix products through sgemm; all threads busy for one sequence; memory of one tile of scores per thread;
-// the same bytes for any number of threads; nothing allocated by a call that is no larger than one before.
-// Non-goals: tiles of keys (a row of scores is held whole, so softmax is the plain one).
+// Goals: all threads busy for one sequence; memory of one tile of scores per thread; the same bytes for any number of
+// threads; nothing allocated by a call that is no larger than one before. Non-goals: tiles of keys where matrix
+// products serve (they hold rows of scores whole, so that softmax is the plain one).
 
 #include <cstdint>
 #include <span>

@@ -1,5 +1,6 @@
 #pragma once
-// A tile of a prompt's queries over keys and values in pages, by kernels/tile_attention.
+// A tile of a prompt's queries over keys and values in pages, by kernels/tile_attention, one call for each run of them:
+// the last bits depend on which pages adjoin, as in few_queries.h.
 
 #include <cstdint>
 
