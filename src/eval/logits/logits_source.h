@@ -48,7 +48,8 @@ std::unique_ptr<LogitsSource> logits_of(Decoder& decoder);
 /// sequences share in the same way, and runs the rest as one tree (token_tree.h) in one pass. Memory: the longest
 /// sequence's keys and values, hidden states and activations of the last run. run() and logits() make passes of at most
 /// `pass_rows` (> 0) rows: 512 have products at full rate and little memory; kUnpackedTokens have those of decoding
-/// tokens. `kv`: how keys and values are kept.
+/// tokens. `kv`: how run() keeps keys and values, and what all sequences of run_all() share; its branches see each
+/// other's as fp32.
 std::unique_ptr<LogitsSource> logits_of_steps(Decoder& decoder, int64_t pass_rows = 512, KvFormat kv = KvFormat::kFp32);
 
 }  // namespace bitloom
