@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <optional>
 
 #include "base/error.h"
@@ -190,7 +189,7 @@ class Reader {
     }
     if (!(low <= 0 && high >= 0)) misuse("\"{}\": the range from {} to {} does not hold 0", text_, low, high);
     const float step = scale_of_range(format_, low, high).step;
-    if (!(step >= std::numeric_limits<float>::min())) {
+    if (!std::isnormal(step)) {
       misuse("\"{}\": the range from {} to {} has the scale {}; a positive normal number is needed", text_, low, high,
              step);
     }

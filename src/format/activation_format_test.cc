@@ -134,6 +134,7 @@ TEST(ActivationFormat, SaysWhatMeansNothing) {
   EXPECT_THAT(misused("nvfp4-at[0]"), HasSubstr("has the scale 0"));
   EXPECT_THAT(misused("int8-asym-tensor-at[0;0]"), HasSubstr("has the scale 0"));
   EXPECT_THAT(misused("int8-tensor-at[1e-37]"), HasSubstr("a positive normal number"));
+  EXPECT_THAT(misused("int8q7-tensor-at[3.4e38]"), HasSubstr("has the scale inf; a positive normal number"));
   EXPECT_THAT(misused("int8-tensor-at[-2]"), HasSubstr("does not hold 0"));
   EXPECT_THAT(misused("int8-asym-tensor-at[1;2]"), HasSubstr("from 1 to 2 does not hold 0"));
   EXPECT_THAT(misused("int8-asym-tensor-at[2]"), HasSubstr("at[LOW;HIGH] with -asym"));
