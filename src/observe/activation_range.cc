@@ -85,9 +85,10 @@ double divergence(const Histogram& values, const std::vector<double>& levels, co
   const std::vector<int64_t>& counts = values.counts();
   const auto bins = static_cast<int64_t>(counts.size()), half = bins / 2;
   const double width = values.width();
-  const int64_t first = std::clamp<int64_t>(static_cast<int64_t>(std::floor(range.low / width)) + half, 0, bins - 1);
-  const int64_t last =
-      std::clamp<int64_t>(static_cast<int64_t>(std::ceil(range.high / width)) + half - 1, first, bins - 1);
+  // A value at an end of the whole range is inside, and may be the first of its bin.
+  const auto bin_of = [&](double edge) { return std::clamp<int64_t>(static_cast<int64_t>(edge) + half, 0, bins - 1); };
+  const int64_t first = whole ? 0 : bin_of(std::floor(range.low / width));
+  const int64_t last = whole ? bins - 1 : std::max(first, bin_of(std::ceil(range.high / width) - 1));
   std::vector<double> p(counts.begin() + first, counts.begin() + last + 1), q(p.size());
   const auto used_bins = std::count_if(p.begin(), p.end(), [](double count) { return count > 0; });
   if (!whole && used_bins < static_cast<int64_t>(levels.size())) return kNone;
@@ -155,7 +156,7 @@ Range range_by_rule(const ActivationFormat& format, const Histogram& values) {
 }
 
 bool has_scale(const ActivationFormat& format, float low, float high) {
-  return scale_of_range(format, low, high).step >= std::numeric_limits<float>::min();
+  return std::isnormal(scale_of_range(format, low, high).step);
 }
 
 }  // namespace

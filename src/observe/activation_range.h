@@ -19,7 +19,8 @@ namespace bitloom {
 ///               are used; Q what rounding leaves of the histogram inside: each level's count spread evenly over the
 ///               used bins of its cell. Ranges of fewer used bins than levels, for which Q is P, are no candidates but the
 ///               whole one.
-/// nullopt where the scale would be 0 or no normal number: nothing was seen, or nothing but zeros. Error(kFailed) for a
+/// nullopt where the scale would be no normal number: nothing was seen, or nothing but zeros, or values next to fp32's
+/// largest. Error(kFailed) for a
 /// format whose range is not calibrated.
 std::optional<ActivationFormat> find_range(const ActivationFormat& format, const Histogram& values);
 

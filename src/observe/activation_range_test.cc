@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "observe/input_statistics.h"
 
 namespace bitloom {
 namespace {
@@ -107,12 +108,30 @@ TEST(ActivationRangeRules, LeastDivergence) {
   EXPECT_EQ(range_of("int2-asym-tensor-kl", histogram_of({-1, 0, 1, 2})).high, 2);
 }
 
+// Nothing is lost by the levels 0, 1, 2, 3, the greatest of which lies on the edge of its bin.
+TEST(ActivationRangeRules, TheWholeRangeHoldsItsEnds) {
+  std::vector<float> values;
+  for (int i = 0; i < 1000; ++i) values.insert(values.end(), {0, 0.01f, 1, 2, 3});
+  EXPECT_EQ(range_of("int2-asym-tensor-kl", histogram_of(values)).high, 3);
+}
+
+// The bins that statistics have tell ranges of the body apart.
+TEST(ActivationRangeRules, LeastDivergenceFarBelowAnOutlier) {
+  std::vector<float> values = normal_values(400000);
+  values[7] = 1000;
+  ThreadPool threads(2);
+  InputStatistics statistics(1, {.range = true, .histogram = true});
+  statistics.add(nullptr, values.data(), static_cast<int64_t>(values.size()), threads);
+  EXPECT_LT(range_of("int8-tensor-kl", *statistics.histogram).high, 20);
+}
+
 TEST(ActivationRangeRules, NothingToCover) {
   for (const char* format : {"int8-tensor-absmax", "int8-tensor-mse", "int8-asym-tensor-kl", "nvfp4-p99"}) {
     EXPECT_FALSE(find_range(parse_activation_format(format), Histogram())) << format;
     EXPECT_FALSE(find_range(parse_activation_format(format), histogram_of({0, -0.0f}))) << format;
   }
   EXPECT_FALSE(find_range(parse_activation_format("int8-tensor-absmax"), histogram_of({1e-44f})));
+  EXPECT_FALSE(find_range(parse_activation_format("int8q7-tensor-absmax"), histogram_of({3.4e38f})));
   EXPECT_THROW(find_range(parse_activation_format("int8-tensor"), histogram_of({1})), Error);
 }
 

@@ -3,11 +3,18 @@
 #include <algorithm>
 
 namespace bitloom {
+namespace {
+
+/// 512 KiB for all channels together. A histogram reaches to the largest value: where that is 1000 times the body's
+/// deviation, as outliers of large models are, a deviation has 32 bins or more, enough to tell 8-bit ranges apart.
+constexpr int64_t kHistogramBins = 1 << 16;
+
+}  // namespace
 
 InputStatistics::InputStatistics(int64_t channels, const Needs& needs) : range(channels) {
   if (needs.second_moment) moment.emplace(channels);
   if (needs.cross_moment) cross.emplace(channels);
-  if (needs.histogram) histogram.emplace();
+  if (needs.histogram) histogram.emplace(kHistogramBins);
 }
 
 void InputStatistics::add(const float* f, const float* x, int64_t tokens, ThreadPool& threads) {

@@ -162,7 +162,7 @@ TEST(StatisticsFile, HostileFilesAreRefusedWithTheTensorNamed) {
       {"'in.low' holds 1e+30 for channel 0", [](Tensors& t) { t.set("in.low", 0, 1e30f); }},
       {"'in.counts' holds 3 at 5", [](Tensors& t) { t.set<int64_t>("in.counts", 5, 3); }},
       {"'in.extremes' belongs", [](Tensors& t) { t.set<int64_t>("in.counts", 5, 0); }},
-      {"'in.histogram' is I64 [4096], expected I64 [2]", [](Tensors& t) { t.set<int64_t>("in.counts", 5, 2); }},
+      {"'in.histogram' is I64 [65536], expected I64 [2]", [](Tensors& t) { t.set<int64_t>("in.counts", 5, 2); }},
       {"'in.histogram': a histogram with a bin of -7", [](Tensors& t) { t.set<int64_t>("in.histogram", 9, -7); }},
       {"'in.histogram': a histogram of bins 2^900", [](Tensors& t) { t.set<int64_t>("in.counts", 6, 900); }},
       {"'in.histogram': a histogram of values from 1e+30", [](Tensors& t) { t.set("in.extremes", 0, 1e30f); }},

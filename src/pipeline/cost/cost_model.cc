@@ -45,7 +45,7 @@ int64_t moment_bytes(int64_t d) {
   return edge * (edge + 1) / 2 * SecondMoment::kTile * SecondMoment::kTile * 8;
 }
 
-constexpr int64_t kHistogramBytes = 4096 * 8;  // for all channels together
+constexpr int64_t kHistogramBytes = 65536 * 8;  // for all channels together
 
 /// Vectors of a channel each and what is asked for beside them.
 int64_t bytes_of_statistics(const Needs& needs, int64_t d) {
