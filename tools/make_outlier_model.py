@@ -4,7 +4,7 @@
     tools/make_outlier_model.py ../shared/models/english-3m build/outliers              # three channels, 64 times as large
     tools/make_outlier_model.py MODEL OUT --channels 6 --factor 32
 
-In every block of a llama-shaped checkpoint the chosen channels of both norms' weights, and rows of `up`, are multiplied by the
+In every block of a llama-shaped checkpoint the chosen channels of both norms' weights, and rows of `up` with their biases, are multiplied by the
 factor, and the columns of the matrices that read them divided by it: exponents change and nothing else, so the float model's
 outputs stay to the bit where products are exact. What rounds activations sees the outliers. Needs Python alone.
 """
@@ -78,10 +78,10 @@ def main():
     config = json.loads((arguments.model / "config.json").read_text())
     if config.get("model_type") != "llama":
         parser.error(f"{arguments.model}: model_type is {config.get('model_type')!r}, expected 'llama'")
-    arguments.out.mkdir(parents=True)
-    for file in arguments.model.iterdir():
-        shutil.copyfile(file, arguments.out / file.name)
-    tensors = Tensors(arguments.out / "model.safetensors")
+    most = min(config["hidden_size"], config["intermediate_size"])
+    if not 1 <= arguments.channels <= most:
+        parser.error(f"--channels {arguments.channels}: 1 to {most}, the narrower of the inputs")
+    tensors = Tensors(arguments.model / "model.safetensors")
     hidden = spread(config["hidden_size"], arguments.channels)
     inner = spread(config["intermediate_size"], arguments.channels)
     for layer in range(config["num_hidden_layers"]):
@@ -91,9 +91,15 @@ def main():
             tensors.scale(f"{at}{norm}.weight", rows(hidden), exponent)
             for reader in readers:
                 tensors.scale(f"{at}{reader}.weight", columns(hidden), -exponent)
-        tensors.scale(f"{at}mlp.up_proj.weight", rows(inner), exponent)
+        for part in ("weight", "bias"):
+            if f"{at}mlp.up_proj.{part}" in tensors.header:
+                tensors.scale(f"{at}mlp.up_proj.{part}", rows(inner), exponent)
         tensors.scale(f"{at}mlp.down_proj.weight", columns(inner), -exponent)
-    (arguments.out / "model.safetensors").write_bytes(tensors.data)
+    arguments.out.mkdir(parents=True)
+    for file in arguments.model.iterdir():
+        if file.is_file() and file.name != tensors.path.name:
+            shutil.copyfile(file, arguments.out / file.name)
+    (arguments.out / tensors.path.name).write_bytes(tensors.data)
 
 
 if __name__ == "__main__":
