@@ -1,6 +1,8 @@
 #include "round/rounding.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -14,6 +16,19 @@ void add_own_moments(const RoundingShape& shape, RoundingCost& cost) {
   cost.flops += cost.shared_factor + 2 * m * n * (m + n);
   cost.shared_factor = 0;
   cost.bytes += 4 * (3 * shape.rows * shape.cols + std::max(shape.rows * shape.rows, shape.cols * shape.cols));
+}
+
+/// A method with its defaults, and with each option of choice set to each of its choices.
+std::vector<Rounding> variants_of(const RoundingRow& row) {
+  std::vector<Rounding> variants = {Rounding(row.defaults())};
+  for (const Option& option : row.options) {
+    for (size_t choice = 0; choice < option.choices.size(); ++choice) {
+      AnyValue options = row.defaults();
+      option.set(options, static_cast<double>(choice));
+      variants.emplace_back(std::move(options));
+    }
+  }
+  return variants;
 }
 
 }  // namespace
@@ -53,8 +68,9 @@ RoundingCost cost_of(const Rounding& rounding, const RoundingShape& shape) {
 
 Rounding rounding_without_data(const Storage& storage) {
   for (const RoundingRow* row : rounding_methods()) {
-    Rounding rounding(row->defaults());
-    if (!needs_of(rounding).any() && rounds_onto(rounding, storage)) return rounding;
+    for (Rounding& rounding : variants_of(*row)) {
+      if (!needs_of(rounding).any() && rounds_onto(rounding, storage)) return std::move(rounding);
+    }
   }
   misuse("no method chooses codes of {} without data", to_string(storage));
 }

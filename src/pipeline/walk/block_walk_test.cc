@@ -247,6 +247,19 @@ TEST(Walk, ExpertsAreCountedAndFallBack) {
   EXPECT_FALSE(tensors.contains("model.layers.0.block_sparse_moe.gate.weight")) << "routers stay as they are";
 }
 
+// A product of low rank is added without data, too.
+TEST(Walk, ExpertsFallBackToLowRankWithoutData) {
+  CalibratedRun run = run_of("qwen2_moe", "lorc+int4-g16+lowrank4-int8-row");
+  run.data = testing::some_data(run.model, {8});
+  const TempDir dir;
+  testing::Listener listener;
+  run.into(dir.file("out"), listener);
+  EXPECT_THAT(listener.lines,
+              ::testing::Contains(HasSubstr("rounded by lorc:nearest instead of lorc: its expert saw")));
+  const Json tensors = read_json(dir.file("out/bitloom.json")).at("tensors");
+  EXPECT_EQ(tensors.at("model.layers.0.self_attn.q_proj.weight").at("rounding"), "lorc");
+}
+
 // What saw too little is rounded by what needs no data and can make the storage.
 TEST(Walk, ExpertsFallBackToWhatMakesTheirStorage) {
   CalibratedRun run = run_of("mixtral", "gptq+codebook2-col");

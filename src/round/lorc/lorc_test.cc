@@ -122,6 +122,12 @@ TEST(Lorc, OfNothingIsNothing) {
   EXPECT_EQ(rounded.report.weight_error, 0);
 }
 
+TEST(Lorc, ServesLowRankStoragesWithoutData) {
+  for (const char* storage : {"int4-g32+lowrank4-int8-row", "e2m1-g256+lowrank8-e4m3fn-row"}) {
+    EXPECT_EQ(rounding_without_data(parse_storage(storage)), Rounding(LorcRounding{.codes = Codes::kNearest}));
+  }
+}
+
 TEST(Lorc, RoundsOntoWhatTheOtherMethodRoundsOnto) {
   const auto can = [](const LorcRounding& options, const char* storage) {
     return rounds_onto(Rounding(options), parse_storage(storage));
