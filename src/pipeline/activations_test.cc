@@ -13,8 +13,10 @@
 namespace bitloom {
 namespace {
 
+using ::testing::AllOf;
 using testing::CalibratedRun;
 using testing::golden_model;
+using ::testing::HasSubstr;
 using testing::TempDir;
 
 std::vector<float> hidden_of(Decoder& decoder) {
@@ -82,6 +84,24 @@ TEST(Activations, OfTheSourceStay) {
   const Json first = read_json(dir.file("first") + "/config.json"),
              second = read_json(dir.file("second") + "/config.json");
   EXPECT_EQ(first["quantization_config"]["activations"], second["quantization_config"]["activations"]);
+}
+
+// Ranges found in the source's inputs hold for these alone.
+TEST(Activations, OfTheSourceDoNotOutliveTransforms) {
+  const TempDir dir;
+  testing::quantize(golden_model("llama"), dir.file("first"), "int8-row@int8-tensor-at[3]");
+  const auto data = testing::three_chunks(golden_model("llama"));
+  for (const std::string transform : {"hadamard", "equalize", "smoothquant", "awq:2"}) {
+    const CalibratedRun run{dir.file("first"), transform + "+int8-row", data};
+    EXPECT_THAT(testing::refusal(ErrorKind::kUsage, [&] { run.into(dir.file("second")); }),
+                AllOf(HasSubstr("recipe '" + transform + "+int8-row', step 1: " + transform + " changes the input '"),
+                      HasSubstr("rounds to int8-tensor-at[3], a range found before that; name a format of activations, "
+                                "such as int8-token")));
+  }
+  CalibratedRun{dir.file("first"), "smoothquant+int8-row@int8-token", data}.into(dir.file("named"));
+  CalibratedRun{dir.file("first"), "gptq+int8-row", data}.into(dir.file("plain"));
+  EXPECT_EQ(read_json(dir.file("plain") + "/config.json")["quantization_config"]["activations"]["blocks.1.mlp"],
+            "int8-tensor-at[3]");
 }
 
 /// Largest difference, as a share of the largest value.
@@ -169,7 +189,7 @@ TEST(Activations, RangesComeOutOfTheJournal) {
   const TempDir dir;
   EXPECT_THAT(
       testing::refusal(ErrorKind::kUsage, [&] { testing::quantize(model, dir.file("q"), "int8-row@int8-tensor-mse"); }),
-      ::testing::HasSubstr("needs calibration data"));
+      HasSubstr("needs calibration data"));
 }
 
 // An expert that no token reached has no range.
@@ -178,7 +198,7 @@ TEST(Activations, WhatCalibrationNeverSawIsRoundedByTokens) {
   const std::string model = golden_model("qwen2_moe");
   const QuantizeResult result =
       CalibratedRun{model, "int8-row@int8-tensor-absmax", testing::some_data(model, {1})}.into(dir.file("q"));
-  const auto about_ranges = ::testing::HasSubstr("no range for int8-tensor-absmax");
+  const auto about_ranges = HasSubstr("no range for int8-tensor-absmax");
   ASSERT_THAT(result.remarks, ::testing::Contains(about_ranges));
   const auto quantized = Checkpoint::open(dir.file("q"));
   int by_tokens = 0, fixed = 0;
