@@ -192,6 +192,32 @@ TEST(Activations, RangesComeOutOfTheJournal) {
       HasSubstr("needs calibration data"));
 }
 
+// A journal tells ranges, or it is damaged.
+TEST(Activations, OfTheJournalAreChecked) {
+  const std::string model = golden_model("llama");
+  const TempDir dir;
+  const CalibratedRun run{model, "int8-row@int8-tensor-absmax", testing::three_chunks(model)};
+  testing::Listener complete;
+  run.into(dir.file("whole"), complete);
+  testing::Listener stopped(complete.calls - 1);
+  EXPECT_THROW(run.into(dir.file("q"), stopped), std::runtime_error);
+  const std::string path = dir.file("q.journal/block-0000/block.json");
+  const Json whole = read_json(path);
+  const auto refusal_of = [&](const auto& spoil) {
+    Json spoilt = whole;
+    spoil(spoilt["activations"]);
+    std::ofstream(path) << dump_json(spoilt);
+    return testing::refusal(ErrorKind::kRefused, [&] { run.into(dir.file("q")); });
+  };
+  for (const std::string text : {"", "int8-tensor-kl", "e4m3fn-tensor-at[3]"}) {
+    EXPECT_THAT(refusal_of([&](Json& a) { text.empty() ? void(a.erase("2")) : void(a["2"] = text); }),
+                AllOf(HasSubstr("block 0, mlp: its inputs' format is " + (text.empty() ? "missing" : text)),
+                      HasSubstr("expected what came of int8-tensor-absmax; add --restart to begin anew")));
+  }
+  EXPECT_THAT(refusal_of([](Json& a) { a["2x"] = a["2"]; }),
+              AllOf(HasSubstr("block-0000"), HasSubstr("activations of input '2x'"), HasSubstr("--restart")));
+}
+
 // An expert that no token reached has no range.
 TEST(Activations, WhatCalibrationNeverSawIsRoundedByTokens) {
   const TempDir dir;

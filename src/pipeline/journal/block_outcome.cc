@@ -1,6 +1,8 @@
 #include "pipeline/journal/block_outcome.h"
 
 #include "base/dense_matrix.h"
+#include "base/error.h"
+#include "base/text.h"
 
 namespace bitloom {
 
@@ -12,7 +14,11 @@ std::map<std::string, std::string> to_texts(const std::map<int, ActivationFormat
 
 std::map<int, ActivationFormat> activations_of(const std::map<std::string, std::string>& texts) {
   std::map<int, ActivationFormat> activations;
-  for (const auto& [input, text] : texts) activations.emplace(std::stoi(input), parse_activation_format(text));
+  for (const auto& [key, text] : texts) {
+    const auto input = parse_number<int>(key);
+    if (!input || *input < 0) refuse("activations of input '{}': an index from 0 on is expected", key);
+    activations.emplace(*input, parse_activation_format(text));
+  }
   return activations;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/dense_matrix.h"
+#include "base/error.h"
 #include "observe/activation_range.h"
 
 namespace bitloom {
@@ -92,6 +93,18 @@ void BlockState::fix_range(int input, const InputStatistics* statistics) {
 void BlockState::resume(BlockOutcome of_earlier_run) {
   outcome = std::move(of_earlier_run);
   finished = true;
+  for (const auto& [input, rule] : unfixed) {
+    const auto found = outcome.activations.find(input);
+    const bool given = found != outcome.activations.end();
+    if (given && !found->second.range.is_calibrated() &&
+        with_dynamic_range(found->second) == with_dynamic_range(rule)) {
+      continue;
+    }
+    refuse(
+        "the journal's block {}, {}: its inputs' format is {}, expected what came of {}; add --restart to begin anew",
+        index, input_at(model->graph(), index, input).name, given ? to_string(found->second) : "missing",
+        to_string(rule));
+  }
 }
 
 void BlockState::take_finished(const Site& site) {
