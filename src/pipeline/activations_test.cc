@@ -218,6 +218,23 @@ TEST(Activations, OfTheJournalAreChecked) {
               AllOf(HasSubstr("block-0000"), HasSubstr("activations of input '2x'"), HasSubstr("--restart")));
 }
 
+// Of order none all statistics are the float model's: transforms find the same, whatever is rounded.
+TEST(Activations, AreNotRoundedInFloatStatistics) {
+  const std::string model = golden_model("llama");
+  const TempDir dir;
+  for (const std::string name : {"plain", "rounded"}) {
+    CalibratedRun run{model, "smoothquant+gptq+int4-g16", testing::three_chunks(model)};
+    if (name == "rounded") run.recipe += "@int4-token";
+    run.options.order = WalkOrder::kNone;
+    run.into(dir.file(name));
+  }
+  const auto a = Checkpoint::open(dir.file("plain")), b = Checkpoint::open(dir.file("rounded"));
+  for (const Site& site : linear_sites(a->graph())) {
+    const std::string& name = site.linear->weight;
+    EXPECT_EQ(a->tensor(name).rows->decode_all(), b->tensor(name).rows->decode_all()) << name;
+  }
+}
+
 // An expert that no token reached has no range.
 TEST(Activations, WhatCalibrationNeverSawIsRoundedByTokens) {
   const TempDir dir;

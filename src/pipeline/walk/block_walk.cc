@@ -224,6 +224,7 @@ Walk::Statistics Walk::wanted_of_block(int block) const {
 /// sequences stay at its entrance.
 void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
   CalibrationStream& seen = quantized_ ? *quantized_ : *float_;
+  const BlockRunner& runner = quantized_ ? state.runner : state.float_runner;
   std::map<int, std::vector<float>> wanted;
   for (int64_t c = 0; c < seen.chunks(); ++c) {
     if (float_ && quantized_) {
@@ -232,7 +233,7 @@ void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
         if (found != statistics.end() && found->second.cross) wanted[input].assign(f.begin(), f.end());
       });
     }
-    seen.look_through(c, state.runner, [&](int input, std::span<const float> x) {
+    seen.look_through(c, runner, [&](int input, std::span<const float> x) {
       const auto found = statistics.find(input);
       if (found != statistics.end()) add(wanted[input], x, found->second);
     });
