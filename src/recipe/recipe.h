@@ -13,8 +13,9 @@
 //     - quantize: int4-g128          # a RoundingTarget, see round/target.h
 //       rounding: {gptq: {order: act-order}}    # or a name alone; default: nearest
 //       targets: ["*"]               # patterns over site names; default: every linear site of the blocks
-//       activations: int8-token    # what these matrices read is rounded to it, by scales found as it is read; an
-//                                  # ActivationFormat, see format/activation_format.h; default: it is read as it is
+//       activations: int8-token    # what these matrices read is rounded to it, by scales found as it is read or
+//                                  # beforehand; an ActivationFormat, see format/activation_format.h; default: it is
+//                                  # read as it is
 //     - transform: none              # no step at all: for options of a file
 //     - keep: ["*.down_proj.weight"] # leave these as they are
 //     - quantize: int8-row

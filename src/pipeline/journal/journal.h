@@ -26,7 +26,7 @@ namespace bitloom {
 
 inline constexpr int kJournalVersion = 3;
 
-/// What a block's file block.json holds: {sites, rewritten: [names], remarks}.
+/// What a block's file block.json holds: {sites, rewritten: [names], activations, remarks}.
 Json describe(const BlockOutcome& outcome);
 
 class Journal {
