@@ -121,6 +121,18 @@ TEST_F(RanksTest, CodebooksAreTheSame) {
   EXPECT_EQ(tensors(one).size(), 42u);
 }
 
+/// Histograms merge exactly, so do the ranges found in them.
+TEST_F(RanksTest, RangesOfActivationsAreTheSame) {
+  const std::string recipe = "int8-row@int8-tensor-mse";
+  ASSERT_EQ(quantize(1, "one", recipe).code, 0);
+  ASSERT_EQ(quantize(2, "two", recipe).code, 0);
+  const auto activations = [&](const std::string& out) {
+    return nlohmann::json::parse(contents(file(out) + "/config.json")).at("quantization_config").at("activations");
+  };
+  EXPECT_EQ(activations("one"), activations("two"));
+  EXPECT_EQ(activations("one").size(), 24u);
+}
+
 TEST_F(RanksTest, MoreRanksThanSequences) {
   EXPECT_EQ(quantize(3, "few", "awq+gptq+int4-g32", "--samples 1 --seq 64 --threads 1").code, 0);
 }
