@@ -23,20 +23,29 @@ std::vector<std::byte> as_f16(const std::vector<float>& values) {
   return bytes;
 }
 
-/// The matrix with other scales; with none at all where `vectors` is null.
-std::shared_ptr<const StoredMatrix> rescaled(const std::string& name, const StoredMatrix& matrix,
+/// What a matrix with other scales is made of.
+struct Rescaled {
+  std::shared_ptr<const StoredMatrix> original;          // all its other parts
+  std::map<std::string, std::vector<std::byte>> scales;  // by suffix
+};
+
+/// The matrix with other scales; with none at all where `vectors` is null. Its other parts are the original's.
+std::shared_ptr<const StoredMatrix> rescaled(const std::string& name, std::shared_ptr<const StoredMatrix> original,
                                              const Vectors* vectors) {
+  const auto owner = std::make_shared<Rescaled>(Rescaled{std::move(original), {}});
+  const StoredMatrix& matrix = *owner->original;
   Storage storage = matrix.spec();
-  std::vector<std::vector<std::byte>> bytes;
-  for (const TensorPart& part : matrix.parts()) {
-    const bool scales = part.suffix == kIn || part.suffix == kOut;
-    if (scales && vectors == nullptr) continue;
-    const auto found = scales ? vectors->find(name + part.suffix) : Vectors::const_iterator();
-    bytes.push_back(scales && found != vectors->end() ? as_f16(found->second)
-                                                      : std::vector<std::byte>(part.bytes.begin(), part.bytes.end()));
-  }
   if (vectors == nullptr) storage.side.frame.in_scales = storage.side.frame.out_scales = false;
-  return stored_from_bytes(name, storage, matrix.rows(), matrix.cols(), std::move(bytes));
+  std::vector<TensorPart> parts;
+  for (TensorPart part : matrix.parts()) {
+    if (part.suffix == kIn || part.suffix == kOut) {
+      if (vectors == nullptr) continue;
+      const std::vector<std::byte>& bytes = owner->scales[part.suffix] = as_f16(vectors->at(name + part.suffix));
+      part.dtype = DType::kF16, part.bytes = bytes;
+    }
+    parts.push_back(std::move(part));
+  }
+  return StoredMatrix::from_parts(name, storage, matrix.rows(), matrix.cols(), parts, owner);
 }
 
 /// Rows that are decoded together: blocks of a rotation are not decoded twice.
@@ -115,7 +124,7 @@ void Student::add_scales(const std::string& name, const FinishedMatrix& finished
     decode_to_f32(part->dtype, part->bytes.data(), 0, part->shape[0], values.data());
     any = true;
   }
-  if (any) framed_.emplace(name, Framed{finished, rescaled(name, *finished.matrix, nullptr)});
+  if (any) framed_.emplace(name, Framed{finished, rescaled(name, finished.matrix, nullptr)});
 }
 
 std::map<std::string, double> Student::sizes() const {
@@ -276,7 +285,7 @@ double Student::kl(std::span<const int32_t> tokens, int64_t batch, int64_t lengt
 FinishedMatrices Student::matrices() const {
   FinishedMatrices matrices;
   for (const auto& [name, framed] : framed_) {
-    matrices[name] = {rescaled(name, *framed.finished.matrix, &vectors_), framed.finished.site};
+    matrices[name] = {rescaled(name, framed.finished.matrix, &vectors_), framed.finished.site};
   }
   return matrices;
 }

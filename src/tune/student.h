@@ -8,7 +8,8 @@
 //   dL/dD_O[o] = sum_i G[o,i] V[o,i] D_I[i],   dL/dD_I[i] = sum_o D_O[o] G[o,i] V[o,i]
 //
 // Goals: every architecture, by the adjoints of forward/; the same bytes for any number of threads. Memory: one block
-// in fp32, twice in the backward pass, and the streams before all blocks.
+// in fp32, twice in the backward pass, the activations of one block and their gradients, the streams before all blocks,
+// and the vectors; codes stay where the finished matrices have them.
 // Non-goals: formats of activations (inputs are read as they are), the norm behind the embedding, biases.
 
 #include <cstdint>
@@ -55,7 +56,8 @@ class Student {
   double kl(std::span<const int32_t> tokens, int64_t batch, int64_t length, const TargetLogits& target,
             VectorGradients* gradients, ThreadPool& threads);
 
-  /// The finished matrices that have vectors, with their present values; records stay.
+  /// The finished matrices that have vectors, with their present values; records stay, and all parts but
+  /// scales are those of the matrices that the student was made of.
   FinishedMatrices matrices() const;
   /// The present weights of norms, by tensor.
   Vectors norms() const;

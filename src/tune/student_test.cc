@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <optional>
 
 #include "base/rng.h"
 #include "base/test_data.h"
@@ -39,7 +40,9 @@ FinishedMatrices rounded_in_frames(const Model& model) {
 /// A student of a golden model, and logits to come close to.
 struct Lesson {
   explicit Lesson(const std::string& name)
-      : model(Checkpoint::open(testing::golden_model(name))), student(*model, rounded_in_frames(*model)) {
+      : model(Checkpoint::open(testing::golden_model(name))),
+        finished(rounded_in_frames(*model)),
+        student(*model, finished) {
     const CalibrationData data = testing::some_data(testing::golden_model(name), {kBatch * kLength}, 7);
     tokens = data.sequences[0];
     Decoder decoder(model, threads);
@@ -57,6 +60,7 @@ struct Lesson {
 
   ThreadPool threads{2};
   std::shared_ptr<const Checkpoint> model;
+  FinishedMatrices finished;
   Student student;
   std::vector<int32_t> tokens;
   std::vector<float> logits;
@@ -154,6 +158,24 @@ TEST(Student, HoldsVectorsAsTheyAreStored) {
     }
   }
   EXPECT_EQ(lesson.student.norms().size(), 2 * lesson.model->graph().blocks.size() + 1);
+}
+
+// Codes take as much as the model: they are held once, and as long as anything reads them.
+TEST(Student, ItsMatricesShareTheCodesOfTheFinishedOnes) {
+  std::optional<Lesson> lesson("llama");
+  FinishedMatrices matrices = lesson->student.matrices();
+  ASSERT_EQ(matrices.size(), lesson->finished.size());
+  std::map<std::string, std::vector<float>> values;
+  for (const auto& [name, of] : lesson->finished) {
+    values[name] = of.matrix->decode_all();
+    for (const TensorPart& part : of.matrix->parts()) {
+      const bool own = part.suffix == ".in_scales" || part.suffix == ".out_scales";
+      EXPECT_EQ(matrices.at(name).matrix->find_part(part.suffix)->bytes.data() == part.bytes.data(), !own)
+          << name << part.suffix;
+    }
+  }
+  lesson.reset();
+  for (const auto& [name, of] : matrices) EXPECT_EQ(of.matrix->decode_all(), values.at(name)) << name;
 }
 
 }  // namespace
