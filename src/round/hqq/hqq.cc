@@ -155,16 +155,36 @@ class HqqRun {
 
   AffineScale& scale(int64_t r, int64_t g) { return values_.scales[static_cast<size_t>(r * groups_ + g)]; }
 
+  std::vector<AffineScale> solved(const std::vector<AffineGroup>& groups, bool whole) const {
+    std::vector<AffineScale> scales;
+    for (const AffineGroup& group : groups) {
+      const HqqScale s = solve_hqq(group.w, storage_.bits, options_, whole);
+      scales.push_back(stored_affine(s.scale, s.zero));
+    }
+    return scales;
+  }
+
+  /// Whether second-level codes can stand for all zero points, being whole and close enough to each other.
+  bool codes_hold(const std::vector<AffineScale>& scales) const {
+    const auto less = [](const AffineScale& a, const AffineScale& b) { return a.zero < b.zero; };
+    const auto [least, greatest] = std::minmax_element(scales.begin(), scales.end(), less);
+    return greatest->zero - least->zero <= static_cast<float>((1 << storage_.second_bits) - 1) &&
+           std::all_of(scales.begin(), scales.end(),
+                       [](const AffineScale& s) { return s.zero == std::nearbyint(s.zero); });
+  }
+
   /// Group g of rows that share second-level scales; w [rows, cols].
   void round_block(int64_t first, int64_t rows, int64_t g, const float* w) {
     std::vector<AffineGroup> groups;
-    std::vector<AffineScale> scales;
-    const bool whole = whole_[static_cast<size_t>(g)] != 0;
     for (int64_t r = 0; r < rows; ++r) {
       const float* begin = w + r * cols_ + g * storage_.width(cols_);
       groups.push_back({{begin, begin + storage_.width_of(g, cols_)}, {}});
-      const HqqScale solved = solve_hqq(groups.back().w, storage_.bits, options_, whole);
-      scales.push_back(stored_affine(solved.scale, solved.zero));
+    }
+    bool whole = whole_[static_cast<size_t>(g)] != 0;
+    std::vector<AffineScale> scales = solved(groups, whole);
+    if (whole && storage_.second_bits > 0 && !codes_hold(scales)) {
+      whole = false;
+      scales = solved(groups, whole);
     }
     if (storage_.second_bits > 0) {
       values_.seconds[static_cast<size_t>(first / storage_.second_rows * groups_ + g)] =

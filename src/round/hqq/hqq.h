@@ -10,10 +10,10 @@
 // until mean |r| grows; here in every group for itself, whose best zero point is kept (in the authors' code for the
 // matrix as a whole, and the last). Beyond that code, unless `parity` says otherwise:
 //   - groups of columns among which one is small (its root mean square less than half of the matrix's) get whole zero
-//     points of 0 to 2^b - 1, b > 1, where their weights lie on both sides of 0, so that a level is exactly 0. In a
-//     language model a few columns may hold most of the inputs' energy and meet weights near 0, above all in value
-//     projections: levels beside 0 are of less squared error in the weights, and of more in the outputs
-//     (docs/results.md).
+//     points of 0 to 2^b - 1, b > 1, where their weights lie on both sides of 0, so that a level is exactly 0; with
+//     second-level scales where their codes can hold those of all rows of a block. In a language model a few columns
+//     may hold most of the inputs' energy and meet weights near 0, above all in value projections: levels beside 0 are
+//     of less squared error in the weights, and of more in the outputs (docs/results.md).
 //   - r is in units of s in the threshold, which for weights of a usual size is else above every error, so that e = 0
 //     and the turns are least squares (|r|^{2-p} > 1 / beta: 0.17 for the default).
 //   - narrower ranges are tried first. The power of errors that chooses between these, and whether the turns helped, is

@@ -110,6 +110,21 @@ TEST(Hqq, GroupsWithASmallColumnHaveALevelOfZero) {
   }
 }
 
+// Zero points of 16 rows that are too far apart for two bits, or of which one is not whole, are as any others.
+TEST(Hqq, WholeZeroPointsThatCodesCannotHoldAreReal) {
+  constexpr auto kReal = HqqRounding::Zeros::kReal, kWhole = HqqRounding::Zeros::kWhole;
+  const DenseMatrix w = testing::normal_matrix(16, 128, 3, 0.2);
+  DenseMatrix one_sided = w;
+  for (size_t c = 0; c < 128; ++c) one_sided.values()[3 * 128 + c] = 1 + std::abs(w.values()[3 * 128 + c]);
+  const auto error = [](const DenseMatrix& of, const char* storage, HqqRounding::Zeros zeros) {
+    return round_with(of, storage, {.zeros = zeros}).report.weight_error;
+  };
+  for (const char* storage : {"affine4-g64-s2x16", "affine3-g64-s6x16"}) {
+    EXPECT_LE(error(one_sided, storage, kWhole), error(one_sided, storage, kReal)) << storage;
+  }
+  EXPECT_LE(error(w, "affine4-g64-s2x16", kWhole), error(w, "affine4-g64-s2x16", kReal));
+}
+
 TEST(Hqq, OneBitHasRealZeroPoints) {
   const DenseMatrix w = testing::normal_matrix(16, 64, 3);
   // Of two levels one would be 0; the best of a normal distribution err by 0.363.
