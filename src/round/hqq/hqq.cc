@@ -230,7 +230,8 @@ constexpr Option kOptions[] = {
     number_option<&HqqRounding::ranges>("ranges", 1, 16, "ranges tried, each 5 % of the whole below the last"),
     number_option<&HqqRounding::choice>("choice", 0.5, 4, "power of errors that decides between ranges"),
     choice_option<&HqqRounding::zeros>("zeros", kZeros,
-                                       "whole has a level of exactly 0, auto where columns of small weights need it"),
+                                       "whole has a level of exactly 0, auto where columns of small weights need it; "
+                                       "real with one bit, or parity=code"),
     choice_option<&HqqRounding::parity>("parity", kParities, "reproduces the authors' code"),
 };
 
