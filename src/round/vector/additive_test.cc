@@ -316,6 +316,28 @@ TEST(FitCodebooks, ApproachTheOptimumWithoutALossThatRises) {
   }
 }
 
+// Steps of 2e38 from entries at 3e38.
+TEST(FitCodebooks, StayWhereTheFitIsNotFinite) {
+  Problem p("aq1x3-g4", 20, 4, false);
+  std::fill(p.code.scales.begin(), p.code.scales.end(), 1.0f);
+  std::fill(p.code.codebooks.begin(), p.code.codebooks.end(), 3e38f);
+  const std::vector<float> before = p.code.codebooks;
+  std::vector<float> error(p.w.size()), residual(p.w.size(), -2e38f);
+  fit_codebooks(p.code, p.moment, 3, error, residual, p.threads);
+  EXPECT_EQ(p.code.codebooks, before);
+}
+
+// s - u R / (u H u) = 1e32 (1 + 1.6e7).
+TEST(FitScales, StayWhereTheOptimumIsNotFinite) {
+  Problem p("aq1x3-g4", 1, 1, false);
+  std::fill(p.code.codebooks.begin(), p.code.codebooks.end(), 1.0f);
+  p.code.scales[0] = 1e32f;
+  std::vector<float> residual(4, -1000.0f);
+  fit_scales(p.code, std::vector<float>(4, std::nextafter(1000.0f, 2000.0f)), residual, p.threads);
+  EXPECT_EQ(p.code.scales[0], 1e32f);
+  EXPECT_EQ(residual[0], -1000.0f);
+}
+
 TEST(FitCodebooks, SameBitsForAnyNumberOfThreads) {
   Problem one("aq2x6-g8", 100, 16), many("aq2x6-g8", 100, 16);
   ThreadPool threads(4);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -34,6 +36,14 @@ std::vector<float> padded(std::vector<float> w, int64_t rows, int64_t cols, int6
   return wide;
 }
 
+/// Where an entry is used is held in 32 bits.
+void check_size(const RoundingProblem& problem) {
+  const int64_t rows = problem.weights.rows(), groups = groups_of(storage_of(problem.target), problem.weights.cols());
+  if (groups <= std::numeric_limits<uint32_t>::max() / std::max<int64_t>(rows, 1)) return;
+  misuse("{}: {} rows of {} groups are too many for {}: at most {} groups in all", problem.place, rows, groups,
+         to_string(problem.target.storage), std::numeric_limits<uint32_t>::max());
+}
+
 /// How a matrix in additive codes is found.
 struct Schedule {
   int64_t beam = 1, sweeps = 1, iterations = 0;
@@ -57,7 +67,7 @@ class Run {
   }
 
   AdditiveCode run() {
-    find_residual(code_, moment_, w_, error_, residual_, threads_);
+    double loss = total(find_residual(code_, moment_, w_, error_, residual_, threads_));
     for (int64_t sweep = 0; sweep < schedule_.sweeps; ++sweep) {
       const bool last = sweep + 1 == schedule_.sweeps;
       if (last) round_numbers();
@@ -65,13 +75,23 @@ class Run {
       if (on_progress_) on_progress_(1.0 / static_cast<double>(schedule_.sweeps));
       if (last) break;
       fit_scales(code_, weights_h_, residual_, threads_);
-      fit_codebooks(code_, moment_, schedule_.iterations, error_, residual_, threads_);
-      find_residual(code_, moment_, w_, error_, residual_, threads_);
+      loss = fit_codebooks_below(loss);
     }
     return std::move(code_);
   }
 
  private:
+  /// Where the fit would end above `loss`, which both searches and scales have only lowered, codebooks stay. The loss
+  /// that is reached; residual_ follows.
+  double fit_codebooks_below(double loss) {
+    const std::vector<float> before = code_.codebooks;
+    fit_codebooks(code_, moment_, schedule_.iterations, error_, residual_, threads_);
+    const double fitted = total(find_residual(code_, moment_, w_, error_, residual_, threads_));
+    if (fitted <= loss) return fitted;
+    code_.codebooks = before;
+    return total(find_residual(code_, moment_, w_, error_, residual_, threads_));
+  }
+
   /// To those that will be stored.
   void round_numbers() {
     for (float& value : code_.codebooks) value = finite_f16(value);
@@ -146,6 +166,7 @@ RoundingCost cost_of(const AdditiveRounding& options, const RoundingShape& shape
 }
 
 Rounded round_by(const AdditiveRounding& options, const RoundingProblem& problem) {
+  check_size(problem);
   const VectorStorage& storage = storage_of(problem.target);
   const int64_t rows = problem.weights.rows(), cols = problem.weights.cols();
   const int64_t width = groups_of(storage, cols) * storage.group;
@@ -249,6 +270,7 @@ constexpr Option kAqlmOptions[] = {
 }  // namespace
 
 Rounded round_by(const AqlmRounding& options, const RoundingProblem& problem) {
+  check_size(problem);
   const VectorStorage& storage = storage_of(problem.target);
   const int64_t rows = problem.weights.rows(), cols = problem.weights.cols();
   const int64_t width = groups_of(storage, cols) * storage.group;

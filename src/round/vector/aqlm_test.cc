@@ -198,5 +198,23 @@ TEST(Aqlm, NeedsTokensAndVectors) {
   EXPECT_EQ(rounding_without_data(parse_storage("aq2x8-g8")), Rounding(AdditiveRounding{}));
 }
 
+/// Of any shape, and never read.
+class Unread final : public RowSource {
+ public:
+  int64_t rows() const override { return int64_t{1} << 31; }
+  int64_t cols() const override { return 64; }
+  void decode_rows(int64_t, int64_t, float*) const override { FAIL() << "it was to be refused"; }
+  int64_t stored_bytes() const override { return 4 * rows() * cols(); }
+  std::string storage() const override { return "F32"; }
+};
+
+TEST(Aqlm, RefusesMoreGroupsThanItCanCount) {
+  const InputStatistics inputs = inputs_of(64, 100);
+  for (const Rounding& rounding : {Rounding(AqlmRounding{}), Rounding(AdditiveRounding{})}) {
+    EXPECT_EQ(message_of(ErrorKind::kUsage, [&] { round_by_data(rounding, Unread(), "aq1x4-g8", &inputs); }),
+              "w: 2147483648 rows of 8 groups are too many for aq1x4-g8: at most 4294967295 groups in all");
+  }
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -171,7 +171,7 @@ void fit_scales(AdditiveCode& code, std::span<const float> weights_h, std::vecto
       second += static_cast<double>(u[c]) * static_cast<double>(uh[c]);
     }
     const auto best = static_cast<float>(static_cast<double>(s) - first / second);
-    if (!(second > 0) || !(best > 0)) return;
+    if (!(second > 0) || !(best > 0) || !std::isfinite(best)) return;
     code.scales[static_cast<size_t>(row)] = best;
     for (size_t c = 0; c < u.size(); ++c) r[c] += (best - s) * uh[c];
   });
@@ -197,7 +197,9 @@ void fit_codebooks(AdditiveCode& code, const LayerMoment& moment, int64_t iterat
     for (size_t k = 0; k < p.size(); ++k) p[k] = z[k] + next / rz * p[k];
     rz = next;
   }
-  for (size_t k = 0; k < x.size(); ++k) code.codebooks[k] += static_cast<float>(x[k]);
+  std::vector<float> fitted = code.codebooks;
+  for (size_t k = 0; k < x.size(); ++k) fitted[k] += static_cast<float>(x[k]);
+  if (std::all_of(fitted.begin(), fitted.end(), [](float v) { return std::isfinite(v); })) code.codebooks = fitted;
 }
 
 }  // namespace bitloom

@@ -18,12 +18,13 @@
 
 namespace bitloom {
 
-/// Each scale at its optimum, where that is above 0. weights_h: W H; residual [rows, width] = R follows.
+/// Each scale at its optimum, where that is above 0 and finite. weights_h: W H; residual [rows, width] = R follows.
 void fit_scales(AdditiveCode& code, std::span<const float> weights_h, std::vector<float>& residual,
                 ThreadPool& threads);
 
 /// The codebooks after `iterations` of conjugate gradients. residual: R, afterwards of no meaning, as is `error`,
-/// scratch of the same size. Entries without a use stay.
+/// scratch of the same size. Entries without a use stay, and all where one would not be finite. Needs rows * groups
+/// that fit 32 bits.
 void fit_codebooks(AdditiveCode& code, const LayerMoment& moment, int64_t iterations, std::vector<float>& error,
                    std::vector<float>& residual, ThreadPool& threads);
 
