@@ -151,7 +151,9 @@ int64_t run_bytes(const RoundingShape& shape) {
   const VectorStorage& s = storage_of(shape.target);
   const int64_t weights = shape.rows * groups_of(s, shape.cols) * s.group;
   const int64_t blocks = groups_of_block(s) * s.codebooks * (s.group + 1) + 2 * s.codebooks * s.group * s.group;
-  return 20 * weights + 6 * weights / s.group * s.codebooks + 4 * blocks * s.entries();
+  // Codebooks as they were, and five vectors of doubles of the conjugate gradients and one of floats.
+  const int64_t fit = (4 + 5 * 8 + 4) * s.codebooks * s.entries() * s.group;
+  return 20 * weights + 6 * weights / s.group * s.codebooks + 4 * blocks * s.entries() + fit;
 }
 
 }  // namespace
