@@ -55,11 +55,12 @@ void check_memory(const WalkCost& cost, int64_t allowed) {
 }
 
 /// The output comes on top; it is counted exactly before it is written.
-void check_disk(const std::string& out, const WalkCost& cost) {
-  const int64_t free_bytes = free_disk_bytes(out);
-  if (cost.disk_bytes <= free_bytes) return;
-  fail(ErrorKind::kFailed, "{}: not enough free disk space: finished blocks{} need {}, there is {}", out,
-       cost.spills ? " and activations" : "", human_bytes(cost.disk_bytes), human_bytes(free_bytes));
+void check_disk(const std::string& out, const WalkCost& cost, int64_t tuning_disk) {
+  const int64_t free_bytes = free_disk_bytes(out), needed = cost.disk_bytes + tuning_disk;
+  if (needed <= free_bytes) return;
+  fail(ErrorKind::kFailed, "{}: not enough free disk space: finished blocks{}{} need {}, there is {}", out,
+       cost.spills ? " and activations" : "", tuning_disk > 0 ? " and what learning keeps" : "", human_bytes(needed),
+       human_bytes(free_bytes));
 }
 
 /// The float model's own activations have no error that could be compensated: GPTAQ is GPTQ there.
@@ -164,7 +165,7 @@ std::optional<ScratchDirectory> find_moments(WalkTask& walk, int finished, const
 
 }  // namespace
 
-CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, Context& context) {
+CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int64_t tuning_disk, Context& context) {
   const QuantizeOptions& options = task.options;
   Ranks& ranks = *options.ranks;
   check_data(task);
@@ -176,7 +177,7 @@ CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, Cont
   walk.cost = ranks.leads() ? predict_walk(walk, mine, context.threads)
                             : predict_walk(walk, mine, MachineRates{1, 1, 1, 1, 1}, context.threads);
   check_memory(walk.cost, options.memory);
-  if (ranks.leads()) check_disk(out, walk.cost);
+  if (ranks.leads()) check_disk(out, walk.cost, tuning_disk);
   calibrated.source_files = hash_files(*task.source, context);
   calibrated.record = record_of(options);
   check_statistics_flags(walk);

@@ -30,8 +30,8 @@ struct CalibratedModel {
 /// Does the work, or what an unfinished run left of it. Of several ranks only the leading one touches `out` and gets
 /// the matrices: the others have no more to do. Error(kUsage) when `out` exists and may not be replaced, when the
 /// recipe needs data and there is none, or as Journal says; Error(kFailed) when --mem can never be enough: says the
-/// least that would.
-CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, Context& context);
+/// least that would, and when the disk has too little room, for `tuning_disk` bytes of a tuner's too.
+CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int64_t tuning_disk, Context& context);
 
 /// What the walk will take.
 WalkCost predict_calibration(const QuantizeTask& task, ThreadPool& threads);

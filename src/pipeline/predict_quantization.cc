@@ -73,6 +73,7 @@ QuantizeCost predict_quantization(const QuantizeTask& task, Context& context, co
   const TuningCost tuning = tuner->cost(task);
   cost.seconds += tuning.flops / measure_rates(context.threads).forward;
   cost.memory = std::max(cost.memory, private_resident_bytes() + tuning.memory);
+  cost.disk += tuning.disk;
   return cost;
 }
 

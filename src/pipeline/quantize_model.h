@@ -23,7 +23,8 @@ namespace bitloom {
 
 /// Writes OUT (a bitloom directory: config.json with quantization_config, safetensors, tokenizer files, bitloom.json).
 /// On ranks that do not lead the result is empty. `tuner`: see tunes().
-/// Error(kUsage) when OUT is the source; Error(kRefused) naming tensor and position for a weight that is not finite.
+/// Error(kUsage) when OUT is the source; Error(kRefused) naming tensor and position for a weight that is not finite;
+/// Error(kFailed) where --mem can never be enough, or the disk has too little room.
 QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, Context& context,
                               const Tuner* tuner = nullptr);
 

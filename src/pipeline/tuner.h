@@ -13,6 +13,7 @@ namespace bitloom {
 struct TuningCost {
   double flops = 0;    // of products as in a forward pass
   int64_t memory = 0;  // bytes that it holds
+  int64_t disk = 0;    // bytes that it keeps beside the finished blocks
 };
 
 struct Tuner {

@@ -155,6 +155,22 @@ TEST(Distill, RefusesWhatItCannotLearnFrom) {
   EXPECT_TRUE(fs::is_empty(dir.path())) << "refused before any work";
 }
 
+TEST(Distill, RefusesTooLittleMemoryOrDiskBeforeAnyWork) {
+  static constexpr int64_t kMuch = int64_t{1} << 50;
+  Tuner greedy = kDistiller;
+  const TempDir dir;
+  CalibratedRun run = run_of(std::string("distill:batch=1+") + kScaled);
+  run.tuner = &greedy;
+  run.options.memory = int64_t{1} << 40;
+  greedy.cost = [](const QuantizeTask&) { return TuningCost{.memory = kMuch}; };
+  EXPECT_THAT(refusal(ErrorKind::kFailed, [&] { run.into(dir.file("out")); }),
+              HasSubstr("--mem 1.00 TiB is too little to learn from this model's logits: at least "));
+  greedy.cost = [](const QuantizeTask&) { return TuningCost{.disk = kMuch}; };
+  EXPECT_THAT(refusal(ErrorKind::kFailed, [&] { run.into(dir.file("out")); }),
+              HasSubstr("not enough free disk space: finished blocks and what learning keeps need "));
+  EXPECT_TRUE(fs::is_empty(dir.path()));
+}
+
 TEST(Distill, IsPredicted) {
   ThreadPool threads(1);
   const auto cost_of = [&](int epochs) {
