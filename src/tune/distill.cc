@@ -22,8 +22,15 @@
 namespace bitloom {
 namespace {
 
-constexpr int64_t kHeldOutEvery = 10;                // batches
-constexpr int64_t kChecksPerEpoch = 4;               // as many without gain end it
+constexpr int64_t kHeldOutEvery = 10;   // batches
+constexpr int64_t kChecksPerEpoch = 4;  // at most; as many without gain end it
+// Of BlockAdjoint and Workspace, at most: values of a row as wide as the hidden state, and those for each number that
+// a layer gives (it, what it becomes before it is read, the gradients of both, the forward pass's own).
+constexpr int64_t kStreamsOfBlock = 12, kNormsOfBlock = 4;
+constexpr double kValuesOfOutput = 6;
+// Present values, Adam's three numbers and the best of each in fp32, its gradient in double, and the file as it is
+// written; that file beside the one that it replaces.
+constexpr int64_t kBytesOfLearned = 52, kFileBytesOfLearned = 32;
 constexpr uint64_t kOrderStream = 0x64697374696C6C;  // "distill"
 
 // Progress counts rows that go forward once. A step recomputes each block, and its backward pass takes two products for
@@ -70,6 +77,16 @@ Split split(const std::vector<SequenceChunk>& batches) {
   return split;
 }
 
+int64_t rows_of(const std::vector<SequenceChunk>& batches, const std::vector<size_t>& places) {
+  int64_t rows = 0;
+  for (const size_t b : places) rows += batches[b].rows();
+  return rows;
+}
+
+int64_t checks_of_epoch(const Split& split) {
+  return std::min(kChecksPerEpoch, static_cast<int64_t>(split.learned_from.size()));
+}
+
 class Distillation {
  public:
   Distillation(const QuantizeTask& task, CalibratedModel& calibrated, Context& context)
@@ -104,7 +121,7 @@ class Distillation {
   double kl(size_t batch, VectorGradients* gradients);
   double held_out_kl();
   std::vector<size_t> order_of(int64_t epoch) const;
-  int64_t rows_of(const std::vector<size_t>& batches) const;
+  int64_t rows_of(const std::vector<size_t>& places) const { return bitloom::rows_of(batches_, places); }
   int64_t work_after(int64_t steps) const;
   bool checks_at(int64_t step) const;
 
@@ -122,12 +139,6 @@ class Distillation {
   std::optional<Teacher> teacher_;
   DistillState state_;
 };
-
-int64_t Distillation::rows_of(const std::vector<size_t>& batches) const {
-  int64_t rows = 0;
-  for (const size_t b : batches) rows += batches_[b].rows();
-  return rows;
-}
 
 /// Checks are spread evenly over each epoch.
 bool Distillation::checks_at(int64_t step) const {
@@ -263,35 +274,71 @@ void check_distillation(const QuantizeTask& task) {
          sequences.size(), batch + 1);
 }
 
-/// Matrices that read every row count whole, experts by the share of rows that they see.
+/// Experts count by the share of rows that they see, all others whole.
+double share_of_rows(const Graph& graph, const Site& site) {
+  const Experts& experts = graph.blocks[static_cast<size_t>(site.block)].experts;
+  if (site.reads->expert < 0) return 1;
+  return static_cast<double>(experts.top_k) / static_cast<double>(std::max<size_t>(experts.mlps.size(), 1));
+}
+
+struct ModelSize {
+  double work = 0;          // weights that a row meets in all blocks
+  int64_t block = 0;        // weights of the largest block
+  int64_t activations = 0;  // numbers of a row that the widest block holds at once in its backward pass
+  int64_t vectors = 0;      // numbers that are learned, at most
+};
+
+ModelSize size_of(const QuantizeTask& task) {
+  const Graph& graph = task.model->graph();
+  const size_t blocks = graph.blocks.size();
+  ModelSize size;
+  size.vectors = graph.hidden * (kNormsOfBlock * static_cast<int64_t>(blocks) + 1);
+  std::vector<int64_t> weights(blocks);
+  std::vector<double> widths(blocks);
+  for (const Site& site : linear_sites(graph)) {
+    const int64_t out = site.linear->out, in = site.linear->in;
+    const double share = share_of_rows(graph, site);
+    const auto block = static_cast<size_t>(site.block);
+    size.work += share * static_cast<double>(out * in);
+    weights[block] += out * in, widths[block] += share * static_cast<double>(out);
+    const auto step = task.steps.find(site.linear->weight);
+    if (step == task.steps.end()) continue;
+    const FrameStorage frame = step->second.storage().side.frame;
+    size.vectors += (frame.in_scales ? in : 0) + (frame.out_scales ? out : 0);
+  }
+  for (size_t b = 0; b < blocks; ++b) {
+    const auto widest = static_cast<int64_t>(std::ceil(kValuesOfOutput * widths[b]));
+    size.block = std::max(size.block, weights[b]);
+    size.activations = std::max(size.activations, kStreamsOfBlock * graph.hidden + widest);
+  }
+  return size;
+}
+
 TuningCost cost_of_distillation(const QuantizeTask& task) {
   const Graph& graph = task.model->graph();
   const DistillTransform options = options_of(task.recipe);
   const std::vector<SequenceChunk> batches = batches_of(task.options.data->sequences, options.batch);
-  double blocks = 0;
-  std::vector<int64_t> block_weights(graph.blocks.size());
-  for (const Site& site : linear_sites(graph)) {
-    const Experts& experts = graph.blocks[static_cast<size_t>(site.block)].experts;
-    const double share = site.reads->expert < 0 ? 1
-                                                : static_cast<double>(experts.top_k) /
-                                                      static_cast<double>(std::max<size_t>(experts.mlps.size(), 1));
-    blocks += share * static_cast<double>(site.linear->out * site.linear->in);
-    block_weights[static_cast<size_t>(site.block)] += site.linear->out * site.linear->in;
-  }
+  const Split parts = split(batches);
+  const ModelSize size = size_of(task);
   const auto head = static_cast<double>(graph.vocab_size * graph.hidden);
   const auto epochs = static_cast<double>(options.epochs);
-  int64_t all = 0, most = 0;
-  for (const SequenceChunk& batch : batches) all += batch.rows(), most = std::max(most, batch.rows());
-  const double rows = static_cast<double>(all), held_out = rows / kHeldOutEvery;
+  int64_t most = 0;
+  for (const SequenceChunk& batch : batches) most = std::max(most, batch.rows());
+  const int64_t learned = rows_of(batches, parts.learned_from), held_out = rows_of(batches, parts.held_out);
+  const auto of_steps = static_cast<double>(learned);
+  const auto of_checks = static_cast<double>(held_out * checks_of_epoch(parts));
   TuningCost cost;
   // A step: forward twice, back with respect to what is read and to the weights; the head once each, the original's
   // too.
-  cost.flops = 2 * (rows * blocks + epochs * (rows - held_out) * (4 * blocks + 3 * head) +
-                    epochs * kChecksPerEpoch * held_out * (blocks + 3 * head));
-  const auto count = static_cast<int64_t>(graph.blocks.size());
-  const int64_t kept = task.options.memory > 0 ? 0 : all * graph.hidden;  // the original's hidden states
-  cost.memory = 4 * (kept + most * graph.hidden * (count + 16) + 2 * kHeadRows * graph.vocab_size +
-                     2 * *std::max_element(block_weights.begin(), block_weights.end()));
+  cost.flops = 2 * (static_cast<double>(learned + held_out) * size.work +
+                    epochs * (of_steps * (4 * size.work + 3 * head) + of_checks * (size.work + 3 * head)));
+  const int64_t kept = 4 * (learned + held_out) * graph.hidden;  // the original's hidden states
+  const bool spills = task.options.memory > 0;
+  // The streams before all blocks, the activations of one, and its weights twice.
+  cost.memory = (spills ? 0 : kept) + kBytesOfLearned * size.vectors +
+                4 * (most * (graph.hidden * static_cast<int64_t>(graph.blocks.size()) + size.activations) +
+                     2 * kHeadRows * graph.vocab_size + 2 * size.block);
+  cost.disk = (spills ? kept : 0) + kFileBytesOfLearned * size.vectors;
   return cost;
 }
 

@@ -171,20 +171,56 @@ TEST(Distill, RefusesTooLittleMemoryOrDiskBeforeAnyWork) {
   EXPECT_TRUE(fs::is_empty(dir.path()));
 }
 
-TEST(Distill, IsPredicted) {
+TuningCost cost_of(const std::string& recipe, const std::vector<int64_t>& lengths, int64_t memory = 0) {
   ThreadPool threads(1);
-  const auto cost_of = [&](int epochs) {
-    const CalibratedRun run = run_of(fmt::format("distill:epochs={},batch=1+{}", epochs, kScaled), kMany);
-    QuantizeOptions options;
-    options.data = &run.data;
-    return kDistiller.cost(make_task(Checkpoint::open(run.model), load_recipe(run.recipe), options, threads));
+  const CalibratedRun run = run_of(recipe, lengths);
+  QuantizeOptions options;
+  options.data = &run.data;
+  options.memory = memory;
+  return kDistiller.cost(make_task(Checkpoint::open(run.model), load_recipe(run.recipe), options, threads));
+}
+
+TEST(Distill, IsPredicted) {
+  const auto cost = [&](int epochs) {
+    return cost_of(fmt::format("distill:epochs={},batch=1+{}", epochs, kScaled), kMany);
   };
-  const double one = cost_of(1).flops, two = cost_of(2).flops, three = cost_of(3).flops;
+  const double one = cost(1).flops, two = cost(2).flops, three = cost(3).flops;
   EXPECT_GT(one, 0);
   EXPECT_NEAR(three - two, two - one, 1e-9 * one);
   EXPECT_GT(two - one, 0.5 * one) << "the original's pass is the smaller part";
+}
+
+// Of two batches one is held out, and is measured once.
+TEST(Distill, TimeIsOfTheRealSplit) {
   const auto model = Checkpoint::open(golden_model("llama_bf16"));
-  EXPECT_GT(cost_of(1).memory, 4 * 20 * 24 * model->graph().hidden);  // the original's hidden states
+  const Graph& graph = model->graph();
+  double weights = 0;
+  for (const Site& site : linear_sites(graph)) weights += static_cast<double>(site.linear->out * site.linear->in);
+  const auto head = static_cast<double>(graph.vocab_size * graph.hidden);
+  const double expected = 48 * weights + 24 * (4 * weights + 3 * head) + 24 * (weights + 3 * head);
+  EXPECT_DOUBLE_EQ(cost_of(std::string("distill:epochs=1,batch=1+") + kScaled, {24, 24}).flops, 2 * expected);
+}
+
+// What the blocks' backward pass holds for each row of the largest batch; the hidden states of all go to a file with
+// --mem.
+TEST(Distill, MemoryAndDiskAreThoseOfWhatIsHeld) {
+  const auto model = Checkpoint::open(golden_model("llama_bf16"));
+  const Graph& graph = model->graph();
+  const std::string recipe = std::string("distill:batch=1+") + kScaled;
+  const Block& block = graph.blocks[0];
+  const Attention& attention = block.attention;
+  const int64_t qkv = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
+  const auto blocks = static_cast<int64_t>(graph.blocks.size());
+  const int64_t of_row = 4 * ((8 + blocks) * graph.hidden + 4 * qkv + 4 * block.mlp.width);
+  const TuningCost shorter = cost_of(recipe, {24, 24}, 1), longer = cost_of(recipe, {48, 48}, 1);
+  EXPECT_GE(longer.memory - shorter.memory, 24 * of_row);
+  EXPECT_EQ(longer.disk - shorter.disk, 4 * 48 * graph.hidden);
+  const TuningCost in_memory = cost_of(recipe, {24, 24});
+  EXPECT_EQ(in_memory.memory - shorter.memory, 4 * 48 * graph.hidden);
+  EXPECT_EQ(shorter.disk - in_memory.disk, 4 * 48 * graph.hidden);
+  int64_t vectors = 0;
+  for (const Site& site : linear_sites(graph)) vectors += site.linear->in + site.linear->out;
+  EXPECT_GE(in_memory.disk, 4 * 4 * vectors) << "values, two means and the best of each";
 }
 
 }  // namespace
