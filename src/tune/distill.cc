@@ -23,7 +23,7 @@ namespace bitloom {
 namespace {
 
 constexpr int64_t kHeldOutEvery = 10;   // batches
-constexpr int64_t kChecksPerEpoch = 4;  // at most; as many without gain end it
+constexpr int64_t kChecksPerEpoch = 4;  // at most; as many as there are without gain end it
 // Of BlockAdjoint and Workspace, at most: values of a row as wide as the hidden state, and those for each number that
 // a layer gives (it, what it becomes before it is read, the gradients of both, the forward pass's own).
 constexpr int64_t kStreamsOfBlock = 12, kNormsOfBlock = 4;
@@ -241,7 +241,7 @@ void Distillation::check() {
     ++held_out.checks_since;
   }
   if (!std::isfinite(now)) return end("the held-out KL is not finite");
-  if (held_out.checks_since >= kChecksPerEpoch) return end("an epoch without gain");
+  if (held_out.checks_since >= checks_of_epoch(split_)) return end("an epoch without gain");
   save(path_, state_);
 }
 

@@ -155,6 +155,15 @@ TEST(Distill, RefusesWhatItCannotLearnFrom) {
   EXPECT_TRUE(fs::is_empty(dir.path())) << "refused before any work";
 }
 
+// Two batches: one to learn from, one held out, and one check an epoch.
+TEST(Distill, EndsAfterAnEpochWithoutGain) {
+  const TempDir dir;
+  run_of(std::string("distill:epochs=5,rate=1,batch=1+") + kScaled, {24, 24}).into(dir.file("out"));
+  const Json record = record_in(dir.file("out"));
+  EXPECT_LT(record["steps"].get<int64_t>(), 5);
+  EXPECT_EQ(record["steps"].get<int64_t>(), record["best_step"].get<int64_t>() + 1);
+}
+
 TEST(Distill, RefusesTooLittleMemoryOrDiskBeforeAnyWork) {
   static constexpr int64_t kMuch = int64_t{1} << 50;
   Tuner greedy = kDistiller;
