@@ -1,5 +1,6 @@
 #include "tune/adam.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -38,6 +39,13 @@ void adam_step(const VectorGradients& gradients, const std::map<std::string, dou
       values[i] = static_cast<float>(static_cast<double>(values[i]) - rate * size * step);
     }
   }
+}
+
+bool are_finite(const VectorGradients& gradients, const AdamState& state) {
+  return std::all_of(state.values.begin(), state.values.end(), [&](const auto& vector) {
+    const std::vector<double>& gradient = gradients.at(vector.first);
+    return std::all_of(gradient.begin(), gradient.end(), [](double x) { return std::isfinite(x); });
+  });
 }
 
 double cosine_rate(double rate, int64_t t, int64_t steps) {

@@ -27,6 +27,9 @@ AdamState begin_adam(Vectors values);
 void adam_step(const VectorGradients& gradients, const std::map<std::string, double>& sizes, double rate,
                AdamState& state);
 
+/// Whether the next step would be: the gradients of the state's vectors, not those of others.
+bool are_finite(const VectorGradients& gradients, const AdamState& state);
+
 /// Half a cosine from `rate` to 0: of step t of so many, t from 0.
 double cosine_rate(double rate, int64_t t, int64_t steps);
 

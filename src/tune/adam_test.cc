@@ -30,6 +30,13 @@ TEST(Adam, StepsAreRelativeToAVectorsSize) {
   EXPECT_LT(state.values["small"][0], 3.0f);
 }
 
+TEST(Adam, GradientsOfOtherVectorsMayBeAnything) {
+  const AdamState state = begin_adam({{"a", {1.0f, -2.0f}}});
+  EXPECT_TRUE(are_finite({{"a", {0.5, 0.0}}, {"other", {NAN}}}, state));
+  EXPECT_FALSE(are_finite({{"a", {0.5, INFINITY}}, {"other", {0.0}}}, state));
+  EXPECT_FALSE(are_finite({{"a", {NAN, 0.5}}}, state));
+}
+
 TEST(Adam, RateFallsByHalfACosine) {
   EXPECT_DOUBLE_EQ(cosine_rate(0.2, 0, 10), 0.2);
   EXPECT_NEAR(cosine_rate(0.2, 5, 10), 0.1, 1e-12);

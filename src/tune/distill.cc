@@ -218,10 +218,7 @@ void Distillation::take_step() {
   const size_t batch = order_of(step / per_epoch)[static_cast<size_t>(step % per_epoch)];
   VectorGradients gradients;
   const double loss = kl(batch, &gradients);
-  const auto finite = [](const auto& vector) {
-    return std::all_of(vector.second.begin(), vector.second.end(), [](double x) { return std::isfinite(x); });
-  };
-  if (!std::isfinite(loss) || !std::all_of(gradients.begin(), gradients.end(), finite)) {
+  if (!std::isfinite(loss) || !are_finite(gradients, state_.adam)) {
     return end("its loss or gradient is not finite");
   }
   adam_step(gradients, sizes_, cosine_rate(options_.rate, step, steps_), state_.adam);
