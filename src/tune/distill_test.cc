@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "forward/decoder.h"
@@ -14,6 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::CalibratedRun;
+using ::testing::Contains;
 using testing::golden_model;
 using ::testing::HasSubstr;
 using testing::Listener;
@@ -153,6 +155,46 @@ TEST(Distill, RefusesWhatItCannotLearnFrom) {
   kept.options.statistics_in = dir.path();
   EXPECT_THAT(refusal(ErrorKind::kUsage, [&] { kept.into(dir.file("out")); }), HasSubstr("cannot stand for them"));
   EXPECT_TRUE(fs::is_empty(dir.path())) << "refused before any work";
+}
+
+// A token whose hidden state overflows, in one of the sequences that are learned from.
+TEST(Distill, EndsAtALossThatIsNotFinite) {
+  constexpr int32_t kToken = 7;
+  constexpr size_t kPoisonedPlace = 6;  // its step comes behind checks that gain, and not right behind one
+  const TempDir models;
+  const std::string model = models.file("model");
+  testing::copy_model(golden_model("granite"), model);
+  CalibratedRun run{model, std::string("distill:epochs=2,rate=0.004,batch=1+") + kScaled,
+                    testing::some_data(model, kMany)};
+  run.tuner = &kDistiller;
+  for (std::vector<int32_t>& sequence : run.data.sequences) std::replace(sequence.begin(), sequence.end(), kToken, 8);
+  run.data.sequences[kPoisonedPlace][5] = kToken;
+  const auto source = Checkpoint::open(model);
+  ASSERT_EQ(source->tensor("model.embed_tokens.weight").rows->storage(), "F32");
+  const float huge = 3e38f;
+  testing::patch_tensor(model + "/model.safetensors", "model.embed_tokens.weight", 4 * kToken * source->graph().hidden,
+                        std::string(reinterpret_cast<const char*>(&huge), sizeof huge));
+  const TempDir whole;
+  Listener complete;
+  run.into(whole.file("out"), complete);
+  const Json record = record_in(whole.file("out"));
+  EXPECT_THAT(complete.lines, Contains(HasSubstr("its loss or gradient is not finite")));
+  const auto steps = record["steps"].get<int64_t>(), best = record["best_step"].get<int64_t>();
+  EXPECT_GT(best, 0);
+  EXPECT_LT(best, steps);
+  EXPECT_LT(steps, 36);
+  EXPECT_LT(record["kl_after"].get<double>(), record["kl_before"].get<double>());
+  // What is written is the model of the best check.
+  const double after = kl_between(run, whole.file("out"), {9, 19});
+  EXPECT_NEAR(record["kl_after"].get<double>(), after, 1e-4 * after);
+  const auto expected = testing::files_of(whole.file("out"));
+  for (int call = complete.calls - 12; call < complete.calls; call += 3) {
+    const TempDir dir;
+    Listener stopped(call);
+    EXPECT_THROW(run.into(dir.file("out"), stopped), std::runtime_error);
+    run.into(dir.file("out"));
+    testing::expect_same_files(testing::files_of(dir.file("out")), expected, fmt::format("stopped at {}", call));
+  }
 }
 
 // Two batches: one to learn from, one held out, and one check an epoch.
