@@ -36,6 +36,7 @@ smollm2:
 # The tables of README.md and docs/: every suite that they mark. Finished cells are not run again.
 results: build smollm2
 	@mkdir -p docs/plots
+	@test -d build/outliers || tools/make_outlier_model.py ../shared/models/english-3m build/outliers
 	@for suite in suites/*.yaml; do \
 	  documents=$$(grep -ls "^<!-- $$suite" README.md docs/*.md | sed 's/^/--markdown /'); \
 	  echo "$$suite" >&2; \
