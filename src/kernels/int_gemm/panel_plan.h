@@ -2,6 +2,8 @@
 // How the kernels of int_gemm.h take a matrix apart, whatever their instructions: all add the same terms in the same
 // order, with the same fused steps, so that all give the same bits.
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/int_gemm/int_gemm.h"
@@ -44,4 +46,38 @@ inline PanelPlan plan_panels(const IntRows& w, int bits, bool minimums, bool fol
   return plan;
 }
 
+namespace {  // every source has its own, compiled for its instructions
+
+/// kPanelRows rows, unpacked.
+template <typename Level>
+struct PanelOf {
+  Level* levels;    // [columns / 4, kPanelRows, 4], or as the kernel says
+  float* scales;    // [columns / those that share one, rounded up, kPanelRows], the matrix's factor in them
+  float* minimums;  // [columns / 16 or 32, kPanelRows]: what is added to every weight
+};
+
+/// The i-th of the call's scratch.
+template <typename Level>
+PanelOf<Level> panel_of(const IntGemmCall& call, int64_t i) {
+  const int64_t wide = call.x.stride, scales = kPanelRows * (wide / 16);
+  std::byte* at = call.scratch + i * panel_bytes(kPanelRows, call.w.cols);
+  auto* floats = reinterpret_cast<float*>(at + kPanelRows * wide);
+  return {reinterpret_cast<Level*>(at), floats, floats + scales};
+}
+
+/// unpack(first row, panel) of the call's rows, and multiply(block of tokens, first row, panel) for all of its tokens.
+template <typename Level, typename Unpack, typename Multiply>
+void for_panels(const IntGemmCall& call, const Unpack& unpack, const Multiply& multiply) {
+  // A single block of tokens needs a panel once.
+  const int64_t rows = call.tokens <= kTokenBlock ? kPanelRows : call.last - call.first;
+  for (int64_t first = call.first; first < call.last; first += rows) {
+    const int64_t last = std::min(first + rows, call.last), panels = (last - first + kPanelRows - 1) / kPanelRows;
+    for (int64_t i = 0; i < panels; ++i) unpack(first + i * kPanelRows, panel_of<Level>(call, i));
+    for (int64_t block = 0; block * kTokenBlock < call.tokens; ++block) {
+      for (int64_t i = 0; i < panels; ++i) multiply(block, first + i * kPanelRows, panel_of<Level>(call, i));
+    }
+  }
+}
+
+}  // namespace
 }  // namespace bitloom

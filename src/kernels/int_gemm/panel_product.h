@@ -14,12 +14,7 @@
 namespace bitloom {
 namespace {
 
-/// kPanelRows rows side by side.
-struct Panel {
-  uint8_t* codes;   // [columns / 4, kPanelRows, 4]: levels + 128
-  float* scales;    // [columns / those that share one, rounded up, kPanelRows], the matrix's factor in them
-  float* minimums;  // [columns / 16 or 32, kPanelRows]: what is added to every weight
-};
+using Panel = PanelOf<uint8_t>;  // levels + 128
 
 /// Where a block of kTokens tokens lies in the input's arrays.
 struct TokenBlock {
@@ -81,7 +76,7 @@ void panel_product(const Panel& panel, const TokenBlock& x, const PanelShape& sh
   constexpr int64_t kMinimums = kMinimumColumns == 0 ? 0 : kInputBlock / kMinimumColumns;  // of a block
   FloatSums<kTokens> total;
   for (__m512& of_token : total) of_token = _mm512_setzero_ps();
-  const uint8_t* codes = panel.codes;
+  const uint8_t* codes = panel.levels;
   const int8_t* digits = x.digits;
   const float* weight_scales = panel.scales;
   const int64_t together = kScales == PanelScales::kGroups ? shape.blocks_per_group : 1;

@@ -11,12 +11,7 @@
 namespace bitloom {
 namespace {
 
-/// kPanelRows rows, a block after the other.
-struct Panel {
-  int8_t* levels;   // [blocks, kPanelRows, kInputBlock], columns as panel_column() says
-  float* scales;    // [columns / those that share one, rounded up, kPanelRows], the matrix's factor in them
-  float* minimums;  // [columns / 16 or 32, kPanelRows]: what is added to every weight
-};
+using Panel = PanelOf<int8_t>;  // levels [blocks, kPanelRows, kInputBlock], columns as panel_column() says
 
 /// The sums of a block of tokens.
 using Totals = float[kTokenBlock][kPanelRows];
@@ -34,26 +29,13 @@ class PanelLoop {
       : call_(call), w_(call.w), plan_(plan_panels(call.w, kBits, false, false)) {}
 
   void run() const {
-    // A single block of tokens needs a panel once.
-    const int64_t rows = call_.tokens <= kTokenBlock ? kPanelRows : call_.last - call_.first;
-    for (int64_t first = call_.first; first < call_.last; first += rows) {
-      const int64_t last = std::min(first + rows, call_.last), panels = (last - first + kPanelRows - 1) / kPanelRows;
-      for (int64_t i = 0; i < panels; ++i) unpack(first + i * kPanelRows, panel(i));
-      for (int64_t block = 0; block * kTokenBlock < call_.tokens; ++block) {
-        for (int64_t i = 0; i < panels; ++i) multiply(block, first + i * kPanelRows, panel(i));
-      }
-    }
+    for_panels<int8_t>(
+        call_, [this](int64_t first, const Panel& to) { unpack(first, to); },
+        [this](int64_t block, int64_t first, const Panel& from) { multiply(block, first, from); });
   }
 
  private:
   static constexpr int kOffset = 1 << (kBits - 1);
-
-  Panel panel(int64_t i) const {
-    const int64_t wide = call_.x.stride, scales = kPanelRows * (wide / 16);
-    std::byte* at = call_.scratch + i * panel_bytes(kPanelRows, w_.cols);
-    auto* floats = reinterpret_cast<float*>(at + kPanelRows * wide);
-    return {reinterpret_cast<int8_t*>(at), floats, floats + scales};
-  }
 
   /// Rows from `first` on; the last row again where there are no more.
   void unpack(int64_t first, const Panel& to) const {

@@ -46,12 +46,7 @@ struct PanelCodes<BlockCodes<CodeKind::kQ3_K>> : FoldedPanelCodes<CodeKind::kQ3_
   using FoldedPanelCodes::FoldedPanelCodes;
 };
 
-/// kPanelRows rows side by side.
-struct Panel {
-  int8_t* levels;   // [columns / 4, kPanelRows, 4], raised by kOffset
-  float* scales;    // [columns / those that share one, rounded up, kPanelRows], the matrix's factor in them
-  float* minimums;  // [columns / 16 or 32, kPanelRows]: what is added to every weight
-};
+using Panel = PanelOf<int8_t>;  // levels raised by kOffset
 
 /// Some tokens of a block: what they begin with in the input's arrays, and how many lie side by side there.
 struct Tokens {
@@ -193,26 +188,13 @@ class PanelLoop {
         end_(w_.codes + w_.rows * w_.row_bytes) {}
 
   void run() const {
-    // A single block of tokens needs a panel once.
-    const int64_t rows = call_.tokens <= kTokenBlock ? kPanelRows : call_.last - call_.first;
-    for (int64_t first = call_.first; first < call_.last; first += rows) {
-      const int64_t last = std::min(first + rows, call_.last), panels = (last - first + kPanelRows - 1) / kPanelRows;
-      for (int64_t i = 0; i < panels; ++i) unpack(first + i * kPanelRows, panel(i));
-      for (int64_t block = 0; block * kTokenBlock < call_.tokens; ++block) {
-        for (int64_t i = 0; i < panels; ++i) multiply_block(block, first + i * kPanelRows, panel(i));
-      }
-    }
+    for_panels<int8_t>(
+        call_, [this](int64_t first, const Panel& to) { unpack(first, to); },
+        [this](int64_t block, int64_t first, const Panel& from) { multiply_block(block, first, from); });
   }
 
  private:
   using Codes = PanelCodes<C>;
-
-  Panel panel(int64_t i) const {
-    const int64_t wide = call_.x.stride, scales = kPanelRows * (wide / 16);
-    std::byte* at = call_.scratch + i * panel_bytes(kPanelRows, w_.cols);
-    auto* floats = reinterpret_cast<float*>(at + kPanelRows * wide);
-    return {reinterpret_cast<int8_t*>(at), floats, floats + scales};
-  }
 
   /// Rows from `first` on; the last row again where there are no more.
   void unpack(int64_t first, const Panel& to) const {

@@ -72,31 +72,14 @@ class PanelLoop {
   }
 
   void run() const {
-    // A single block of tokens needs a panel once.
-    const int64_t rows = call_.tokens <= kTokenBlock ? kPanelRows : call_.last - call_.first;
-    for (int64_t first = call_.first; first < call_.last; first += rows) {
-      run_rows(first, std::min(first + rows, call_.last));
-    }
+    for_panels<uint8_t>(
+        call_, [this](int64_t first, const Panel& to) { unpack(first, to); },
+        [this](int64_t block, int64_t first, const Panel& from) { multiply(block, first, from); });
   }
 
  private:
   using Codes = PanelCodes<C>;
   static constexpr int64_t kEight = 0x0808080808080808;
-
-  void run_rows(int64_t first, int64_t last) const {
-    const int64_t panels = (last - first + kPanelRows - 1) / kPanelRows;
-    for (int64_t i = 0; i < panels; ++i) unpack(first + i * kPanelRows, panel(i));
-    for (int64_t block = 0; block * kTokenBlock < call_.tokens; ++block) {
-      for (int64_t i = 0; i < panels; ++i) multiply(block, first + i * kPanelRows, panel(i));
-    }
-  }
-
-  Panel panel(int64_t i) const {
-    const int64_t wide = call_.x.stride, scales = kPanelRows * (wide / 16);
-    std::byte* at = call_.scratch + i * panel_bytes(kPanelRows, w_.cols);
-    auto* floats = reinterpret_cast<float*>(at + kPanelRows * wide);
-    return {reinterpret_cast<uint8_t*>(at), floats, floats + scales};
-  }
 
   /// Rows from `first` on; the last row again where there are no more.
   void unpack(int64_t first, const Panel& to) const {
@@ -130,7 +113,7 @@ class PanelLoop {
         levels[i] = _mm512_shuffle_epi8(_mm512_add_epi8(codes[0], up), order);
       }
       transpose_fours(levels);
-      for (int k = 0; k < 16; ++k) _mm512_store_si512(to.codes + c * kPanelRows + 64 * k, levels[k]);
+      for (int k = 0; k < 16; ++k) _mm512_store_si512(to.levels + c * kPanelRows + 64 * k, levels[k]);
     }
   }
 
@@ -146,7 +129,7 @@ class PanelLoop {
       for (int k = 0; k < 16; ++k) {
         __m512i bytes[2];
         codes_.split(pairs[k], bytes);
-        uint8_t* at = to.codes + c * kPanelRows + 128 * k;
+        uint8_t* at = to.levels + c * kPanelRows + 128 * k;
         _mm512_store_si512(at, bytes[0]), _mm512_store_si512(at + 64, bytes[1]);
       }
     }
