@@ -122,11 +122,19 @@ void check_plot(const Suite& suite, const SuitePlot& plot) {
   }
 }
 
+void check_file(const Suite& suite, const std::string& name, const std::string& path) {
+  if (!std::filesystem::exists(path)) misuse("{}: file '{}' is not there: {}", suite.path, name, path);
+}
+
 }  // namespace
 
 void check_suite(const Suite& suite) {
   for (const auto& [name, path] : suite.files)
-    if (!std::filesystem::exists(path)) misuse("{}: file '{}' is not there: {}", suite.path, name, path);
+    check_file(suite, name, path);
+  for (const SuiteModel& model : suite.models)
+    for (const auto& [name, value] : model.set)
+      if (std::any_of(suite.files.begin(), suite.files.end(), [&](const auto& file) { return file.first == name; }))
+        check_file(suite, name, value);
   check_references(suite);
   for (const SuiteEvaluation& evaluation : suite.evaluations)
     check_patterns(suite, evaluation.skip, evaluation.place, "skip");

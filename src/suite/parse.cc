@@ -21,6 +21,18 @@ const Keys& reserved_names() {
   return names;
 }
 
+/// Of files and variables.
+Keys names_of(const Suite& suite) {
+  Keys names;
+  for (const NamedTexts* texts : {&suite.files, &suite.variables})
+    for (const auto& [name, value] : *texts) names.push_back(name);
+  return names;
+}
+
+std::string there_are(const Keys& names) {
+  return names.empty() ? "there are none" : fmt::format("there are: {}", fmt::join(names, ", "));
+}
+
 class Reader : public YamlReader {
  public:
   explicit Reader(const std::string& origin) : YamlReader(origin, "suite") {}
@@ -37,7 +49,10 @@ class Reader : public YamlReader {
     suite.quantize = optional_text(root, "quantize");
     suite.files = named_texts(root["files"], "files");
     suite.variables = named_texts(root["variables"], "variables");
-    for (const YAML::Node& node : list(root, "models")) suite.models.push_back(model(node));
+    for (const YAML::Node& node : list(root, "models")) {
+      suite.models.push_back(model(node));
+      check_set(node, suite.models.back(), suite);
+    }
     suite.recipes = recipes(root);
     for (const YAML::Node& node : list(root, "evaluations")) suite.evaluations.push_back(evaluation(node));
     for (const YAML::Node& node : list(root, "tables")) suite.tables.push_back(table(node));
@@ -91,15 +106,24 @@ class Reader : public YamlReader {
     if (node.IsScalar()) {
       model.path = node.Scalar();
     } else {
-      static const Keys keys = {"name", "path"};
+      static const Keys keys = {"name", "path", "set"};
       check_keys(node, "a model", keys);
       model.path = required_text(node, "path", "a model");
       model.name = optional_text(node, "name");
+      model.set = named_texts(node["set"], "set");
     }
     std::filesystem::path path = std::filesystem::path(model.path).lexically_normal();
     if (!path.has_filename()) path = path.parent_path();
     if (model.name.empty()) model.name = path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
     return model;
+  }
+
+  void check_set(const YAML::Node& node, const SuiteModel& model, const Suite& suite) const {
+    const Keys known = names_of(suite);
+    for (const auto& [name, value] : model.set)
+      if (std::find(known.begin(), known.end(), name) == known.end())
+        reject(node["set"].Mark(), fmt::format("'set' of model '{}': the suite has no file or variable '{}'{}; {}",
+                                               model.name, name, did_you_mean(name, known), there_are(known)));
   }
 
   /// Formats outside, recipes inside; a recipe without {format} once.
@@ -249,9 +273,7 @@ class Reader : public YamlReader {
   }
 
   void check_names(const YAML::Node& root, const Suite& suite) const {
-    Keys in_commands, models, tables, recipes, plots;
-    for (const auto& [name, value] : suite.files) in_commands.push_back(name);
-    for (const auto& [name, value] : suite.variables) in_commands.push_back(name);
+    Keys in_commands = names_of(suite), models, tables, recipes, plots;
     for (const SuiteEvaluation& evaluation : suite.evaluations) in_commands.push_back(evaluation.name);
     for (const SuiteModel& model : suite.models) models.push_back(model.name);
     for (const SuiteTable& table : suite.tables) tables.push_back(table.name);
@@ -277,24 +299,28 @@ void apply(const std::string& setting, Suite& suite) {
   const size_t equals = setting.find('=');
   if (equals == setting.npos) misuse("--set '{}': must be NAME=VALUE", setting);
   const std::string name = setting.substr(0, equals);
-  Keys known;
-  for (NamedTexts* texts : {&suite.files, &suite.variables}) {
-    for (auto& [key, value] : *texts) {
-      known.push_back(key);
-      if (key != name) continue;
-      value = setting.substr(equals + 1);
-      return;
-    }
-  }
-  if (known.empty()) misuse("--set {}: {} has no files or variables", setting, suite.path);
-  misuse("--set {}: {} has no file or variable '{}'{}; there are: {}", setting, suite.path, name,
-         did_you_mean(name, known), fmt::join(known, ", "));
+  const Keys known = names_of(suite);
+  if (std::find(known.begin(), known.end(), name) == known.end())
+    misuse("--set {}: {} has no file or variable '{}'{}; {}", setting, suite.path, name, did_you_mean(name, known),
+           there_are(known));
+  std::vector<NamedTexts*> all = {&suite.files, &suite.variables};
+  for (SuiteModel& model : suite.models) all.push_back(&model.set);
+  for (NamedTexts* texts : all)
+    for (auto& [key, value] : *texts)
+      if (key == name) value = setting.substr(equals + 1);
 }
 
 }  // namespace
 
 std::string SuiteRecipe::label() const {
   return format.empty() || name.find(format) != std::string::npos ? name : name + " " + format;
+}
+
+const std::string* value_for(const Suite& suite, const SuiteModel& model, const std::string& name) {
+  for (const NamedTexts* texts : {&model.set, &suite.files, &suite.variables})
+    for (const auto& [key, value] : *texts)
+      if (key == name) return &value;
+  return nullptr;
 }
 
 Suite parse_suite(const std::string& yaml, const std::string& path, const std::vector<std::string>& settings) {

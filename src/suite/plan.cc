@@ -105,9 +105,7 @@ class Planner {
     if (name == "recipe") return row_.recipe.name;
     if (name == "format") return row_.recipe.format;
     if (name == "quantized" && row_.recipe.original()) return row_.model.path;
-    for (const NamedTexts* texts : {&suite_.files, &suite_.variables})
-      for (const auto& [key, value] : *texts)
-        if (key == name) return value;
+    if (const std::string* value = value_for(suite_, row_.model, name)) return *value;
     const std::string maker = name == "quantized" ? kQuantize : name;
     const auto made = row_.cells.find(maker);
     if (made == row_.cells.end()) return std::nullopt;

@@ -46,6 +46,19 @@ TEST(SuitePlan, WhatIsTheSameIsOneCell) {
   EXPECT_EQ(plan.rows[1].cells.at("reference"), plan.rows[2].cells.at("reference"));
 }
 
+// A model of another kind is judged on a text of its own; --set replaces that too.
+TEST(SuitePlan, AModelMayHaveFilesAndVariablesOfItsOwn) {
+  const std::string yaml = edited(kSmallSuite, "models: [",
+                                  "models: [{name: other, path: assets/demo, set: {text: README.md, windows: 9}}, ");
+  const Plan plan = plan_of(parse_suite(yaml, "x.yaml"));
+  EXPECT_THAT(cell_called(plan, "other/four/ppl").words,
+              ElementsAre("eval", "ppl", ::testing::_, "--text", "README.md", "--windows", "9"));
+  EXPECT_THAT(cell_called(plan, "demo/four/ppl").words, ::testing::Contains("2"));
+  const Plan with_setting = plan_of(parse_suite(yaml, "x.yaml", {"windows=7"}));
+  for (const char* label : {"other/four/ppl", "demo/four/ppl"})
+    EXPECT_EQ(cell_called(with_setting, label).words.back(), "7") << label;
+}
+
 TEST(SuitePlan, OrderOfEvaluationsDoesNotMatter) {
   std::string yaml =
       edited(kSmallSuite, "  - {name: reference,", "  - {name: early, run: 'info {late}'}\n  - {name: reference,");
@@ -120,6 +133,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"eval ppl {quantized}", "eval ppl {ppl}", {"in a circle: ppl -> ppl"}},
         Mistake{"eval ppl {quantized}", "eval ppl {quantised}", {"unknown placeholder", "did you mean 'quantized'?"}},
         Mistake{"assets/demo/evaluation.txt", "assets/demo/evalutaion.txt", {"file 'text' is not there"}},
+        Mistake{"path: assets/demo}", "path: assets/demo, set: {text: no.txt}}", {"file 'text' is not there: no.txt"}},
         Mistake{"skip: [original]", "skip: [orignal]", {"'skip' names 'orignal'", "did you mean 'original'?"}},
         Mistake{"- caption:", "- rows: [five*]\n    caption:", {"'rows' names 'five*'"}},
         Mistake{"value: quantize.bits_true",

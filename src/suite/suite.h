@@ -9,7 +9,7 @@
 //   formats: [int4-g64, int3-g64]     # optional: a recipe with {format} is meant once for each
 //   models:
 //     - models/small                  # a path, or
-//     - {name: Small, path: models/small}
+//     - {name: Small, path: models/small, set: {text: data/other.txt}}   # files and variables of its own
 //   quantize: --samples 32            # flags of every quantization; optional
 //   recipes:
 //     - original                      # the model as it is
@@ -63,6 +63,7 @@ using NamedTexts = std::vector<std::pair<std::string, std::string>>;
 
 struct SuiteModel {
   std::string name, path;
+  NamedTexts set;  // instead of the suite's files and variables of these names
 };
 
 /// One recipe of one format: `{format}` is filled in.
@@ -131,7 +132,10 @@ struct Suite {
   std::vector<SuitePlot> plots;
 };
 
-/// `settings` are NAME=VALUE and replace files and variables of that name. Error(kUsage) with file and place for
+/// What the file or variable `name` is for `model`: its own, else the suite's; null where there is none of that name.
+const std::string* value_for(const Suite& suite, const SuiteModel& model, const std::string& name);
+
+/// `settings` are NAME=VALUE and replace files and variables of that name, those of models too. Error(kUsage) with file and place for
 /// anything that the format above does not allow, and for a setting that names no file or variable.
 Suite parse_suite(const std::string& yaml, const std::string& path, const std::vector<std::string>& settings = {});
 

@@ -152,9 +152,7 @@ bool shows(const SuiteTable& table, const PlanRow& row) {
 std::string caption_of(const SuiteTable& table, const Suite& suite, const Figures& figures) {
   return fill(table.caption,
               [&](const std::string& name) -> std::optional<std::string> {
-                for (const NamedTexts* texts : {&suite.files, &suite.variables})
-                  for (const auto& [key, value] : *texts)
-                    if (key == name) return value;
+                if (const std::string* value = value_for(suite, {}, name)) return *value;
                 return figures.anywhere(name);
               },
               {});
