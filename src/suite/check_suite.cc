@@ -129,8 +129,7 @@ void check_file(const Suite& suite, const std::string& name, const std::string& 
 }  // namespace
 
 void check_suite(const Suite& suite) {
-  for (const auto& [name, path] : suite.files)
-    check_file(suite, name, path);
+  for (const auto& [name, path] : suite.files) check_file(suite, name, path);
   for (const SuiteModel& model : suite.models)
     for (const auto& [name, value] : model.set)
       if (std::any_of(suite.files.begin(), suite.files.end(), [&](const auto& file) { return file.first == name; }))

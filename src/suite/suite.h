@@ -135,8 +135,8 @@ struct Suite {
 /// What the file or variable `name` is for `model`: its own, else the suite's; null where there is none of that name.
 const std::string* value_for(const Suite& suite, const SuiteModel& model, const std::string& name);
 
-/// `settings` are NAME=VALUE and replace files and variables of that name, those of models too. Error(kUsage) with file and place for
-/// anything that the format above does not allow, and for a setting that names no file or variable.
+/// `settings` are NAME=VALUE and replace files and variables of that name, those of models too. Error(kUsage) with file
+/// and place for anything that the format above does not allow, and for a setting that names no file or variable.
 Suite parse_suite(const std::string& yaml, const std::string& path, const std::vector<std::string>& settings = {});
 
 /// Name of the evaluation that `quantize` and `recipes` amount to.
