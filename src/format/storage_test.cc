@@ -65,7 +65,9 @@ TEST(Storage, AtAllWidths) {
   EXPECT_THAT(widths("trellis2-l12+frame-in64-out64"),
               AllOf(SizeIs(9), Contains("trellis1-l12+frame-in64-out64"), Contains("trellis4.5-l12+frame-in64-out64")));
   EXPECT_THAT(widths("codebook2-col"), AllOf(SizeIs(11), Contains("codebook2.5-col")));
-  EXPECT_THAT(widths("nf4-g64"), ElementsAre("nf4-g64"));
+  EXPECT_THAT(widths("iq4nl-g64"),
+              ElementsAre("int2-g64", "int3-g64", "iq4nl-g64", "int5-g64", "int6-g64", "int8-g64"));
+  EXPECT_THAT(widths("e2m1-g64"), ElementsAre("e2m1-g64"));
   EXPECT_THAT(widths("mxfp4"), ElementsAre("mxfp4"));
 }
 

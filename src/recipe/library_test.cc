@@ -36,7 +36,7 @@ TEST(LoadRecipe, TakesComposedNames) {
   const Recipe recipe = load_recipe("gptq:damp=0.05+int4-g128");
   EXPECT_EQ(recipe, parse_short("gptq:damp=0.05+int4-g128"));
   EXPECT_EQ(recipe.name, "gptq:damping=0.05+int4-g128");
-  EXPECT_EQ(load_recipe(kDefaultRecipe).steps[0].rounding, Rounding(GptqRounding{}));
+  EXPECT_EQ(load_recipe(kDefaultRecipe).steps[0].rounding, Rounding(GptqRounding{.correction = 0.25}));
 }
 
 TEST(LoadRecipe, TakesFiles) {

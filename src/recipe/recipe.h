@@ -67,7 +67,7 @@
 namespace bitloom {
 
 /// What is done when the user names no recipe.
-inline constexpr const char* kDefaultRecipe = "gptq+int4-g128-mse";
+inline constexpr const char* kDefaultRecipe = "gptaq+iq4nl-g128-mse";
 
 /// Exactly one of quantize, keep (neither is set) and transform.
 struct RecipeStep {

@@ -158,7 +158,7 @@ TEST_F(AllocateBits, ASizeBelowTheSmallestStoragesIsRefused) {
 }
 
 TEST_F(AllocateBits, AStorageOfOneWidthIsRefused) {
-  EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { allocate("nf4-g64", bytes_of(4)); }),
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { allocate("e2m1-g64", bytes_of(4)); }),
               HasSubstr("has one width"));
 }
 

@@ -1,6 +1,7 @@
 #include "format/families/grid/grid_storage.h"
 
 #include <algorithm>
+#include <array>
 
 #include "packing/bitstream.h"
 
@@ -49,12 +50,16 @@ double nominal_bits(const GridStorage& storage, int64_t rows, int64_t cols) {
 }
 
 std::vector<GridStorage> at_all_widths(const GridStorage& storage) {
+  constexpr std::array kWidths = {2, 3, 4, 5, 6, 8};
+  const int own = bits_of(storage.format);
   const auto* integer = std::get_if<IntFormat>(&storage.format);
-  if (integer == nullptr || integer->fraction != 0) return {storage};
+  const bool is_table = std::holds_alternative<TableFormat>(storage.format) && is_real(storage.scale) &&
+                        std::find(kWidths.begin(), kWidths.end(), own) != kWidths.end();
+  if (!is_table && (integer == nullptr || integer->fraction != 0)) return {storage};
   std::vector<GridStorage> all;
-  for (const int bits : {2, 3, 4, 5, 6, 8}) {
+  for (const int bits : kWidths) {
     all.push_back(storage);
-    all.back().format = IntFormat{bits, integer->narrow};
+    if (!is_table || bits != own) all.back().format = IntFormat{bits, integer != nullptr && integer->narrow};
   }
   return all;
 }

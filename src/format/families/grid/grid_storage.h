@@ -78,7 +78,8 @@ double nominal_bits(const GridStorage& storage, int64_t rows, int64_t cols);
 ///   .tensor_scale  F32 [1]                              two-level scales only: every scale is multiplied by it
 std::vector<TensorPart> greatest_parts(const GridStorage& storage, int64_t rows, int64_t cols);
 inline bool has_fixed_sizes(const GridStorage&) { return true; }
-/// Of integers int2 to int6 and int8; every other format has one width.
+/// Of integers int2 to int6 and int8; of a table with real scales the same, with the table at its own width. Every
+/// other format has one width.
 std::vector<GridStorage> at_all_widths(const GridStorage& storage);
 
 /// Claims every text, so it stands last: its message for an unknown name is the one for all families.
