@@ -137,7 +137,9 @@ bool PackedLinear::pack_trellis(const PackOptions& options) {
   const auto* storage = stored == nullptr ? nullptr : stored->spec().base.get_if<TrellisStorage>();
   if (storage == nullptr || storage->code.state_bits != 16) return false;
   trellis_kernel_ = &find_trellis_dot(options.isa);
-  trellis_input_ = options.activations == Activations::kExact ? DotInput::kInt24 : DotInput::kInt8;
+  const bool exact = options.activations == Activations::kExact;
+  trellis_input_ = exact ? DotInput::kInt24 : DotInput::kInt8;
+  if (!exact) trellis_gemm_ = &find_trellis_gemm(options.isa);
   trellis_.codes = stored->find_part(".codes")->bytes.data();
   trellis_.rows = stored->rows(), trellis_.cols = stored->cols();
   trellis_.values = storage->code.values, trellis_.half_bits = storage->code.half_bits;

@@ -54,7 +54,8 @@ class Products {
       pieces_ += pieces_of(readers[i]);
       if (readers[i].w->uses_gemm(tokens)) {
         panels_ = blocks.panels(threads);
-        scratch = std::max(scratch, panel_bytes(kGemmRows, cols));
+        const bool trellis = readers[i].w->trellis_gemm_ != nullptr;
+        scratch = std::max(scratch, trellis ? kTrellisGemmScratch : panel_bytes(kGemmRows, cols));
         continue;
       }
       if (readers[i].w->int_kernel_ != nullptr) int_calls_[i] = readers[i].w->int_call(x, tokens, i, blocks);
@@ -76,7 +77,11 @@ class Products {
     const int64_t first = piece * rows_of(*reader), last = std::min(first + rows_of(*reader), w.rows_);
     if (w.uses_gemm(tokens_)) {
       std::byte* scratch = blocks_.scratch(thread);
-      w.gemm_kernel_->kernel({w.ints_, first, last, tokens_, panels_, scratch, reader->y, w.rows_});
+      if (w.trellis_gemm_ != nullptr) {
+        w.trellis_gemm_->kernel({w.trellis_, piece, piece + 1, tokens_, panels_, scratch, reader->y, w.rows_});
+      } else {
+        w.gemm_kernel_->kernel({w.ints_, first, last, tokens_, panels_, scratch, reader->y, w.rows_});
+      }
     } else if (w.int_kernel_ != nullptr) {
       IntDotCall call = int_calls_[index];
       call.first = first, call.last = last, call.y = reader->y;

@@ -20,6 +20,7 @@
 #include "kernels/int_gemm/int_gemm.h"
 #include "kernels/sparse_dot/sparse_dot.h"
 #include "kernels/trellis_dot/trellis_dot.h"
+#include "kernels/trellis_gemm/trellis_gemm.h"
 #include "ops/activations.h"
 #include "ops/family_product.h"
 #include "ops/input_blocks.h"
@@ -57,14 +58,14 @@ class PackedLinear {
   bool keeps_multiples() const { return !frame_ && family_ == nullptr && !rounds_levels_; }
   /// Around what the kernel multiplies; null when there is none.
   const PackedFrame* frame() const { return frame_ ? &*frame_ : nullptr; }
-  /// For many tokens, of Activations::kInt8 alone; null when there is none.
-  const IntGemmEntry* gemm_kernel() const { return gemm_kernel_; }
-  bool uses_gemm(int64_t tokens) const { return gemm_kernel_ != nullptr && tokens > kUnpackedTokens; }
-  bool serves(int64_t tokens) const { return tokens <= kFewTokens || gemm_kernel_ != nullptr; }
+  /// Kernels for many tokens are for Activations::kInt8 alone, and not for every storage.
+  bool uses_gemm(int64_t tokens) const { return has_gemm() && tokens > kUnpackedTokens; }
+  bool serves(int64_t tokens) const { return tokens <= kFewTokens || has_gemm(); }
 
  private:
   friend class Products;
   PackedLinear() = default;
+  bool has_gemm() const { return gemm_kernel_ != nullptr || trellis_gemm_ != nullptr; }
   bool pack_ints(const PackOptions& options);
   bool pack_blocks(const PackOptions& options);
   bool pack_trellis(const PackOptions& options);
@@ -83,6 +84,7 @@ class PackedLinear {
   const DenseDotEntry* dense_kernel_ = nullptr;
   const IntGemmEntry* gemm_kernel_ = nullptr;
   const TrellisDotEntry* trellis_kernel_ = nullptr;
+  const TrellisGemmEntry* trellis_gemm_ = nullptr;
   std::unique_ptr<const FamilyProduct> family_;
   SparseDotKernel* outlier_kernel_ = nullptr;  // null: no outliers
   SparseRows outliers_;

@@ -11,7 +11,7 @@
 // super-tile's. Sums of a super-tile are exact; those of a row are fp32, super-tile after super-tile.
 //
 // Goals: no copy of the weights, the speed of five instructions for 64 weights (T6V2) or 32 (T6V1). Non-goals: many
-// tokens (decode rows and use sgemm), states of 12 bits.
+// tokens (trellis_gemm), states of 12 bits.
 
 #include <cstddef>
 #include <cstdint>
