@@ -1,4 +1,4 @@
-// The definition as plain loops, over rows of costs so that a compiler can use the vectors that it is allowed.
+// The definition as plain loops.
 
 #include <algorithm>
 #include <cstdlib>
@@ -22,37 +22,27 @@ uint16_t cost_of(const TrellisStep& step, uint32_t s) {
 
 }  // namespace
 
-uint16_t trellis_least_portable(const TrellisStep& step) {
-  const uint32_t n = (1U << step.state_bits) >> step.k;
-  const auto tags = static_cast<uint16_t>((1U << step.tag_bits) - 1);
-  constexpr uint32_t kRun = 256;
-  uint16_t least = 0xffff;
+uint16_t trellis_search_portable(const TrellisStep& step, uint16_t least) {
+  const uint32_t n = (1U << step.state_bits) >> step.next_k, tags = (1U << step.tag_bits) - 1;
+  constexpr uint32_t kRun = 128;
+  uint16_t least_of_next = 0xffff;
   for (uint32_t e = 0; e < n; e += kRun) {
-    const uint32_t run = std::min(kRun, n - e);
     uint16_t best[kRun];
-    std::copy(step.cost + e, step.cost + e + run, best);
-    for (uint32_t j = 1; j < 1U << step.k; ++j) {
-      const uint16_t* row = step.cost + j * n + e;
-      for (uint32_t i = 0; i < run; ++i) best[i] = row[i] < best[i] ? row[i] : best[i];
+    std::fill_n(best, kRun, uint16_t{0xffff});
+    for (uint32_t j = 0; j < 1U << step.next_k; ++j) {
+      for (uint32_t i = 0; i < kRun; ++i) {
+        const uint32_t s = j * n + e + i;
+        const uint16_t cost = sum(step.best[s >> step.k] - uint32_t{least}, cost_of(step, s));
+        best[i] = std::min(best[i], static_cast<uint16_t>((cost & ~tags) | j));
+      }
     }
-    for (uint32_t i = 0; i < run; ++i) {
+    for (uint32_t i = 0; i < kRun; ++i) {
       step.from[e + i] = static_cast<uint8_t>(best[i] & tags);
-      best[i] = static_cast<uint16_t>(best[i] & ~tags);
-      step.best[e + i] = best[i];
-      least = best[i] < least ? best[i] : least;
+      step.next[e + i] = static_cast<uint16_t>(best[i] & ~tags);
+      least_of_next = std::min(least_of_next, step.next[e + i]);
     }
   }
-  return least;
-}
-
-void trellis_spread_portable(const TrellisStep& step, uint16_t least) {
-  const uint32_t states = 1U << step.state_bits;
-  const uint32_t tags = (1U << step.tag_bits) - 1;
-  const int tag_shift = step.state_bits - step.next_k;
-  for (uint32_t s = 0; s < states; ++s) {
-    const uint32_t best = step.best[s >> step.k] - uint32_t{least};
-    step.cost[s] = static_cast<uint16_t>((sum(best, cost_of(step, s)) & ~tags) | s >> tag_shift);
-  }
+  return least_of_next;
 }
 
 }  // namespace bitloom

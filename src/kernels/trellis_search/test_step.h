@@ -1,6 +1,7 @@
 #pragma once
 // For tests and benchmarks: a step with random costs and tables.
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -9,13 +10,18 @@
 namespace bitloom::testing {
 
 struct RandomStep {
-  std::vector<uint16_t> cost, best;
+  std::vector<uint16_t> best, next;
   std::vector<uint8_t> from;
   std::vector<int16_t> first, second;
   TrellisStep step;
+  uint16_t least = 0xffff;
 
   RandomStep(int state_bits, int k, int next_k, bool two_values, uint32_t seed)
-      : cost(size_t{1} << state_bits), best(cost.size() >> k), from(best.size()), first(64), second(64) {
+      : best((size_t{1} << state_bits >> k) + kTrellisBeyond),
+        next(size_t{1} << state_bits >> next_k),
+        from(next.size()),
+        first(64),
+        second(64) {
     std::mt19937 random(seed);
     step = {.state_bits = state_bits,
             .k = k,
@@ -28,16 +34,15 @@ struct RandomStep {
             .second = second.data(),
             .most_difference = static_cast<uint16_t>(0xffff >> 3),
             .shift = 3,
-            .cost = cost.data(),
             .best = best.data(),
+            .next = next.data(),
             .from = from.data()};
     step.most_cost = static_cast<uint16_t>(0xffff >> step.tag_bits);
-    const auto tags = (1U << step.tag_bits) - 1;
-    for (size_t s = 0; s < cost.size(); ++s) {
-      const auto tag = static_cast<uint32_t>(s >> (state_bits - k));
-      // One state in eight is out of reach, and many costs are equal.
-      const uint32_t value = random() % 8 == 0 ? 0xffff : random() % 4096 << step.tag_bits;
-      cost[s] = static_cast<uint16_t>((value & 0xffff & ~tags) | tag);
+    // One entry in eight is out of reach, and many costs are equal.
+    for (size_t e = 0; e < size_t{1} << state_bits >> k; ++e) {
+      const uint32_t value = random() % 8 == 0 ? 0xffff >> step.tag_bits : 16 + random() % 2000;
+      best[e] = static_cast<uint16_t>(value << step.tag_bits);
+      least = std::min(least, best[e]);
     }
     for (size_t i = 0; i < 64; ++i) {
       first[i] = two_values ? static_cast<int16_t>(random() << step.tag_bits) : static_cast<int16_t>(random());

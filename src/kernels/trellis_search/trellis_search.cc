@@ -4,15 +4,12 @@
 
 namespace bitloom {
 
-#define BITLOOM_TRELLIS_SEARCH(suffix, isa)            \
-  uint16_t trellis_least_##suffix(const TrellisStep&); \
-  void trellis_spread_##suffix(const TrellisStep&, uint16_t);
+#define BITLOOM_TRELLIS_SEARCH(function, isa) TrellisSearchKernel function;
 #include "kernels/trellis_search/kernels.inc"
 #undef BITLOOM_TRELLIS_SEARCH
 
 std::span<const TrellisSearchEntry> trellis_search_kernels() {
-#define BITLOOM_TRELLIS_SEARCH(suffix, isa) \
-  {"trellis_search_" #suffix, trellis_least_##suffix, trellis_spread_##suffix, Isa::isa},
+#define BITLOOM_TRELLIS_SEARCH(function, isa) {#function, function, Isa::isa},
   static constexpr TrellisSearchEntry kEntries[] = {
 #include "kernels/trellis_search/kernels.inc"
   };

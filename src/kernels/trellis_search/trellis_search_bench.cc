@@ -10,11 +10,17 @@ namespace {
 
 void search(benchmark::State& state, const TrellisSearchEntry& entry, int k, bool two_values) {
   testing::RandomStep random(16, k, k, two_values, 1);
+  random.next.resize(random.best.size());
   constexpr int kSteps = 256;
+  random.step.next = random.next.data();
   double least_seconds = 1e30;
   for (auto _ : state) {
     const double begin = thread_seconds();
-    for (int i = 0; i < kSteps; ++i) entry.spread(random.step, entry.least(random.step));
+    for (int i = 0; i < kSteps; ++i) {
+      random.least = entry.kernel(random.step, random.least);
+      std::swap(random.best, random.next);
+      random.step.best = random.best.data(), random.step.next = random.next.data();
+    }
     const double seconds = thread_seconds() - begin;
     least_seconds = std::min(least_seconds, seconds);
     state.SetIterationTime(seconds);

@@ -10,36 +10,34 @@ namespace {
 using testing::RandomStep;
 
 struct Expected {
-  std::vector<uint16_t> best, cost;
+  std::vector<uint16_t> next;
   std::vector<uint8_t> from;
   uint16_t least = 0xffff;
 };
 
-Expected expected_of(const TrellisStep& step) {
+int64_t cost_of(const TrellisStep& step, uint32_t s) {
+  const uint32_t h = step.hash * (s << (16 - step.state_bits)) % 65536, g = step.mix * h / 65536;
+  const int64_t first = step.first[g % 64], second = step.second[g / 256 % 64];
+  if (step.two_values) return std::min<int64_t>((first + 65536) % 65536 + (second + 65536) % 65536, 65535);
+  const int64_t difference = std::min(std::max(first - second, int64_t{-32768}), int64_t{32767});
+  const int64_t u = std::min(std::abs(difference), int64_t{step.most_difference}) << step.shift;
+  return std::min(u * u / 65536, int64_t{step.most_cost}) << step.tag_bits;
+}
+
+Expected expected_of(const TrellisStep& step, uint16_t least) {
   Expected result;
-  const uint32_t states = 1U << step.state_bits, n = states >> step.k, tag_unit = 1U << step.tag_bits;
+  const uint32_t n = (1U << step.state_bits) >> step.next_k, tag_unit = 1U << step.tag_bits;
   for (uint32_t e = 0; e < n; ++e) {
-    uint32_t best = 0xffff / tag_unit, from = 0;
-    for (uint32_t j = 0; j < 1U << step.k; ++j) {
-      const uint32_t cost = step.cost[j * n + e] / tag_unit;
-      if (j == 0 || cost < best) best = cost, from = j;
+    int64_t best = 65536;
+    uint32_t from = 0;
+    for (uint32_t j = 0; j < 1U << step.next_k; ++j) {
+      const uint32_t s = j * n + e;
+      const int64_t cost = std::min<int64_t>(step.best[s >> step.k] - least + cost_of(step, s), 65535) / tag_unit;
+      if (cost < best) best = cost, from = j;
     }
-    result.best.push_back(static_cast<uint16_t>(best * tag_unit));
+    result.next.push_back(static_cast<uint16_t>(best * tag_unit));
     result.from.push_back(static_cast<uint8_t>(from));
-    result.least = std::min(result.least, result.best.back());
-  }
-  for (uint32_t s = 0; s < states; ++s) {
-    const uint32_t h = step.hash * (s << (16 - step.state_bits)) % 65536, g = step.mix * h / 65536;
-    int64_t first = step.first[g % 64], second = step.second[g / 256 % 64], d = 0;
-    if (step.two_values) {
-      d = (first + 65536) % 65536 + (second + 65536) % 65536;
-    } else {
-      const int64_t difference = std::min(std::max(first - second, int64_t{-32768}), int64_t{32767});
-      const int64_t u = std::min(std::abs(difference), int64_t{step.most_difference}) << step.shift;
-      d = std::min(u * u / 65536, int64_t{step.most_cost}) * tag_unit;
-    }
-    const int64_t sum = std::min<int64_t>(result.best[s >> step.k] - result.least + std::min<int64_t>(d, 65535), 65535);
-    result.cost.push_back(static_cast<uint16_t>(sum / tag_unit * tag_unit + (s >> (step.state_bits - step.next_k))));
+    result.least = std::min(result.least, result.next.back());
   }
   return result;
 }
@@ -53,13 +51,10 @@ TEST(TrellisSearch, EveryKernelEqualsTheDefinition) {
         for (const int next_k : {k, k == 5 ? 4 : k + 1}) {
           for (const bool two_values : {false, true}) {
             RandomStep random(state_bits, k, next_k, two_values, ++seed);
-            const Expected expected = expected_of(random.step);
-            const uint16_t least = entry.least(random.step);
-            EXPECT_EQ(least, expected.least) << entry.name << " k " << k;
-            EXPECT_EQ(random.best, expected.best) << entry.name << " k " << k;
-            EXPECT_EQ(random.from, expected.from) << entry.name << " k " << k;
-            entry.spread(random.step, least);
-            EXPECT_EQ(random.cost, expected.cost) << entry.name << " k " << k << " two " << two_values;
+            const Expected expected = expected_of(random.step, random.least);
+            EXPECT_EQ(entry.kernel(random.step, random.least), expected.least) << entry.name << " k " << k;
+            EXPECT_EQ(random.next, expected.next) << entry.name << " k " << k << " two " << two_values;
+            EXPECT_EQ(random.from, expected.from) << entry.name << " k " << k << " two " << two_values;
           }
         }
       }

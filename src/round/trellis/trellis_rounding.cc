@@ -203,7 +203,7 @@ double search_work(const TrellisCode& code, const RoundingShape& shape) {
 
 int64_t search_bytes(const TrellisCode& code) {
   const int64_t states = int64_t{1} << code.state_bits;
-  return code.steps() * (states >> code.fresh_bits(0)) + 4 * states;
+  return (code.steps() + 4) * (states >> code.fresh_bits(0));
 }
 
 const TrellisCode& code_of(const RoundingShape& shape) { return shape.target.storage.base.get<TrellisStorage>().code; }

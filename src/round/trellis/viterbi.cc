@@ -23,14 +23,12 @@ TrellisEncoder::TrellisEncoder(const TrellisCode& code, const TrellisSearchEntry
   const double error = 1.1 * code.units() * code.units() * std::exp2(-code.half_bits);
   unit_ = std::max(code.values * error / kMeanCost, kLeastRange * code.units() * code.units() / (0xffff >> tag_bits_));
   const size_t states = size_t{1} << code.state_bits;
-  cost_.resize(states);
-  best_.resize(states >> code.fresh_bits(0));
+  best_.resize((states >> code.fresh_bits(0)) + kTrellisBeyond), next_.resize(best_.size());
   for (int t = 0; t < code.steps(); ++t) from_.emplace_back(states >> code.fresh_bits(t));
   step_.state_bits = code.state_bits, step_.tag_bits = tag_bits_;
   step_.hash = kTrellisHash, step_.mix = kTrellisMix;
   step_.two_values = code.values == 2;
   step_.first = first_.data(), step_.second = second_.data();
-  step_.cost = cost_.data(), step_.best = best_.data();
   if (code.values == 2) return;
   // u^2 / 2^16 counts units: u = 2^8 difference / sqrt(unit) = 2^shift fraction difference, with sums of two table
   // values in 15 bits.
@@ -72,21 +70,26 @@ std::vector<uint32_t> TrellisEncoder::path(const float* x, int start, int64_t se
   const int steps = code_.steps();
   std::fill(best_.begin(), best_.end(), static_cast<uint16_t>(seam < 0 ? 0 : 0xffff));
   if (seam >= 0) best_[static_cast<size_t>(seam)] = 0;
+  uint16_t least = 0;
   for (int i = 0; i < steps; ++i) {
     const int t = (start + i) % steps;
     step_.k = code_.fresh_bits(t), step_.next_k = code_.fresh_bits((t + 1) % steps);
-    step_.from = from_[static_cast<size_t>(t)].data();
-    const uint16_t least = i == 0 ? uint16_t{0} : kernel_.least(step_);
+    step_.best = best_.data(), step_.next = next_.data();
+    step_.from = from_[static_cast<size_t>((t + 1) % steps)].data();
     set_costs(x + t * code_.values, step_);
-    kernel_.spread(step_, least);
+    least = kernel_.kernel(step_, least);
+    std::swap(best_, next_);
   }
-  // The last costs' tags tell the row that the first step would take, so among equal ones the lowest state has the
-  // least.
-  const size_t stride = seam < 0 ? 1 : cost_.size() >> code_.fresh_bits(start);
-  auto s = static_cast<size_t>(std::max<int64_t>(seam, 0));
-  for (size_t other = s; other < cost_.size(); other += stride) {
-    if (cost_[other] < cost_[s]) s = other;
+  // best_ is of the bits before the first step again.
+  const size_t n = (size_t{1} << code_.state_bits) >> code_.fresh_bits(start);
+  const std::vector<uint8_t>& from = from_[static_cast<size_t>(start)];
+  auto end = static_cast<size_t>(std::max<int64_t>(seam, 0));
+  // Among equal costs the lowest state.
+  const auto key = [&](size_t e) { return best_[e] | from[e]; };
+  for (size_t e = 1; e < n && seam < 0; ++e) {
+    if (key(e) < key(end)) end = e;
   }
+  size_t s = from[end] * n + end;
   std::vector<uint32_t> states(static_cast<size_t>(steps));
   for (int i = steps - 1; i >= 0; --i) {
     const int t = (start + i) % steps, k = code_.fresh_bits(t);

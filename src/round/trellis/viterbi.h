@@ -21,7 +21,7 @@ inline constexpr int kMostKernelBits = 5;
 /// One thread's searches, in integers: the same bits on every machine. Costs of a step are counted in a 32nd of what it
 /// costs on average for a normal source, coarser at high rates; targets beyond the table by a quarter of it, or by what
 /// costs a 16th of the range of costs, count as no further away; steps of more than 5 bits take the reference. Scratch:
-/// (steps 2^(16 - k) + 2^17) bytes, 0.6 to 3 MB.
+/// (steps + 4) 2^(16 - k) bytes, 0.5 to 8.5 MB.
 class TrellisEncoder {
  public:
   TrellisEncoder(const TrellisCode& code, const TrellisSearchEntry& kernel);
@@ -39,8 +39,8 @@ class TrellisEncoder {
   double unit_ = 0;      // table units, squared, of a cost of 1
   double fraction_ = 0;  // one value a step: values are counted in 1 / fraction_ table units
   TrellisStep step_;
-  std::vector<uint16_t> cost_, best_;
-  std::vector<std::vector<uint8_t>> from_;  // by step after the first
+  std::vector<uint16_t> best_, next_;       // with kTrellisBeyond
+  std::vector<std::vector<uint8_t>> from_;  // by step: of the bits before it
   std::vector<int16_t> first_, second_;
 };
 
