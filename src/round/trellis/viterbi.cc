@@ -16,7 +16,7 @@ constexpr double kMostBeyond = 1.0 / 16;  // of the range of costs, for what a t
 }  // namespace
 
 TrellisEncoder::TrellisEncoder(const TrellisCode& code, const TrellisSearchEntry& kernel)
-    : code_(code), kernel_(kernel), first_(64), second_(64) {
+    : code_(code), kernel_(kernel), tables_(static_cast<size_t>(kTrellisTile) * 64), of_table_(64) {
   tag_bits_ = std::max(code.fresh_bits(0), code.fresh_bits(1));
   if (tag_bits_ > kMostKernelBits) return;
   // The error of an ideal code at this rate, 1.1 times over.
@@ -28,7 +28,6 @@ TrellisEncoder::TrellisEncoder(const TrellisCode& code, const TrellisSearchEntry
   step_.state_bits = code.state_bits, step_.tag_bits = tag_bits_;
   step_.hash = kTrellisHash, step_.mix = kTrellisMix;
   step_.two_values = code.values == 2;
-  step_.first = first_.data(), step_.second = second_.data();
   if (code.values == 2) return;
   // u^2 / 2^16 counts units: u = 2^8 difference / sqrt(unit) = 2^shift fraction difference, with sums of two table
   // values in 15 bits.
@@ -36,37 +35,38 @@ TrellisEncoder::TrellisEncoder(const TrellisCode& code, const TrellisSearchEntry
   for (step_.shift = 0; fraction_ > 64; ++step_.shift) fraction_ /= 2;
   step_.most_difference = static_cast<uint16_t>(0xffff >> step_.shift);
   step_.most_cost = static_cast<uint16_t>(0xffff >> tag_bits_);
-  for (size_t i = 0; i < 64; ++i) second_[i] = static_cast<int16_t>(std::lround(fraction_ * kTrellisTable[i]));
+  for (size_t i = 0; i < 64; ++i) of_table_[i] = static_cast<int16_t>(std::lround(fraction_ * kTrellisTable[i]));
 }
 
-/// The tables of a step with targets x [code.values].
-void TrellisEncoder::set_costs(const float* x, TrellisStep& step) {
+/// The tables of all steps.
+void TrellisEncoder::set_costs(const float* x) {
   // What lies far beyond the table would cost more than there is room for everywhere, and so hide what other steps
   // cost.
-  const double table_end = kTableEnd * (step.two_values ? 1 : 2),
-               room = std::sqrt(unit_ * (0xffff >> tag_bits_) * kMostBeyond);
-  const double end = table_end + std::min(0.25 * table_end, room);
-  const auto target = [&](int i) { return std::clamp(static_cast<double>(x[i]), -end, end); };
-  if (step.two_values) {
-    const double most = 0xffff >> tag_bits_;
-    const auto cost = [&](double wanted, int8_t value) {
-      const double difference = wanted - value;
-      const double units = std::min(std::round(difference * difference / unit_), most);
-      return static_cast<int16_t>(static_cast<uint32_t>(units) << tag_bits_);
-    };
-    for (size_t i = 0; i < 64; ++i) {
-      first_[i] = cost(target(0), kTrellisTable[i]), second_[i] = cost(target(1), kTrellisTable[i]);
+  const bool two = code_.values == 2;
+  const double most = 0xffff >> tag_bits_, table_end = kTableEnd * (two ? 1 : 2),
+               end = table_end + std::min(0.25 * table_end, std::sqrt(unit_ * most * kMostBeyond));
+  for (int i = 0; i < code_.steps() * code_.values; ++i) {
+    const double target = std::clamp(static_cast<double>(x[i]), -end, end);
+    int16_t* out = tables_.data() + i * 64;
+    if (!two) {
+      const double nearest = std::round(fraction_ * target);
+      for (size_t v = 0; v < 64; ++v) {
+        out[v] = static_cast<int16_t>(std::clamp(nearest - of_table_[v], -32768.0, 32767.0));
+      }
+      continue;
     }
-    return;
-  }
-  for (size_t i = 0; i < 64; ++i) {
-    const double rest = std::round(fraction_ * target(0)) - second_[i];
-    first_[i] = static_cast<int16_t>(std::clamp(rest, -32768.0, 32767.0));
+    for (size_t v = 0; v < 64; ++v) {
+      const double difference = target - kTrellisTable[v];
+      const double units = std::min(difference * difference / unit_, most);
+      const auto whole = static_cast<int>(units);  // std::round, which is a call for each
+      const int rounded = whole + (units - whole >= 0.5 ? 1 : 0);
+      out[v] = static_cast<int16_t>(static_cast<uint32_t>(rounded) << tag_bits_);
+    }
   }
 }
 
 /// States of the best path by step from `start`, around the tile's end; `seam` as of Search::run.
-std::vector<uint32_t> TrellisEncoder::path(const float* x, int start, int64_t seam) {
+std::vector<uint32_t> TrellisEncoder::path(int start, int64_t seam) {
   const int steps = code_.steps();
   std::fill(best_.begin(), best_.end(), static_cast<uint16_t>(seam < 0 ? 0 : 0xffff));
   if (seam >= 0) best_[static_cast<size_t>(seam)] = 0;
@@ -76,7 +76,8 @@ std::vector<uint32_t> TrellisEncoder::path(const float* x, int start, int64_t se
     step_.k = code_.fresh_bits(t), step_.next_k = code_.fresh_bits((t + 1) % steps);
     step_.best = best_.data(), step_.next = next_.data();
     step_.from = from_[static_cast<size_t>((t + 1) % steps)].data();
-    set_costs(x + t * code_.values, step_);
+    step_.first = tables_.data() + t * code_.values * 64;
+    step_.second = code_.values == 2 ? step_.first + 64 : of_table_.data();
     least = kernel_.kernel(step_, least);
     std::swap(best_, next_);
   }
@@ -102,10 +103,11 @@ std::vector<uint32_t> TrellisEncoder::path(const float* x, int start, int64_t se
 
 void TrellisEncoder::encode(const float* x, uint16_t* words) {
   if (tag_bits_ > kMostKernelBits) return encode_trellis_reference(code_, x, words);
+  set_costs(x);
   const int middle = code_.steps() / 2, first_bits = code_.fresh_bits(0);
-  const uint32_t before = path(x, middle, -1)[static_cast<size_t>(code_.steps() - middle - 1)];
+  const uint32_t before = path(middle, -1)[static_cast<size_t>(code_.steps() - middle - 1)];
   const uint32_t seam = before & ((1U << (code_.state_bits - first_bits)) - 1);
-  const std::vector<uint32_t> states = path(x, 0, seam);
+  const std::vector<uint32_t> states = path(0, seam);
   // Where every path around the seam costs more than 16 bits hold, the one found may begin elsewhere.
   if (states[0] >> first_bits != seam) {
     encode_trellis_around(code_, x, seam, words);

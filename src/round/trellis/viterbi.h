@@ -30,8 +30,8 @@ class TrellisEncoder {
   void encode(const float* x, uint16_t* words);
 
  private:
-  std::vector<uint32_t> path(const float* x, int start, int64_t seam);
-  void set_costs(const float* x, TrellisStep& step);
+  std::vector<uint32_t> path(int start, int64_t seam);
+  void set_costs(const float* x);
 
   TrellisCode code_;
   const TrellisSearchEntry& kernel_;
@@ -41,7 +41,8 @@ class TrellisEncoder {
   TrellisStep step_;
   std::vector<uint16_t> best_, next_;       // with kTrellisBeyond
   std::vector<std::vector<uint8_t>> from_;  // by step: of the bits before it
-  std::vector<int16_t> first_, second_;
+  std::vector<int16_t> tables_;    // [256, 64]: of two values a step what each costs, else what is left of the target
+  std::vector<int16_t> of_table_;  // one value a step: the code's table
 };
 
 /// The definition, in fp64 and for any code. Ties go to the lowest state.
