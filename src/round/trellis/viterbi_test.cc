@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -88,15 +89,26 @@ TEST(Viterbi, IntegersLoseLittleToTheReference) {
   }
 }
 
+// Few bits a step and many, with a target beyond the table and many that are equal.
 TEST(Viterbi, EveryKernelGivesTheSameBits) {
-  for (const TrellisCode& code : {TrellisCode{2, 4}, {1, 7}}) {
-    const std::vector<float> x = normal_tile(code, 11);
+  for (const TrellisCode& code : {TrellisCode{2, 2, 12},
+                                  {2, 4, 12},
+                                  {2, 5, 12},
+                                  {1, 3, 12},
+                                  {1, 5, 12},
+                                  {1, 7, 12},
+                                  {1, 10, 12},
+                                  {2, 4},
+                                  {1, 7}}) {
+    std::vector<float> x = normal_tile(code, 11);
+    x[9] = 1e6f;
+    std::fill_n(x.begin() + 40, 30, 0.0f);
     std::vector<uint16_t> words(static_cast<size_t>(code.words())), expected;
     for (const TrellisSearchEntry& entry : trellis_search_kernels()) {
       if (!machine_has(entry.isa)) continue;
       TrellisEncoder(code, entry).encode(x.data(), words.data());
       if (expected.empty()) expected = words;
-      EXPECT_EQ(words, expected) << entry.name;
+      EXPECT_EQ(words, expected) << entry.name << ", " << code.values << " values, " << code.half_bits << " half bits";
     }
   }
 }
