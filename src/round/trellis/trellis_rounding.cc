@@ -194,10 +194,11 @@ bool is_trellis(const Storage& storage) {
   return storage.base.get_if<TrellisStorage>() != nullptr && storage.side == SideTerms{};
 }
 
-/// The work of a search in weights rounded to nearest: an edge of it is a thirtieth of one, of the reference's three.
+/// The work of a search in weights rounded to nearest: an edge of it is a fiftieth of one (T6V2) or a thirty-fifth, of
+/// the reference's three.
 double search_work(const TrellisCode& code, const RoundingShape& shape) {
   const double edges = std::exp2(code.state_bits) * 2 / code.values;
-  const double edge = code.fresh_bits(1) > kMostKernelBits ? 3 : 1.0 / 30;
+  const double edge = code.fresh_bits(1) > kMostKernelBits ? 3 : code.values == 2 ? 1.0 / 50 : 1.0 / 35;
   return edges * edge * static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
 }
 
