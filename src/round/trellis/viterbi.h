@@ -9,9 +9,9 @@
 //
 // There is one effort, the full search. What was measured beside it, of its time and above its error, for normal
 // targets at 2 (T6V2) and at 3 bits (T6V1), in AVX-512 (docs/performance.md): a beam, which spreads only
-// some 600 of the bits before a step (all within a threshold that follows their number, 512 aimed at), takes 44 % of the
-// time for 4.3 % more error, and 42 % for 11 %; pass 1 over the 16 steps to either side of step 0 alone, 66 % for 1.6 %, and 57 % for
-// 2.4 %; a code of 12-bit states, 11 % for 5.2 %, and 8 % for 12 %.
+// some 600 of the bits before a step (all within a threshold that follows their number, 512 aimed at), takes 44 % of
+// the time for 4.3 % more error, and 42 % for 11 %; pass 1 over the 16 steps to either side of step 0 alone, 66 %
+// for 1.6 %, and 57 % for 2.4 %; a code of 12-bit states, 11 % for 5.2 %, and 8 % for 12 %.
 
 #include <cstdint>
 #include <vector>
