@@ -25,18 +25,24 @@
 
 namespace bitloom {
 
-/// kE8M0: 2^(byte - 127); kE4M3: FP8 E4M3FN.
-enum class ScaleKind { kF32, kF16, kBF16, kE8M0, kE4M3 };
-/// Bytes of one scale.
+/// kE8M0: 2^(byte - 127); kE4M3: FP8 E4M3FN; kSecond: codes (SecondLevel).
+enum class ScaleKind { kF32, kF16, kBF16, kE8M0, kE4M3, kSecond };
+/// Bytes of one scale; of kSecond, which are bits, 0.
 constexpr int64_t scale_bytes(ScaleKind kind) {
-  return kind == ScaleKind::kF32 ? 4 : kind == ScaleKind::kF16 || kind == ScaleKind::kBF16 ? 2 : 1;
+  return kind == ScaleKind::kSecond                            ? 0
+         : kind == ScaleKind::kF32                             ? 4
+         : kind == ScaleKind::kF16 || kind == ScaleKind::kBF16 ? 2
+                                                               : 1;
 }
 
-/// How codes lie: bitstream rows of integers, or of what a table says; or ggml's blocks, which hold their scales
+/// How codes lie: bitstream rows of integers, or of what a table says; of signs (levels -1 and 1); of integers whose
+/// bits differ by column (CodeRun), always with real_zeros; or ggml's blocks, which hold their scales
 /// (io/ggml/ggml_types.h) and have neither zeros nor scales beside them.
 enum class CodeKind {
   kInteger,
   kTable,
+  kSign,
+  kMixed,
   kQ8_0,
   kQ4_0,
   kQ4_1,
@@ -73,11 +79,31 @@ constexpr bool has_minimums(CodeKind kind) {
          kind == CodeKind::kQ5_K;
 }
 
+/// Whether codes are bitstream rows.
+constexpr bool is_bitstream(CodeKind kind) { return kind <= CodeKind::kMixed; }
+
+/// Scales and zero points that are codes: low + step code. Rows [b rows, (b + 1) rows) share low and step of a group.
+struct SecondLevel {
+  const std::byte* numbers = nullptr;  // F16 [blocks, groups, 4]: low and step of scales, low and step of zero points
+  int bits = 0;                        // of a code, 1 to 8; 0: none
+  int64_t rows = 1, row_bytes = 0;     // of a block; bytes of one
+};
+
+/// Columns of kMixed codes: the byte of a row at which they begin, and their bits, 1 to kMostMixedBits.
+struct CodeRun {
+  int32_t start, bits;
+};
+inline constexpr int64_t kRunColumns = 32;
+inline constexpr int kMostMixedBits = 6;
+/// What kernels take from such codes, so that sums stay near those of levels.
+inline constexpr int kMixedMiddle = 4;
+
 /// The matrix: pointers into what a file holds.
 struct IntRows {
   const std::byte* codes = nullptr;   // [rows, row_bytes]
   const std::byte* scales = nullptr;  // [scale_rows, ceil(cols / group)] of scale_kind, little-endian
   const std::byte* zeros = nullptr;   // [scale_rows, zero_row_bytes], bitstream rows of codes; null: all 0
+  bool real_zeros = false;            // zeros are numbers stored as scales are, kF16 or kSecond
   const int8_t* levels = nullptr;     // [2^bits] by code; null: two's complement, or with zero points the code itself
   const int64_t* order = nullptr;     // [rows], or null: rows as stored
   int64_t rows = 0, cols = 0, row_bytes = 0;
@@ -85,6 +111,8 @@ struct IntRows {
   int64_t scale_row_bytes = 0, zero_row_bytes = 0;
   ScaleKind scale_kind = ScaleKind::kF16;
   float factor = 1.0f;
+  SecondLevel second;             // kSecond
+  const CodeRun* runs = nullptr;  // [ceil(cols / kRunColumns)], kMixed
 };
 
 /// Rows [first, last) of a product. Only what the kernel's kind of input needs is read.

@@ -27,10 +27,18 @@ int64_t group_of(CodeKind codes) {
 }
 
 void int_dot(benchmark::State& state, const IntDotEntry& entry, int64_t tokens) {
-  testing::RandomDot dot({.rows = kRows, .cols = kCols, .tokens = tokens, .group = group_of(entry.codes)}, entry, 1);
+  const bool mixed = entry.codes == CodeKind::kMixed;
+  testing::RandomDot dot({.rows = kRows,
+                          .cols = kCols,
+                          .tokens = tokens,
+                          .group = entry.codes == CodeKind::kSign ? kCols : group_of(entry.codes),
+                          .zeros = mixed,
+                          .real_zeros = mixed},
+                         entry, 1);
   std::vector<std::byte> blocks;
   read_blocks(dot.call, entry.codes, blocks);
-  const int64_t bytes = kRows * (dot.call.w.row_bytes + dot.call.w.scale_row_bytes);
+  const int64_t bytes =
+      kRows * (dot.call.w.row_bytes + dot.call.w.scale_row_bytes + (mixed ? dot.call.w.zero_row_bytes : 0));
   const double seconds = measure_kernel(state, bytes, [&] { entry.kernel(dot.call); });
   state.counters["GFLOP/s"] = 2e-9 * static_cast<double>(kRows * kCols * tokens) / seconds;
 }

@@ -22,14 +22,16 @@ class IntDot : public ::testing::TestWithParam<IntDotEntry> {
   /// middle of the codes (see the magnitude's 2^(bits - 1)). Lanes of integers err less. Rounding x is off by a step
   /// and a half of 2^-22.99 of its block's greatest at most in 24 bits: 7 u / 2 and, digits apart, their sums thrice.
   /// In 8 bits half a step: 1 / 254, and the same fp32 errors of what is rounded.
-  void compare(const testing::DotShape& shape) const {
+  void compare(testing::DotShape shape) const {
     const IntDotEntry& entry = GetParam();
-    if (!serves(entry, shape.group, shape.cols) || (shape.zeros && entry.codes == CodeKind::kTable)) return;
+    if (!serves(entry, shape.group, shape.cols)) return;
+    if (shape.zeros && (entry.codes == CodeKind::kTable || entry.codes == CodeKind::kSign)) return;
+    if (entry.codes == CodeKind::kMixed) shape.zeros = shape.real_zeros = true, shape.scales = ScaleKind::kF16;
     const testing::RandomDot dot(shape, entry, static_cast<uint64_t>(shape.rows * 131 + shape.cols));
     entry.kernel(dot.call);
     for (int64_t t = 0; t < shape.tokens; ++t) {
       for (int64_t r = 0; r < shape.rows; ++r) {
-        const ReferenceDot want = int_dot_reference(dot.call, entry.bits, t, r);
+        const ReferenceDot want = int_dot_reference(dot.call, entry.codes, entry.bits, t, r);
         const double sums = static_cast<double>(shape.cols + 8) * 0x1p-24;
         double bound = sums * want.magnitude;
         if (entry.input == DotInput::kInt24) bound = 3 * sums * want.magnitude + 4 * 0x1p-24 * want.block_magnitude;
@@ -81,6 +83,25 @@ TEST_P(IntDot, EveryTypeAndSharingOfScalesAndAnOrderOfRows) {
   }
 }
 
+TEST_P(IntDot, ZeroPointsThatAreNumbers) {
+  for (const int second_bits : {0, 1, 3, 6, 8}) {
+    for (const int64_t group : {5, 8, 16, 32, 64, 128}) {
+      for (const int64_t cols : {7, 64, 130, 330}) {
+        compare({.rows = 11,
+                 .cols = cols,
+                 .tokens = 2,
+                 .group = group,
+                 .permuted = cols == 64,
+                 .zeros = true,
+                 .real_zeros = true,
+                 .second_bits = second_bits});
+      }
+    }
+    compare({.rows = 3, .cols = 300 * 16, .group = 16, .zeros = true, .real_zeros = true, .second_bits = second_bits});
+    compare({.rows = 3, .cols = 300 * 32, .group = 32, .zeros = true, .real_zeros = true, .second_bits = second_bits});
+  }
+}
+
 TEST_P(IntDot, InputsOfAnySize) {
   for (const float largest : {1e-28f, 1e-20f, 1e20f, 1e30f}) {
     compare({.rows = 5, .cols = 300, .group = 32, .zeros = true, .largest = largest});
@@ -90,19 +111,22 @@ TEST_P(IntDot, InputsOfAnySize) {
 // A lane's sum is greatest where all codes and all inputs are.
 TEST_P(IntDot, TheGreatestSumsDoNotOverflow) {
   const IntDotEntry& entry = GetParam();
+  const bool mixed = entry.codes == CodeKind::kMixed;
   for (const unsigned fill : {0x00u, 0xffu, 0x88u, 0x77u}) {
     for (const float sign : {1.0f, -1.0f}) {
-      testing::RandomDot dot({.rows = 4, .cols = 256, .group = 64}, entry, 1);
+      testing::RandomDot dot({.rows = 4, .cols = 256, .group = 64, .zeros = mixed, .real_zeros = mixed}, entry, 1);
       dot.fill(static_cast<std::byte>(fill), sign, entry);
       entry.kernel(dot.call);
-      const ReferenceDot want = int_dot_reference(dot.call, entry.bits, 0, 0);
+      const ReferenceDot want = int_dot_reference(dot.call, entry.codes, entry.bits, 0, 0);
       EXPECT_NEAR(dot.call.y[0], want.value, (entry.input == DotInput::kInt8 ? 1e-5 : 1e-6) * want.magnitude);
     }
   }
 }
 
 TEST_P(IntDot, APieceOfTheRowsGivesTheSameBitsAndTouchesNoOther) {
-  const testing::DotShape shape = {.rows = 11, .cols = 160, .tokens = 2, .group = 32};
+  const bool mixed = GetParam().codes == CodeKind::kMixed;
+  const testing::DotShape shape = {
+      .rows = 11, .cols = 160, .tokens = 2, .group = mixed ? 64 : 32, .zeros = mixed, .real_zeros = mixed};
   const testing::RandomDot whole(shape, GetParam(), 1);
   testing::RandomDot piece(shape, GetParam(), 1);
   GetParam().kernel(whole.call);
@@ -121,7 +145,7 @@ TEST_P(IntDot, APieceOfTheRowsGivesTheSameBitsAndTouchesNoOther) {
 std::vector<IntDotEntry> kernels_of_this_machine() {
   std::vector<IntDotEntry> entries;
   std::copy_if(int_dot_kernels().begin(), int_dot_kernels().end(), std::back_inserter(entries),
-               [](const IntDotEntry& entry) { return machine_has(entry.isa) && entry.codes <= CodeKind::kTable; });
+               [](const IntDotEntry& entry) { return machine_has(entry.isa) && is_bitstream(entry.codes); });
   return entries;
 }
 std::string name_of_case(const ::testing::TestParamInfo<IntDotEntry>& info) { return info.param.name; }

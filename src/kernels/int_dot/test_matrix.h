@@ -17,7 +17,10 @@ struct DotShape {
   int64_t rows = 0, cols = 0, tokens = 1, group = 0, group_rows = 1;
   ScaleKind scales = ScaleKind::kF16;
   bool permuted = false, zeros = false;
-  float largest = 1;  // of x
+  float largest = 1;        // of x
+  bool real_zeros = false;  // with zeros: numbers; their kind is kF16, or kSecond of so many bits
+  int second_bits = 0;
+  int64_t second_rows = 4;
 };
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -27,9 +30,20 @@ class RandomDot {
  public:
   RandomDot(const DotShape& shape, const IntDotEntry& entry, uint64_t seed) : rng_(seed, 0x696e74646f74) {
     const int64_t groups = ceil_div(shape.cols, shape.group), scale_rows = ceil_div(shape.rows, shape.group_rows);
-    codes_ = stream(shape.rows, shape.cols, entry.bits);
-    if (shape.zeros) zeros_ = stream(scale_rows, groups, entry.bits);
-    fill_scales(shape.scales, scale_rows * groups);
+    int64_t row_bytes = ceil_div(shape.cols * entry.bits, 8), zero_bytes = ceil_div(groups * entry.bits, 8);
+    if (entry.codes == CodeKind::kMixed) row_bytes = make_runs(shape.cols, shape.group);
+    codes_ =
+        entry.codes == CodeKind::kMixed ? stream(shape.rows, row_bytes, 8) : stream(shape.rows, shape.cols, entry.bits);
+    int64_t scale_row_bytes = groups * scale_bytes(shape.scales);
+    if (shape.second_bits > 0) {
+      scales_ = stream(scale_rows, groups, shape.second_bits), zeros_ = stream(scale_rows, groups, shape.second_bits);
+      second_ = halves(4 * groups * ceil_div(scale_rows, shape.second_rows));
+      scale_row_bytes = zero_bytes = ceil_div(groups * shape.second_bits, 8);
+    } else {
+      fill_scales(shape.scales, scale_rows * groups);
+      if (shape.real_zeros) zeros_ = halves(scale_rows * groups), zero_bytes = 2 * groups;
+      if (shape.zeros && !shape.real_zeros) zeros_ = stream(scale_rows, groups, entry.bits);
+    }
     for (int64_t r = 0; r < shape.rows; ++r) order_.push_back(shape.rows - 1 - r);
     for (int code = 0; code < 256; ++code) levels_.push_back(static_cast<int8_t>(code * 37 - 128));
     levels_.resize(size_t{1} << entry.bits);
@@ -39,10 +53,12 @@ class RandomDot {
     w.codes = codes_.data(), w.scales = scales_.data(), w.zeros = shape.zeros ? zeros_.data() : nullptr;
     w.levels = entry.codes == CodeKind::kTable ? levels_.data() : nullptr,
     w.order = shape.permuted ? order_.data() : nullptr;
-    w.rows = shape.rows, w.cols = shape.cols, w.row_bytes = ceil_div(shape.cols * entry.bits, 8);
+    w.rows = shape.rows, w.cols = shape.cols, w.row_bytes = row_bytes;
     w.group = shape.group, w.group_rows = shape.group_rows, w.scale_rows = scale_rows;
-    w.scale_row_bytes = groups * scale_bytes(shape.scales), w.zero_row_bytes = ceil_div(groups * entry.bits, 8);
-    w.scale_kind = shape.scales, w.factor = 0.75f;
+    w.scale_row_bytes = scale_row_bytes, w.zero_row_bytes = zero_bytes, w.real_zeros = shape.real_zeros;
+    w.scale_kind = shape.second_bits > 0 ? ScaleKind::kSecond : shape.scales, w.factor = 0.75f;
+    if (shape.second_bits > 0) w.second = {second_.data(), shape.second_bits, shape.second_rows, 8 * groups};
+    w.runs = runs_.data();
     call.last = shape.rows, call.tokens = shape.tokens;
     call.x = x_.data(), call.x_stride = shape.cols;
     call.y = y_.data(), call.y_stride = shape.rows;
@@ -67,6 +83,23 @@ class RandomDot {
     for (int64_t r = 0; used != 0 && r < rows; ++r) {
       out[static_cast<size_t>((r + 1) * row_bytes - 1)] &= static_cast<std::byte>((1 << used) - 1);
     }
+    return out;
+  }
+  /// Groups of 1 to 6 bits, each in whole bytes; the bytes of a row.
+  int64_t make_runs(int64_t cols, int64_t group) {
+    int32_t start = 0;
+    for (int64_t begin = 0; begin < cols; begin += group) {
+      const int32_t bits = static_cast<int32_t>(begin / group * 5 + 1) % kMostMixedBits + 1;
+      const int64_t count = std::min(group, cols - begin);
+      for (int64_t c = 0; c < count; c += kRunColumns)
+        runs_.push_back({start + static_cast<int32_t>(c * bits / 8), bits});
+      start += static_cast<int32_t>(ceil_div(count * bits, 8));
+    }
+    return start;
+  }
+  std::vector<std::byte> halves(int64_t count) {
+    std::vector<std::byte> out(static_cast<size_t>(2 * count));
+    encode_from_f32(DType::kF16, values(count, 4).data(), count, out.data());
     return out;
   }
   void fill_scales(ScaleKind kind, int64_t count) {
@@ -108,7 +141,8 @@ class RandomDot {
   }
 
   Rng rng_;
-  std::vector<std::byte> codes_, scales_, zeros_;
+  std::vector<std::byte> codes_, scales_, zeros_, second_;
+  std::vector<CodeRun> runs_;
   std::vector<int8_t> levels_;
   std::vector<int64_t> order_;
   std::vector<float> x_, block_scales_, sums_, y_;

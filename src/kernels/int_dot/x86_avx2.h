@@ -1,7 +1,9 @@
 #pragma once
 // Vector steps of AVX2, and how codes become bytes. For sources compiled with -mavx2 -mfma -mf16c.
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "kernels/int_dot/x86_blocks.h"
 #include "kernels/int_dot/x86_loops.h"
@@ -69,16 +71,18 @@ struct Codes : Bitstream<kBits_> {
   }
 
   void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[1]) const {
-    const std::byte* p = row + Codes::bytes_to(column);
+    const __m256i codes = load(row + Codes::bytes_to(column), end);
+    out[0] = kTable ? _mm256_shuffle_epi8(table_, codes) : _mm256_xor_si256(codes, flip_);
+  }
+  /// Those that begin at p, zeros at `end` and beyond.
+  static __m256i load(const std::byte* p, const std::byte* end) {
     const int64_t available = end - p;
     std::byte few[32] = {};
     if (available < 32) {
       if (available > 0) std::memcpy(few, p, static_cast<size_t>(available));
       p = few;
     }
-    const __m256i mask = _mm256_set1_epi8(static_cast<char>((1 << kBits) - 1));
-    const __m256i codes = _mm256_and_si256(apart(p), mask);
-    out[0] = kTable ? _mm256_shuffle_epi8(table_, codes) : _mm256_xor_si256(codes, flip_);
+    return _mm256_and_si256(apart(p), _mm256_set1_epi8(static_cast<char>((1 << kBits) - 1)));
   }
 
  private:
@@ -112,6 +116,62 @@ struct Codes : Bitstream<kBits_> {
   }
 
   __m256i flip_, table_;
+};
+
+/// Signs, as bytes of 0 and 2.
+struct SignCodes : Bitstream<1> {
+  static constexpr int kVectors = 1, offset = 1;
+  static constexpr bool kWide = false;
+
+  explicit SignCodes(const IntRows&) {}
+
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[1]) const {
+    out[0] = _mm256_and_si256(spread(row + bytes_to(column), end), _mm256_set1_epi8(2));
+  }
+  /// Bytes of ones for the 32 bits at p that are set; zeros at `end` and beyond.
+  static __m256i spread(const std::byte* p, const std::byte* end) {
+    int32_t word = 0;
+    std::memcpy(&word, p, static_cast<size_t>(std::clamp<int64_t>(end - p, 0, 4)));
+    const __m256i places = _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
+    const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
+    const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(word), places);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
+  }
+};
+
+/// Codes whose bits differ by column, in the order of columns.
+struct MixedCodes {
+  static constexpr int kBits = kMostMixedBits, kVectors = 1, offset = kMixedMiddle;
+  static constexpr bool kWide = false, kBlocks = false, kMinimums = false;
+
+  explicit MixedCodes(const IntRows& w) : runs_(w.runs) {}
+
+  int64_t bytes_to(int64_t column) const { return runs_[column / kRunColumns].start; }
+
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[1]) const {
+    const CodeRun& run = runs_[column / kRunColumns];
+    out[0] = load(run.bits, row + run.start, end);
+  }
+
+ private:
+  static __m256i load(int bits, const std::byte* p, const std::byte* end) {
+    switch (bits) {
+      case 1:
+        return _mm256_and_si256(SignCodes::spread(p, end), _mm256_set1_epi8(1));
+      case 2:
+        return Codes<2, false>::load(p, end);
+      case 3:
+        return Codes<3, false>::load(p, end);
+      case 4:
+        return Codes<4, false>::load(p, end);
+      case 5:
+        return Codes<5, false>::load(p, end);
+      default:
+        return Codes<6, false>::load(p, end);
+    }
+  }
+
+  const CodeRun* runs_;
 };
 
 /// 32 columns of ggml's blocks.

@@ -1,7 +1,9 @@
 #pragma once
 // Vector steps of AVX-512 with VNNI, and with VBMI where the source that includes this is compiled with it.
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/int_dot/x86_blocks.h"
 #include "kernels/int_dot/x86_loops.h"
@@ -121,6 +123,63 @@ struct BitCodes : Bitstream<kBits_> {
 
  private:
   __m512i flip_;
+};
+
+/// Signs, as bytes of 0 and 2.
+struct SignCodes : Bitstream<1> {
+  static constexpr int kVectors = 1, offset = 1;
+  static constexpr bool kWide = false;
+
+  explicit SignCodes(const IntRows&) {}
+
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[1]) const {
+    out[0] = _mm512_maskz_set1_epi8(load_bits(row + bytes_to(column), end), 2);
+  }
+  /// 64 bits at p, zeros at `end` and beyond.
+  static uint64_t load_bits(const std::byte* p, const std::byte* end) {
+    uint64_t bits = 0;
+    std::memcpy(&bits, p, static_cast<size_t>(std::clamp<int64_t>(end - p, 0, 8)));
+    return bits;
+  }
+};
+
+/// Codes whose bits differ by column, in the order of columns.
+struct MixedCodes {
+  static constexpr int kBits = kMostMixedBits, kVectors = 1, offset = kMixedMiddle;
+  static constexpr bool kWide = false, kBlocks = false, kMinimums = false;
+
+  explicit MixedCodes(const IntRows& w) : runs_(w.runs) {}
+
+  int64_t bytes_to(int64_t column) const { return runs_[column / kRunColumns].start; }
+
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[1]) const {
+    const CodeRun& run = runs_[column / kRunColumns];
+    const std::byte* p = row + run.start;
+    if (run.bits == 1) {
+      out[0] = _mm512_maskz_set1_epi8(SignCodes::load_bits(p, end), 1);
+      return;
+    }
+    const __m512i stream = Avx512::load_some(p, end - p);
+    out[0] = _mm512_and_si512(apart(run.bits, stream), _mm512_set1_epi8(static_cast<char>((1 << run.bits) - 1)));
+  }
+
+ private:
+  static __m512i apart(int bits, __m512i stream) {
+    switch (bits) {
+      case 2:
+        return BitCodes<2>::apart(stream);
+      case 3:
+        return BitCodes<3>::apart(stream);
+      case 4:
+        return BitCodes<4>::apart(stream);
+      case 5:
+        return BitCodes<5>::apart(stream);
+      default:
+        return BitCodes<6>::apart(stream);
+    }
+  }
+
+  const CodeRun* runs_;
 };
 
 #if defined(__AVX512VBMI__)

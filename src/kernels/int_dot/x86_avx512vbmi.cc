@@ -19,4 +19,7 @@ void int_dot_i2_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, Sixt
 void int_dot_i3_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenCodes<3>, 3>(call); }
 void int_dot_i3_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenCodes<3>, 1>(call); }
 
+void int_dot_mixed_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, MixedCodes, 3>(call); }
+void int_dot_mixed_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, MixedCodes, 1>(call); }
+
 }  // namespace bitloom

@@ -13,6 +13,11 @@ void int_dot_t4_i8_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, Nibb
 void int_dot_i8_i24_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, BitCodes<8>, 3>(call); }
 void int_dot_i8_i8_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, BitCodes<8>, 1>(call); }
 
+void int_dot_sign_i24_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, SignCodes, 3>(call); }
+void int_dot_sign_i8_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, SignCodes, 1>(call); }
+void int_dot_mixed_i24_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, MixedCodes, 3>(call); }
+void int_dot_mixed_i8_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, MixedCodes, 1>(call); }
+
 #define BITLOOM_WIDTH(bits)                                                                                       \
   void int_dot_i##bits##_i24_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, BitCodes<bits>, 3>(call); } \
   void int_dot_i##bits##_i8_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, BitCodes<bits>, 1>(call); }

@@ -17,103 +17,26 @@
 //   C::kWide         a lane's sum of 24-bit products may pass 31 bits, or a byte 127
 //   c.offset         what bytes are above their levels (codes above their zero points: see zeros)
 //   c.bytes(row, column, end, out[kVectors])  of the chunk of a row that begins at `column`; nothing is read at `end`
-//   C::bytes_to(column)                       bytes of a row before that column, about
+//   c.bytes_to(column)                        bytes of a row before that column, about
 //   C::kBlocks                                scales lie in ggml's blocks (C::scales), not beside the codes
 //   C::kMinimums                              so do minimums
 
 #include <immintrin.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/int_dot/int_dot.h"
+#include "kernels/int_dot/x86_scales.h"
 
 namespace bitloom {
 namespace {
 
-constexpr int kRowsTogether = 8;         // they share each load of x
-constexpr int kTokensTogether = 8;       // they share a row's scales
-constexpr int64_t kSegmentGroups = 256;  // whose scales are widened at a time
+constexpr int kRowsTogether = 8;    // they share each load of x
+constexpr int kTokensTogether = 8;  // they share a row's scales
 
 /// At least so many bytes ahead of the rows at work are fetched, to the second cache, whose queue is the longer one:
 /// whole rows ahead, since the hardware finds no stream in several short ones.
 constexpr int64_t kAhead = 8192;
-
-/// Where a row of W lies.
-struct Row {
-  const std::byte* codes;
-  const std::byte* scales;
-  const std::byte* zeros;
-};
-
-inline Row row_of(const IntRows& w, int64_t r) {
-  const int64_t row = w.order == nullptr ? r : w.order[r];
-  const int64_t shared = w.group_rows == 1 ? row : row / w.group_rows;  // a division takes as long as a chunk
-  return {w.codes + row * w.row_bytes, w.scales + shared * w.scale_row_bytes,
-          w.zeros == nullptr ? nullptr : w.zeros + shared * w.zero_row_bytes};
-}
-
-/// Eight scales at p.
-inline __m256 widen8(ScaleKind kind, const std::byte* p) {
-  const auto* at = reinterpret_cast<const __m128i*>(p);
-  switch (kind) {
-    case ScaleKind::kF32:
-      return _mm256_loadu_ps(reinterpret_cast<const float*>(p));
-    case ScaleKind::kF16:
-      return _mm256_cvtph_ps(_mm_loadu_si128(at));
-    case ScaleKind::kBF16:
-      return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(at)), 16));
-    case ScaleKind::kE8M0: {  // 2^-127 is subnormal
-      const __m256i e = _mm256_cvtepu8_epi32(_mm_loadl_epi64(at));
-      return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_slli_epi32(e, 23), _mm256_set1_epi32(1 << 22)));
-    }
-    case ScaleKind::kE4M3: {  // as a half, whose exponents are 8 greater; scales have no sign
-      const __m128i half = _mm_slli_epi16(_mm_cvtepu8_epi16(_mm_loadl_epi64(at)), 7);
-      return _mm256_mul_ps(_mm256_cvtph_ps(half), _mm256_set1_ps(256));
-    }
-  }
-  return _mm256_setzero_ps();
-}
-
-/// Scales [first, first + count) of a row -> out, and 16 zeros or more after them.
-inline void widen_scales(const IntRows& w, const Row& row, int64_t first, int64_t count, float* out) {
-  const int64_t size = scale_bytes(w.scale_kind);
-  const std::byte* p = row.scales + first * size;
-  const std::byte* end = w.scales + w.scale_rows * w.scale_row_bytes;
-  const __m256i lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
-  int64_t i = 0;
-  for (; i < count; i += 8, p += 8 * size) {
-    std::byte few[32];
-    const std::byte* from = p;
-    if (end - p < 8 * size) {
-      std::memset(few, 0, sizeof few);
-      std::memcpy(few, p, static_cast<size_t>(end - p));
-      from = few;
-    }
-    const __m256i ours = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count - i)), lanes);
-    _mm256_storeu_ps(out + i, _mm256_and_ps(widen8(w.scale_kind, from), _mm256_castsi256_ps(ours)));
-  }
-  for (const int64_t padded = i + 16; i < padded; i += 8) _mm256_storeu_ps(out + i, _mm256_setzero_ps());
-}
-
-/// The zero point of group g of a row.
-inline int zero_at(const Row& row, int bits, int64_t g) {
-  const int64_t bit = g * bits;
-  const std::byte* p = row.zeros + bit / 8;
-  unsigned code = std::to_integer<unsigned>(p[0]);
-  if (bit % 8 + bits > 8) code |= std::to_integer<unsigned>(p[1]) << 8;
-  return static_cast<int>(code >> (bit % 8) & ((1u << bits) - 1));
-}
-
-/// sum_g s[g] (offset - zero[g]) sums[g] over `count` groups from `first` on.
-inline float zeros_part(const Row& row, int bits, int offset, const float* s, int64_t first, int64_t count,
-                        const float* sums) {
-  float lanes[8] = {};
-  for (int64_t g = 0; g < count; ++g) {
-    lanes[g % 8] += s[g] * static_cast<float>(offset - zero_at(row, bits, first + g)) * sums[first + g];
-  }
-  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
-}
 
 /// What is alike in all bitstreams.
 template <int kBits_>
@@ -123,21 +46,10 @@ struct Bitstream {
   static int64_t bytes_to(int64_t column) { return column / 8 * kBits; }
 };
 
-/// sum_g m[g] sums[g].
-inline float minimums_part(const float* m, int64_t count, const float* sums) {
-  float lanes[8] = {};
-  int64_t g = 0;
-  for (; g + 8 <= count; g += 8) {
-    for (int64_t lane = 0; lane < 8; ++lane) lanes[lane] += m[g + lane] * sums[g + lane];
-  }
-  for (; g < count; ++g) lanes[g % 8] += m[g] * sums[g];
-  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
-}
-
 template <class V, class C, int kPlanes>
 class IntDotLoop {
  public:
-  explicit IntDotLoop(const IntDotCall& call) : call_(call), w_(call.w), codes_(call.w) {
+  explicit IntDotLoop(const IntDotCall& call) : call_(call), w_(call.w), codes_(call.w), real_(call.w) {
     whole_chunks_ = w_.group % kChunk == 0 || w_.group >= w_.cols;
     end_ = w_.codes + w_.rows * w_.row_bytes;
     groups_ = (w_.cols + w_.group - 1) / w_.group;
@@ -164,7 +76,8 @@ class IntDotLoop {
     Row rows[kRows];
     int64_t first_group, groups, first_column, columns;
     alignas(64) float scales[kRows][kSegmentGroups + 32];
-    float minimums[kRows][C::kMinimums ? kSegmentGroups : 1];
+    float minimums[kRows][C::kMinimums || !C::kBlocks ? kSegmentGroups : 1];
+    SecondNumbers second;
   };
 
   template <int kRows>
@@ -188,7 +101,7 @@ class IntDotLoop {
       segment.first_group = g, segment.groups = std::min(kSegmentGroups, groups_ - g);
       segment.first_column = g * w_.group;
       segment.columns = std::min(w_.cols - segment.first_column, kSegmentGroups * w_.group);
-      for (int i = 0; i < kRows; ++i) widen(segment.rows[i], g, segment.groups, segment.scales[i], segment.minimums[i]);
+      widen(segment);
       for (int64_t t = first; t < last; ++t) {
         if (whole_chunks_) {
           add_segment<kRows, true>(segment, t, sums[t - first]);
@@ -206,12 +119,20 @@ class IntDotLoop {
     }
   }
 
-  void widen(const Row& row, int64_t first, int64_t count, float* scales, float* minimums) const {
-    if constexpr (C::kBlocks) {
-      C::scales(row.codes, first, count, scales, minimums);
-      for (int i = 0; i < 16; ++i) scales[count + i] = 0;
-    } else {
-      widen_scales(w_, row, first, count, scales);
+  template <int kRows>
+  void widen(Segment<kRows>& segment) const {
+    const int64_t first = segment.first_group, count = segment.groups;
+    for (int i = 0; i < kRows; ++i) {
+      const Row& row = segment.rows[i];
+      if constexpr (C::kBlocks) {
+        C::scales(row.codes, first, count, segment.scales[i], segment.minimums[i]);
+        for (int k = 0; k < 16; ++k) segment.scales[i][count + k] = 0;
+      } else if (w_.real_zeros) {
+        if (i == 0 || row.second != segment.rows[i - 1].second) widen_second(row, first, count, segment.second);
+        real_.widen(row, segment.second, first, count, codes_.offset, segment.scales[i], segment.minimums[i]);
+      } else {
+        widen_scales(w_, row, first, count, segment.scales[i]);
+      }
     }
   }
 
@@ -219,7 +140,7 @@ class IntDotLoop {
   template <int kRows>
   float constant_part(const Segment<kRows>& segment, int row, const float* sums) const {
     const int64_t first = segment.first_group, groups = segment.groups;
-    if constexpr (C::kMinimums) return minimums_part(segment.minimums[row], groups, sums + first);
+    if (C::kMinimums || w_.real_zeros) return minimums_part(segment.minimums[row], groups, sums + first);
     return zeros_part(segment.rows[row], C::kBits, codes_.offset, segment.scales[row], first, groups, sums);
   }
 
@@ -269,7 +190,7 @@ class IntDotLoop {
     for (int i = 0; i < kRows; ++i) total[i] = sums[i];
     int64_t g = 0, in_group = 0;  // of the chunk's first column
     for (int64_t c = 0; c < segment.columns; c += kChunk) {
-      const int64_t column = segment.first_column + c, at = C::bytes_to(column);
+      const int64_t column = segment.first_column + c, at = codes_.bytes_to(column);
       const Input in = input_of(t, column);
       Int groups;
       if constexpr (!kWhole) {
@@ -297,6 +218,7 @@ class IntDotLoop {
   const IntDotCall& call_;
   const IntRows& w_;
   C codes_;
+  RealScales real_;
   bool whole_chunks_;
   const std::byte* end_;
   int64_t groups_, ahead_;

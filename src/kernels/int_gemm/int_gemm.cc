@@ -18,7 +18,8 @@ std::span<const IntGemmEntry> int_gemm_kernels() {
 }
 
 const IntGemmEntry* find_int_gemm(Isa isa, int bits, CodeKind codes, int64_t group, int64_t cols) {
-  if (group % 16 != 0 && group < cols) return nullptr;
+  const int64_t multiple = codes == CodeKind::kMixed ? 64 : 16;
+  if (group % multiple != 0 && group < cols) return nullptr;
   return find_kernel(int_gemm_kernels(), isa,
                      [&](const IntGemmEntry& entry) { return entry.bits == bits && entry.codes == codes; });
 }

@@ -12,7 +12,7 @@
 // tokens come in blocks whose sums stay in registers.
 //
 // Goals: the processor's peak of 8-bit products; no copy of the weights but a panel. Non-goals: inputs of more than 8
-// bits; groups that are no multiple of 16 columns.
+// bits; groups that are no multiple of 16 columns, of mixed bits of 64.
 
 #include <cstddef>
 #include <cstdint>

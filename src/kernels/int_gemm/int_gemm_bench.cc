@@ -65,7 +65,7 @@ const bool registered = [] {
     if (!machine_has(entry.isa)) continue;
     for (const int64_t tokens : {8, 512}) {
       for (const int64_t group : {32, 128}) {
-        if (group > 32 && entry.codes > CodeKind::kTable) continue;  // blocks have groups of their own
+        if (group > 32 && !is_bitstream(entry.codes)) continue;  // blocks have groups of their own
         register_kernel(fmt::format("{}/tokens:{}/group:{}", entry.name, tokens, group),
                         [&entry, tokens, group](benchmark::State& state) { int_gemm(state, entry, tokens, group); });
       }

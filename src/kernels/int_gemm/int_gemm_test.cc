@@ -36,8 +36,9 @@ std::vector<IntGemmEntry> others(const IntGemmEntry& entry) {
 
 class IntGemm : public ::testing::TestWithParam<IntGemmEntry> {
  protected:
-  void compare(const testing::DotShape& shape) const {
+  void compare(testing::DotShape shape) const {
     const IntGemmEntry& entry = GetParam();
+    if (entry.codes == CodeKind::kMixed) shape.zeros = shape.real_zeros = true, shape.scales = ScaleKind::kF16;
     if (find_int_gemm(entry.isa, entry.bits, entry.codes, shape.group, shape.cols) == nullptr) return;
     if (shape.zeros && entry.codes == CodeKind::kTable) return;
     const IntDotEntry as_it_is = {"",          nullptr,        Isa::kPortable,       entry.bits,
@@ -61,7 +62,7 @@ class IntGemm : public ::testing::TestWithParam<IntGemmEntry> {
     dot.call.x = rounded.data();
     for (int64_t t = 0; t < shape.tokens; ++t) {
       for (int64_t r = 0; r < shape.rows; ++r) {
-        const ReferenceDot want = int_dot_reference(dot.call, entry.bits, t, r);
+        const ReferenceDot want = int_dot_reference(dot.call, entry.codes, entry.bits, t, r);
         ASSERT_NEAR(y[static_cast<size_t>(t * shape.rows + r)], want.value, sum_error(shape.cols) * want.magnitude)
             << entry.name << " [" << shape.rows << ", " << shape.cols << "] group " << shape.group << " token " << t
             << " row " << r;
@@ -97,6 +98,28 @@ TEST_P(IntGemm, EveryTypeAndSharingOfScalesAndAnOrderOfRows) {
       compare({10, 160, 2, 32, group_rows, scales, group_rows == 3});
       compare({10, 160, 2, 16, group_rows, scales, group_rows == 3, true});
     }
+  }
+}
+
+TEST_P(IntGemm, ZeroPointsThatAreNumbers) {
+  for (const int second_bits : {0, 3, 6}) {
+    for (const int64_t group : {16, 64, 96, 330}) {
+      compare({.rows = 19,
+               .cols = 330,
+               .tokens = 3,
+               .group = group,
+               .permuted = group == 64,
+               .zeros = true,
+               .real_zeros = true,
+               .second_bits = second_bits});
+    }
+    compare({.rows = 3,
+             .cols = 300 * 16,
+             .tokens = 2,
+             .group = 16,
+             .zeros = true,
+             .real_zeros = true,
+             .second_bits = second_bits});
   }
 }
 
@@ -153,10 +176,9 @@ TEST_P(BlocksGemm, EveryNumberOfRowsBlocksAndTokens) {
 
 std::vector<IntGemmEntry> kernels_of_this_machine(bool blocks) {
   std::vector<IntGemmEntry> entries;
-  std::copy_if(int_gemm_kernels().begin(), int_gemm_kernels().end(), std::back_inserter(entries),
-               [blocks](const IntGemmEntry& entry) {
-                 return machine_has(entry.isa) && (entry.codes > CodeKind::kTable) == blocks;
-               });
+  std::copy_if(
+      int_gemm_kernels().begin(), int_gemm_kernels().end(), std::back_inserter(entries),
+      [blocks](const IntGemmEntry& entry) { return machine_has(entry.isa) && is_bitstream(entry.codes) != blocks; });
   return entries;
 }
 std::string name_of_case(const ::testing::TestParamInfo<IntGemmEntry>& info) { return info.param.name; }

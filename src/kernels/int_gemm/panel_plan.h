@@ -38,7 +38,7 @@ inline PanelPlan plan_panels(const IntRows& w, int bits, bool minimums, bool fol
   plan.steps = sixteens ? (w.cols + 15) / 16 : plan.blocks;
   plan.step = sixteens ? 16 : 32;
   plan.steps_per_group = whole_row ? plan.steps : group / plan.step;
-  plan.subtracts_zeros = w.zeros != nullptr && bits < 8;
+  plan.subtracts_zeros = w.zeros != nullptr && !w.real_zeros && bits < 8;
   plan.minimum_columns = minimums || (w.zeros != nullptr && !plan.subtracts_zeros) ? (folded ? 16 : plan.step) : 0;
   plan.scales = sixteens                    ? PanelScales::kSixteens
                 : plan.steps_per_group == 1 ? PanelScales::kBlocks

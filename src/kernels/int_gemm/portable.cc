@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/dtype.h"
+#include "kernels/int_dot/group_numbers.h"
 #include "kernels/int_gemm/panel_plan.h"
-#include "packing/bitstream.h"
 
 namespace bitloom {
 namespace {
@@ -22,7 +21,7 @@ int dot(const int16_t* a, const int16_t* b, int count) {
   return sum;
 }
 
-template <int kBits>
+template <int kBits, CodeKind kCodes>
 class PanelLoop {
  public:
   explicit PanelLoop(const IntGemmCall& call)
@@ -35,7 +34,7 @@ class PanelLoop {
   }
 
  private:
-  static constexpr int kOffset = 1 << (kBits - 1);
+  static constexpr int kOffset = kCodes == CodeKind::kMixed ? kMixedMiddle : 1 << (kBits - 1);
 
   /// Rows from `first` on; the last row again where there are no more.
   void unpack(int64_t first, const Panel& to) const {
@@ -47,21 +46,22 @@ class PanelLoop {
     }
   }
 
-  int zero(int64_t row, int64_t g) const {
-    uint8_t code = 0;
-    if (w_.zeros != nullptr) unpack_bits(w_.zeros + row / w_.group_rows * w_.zero_row_bytes, g, 1, kBits, &code);
-    return code;
-  }
-
   void unpack_block(int64_t row, int64_t first, int64_t lane, const Panel& to) const {
     const int64_t count = std::min(kInputBlock, w_.cols - first);
     uint8_t codes[kInputBlock];
-    unpack_bits(w_.codes + row * w_.row_bytes, first, count, kBits, codes);
+    const std::byte* start = w_.codes + row * w_.row_bytes;
+    if constexpr (kCodes == CodeKind::kMixed) {
+      const CodeRun& run = w_.runs[first / kRunColumns];
+      unpack_bits(start + run.start, 0, count, run.bits, codes);
+    } else {
+      unpack_bits(start, first, count, kBits, codes);
+    }
     int8_t* levels = to.levels + (first * kPanelRows + lane * kInputBlock);
     std::fill_n(levels, kInputBlock, int8_t{0});
     int zeros[2] = {};
     for (int64_t half = 0; plan_.subtracts_zeros && half < 2 && first + 16 * half < w_.cols; ++half) {
-      zeros[half] = zero(row, (first + 16 * half) / w_.group);
+      const GroupNumbers group = group_numbers(w_, kBits, row / w_.group_rows, (first + 16 * half) / w_.group);
+      zeros[half] = static_cast<int>(group.zero);
     }
     for (int64_t i = 0; i < count; ++i) levels[panel_column(i)] = static_cast<int8_t>(level(codes[i]) - zeros[i / 16]);
   }
@@ -74,18 +74,13 @@ class PanelLoop {
   }
 
   void unpack_scales(int64_t row, int64_t lane, const Panel& to) const {
-    constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E8M0, DType::kF8E4M3};
-    const DType type = kTypes[static_cast<int>(w_.scale_kind)];
-    const std::byte* scales = w_.scales + row / w_.group_rows * w_.scale_row_bytes;
     const bool per_group = plan_.scales == PanelScales::kGroups;
     const int64_t groups = (w_.cols + w_.group - 1) / w_.group;
     for (int64_t g = 0; g < groups; ++g) {
-      float scale = 0;
-      decode_to_f32(type, scales, g, 1, &scale);
+      const auto [scale, zero] = group_numbers(w_, kBits, row / w_.group_rows, g);
       spread(scale, g, per_group ? 1 : plan_.steps_per_group, per_group ? groups : plan_.steps, lane, to.scales);
       if (plan_.minimum_columns == 0) continue;
-      spread(scale * static_cast<float>(kOffset - zero(row, g)), g, plan_.steps_per_group, plan_.steps, lane,
-             to.minimums);
+      spread(scale * (static_cast<float>(kOffset) - zero), g, plan_.steps_per_group, plan_.steps, lane, to.minimums);
     }
   }
 
@@ -210,16 +205,17 @@ class PanelLoop {
 
 }  // namespace
 
-#define BITLOOM_GEMM(name, bits) \
-  void int_gemm_##name##_portable(const IntGemmCall& call) { PanelLoop<bits>(call).run(); }
-BITLOOM_GEMM(i2, 2)
-BITLOOM_GEMM(i3, 3)
-BITLOOM_GEMM(i4, 4)
-BITLOOM_GEMM(i5, 5)
-BITLOOM_GEMM(i6, 6)
-BITLOOM_GEMM(i7, 7)
-BITLOOM_GEMM(i8, 8)
-BITLOOM_GEMM(t4, 4)
+#define BITLOOM_GEMM(name, bits, codes) \
+  void int_gemm_##name##_portable(const IntGemmCall& call) { PanelLoop<bits, CodeKind::codes>(call).run(); }
+BITLOOM_GEMM(i2, 2, kInteger)
+BITLOOM_GEMM(i3, 3, kInteger)
+BITLOOM_GEMM(i4, 4, kInteger)
+BITLOOM_GEMM(i5, 5, kInteger)
+BITLOOM_GEMM(i6, 6, kInteger)
+BITLOOM_GEMM(i7, 7, kInteger)
+BITLOOM_GEMM(i8, 8, kInteger)
+BITLOOM_GEMM(t4, 4, kTable)
+BITLOOM_GEMM(mixed, kMostMixedBits, kMixed)
 #undef BITLOOM_GEMM
 
 }  // namespace bitloom

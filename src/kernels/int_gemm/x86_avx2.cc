@@ -184,6 +184,7 @@ class PanelLoop {
       : call_(call),
         w_(call.w),
         codes_(call.w),
+        real_(call.w),
         plan_(plan_panels(call.w, C::kBits, C::kMinimums, Codes::kFolded)),
         end_(w_.codes + w_.rows * w_.row_bytes) {}
 
@@ -235,6 +236,10 @@ class PanelLoop {
       const int64_t count = std::min(kSegmentGroups, groups - first);
       if constexpr (C::kBlocks) {
         C::scales(row.codes, first, count, scales, minimums);
+      } else if (w_.real_zeros) {
+        SecondNumbers second;
+        widen_second(row, first, count, second);
+        real_.widen(row, second, first, count, codes_.offset, scales, minimums);
       } else {
         widen_scales(w_, row, first, count, scales);
         for (int64_t g = 0; plan_.minimum_columns != 0 && g < count; ++g) {
@@ -298,6 +303,7 @@ class PanelLoop {
   const IntGemmCall& call_;
   const IntRows& w_;
   Codes codes_;
+  RealScales real_;
   PanelPlan plan_;
   const std::byte* end_;
 };
@@ -314,6 +320,7 @@ BITLOOM_GEMM(i6, Codes<6, false>)
 BITLOOM_GEMM(i7, Codes<7, false>)
 BITLOOM_GEMM(i8, Codes<8, false>)
 BITLOOM_GEMM(t4, Codes<4, true>)
+BITLOOM_GEMM(mixed, MixedCodes)
 #define BITLOOM_BLOCKS(name, kind) BITLOOM_GEMM(name, BlockCodes<CodeKind::kind>)
 #include "kernels/int_dot/blocks.inc"
 #undef BITLOOM_BLOCKS

@@ -20,13 +20,16 @@ struct PanelCodes : C {
 /// ones' of pairs.
 template <>
 struct PanelCodes<BitCodes<4>> : BitCodes<4> {
-  using BitCodes<4>::BitCodes;
+  explicit PanelCodes(const IntRows& w) : BitCodes<4>(w), flip_(_mm512_set1_epi8(w.zeros == nullptr ? 8 : 0)) {}
   static constexpr bool kPairs = true, kFolded = false;
   void split(__m512i pairs, __m512i (&out)[2]) const {
-    const __m512i mask = _mm512_set1_epi8(15), flip = _mm512_set1_epi8(8), raise = _mm512_set1_epi8(120);
-    out[0] = _mm512_add_epi8(masked(pairs, mask, flip), raise);
-    out[1] = _mm512_add_epi8(masked(_mm512_srli_epi16(pairs, 4), mask, flip), raise);
+    const __m512i mask = _mm512_set1_epi8(15), raise = _mm512_set1_epi8(120);
+    out[0] = _mm512_add_epi8(masked(pairs, mask, flip_), raise);
+    out[1] = _mm512_add_epi8(masked(_mm512_srli_epi16(pairs, 4), mask, flip_), raise);
   }
+
+ private:
+  __m512i flip_;
 };
 
 /// The same of what a table maps to levels.
@@ -62,7 +65,7 @@ struct PanelCodes<BlockCodes<CodeKind::kQ3_K>> : FoldedPanelCodes<CodeKind::kQ3_
 template <class C>
 class PanelLoop {
  public:
-  explicit PanelLoop(const IntGemmCall& call) : call_(call), w_(call.w), codes_(call.w) {
+  explicit PanelLoop(const IntGemmCall& call) : call_(call), w_(call.w), codes_(call.w), real_(call.w) {
     const PanelPlan plan = plan_panels(w_, C::kBits, C::kMinimums, Codes::kFolded);
     scales_ = plan.scales, blocks_ = plan.blocks, steps_ = plan.steps, steps_per_group_ = plan.steps_per_group;
     minimum_columns_ = plan.minimum_columns, subtracts_zeros_ = plan.subtracts_zeros;
@@ -107,7 +110,7 @@ class PanelLoop {
       __m512i levels[kPanelRows];
       for (int64_t i = 0; i < kPanelRows; ++i) {
         __m512i codes[1];
-        _mm_prefetch(reinterpret_cast<const char*>(rows[i].codes + C::bytes_to(c)) + ahead_, _MM_HINT_T1);
+        _mm_prefetch(reinterpret_cast<const char*>(rows[i].codes + codes_.bytes_to(c)) + ahead_, _MM_HINT_T1);
         codes_.bytes(rows[i].codes, c, end_, codes);
         const __m512i up = subtracts_zeros_ ? minus_zeros(zeros_of(to, i) + c / 16) : raise;
         levels[i] = _mm512_shuffle_epi8(_mm512_add_epi8(codes[0], up), order);
@@ -146,6 +149,10 @@ class PanelLoop {
       for (int64_t i = 0; i < kPanelRows; ++i) {
         if constexpr (C::kBlocks) {
           C::scales(rows[i].codes, first, count, scales[i], minimums[i]);
+        } else if (w_.real_zeros) {
+          SecondNumbers second;
+          widen_second(rows[i], first, count, second);
+          real_.widen(rows[i], second, first, count, codes_.offset, scales[i], minimums[i]);
         } else {
           widen_scales(w_, rows[i], first, count, scales[i]);
           if (minimum_columns_ != 0) zero_minimums(rows[i], first, count, scales[i], minimums[i]);
@@ -233,6 +240,7 @@ class PanelLoop {
   const IntGemmCall& call_;
   const IntRows& w_;
   Codes codes_;
+  RealScales real_;
   PanelScales scales_;
   PanelProduct* product_;
   int64_t blocks_, steps_, steps_per_group_;  // a step is what a scale serves at least
@@ -254,6 +262,7 @@ BITLOOM_GEMM(i6, BitCodes<6>)
 BITLOOM_GEMM(i7, BitCodes<7>)
 BITLOOM_GEMM(i8, BitCodes<8>)
 BITLOOM_GEMM(t4, NibbleTable)
+BITLOOM_GEMM(mixed, MixedCodes)
 #define BITLOOM_BLOCKS(name, kind) BITLOOM_GEMM(name, BlockCodes<CodeKind::kind>)
 #include "kernels/int_dot/blocks.inc"
 #undef BITLOOM_BLOCKS
