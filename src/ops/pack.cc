@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "format/families/affine/affine_storage.h"
 #include "format/families/trellis/trellis_storage.h"
 #include "format/stored_matrix.h"
 #include "io/stored_rows.h"
@@ -81,6 +82,49 @@ IntRows int_rows(const StoredMatrix& matrix, const IntLevels& levels) {
   return view;
 }
 
+/// The widths of groups' codes.
+std::vector<uint8_t> affine_widths(const StoredMatrix& matrix, const AffineStorage& storage) {
+  std::vector<uint8_t> widths(static_cast<size_t>(storage.groups(matrix.cols())), static_cast<uint8_t>(storage.bits));
+  const TensorPart* part = matrix.find_part(".widths");
+  for (size_t g = 0; part != nullptr && g < widths.size(); ++g) widths[g] = std::to_integer<uint8_t>(part->bytes[g]);
+  return widths;
+}
+
+/// Where the codes of every kRunColumns columns begin; empty where those are not of one width each, or of a wider one
+/// than kernels know.
+std::vector<CodeRun> code_runs(const AffineStorage& storage, const std::vector<uint8_t>& widths, int64_t cols) {
+  std::vector<CodeRun> runs;
+  const int64_t group = storage.width(cols);
+  if (group % kRunColumns != 0 && group < cols) return runs;
+  if (*std::max_element(widths.begin(), widths.end()) > kMostMixedBits) return runs;
+  int64_t start = 0;
+  for (size_t g = 0; g < widths.size(); ++g) {
+    const int64_t count = storage.width_of(static_cast<int64_t>(g), cols);
+    for (int64_t c = 0; c < count; c += kRunColumns) {
+      runs.push_back({static_cast<int32_t>(start + bitstream_bytes(widths[g], c)), widths[g]});
+    }
+    start += bitstream_bytes(widths[g], count);
+  }
+  return runs;
+}
+
+IntRows affine_rows(const StoredMatrix& matrix, const AffineStorage& storage) {
+  const int64_t cols = matrix.cols(), groups = storage.groups(cols);
+  const auto bytes = [&](const char* suffix) { return matrix.find_part(suffix)->bytes.data(); };
+  IntRows view;
+  view.codes = bytes(".codes"), view.row_bytes = matrix.find_part(".codes")->shape[1];
+  view.scales = bytes(".scales"), view.zeros = bytes(".zeros"), view.real_zeros = true;
+  view.rows = matrix.rows(), view.cols = cols, view.group = storage.width(cols), view.scale_rows = matrix.rows();
+  view.scale_row_bytes = 2 * groups;
+  if (storage.second_bits > 0) {
+    view.scale_kind = ScaleKind::kSecond;
+    view.scale_row_bytes = bitstream_bytes(storage.second_bits, groups);
+    view.second = {bytes(".second"), storage.second_bits, storage.second_rows, 8 * groups};
+  }
+  view.zero_row_bytes = view.scale_row_bytes;
+  return view;
+}
+
 /// A stored matrix without side terms but outliers and a frame; else null.
 const StoredMatrix* with_outliers_at_most(const RowSource& matrix) {
   const auto* stored = dynamic_cast<const StoredMatrix*>(&matrix);
@@ -115,6 +159,26 @@ bool PackedLinear::pack_ints(const PackOptions& options) {
     gemm_kernel_ = find_int_gemm(options.isa, needs.bits, needs.codes, needs.group, needs.cols);
   }
   return true;
+}
+
+bool PackedLinear::pack_affine(const PackOptions& options) {
+  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
+  const auto* storage = stored == nullptr ? nullptr : stored->spec().base.get_if<AffineStorage>();
+  if (storage == nullptr) return false;
+  ints_ = affine_rows(*stored, *storage), ints_.order = order_.empty() ? nullptr : order_.data();
+  const bool exact = options.activations == Activations::kExact;
+  IntDotNeeds needs = {storage->bits, CodeKind::kInteger, exact, ints_.group, ints_.cols};
+  // Groups of whole bytes follow each other as a bitstream row.
+  if (storage->mixed || storage->bits == 1 || (ints_.group % 8 != 0 && ints_.group < ints_.cols)) {
+    needs.codes = CodeKind::kMixed, needs.bits = kMostMixedBits;
+    runs_ = code_runs(*storage, affine_widths(*stored, *storage), ints_.cols), ints_.runs = runs_.data();
+    if (runs_.empty()) return false;
+  }
+  int_kernel_ = find_int_dot(options.isa, needs);
+  if (!exact) gemm_kernel_ = find_int_gemm(options.isa, needs.bits, needs.codes, needs.group, needs.cols);
+  needs.exact = true;
+  if (int_kernel_ == nullptr) int_kernel_ = find_int_dot(options.isa, needs);
+  return int_kernel_ != nullptr;
 }
 
 bool PackedLinear::pack_blocks(const PackOptions& options) {
@@ -188,15 +252,17 @@ std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std:
   packed->rows_ = matrix->rows();
   packed->matrix_ = std::move(matrix);
   const StoredMatrix* stored = with_outliers_at_most(*packed->matrix_);
-  // Kernels whose rows lie in tiles have no order of their own.
-  if (stored != nullptr && (stored->has_side_terms() || stored->grid() == nullptr)) {
+  // Kernels of whole rows have an order of their own, those of tiles none.
+  const bool whole_rows =
+      stored != nullptr && (stored->grid() != nullptr || stored->spec().base.get_if<AffineStorage>() != nullptr);
+  if (stored != nullptr && (stored->has_side_terms() || !whole_rows)) {
     packed->frame_.emplace(*stored, std::move(order));
   } else {
     packed->order_ = std::move(order);
   }
   if (!packed->pack_outliers(options)) return nullptr;
-  if (!packed->pack_ints(options) && !packed->pack_trellis(options) && !packed->pack_family(options) &&
-      !packed->pack_blocks(options) && !packed->pack_dense(options)) {
+  if (!packed->pack_ints(options) && !packed->pack_affine(options) && !packed->pack_trellis(options) &&
+      !packed->pack_family(options) && !packed->pack_blocks(options) && !packed->pack_dense(options)) {
     return nullptr;
   }
   return packed;

@@ -67,6 +67,7 @@ class PackedLinear {
   PackedLinear() = default;
   bool has_gemm() const { return gemm_kernel_ != nullptr || trellis_gemm_ != nullptr; }
   bool pack_ints(const PackOptions& options);
+  bool pack_affine(const PackOptions& options);
   bool pack_blocks(const PackOptions& options);
   bool pack_trellis(const PackOptions& options);
   bool pack_dense(const PackOptions& options);
@@ -79,6 +80,7 @@ class PackedLinear {
   std::vector<int64_t> order_;  // empty: as stored, or the frame's
   std::optional<PackedFrame> frame_;
   std::vector<int8_t> levels_;  // what the view points to, where it has levels
+  std::vector<CodeRun> runs_;   // the same, where the bits of codes differ
   bool rounds_levels_ = false;  // to integers, of a format whose levels are none
   const IntDotEntry* int_kernel_ = nullptr;
   const DenseDotEntry* dense_kernel_ = nullptr;

@@ -8,6 +8,7 @@
 
 #include "base/dense_matrix.h"
 #include "base/test_data.h"
+#include "format/families/affine/affine_matrix.h"
 #include "format/test_storage.h"
 #include "io/tensor_view.h"
 #include "ops/choose_isa.h"
@@ -61,6 +62,72 @@ TEST(PackedLinear, EveryKindOfIntegerMatrixAgreesWithItsDecodedRows) {
       expect_product(*quantized, {}, x, y, 1e-5);
     }
   }
+}
+
+/// Groups of 64 columns of these widths, whose mean is `bits`.
+std::shared_ptr<const StoredMatrix> random_mixed(const std::string& text, const std::vector<uint8_t>& widths,
+                                                 int64_t rows, int64_t cols) {
+  const Storage storage = parse_storage(text);
+  const auto& affine = storage.base.get<AffineStorage>();
+  const auto groups = static_cast<int64_t>(widths.size());
+  AffineValues values;
+  values.widths = widths;
+  Rng rng(9, 80);
+  for (int64_t i = 0; i < rows * cols; ++i) {
+    const int width = widths[static_cast<size_t>(i % cols / 64)];
+    values.codes.push_back(static_cast<uint8_t>(rng.next_u32() % (1u << width)));
+  }
+  for (int64_t i = 0; i < rows * groups; ++i) {
+    values.scales.push_back({0.5f, 1.25f, static_cast<uint8_t>(i % 13), static_cast<uint8_t>(i % 7)});
+  }
+  values.seconds.resize(static_cast<size_t>(affine.blocks(rows) * groups), {0.25f, 0.125f, -1, 0.5f});
+  return stored_from_bytes("w", storage, rows, cols, pack_affine(affine, rows, cols, values));
+}
+
+TEST(PackedLinear, AffineMatricesAgreeWithTheirDecodedRows) {
+  ThreadPool threads(2);
+  InputBlocks blocks;
+  constexpr int64_t kRows = 40, kCols = 288;
+  const std::vector<float> x = random_values(9 * kCols, 5);
+  std::vector<int64_t> order(kRows);
+  for (int64_t r = 0; r < kRows; ++r) order[static_cast<size_t>(r)] = r * 7 % kRows;
+  std::vector<std::shared_ptr<const StoredMatrix>> matrices = {
+      random_mixed("affine2-g64-mixed", {1, 3, 2, 2, 2}, kRows, kCols),
+      random_mixed("affine3-g64-mixed-s6x16", {1, 5, 2, 4, 3}, kRows, kCols)};
+  for (const char* text :
+       {"affine4-g64", "affine4-g64-s6x16", "affine3-g16-s3x16", "affine2-g64-s6x8", "affine1-g32", "affine8-g32",
+        "affine5-g288-s8x256", "affine3-g16-s3x16+outliers0.02", "affine4-g32-s6x16+frame-in32"}) {
+    matrices.push_back(testing::random_stored(text, kRows, kCols, 3));
+  }
+  for (const auto& matrix : matrices) {
+    const bool framed = matrix->spec().side.frame.present();
+    for (const Isa isa : every_isa()) {
+      for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+        if (!machine_has(isa)) continue;
+        const auto packed = PackedLinear::pack(matrix, order, {isa, activations});
+        ASSERT_NE(packed, nullptr) << matrix->storage();
+        ASSERT_NE(packed->int_kernel(), nullptr) << matrix->storage();
+        for (const int64_t tokens : {1, 9}) {
+          if (!packed->serves(tokens)) continue;
+          std::vector<float> y(static_cast<size_t>(tokens * kRows));
+          const Reader reader = {packed.get(), nullptr, y.data()};
+          apply({&reader, 1}, x.data(), tokens, blocks, threads);
+          for (int64_t t = 0; t < tokens; ++t) {
+            const std::vector<float> own(x.begin() + t * kCols, x.begin() + (t + 1) * kCols);
+            // As of grids; zero points and seconds of up to a hundred cost a few times as much, a rotation more.
+            expect_product(*matrix, order, own, {y.begin() + t * kRows, y.begin() + (t + 1) * kRows},
+                           activations == Activations::kExact ? (framed ? 1e-4 : 2e-5) : 2e-2);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(PackedLinear, AffineGroupsThatNoKernelServesAreDecoded) {
+  const PackOptions options = {best_isa(), Activations::kExact};
+  EXPECT_EQ(pack(testing::random_stored("affine3-g12", 16, 96, 3), options), nullptr);
+  EXPECT_EQ(pack(random_mixed("affine4-g64-mixed", {1, 7}, 16, 128), options), nullptr);
 }
 
 // Tokens that are multiples of a scale already, by integers up to 127: 8-bit kernels keep them, of few tokens and of
