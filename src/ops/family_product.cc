@@ -1,13 +1,17 @@
 #include "ops/family_product.h"
 
+#include <algorithm>
 #include <bit>
 #include <vector>
 
 #include "format/families/codebook/codebook_storage.h"
 #include "format/families/partial/partial_storage.h"
 #include "format/families/planes/planes_matrix.h"
+#include "format/families/sign_rank1/sign_rank1.h"
 #include "format/families/vector/vector_storage.h"
 #include "kernels/column_dot/column_dot.h"
+#include "kernels/int_dot/int_dot.h"
+#include "kernels/int_dot/round_input.h"
 #include "kernels/partial_dot/partial_dot.h"
 #include "kernels/plane_dot/plane_dot.h"
 #include "kernels/row_table_dot/row_table_dot.h"
@@ -65,6 +69,63 @@ class RowTableProduct final : public FamilyProduct {
  private:
   RowTableDotKernel* kernel_;
   RowTables w_;
+};
+
+/// y = g (S (h x)): columns' scales are the input's, rows' those of groups as wide as a row.
+class SignProduct final : public FamilyProduct {
+ public:
+  SignProduct(const StoredMatrix& matrix, Isa isa, bool exact)
+      : kernel_(*find_int_dot(isa, {1, CodeKind::kSign, exact, matrix.cols(), matrix.cols()})),
+        col_scales_(static_cast<size_t>(matrix.cols())) {
+    decode_to_f32(DType::kF16, bytes_of_part(matrix, ".col_scales"), 0, matrix.cols(), col_scales_.data());
+    w_.codes = bytes_of_part(matrix, ".signs"), w_.scales = bytes_of_part(matrix, ".row_scales");
+    w_.rows = matrix.rows(), w_.cols = matrix.cols(), w_.row_bytes = bitstream_bytes(1, w_.cols);
+    w_.group = w_.cols, w_.scale_rows = w_.rows, w_.scale_row_bytes = 2;
+  }
+  int64_t row_multiple() const override { return 8; }
+  int64_t scratch_bytes() const override { return kTokens * token_bytes(); }
+  void run(int64_t first, int64_t last, int64_t tokens, const float* x, float* y, int64_t y_stride,
+           std::byte* scratch) const override {
+    for (int64_t t = 0; t < tokens; t += kTokens) {
+      run_some(first, last, std::min(kTokens, tokens - t), x + t * w_.cols, y + t * y_stride, y_stride, scratch);
+    }
+  }
+
+ private:
+  static constexpr int64_t kTokens = 8;  // that share each load of weights
+
+  int64_t stride() const { return (w_.cols + kInputPadding - 1) / kInputPadding * kInputPadding; }
+  int64_t lanes() const { return stride() / lane_columns(kernel_.order); }
+  int64_t planes() const { return kernel_.input == DotInput::kInt24 ? 3 : 1; }
+  /// h x; its digits; scales and two kinds of sums.
+  int64_t token_bytes() const { return stride() * (4 + planes()) + lanes() * 12; }
+
+  void run_some(int64_t first, int64_t last, int64_t tokens, const float* x, float* y, int64_t y_stride,
+                std::byte* scratch) const {
+    auto* scaled = reinterpret_cast<float*>(scratch);
+    auto* scales = scaled + tokens * stride();
+    auto* high = reinterpret_cast<int32_t*>(scales + tokens * lanes());
+    auto* rest = high + tokens * lanes();
+    auto* digits = reinterpret_cast<int8_t*>(rest + tokens * lanes());
+    for (int64_t t = 0; t < tokens; ++t) {
+      float* row = scaled + t * stride();
+      for (int64_t c = 0; c < w_.cols; ++c) row[c] = x[t * w_.cols + c] * col_scales_[static_cast<size_t>(c)];
+      if (kernel_.input == DotInput::kF32) continue;
+      const int64_t at = t * lanes();
+      round_input(row, w_.cols, kernel_.input, kernel_.order,
+                  {digits + t * planes() * stride(), scales + at, high + at, rest + at, stride()});
+    }
+    IntDotCall call;
+    call.w = w_, call.first = first, call.last = last, call.tokens = tokens;
+    call.x = scaled, call.x_stride = stride();
+    call.rounded = {digits, scales, high, rest, stride()};
+    call.y = y, call.y_stride = y_stride;
+    kernel_.kernel(call);
+  }
+
+  const IntDotEntry& kernel_;
+  std::vector<float> col_scales_;
+  IntRows w_;
 };
 
 class PartialProduct final : public FamilyProduct {
@@ -190,6 +251,8 @@ std::unique_ptr<const FamilyProduct> make_family_product(const StoredMatrix& mat
   if (const auto* planes = matrix.spec().base.get_if<PlanesStorage>(); planes != nullptr) {
     return std::make_unique<PlaneProduct>(matrix, *planes, isa, exact);
   }
+  if (matrix.spec().base.get_if<SignRank1Storage>() != nullptr)
+    return std::make_unique<SignProduct>(matrix, isa, exact);
   if (matrix.spec().base.get_if<PartialStorage>() != nullptr) {
     auto product = std::make_unique<PartialProduct>(matrix, isa);
     if (!product->has_padding_bits()) return product;
