@@ -23,7 +23,7 @@ void InputBlocks::begin(const float* x, int64_t tokens, int64_t cols, const floa
 
 InputBlocks::Form& InputBlocks::form(DotInput input, InputOrder order) {
   assert(input != DotInput::kF32);
-  const size_t index = (input == DotInput::kInt24 ? 3 : 0) + static_cast<size_t>(order);
+  const size_t index = (input == DotInput::kInt24 ? kInputOrders : 0) + static_cast<size_t>(order);
   Form& form = forms_[index];
   if (form.made) return form;
   const int64_t planes = input == DotInput::kInt24 ? 3 : 1;

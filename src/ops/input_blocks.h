@@ -51,7 +51,7 @@ class InputBlocks {
 
   const float *x_ = nullptr, *token_scales_ = nullptr;
   int64_t tokens_ = 0, cols_ = 0;
-  std::array<Form, 6> forms_;
+  std::array<Form, 2 * kInputOrders> forms_;
   PanelForm panels_;
   std::vector<float> framed_;
   std::vector<std::vector<float>> sums_;         // by reader

@@ -12,7 +12,8 @@ TEST(InputBlocks, EveryFormIsOfTheInputThatWasBegun) {
   InputBlocks blocks;
   blocks.begin(x.data(), 2, 70);
   for (const DotInput input : {DotInput::kInt8, DotInput::kInt24}) {
-    for (const InputOrder order : {InputOrder::kNatural, InputOrder::kNibbles, InputOrder::kSixteens}) {
+    for (const InputOrder order :
+         {InputOrder::kNatural, InputOrder::kNibbles, InputOrder::kSixteens, InputOrder::kStrides}) {
       const RoundedInput& rounded = blocks.rounded(input, order);
       EXPECT_EQ(rounded.stride, 256);
       EXPECT_EQ(rounded.digits[0], 127) << "the greatest of its block";

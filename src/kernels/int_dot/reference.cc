@@ -84,6 +84,9 @@ double rounded_value(const RoundedInput& x, DotInput input, InputOrder order, in
   if (order == InputOrder::kSixteens) {
     at = column / 256 * 256 + column % 16 / 4 * 64 + column % 256 / 16 * 4 + column % 4;
   }
+  if (order == InputOrder::kStrides) {
+    at = column / 256 * 256 + column % 4 * 64 + column % 256 / 16 * 4 + column % 16 / 4;
+  }
   double value = 0;
   for (int64_t p = 0; p < planes; ++p) value = 256 * value + x.digits[(t * planes + p) * x.stride + at];
   return value * x.scales[(t * x.stride + column) / lane_columns(order)];

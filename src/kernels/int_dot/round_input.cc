@@ -95,6 +95,15 @@ BITLOOM_VECTOR_CLONES void part_pairs(const int8_t* from, int8_t* to) {
   for (int64_t i = 0; i < 64; ++i) to[i] = from[2 * i], to[64 + i] = from[2 * i + 1];
 }
 
+/// Of 16 columns those four apart.
+BITLOOM_VECTOR_CLONES void part_strides(const int8_t* from, int8_t* to) {
+  for (int64_t v = 0; v < 4; ++v) {
+    for (int64_t lane = 0; lane < kPiece / 16; ++lane) {
+      for (int64_t i = 0; i < 4; ++i) to[(v * 16 + lane) * 4 + i] = from[16 * lane + 4 * i + v];
+    }
+  }
+}
+
 /// Of a piece in the order of columns to where they lie in a plane.
 void place(const int8_t* from, InputOrder order, int8_t* to) {
   switch (order) {
@@ -106,6 +115,9 @@ void place(const int8_t* from, InputOrder order, int8_t* to) {
       return;
     case InputOrder::kSixteens:
       for (int64_t i = 0; i < kPiece / 4; ++i) std::memcpy(to + (i % 4 * 16 + i / 4) * 4, from + 4 * i, 4);
+      return;
+    case InputOrder::kStrides:
+      part_strides(from, to);
       return;
   }
 }

@@ -70,14 +70,15 @@ TEST_P(RoundInput, ZerosStayZerosAndWhatIsNotFiniteIsSeen) {
 INSTANTIATE_TEST_SUITE_P(All, RoundInput,
                          ::testing::Combine(::testing::Values(DotInput::kInt8, DotInput::kInt24),
                                             ::testing::Values(InputOrder::kNatural, InputOrder::kNibbles,
-                                                              InputOrder::kSixteens)));
+                                                              InputOrder::kSixteens, InputOrder::kStrides)));
 
 // x = q s in fp32, s any number: q comes back, whatever else its block holds.
 TEST(RoundInputByAScale, MultiplesOfItAreExact) {
   for (const float scale : {0.37f, 1e-30f, 3.1e33f, 0x1p-126f}) {
     std::vector<float> x;
     for (int q = -127; q <= 127; ++q) x.push_back(static_cast<float>(q) * scale);
-    for (const InputOrder order : {InputOrder::kNatural, InputOrder::kNibbles, InputOrder::kSixteens}) {
+    for (const InputOrder order :
+         {InputOrder::kNatural, InputOrder::kNibbles, InputOrder::kSixteens, InputOrder::kStrides}) {
       const Rounded rounded(x, DotInput::kInt8, order, scale);
       for (int64_t c = 0; c < 255; ++c) {
         const double exact = static_cast<double>(scale) * static_cast<double>(c - 127);

@@ -16,8 +16,9 @@ inline constexpr int32_t kGreatestInt8 = 127, kGreatestInt24 = 127 << 16;
 
 /// Where column c lies in a plane. kNatural: at c. kNibbles: by 128 columns the even ones, then the odd ones, as
 /// nibbles lie in bytes. kSixteens: by 256 columns the first four of every 16, then the second four of every 16, and so
-/// on.
-enum class InputOrder { kNatural, kNibbles, kSixteens };
+/// on. kStrides: by 256 columns the first, fifth, ninth and thirteenth of every 16, then those after them, and so on.
+enum class InputOrder { kNatural, kNibbles, kSixteens, kStrides };
+inline constexpr int kInputOrders = 4;
 
 /// Consecutive columns whose products meet in a lane of 32 bits.
 constexpr int64_t lane_columns(InputOrder order) {

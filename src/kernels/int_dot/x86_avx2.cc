@@ -70,6 +70,10 @@ void widened_rows(const IntDotCall& call, int64_t r) {
 
 }  // namespace
 
+void int_dot_strided2_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, StridedPairs, 3>(call); }
+void int_dot_strided2_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, StridedPairs, 1>(call); }
+void int_dot_sixteens3_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, SixteenTriples, 3>(call); }
+void int_dot_sixteens3_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, SixteenTriples, 1>(call); }
 void int_dot_sign_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, SignCodes, 3>(call); }
 void int_dot_sign_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, SignCodes, 1>(call); }
 void int_dot_mixed_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, MixedCodes, 3>(call); }

@@ -57,6 +57,15 @@ struct Avx2 {
   }
 };
 
+/// kSize bytes at p, or a copy of those before `end` with zeros after them.
+template <int64_t kSize>
+inline const std::byte* bytes_before(const std::byte* p, const std::byte* end, std::byte (&few)[kSize]) {
+  if (end - p >= kSize) return p;
+  std::memset(few, 0, kSize);
+  if (end > p) std::memcpy(few, p, static_cast<size_t>(end - p));
+  return few;
+}
+
 /// Codes of any width in the order of columns: 32 of them lie in 4 kBits bytes.
 template <int kBits_, bool kTable>
 struct Codes : Bitstream<kBits_> {
@@ -76,12 +85,8 @@ struct Codes : Bitstream<kBits_> {
   }
   /// Those that begin at p, zeros at `end` and beyond.
   static __m256i load(const std::byte* p, const std::byte* end) {
-    const int64_t available = end - p;
-    std::byte few[32] = {};
-    if (available < 32) {
-      if (available > 0) std::memcpy(few, p, static_cast<size_t>(available));
-      p = few;
-    }
+    std::byte few[32];
+    p = bytes_before(p, end, few);
     return _mm256_and_si256(apart(p), _mm256_set1_epi8(static_cast<char>((1 << kBits) - 1)));
   }
 
@@ -116,6 +121,70 @@ struct Codes : Bitstream<kBits_> {
   }
 
   __m256i flip_, table_;
+};
+
+/// Codes of two bits, sixteen columns to a lane (InputOrder::kStrides): a lane's codes are its own 32 bits, of which a
+/// shift brings every fourth to the beginning of a byte.
+struct StridedPairs : Bitstream<2> {
+  static constexpr int kVectors = 4, offset = 2;
+  static constexpr bool kWide = false;
+
+  explicit StridedPairs(const IntRows& w) : flip_(_mm256_set1_epi8(w.zeros == nullptr ? static_cast<char>(0xaa) : 0)) {}
+
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[4]) const {
+    std::byte few[32];
+    const auto* p = reinterpret_cast<const __m256i*>(bytes_before(row + bytes_to(column), end, few));
+    const __m256i codes = _mm256_xor_si256(_mm256_loadu_si256(p), flip_), mask = _mm256_set1_epi8(3);
+    out[0] = _mm256_and_si256(codes, mask);
+    out[1] = _mm256_and_si256(_mm256_srli_epi16(codes, 2), mask);
+    out[2] = _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask);
+    out[3] = _mm256_and_si256(_mm256_srli_epi16(codes, 6), mask);
+  }
+
+ private:
+  __m256i flip_;
+};
+
+/// Codes of three bits, sixteen columns to a lane (InputOrder::kSixteens). A lane's codes are 48 bits, of which it gets
+/// the low 32 and the high 32.
+struct SixteenTriples : Bitstream<3> {
+  static constexpr int kVectors = 4, offset = 4;
+  static constexpr bool kWide = false;
+
+  explicit SixteenTriples(const IntRows& w) : flip_(_mm256_set1_epi8(w.zeros == nullptr ? 4 : 0)) {}
+
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[4]) const {
+    std::byte few[48];
+    const std::byte* p = bytes_before(row + bytes_to(column), end, few);
+    // Four lanes of 24 bytes in each half: two of them lie in the first 16 bytes, two in the last.
+    const __m256i first = halves(p, p + 24), last = halves(p + 8, p + 32);
+    const __m256i low = lanes(first, last, 0), high = lanes(first, last, 2);
+    out[0] = apart(low), out[1] = apart(_mm256_srli_epi32(low, 12));
+    out[2] = apart(_mm256_srli_epi32(high, 8)), out[3] = apart(_mm256_srli_epi32(high, 20));
+  }
+
+ private:
+  static __m256i halves(const std::byte* low, const std::byte* high) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(low))),
+                                   _mm_loadu_si128(reinterpret_cast<const __m128i*>(high)), 1);
+  }
+  /// Of each lane's six bytes four, from byte `from` on.
+  static __m256i lanes(__m256i first, __m256i last, char from) {
+    const __m256i bytes =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 3, 6, 7, 8, 9, 4, 5, 6, 7, 10, 11, 12, 13));
+    const __m256i places = _mm256_add_epi8(bytes, _mm256_set1_epi8(from));
+    return _mm256_blend_epi32(_mm256_shuffle_epi8(first, places), _mm256_shuffle_epi8(last, places), 0xcc);
+  }
+  /// The lowest four codes of each lane to a byte each: two go to the upper half, then one of each two to the upper
+  /// byte.
+  __m256i apart(__m256i codes) const {
+    const __m256i twos = _mm256_blend_epi16(codes, _mm256_slli_epi32(codes, 10), 0xaa);
+    const __m256i odd = _mm256_set1_epi16(static_cast<int16_t>(0xff00));
+    const __m256i ones = _mm256_blendv_epi8(twos, _mm256_slli_epi16(twos, 5), odd);
+    return _mm256_xor_si256(_mm256_and_si256(ones, _mm256_set1_epi8(7)), flip_);
+  }
+
+  __m256i flip_;
 };
 
 /// Signs, as bytes of 0 and 2.

@@ -233,6 +233,66 @@ struct SixteenCodes : Bitstream<kBits_> {
 };
 #endif
 
+#if !defined(__AVX512VBMI__)
+/// Codes of two bits, sixteen columns to a lane (InputOrder::kStrides): a lane's codes are its own 32 bits, of which a
+/// shift brings every fourth to the beginning of a byte.
+struct StridedPairs : Bitstream<2> {
+  static constexpr int kVectors = 4, offset = 2;
+  static constexpr bool kWide = false;
+
+  explicit StridedPairs(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? 2 : 0)) {}
+
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[4]) const {
+    const std::byte* p = row + bytes_to(column);
+    const __m512i codes = Avx512::load_some(p, end - p), mask = _mm512_set1_epi8(3);
+    out[0] = masked(codes, mask, flip_), out[1] = masked(_mm512_srli_epi16(codes, 2), mask, flip_);
+    out[2] = masked(_mm512_srli_epi16(codes, 4), mask, flip_),
+    out[3] = masked(_mm512_srli_epi16(codes, 6), mask, flip_);
+  }
+
+ private:
+  __m512i flip_;
+};
+
+/// Codes of three bits, sixteen columns to a lane (InputOrder::kSixteens). A lane's codes are 48 bits, of which it gets
+/// the low 32 and the high 32.
+struct SixteenTriples : Bitstream<3> {
+  static constexpr int kVectors = 4, offset = 4;
+  static constexpr bool kWide = false;
+
+  explicit SixteenTriples(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? 4 : 0)) {}
+
+  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[4]) const {
+    const std::byte* p = row + bytes_to(column);
+    const __m512i first = Avx512::load_some(p, end - p);
+    const __m512i last = Avx512::load_some(p + 64, std::min<int64_t>(end - p - 64, 32));
+    const __m512i low = _mm512_permutex2var_epi16(first, _mm512_load_si512(kWords[0].data()), last);
+    const __m512i high = _mm512_permutex2var_epi16(first, _mm512_load_si512(kWords[1].data()), last);
+    out[0] = apart(low), out[1] = apart(_mm512_srli_epi32(low, 12));
+    out[2] = apart(_mm512_srli_epi32(high, 8)), out[3] = apart(_mm512_srli_epi32(high, 20));
+  }
+
+ private:
+  /// Of each lane's three words the first two, and the last two.
+  alignas(64) static constexpr auto kWords = [] {
+    std::array<std::array<uint16_t, 32>, 2> words{};
+    for (size_t i = 0; i < 32; ++i) {
+      words[0][i] = static_cast<uint16_t>(i / 2 * 3 + i % 2), words[1][i] = static_cast<uint16_t>(words[0][i] + 1);
+    }
+    return words;
+  }();
+  /// The lowest four codes of each lane to a byte each: two go to the upper half, then one of each two to the upper
+  /// byte.
+  __m512i apart(__m512i codes) const {
+    const __m512i twos = _mm512_mask_blend_epi16(0xaaaaaaaa, codes, _mm512_slli_epi32(codes, 10));
+    const __m512i ones = _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaa, twos, _mm512_slli_epi16(twos, 5));
+    return masked(ones, _mm512_set1_epi8(7), flip_);
+  }
+
+  __m512i flip_;
+};
+#endif
+
 /// Codes of four bits, even columns apart from odd ones.
 struct Nibbles : Bitstream<4> {
   static constexpr int kVectors = 2, offset = 8;

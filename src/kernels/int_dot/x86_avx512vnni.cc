@@ -13,6 +13,10 @@ void int_dot_t4_i8_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, Nibb
 void int_dot_i8_i24_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, BitCodes<8>, 3>(call); }
 void int_dot_i8_i8_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, BitCodes<8>, 1>(call); }
 
+void int_dot_strided2_i24_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, StridedPairs, 3>(call); }
+void int_dot_strided2_i8_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, StridedPairs, 1>(call); }
+void int_dot_sixteens3_i24_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, SixteenTriples, 3>(call); }
+void int_dot_sixteens3_i8_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, SixteenTriples, 1>(call); }
 void int_dot_sign_i24_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, SignCodes, 3>(call); }
 void int_dot_sign_i8_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, SignCodes, 1>(call); }
 void int_dot_mixed_i24_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, MixedCodes, 3>(call); }

@@ -13,7 +13,7 @@
 //
 // A kind of codes C is made from the matrix and says how codes become bytes:
 //
-//   C::kVectors      1: bytes in the order of columns; 2: InputOrder::kNibbles; 4: kSixteens
+//   C::kVectors      1: bytes in the order of columns; 2: InputOrder::kNibbles; 4: kSixteens or kStrides
 //   C::kWide         a lane's sum of 24-bit products may pass 31 bits, or a byte 127
 //   c.offset         what bytes are above their levels (codes above their zero points: see zeros)
 //   c.bytes(row, column, end, out[kVectors])  of the chunk of a row that begins at `column`; nothing is read at `end`
@@ -68,7 +68,7 @@ class IntDotLoop {
   using Int = typename V::Int;
   using Bytes = typename V::Bytes;
   static constexpr int64_t kLaneColumns = 4 * C::kVectors, kChunk = V::kLanes * kLaneColumns;
-  static constexpr int64_t kBytes = 4 * V::kLanes;
+  static constexpr int64_t kOrderColumns = 64 * C::kVectors;
 
   /// The widened scales of some rows in one segment of columns.
   template <int kRows>
@@ -154,9 +154,11 @@ class IntDotLoop {
     const RoundedInput& x = call_.rounded;
     Input in;
     const int64_t lane = (t * x.stride + column) / kLaneColumns;
+    // A vector of an order has 64 bytes, of which those of a chunk may be a part.
+    const int64_t within = column % kOrderColumns, at = column - within + within / C::kVectors;
     for (int p = 0; p < kPlanes; ++p) {
       for (int v = 0; v < C::kVectors; ++v) {
-        in.digits[p][v] = V::load(x.digits + (t * kPlanes + p) * x.stride + column + v * kBytes);
+        in.digits[p][v] = V::load(x.digits + (t * kPlanes + p) * x.stride + at + v * 64);
       }
     }
     const Int minus = V::set_int(-codes_.offset);
