@@ -26,39 +26,74 @@ inline WordCodes load_word(const std::byte* codes, int64_t bytes) {
   return {{_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)}};
 }
 
-/// What the nibbles in `bytes` look up in four tables of 16 bytes, each byte in the one of its place in its lane: bytes
-/// of other places get an index above 127, which finds zero.
-inline __m256i look_up(const int8_t (&tables)[4][16], __m256i bytes) {
-  __m256i found = _mm256_setzero_si256();
-  for (int place = 0; place < 4; ++place) {
-    const __m256i others = _mm256_set1_epi32(static_cast<int>(0x80808080u & ~(0xFFu << (8 * place))));
-    const __m256i table = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(tables[place])));
-    found = _mm256_or_si256(found, _mm256_shuffle_epi8(table, _mm256_or_si256(bytes, others)));
+/// The nibbles of a word as indices into tables of 16 bytes, byte by byte of the rows' four: 16 rows in each half, in
+/// [0] of bytes 0 and 1, in [1] of bytes 2 and 3.
+struct NibbleIndices {
+  NibbleIndices() = default;
+  explicit NibbleIndices(const WordCodes& codes) {
+    const __m128i bytes_together = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m256i places = _mm256_broadcastsi128_si256(bytes_together);
+    const __m256i order = _mm256_setr_epi32(0, 4, 2, 6, 1, 5, 3, 7), nibble = _mm256_set1_epi8(15);
+    __m256i fours[2];  // of each byte eight rows
+    for (int half = 0; half < 2; ++half) {
+      fours[half] = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(codes.half[half], places), order);
+    }
+    const __m256i bytes[2] = {_mm256_unpacklo_epi64(fours[0], fours[1]), _mm256_unpackhi_epi64(fours[0], fours[1])};
+    for (int k = 0; k < 2; ++k) {
+      low[k] = _mm256_and_si256(bytes[k], nibble);
+      high[k] = _mm256_and_si256(_mm256_srli_epi16(bytes[k], 4), nibble);
+    }
   }
-  return found;
-}
+  __m256i low[2], high[2];
+};
 
 /// Integers of 16 rows.
 struct RowInts {
   __m256i half[2];
 };
 
-/// sums += what the nibbles of a word look up.
+/// Sums of digits of 16 rows, by plane: of rows 0 to 7 and of the others, in each half those of two of a word's bytes.
+/// 16 bits hold four digits of every one of kMostWords words.
 template <int kPlanes>
-inline void add_word(const WordDigits<kPlanes>& word, const WordCodes& codes, RowInts& sums) {
-  const __m256i nibble = _mm256_set1_epi8(15), ones = _mm256_set1_epi8(1), wide = _mm256_set1_epi16(1);
-  for (int half = 0; half < 2; ++half) {
-    const __m256i low = _mm256_and_si256(codes.half[half], nibble);
-    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes.half[half], 4), nibble);
-    __m256i total = _mm256_setzero_si256();
-    for (int p = 0; p < kPlanes; ++p) {
-      const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(ones, look_up(word.digits[p][0], low)),
-                                             _mm256_maddubs_epi16(ones, look_up(word.digits[p][1], high)));
-      total = _mm256_add_epi32(_mm256_slli_epi32(total, 8), _mm256_madd_epi16(pairs, wide));
-    }
-    sums.half[half] = _mm256_add_epi32(sums.half[half], total);
+class DigitSums {
+ public:
+  DigitSums() {
+    for (auto& plane : sums_) plane[0] = plane[1] = _mm256_setzero_si256();
   }
-}
+
+  /// sums += what the nibbles of a word look up.
+  void add(const WordDigits<kPlanes>& word, const NibbleIndices& at) {
+    const __m256i ones = _mm256_set1_epi8(1);
+    for (int p = 0; p < kPlanes; ++p) {
+      for (int k = 0; k < 2; ++k) {
+        const __m256i low = _mm256_shuffle_epi8(tables(word.digits[p][0][2 * k]), at.low[k]);
+        const __m256i high = _mm256_shuffle_epi8(tables(word.digits[p][1][2 * k]), at.high[k]);
+        const __m256i first = _mm256_maddubs_epi16(ones, _mm256_unpacklo_epi8(low, high));
+        const __m256i last = _mm256_maddubs_epi16(ones, _mm256_unpackhi_epi8(low, high));
+        sums_[p][0] = _mm256_add_epi16(sums_[p][0], first), sums_[p][1] = _mm256_add_epi16(sums_[p][1], last);
+      }
+    }
+  }
+
+  /// As integers.
+  RowInts total() const {
+    RowInts all = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
+    for (int p = 0; p < kPlanes; ++p) {
+      for (int half = 0; half < 2; ++half) {
+        const __m256i first = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(sums_[p][half]));
+        const __m256i last = _mm256_cvtepi16_epi32(_mm256_extracti128_si256(sums_[p][half], 1));
+        all.half[half] = _mm256_add_epi32(_mm256_slli_epi32(all.half[half], 8), _mm256_add_epi32(first, last));
+      }
+    }
+    return all;
+  }
+
+ private:
+  /// Those of two of a word's bytes, one after the other.
+  static __m256i tables(const int8_t* first) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(first)); }
+
+  __m256i sums_[kPlanes][2];
+};
 
 }  // namespace
 }  // namespace bitloom

@@ -60,12 +60,13 @@ class Loop {
     const std::byte* codes = w_.codes + tile * w_.layout->tile_bytes;
     __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     for (int64_t first = 0; first < words_; first += kMostWords) {
-      RowInts ints = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
+      DigitSums<kPlanes> digits;
       for (int64_t i = first; i < std::min(words_, first + kMostWords); ++i) {
         _mm_prefetch(reinterpret_cast<const char*>(codes + 64 * i + w_.layout->tile_bytes), _MM_HINT_T1);
         const int64_t bytes = std::min<int64_t>(4, w_.layout->row_bytes - 4 * i);
-        add_word(tables.words[i], load_word(codes + 64 * i, bytes), ints);
+        digits.add(tables.words[i], NibbleIndices(load_word(codes + 64 * i, bytes)));
       }
+      const RowInts ints = digits.total();
       const __m256 scale = _mm256_set1_ps(tables.scales[first / kMostWords]);
       for (int half = 0; half < 2; ++half) {
         sums[half] = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(ints.half[half]), sums[half]);
@@ -83,8 +84,7 @@ class Loop {
       for (int64_t i = 0; i < w_.layout->odd[static_cast<size_t>(bits)]; ++i, odd += 2 * bits) {
         float products[256];
         walk.next_column(bits, products);
-        const __m256i codes =
-            load_codes(odd, bits, w_.codes + w_.layout->tile_bytes * ((w_.rows + kTile - 1) / kTile));
+        const __m256i codes = load_codes(odd, bits, w_.codes + w_.layout->tile_bytes * ((w_.rows + kTile - 1) / kTile));
         for (int half = 0; half < 2; ++half) {
           const __m256i at = unpack_codes(codes, bits, half);
           const __m256 found = bits == 3 ? _mm256_permutevar8x32_ps(_mm256_loadu_ps(products), at)

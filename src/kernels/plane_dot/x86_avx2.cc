@@ -15,16 +15,13 @@ struct Avx2 {
   static constexpr int tiles(int) { return 1; }
   using Float = Pair;
   using Int = RowInts;
-  using Bits = WordCodes;
+  using Bits = NibbleIndices;
   template <int kPlanes>
-  struct Sums {
-    RowInts ints = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
-    const RowInts& total() const { return ints; }
-  };
+  using Sums = DigitSums<kPlanes>;
   template <int kPlanes>
   struct Tables {
     explicit Tables(const WordDigits<kPlanes>& given) : word(given) {}
-    void add(const Bits& codes, Sums<kPlanes>& sums) const { add_word(word, codes, sums.ints); }
+    void add(const Bits& at, Sums<kPlanes>& sums) const { sums.add(word, at); }
     const WordDigits<kPlanes>& word;
   };
 
@@ -63,9 +60,13 @@ struct Avx2 {
     _mm256_storeu_ps(out + 8, sums.half[1]);
     std::copy_n(out, rows, y);
   }
-  static Bits bits(const std::byte* codes, int64_t bytes) { return load_word(codes, bytes); }
+  static Bits bits(const std::byte* codes, int64_t bytes) { return Bits(load_word(codes, bytes)); }
   static Bits both(const Bits& a, const Bits& b) {
-    return {{_mm256_and_si256(a.half[0], b.half[0]), _mm256_and_si256(a.half[1], b.half[1])}};
+    Bits both;
+    for (int k = 0; k < 2; ++k) {
+      both.low[k] = _mm256_and_si256(a.low[k], b.low[k]), both.high[k] = _mm256_and_si256(a.high[k], b.high[k]);
+    }
+    return both;
   }
 };
 
