@@ -82,6 +82,14 @@ IntRows int_rows(const StoredMatrix& matrix, const IntLevels& levels) {
   return view;
 }
 
+/// The shift that makes fp16 of a minifloat of eight bits, and what those numbers are to be multiplied with; 0: none.
+std::pair<int, float> half_shift(const Format& format) {
+  const auto* minifloat = std::get_if<MinifloatFormat>(&format);
+  if (minifloat == nullptr || bits_of(*minifloat) != 8 || minifloat->exponent > 5) return {0, 1.0f};
+  constexpr int kHalfMantissa = 10, kHalfBias = 15;
+  return {kHalfMantissa - minifloat->mantissa, std::ldexp(1.0f, kHalfBias - minifloat->bias)};
+}
+
 /// The widths of groups' codes.
 std::vector<uint8_t> affine_widths(const StoredMatrix& matrix, const AffineStorage& storage) {
   std::vector<uint8_t> widths(static_cast<size_t>(storage.groups(matrix.cols())), static_cast<uint8_t>(storage.bits));
@@ -158,6 +166,21 @@ bool PackedLinear::pack_ints(const PackOptions& options) {
   if (!exact) {
     gemm_kernel_ = find_int_gemm(options.isa, needs.bits, needs.codes, needs.group, needs.cols);
   }
+  return true;
+}
+
+bool PackedLinear::pack_levels(const PackOptions& options) {
+  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
+  if (stored == nullptr || stored->grid() == nullptr || stored->grid()->storage().asymmetric) return false;
+  const GridMatrix& grid = *stored->grid();
+  const auto [shift, unit] = half_shift(grid.storage().format);
+  float_levels_ = grid_of(grid.storage().format).decode;
+  for (float& level : float_levels_) level /= unit;
+  LevelRows& rows = level_rows_;
+  rows.bits = bits_of(grid.storage().format), rows.half_shift = shift;
+  rows.levels = float_levels_.data();
+  rows.w = int_rows(*stored, {unit, {}}), rows.w.order = order_.empty() ? nullptr : order_.data();
+  level_kernel_ = &find_level_dot(options.isa, rows.w.group, rows.w.cols);
   return true;
 }
 
@@ -261,8 +284,9 @@ std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std:
     packed->order_ = std::move(order);
   }
   if (!packed->pack_outliers(options)) return nullptr;
-  if (!packed->pack_ints(options) && !packed->pack_affine(options) && !packed->pack_trellis(options) &&
-      !packed->pack_family(options) && !packed->pack_blocks(options) && !packed->pack_dense(options)) {
+  if (!packed->pack_ints(options) && !packed->pack_levels(options) && !packed->pack_affine(options) &&
+      !packed->pack_trellis(options) && !packed->pack_family(options) && !packed->pack_blocks(options) &&
+      !packed->pack_dense(options)) {
     return nullptr;
   }
   return packed;

@@ -86,6 +86,8 @@ class Products {
       IntDotCall call = int_calls_[index];
       call.first = first, call.last = last, call.y = reader->y;
       w.int_kernel_->kernel(call);
+    } else if (w.level_kernel_ != nullptr) {
+      w.level_kernel_->kernel({w.level_rows_, first, last, tokens_, x_, reader->y, w.rows_});
     } else if (w.family_ != nullptr) {
       w.family_->run(first, last, tokens_, x_, reader->y, w.rows_, blocks_.scratch(thread));
     } else if (w.trellis_kernel_ != nullptr) {

@@ -18,6 +18,7 @@
 #include "kernels/dense_dot/dense_dot.h"
 #include "kernels/int_dot/int_dot.h"
 #include "kernels/int_gemm/int_gemm.h"
+#include "kernels/level_dot/level_dot.h"
 #include "kernels/sparse_dot/sparse_dot.h"
 #include "kernels/trellis_dot/trellis_dot.h"
 #include "kernels/trellis_gemm/trellis_gemm.h"
@@ -48,8 +49,9 @@ class PackedLinear {
 
   int64_t rows() const { return rows_; }
   int64_t cols() const { return matrix_->cols(); }
-  /// For few tokens: just one of the four is not null.
+  /// For few tokens: just one of the five is not null.
   const IntDotEntry* int_kernel() const { return int_kernel_; }
+  const LevelDotEntry* level_kernel() const { return level_kernel_; }
   const DenseDotEntry* dense_kernel() const { return dense_kernel_; }
   const TrellisDotEntry* trellis_kernel() const { return trellis_kernel_; }
   const FamilyProduct* family_product() const { return family_.get(); }
@@ -67,6 +69,7 @@ class PackedLinear {
   PackedLinear() = default;
   bool has_gemm() const { return gemm_kernel_ != nullptr || trellis_gemm_ != nullptr; }
   bool pack_ints(const PackOptions& options);
+  bool pack_levels(const PackOptions& options);
   bool pack_affine(const PackOptions& options);
   bool pack_blocks(const PackOptions& options);
   bool pack_trellis(const PackOptions& options);
@@ -83,6 +86,7 @@ class PackedLinear {
   std::vector<CodeRun> runs_;   // the same, where the bits of codes differ
   bool rounds_levels_ = false;  // to integers, of a format whose levels are none
   const IntDotEntry* int_kernel_ = nullptr;
+  const LevelDotEntry* level_kernel_ = nullptr;
   const DenseDotEntry* dense_kernel_ = nullptr;
   const IntGemmEntry* gemm_kernel_ = nullptr;
   const TrellisDotEntry* trellis_kernel_ = nullptr;
@@ -92,6 +96,8 @@ class PackedLinear {
   SparseRows outliers_;
   DotInput trellis_input_ = DotInput::kInt24;
   IntRows ints_;
+  LevelRows level_rows_;
+  std::vector<float> float_levels_;  // what that points to
   TrellisRows trellis_;
   const std::byte* dense_ = nullptr;
   int64_t rows_ = 0;
