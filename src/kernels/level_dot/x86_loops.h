@@ -2,8 +2,8 @@
 // The loops of the x86 kernels. In an unnamed namespace: sources with flags of their own include it. An ISA's type V is
 // that of row_table_dot/x86_loops.h, with
 //
-//   V::set(x)            x in every lane
-//   V::halves(p, shift)  kLanes codes of eight bits at p as fp16: a sign, and magnitudes shifted left
+//   V::set(x)                  x in every lane
+//   V::halves(p, shift, mask)  kLanes bytes at p, their signs extended, shifted left and masked, as fp16
 
 #include <immintrin.h>
 
@@ -33,12 +33,14 @@ struct TableLevels {
 template <class V>
 struct HalfLevels {
   int shift;
-  explicit HalfLevels(const LevelRows& w) : shift(w.half_shift) {}
+  int16_t mask;  // of the sign and the magnitude
+  explicit HalfLevels(const LevelRows& w)
+      : shift(w.half_shift), mask(static_cast<int16_t>(0x8000 | 127 << w.half_shift)) {}
   typename V::Float at(const std::byte* p, int64_t count) const {
-    if (count >= V::kLanes) return V::halves(p, shift);
+    if (count >= V::kLanes) return V::halves(p, shift, mask);
     std::byte few[V::kLanes] = {};
     std::memcpy(few, p, static_cast<size_t>(count));
-    return V::halves(few, shift);
+    return V::halves(few, shift, mask);
   }
 };
 
@@ -76,17 +78,23 @@ class LevelLoop {
       const int64_t begin = g * w_.group, end = std::min(w_.cols, begin + w_.group);
       Float sums[kCount];
       for (Float& sum : sums) sum = V::zero();
-      for (int64_t c = begin; c < end; c += kStep) {
-        const Float input = V::load(x + c, std::min(kStep, end - c));
-        for (int i = 0; i < kCount; ++i) {
-          const std::byte* codes = row[i].codes + c * kBits / 8;
-          if (c % 64 == 0) _mm_prefetch(reinterpret_cast<const char*>(codes + kAhead), _MM_HINT_T1);
-          sums[i] = V::fma(levels_.at(codes, end - c), input, sums[i]);
-        }
-      }
+      int64_t c = begin;
+      for (; c + kStep <= end; c += kStep) step<kCount>(x, row, c, kStep, sums);
+      if (c < end) step<kCount>(x, row, c, end - c, sums);
       for (int i = 0; i < kCount; ++i) total[i] = V::fma(V::set(scales[i][in_segment]), sums[i], total[i]);
     }
     for (int i = 0; i < kCount; ++i) y[first + i] = w_.factor * V::sum(total[i]);
+  }
+
+  /// Of `count` columns from c on.
+  template <int kCount>
+  void step(const float* x, const Row (&row)[kCount], int64_t c, int64_t count, Float (&sums)[kCount]) const {
+    const Float input = V::load(x + c, count);
+    for (int i = 0; i < kCount; ++i) {
+      const std::byte* codes = row[i].codes + c * kBits / 8;
+      if (c % 64 == 0) _mm_prefetch(reinterpret_cast<const char*>(codes + kAhead), _MM_HINT_T1);
+      sums[i] = V::fma(levels_.at(codes, count), input, sums[i]);
+    }
   }
 
   const LevelDotCall& call_;

@@ -18,10 +18,9 @@ struct Avx2 {
   using Float = __m256;
 
   static Float set(float x) { return _mm256_set1_ps(x); }
-  static Float halves(const std::byte* p, int shift) {
-    const __m128i codes = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-    const __m128i size = _mm_sll_epi16(_mm_and_si128(codes, _mm_set1_epi16(127)), _mm_cvtsi32_si128(shift));
-    return _mm256_cvtph_ps(_mm_or_si128(size, _mm_slli_epi16(_mm_srli_epi16(codes, 7), 15)));
+  static Float halves(const std::byte* p, int shift, int16_t mask) {
+    const __m128i codes = _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_cvtph_ps(_mm_and_si128(_mm_sll_epi16(codes, _mm_cvtsi32_si128(shift)), _mm_set1_epi16(mask)));
   }
 
   static Float zero() { return _mm256_setzero_ps(); }

@@ -16,10 +16,10 @@ struct Avx512 {
   using Float = __m512;
 
   static Float set(float x) { return _mm512_set1_ps(x); }
-  static Float halves(const std::byte* p, int shift) {
-    const __m256i codes = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-    const __m256i size = _mm256_sll_epi16(_mm256_and_si256(codes, _mm256_set1_epi16(127)), _mm_cvtsi32_si128(shift));
-    return _mm512_cvtph_ps(_mm256_or_si256(size, _mm256_slli_epi16(_mm256_srli_epi16(codes, 7), 15)));
+  static Float halves(const std::byte* p, int shift, int16_t mask) {
+    const __m256i codes = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const __m256i shifted = _mm256_sll_epi16(codes, _mm_cvtsi32_si128(shift));
+    return _mm512_cvtph_ps(_mm256_and_si256(shifted, _mm256_set1_epi16(mask)));
   }
 
   static Float zero() { return _mm512_setzero_ps(); }
