@@ -1,7 +1,6 @@
 #pragma once
 // Vector steps of AVX2, and how codes become bytes. For sources compiled with -mavx2 -mfma -mf16c.
 
-#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -199,8 +198,9 @@ struct SignCodes : Bitstream<1> {
   }
   /// Bytes of ones for the 32 bits at p that are set; zeros at `end` and beyond.
   static __m256i spread(const std::byte* p, const std::byte* end) {
-    int32_t word = 0;
-    std::memcpy(&word, p, static_cast<size_t>(std::clamp<int64_t>(end - p, 0, 4)));
+    std::byte few[4];
+    int32_t word;
+    std::memcpy(&word, bytes_before(p, end, few), sizeof word);
     const __m256i places = _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
     const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
     const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(word), places);

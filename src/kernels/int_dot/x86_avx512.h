@@ -138,7 +138,11 @@ struct SignCodes : Bitstream<1> {
   /// 64 bits at p, zeros at `end` and beyond.
   static uint64_t load_bits(const std::byte* p, const std::byte* end) {
     uint64_t bits = 0;
-    std::memcpy(&bits, p, static_cast<size_t>(std::clamp<int64_t>(end - p, 0, 8)));
+    if (end - p >= 8) {
+      std::memcpy(&bits, p, 8);
+    } else if (end > p) {
+      std::memcpy(&bits, p, static_cast<size_t>(end - p));
+    }
     return bits;
   }
 };

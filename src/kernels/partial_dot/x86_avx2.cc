@@ -23,10 +23,12 @@ constexpr auto kSpread = [] {
   return places;
 }();
 
-/// Eight bytes at p, zeros at `end` and beyond.
+/// Eight bytes at p, zeros where no more are available.
 __m128i load_eight(const void* p, int64_t available) {
+  const auto* at = static_cast<const __m128i*>(p);
+  if (available >= 8) return _mm_loadl_epi64(at);
   uint64_t word = 0;
-  std::memcpy(&word, p, static_cast<size_t>(std::min<int64_t>(8, available)));
+  std::memcpy(&word, p, static_cast<size_t>(available));
   return _mm_cvtsi64_si128(static_cast<int64_t>(word));
 }
 
