@@ -64,7 +64,6 @@ void partial_dot_avx2(const PartialDotCall& call) {
         const __m256 input = load_columns(x + 8 * b, w.cols - 8 * b);
         plus = _mm256_add_ps(plus, _mm256_and_ps(input, lanes_of(std::to_integer<unsigned>(signs[b]))));
         const auto mask = std::to_integer<unsigned>(masks[b]);
-        if (mask == 0) continue;
         const __m128i codes = _mm_shuffle_epi8(load_eight(code, end - code), load_eight(kSpread[mask].data(), 8));
         masked = _mm256_add_ps(masked, _mm256_and_ps(input, lanes_of(mask)));
         coded = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(codes)), input, coded);
