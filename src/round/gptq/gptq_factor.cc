@@ -18,18 +18,26 @@ void sort_by_falling(std::vector<int64_t>::iterator begin, std::vector<int64_t>:
   });
 }
 
-/// out = P H P^T with `lambda` added to the diagonal; dead columns get 1 there instead of 0.
+/// The upper triangle of out = P H P^T with `lambda` added to the diagonal; dead columns get 1 there instead of 0.
+/// Memory: H once more, but for the natural order.
 void permute_and_damp(const SecondMoment& moment, const GptqFactor& factor, double lambda, float* out,
                       ThreadPool& threads) {
   const int64_t n = factor.channels;
-  threads.parallel_for(n, [&](int64_t i) {
-    const int64_t row = factor.order[static_cast<size_t>(i)];
-    for (int64_t j = 0; j < n; ++j) {
-      out[i * n + j] = static_cast<float>(moment.mean(row, factor.order[static_cast<size_t>(j)]));
-    }
-    const float own = factor.diagonal[static_cast<size_t>(row)];
+  const std::vector<int64_t>& order = factor.order;
+  if (std::is_sorted(order.begin(), order.end())) {
+    moment.copy_to(out, threads);
+  } else {
+    std::vector<float> h(static_cast<size_t>(n * n));
+    moment.copy_to(h.data(), threads);
+    threads.parallel_for(n, [&](int64_t i) {
+      const float* row = h.data() + order[static_cast<size_t>(i)] * n;
+      for (int64_t j = i; j < n; ++j) out[i * n + j] = row[order[static_cast<size_t>(j)]];
+    });
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const float own = factor.diagonal[static_cast<size_t>(order[static_cast<size_t>(i)])];
     out[i * n + i] = static_cast<float>((own == 0.0f ? 1.0 : static_cast<double>(own)) + lambda);
-  });
+  }
 }
 
 void check_cross(const SecondMoment& moment, const CrossMoment* cross) {
