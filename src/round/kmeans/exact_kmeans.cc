@@ -1,6 +1,7 @@
 #include "round/kmeans/exact_kmeans.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -20,15 +21,63 @@ std::vector<int64_t> every_place(const SortedPoints& points) {
   return places;
 }
 
-/// errors[i] = before[i] + the error of the run from i to `end`, as SortedPoints::cost.
-BITLOOM_VECTOR_CLONES void run_errors(const SortedPoints::Sums& end, const double* mass, const double* first,
-                                      const double* second, const double* before, int64_t count, double* errors) {
-  const double end_mass = end.mass, end_first = end.first, end_second = end.second;
-  for (int64_t i = 0; i < count; ++i) {
-    const double m = end_mass - mass[i], s = end_first - first[i], spread = end_second - second[i];
-    const double error = spread - s * s / (m > 0 ? m : 1);  // without mass s is 0
-    errors[i] = before[i] + (error > 0 ? error : 0);
+constexpr int64_t kLanes = 8;  // of doubles
+
+/// What a layer of the table is made from: sums at the places, and D of one cluster less. Eight more may be read.
+struct Layer {
+  const double *mass, *first, *second, *before;
+};
+
+/// The least of before[i] + cost(i, end) for i in [low, high], and the first i that has it.
+struct Start {
+  double error = 0;
+  int64_t from = 0;
+};
+
+/// Every eighth start in a lane of its own.
+BITLOOM_VECTOR_CLONES Start best_start(const Layer& layer, int64_t end, int64_t low, int64_t high) {
+  const double mass = layer.mass[end], first = layer.first[end], second = layer.second[end];
+  double least[kLanes];
+  int64_t best[kLanes];
+  for (int64_t l = 0; l < kLanes; ++l) least[l] = std::numeric_limits<double>::infinity(), best[l] = low;
+  for (int64_t at = low; at <= high; at += kLanes) {
+    for (int64_t l = 0; l < kLanes; ++l) {
+      const int64_t i = at + l;
+      const double m = mass - layer.mass[i], s = first - layer.first[i], spread = second - layer.second[i];
+      const double cost = spread - s * s / (m > 0 ? m : 1);  // without mass s is 0
+      const double sum = layer.before[i] + (cost > 0 ? cost : 0);
+      const bool better = i <= high && sum < least[l];
+      least[l] = better ? sum : least[l];
+      best[l] = better ? i : best[l];
+    }
   }
+  Start start{least[0], best[0]};
+  for (int64_t l = 1; l < kLanes; ++l) {
+    if (least[l] < start.error || (least[l] == start.error && best[l] < start.from)) start = {least[l], best[l]};
+  }
+  return start;
+}
+
+/// The same for eight ends in a row, each a lane; starts behind an end are none of its.
+BITLOOM_VECTOR_CLONES void best_starts(const Layer& layer, int64_t end, int64_t low, int64_t high, double* error,
+                                       int64_t* from) {
+  double least[kLanes], mass[kLanes], first[kLanes], second[kLanes];
+  int64_t best[kLanes];
+  for (int64_t l = 0; l < kLanes; ++l) {
+    least[l] = std::numeric_limits<double>::infinity(), best[l] = low;
+    mass[l] = layer.mass[end + l], first[l] = layer.first[end + l], second[l] = layer.second[end + l];
+  }
+  for (int64_t i = low; i <= high; ++i) {
+    for (int64_t l = 0; l < kLanes; ++l) {
+      const double m = mass[l] - layer.mass[i], s = first[l] - layer.first[i], spread = second[l] - layer.second[i];
+      const double cost = spread - s * s / (m > 0 ? m : 1);
+      const double sum = layer.before[i] + (cost > 0 ? cost : 0);
+      const bool better = i <= end + l && sum < least[l];
+      least[l] = better ? sum : least[l];
+      best[l] = better ? i : best[l];
+    }
+  }
+  for (int64_t l = 0; l < kLanes; ++l) error[l] = least[l], from[l] = best[l];
 }
 
 }  // namespace
@@ -38,43 +87,54 @@ ClusterTable::ClusterTable(const SortedPoints& points, int64_t most)
 
 ClusterTable::ClusterTable(const SortedPoints& points, int64_t most, std::vector<int64_t> places)
     : places_(std::move(places)) {
-  for (const int64_t place : places_) {
-    const SortedPoints::Sums& sums = points.sums(place);
+  const auto count = static_cast<int64_t>(places_.size()), blocks = (count + kLanes - 1) / kLanes;
+  const auto padded = static_cast<size_t>((blocks + 1) * kLanes);
+  for (auto* sums : {&mass_, &first_, &second_, &now_}) sums->reserve(padded);
+  for (size_t i = 0; i < padded; ++i) {
+    const SortedPoints::Sums& sums = points.sums(i < places_.size() ? places_[i] : places_.back());
     mass_.push_back(sums.mass), first_.push_back(sums.first), second_.push_back(sums.second);
+    now_.push_back(SortedPoints::cost(points.sums(places_[0]), sums));
   }
-  tried_.resize(places_.size());
-  const auto last = static_cast<int64_t>(places_.size()) - 1;
+  before_.resize(padded);
   from_.resize(static_cast<size_t>(most));
-  now_.resize(places_.size());
-  for (size_t j = 0; j < places_.size(); ++j)
-    now_[j] = SortedPoints::cost(points.sums(places_[0]), points.sums(places_[j]));
-  from_[0].assign(places_.size(), 0);
-  errors_.push_back(now_.back());
+  from_[0].assign(padded, 0);
+  const size_t last = places_.size() - 1;
+  errors_.push_back(now_[last]);
   for (size_t k = 1; k < from_.size(); ++k) {
-    before_ = now_;
-    from_[k].resize(places_.size());
-    fill(k, 0, last, 0, last);
-    errors_.push_back(now_.back());
+    std::swap(before_, now_);
+    from_[k].resize(padded);
+    fill_firsts(k, 0, blocks - 1, 0, count - 1);
+    fill_blocks(k, blocks);
+    errors_.push_back(now_[last]);
   }
-  before_.clear(), now_.clear(), tried_.clear();
+  before_.clear(), now_.clear();
   mass_.clear(), first_.clear(), second_.clear();
 }
 
-/// D_k at the places [low, high], whose last clusters begin within [from_low, from_high].
-void ClusterTable::fill(size_t k, int64_t low, int64_t high, int64_t from_low, int64_t from_high) {
+/// Where the last of k clusters begins, at the first place of each eight from `low` to `high`; it lies within
+/// [from_low, from_high].
+void ClusterTable::fill_firsts(size_t k, int64_t low, int64_t high, int64_t from_low, int64_t from_high) {
   if (low > high) return;
-  const int64_t middle = low + (high - low) / 2;
-  const auto at = static_cast<size_t>(middle), from = static_cast<size_t>(from_low);
-  const int64_t count = std::min(middle, from_high) - from_low + 1;
-  run_errors({mass_[at], first_[at], second_[at]}, mass_.data() + from, first_.data() + from, second_.data() + from,
-             before_.data() + from, count, tried_.data());
-  const auto smallest = std::min_element(tried_.begin(), tried_.begin() + count);
-  const double least = *smallest;
-  const int64_t best = from_low + (smallest - tried_.begin());
-  now_[static_cast<size_t>(middle)] = least;
-  from_[k][static_cast<size_t>(middle)] = static_cast<uint32_t>(best);
-  fill(k, low, middle - 1, from_low, best);
-  fill(k, middle + 1, high, best, from_high);
+  const int64_t middle = low + (high - low) / 2, end = middle * kLanes;
+  const Layer layer{mass_.data(), first_.data(), second_.data(), before_.data()};
+  const int64_t best = best_start(layer, end, from_low, std::min(end, from_high)).from;
+  from_[k][static_cast<size_t>(end)] = static_cast<uint32_t>(best);
+  fill_firsts(k, low, middle - 1, from_low, best);
+  fill_firsts(k, middle + 1, high, best, from_high);
+}
+
+/// D_k at all places; starts of each eight lie between those of its first and the next one's.
+void ClusterTable::fill_blocks(size_t k, int64_t blocks) {
+  const Layer layer{mass_.data(), first_.data(), second_.data(), before_.data()};
+  const auto last = static_cast<int64_t>(places_.size()) - 1;
+  std::vector<uint32_t>& starts = from_[k];
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t end = block * kLanes, next = end + kLanes;
+    const int64_t high = block + 1 < blocks ? std::min<int64_t>(starts[static_cast<size_t>(next)], next - 1) : last;
+    int64_t from[kLanes];
+    best_starts(layer, end, starts[static_cast<size_t>(end)], high, now_.data() + end, from);
+    for (int64_t l = 0; l < kLanes; ++l) starts[static_cast<size_t>(end + l)] = static_cast<uint32_t>(from[l]);
+  }
 }
 
 Cuts ClusterTable::cuts(int64_t levels) const {

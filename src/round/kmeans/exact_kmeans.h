@@ -4,8 +4,9 @@
 //
 //   D_k(j) = min over i <= j of D_{k-1}(i) + cost(i, j)
 //
-// whose best i grows with j, so that all j of one k take n log n costs (divide and conquer; Wu 1991; Groenlund et al.
-// 2017; papers' column-wise page, 7.4). One run knows the error of every number of clusters up to the greatest.
+// whose best i grows with j, so that all j of one k take n log n costs (divide and conquer, here down to eight j in a
+// row, which are tried together; Wu 1991; Groenlund et al. 2017; papers' column-wise page, 7.4). One run knows the
+// error of every number of clusters up to the greatest.
 //
 // Goals: weighted values; the same result for the same values. fast_kmeans lets clusters begin at some hundred places
 // only and then lets Lloyd's algorithm (1957) move the bounds: within 0.5 % of the optimum on heavy-tailed values
@@ -35,12 +36,12 @@ class ClusterTable {
   Cuts cuts(int64_t levels) const;
 
  private:
-  void fill(size_t k, int64_t low, int64_t high, int64_t from_low, int64_t from_high);
+  void fill_firsts(size_t k, int64_t low, int64_t high, int64_t from_low, int64_t from_high);
+  void fill_blocks(size_t k, int64_t blocks);
 
   std::vector<int64_t> places_;
   std::vector<double> mass_, first_, second_;  // sums at the places
-  std::vector<double> tried_;                  // errors of one place's candidates
-  std::vector<double> before_, now_;           // D of k - 1 and k clusters, by place
+  std::vector<double> before_, now_;           // D of k - 1 and k clusters, by place; padded to eights, as the sums
   std::vector<std::vector<uint32_t>> from_;    // [k][place]: where cluster k of those up to the place begins
   std::vector<double> errors_;
 };

@@ -15,31 +15,37 @@ uint32_t key_of(float x) {
   return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
 }
 
-/// One stable pass of a radix sort over the key in the upper half of each item.
-void radix_pass(const uint64_t* from, uint64_t* to, size_t n, int shift) {
-  std::array<uint32_t, kDigits> starts{};
-  const auto digit = [shift](uint64_t item) { return (item >> (32 + shift)) & (kDigits - 1); };
-  for (size_t i = 0; i < n; ++i) ++starts[digit(from[i])];
+using Starts = std::array<uint32_t, kDigits>;
+
+/// One stable pass of a radix sort over the key in the upper half of each item; starts: how many items have each digit.
+void radix_pass(const uint64_t* from, uint64_t* to, size_t n, int shift, Starts& starts) {
   uint32_t sum = 0;
   for (uint32_t& start : starts) {
     const uint32_t count = start;
     start = sum;
     sum += count;
   }
-  for (size_t i = 0; i < n; ++i) to[starts[digit(from[i])]++] = from[i];
+  for (size_t i = 0; i < n; ++i) to[starts[(from[i] >> (32 + shift)) & (kDigits - 1)]++] = from[i];
 }
 
 }  // namespace
 
 void sort_places(std::span<const float> values, std::vector<uint32_t>& order, std::vector<uint64_t>& scratch) {
+  constexpr int kPasses = 3;
   const size_t n = values.size();
-  scratch.resize(2 * n);
+  if (scratch.size() < 2 * n) scratch.resize(2 * n);
   uint64_t *items = scratch.data(), *other = items + n;
-  for (size_t i = 0; i < n; ++i) items[i] = static_cast<uint64_t>(key_of(values[i])) << 32 | i;
+  std::array<Starts, kPasses> starts{};
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t key = key_of(values[i]);
+    items[i] = static_cast<uint64_t>(key) << 32 | i;
+    for (int pass = 0; pass < kPasses; ++pass) ++starts[pass][(key >> (pass * kDigitBits)) & (kDigits - 1)];
+  }
   if (n < 512) {
     std::sort(items, items + n);
   } else {
-    for (int pass = 0; pass < 3; ++pass, std::swap(items, other)) radix_pass(items, other, n, pass * kDigitBits);
+    for (int pass = 0; pass < kPasses; ++pass, std::swap(items, other))
+      radix_pass(items, other, n, pass * kDigitBits, starts[pass]);
   }
   order.resize(n);
   for (size_t i = 0; i < n; ++i) order[i] = static_cast<uint32_t>(items[i]);
