@@ -11,7 +11,8 @@
 namespace bitloom {
 namespace {
 
-constexpr int64_t kBlock = 128;  // columns whose G is made at once
+constexpr int64_t kSpan = 512;   // columns whose G is made at once
+constexpr int64_t kBlock = 128;  // columns between products inside a span
 constexpr int64_t kLeaf = 16;    // columns that change each other's G one by one
 constexpr int64_t kSlab = 256;   // rows that one thread takes
 
@@ -27,8 +28,8 @@ class Refiner {
         chosen_(chosen),
         threads_(threads),
         errors_(std::move(p_.columns)),
-        gradient_(static_cast<size_t>(kBlock * p_.rows)),
-        moved_(static_cast<size_t>(kLeaf * p_.rows)),
+        gradient_(static_cast<size_t>(std::min(kSpan, p_.cols) * p_.rows)),
+        moved_(static_cast<size_t>(std::min(kBlock, p_.cols) * p_.rows)),
         q_(static_cast<size_t>(p_.rows)),
         target_(q_.size()) {
     for (const float scale : p_.row_scales) masses_.push_back(scale * scale);
@@ -40,13 +41,17 @@ class Refiner {
   }
 
   void turn() {
-    for (int64_t begin = 0; begin < p_.cols; begin += kBlock) {
-      const int64_t end = std::min(p_.cols, begin + kBlock);
-      make_gradient(begin, end);
-      for (int64_t leaf = begin; leaf < end; leaf += kLeaf) {
-        const int64_t leaf_end = std::min(end, leaf + kLeaf);
-        for (int64_t c = leaf; c < leaf_end; ++c) run_column(c, begin, leaf, leaf_end);
-        pay(leaf, leaf_end, begin, end);
+    for (begin_ = 0; begin_ < p_.cols; begin_ = end_) {
+      end_ = std::min(p_.cols, begin_ + kSpan);
+      make_gradient();
+      for (int64_t block = begin_; block < end_; block += kBlock) {
+        const int64_t block_end = std::min(end_, block + kBlock);
+        for (int64_t leaf = block; leaf < block_end; leaf += kLeaf) {
+          const int64_t leaf_end = std::min(block_end, leaf + kLeaf);
+          for (int64_t c = leaf; c < leaf_end; ++c) run_column(c, leaf_end, moved_.data() + (c - block) * p_.rows);
+          pay(leaf, leaf_end, block_end, moved_.data() + (leaf - block) * p_.rows);
+        }
+        pay(block, block_end, end_, moved_.data());
       }
     }
   }
@@ -55,42 +60,41 @@ class Refiner {
   float* column(int64_t c) { return errors_.data() + c * p_.rows; }
   float scale(size_t r) const { return p_.row_scales.empty() ? 1.0f : p_.row_scales[r]; }
 
-  /// G[begin:end] = H[begin:end, :] E.
-  void make_gradient(int64_t begin, int64_t end) {
+  float* gradient(int64_t c) { return gradient_.data() + (c - begin_) * p_.rows; }
+
+  /// G of the span = H[begin:end, :] E.
+  void make_gradient() {
     threads_.parallel_for((p_.rows + kSlab - 1) / kSlab, [&](int64_t slab) {
       const int64_t row = slab * kSlab, count = std::min(p_.rows - row, kSlab);
-      sgemm(Transpose::kNo, Transpose::kNo, end - begin, count, p_.cols, 1.0f, p_.h + begin * p_.cols, p_.cols,
+      sgemm(Transpose::kNo, Transpose::kNo, end_ - begin_, count, p_.cols, 1.0f, p_.h + begin_ * p_.cols, p_.cols,
             errors_.data() + row, p_.rows, 0.0f, gradient_.data() + row, p_.rows);
     });
   }
 
-  /// G of the block's columns behind a leaf, for what the leaf moved.
-  void pay(int64_t leaf, int64_t leaf_end, int64_t begin, int64_t end) {
-    if (leaf_end == end) return;
+  /// G of the columns [from_end, to_end) for what [from, from_end) moved by, `moved` [from_end - from, rows].
+  void pay(int64_t from, int64_t from_end, int64_t to_end, const float* moved) {
+    if (from_end == to_end) return;
     threads_.parallel_for((p_.rows + kSlab - 1) / kSlab, [&](int64_t slab) {
       const int64_t row = slab * kSlab, count = std::min(p_.rows - row, kSlab);
-      sgemm(Transpose::kNo, Transpose::kNo, end - leaf_end, count, leaf_end - leaf, 1.0f,
-            p_.h + leaf_end * p_.cols + leaf, p_.cols, moved_.data() + row, p_.rows, 1.0f,
-            gradient_.data() + (leaf_end - begin) * p_.rows + row, p_.rows);
+      sgemm(Transpose::kNo, Transpose::kNo, to_end - from_end, count, from_end - from, 1.0f,
+            p_.h + from_end * p_.cols + from, p_.cols, moved + row, p_.rows, 1.0f, gradient(from_end) + row, p_.rows);
     });
   }
 
-  void run_column(int64_t c, int64_t begin, int64_t leaf, int64_t leaf_end) {
+  /// moved [rows]: what the column's values become less.
+  void run_column(int64_t c, int64_t leaf_end, float* moved) {
     const float own = p_.h[c * p_.cols + c];
-    const float* gradient = gradient_.data() + (c - begin) * p_.rows;
-    float* moved = moved_.data() + (c - leaf) * p_.rows;
+    const float* g = gradient(c);
     const auto place = static_cast<size_t>(c);
     decode(place, q_.data());
     for (size_t r = 0; r < q_.size(); ++r) {
-      target_[r] = std::clamp((q_[r] + gradient[r] / own) / scale(r), -kMostF16, kMostF16);
+      target_[r] = std::clamp((q_[r] + g[r] / own) / scale(r), -kMostF16, kMostF16);
     }
     choose(place);
     decode(place, moved);
     for (size_t r = 0; r < q_.size(); ++r) moved[r] = q_[r] - moved[r];
     add_scaled(column(c), moved, 1.0f, p_.rows);
-    for (int64_t k = c + 1; k < leaf_end; ++k) {
-      add_scaled(gradient_.data() + (k - begin) * p_.rows, moved, p_.h[c * p_.cols + k], p_.rows);
-    }
+    for (int64_t k = c + 1; k < leaf_end; ++k) add_scaled(gradient(k), moved, p_.h[c * p_.cols + k], p_.rows);
   }
 
   /// Codes, levels and kept weights of a column for its target.
@@ -115,8 +119,9 @@ class Refiner {
   RefineProblem p_;
   ColumnCodebooks& chosen_;
   ThreadPool& threads_;
-  std::vector<float> errors_, gradient_;  // E, and G of a block, [columns, rows]
-  std::vector<float> moved_;              // how far a leaf's columns moved
+  int64_t begin_ = 0, end_ = 0;           // of the span
+  std::vector<float> errors_, gradient_;  // E, and G of the span, [columns, rows]
+  std::vector<float> moved_;              // how far a block's columns moved
   std::vector<float> q_, target_, masses_;
   std::vector<uint8_t> left_out_;
 };

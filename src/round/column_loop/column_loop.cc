@@ -8,7 +8,8 @@
 namespace bitloom {
 namespace {
 
-constexpr int64_t kBlock = 128;  // columns between products inside a span
+constexpr int64_t kSpan = 512;   // columns that are paid what earlier ones owe at once, where all rows are
+constexpr int64_t kBlock = 128;  // columns between products inside a span; a span of its own where rows are few
 constexpr int64_t kLeaf = 16;    // columns that are updated one by one
 constexpr int64_t kSlab = 256;   // rows of a product that one thread takes
 
@@ -59,7 +60,7 @@ class Loop {
 
   double run() {
     for (int64_t begin = 0; begin < n_;) {
-      const int64_t end = next_cut(begin, n_, std::max(kBlock, group_), group_);
+      const int64_t end = next_cut(begin, n_, std::max(threads_ == nullptr ? kBlock : kSpan, group_), group_);
       pay(0, begin, begin, end);
       run_span(begin, end);
       begin = end;
