@@ -68,7 +68,7 @@ class Claq {
     return plan;
   }
 
-  /// Errors of the matrix as it is stored, which refinement has changed.
+  /// Errors of the matrix as it is stored, where refinement has changed it.
   void measure(const StoredMatrix& matrix, RoundReport& report) const {
     constexpr int64_t kSlab = 128;
     struct Sums {
@@ -134,19 +134,23 @@ class Claq {
                    options_.wide != 0 ? options_.wide : std::min(8, whole < 4 ? whole + 2 : whole + 1));
     std::vector<float> masses;
     for (const float scale : scales) masses.push_back(scale * scale);
+    struct Scratch {
+      std::vector<float> x, sorted, masses;
+      std::vector<uint32_t> places;
+      std::vector<uint64_t> items;
+    };
+    std::vector<Scratch> scratches(static_cast<size_t>(problem_.threads.thread_count()));
     std::vector<std::vector<double>> errors(static_cast<size_t>(cols_));
     const std::vector<float> columns = transposed();
-    problem_.threads.parallel_for(cols_, [&](int64_t c) {
-      std::vector<float> x(columns.begin() + c * rows_, columns.begin() + (c + 1) * rows_), sorted, sorted_masses;
-      std::vector<uint32_t> places;
-      std::vector<uint64_t> scratch;
-      for (size_t r = 0; r < scales.size(); ++r) x[r] /= scales[r];
-      sort_places(x, places, scratch);
-      for (const uint32_t place : places) {
-        sorted.push_back(x[place]);
-        if (!scales.empty()) sorted_masses.push_back(masses[place]);
-      }
-      const SortedPoints points(sorted, sorted_masses);
+    problem_.threads.parallel_for_thread(cols_, [&](int64_t c, int thread) {
+      Scratch& own = scratches[static_cast<size_t>(thread)];
+      own.x.assign(columns.begin() + c * rows_, columns.begin() + (c + 1) * rows_);
+      for (size_t r = 0; r < scales.size(); ++r) own.x[r] /= scales[r];
+      sort_places(own.x, own.places, own.items);
+      own.sorted.resize(own.x.size()), own.masses.resize(masses.size());
+      for (size_t i = 0; i < own.x.size(); ++i) own.sorted[i] = own.x[own.places[i]];
+      for (size_t i = 0; i < masses.size(); ++i) own.masses[i] = masses[own.places[i]];
+      const SortedPoints points(own.sorted, own.masses);
       const int64_t most = int64_t{1} << pair.wide;
       const ClusterTable table(points, most, likely_places(points, most / 2));
       const double cost = costs_[static_cast<size_t>(c)];
@@ -259,7 +263,7 @@ Rounded round_by(const ClaqRounding& options, const RoundingProblem& problem) {
   result.matrix =
       quantize_columns(problem.place, problem.weights, *policies, factor, problem.ranks, problem.threads, &report);
   result.report = feedback_report(report, factor, actual.damping);
-  claq.measure(*result.matrix, result.report);
+  if (actual.refine > 0) claq.measure(*result.matrix, result.report);
   return result;
 }
 
