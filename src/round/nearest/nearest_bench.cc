@@ -43,7 +43,7 @@ void judge_scales(benchmark::State& state, const char* text, bool plain) {
     if (plain) {
       judge_by_definition(storage, w.values().data(), h.data(), 128, lanes);
     } else {
-      judge->judge(w.values().data(), h.data(), 128, lanes);
+      judge->judge(w.values().data(), h.data(), 128, true, lanes);
     }
     benchmark::DoNotOptimize(lanes);
   }

@@ -31,6 +31,13 @@ struct Sums {
     qq += weighted * level;
     q += weighted;
   }
+  /// The same with h 1, but for the sum of levels.
+  [[gnu::always_inline]] void add_alike(float w, const Vector& scale, const Vector& level) {
+    const Vector d = w - scale * level;
+    error += d * d;
+    wq += level * w;
+    qq += level * level;
+  }
   [[gnu::always_inline]] void store(ScaleLanes& lanes) const {
     std::memcpy(lanes.error.data(), &error, sizeof error);
     std::memcpy(lanes.wq.data(), &wq, sizeof wq);
@@ -39,21 +46,45 @@ struct Sums {
   }
 };
 
-/// Levels low .. high, less the zero point, in units of the scale.
-BITLOOM_VECTOR_CLONES void judge_integers(const float* w, const float* h, int64_t n, float low, float high,
-                                          ScaleLanes& lanes) {
-  constexpr float kUnit = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
-  Vector scale, zero;
-  std::memcpy(&scale, lanes.scale.data(), sizeof scale);
-  std::memcpy(&zero, lanes.zero.data(), sizeof zero);
-  const Vector inverse = 1.0f / scale, bottom = low - zero, top = high - zero;
-  Sums sums;
-  for (int64_t i = 0; i < n; ++i) {
-    Vector q = w[i] * inverse;
+/// What rounds lanes of weights to integers within bounds; inlined into each clone of a loop.
+struct Integers {
+  Vector inverse, bottom, top;
+  [[gnu::always_inline]] void round(float w, Vector& q) const {
+    constexpr float kUnit = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
+    q = w * inverse;
     q = q < bottom ? bottom : q;
     q = q > top ? top : q;
     q = (q + kUnit) - kUnit;
+  }
+};
+
+/// Levels low .. high, less the zero point, in units of the scale.
+BITLOOM_VECTOR_CLONES void judge_integers(const float* w, const float* h, int64_t n, float low, float high,
+                                          ScaleLanes& lanes) {
+  Vector scale, zero;
+  std::memcpy(&scale, lanes.scale.data(), sizeof scale);
+  std::memcpy(&zero, lanes.zero.data(), sizeof zero);
+  const Integers integers{1.0f / scale, low - zero, high - zero};
+  Sums sums;
+  Vector q;
+  for (int64_t i = 0; i < n; ++i) {
+    integers.round(w[i], q);
     sums.add(w[i], h[i], scale, q);
+  }
+  sums.store(lanes);
+}
+
+/// The same of weights that all count alike, without zero points, whose sum of levels is not made.
+BITLOOM_VECTOR_CLONES void judge_alike_integers(const float* w, int64_t n, float low, float high, ScaleLanes& lanes) {
+  const Vector none{};
+  Vector scale;
+  std::memcpy(&scale, lanes.scale.data(), sizeof scale);
+  const Integers integers{1.0f / scale, none + low, none + high};
+  Sums sums;
+  Vector q;
+  for (int64_t i = 0; i < n; ++i) {
+    integers.round(w[i], q);
+    sums.add_alike(w[i], scale, q);
   }
   sums.store(lanes);
 }
@@ -76,16 +107,21 @@ BITLOOM_VECTOR_CLONES void judge_table(const float* w, const float* h, int64_t n
 
 class IntegerJudge final : public ScaleJudge {
  public:
-  IntegerJudge(const IntFormat& format, bool asymmetric) : unit_(std::ldexp(1.0f, -format.fraction)) {
+  IntegerJudge(const IntFormat& format, bool asymmetric)
+      : unit_(std::ldexp(1.0f, -format.fraction)), asymmetric_(asymmetric) {
     const Grid grid = IntCodec::grid(format);
     low_ = asymmetric ? 0 : grid.levels.front() / unit_;
     high_ = asymmetric ? static_cast<float>((1 << format.bits) - 1) : grid.levels.back() / unit_;
   }
 
-  void judge(const float* w, const float* h, int64_t n, ScaleLanes& lanes) const override {
+  void judge(const float* w, const float* h, int64_t n, bool alike, ScaleLanes& lanes) const override {
     const ScaleLanes::Lanes scale = lanes.scale;
     multiply(lanes.scale, unit_);
-    judge_integers(w, h, n, low_, high_, lanes);
+    if (alike && !asymmetric_) {
+      judge_alike_integers(w, n, low_, high_, lanes);
+    } else {
+      judge_integers(w, h, n, low_, high_, lanes);
+    }
     lanes.scale = scale;
     multiply(lanes.wq, unit_);
     multiply(lanes.qq, unit_ * unit_);
@@ -94,6 +130,7 @@ class IntegerJudge final : public ScaleJudge {
 
  private:
   float unit_, low_, high_;
+  bool asymmetric_;
 };
 
 class TableJudge final : public ScaleJudge {
@@ -101,7 +138,7 @@ class TableJudge final : public ScaleJudge {
   static constexpr size_t kMostLevels = 16;
   TableJudge(const Grid& grid, Ties ties) : levels_(grid.levels), thresholds_(rounding_thresholds(grid, ties)) {}
 
-  void judge(const float* w, const float* h, int64_t n, ScaleLanes& lanes) const override {
+  void judge(const float* w, const float* h, int64_t n, bool, ScaleLanes& lanes) const override {
     judge_table(w, h, n, levels_.data(), thresholds_.data(), static_cast<int64_t>(levels_.size()), lanes);
   }
 
@@ -114,7 +151,7 @@ class EncoderJudge final : public ScaleJudge {
  public:
   EncoderJudge(const GridStorage& storage, Ties ties) : encoder_(make_encoder(storage.format, ties)) {}
 
-  void judge(const float* w, const float* h, int64_t n, ScaleLanes& lanes) const override {
+  void judge(const float* w, const float* h, int64_t n, bool, ScaleLanes& lanes) const override {
     lanes.error = lanes.wq = lanes.qq = lanes.q = {};
     for (size_t lane = 0; lane < kScaleLanes; ++lane) {
       if (lane > 0 && lanes.scale[lane] == lanes.scale[lane - 1]) {

@@ -28,8 +28,9 @@ class ScaleJudge {
  public:
   virtual ~ScaleJudge() = default;
   /// w [n], h [n] >= 0. fp32 sums in the order of the weights; w times 1 / scale stands for w / scale, so that a weight
-  /// in the middle of two levels may count as either. The same bits on every machine.
-  virtual void judge(const float* w, const float* h, int64_t n, ScaleLanes& lanes) const = 0;
+  /// in the middle of two levels may count as either. The same bits on every machine. `alike`: that all h are 1, which
+  /// may be faster and gives the same sums; then sum h q is made with zero points only.
+  virtual void judge(const float* w, const float* h, int64_t n, bool alike, ScaleLanes& lanes) const = 0;
 };
 
 /// The fastest for the storage: integers by arithmetic, tables of at most 16 levels by their thresholds, the others by

@@ -66,10 +66,11 @@ class Search {
   void load_importance(const WeightGroup& group) {
     float most = 0;
     for (int64_t c = 0; group.importance != nullptr && c < group.cols; ++c) most = std::max(most, group.importance[c]);
+    alike_ = most == 0;
     const float unit = most > 0 ? reciprocal_power(most) : 0;
     h_.reserve(w_.size());
     for (int64_t r = 0; r < group.rows; ++r) {
-      for (int64_t c = 0; c < group.cols; ++c) h_.push_back(most > 0 ? group.importance[c] * unit : 1.0f);
+      for (int64_t c = 0; c < group.cols; ++c) h_.push_back(alike_ ? 1.0f : group.importance[c] * unit);
     }
     if (!asymmetric()) return;
     for (size_t i = 0; i < w_.size(); ++i) total_ += h_[i], total_w_ += h_[i] * w_[i];
@@ -144,7 +145,7 @@ class Search {
       lanes_.scale[lane] = tried_[lane].scale * unit_;
       lanes_.zero[lane] = tried_[lane].zero;
     }
-    quantizer_.judge().judge(w_.data(), h_.data(), size(), lanes_);
+    quantizer_.judge().judge(w_.data(), h_.data(), size(), alike_, lanes_);
     for (size_t lane = 0; lane < kScaleLanes; ++lane) {
       if (lanes_.error[lane] < best_error_) best_ = tried_[lane], best_error_ = lanes_.error[lane];
     }
@@ -216,6 +217,7 @@ class Search {
   WeightRange range_;
   float unit_;                     // power of two that brings the weights near 1
   std::vector<float> w_, h_;       // in units of unit_, and of the greatest importance
+  bool alike_ = true;              // h is 1 throughout
   float total_ = 0, total_w_ = 0;  // sum h, sum h w: with zero points
   std::array<GroupScale, kScaleLanes> tried_;
   ScaleLanes lanes_;  // what judge() made of tried_

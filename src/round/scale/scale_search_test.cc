@@ -80,7 +80,7 @@ TEST(ScaleLanes, AreJudgedAsByDefinition) {
       fast.zero[lane] = target.storage.asymmetric ? static_cast<float>(lane % 4) : 0;
     }
     exact.scale = fast.scale, exact.zero = fast.zero;
-    make_scale_judge(target.storage, target.search.ties)->judge(w.data(), h.data(), 100, fast);
+    make_scale_judge(target.storage, target.search.ties)->judge(w.data(), h.data(), 100, false, fast);
     judge_by_definition(target.storage, w.data(), h.data(), 100, exact);
     double size = 0, levels = 0;  // what terms of sums amount to: w^2 h, q h
     for (size_t i = 0; i < 100; ++i)
@@ -92,6 +92,29 @@ TEST(ScaleLanes, AreJudgedAsByDefinition) {
       EXPECT_NEAR(s * fast.wq[lane], s * exact.wq[lane], 4 * size * 0x1p-17) << text << " " << lane;
       EXPECT_NEAR(s * s * fast.qq[lane], s * s * exact.qq[lane], 4 * size * 0x1p-17) << text << " " << lane;
       EXPECT_NEAR(fast.q[lane], exact.q[lane], q * levels * 0x1p-17) << text << " " << lane;
+    }
+  }
+}
+
+/// That all weights count alike changes no bit of what a search reads.
+TEST(ScaleLanes, OfWeightsThatCountAlikeAreTheSame) {
+  for (const char* text : kStorages) {
+    const GridTarget target = parse_grid_target(text);
+    const std::vector<float> w = weights(4, 100), h(100, 1.0f);
+    ScaleLanes any, alike;
+    for (size_t lane = 0; lane < kScaleLanes; ++lane) {
+      any.scale[lane] = (0.15f - 0.007f * static_cast<float>(lane)) / limits_of(target.storage.format).max;
+      any.zero[lane] = target.storage.asymmetric ? static_cast<float>(lane % 4) : 0;
+    }
+    alike.scale = any.scale, alike.zero = any.zero;
+    const auto judge = make_scale_judge(target.storage, target.search.ties);
+    judge->judge(w.data(), h.data(), 100, false, any);
+    judge->judge(w.data(), h.data(), 100, true, alike);
+    EXPECT_EQ(alike.error, any.error) << text;
+    EXPECT_EQ(alike.wq, any.wq) << text;
+    EXPECT_EQ(alike.qq, any.qq) << text;
+    if (target.storage.asymmetric) {
+      EXPECT_EQ(alike.q, any.q) << text;
     }
   }
 }
