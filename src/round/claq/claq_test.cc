@@ -204,6 +204,12 @@ TEST(Claq, RefusesWhatMeansNothing) {
   for (int64_t r = 0; r < kRows; ++r) w.values()[static_cast<size_t>(r * kCols + 5)] = NAN;
   EXPECT_THAT(testing::message_of(ErrorKind::kRefused, [&] { round_with({}, w, "codebook2-col", inputs, threads); }),
               HasSubstr("w: weight [0, 5] is nan"));
+  // A layer that no calibration token reached.
+  const InputStatistics unseen(kCols);
+  EXPECT_THAT(testing::message_of(
+                  ErrorKind::kFailed,
+                  [&] { round_with({}, testing::normal_matrix(kRows, kCols, 3), "codebook2-col", unseen, threads); }),
+              HasSubstr("w: error feedback needs calibration tokens, and none were seen"));
 }
 
 }  // namespace
