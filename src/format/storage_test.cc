@@ -51,6 +51,31 @@ TEST(Storage, NominalBits) {
   EXPECT_NEAR(nominal_bits(parse_storage("codebook3-col+outliers0.0075"), 64, 64), 3.12, 1e-12);
 }
 
+/// Names and shapes of a matrix's parts.
+std::vector<std::pair<std::string, std::vector<int64_t>>> shapes(const std::string& text, int64_t rows, int64_t cols) {
+  std::vector<std::pair<std::string, std::vector<int64_t>>> shapes;
+  for (const TensorPart& part : greatest_parts(parse_storage(text), rows, cols)) {
+    shapes.emplace_back(part.suffix, part.shape);
+  }
+  return shapes;
+}
+
+// A group longer than a row is the row, so that one recipe serves matrices of any width.
+TEST(Storage, GroupsEndWithTheRow) {
+  for (const std::string family : {"int4", "int3-asym", "nf4", "codebook2", "planes", "planes-fp8", "affine4"}) {
+    for (const int64_t cols : {64, 48}) {
+      const std::string row = family + "-g" + std::to_string(cols);
+      for (const char* longer : {"-g128", "-g100000"}) {
+        EXPECT_EQ(shapes(family + longer, 32, cols), shapes(row, 32, cols)) << family << longer;
+      }
+      EXPECT_NE(shapes(family + "-g16", 32, cols), shapes(row, 32, cols)) << family;
+    }
+  }
+  for (const char* none : {"int4-g0", "codebook2-g0", "planes-g0", "affine4-g0", "aq2x8-g0", "aq2x8-g100000"}) {
+    EXPECT_THAT(message(none), HasSubstr(none));
+  }
+}
+
 std::vector<std::string> widths(const std::string& text) {
   std::vector<std::string> texts;
   for (const Storage& storage : at_all_widths(parse_storage(text))) texts.push_back(to_string(storage));
