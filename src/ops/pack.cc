@@ -85,7 +85,9 @@ IntRows int_rows(const StoredMatrix& matrix, const IntLevels& levels) {
 /// The shift that makes fp16 of a minifloat of eight bits, and what those numbers are to be multiplied with; 0: none.
 std::pair<int, float> half_shift(const Format& format) {
   const auto* minifloat = std::get_if<MinifloatFormat>(&format);
-  if (minifloat == nullptr || bits_of(*minifloat) != 8 || minifloat->exponent > 5) return {0, 1.0f};
+  if (minifloat == nullptr || bits_of(*minifloat) != 8) return {0, 1.0f};
+  // The top of five bits of exponent is no number in fp16.
+  if (minifloat->exponent > 5 || (minifloat->exponent == 5 && minifloat->reserve != Reserve::kIeee)) return {0, 1.0f};
   constexpr int kHalfMantissa = 10, kHalfBias = 15;
   return {kHalfMantissa - minifloat->mantissa, std::ldexp(1.0f, kHalfBias - minifloat->bias)};
 }

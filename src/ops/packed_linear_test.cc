@@ -175,8 +175,8 @@ TEST(PackedLinear, LevelsOfAnyKindAgreeWithTheirDecodedRows) {
   const std::vector<float> x = random_values(200, 5);
   std::vector<int64_t> order(61);
   for (int64_t r = 0; r < 61; ++r) order[static_cast<size_t>(r)] = r * 7 % 61;
-  for (const std::string format :
-       {"nf4", "e4m3fn", "e4m3", "e5m2-ieee", "e3m4", "e4m3b11fnuz", "e6m1", "e3m2", "e4m2"}) {
+  for (const std::string format : {"nf4", "e4m3fn", "e4m3", "e5m2-ieee", "e5m2", "e5m2fnuz", "e1m6", "e3m4",
+                                   "e4m3b11fnuz", "e6m1", "e3m2", "e4m2"}) {
     for (const std::string rest : {"-row", "-tensor", "-g32", "-g7", "-block8x32", "-g32-f32", "-g64-e8m0"}) {
       const auto quantized = random_matrix(61, 200, format + rest, 3);
       for (const Isa isa : every_isa()) {
