@@ -30,6 +30,11 @@ std::vector<float> inverse_factor(const SecondMoment& moment, double damping, Th
        n, moment.tokens());
 }
 
+struct DriftKey {
+  double damping = 0;
+  bool operator==(const DriftKey&) const = default;
+};
+
 }  // namespace
 
 std::vector<float> make_drift(const SecondMoment& moment, const CrossMoment& cross, double damping,
@@ -44,6 +49,13 @@ std::vector<float> make_drift(const SecondMoment& moment, const CrossMoment& cro
   sgemm_panels(Transpose::kYes, n, n, n, 1.0f, drift.data(), u.data(), 0.0f, half.data(), threads);
   sgemm_panels(Transpose::kNo, n, n, n, 1.0f, half.data(), u.data(), 0.0f, drift.data(), threads);
   return drift;
+}
+
+const std::vector<float>& shared_drift(const RoundingProblem& problem, double damping) {
+  return problem.shared.get<std::vector<float>>(DriftKey{damping}, [&] {
+    const InputStatistics& inputs = *problem.inputs;
+    return inputs.cross ? make_drift(*inputs.moment, *inputs.cross, damping, problem.threads) : std::vector<float>();
+  });
 }
 
 void correct_for_drift(const std::vector<float>& drift, float beta, int64_t n, std::vector<float>& w,

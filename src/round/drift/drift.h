@@ -12,6 +12,7 @@
 #include "base/threads.h"
 #include "observe/cross_moment.h"
 #include "observe/second_moment.h"
+#include "round/problem.h"
 
 namespace bitloom {
 
@@ -20,6 +21,11 @@ namespace bitloom {
 /// multiply-adds; memory: two more such matrices. The same bytes for any number of threads.
 std::vector<float> make_drift(const SecondMoment& moment, const CrossMoment& cross, double damping,
                               ThreadPool& threads);
+
+/// The drift of the problem's inputs by what they gathered: made once, and kept in `shared` for all matrices that read
+/// them while nothing else is kept there, so what a matrix has of its own must not be. Empty where the inputs have no
+/// error of their own, the float model's being read. Valid as long as what InputCache gives.
+const std::vector<float>& shared_drift(const RoundingProblem& problem, double damping);
 
 /// w [rows, n] <- w + beta w drift.
 void correct_for_drift(const std::vector<float>& drift, float beta, int64_t n, std::vector<float>& w,

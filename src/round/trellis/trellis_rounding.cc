@@ -209,10 +209,10 @@ int64_t search_bytes(const TrellisCode& code) {
 
 const TrellisCode& code_of(const RoundingShape& shape) { return shape.target.storage.base.get<TrellisStorage>().code; }
 
-/// What a factor depends on.
+/// What is made of an input for all that read it depends on these.
 struct FactorKey {
-  double damping = 0, drift = 0;
-  std::string matrix;  // where moments are its own
+  double damping = 0;
+  bool drifts = false;
   bool operator==(const FactorKey&) const = default;
 };
 
@@ -289,12 +289,6 @@ BlockLdl factor_of(const RoundingProblem& problem, const SecondMoment& moment, i
   }
 }
 
-/// Nothing where the inputs have no error of their own, the float model's being read.
-std::vector<float> drift_of(const LdlqRounding& options, const RoundingProblem& problem) {
-  if (options.drift == 0 || !problem.inputs->cross) return {};
-  return make_drift(*problem.inputs->moment, *problem.inputs->cross, options.damping, problem.threads);
-}
-
 /// Of the weights themselves, whatever was rounded in their place.
 void measure(const RowSource& w, const StoredMatrix& q, RoundReport& report) {
   std::vector<float> row(static_cast<size_t>(w.cols())), rounded(row.size());
@@ -311,38 +305,56 @@ void measure(const RowSource& w, const StoredMatrix& q, RoundReport& report) {
   report.max_abs_error = most;
 }
 
-/// What is made of an input, or of a matrix with moments of its own.
+/// What is made of an input.
 struct Factors {
   BlockLdl in;
-  std::vector<float> drift;
+  std::vector<float> drift;  // empty: none
 };
+
+Factors make_factors(const LdlqRounding& options, const RoundingProblem& problem, int64_t tiles) {
+  const InputStatistics& inputs = *problem.inputs;
+  Factors factors{factor_of(problem, *inputs.moment, tiles, options.damping), {}};
+  if (options.drift == 0 || !inputs.cross) return factors;
+  factors.drift = make_drift(*inputs.moment, *inputs.cross, options.damping, problem.threads);
+  return factors;
+}
+
+/// Round with the factors of both sides (`out` null: none); `drift` empty: none.
+Rounded round_with(const LdlqRounding& options, const RoundingProblem& problem, const BlockLdl& in, const BlockLdl* out,
+                   const std::vector<float>& drift) {
+  const auto run = [&](const RoundingProblem& target) {
+    Rounded rounded = Run(target, &in, out, options.share).run();
+    record_damping(options.damping, in.damping, rounded.report);
+    return rounded;
+  };
+  if (drift.empty()) return run(problem);
+  std::vector<float> w = problem.weights.decode_all();
+  correct_for_drift(drift, static_cast<float>(options.drift), problem.weights.cols(), w, problem.threads);
+  const DenseMatrix corrected(problem.weights.rows(), problem.weights.cols(), std::move(w));
+  Rounded rounded = run({problem.place, corrected, problem.target, problem.inputs, problem.shared, problem.ranks,
+                         problem.threads, problem.guided});
+  measure(problem.weights, *rounded.matrix, rounded.report);
+  return rounded;
+}
 
 }  // namespace
 
 Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem) {
   const TrellisCode& code = problem.target.storage.base.get<TrellisStorage>().code;
   const TrellisLayout layout(code, problem.weights.rows(), problem.weights.cols());
-  const bool own = needs_gradients(needs_of(options));
-  const FactorKey key{options.damping, options.drift, own ? problem.place : ""};
-  const Factors& factors = problem.shared.get<Factors>(key, [&] {
-    const SecondMoment& moment = own ? problem.guided->in() : *problem.inputs->moment;
-    return Factors{factor_of(problem, moment, layout.tile_cols(), options.damping), drift_of(options, problem)};
-  });
+  if (!needs_gradients(needs_of(options))) {
+    const Factors& of_input = problem.shared.get<Factors>(FactorKey{options.damping, options.drift != 0}, [&] {
+      return make_factors(options, problem, layout.tile_cols());
+    });
+    return round_with(options, problem, of_input.in, nullptr, of_input.drift);
+  }
+  // Factors are the matrix's own: what is shared is the drift alone.
+  const BlockLdl in = factor_of(problem, problem.guided->in(), layout.tile_cols(), options.damping);
   std::optional<BlockLdl> out;
   if (options.two_sided) out = factor_of(problem, problem.guided->out(), layout.tile_rows(), options.output_damping);
-  const auto run = [&](const RoundingProblem& target) {
-    Rounded rounded = Run(target, &factors.in, out ? &*out : nullptr, options.share).run();
-    record_damping(options.damping, factors.in.damping, rounded.report);
-    return rounded;
-  };
-  if (factors.drift.empty()) return run(problem);
-  std::vector<float> w = problem.weights.decode_all();
-  correct_for_drift(factors.drift, static_cast<float>(options.drift), problem.weights.cols(), w, problem.threads);
-  const DenseMatrix corrected(problem.weights.rows(), problem.weights.cols(), std::move(w));
-  Rounded rounded = run({problem.place, corrected, problem.target, problem.inputs, problem.shared, problem.ranks,
-                         problem.threads, problem.guided});
-  measure(problem.weights, *rounded.matrix, rounded.report);
-  return rounded;
+  const std::vector<float> none;
+  const std::vector<float>& drift = options.drift == 0 ? none : shared_drift(problem, options.damping);
+  return round_with(options, problem, in, out ? &*out : nullptr, drift);
 }
 
 constinit const RoundingRow kLdlqMethod =

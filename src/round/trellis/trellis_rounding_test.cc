@@ -204,6 +204,36 @@ TEST(LdlqRounding, TargetMakesUpForTheInputsOwnError) {
   }
 }
 
+// Moments by gradients are each matrix's own, the drift is its input's: whoever reads the same gets the one that is
+// there. Told by statistics of the second matrix that have no drift.
+TEST(LdlqRounding, DriftIsMadeOnceForAllThatReadAnInput) {
+  const DenseMatrix w = normal_matrix(32, 32, 5);
+  DenseMatrix twice = w;
+  for (float& value : twice.values()) value *= 2;
+  ThreadPool threads(1);
+  Ranks alone;
+  Rng rng(8, 8);
+  std::vector<float> x(32 * 500), f(x.size()), g(x.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] = static_cast<float>(rng.normal()), f[i] = 2 * x[i], g[i] = static_cast<float>(rng.normal());
+  }
+  constexpr Needs kOfInputs{.second_moment = true, .cross_moment = true};
+  InputStatistics halved(32, kOfInputs), faithful(32, kOfInputs);
+  halved.add(f.data(), x.data(), 500, threads);
+  faithful.add(x.data(), x.data(), 500, threads);
+  GuidedMoments moments(32, 32, {.guided_moment = true, .output_moment = true});
+  moments.add(x.data(), g.data(), 500, threads);
+  InputCache cache;
+  const auto error = [&](const char* name, const InputStatistics& inputs) {
+    const LdlqRounding options{.damping = 0.001, .two_sided = true, .drift = 1};
+    const RoundingTarget target = parse_target("trellis4-l12");
+    return squared_error(twice,
+                         *round_matrix(options, {name, w, target, &inputs, cache, alone, threads, &moments}).matrix);
+  };
+  EXPECT_LT(error("q", halved), 0.02);
+  EXPECT_LT(error("k", faithful), 0.02);
+}
+
 TEST(LdlqRounding, SaysThatGradientsAreMissing) {
   const DenseMatrix w = normal_matrix(16, 32, 8);
   ThreadPool threads(1);

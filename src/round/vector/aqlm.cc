@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -220,16 +221,16 @@ RoundingCost cost_of(const AqlmRounding& options, const RoundingShape& shape) {
 
 namespace {
 
-/// What is made of an input, or of a matrix with moments of its own.
+/// What is made of an input, or, but for the drift, of a matrix with moments of its own.
 struct InputFacts {
   LayerMoment moment;
   std::vector<uint8_t> dead;  // [cols]: columns that nothing is ever read from
   std::vector<float> drift;   // nothing where the inputs have no error of their own
 };
 struct FactsKey {
-  double damping = 0, drift = 0;
+  double damping = 0;
+  bool drifts = false;
   int64_t width = 0;
-  std::string matrix;  // where moments are its own
   bool operator==(const FactsKey&) const = default;
 };
 
@@ -252,7 +253,7 @@ InputFacts facts_of(const AqlmRounding& options, const RoundingProblem& problem,
     std::copy_n(h.begin() + c * n, n, facts.moment.h.begin() + c * width);
     facts.moment.h[static_cast<size_t>(c * width + c)] += lambda;
   }
-  if (options.drift != 0 && problem.inputs->cross) {
+  if (!options.guided && options.drift != 0 && problem.inputs->cross) {
     facts.drift = make_drift(*problem.inputs->moment, *problem.inputs->cross, options.damping, problem.threads);
   }
   return facts;
@@ -276,12 +277,15 @@ Rounded round_by(const AqlmRounding& options, const RoundingProblem& problem) {
   const VectorStorage& storage = storage_of(problem.target);
   const int64_t rows = problem.weights.rows(), cols = problem.weights.cols();
   const int64_t width = groups_of(storage, cols) * storage.group;
-  const FactsKey key{options.damping, options.drift, width, options.guided ? problem.place : ""};
-  const InputFacts& facts = problem.shared.get<InputFacts>(key, [&] { return facts_of(options, problem, width); });
+  const auto make = [&] { return facts_of(options, problem, width); };
+  std::optional<InputFacts> own;
+  if (options.guided) own = make();
+  const FactsKey key{options.damping, options.drift != 0, width};
+  const InputFacts& facts = own ? *own : problem.shared.get<InputFacts>(key, make);
+  const bool drifts_alone = own && options.drift != 0;
+  const std::vector<float>& drift = drifts_alone ? shared_drift(problem, options.damping) : facts.drift;
   std::vector<float> w = load_for_codebook(problem.place, problem.weights, problem.threads);
-  if (!facts.drift.empty()) {
-    correct_for_drift(facts.drift, static_cast<float>(options.drift), cols, w, problem.threads);
-  }
+  if (!drift.empty()) correct_for_drift(drift, static_cast<float>(options.drift), cols, w, problem.threads);
   for (size_t i = 0; i < w.size(); ++i) {
     if (facts.dead[i % static_cast<size_t>(cols)] != 0) w[i] = 0;
   }
