@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "format/families/trellis/trellis_storage.h"
 #include "io/weights_directory.h"
 #include "pipeline/output/dense_values.h"
 #include "pipeline/output/lossless_target.h"
@@ -226,6 +227,29 @@ int64_t disk_needed(const std::vector<PlannedTensor>& plan, const std::map<std::
   return total;
 }
 
+namespace {
+
+/// Matrices of a trellis code whose sides are no whole number of tiles, all together; "" when there are none.
+std::string padding_remark(const std::vector<PlannedTensor>& plan) {
+  int64_t count = 0;
+  std::string first;
+  for (const PlannedTensor& tensor : plan) {
+    const std::optional<Storage> storage = tensor.is_rounded() ? tensor.storage() : std::nullopt;
+    const auto* trellis = storage ? storage->base.get_if<TrellisStorage>() : nullptr;
+    if (trellis == nullptr) continue;
+    const TrellisLayout layout(trellis->code, tensor.rows->rows(), tensor.rows->cols());
+    const int64_t rows = layout.tile_rows() * kTrellisTileSide, cols = layout.tile_cols() * kTrellisTileSide;
+    if (rows == tensor.rows->rows() && cols == tensor.rows->cols()) continue;
+    if (count++ > 0) continue;
+    first = fmt::format("'{}' [{}, {}] to [{}, {}]", tensor.name, tensor.rows->rows(), tensor.rows->cols(), rows, cols);
+  }
+  if (count == 0) return "";
+  return fmt::format("matrices padded to whole tiles of a trellis code, which counts in their bits: {}, such as {}",
+                     count, first);
+}
+
+}  // namespace
+
 std::vector<std::string> remarks_on(const Checkpoint& source, const std::vector<PlannedTensor>& plan) {
   std::map<std::string, int> quantized_before;
   std::vector<std::string> remarks;
@@ -248,6 +272,7 @@ std::vector<std::string> remarks_on(const Checkpoint& source, const std::vector<
                     "measured against the decoded values",
                     storage, count));
   }
+  if (std::string padding = padding_remark(plan); !padding.empty()) remarks.push_back(std::move(padding));
   remarks.insert(remarks.end(), source.remarks().begin(), source.remarks().end());
   return remarks;
 }

@@ -101,5 +101,18 @@ TEST_F(Plan, RemarksCountWhatWasQuantizedBefore) {
   EXPECT_THAT(remarks_on(*source, again), ElementsAre(HasSubstr("come quantized as int4-g16: 2;")));
 }
 
+TEST_F(Plan, RemarksSayWhatIsPadded) {
+  const auto source = Checkpoint::open(testing::golden_model("llama"));
+  const RowSource& down = *source->tensor(kDown).rows;
+  const auto whole = [](int64_t side, int64_t tile) { return (side + tile - 1) / tile * tile; };
+  ASSERT_NE(down.cols(), whole(down.cols(), 32)) << "needs a side that is no whole number of tiles";
+  EXPECT_THAT(
+      remarks_on(*source, plan(*source, {{kDown, step("viterbi+trellis2-l12")}})),
+      ElementsAre(fmt::format("matrices padded to whole tiles of a trellis code, which counts in their bits: 1, "
+                              "such as '{}' [{}, {}] to [{}, {}]",
+                              kDown, down.rows(), down.cols(), whole(down.rows(), 16), whole(down.cols(), 32))));
+  EXPECT_TRUE(remarks_on(*source, plan(*source, {{kDown, step("int4-g16")}})).empty());
+}
+
 }  // namespace
 }  // namespace bitloom
