@@ -39,6 +39,24 @@ std::vector<size_t> lower_hull(const std::vector<StorageChoice>& choices) {
   return hull;
 }
 
+/// What no step up a hull fits into any more goes to other choices, the greatest gain first.
+void spend_rest(std::span<const std::vector<StorageChoice>> matrices, int64_t left, std::vector<size_t>& chosen) {
+  for (double gain = 1; gain > 0;) {
+    gain = 0;
+    size_t matrix = 0, to = 0;
+    for (size_t m = 0; m < matrices.size(); ++m) {
+      const StorageChoice& now = matrices[m][chosen[m]];
+      for (size_t c = 0; c < matrices[m].size(); ++c) {
+        const double more = loss_of(now) - loss_of(matrices[m][c]);
+        if (matrices[m][c].bytes - now.bytes <= left && more > gain) gain = more, matrix = m, to = c;
+      }
+    }
+    if (gain == 0) return;
+    left -= matrices[matrix][to].bytes - matrices[matrix][chosen[matrix]].bytes;
+    chosen[matrix] = to;
+  }
+}
+
 /// The next step up the hull of one matrix.
 struct Step {
   double gain;  // per byte
@@ -81,6 +99,7 @@ std::vector<size_t> choose_storages(std::span<const std::vector<StorageChoice>> 
     chosen[step.matrix] = next;
     offer(step.matrix, step.to + 1);
   }
+  spend_rest(matrices, budget - used, chosen);
   return chosen;
 }
 

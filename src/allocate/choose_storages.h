@@ -4,8 +4,9 @@
 //
 //   minimise  sum_m loss_m(c_m)   subject to  sum_m bytes_m(c_m) <= budget
 //
-// Only choices on the lower convex hull of a matrix's (bytes, loss) are taken: among them the greatest gain per byte
-// first is optimal for every budget that it ends at, and what is left over is less than one step of each matrix.
+// First choices on the lower convex hull of a matrix's (bytes, loss): among them the greatest gain per byte first is
+// optimal for every budget that it ends at. What is left over, less than one step of each matrix, goes to any choices
+// that fit it.
 
 #include <cstddef>
 #include <cstdint>

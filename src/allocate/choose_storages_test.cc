@@ -74,6 +74,13 @@ TEST(ChooseStorages, ThePagesVector) {
   EXPECT_NEAR(totals(matrices, chosen).loss, .1516, 1e-9);
 }
 
+// Off the hull, which goes from 1 to 4 at once, but it fits.
+TEST(ChooseStorages, TheRestGoesToWhateverFits) {
+  const Matrices matrices = {{{1, 8}, {2, 7}, {4, 0}}, {{1, 1}}};
+  EXPECT_THAT(choose_storages(matrices, 5), ElementsAre(2, 0));
+  EXPECT_THAT(choose_storages(matrices, 4), ElementsAre(1, 0));
+}
+
 TEST(ChooseStorages, OptimalForTheBytesItTakes) {
   int exact = 0;
   for (uint64_t seed = 0; seed < 300; ++seed) {

@@ -41,13 +41,25 @@ std::vector<int64_t> place_tensors(std::span<const TensorSpec> specs) {
   return offsets;
 }
 
+namespace {
+
+Json entry_of(const TensorSpec& spec, int64_t begin, int64_t end) {
+  return {{"dtype", info(spec.dtype).name}, {"shape", spec.shape}, {"data_offsets", {begin, end}}};
+}
+
+}  // namespace
+
+int64_t safetensors_entry_bytes(const TensorSpec& spec, int64_t file_bytes) {
+  // Offsets have as many digits as any; braces less, a comma more.
+  const Json alone = {{spec.name, entry_of(spec, file_bytes, file_bytes)}};
+  return static_cast<int64_t>(alone.dump().size()) - 1;
+}
+
 std::string safetensors_header(std::span<const TensorSpec> specs, std::span<const int64_t> offsets,
                                const std::map<std::string, std::string>& metadata, const std::string& file) {
   Json header = {{"__metadata__", metadata}};
   for (size_t i = 0; i < specs.size(); ++i) {
-    header[specs[i].name] = {{"dtype", info(specs[i].dtype).name},
-                             {"shape", specs[i].shape},
-                             {"data_offsets", {offsets[i], offsets[i] + specs[i].bytes()}}};
+    header[specs[i].name] = entry_of(specs[i], offsets[i], offsets[i] + specs[i].bytes());
   }
   std::string json;
   try {

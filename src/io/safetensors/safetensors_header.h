@@ -18,6 +18,9 @@ void check_specs(std::span<const TensorSpec> specs);
 /// alignment (a format without holes cannot pad).
 std::vector<int64_t> place_tensors(std::span<const TensorSpec> specs);
 
+/// What the tensor's entry adds to the header of a file with `file_bytes` of data, at most.
+int64_t safetensors_entry_bytes(const TensorSpec& spec, int64_t file_bytes);
+
 /// u64 length | JSON padded with spaces, so that the data begins at a multiple of 8. Error(kFailed) naming `file` for a
 /// name that is no UTF-8.
 std::string safetensors_header(std::span<const TensorSpec> specs, std::span<const int64_t> offsets,
