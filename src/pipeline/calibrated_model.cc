@@ -148,18 +148,39 @@ void collect(const Journal& journal, const Graph& graph, CalibratedModel& calibr
   }
 }
 
-/// Finds where the layers' moments lie, or gathers them: in a directory that goes with the result, beside statistics
-/// that are kept. Of a run whose blocks are all finished none are needed.
-std::optional<ScratchDirectory> find_moments(WalkTask& walk, int finished, const std::string& out, Context& context) {
+/// Into the journal on the leading rank, complete or not at all; elsewhere into `scratch`.
+void gather_into(WalkTask& walk, const Journal* own, const std::string& scratch, Context& context) {
+  if (own == nullptr) return gather_moments(walk, scratch, context);
+  OutputDirectory directory(own->moments_directory(), true, 0);
+  gather_moments(walk, directory.staging(), context);
+  directory.commit();
+}
+
+void copy_files(const std::string& from, const std::string& to) {
+  for (const auto& file : fs::directory_iterator(from)) {
+    fs::copy_file(file.path(), fs::path(to) / file.path().filename(), fs::copy_options::overwrite_existing);
+  }
+}
+
+/// Finds where the layers' moments lie, or gathers them: in the journal, which `own` is on the leading rank, and on
+/// others in a directory that goes with the result. Of a run whose blocks are all finished none are needed.
+std::optional<ScratchDirectory> find_moments(WalkTask& walk, const Journal* own, SharedJournal& journal,
+                                             const std::string& out, Context& context) {
   const QuantizeOptions& options = *walk.options;
   walk.moments = options.statistics_in;
-  const bool done = finished == static_cast<int>(walk.model->graph().blocks.size()) && options.statistics_out.empty();
+  const auto blocks = static_cast<int>(walk.model->graph().blocks.size());
+  const bool done = journal.finished() == blocks && options.statistics_out.empty();
   if (!needs_gradients(walk) || !options.statistics_in.empty() || done) return std::nullopt;
-  std::optional<ScratchDirectory> scratch(spill_directory_for(out));
-  walk.moments = scratch->path();
-  std::vector<std::string> directories = {walk.moments};
-  if (!options.statistics_out.empty() && options.ranks->leads()) directories.push_back(options.statistics_out);
-  gather_moments(walk, directories, context);
+  std::optional<ScratchDirectory> scratch;
+  if (own == nullptr) scratch.emplace(spill_directory_for(out));
+  walk.moments = own == nullptr ? scratch->path() : own->moments_directory();
+  if (journal.has_moments()) {
+    context.progress.log(fmt::format("the layers' moments are taken from {}", Journal::directory_for(out)));
+    journal.copy_moments(walk.moments);
+  } else {
+    gather_into(walk, own, walk.moments, context);
+  }
+  if (own != nullptr && !options.statistics_out.empty()) copy_files(walk.moments, options.statistics_out);
   return scratch;
 }
 
@@ -198,8 +219,10 @@ CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int6
                                      task.model->graph().blocks.size(), Journal::directory_for(out)));
   }
   if (walk.cost.spills) walk.spill_directory = spill_directory_for(out);
-  const std::optional<ScratchDirectory> scratch = find_moments(walk, journal.finished(), out, context);
+  std::optional<ScratchDirectory> scratch = find_moments(walk, calibrated.journal.get(), journal, out, context);
   calibrated.times = walk_blocks(walk, journal, context);
+  scratch.reset();
+  ranks.barrier();  // what others have there lies in the journal, which the leading rank removes
   if (ranks.leads()) collect(*calibrated.journal, task.model->graph(), calibrated);
   return calibrated;
 }

@@ -102,6 +102,51 @@ TEST(Resume, SaysWhereItGoesOn) {
   EXPECT_THAT(resumed.lines, ::testing::Contains(HasSubstr("going on after block 3 of 3")));
 }
 
+// Also before the first block: the backward pass is most of what such a run has done by then.
+TEST(Resume, MomentsByGradientsAreGatheredOnce) {
+  const std::string two_sided = "ldlq:two-sided,drift=1+trellis2-l12+frame-in16-out16";
+  stop_everywhere(run_of("llama_bf16", two_sided), 0, 7);
+  stop_everywhere(run_of("mixtral", "gptq:guided+int3-g16"), 1, 23);
+  const CalibratedRun run = run_of("llama_bf16", two_sided);
+  const TempDir whole;
+  Listener complete;
+  run.into(whole.file("out"), complete);
+  int taken = 0;
+  for (int call = 1; call < complete.calls; call += 3) {
+    const TempDir dir;
+    Listener stopped(call), resumed;
+    EXPECT_THROW(run.into(dir.file("out"), stopped), std::runtime_error);
+    const bool kept = fs::exists(dir.file("out.journal/moments")),
+               blocks = fs::exists(dir.file("out.journal/block-0001"));
+    run.into(dir.file("out"), resumed);
+    const auto says = ::testing::Contains(HasSubstr("the layers' moments are taken from"));
+    if (kept && !blocks) {
+      ++taken;
+      EXPECT_THAT(resumed.lines, says) << call;
+      const int steps = 2 * 2 * 2;  // of the gradients: forward and back, two chunks, two blocks
+      EXPECT_LE(resumed.calls, complete.calls - steps) << call;
+    } else {
+      EXPECT_THAT(resumed.lines, ::testing::Not(says)) << call;
+    }
+  }
+  EXPECT_GT(taken, 5);
+}
+
+// Those of another run are not taken.
+TEST(Resume, MomentsOfAnotherRunGiveWay) {
+  CalibratedRun run = run_of("llama_bf16", "gptq:guided+int3-g16");
+  const TempDir dir;
+  for (int call = 1; !fs::exists(dir.file("out.journal/moments")); ++call) {
+    Listener stopped(call);
+    EXPECT_THROW(run.into(dir.file("out"), stopped), std::runtime_error);
+  }
+  run.options.seed = 5;
+  Listener other;
+  run.into(dir.file("out"), other);
+  EXPECT_THAT(other.lines, ::testing::Not(::testing::Contains(HasSubstr("the layers' moments are taken"))));
+  testing::expect_same_files(testing::files_of(dir.file("out")), run.files(), "another seed");
+}
+
 /// A run that stopped after its first block.
 void stop_after_a_block(const CalibratedRun& run, const std::string& out) {
   for (int call = 1;; ++call) {

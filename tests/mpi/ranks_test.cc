@@ -109,6 +109,24 @@ TEST_F(RanksTest, AgreeWithOneProcess) {
   }
 }
 
+constexpr const char* kLoom = "ldlq:two-sided,drift=1+trellis2-l12+frame-in64-out64";
+
+/// Stopped as soon as the layers' moments lie in the journal: all ranks get them from there.
+TEST_F(RanksTest, GoOnWithMomentsThatWereGathered) {
+  const std::string flags = "--samples 24 --seq 256 --threads 1", journal = file("killed") + ".journal";
+  const Outcome killed = run_shell(command(2, "quantize assets/demo " + file("killed") + " -r " + kLoom + " " + flags) +
+                                   " & job=$!; while [ ! -d " + journal +
+                                   "/moments ] && kill -0 $job 2>/dev/null; do sleep 0.02; done\n"
+                                   "for pid in $(cat /proc/$job/task/*/children); do kill -9 $pid; done; wait $job");
+  EXPECT_NE(killed.code, 0);
+  ASSERT_TRUE(fs::exists(journal + "/moments"));
+  const Outcome resumed = quantize(2, "killed", kLoom, flags);
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(count_of(resumed.err, "the layers' moments are taken from"), 1) << resumed.err;
+  ASSERT_EQ(quantize(2, "whole", kLoom, flags).code, 0);
+  EXPECT_EQ(files_of(file("killed")), files_of(file("whole")));
+}
+
 /// Ranges of channels merge exactly, and codebooks are made by every rank alike: the same matrices for any number. Their
 /// sizes are their own, so they cross between ranks as they are.
 TEST_F(RanksTest, CodebooksAreTheSame) {

@@ -87,12 +87,11 @@ void dry_run(const Flags& flags, const QuantizeTask& task, const std::optional<A
 
 /// A rank was lost, or the user has stopped them: the launcher ends all.
 std::string last_words(const std::string& out, int ranks) {
-  const int finished = Journal::finished_for(out);
   const std::string cause =
       fmt::format("bitloom: error: the run was stopped, or one of its {} processes was lost", ranks);
-  if (finished == 0) return cause;
-  return cause +
-         fmt::format("; the same command goes on after block {} (from {})", finished, Journal::directory_for(out));
+  const std::string kept = Journal::kept_for(out);
+  if (kept.empty()) return cause;
+  return cause + fmt::format("; the same command goes on after {} (from {})", kept, Journal::directory_for(out));
 }
 
 /// The work, stopped by a signal in an orderly way.
@@ -110,10 +109,9 @@ QuantizeResult run_guarded(const Flags& flags, const QuantizeTask& task, Session
   try {
     return quantize_model(task, flags.out, session.context(), &kDistiller);
   } catch (const Interrupted&) {
-    const int finished = Journal::finished_for(flags.out);
-    if (finished > 0) {
-      session.progress().log(fmt::format("the first {} blocks are kept in {}: the same command goes on behind them",
-                                         finished, Journal::directory_for(flags.out)));
+    if (const std::string kept = Journal::kept_for(flags.out); !kept.empty()) {
+      session.progress().log(
+          fmt::format("the same command goes on after {} (from {})", kept, Journal::directory_for(flags.out)));
     }
     throw;
   }

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 constexpr const char* kIdentityFile = "identity.json";
 constexpr const char* kBlockFile = "block.json";
 constexpr const char* kLockFile = "lock";
+constexpr const char* kMoments = "/moments";
 
 std::string path_of_block(const std::string& directory, int block) {
   return fmt::format("{}/block-{:04}", directory, block);
@@ -81,9 +82,18 @@ void check_identity(const std::string& directory, const std::string& out, const 
       finished == 1 ? "lies" : "lie", fmt::join(lines, "; "));
 }
 
+/// Whether it says that the run is this one.
+bool is_of(const std::string& identity_file, const Json& identity) {
+  try {
+    return read_json(identity_file) == identity;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 /// What this program puts there, finished or not.
 bool is_name_of_ours(std::string_view name) {
-  for (const std::string_view beginning : {"block-", "activations-", "tuning"}) {
+  for (const std::string_view beginning : {"block-", "moments", "scratch-", "activations-", "tuning"}) {
     if (name.starts_with(beginning)) return true;
   }
   return name == kLockFile || name == kIdentityFile || name == std::string(kIdentityFile) + kReplacementSuffix;
@@ -194,7 +204,7 @@ Journal::Journal(const std::string& out, const Json& identity, bool restart) : d
   if (!lock_->held()) misuse("output '{}' is being made by another run, which holds {}", out, lock);
   const std::string known = directory_ + "/" + kIdentityFile;
   const int finished = finished_for(out);
-  if (restart || finished == 0 || !fs::exists(known)) {
+  if (restart || !fs::exists(known) || (finished == 0 && !is_of(known, identity))) {
     empty();
     replace_file(known, dump_json(identity));
   } else {
@@ -204,7 +214,7 @@ Journal::Journal(const std::string& out, const Json& identity, bool restart) : d
 }
 
 Journal::~Journal() {
-  if (finished_ > 0 || lock_ == nullptr || !lock_->held()) return;
+  if (finished_ > 0 || has_moments() || lock_ == nullptr || !lock_->held()) return;
   std::error_code error;
   fs::remove_all(directory_, error);
 }
@@ -217,6 +227,16 @@ void Journal::empty() const {
 }
 
 std::string Journal::block_directory(int block) const { return path_of_block(directory_, block); }
+
+std::string Journal::moments_directory() const { return directory_ + kMoments; }
+
+bool Journal::has_moments() const { return fs::is_directory(moments_directory()); }
+
+std::string Journal::kept_for(const std::string& out) {
+  const int finished = finished_for(out);
+  if (finished > 0) return fmt::format("block {}", finished);
+  return fs::is_directory(directory_for(out) + kMoments) ? "the layers' moments" : "";
+}
 
 int Journal::finished_for(const std::string& out) {
   int finished = 0;

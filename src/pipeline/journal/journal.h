@@ -5,12 +5,13 @@
 //   OUT.journal/identity.json      what the run is: everything that decides its bytes
 //   OUT.journal/block-0003/        one finished block: model.safetensors with the parts of its tensors, block.json with
 //                                  the rest; appears by rename, complete or not at all
+//   OUT.journal/moments/           of a run that differentiates the float model first, its layers' moments
+//                                  (walk/guided_walk.h); appears by rename likewise
 //   OUT.journal/lock               held (flock) while a run works
 //   OUT.journal/tuning.safetensors where a tuner stands, see tune/distill.h
 //   OUT.journal/activations-...    without a name as soon as it is open; see activation_store.h
 //
-// A journal without a finished block holds nothing that could be lost: it gives way to any other run, and goes when its
-// run fails.
+// A journal without a finished block gives way to any other run, and goes when its run fails unless it holds moments.
 // A journal without identity.json is what was left of one that was being removed, or had not begun: it is emptied. So
 // identity.json is the first to go.
 
@@ -32,12 +33,12 @@ Json describe(const BlockOutcome& outcome);
 class Journal {
  public:
   /// Opens or creates OUT's journal. `identity` is one flat object: what is, under names for people. Error(kUsage) when
-  /// another run holds it, when it holds blocks of a run with another identity: names every difference, what it was and is,
-  /// or when the directory holds anything that is none of a journal's: then nothing in it is touched. `restart`
+  /// another run holds it, when it holds blocks of a run with another identity: names every difference, what it was and
+  /// is, or when the directory holds anything that is none of a journal's: then nothing in it is touched. `restart`
   /// discards the journal that is there.
   Journal(const std::string& out, const Json& identity, bool restart);
 
-  /// Without a finished block, the directory goes.
+  /// Without a finished block or moments, the directory goes.
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
@@ -49,12 +50,17 @@ class Journal {
   BlockOutcome load(int block) const;
   /// Stores the block whose turn it is.
   void store(int block, const BlockOutcome& outcome);
+  /// What appears here is kept for a run that goes on: all moments, or nothing.
+  std::string moments_directory() const;
+  bool has_moments() const;
   /// The run is complete: the directory goes.
   void discard();
 
   static std::string directory_for(const std::string& out);
   /// Blocks that OUT's journal holds; 0 when there is none.
   static int finished_for(const std::string& out);
+  /// What OUT's journal keeps, in words: "block 3" (the last finished), "the layers' moments"; "" when nothing.
+  static std::string kept_for(const std::string& out);
 
  private:
   std::string block_directory(int block) const;

@@ -152,6 +152,25 @@ TEST(Journal, WithoutAFinishedBlockGivesWay) {
   EXPECT_EQ(Journal(dir.file("out"), other, false).finished(), 0);
 }
 
+TEST(Journal, MomentsAreKeptForTheSameRunAlone) {
+  const TempDir dir;
+  { fs::create_directory(Journal(dir.file("out"), kIdentity, false).moments_directory()); }
+  EXPECT_EQ(Journal::kept_for(dir.file("out")), "the layers' moments");
+  EXPECT_TRUE(Journal(dir.file("out"), kIdentity, false).has_moments());
+  Json other = kIdentity;
+  other["recipe"] = "s";
+  EXPECT_FALSE(Journal(dir.file("out"), other, false).has_moments());
+  EXPECT_TRUE(fs::is_empty(dir.path()));
+}
+
+// A run that differentiates was killed; on ranks that do not lead moments lie in such a directory.
+TEST(Journal, ScratchDirectoriesOfAKilledRunAreItsOwn) {
+  const TempDir dir;
+  { Journal(dir.file("out"), kIdentity, false).store(0, some_outcome(1)); }
+  fs::create_directory(dir.file("out.journal/scratch-Ab3dEf"));
+  EXPECT_EQ(Journal(dir.file("out"), kIdentity, false).finished(), 1);
+}
+
 TEST(Journal, RestartBeginsAnew) {
   const TempDir dir;
   { Journal(dir.file("out"), kIdentity, false).store(0, some_outcome(1)); }

@@ -1,12 +1,15 @@
 #include "pipeline/journal/shared_journal.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
 #include "base/plain_bytes.h"
 #include "io/hash.h"
+#include "io/mapped_file.h"
+#include "io/output_file.h"
 #include "pipeline/rounding/site_record.h"
 
 namespace bitloom {
@@ -66,9 +69,40 @@ void check_same(int block, const Bytes& packed, Ranks& ranks) {
 
 SharedJournal::SharedJournal(Journal* own, Ranks& ranks) : own_(own), ranks_(ranks) {
   Bytes bytes;
-  if (ranks_.leads()) append(bytes, std::vector<int>{own_->finished()});
+  if (ranks_.leads()) append(bytes, std::vector<int>{own_->finished(), own_->has_moments() ? 1 : 0});
   ranks_.broadcast(bytes);
-  finished_ = BytesReader(bytes).take<int>().at(0);
+  const std::vector<int> facts = BytesReader(bytes).take<int>();
+  finished_ = facts.at(0), has_moments_ = facts.at(1) != 0;
+}
+
+void SharedJournal::copy_moments(const std::string& directory) {
+  if (ranks_.size() == 1) return;
+  std::vector<std::string> files;
+  if (ranks_.leads()) {
+    for (const auto& entry : std::filesystem::directory_iterator(own_->moments_directory())) {
+      files.push_back(entry.path());
+    }
+  }
+  Bytes count;
+  append(count, std::vector<size_t>{files.size()});
+  ranks_.broadcast(count);
+  files.resize(BytesReader(count).take<size_t>().at(0));
+  for (const std::string& file : files) {
+    Bytes name, contents;
+    if (ranks_.leads()) {
+      const std::string text = std::filesystem::path(file).filename();
+      append(name, std::vector<char>(text.begin(), text.end()));
+      const auto mapped = MappedFile::open(file);
+      contents.assign(mapped->bytes().begin(), mapped->bytes().end());
+    }
+    ranks_.broadcast(name);
+    ranks_.broadcast(contents);
+    if (ranks_.leads()) continue;
+    const std::vector<char> text = BytesReader(name).take<char>();
+    OutputFile copy(directory + "/" + std::string(text.begin(), text.end()));
+    copy.write_at(0, contents);
+    copy.finish();
+  }
 }
 
 BlockOutcome SharedJournal::load(int block) {

@@ -29,10 +29,10 @@ std::string moments_path(const std::string& directory, int block, const std::str
 /// All chunks of this rank, where in the model they stand, and what the loss wants of them.
 class GuidedWalk {
  public:
-  GuidedWalk(const WalkTask& task, const std::vector<std::string>& directories, Context& context)
+  GuidedWalk(const WalkTask& task, const std::string& directory, Context& context)
       : task_(task),
         graph_(task.model->graph()),
-        directories_(directories),
+        directory_(directory),
         context_(context),
         ranks_(*task.options->ranks),
         chunks_(chunks_of_rank(task.chunks, ranks_)),
@@ -83,7 +83,7 @@ class GuidedWalk {
 
   const WalkTask& task_;
   const Graph& graph_;
-  const std::vector<std::string>& directories_;
+  const std::string& directory_;
   Context& context_;
   Ranks& ranks_;
   const std::vector<SequenceChunk> chunks_;
@@ -167,7 +167,7 @@ void GuidedWalk::go_back(int block) {
       sum_over_ranks(of_layer.weighted, ranks_);
       if (of_layer.gradients) sum_over_ranks(*of_layer.gradients, ranks_);
       check(linear.weight, of_layer);
-      for (const std::string& directory : directories_) keep_moments(directory, block, linear.role, of_layer);
+      keep_moments(directory_, block, linear.role, of_layer);
     }
     task_.model->release(linear.weight);
   }
@@ -213,8 +213,8 @@ bool needs_gradients(const WalkTask& task) {
                      [](const auto& step) { return needs_gradients(needs_of(step.second.rounding)); });
 }
 
-void gather_moments(const WalkTask& task, const std::vector<std::string>& directories, Context& context) {
-  GuidedWalk(task, directories, context).run();
+void gather_moments(const WalkTask& task, const std::string& directory, Context& context) {
+  GuidedWalk(task, directory, context).run();
 }
 
 }  // namespace bitloom

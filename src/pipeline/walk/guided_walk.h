@@ -27,8 +27,8 @@ GuidedMoments load_moments(const std::string& directory, int block, const Linear
 Needs gradient_needs(const WalkTask& task, const std::string& tensor);
 bool needs_gradients(const WalkTask& task);
 
-/// Leaves the moments of all ranks' sequences in every one of the directories. Error(kFailed) naming the tensor where
-/// every gradient is 0 or none is finite.
-void gather_moments(const WalkTask& task, const std::vector<std::string>& directories, Context& context);
+/// Leaves the moments of all ranks' sequences in the directory. Error(kFailed) naming the tensor where every gradient is
+/// 0 or none is finite.
+void gather_moments(const WalkTask& task, const std::string& directory, Context& context);
 
 }  // namespace bitloom
