@@ -71,6 +71,22 @@ TEST_F(HugeWeights, SayWhereSquaresOverflow) {
                     HasSubstr("e+30, and their squares overflow")));
 }
 
+// Logits that are all 0; activations, and so gradients, beyond fp32; gradients whose squares are.
+TEST_F(HugeWeights, SayWhereGradientsTellNothing) {
+  const std::string norm = "model.norm.weight", late = "model.layers.1.post_attention_layernorm.weight";
+  CalibratedRun run = damaged("llama", norm, 0, floats(32, 0));
+  for (const char* recipe : {"gptq:guided+int4-g16", "ldlq:two-sided+trellis2-l12+frame-in16-out16"}) {
+    run.recipe = recipe;
+    EXPECT_THAT(refusal_of(run, ErrorKind::kFailed),
+                AllOf(HasSubstr(run.model + ": tensor 'model.layers."),
+                      HasSubstr("the gradients of its outputs are 0 or not finite on all 24 calibration tokens")));
+  }
+  std::filesystem::remove_all(dir_.file("model"));
+  run = damaged("llama", late, 0, floats(32, 3e38f));
+  run.recipe = "gptq:guided+int4-g16";
+  EXPECT_THAT(refusal_of(run, ErrorKind::kFailed), HasSubstr("the gradients of its outputs are 0 or not finite"));
+}
+
 // Gemma multiplies its embeddings by sqrt(32): one token's overflow. No other of its sequence may be counted on once
 // attention has mixed them: a weight of zero times NaN is NaN.
 TEST_F(HugeWeights, TokensThatOverflowAreLeftOutAndCounted) {
@@ -135,6 +151,15 @@ TEST(WalkFailure, TokensOutsideTheModel) {
   EXPECT_THAT(refusal_of(run, ErrorKind::kRefused), HasSubstr("64"));
   run.data = testing::some_data(run.model, {65});  // of 64 learned positions
   EXPECT_THAT(refusal_of(run, ErrorKind::kRefused), AllOf(HasSubstr("65"), HasSubstr("64")));
+}
+
+// One sequence is all that gradients need; of single tokens no label follows.
+TEST(WalkFailure, GradientsOfOneSequence) {
+  CalibratedRun run = run_of("llama", "ldlq:two-sided,drift=1+trellis2-l12+frame-in16-out16");
+  run.data = testing::some_data(run.model, {24});
+  EXPECT_FALSE(run.files().empty());
+  run.data = testing::some_data(run.model, {1, 1, 1});
+  EXPECT_THAT(refusal_of(run, ErrorKind::kFailed), HasSubstr("are 0 or not finite on all 3 calibration tokens"));
 }
 
 TEST(WalkFailure, BiasCorrectionWithoutBiases) {
