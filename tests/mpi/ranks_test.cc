@@ -111,6 +111,22 @@ TEST_F(RanksTest, AgreeWithOneProcess) {
 
 constexpr const char* kLoom = "ldlq:two-sided,drift=1+trellis2-l12+frame-in64-out64";
 
+/// Bits are allocated by all ranks together, as one process does; then the same bytes for the same number of ranks.
+TEST_F(RanksTest, AllocateTheSameBitsAsOneProcess) {
+  const std::string flags = "--samples 9 --seq 128 --json --bpw 2.75 --threads ";
+  const Outcome one = quantize(1, "one", kLoom, flags + "1"), two = quantize(2, "two", kLoom, flags + "1"),
+                again = quantize(2, "again", kLoom, flags + "2");
+  ASSERT_EQ(one.code, 0) << one.err;
+  ASSERT_EQ(two.code, 0) << two.err;
+  ASSERT_EQ(again.code, 0) << again.err;
+  const auto groups = [](const Outcome& outcome) {
+    return nlohmann::json::parse(outcome.out).at("allocation").at("groups");
+  };
+  EXPECT_EQ(groups(one), groups(two));
+  EXPECT_EQ(groups(two), groups(again));
+  EXPECT_EQ(files_of(file("two")), files_of(file("again")));
+}
+
 /// Stopped as soon as the layers' moments lie in the journal: all ranks get them from there.
 TEST_F(RanksTest, GoOnWithMomentsThatWereGathered) {
   const std::string flags = "--samples 24 --seq 256 --threads 1", journal = file("killed") + ".journal";

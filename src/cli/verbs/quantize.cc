@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -73,8 +74,9 @@ std::string summary(const Flags& flags, const QuantizeResult& result, bool bold)
 void dry_run(const Flags& flags, const QuantizeTask& task, const std::optional<Allocation>& allocation,
              Session& session) {
   for (const std::string& remark : task.source->remarks()) session.warner()(remark);
-  const Forecast forecast =
-      make_forecast(predict_quantization(task, session.context(), &kDistiller), task.options.memory, flags.out);
+  QuantizeCost cost = predict_quantization(task, session.context(), &kDistiller);
+  if (allocation) cost.memory = std::max(cost.memory, allocation->memory);
+  const Forecast forecast = make_forecast(std::move(cost), task.options.memory, flags.out);
   Json record = to_json(forecast);
   std::string text = forecast_text(forecast, session.bold());
   if (allocation) {

@@ -16,7 +16,9 @@
 #include "io/safetensors/safetensors_header.h"
 #include "pipeline/allocation/sensitivity.h"
 #include "pipeline/allocation/storage_error.h"
+#include "pipeline/cost/cost_model.h"
 #include "pipeline/output/plan.h"
+#include "pipeline/ranks/rank_work.h"
 #include "pipeline/task/quantize_task.h"
 
 namespace bitloom {
@@ -169,43 +171,82 @@ int64_t other_bytes(const QuantizeTask& task, const std::vector<Group>& groups, 
 }
 
 /// Expected errors of every choice of every group.
-std::vector<std::vector<double>> errors_of(const std::vector<Group>& groups, Context& context) {
+std::vector<std::vector<double>> errors_of(const std::vector<Group>& groups, Ranks& ranks, Context& context) {
   StorageErrors storages(context.threads);
   const ProgressTask task(context.progress, "errors of storages", static_cast<int64_t>(groups.size()));
-  std::vector<std::vector<double>> errors;
-  for (const Group& group : groups) {
-    errors.emplace_back();
+  return made_by_ranks(std::ssize(groups), ranks, [&](int64_t g) {
+    const Group& group = groups[static_cast<size_t>(g)];
+    std::vector<double> errors;
     for (const Choice& choice : group.choices) {
-      errors.back().push_back(storages.error(*group.matrices.front(), choice.target));
+      errors.push_back(storages.error(*group.matrices.front(), choice.target));
     }
     context.progress.advance(1, group.place);
-  }
-  return errors;
+    return errors;
+  });
 }
 
-/// By gradients in the blocks; outside them by noise of the size that the storage nearest the mean leaves.
-std::vector<double> sensitivities_of(const QuantizeTask& task, const std::vector<Group>& groups,
-                                     const std::vector<std::vector<double>>& errors, double mean, Context& context) {
-  std::vector<std::vector<std::string>> inside;
+/// Bytes that the errors take beside what the process holds: rows of the widest matrix, and what rounding makes of
+/// them.
+int64_t errors_memory(const std::vector<Group>& groups) {
+  int64_t most = 0;
+  for (const Group& group : groups) most = std::max(most, group.matrices.front()->cols());
+  constexpr int64_t kCopies = 4;
+  return 4 * kCopies * kSampleRows * most;
+}
+
+/// The groups in the blocks, whose sensitivities gradients tell.
+std::vector<std::vector<std::string>> tensors_inside(const std::vector<Group>& groups) {
+  std::vector<std::vector<std::string>> tensors;
+  for (const Group& group : groups) {
+    if (!group.outside) tensors.push_back(group.tensors);
+  }
+  return tensors;
+}
+
+/// The others, with noise of the size that the storage nearest the mean leaves; `errors` empty: of no size.
+std::vector<Disturbance> disturbances_outside(const std::vector<Group>& groups,
+                                              const std::vector<std::vector<double>>& errors, double mean) {
   std::vector<Disturbance> outside;
   for (size_t g = 0; g < groups.size(); ++g) {
-    if (!groups[g].outside) {
-      inside.push_back(groups[g].tensors);
-      continue;
-    }
+    if (!groups[g].outside) continue;
     const std::vector<Choice>& choices = groups[g].choices;
     const auto nearer = [&](const Choice& a, const Choice& b) {
       return std::abs(a.bits - mean) < std::abs(b.bits - mean);
     };
     const auto usual = std::min_element(choices.begin(), choices.end(), nearer) - choices.begin();
-    outside.push_back({groups[g].tensors, errors[g][static_cast<size_t>(usual)]});
+    outside.push_back({groups[g].tensors, errors.empty() ? 0 : errors[g][static_cast<size_t>(usual)]});
   }
+  return outside;
+}
+
+std::vector<double> sensitivities_of(const QuantizeTask& task, const std::vector<Group>& groups,
+                                     const std::vector<std::vector<double>>& errors, double mean, Context& context) {
   const auto& sequences = task.options.data->sequences;
   const uint64_t seed = task.options.seed;
-  std::vector<double> all = gradient_sensitivities(*task.model, inside, sequences, seed, context);
-  const std::vector<double> tried = probe_sensitivities(*task.model, outside, sequences, seed, context);
+  Ranks& ranks = *task.options.ranks;
+  std::vector<double> all =
+      gradient_sensitivities(*task.model, tensors_inside(groups), sequences, seed, ranks, context);
+  const std::vector<double> tried =
+      probe_sensitivities(*task.model, disturbances_outside(groups, errors, mean), sequences, seed, ranks, context);
   all.insert(all.end(), tried.begin(), tried.end());  // the groups outside the blocks stand last
   return all;
+}
+
+/// What all of it takes, said and refused before any of it is done.
+int64_t memory_of(const QuantizeTask& task, const std::vector<Group>& groups, Context& context) {
+  const int threads = context.threads.thread_count();
+  const int64_t needed =
+      private_resident_bytes() +
+      std::max({errors_memory(groups), gradient_sensitivities_memory(*task.model, threads),
+                probe_sensitivities_memory(*task.model, disturbances_outside(groups, {}, 0), threads)});
+  const int64_t allowed = task.options.memory;
+  if (allowed > 0 && needed > allowed) {
+    fail(ErrorKind::kFailed,
+         "--mem {} is too little to find out which of this model's matrices need bits: at least {} are needed",
+         human_bytes(allowed), human_bytes(needed));
+  }
+  context.progress.log(fmt::format("bits are allocated in at most {} of memory", human_bytes(needed)));
+  return needed;
 }
 
 /// The recipe, and a step for each storage that differs from what it says.
@@ -284,14 +325,15 @@ Allocation allocate_bits(std::shared_ptr<const Checkpoint> source, const Recipe&
     for (const Choice& choice : group.choices) choices.back().push_back({choice.bytes, 0});
   }
   refuse_if_too_small(groups, bytes, others, recipe.name);
-  const std::vector<std::vector<double>> errors = errors_of(groups, context);
+  const int64_t memory = memory_of(task, groups, context);
+  const std::vector<std::vector<double>> errors = errors_of(groups, *options.ranks, context);
   const std::vector<double> sensitivities = sensitivities_of(task, groups, errors, mean, context);
   for (size_t g = 0; g < groups.size(); ++g) {
     for (size_t c = 0; c < choices[g].size(); ++c) choices[g][c].loss = sensitivities[g] * errors[g][c];
   }
   const std::vector<size_t> chosen = choose_storages(choices, bytes - others);
 
-  Allocation allocation{with_choices(recipe, task, groups, chosen), {}, others, 0};
+  Allocation allocation{with_choices(recipe, task, groups, chosen), {}, others, memory, 0};
   for (size_t g = 0; g < groups.size(); ++g) {
     const Choice& choice = groups[g].choices[chosen[g]];
     allocation.groups.push_back({groups[g].place, groups[g].tensors, to_string(choice.target), groups[g].weights(),
@@ -313,7 +355,10 @@ Json to_json(const Allocation& allocation) {
                       {"error", group.error},
                       {"loss", group.loss()}});
   }
-  return {{"bytes", allocation.bytes}, {"predicted_kl", allocation.predicted_kl}, {"groups", std::move(groups)}};
+  return {{"bytes", allocation.bytes},
+          {"memory", allocation.memory},
+          {"predicted_kl", allocation.predicted_kl},
+          {"groups", std::move(groups)}};
 }
 
 }  // namespace bitloom

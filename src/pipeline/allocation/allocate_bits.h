@@ -42,11 +42,14 @@ struct Allocation {
   Recipe recipe;
   std::vector<AllocatedGroup> groups;
   int64_t bytes = 0;        // of the weight files, at most
+  int64_t memory = 0;       // that allocating took, at most, with what the process held
   double predicted_kl = 0;  // nats a token: sum of the groups' losses, as if errors were noise
 };
 
 /// `bytes` is what the weight files may take, `options.data` has the tokens to try storages on. Error(kUsage) for a
 /// recipe whose storages have one width, and for fewer bytes than the smallest choice takes: says what it takes.
+/// Error(kFailed) where `options.memory` is less than it takes, before anything is tried. Ranks share the work and come
+/// to the same recipe, which is that of one process.
 Allocation allocate_bits(std::shared_ptr<const Checkpoint> source, const Recipe& recipe, const QuantizeOptions& options,
                          int64_t bytes, Context& context);
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -41,13 +42,13 @@ class AllocateBits : public ::testing::Test {
     ThreadPool pool(threads);
     Progress silent;
     Context context{pool, silent};
-    QuantizeOptions options;
-    options.data = &data_;
-    return allocate_bits(Checkpoint::open(kDemo), recipe, options, bytes, context);
+    options_.data = &data_;
+    return allocate_bits(Checkpoint::open(kDemo), recipe, options_, bytes, context);
   }
   int64_t bytes_of(double bits) { return bytes_at(*Checkpoint::open(kDemo), bits); }
 
-  const CalibrationData data_ = some_tokens();
+  CalibrationData data_ = some_tokens();
+  QuantizeOptions options_;
 };
 
 // Scales of frames, which distillation learns, count.
@@ -163,6 +164,55 @@ TEST_F(AllocateBits, ASizeBelowTheSmallestStoragesIsRefused) {
               HasSubstr("is too little for recipe 'int4-g32'"));
 }
 
+TEST_F(AllocateBits, SaysHowMuchMemoryItTakesAndRefusesLess) {
+  const int64_t needed = allocate("int4-g32", bytes_of(4)).memory;
+  EXPECT_GT(needed, 0);
+  options_.memory = 1 << 20;
+  const std::string message = testing::message_of(ErrorKind::kFailed, [&] { allocate("int4-g32", bytes_of(4)); });
+  EXPECT_THAT(message, HasSubstr("--mem 1.00 MiB is too little to find out which of this model's matrices need bits"));
+  options_.memory = 2 * needed;
+  EXPECT_EQ(allocate("int4-g32", bytes_of(4)).recipe, allocate("int4-g32", bytes_of(4), 1).recipe);
+}
+
+// One sequence is little to go by, but something; of one token nothing follows.
+TEST_F(AllocateBits, OneSequenceIsEnoughAndOneTokenIsNot) {
+  data_.sequences.resize(1);
+  EXPECT_FALSE(allocate("int4-g32", bytes_of(4)).groups.empty());
+  data_.sequences[0].resize(1);
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { allocate("int4-g32", bytes_of(4)); }),
+              HasSubstr("needs a sequence of two tokens at least"));
+}
+
+// Logits that are all 0, or beyond what fp32 holds.
+TEST_F(AllocateBits, GradientsThatSayNothingAreRefused) {
+  for (const auto& [weight, reason] :
+       std::map<float, std::string>{{0.0f, "are 0 on all 252 tokens"}, {3e38f, "its gradients are not finite"}}) {
+    const testing::TempDir dir;
+    testing::copy_model(testing::golden("forward/llama"), dir.file("model"));
+    std::string bytes;
+    for (int i = 0; i < 32; ++i) bytes.append(reinterpret_cast<const char*>(&weight), sizeof weight);
+    testing::patch_tensor(dir.file("model/model.safetensors"), "model.norm.weight", 0, bytes);
+    const auto model = Checkpoint::open(dir.file("model"));
+    CalibrationData data;
+    for (int32_t s = 0; s < 4; ++s) {
+      for (int32_t t = 0; t < 64; ++t) {
+        if (t == 0) data.sequences.emplace_back();
+        data.sequences.back().push_back((s * 31 + t * 7) % static_cast<int32_t>(model->graph().vocab_size));
+      }
+    }
+    QuantizeOptions options;
+    options.data = &data;
+    ThreadPool pool(2);
+    Progress silent;
+    Context context{pool, silent};
+    const int64_t bytes_at_12 = bytes_at(*model, 12);
+    EXPECT_THAT(
+        testing::message_of(ErrorKind::kFailed,
+                            [&] { allocate_bits(model, load_recipe("int4-g16"), options, bytes_at_12, context); }),
+        HasSubstr(reason));
+  }
+}
+
 TEST_F(AllocateBits, AStorageOfOneWidthIsRefused) {
   EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { allocate("e2m1-g64", bytes_of(4)); }),
               HasSubstr("has one width"));
@@ -179,7 +229,7 @@ class Sensitivities : public AllocateBits {
     ThreadPool pool(threads);
     Progress silent;
     Context context{pool, silent};
-    return gradient_sensitivities(*model_, groups(), sequences_, seed, context);
+    return gradient_sensitivities(*model_, groups(), sequences_, seed, alone_, context);
   }
   std::vector<double> by_trying(double error, uint64_t seed = 0) {
     ThreadPool pool(2);
@@ -187,9 +237,10 @@ class Sensitivities : public AllocateBits {
     Context context{pool, silent};
     std::vector<Disturbance> disturbances;
     for (const auto& tensors : groups()) disturbances.push_back({tensors, error});
-    return probe_sensitivities(*model_, disturbances, sequences_, seed, context);
+    return probe_sensitivities(*model_, disturbances, sequences_, seed, alone_, context);
   }
 
+  Ranks alone_;
   const std::shared_ptr<const Checkpoint> model_ = Checkpoint::open(kDemo);
   const std::vector<std::vector<int32_t>> sequences_{data_.sequences.begin(),
                                                      data_.sequences.begin() + kProbeSequences};

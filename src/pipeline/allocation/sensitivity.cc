@@ -13,9 +13,12 @@
 #include "base/rng.h"
 #include "eval/divergence.h"
 #include "eval/logits/replayed_logits.h"
+#include "eval/scoring.h"
 #include "forward/adjoint/model_gradient.h"
 #include "forward/decoder.h"
+#include "forward/workspace.h"
 #include "linalg/gemm.h"
+#include "pipeline/ranks/rank_work.h"
 
 namespace bitloom {
 namespace {
@@ -104,11 +107,32 @@ double damage(std::span<const float> x, std::span<const float> g, std::span<cons
   return std::accumulate(of_row.begin(), of_row.end(), 0.0);
 }
 
+void check_gradients(const Model& model, const std::vector<std::vector<std::string>>& groups,
+                     const std::vector<double>& sensitivities, int64_t labels) {
+  bool any = false;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    any |= sensitivities[g] > 0;
+    if (std::isfinite(sensitivities[g])) continue;
+    fail(ErrorKind::kFailed, "{}: tensor '{}': its gradients are not finite", model.path(), groups[g].front());
+  }
+  if (any || groups.empty()) return;
+  fail(ErrorKind::kFailed,
+       "{}: the gradients of all matrices, such as '{}', are 0 on all {} tokens: nothing tells which "
+       "of them need bits",
+       model.path(), groups.front().front(), labels);
+}
+
+int64_t pass_bytes(const Graph& graph, int64_t rows) {
+  Workspace work;
+  work.reserve(graph, 1);
+  return work.bytes() * rows;
+}
+
 }  // namespace
 
 std::vector<double> gradient_sensitivities(const Model& model, const std::vector<std::vector<std::string>>& groups,
                                            const std::vector<std::vector<int32_t>>& sequences, uint64_t seed,
-                                           Context& context) {
+                                           Ranks& ranks, Context& context) {
   const auto texts = beginnings(sequences, kGradientSequences, kGradientTokens);
   const std::map<std::string, RowSourcePtr> matrices = matrices_of(model);
   std::map<std::string, size_t> group_of;
@@ -120,32 +144,35 @@ std::vector<double> gradient_sensitivities(const Model& model, const std::vector
       squares[name] = row_mean_squares(*matrices.at(name), context.threads);
     }
   }
-  std::vector<double> sensitivities(groups.size());
   context.progress.advance(1);
-  GradientSink sink;
-  sink.linear = [&](const Linear& linear, std::span<const float> x, std::span<const float> dy) {
-    const auto group = group_of.find(linear.weight);
-    if (group == group_of.end()) return;
-    sensitivities[group->second] += damage(x, dy, squares.at(linear.weight), context.threads);
-  };
-  int64_t labels = 0, rows = 0;
-  for (const std::vector<int32_t>& tokens : texts) {
+  std::vector<int64_t> firsts = {0};  // of each text among all of their tokens
+  for (const std::vector<int32_t>& tokens : texts) firsts.push_back(firsts.back() + std::ssize(tokens));
+  const auto of_text = [&](int64_t text) {
+    const std::vector<int32_t>& tokens = texts[static_cast<size_t>(text)];
     const int64_t length = std::ssize(tokens);
-    model_gradient(model, tokens, 1, length, sampled_cross_entropy(seed, rows, length), sink, {}, context.threads);
-    rows += length, labels += length - 1;
+    std::vector<double> damages(groups.size());
+    GradientSink sink;
+    sink.linear = [&](const Linear& linear, std::span<const float> x, std::span<const float> dy) {
+      const auto group = group_of.find(linear.weight);
+      if (group == group_of.end()) return;
+      damages[group->second] += damage(x, dy, squares.at(linear.weight), context.threads);
+    };
+    const RowLoss loss = sampled_cross_entropy(seed, firsts[static_cast<size_t>(text)], length);
+    model_gradient(model, tokens, 1, length, loss, sink, {}, context.threads);
     context.progress.advance(1);
+    return damages;
+  };
+  const int64_t labels = firsts.back() - std::ssize(texts);
+  std::vector<double> sensitivities(groups.size());
+  for (const std::vector<double>& damages : made_by_ranks(std::ssize(texts), ranks, of_text)) {
+    for (size_t g = 0; g < groups.size(); ++g) sensitivities[g] += damages[g] / (2 * static_cast<double>(labels));
   }
-  for (size_t g = 0; g < groups.size(); ++g) {
-    sensitivities[g] /= 2 * static_cast<double>(labels);
-    if (!std::isfinite(sensitivities[g])) {
-      fail(ErrorKind::kFailed, "{}: tensor '{}': its gradients are not finite", model.path(), groups[g].front());
-    }
-  }
+  check_gradients(model, groups, sensitivities, labels);
   return sensitivities;
 }
 
 std::vector<double> probe_sensitivities(const Model& model, const std::vector<Disturbance>& disturbances,
-                                        const std::vector<std::vector<int32_t>>& sequences, uint64_t seed,
+                                        const std::vector<std::vector<int32_t>>& sequences, uint64_t seed, Ranks& ranks,
                                         Context& context) {
   const TextWindows windows = windows_of(beginnings(sequences, kProbeSequences, kProbeTokens));
   const std::map<std::string, RowSourcePtr> matrices = matrices_of(model);
@@ -153,20 +180,53 @@ std::vector<double> probe_sensitivities(const Model& model, const std::vector<Di
   ReplayedLogits reference(original);
   Progress silent;
   Context quiet{context.threads, silent};
-  const ProgressTask task(context.progress, "sensitivities", static_cast<int64_t>(disturbances.size()));
-  std::vector<double> sensitivities;
-  uint64_t stream = kNoiseStream;
-  for (const Disturbance& disturbance : disturbances) {
+  const ProgressTask task(context.progress, "sensitivities", std::ssize(disturbances));
+  std::vector<uint64_t> streams = {kNoiseStream};  // of each disturbance's first tensor
+  for (const Disturbance& disturbance : disturbances) streams.push_back(streams.back() + disturbance.tensors.size());
+  const auto of_disturbance = [&](int64_t d) {
+    const Disturbance& disturbance = disturbances[static_cast<size_t>(d)];
+    uint64_t stream = streams[static_cast<size_t>(d)];
     TensorEdits edits;
     for (const std::string& name : disturbance.tensors) {
       edits.tensors[name] = disturbed(*matrices.at(name), disturbance.error, seed, stream++, context.threads);
     }
     Decoder decoder(std::make_shared<const Model>(model.edited(edits)), context.threads);
     const double kl = divergence(reference, *logits_of(decoder), windows, quiet).kl_mean;
-    sensitivities.push_back(disturbance.error > 0 ? kl / disturbance.error : 0);
     context.progress.advance(1, disturbance.tensors.front());
+    return std::vector<double>{disturbance.error > 0 ? kl / disturbance.error : 0};
+  };
+  std::vector<double> sensitivities;
+  for (const std::vector<double>& one : made_by_ranks(std::ssize(disturbances), ranks, of_disturbance)) {
+    sensitivities.push_back(one.front());
   }
   return sensitivities;
+}
+
+int64_t gradient_sensitivities_memory(const Model& model, int threads) {
+  const Graph& graph = model.graph();
+  const auto blocks = static_cast<int64_t>(graph.blocks.size());
+  int64_t widest = graph.hidden, rows = graph.vocab_size;
+  for (const Site& site : linear_sites(graph)) widest = std::max(widest, site.linear->in), rows += site.linear->out;
+  // The streams before all blocks; a pass, and what its block keeps with the gradients of that; logits, and a row's in
+  // three forms; decoded tiles of W and of its gradient; a number for each row.
+  const int64_t streams = blocks * kGradientTokens * graph.hidden;
+  const int64_t logits = 2 * std::min(kHeadRows, kGradientTokens) * graph.vocab_size + 3 * threads * graph.vocab_size;
+  return 4 * (streams + logits + 2 * threads * kTileRows * widest) + 5 * pass_bytes(graph, kGradientTokens) + 8 * rows;
+}
+
+int64_t probe_sensitivities_memory(const Model& model, const std::vector<Disturbance>& disturbances, int threads) {
+  const Graph& graph = model.graph();
+  const std::map<std::string, RowSourcePtr> matrices = matrices_of(model);
+  int64_t most = 0;
+  for (const Disturbance& disturbance : disturbances) {
+    int64_t weights = 0;
+    for (const std::string& name : disturbance.tensors)
+      weights += matrices.at(name)->rows() * matrices.at(name)->cols();
+    most = std::max(most, weights);
+  }
+  // The disturbed matrix; the original's states; two passes, logits of both, and decoded tiles.
+  const int64_t states = kProbeSequences * kProbeTokens * graph.hidden, logits = 2 * kScoreRows * graph.vocab_size;
+  return 4 * (most + states + logits + threads * kTileRows * graph.hidden) + 2 * pass_bytes(graph, kProbeTokens);
 }
 
 }  // namespace bitloom

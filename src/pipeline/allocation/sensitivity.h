@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/context.h"
+#include "base/ranks.h"
 #include "model/model.h"
 
 namespace bitloom {
@@ -21,10 +22,11 @@ namespace bitloom {
 /// `groups` are tensors of linear layers of the blocks that are off together; `sequences` are token ids, of which the
 /// first kGradientTokens of the first kGradientSequences are read. Memory: what model_gradient takes for one of them
 /// (forward/adjoint/model_gradient.h). The same values for any number of threads. Error(kUsage) without a sequence of
-/// two tokens; Error(kFailed) naming the first tensor of a group whose gradients are not finite.
+/// two tokens; Error(kFailed) naming the first tensor of a group whose gradients are not finite, and where those of all
+/// groups are 0. Ranks share the sequences.
 std::vector<double> gradient_sensitivities(const Model& model, const std::vector<std::vector<std::string>>& groups,
                                            const std::vector<std::vector<int32_t>>& sequences, uint64_t seed,
-                                           Context& context);
+                                           Ranks& ranks, Context& context);
 inline constexpr int64_t kGradientSequences = 8, kGradientTokens = 512;
 
 /// Matrices that are disturbed together, and by how much: t, the same in each row.
@@ -36,10 +38,14 @@ struct Disturbance {
 /// By trying: KL / t with normal noise of the size t added, for each disturbance alone. Linear layers and the
 /// embedding. A forward pass of kProbeSequences * kProbeTokens tokens each. Memory: the largest disturbed matrices in
 /// fp32 beside what evaluating the model takes. The same values for any number of threads. Error(kUsage) without a
-/// sequence of two tokens.
+/// sequence of two tokens. Ranks share the disturbances.
 std::vector<double> probe_sensitivities(const Model& model, const std::vector<Disturbance>& disturbances,
-                                        const std::vector<std::vector<int32_t>>& sequences, uint64_t seed,
+                                        const std::vector<std::vector<int32_t>>& sequences, uint64_t seed, Ranks& ranks,
                                         Context& context);
 inline constexpr int64_t kProbeSequences = 4, kProbeTokens = 256;
+
+/// Bytes that the two take at most beside what the process holds, from shapes alone.
+int64_t gradient_sensitivities_memory(const Model& model, int threads);
+int64_t probe_sensitivities_memory(const Model& model, const std::vector<Disturbance>& disturbances, int threads);
 
 }  // namespace bitloom

@@ -33,6 +33,18 @@ Histogram take_histogram(BytesReader& reader) {
 
 }  // namespace
 
+std::vector<std::vector<double>> made_by_ranks(int64_t count, Ranks& ranks,
+                                               const std::function<std::vector<double>(int64_t)>& make) {
+  Bytes mine;
+  const RankShare share = share_of(ranks, count);
+  for (int64_t i = share.begin; i < share.end; ++i) append(mine, make(i));
+  std::vector<std::vector<double>> all;
+  for (const Bytes& bytes : ranks.gather(mine)) {
+    for (BytesReader reader(bytes); !reader.at_end();) all.push_back(reader.take<double>());
+  }
+  return all;
+}
+
 void sum_over_ranks(InputStatistics& statistics, Ranks& ranks) {
   if (ranks.size() == 1) return;
   const int64_t channels = statistics.channels();

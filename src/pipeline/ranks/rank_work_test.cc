@@ -53,5 +53,37 @@ TEST(SumOverRanks, GivesWhatOneProcessWouldHaveSeen) {
   }
 }
 
+/// One of three processes, and what the others gave.
+class OneOfThree final : public Ranks {
+ public:
+  explicit OneOfThree(int rank, std::vector<Bytes>* given) : rank_(rank), given_(given) {}
+  int rank() const override { return rank_; }
+  int size() const override { return 3; }
+  std::vector<Bytes> gather(const Bytes& mine) override {
+    given_->push_back(mine);
+    return *given_;
+  }
+
+ private:
+  int rank_;
+  std::vector<Bytes>* given_;
+};
+
+TEST(MadeByRanks, EachMakesItsShareAndAllGetAll) {
+  std::vector<Bytes> given;
+  std::vector<int64_t> made;
+  std::vector<std::vector<double>> all;
+  for (int rank = 0; rank < 3; ++rank) {
+    OneOfThree ranks(rank, &given);
+    all = made_by_ranks(5, ranks, [&](int64_t i) {
+      made.push_back(i);
+      return std::vector<double>(static_cast<size_t>(i), 0.5);
+    });
+  }
+  EXPECT_EQ(made, (std::vector<int64_t>{0, 1, 2, 3, 4}));
+  ASSERT_EQ(all.size(), 5U);
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(all[i], std::vector<double>(i, 0.5));
+}
+
 }  // namespace
 }  // namespace bitloom
