@@ -36,6 +36,11 @@ class Kill : public ::testing::Test {
   }
 
   std::vector<std::string> command(const std::string& out) const {
+    if (!command_.empty()) {
+      std::vector<std::string> all = command_;
+      all.insert(all.begin(), {"quantize", model_.path(), dir_.file(out)});
+      return all;
+    }
     return {"quantize",
             model_.path(),
             dir_.file(out),
@@ -78,6 +83,7 @@ class Kill : public ::testing::Test {
 
   ModelCopy model_;
   TempDir dir_;
+  std::vector<std::string> command_;  // what follows the names; empty: the usual
 };
 
 // Moments are pseudo-random shares of the time that a whole run takes here and now; those that go on after a kill have
@@ -126,6 +132,29 @@ TEST_F(Kill, WhileWriting) {
   EXPECT_GT(kills, 0);
   seconds_of_a_run("out");
   EXPECT_EQ(files_of(dir_.file("out")), expected);
+}
+
+// A whole house recipe within a size: bits allocated, gradients, rounding, distillation. Killed in each of these.
+TEST_F(Kill, AllocatedAndDistilled) {
+  write_bytes(dir_.file("r.yaml"),
+              "name: r\nsteps:\n  - quantize: trellis2-l12+frame-in64-out64-inscales-outscales\n"
+              "    rounding: {ldlq: {two-sided: true, drift: 1}}\n  - transform: {distill: {epochs: 1}}\n");
+  command_ = {"-r",      dir_.file("r.yaml"),          "--bpw", "3.5", "--samples", "12", "--seq", "64",
+              "--calib", "assets/demo/evaluation.txt", "-t",    "1"};
+  seconds_of_a_run("expected");
+  const auto expected = files_of(dir_.file("expected"));
+  const auto size = static_cast<double>(fs::file_size(dir_.file("expected/model.safetensors")));
+  const auto weights = static_cast<double>(run_json({"info", model_.path()}).at("parameters").get<int64_t>());
+  EXPECT_LE(8 * size, 3.5 * weights);
+  EXPECT_GE(8 * size, 0.995 * 3.5 * weights);
+  int kills = 0;
+  for (const std::string file : {"", "/moments", "/block-0000", "/block-0001", "/tuning.safetensors"}) {
+    kills += kill_when("out", [&] { return fs::exists(dir_.file("out.journal" + file)); });
+  }
+  EXPECT_GT(kills, 2);
+  if (!fs::exists(dir_.file("out"))) seconds_of_a_run("out");
+  EXPECT_EQ(files_of(dir_.file("out")), expected);
+  EXPECT_FALSE(fs::exists(dir_.file("out.journal")));
 }
 
 }  // namespace
