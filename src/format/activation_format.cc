@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/option_words.h"
+#include "format/table/fitted_table.h"
 
 namespace bitloom {
 namespace {
@@ -157,6 +158,10 @@ class Reader {
 
   /// What means nothing.
   void check() const {
+    if (const auto* table = std::get_if<TableFormat>(&format_.format); table != nullptr && fit_request(*table)) {
+      misuse("\"{}\": levels are fitted to weights alone; of what is read a power grid says its exponent, as pow4[0.6]",
+             text_);
+    }
     const auto* integer = std::get_if<IntFormat>(&format_.format);
     const bool blocks = format_.scale != ScaleType::kF32;
     if (format_.asymmetric && (integer == nullptr || integer->narrow || integer->fraction != 0 || blocks)) {

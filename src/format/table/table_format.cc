@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "format/table/fitted_table.h"
 
 namespace bitloom {
 namespace {
@@ -74,6 +75,7 @@ std::optional<TableFormat> TableCodec::find(std::string_view text) {
   if (text == "nf4") return nf4();
   if (text == "iq4nl") return iq4nl();
   if (text == "fp4-bnb") return fp4_bnb();
+  if (auto fitted = find_fitted_table(text)) return fitted;
   if (!text.starts_with(kOpen) || !text.ends_with(']')) return std::nullopt;
   text.remove_prefix(kOpen.size());
   text.remove_suffix(1);
@@ -91,10 +93,12 @@ std::string TableCodec::note(const TableFormat& format) {
   if (format.name == "nf4") return "NormalFloat4 of QLoRA, bitsandbytes";
   if (format.name == "iq4nl") return "IQ4_NL of llama.cpp";
   if (format.name == "fp4-bnb") return "FP4 of bitsandbytes (not E2M1)";
+  if (fit_request(format)) return "to be fitted to weights";
+  if (exponent_of(format)) return "power grid of PowerQuant and NUPES";
   return "user's table";
 }
 
-std::vector<std::string> TableCodec::examples() { return {"nf4", "iq4nl", "fp4-bnb"}; }
+std::vector<std::string> TableCodec::examples() { return {"nf4", "iq4nl", "fp4-bnb", "pow4[0.6]"}; }
 
 int TableCodec::bits(const TableFormat& format) { return std::bit_width(format.levels.size() - 1); }
 

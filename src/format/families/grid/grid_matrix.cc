@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/error.h"
+#include "format/table/fitted_table.h"
 #include "packing/bitstream.h"
 
 namespace bitloom {
@@ -17,6 +19,10 @@ GridMatrix::GridMatrix(const std::string& name, const GridStorage& storage, int6
       decode_table_(grid_of(storage.format).decode) {
   const std::string text = to_string(storage);
   check_grid(storage, text);
+  if (const auto* table = std::get_if<TableFormat>(&storage.format); table != nullptr && fit_request(*table)) {
+    refuse("{}: {} leaves open which levels its codes mean; a stored matrix names an exponent or its levels", name,
+           text);
+  }
   for (const TensorPart& want : greatest_parts(storage, rows, cols)) {
     const TensorPart part = checked_part(name, text, parts, want);
     if (want.suffix == ".codes") codes_ = part;
