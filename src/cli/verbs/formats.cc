@@ -14,6 +14,8 @@
 #include "format/format_info.h"
 #include "format/named_format.h"
 #include "format/storage.h"
+#include "format/table/fitted_table.h"
+#include "format/table/power_products.h"
 #include "report/numbers.h"
 #include "report/table.h"
 #include "round/plain_error.h"
@@ -111,6 +113,25 @@ std::string codes_table(const std::vector<CodeInfo>& codes, bool bold) {
   return table.to_text(bold);
 }
 
+/// Of a power grid: what sums of its products cost and err by (format/table/power_products.h).
+void add_products(const Format& format, Json& record, Facts& facts) {
+  const auto* table = std::get_if<TableFormat>(&format);
+  if (table == nullptr || !exponent_of(*table) || fit_request(*table)) return;
+  constexpr int64_t kTerms = 576;
+  const PowerGap gap = power_gap(*table, kTerms);
+  const auto entries = static_cast<int64_t>(PowerProducts(*table, *table).table().size());
+  record["products"] = {{"entries", entries},
+                        {"terms", kTerms},
+                        {"error_product_table", gap.product_table},
+                        {"error_output_power", gap.output_power},
+                        {"error_output_power_scaled", gap.output_power_scaled}};
+  facts.push_back({"products", fmt::format("a table of {} integers of 16 bits; sums of {} err by {}", entries, kTerms,
+                                           format_significant(gap.product_table, 2))});
+  facts.push_back({"power after the sum", fmt::format("such sums err by {}, with the best factor by {}",
+                                                      format_significant(gap.output_power, 2),
+                                                      format_significant(gap.output_power_scaled, 2))});
+}
+
 void print(const std::string& name, Session& session) {
   const Format format = require_format(name);
   const FormatInfo info = describe(format);
@@ -127,6 +148,7 @@ void print(const std::string& name, Session& session) {
                  {"levels", fmt::format("{} from {} to {}", info.levels, level_text(info.min), level_text(info.max))}};
   if (info.min_positive > 0) facts.push_back({"least positive", level_text(info.min_positive)});
   if (!info.special.empty()) facts.push_back({"special codes", info.special});
+  add_products(format, record, facts);
   if (const auto scheme = scheme_of(name)) {
     const double bits = nominal_bits(*scheme, 4096, 4096);
     record["scheme"] = {{"name", name}, {"bits_nominal", bits}, {"storage", to_string(*scheme)}};
