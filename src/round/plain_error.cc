@@ -6,6 +6,7 @@
 #include "base/dense_matrix.h"
 #include "base/ranks.h"
 #include "base/rng.h"
+#include "round/fitted/fit_format.h"
 #include "round/round_matrix.h"
 
 namespace bitloom {
@@ -13,7 +14,8 @@ namespace bitloom {
 PlainError plain_error(const RowSource& w, const RoundingTarget& target, ThreadPool& threads) {
   InputCache cache;
   Ranks alone;
-  const RoundingProblem problem{"weights", w, target, nullptr, cache, alone, threads};
+  const RowSource* const matrices[] = {&w};
+  const RoundingProblem problem{"weights", w, fitted_target(target, matrices, threads), nullptr, cache, alone, threads};
   const Rounded rounded = round_matrix(rounding_without_data(target.storage), problem);
   return {rounded.report.weight_error, rounded.matrix->true_bits()};
 }

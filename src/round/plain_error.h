@@ -14,7 +14,8 @@ struct PlainError {
   double bits = 0;   // true bits a weight
 };
 
-/// By the first method without data that can choose the target's codes (rounding_without_data).
+/// By the first method without data that can choose the target's codes (rounding_without_data), once its format is
+/// fitted to `w` where that is to be done (fitted/fit_format.h).
 PlainError plain_error(const RowSource& w, const RoundingTarget& target, ThreadPool& threads);
 
 /// The same of [rows, cols] weights drawn from the standard normal distribution: the mean squared error on a unit

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "format/families/vector/vector_storage.h"
+#include "pipeline/task/fit_formats.h"
 #include "pipeline/task/rewrite_model.h"
 
 namespace bitloom {
@@ -58,6 +59,7 @@ QuantizeTask make_task(std::shared_ptr<const Checkpoint> source, const Recipe& r
   task.options = options;
   check_sizes(task);
   check_fixed_ranges(task);
+  fit_formats(*task.model, task.steps, threads);
   return task;
 }
 

@@ -16,7 +16,7 @@ struct QuantizeTask {
   std::shared_ptr<const Checkpoint> source;
   std::shared_ptr<const Checkpoint> model;  // the source after rewrites that need no data
   Recipe recipe;
-  std::map<std::string, RecipeStep> steps;  // by tensor: the recipe, resolved against the model
+  std::map<std::string, RecipeStep> steps;  // by tensor: the recipe, resolved against the model, formats fitted to it
   InputFormats activations;                 // what the inputs of the blocks will be rounded to
   QuantizeOptions options;
 };
