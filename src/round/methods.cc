@@ -6,6 +6,7 @@
 #include "round/kmeans/kmeans.h"
 #include "round/lorc/lorc.h"
 #include "round/nearest/nearest.h"
+#include "round/nupes/nupes.h"
 #include "round/pb/pb.h"
 #include "round/slim/slim.h"
 #include "round/spqr/spqr.h"
@@ -20,6 +21,7 @@ std::span<const RoundingRow* const> rounding_methods() {
       &kNearestMethod,
       &kGptqMethod,
       &kAdaRoundMethod,
+      &kNupesMethod,
       &kLorcMethod,
       &kKMeansMethod,
       &kHqqMethod,

@@ -28,6 +28,10 @@ Storage storage_by(const AdaRounding& options, Storage wanted);
 RoundingCost cost_of(const AdaRounding& options, const RoundingShape& shape);
 Rounded round_by(const AdaRounding& options, const RoundingProblem& problem);
 
+/// The moments of the problem's inputs as dense means, made once for all matrices that read them; valid until another
+/// method asks problem.shared for something. Error(kFailed) when no token was seen or channels differ.
+LayerStatistics shared_layer(const RoundingProblem& problem);
+
 /// Rows that one thread learns at a time: enough for sgemm to reach its roof on [64, d] x [d, d]; and about the bytes
 /// that each of their weights takes meanwhile.
 inline constexpr int64_t kAdaRoundTileRows = 64, kAdaRoundTileBytes = 128;

@@ -77,15 +77,18 @@ RoundingCost cost_of(const AdaRounding& options, const RoundingShape& shape) {
           .shared_bytes = 4 * shape.cols * shape.cols * (shape.gathered.cross_moment ? 2 : 1)};
 }
 
-Rounded round_by(const AdaRounding& options, const RoundingProblem& problem) {
+LayerStatistics shared_layer(const RoundingProblem& problem) {
   const SecondMoment& moment = *problem.inputs->moment;
   const CrossMoment* cross = problem.inputs->cross ? &*problem.inputs->cross : nullptr;
   check_moments(problem.place, moment, cross);
-  const auto& dense =
-      problem.shared.get<DenseMoments>(MomentsKey{}, [&] { return dense_moments(moment, cross, problem.threads); });
+  const auto make = [&] { return dense_moments(moment, cross, problem.threads); };
+  return problem.shared.get<DenseMoments>(MomentsKey{}, make).layer();
+}
+
+Rounded round_by(const AdaRounding& options, const RoundingProblem& problem) {
   AdaRoundReport report;
   auto matrix = quantize_adaround(problem.place, problem.weights, grid_target(problem.target, problem.place),
-                                  dense.layer(), options, problem.threads, &report);
+                                  shared_layer(problem), options, problem.threads, &report);
   RoundReport all = report.rounding;
   all.flipped = report.flipped;
   all.rows_kept = report.rows_kept_nearest;
