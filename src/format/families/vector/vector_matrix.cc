@@ -158,4 +158,29 @@ std::vector<std::vector<std::byte>> pack_vectors(const VectorStorage& storage, i
   return {std::move(packed), to_f16(codebooks), to_f16(scales)};
 }
 
+std::vector<uint16_t> unpack_codes(const VectorStorage& storage, int64_t rows, int64_t cols,
+                                   std::span<const std::byte> bytes) {
+  const VectorLayout layout(storage, rows, cols);
+  const int64_t books = storage.codebooks;
+  std::vector<uint16_t> codes(static_cast<size_t>(rows * layout.groups() * books));
+  uint8_t low[VectorLayout::kTileRows], high[VectorLayout::kTileRows] = {};
+  for (int64_t tile = 0; tile < layout.tiles(); ++tile) {
+    const int64_t height = layout.height(tile), first = tile * VectorLayout::kTileRows;
+    for (int64_t j = 0; j < layout.groups(); ++j) {
+      for (int64_t m = 0; m < books; ++m) {
+        const std::byte* stream = bytes.data() + layout.place(tile, j, m);
+        unpack_bits(stream, 0, height, static_cast<int>(layout.low_bits()), low);
+        if (layout.high_bits() > 0) {
+          unpack_bits(stream + layout.low_bytes(tile), 0, height, static_cast<int>(layout.high_bits()), high);
+        }
+        for (int64_t r = 0; r < height; ++r) {
+          codes[static_cast<size_t>(((first + r) * layout.groups() + j) * books + m)] =
+              static_cast<uint16_t>(low[r] | high[r] << 8);
+        }
+      }
+    }
+  }
+  return codes;
+}
+
 }  // namespace bitloom

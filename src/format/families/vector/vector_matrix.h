@@ -23,4 +23,8 @@ std::vector<std::vector<std::byte>> pack_vectors(const VectorStorage& storage, i
                                                  std::span<const uint16_t> codes, std::span<const float> codebooks,
                                                  std::span<const float> scales);
 
+/// The codes [rows, groups, M] that pack_vectors packed. `bytes`: the part ".codes".
+std::vector<uint16_t> unpack_codes(const VectorStorage& storage, int64_t rows, int64_t cols,
+                                   std::span<const std::byte> bytes);
+
 }  // namespace bitloom

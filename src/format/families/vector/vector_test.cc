@@ -106,6 +106,7 @@ TEST(VectorMatrix, DecodesSumsOfVectorsTimesARowsScale) {
       const Contents contents = random_contents(s, rows, cols);
       const auto w = stored_from_bytes("w", parse_storage(text), rows, cols, packed(s, rows, cols, contents));
       w->check_values("w");
+      EXPECT_EQ(unpack_codes(s, rows, cols, w->find_part(".codes")->bytes), contents.codes) << text;
       const std::vector<float> all = w->decode_all();
       const int64_t groups = (cols + s.group - 1) / s.group;
       for (int64_t r = 0; r < rows; ++r) {
