@@ -27,6 +27,7 @@ constexpr Option kDistillOptions[] = {
     number_option<&DistillTransform::epochs>("epochs", 1, 1000, "passes over the sequences it learns from"),
     number_option<&DistillTransform::rate>("rate", 1e-6, 1, "of Adam, relative to each vector; falls to 0"),
     number_option<&DistillTransform::batch>("batch", 1, 4096, "sequences of a step"),
+    flag_option<&DistillTransform::bases>("bases", "codebooks and scales of bases too"),
 };
 
 constexpr Needs kMoment{.second_moment = true};
@@ -77,8 +78,8 @@ std::vector<PartRow> transforms() {
        .takes_targets = false,
        .needs_a_format = true,
        .needs = kSequences,
-       .help = "frame scales and norms learned against the original's logits",
-       .words = "frame scales and norms by distillation"},
+       .help = "scales and norms learned against the original's logits",
+       .words = "scales and norms by distillation"},
   };
 }
 

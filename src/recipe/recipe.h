@@ -89,6 +89,15 @@ struct Recipe {
   bool operator==(const Recipe&) const = default;
 };
 
+/// The recipe's transform of one kind; null: it has none.
+template <typename T>
+const T* find_transform(const Recipe& recipe) {
+  for (const RecipeStep& step : recipe.steps) {
+    if (const T* found = step.transform ? std::get_if<T>(&*step.transform) : nullptr) return found;
+  }
+  return nullptr;
+}
+
 /// NAME of recipes/ or the path of a .yaml file, either with ":OPTION=VALUE,..." where the file declares options; or
 /// SHORT. Error(kUsage) for an unknown key or name, with file, line and the
 /// nearest spelling, and for what check() refuses.

@@ -46,12 +46,13 @@ struct BiasCorrectionTransform {
   bool operator==(const BiasCorrectionTransform&) const = default;
 };
 
-/// Vectors (a frame's scales, norm weights) learned against the original's logits; tune/distill.h. Recipes call it
-/// "distill". Made once every block is rounded.
+/// Vectors (a frame's scales, norm weights; where asked, what bases have) learned against the original's logits;
+/// tune/distill.h. Recipes call it "distill". Made once every block is rounded.
 struct DistillTransform {
   int64_t epochs = 3;
   double rate = 0.002;  // Adam's first step, relative to a vector's root mean square
   int64_t batch = 4;    // sequences of a step
+  bool bases = false;   // codebooks and scales of bases too
   bool operator==(const DistillTransform&) const = default;
 };
 

@@ -32,11 +32,11 @@ void take(const std::map<std::string, std::string>& metadata, const std::string&
   to = *number;
 }
 
-DistillState read_state(const std::string& path, const Vectors& like) {
+LearningState read_state(const std::string& path, const Vectors& like) {
   const SafetensorsFile file = open_safetensors(path);
   std::map<std::string, const TensorView*> tensors;
   for (const TensorView& view : file.tensors) tensors.emplace(view.name, &view);
-  DistillState state;
+  LearningState state;
   for (const auto& [group, vectors] : groups_of(state)) {
     for (const auto& [name, values] : like) {
       const auto found = tensors.find(fmt::format("{}/{}", group, name));
@@ -63,7 +63,7 @@ DistillState read_state(const std::string& path, const Vectors& like) {
 
 }  // namespace
 
-void save(const std::string& path, const DistillState& state) {
+void save(const std::string& path, const LearningState& state) {
   std::vector<TensorBytes> tensors;
   for (const auto& [group, vectors] : groups_of(state)) {
     for (const auto& [name, values] : *vectors) {
@@ -80,12 +80,12 @@ void save(const std::string& path, const DistillState& state) {
                           {"done", state.done ? "1" : "0"}});
 }
 
-std::optional<DistillState> load_state(const std::string& path, const Vectors& like) {
+std::optional<LearningState> load_state(const std::string& path, const Vectors& like) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   try {
     return read_state(path, like);
   } catch (const std::exception& error) {
-    refuse("{}: where distillation stood cannot be read ({}); add --restart to begin anew", path, error.what());
+    refuse("{}: where learning stood cannot be read ({}); add --restart to begin anew", path, error.what());
   }
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Where distillation stands, on disk: a run that was killed goes on at its last check.
+// Where learning stands, on disk: a run that was killed goes on at its last check.
 
 #include <cstdint>
 #include <optional>
@@ -12,14 +12,14 @@ namespace bitloom {
 
 /// What was measured on the sequences that are held out, so far.
 struct HeldOut {
-  double first = 0;       // mean KL before the first step, nats per token
+  double first = 0;       // mean loss before the first step
   double best = 0;        // the least there was
   int64_t best_step = 0;  // after so many steps; 0: before the first
   int64_t checks_since = 0;
   bool operator==(const HeldOut&) const = default;
 };
 
-struct DistillState {
+struct LearningState {
   AdamState adam;
   Vectors best;  // values at best_step
   HeldOut held_out;
@@ -27,9 +27,9 @@ struct DistillState {
 };
 
 /// Complete or not at all.
-void save(const std::string& path, const DistillState& state);
+void save(const std::string& path, const LearningState& state);
 /// nullopt where there is no such file. Error(kRefused), saying that --restart begins anew, for one that is damaged or
 /// not of vectors with these names and lengths.
-std::optional<DistillState> load_state(const std::string& path, const Vectors& like);
+std::optional<LearningState> load_state(const std::string& path, const Vectors& like);
 
 }  // namespace bitloom

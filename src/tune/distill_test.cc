@@ -7,8 +7,10 @@
 #include <filesystem>
 
 #include "forward/decoder.h"
+#include "io/safetensors/safetensors.h"
 #include "pipeline/walk_test_support.h"
 #include "tune/student.h"
+#include "tune/tuners.h"
 
 namespace bitloom {
 namespace {
@@ -28,7 +30,7 @@ const std::vector<int64_t> kMany(20, 24);
 
 CalibratedRun run_of(const std::string& recipe, const std::vector<int64_t>& lengths = {24, 24, 24, 24, 17, 17}) {
   CalibratedRun run{golden_model("llama_bf16"), recipe, testing::some_data(golden_model("llama_bf16"), lengths)};
-  run.tuner = &kDistiller;
+  run.tuner = &kTuner;
   return run;
 }
 
@@ -102,6 +104,50 @@ TEST(Distill, WithoutScalesOnlyNormsChange) {
   EXPECT_TRUE(norms_differ);
 }
 
+// What is learned where bases are asked for too: norms and fp16 scales or codebooks, no codes.
+TEST(Distill, BasesAreLearnedOnRequest) {
+  const std::string aqlm = "aqlm+aq2x4-g4", grid = "gptq+int3-g16";
+  for (const std::string& rounding : {aqlm, grid}) {
+    const CalibratedRun plain = run_of(rounding, kMany);
+    const CalibratedRun tuned = run_of("distill:epochs=8,rate=0.004,batch=1,bases+" + rounding, kMany);
+    const TempDir dir;
+    plain.into(dir.file("plain")), tuned.into(dir.file("tuned"));
+    EXPECT_NO_THROW(testing::verify(dir.file("tuned")));
+    const Json record = record_in(dir.file("tuned"));
+    const double after = kl_between(tuned, dir.file("tuned"), {9, 19});
+    EXPECT_NEAR(record["kl_after"].get<double>(), after, 1e-4 * after);
+    EXPECT_LT(after, 0.97 * record["kl_before"].get<double>()) << rounding;
+    EXPECT_EQ(size_of(dir.file("plain")), size_of(dir.file("tuned")));
+    const auto before = open_safetensors_directory(dir.file("plain")),
+               now = open_safetensors_directory(dir.file("tuned"));
+    ASSERT_EQ(before.size(), now.size());
+    for (size_t i = 0; i < now.size(); ++i) {
+      const bool same = std::equal(now[i].bytes.begin(), now[i].bytes.end(), before[i].bytes.begin());
+      const bool is_learned = now[i].name.ends_with(".scales") || now[i].name.ends_with(".codebooks");
+      EXPECT_TRUE(!same || !is_learned) << now[i].name;
+      EXPECT_TRUE(same || !now[i].name.ends_with(".codes")) << now[i].name;
+    }
+  }
+}
+
+TEST(Distill, BasesGoOnWhereAKilledRunStopped) {
+  const CalibratedRun run = run_of("distill:epochs=2,rate=0.004,batch=1,bases+additive+aq2x4-g4");
+  const TempDir whole;
+  Listener complete;
+  run.into(whole.file("out"), complete);
+  const auto expected = testing::files_of(whole.file("out"));
+  bool went_on = false;
+  for (int call = complete.calls - 60; call < complete.calls; call += 10) {
+    const TempDir dir;
+    Listener stopped(call), rest;
+    EXPECT_THROW(run.into(dir.file("out"), stopped), std::runtime_error);
+    run.into(dir.file("out"), rest);
+    for (const std::string& line : rest.lines) went_on = went_on || line.find("going on after step") != line.npos;
+    testing::expect_same_files(testing::files_of(dir.file("out")), expected, fmt::format("stopped at {}", call));
+  }
+  EXPECT_TRUE(went_on);
+}
+
 // Steps as large as the values themselves: whatever they lead to, the vectors of the best check are kept.
 TEST(Distill, IsNeverWorseOnWhatIsHeldOut) {
   const TempDir dir;
@@ -166,7 +212,7 @@ TEST(Distill, EndsAtALossThatIsNotFinite) {
   testing::copy_model(golden_model("granite"), model);
   CalibratedRun run{model, std::string("distill:epochs=2,rate=0.004,batch=1+") + kScaled,
                     testing::some_data(model, kMany)};
-  run.tuner = &kDistiller;
+  run.tuner = &kTuner;
   for (std::vector<int32_t>& sequence : run.data.sequences) std::replace(sequence.begin(), sequence.end(), kToken, 8);
   run.data.sequences[kPoisonedPlace][5] = kToken;
   const auto source = Checkpoint::open(model);
@@ -208,7 +254,7 @@ TEST(Distill, EndsAfterAnEpochWithoutGain) {
 
 TEST(Distill, RefusesTooLittleMemoryOrDiskBeforeAnyWork) {
   static constexpr int64_t kMuch = int64_t{1} << 50;
-  Tuner greedy = kDistiller;
+  Tuner greedy = kTuner;
   const TempDir dir;
   CalibratedRun run = run_of(std::string("distill:batch=1+") + kScaled);
   run.tuner = &greedy;
@@ -228,7 +274,7 @@ TuningCost cost_of(const std::string& recipe, const std::vector<int64_t>& length
   QuantizeOptions options;
   options.data = &run.data;
   options.memory = memory;
-  return kDistiller.cost(make_task(Checkpoint::open(run.model), load_recipe(run.recipe), options, threads));
+  return kTuner.cost(make_task(Checkpoint::open(run.model), load_recipe(run.recipe), options, threads));
 }
 
 TEST(Distill, IsPredicted) {

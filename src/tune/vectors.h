@@ -1,6 +1,6 @@
 #pragma once
-// Vectors that are learned, by name: a norm's weights by those of its tensor, a frame's scales by matrix and part,
-// "model.layers.0.mlp.up_proj.weight.in_scales".
+// Vectors that are learned, by name: a norm's weights by those of its tensor, parts of a quantized matrix by
+// it and the part, "model.layers.0.mlp.up_proj.weight.in_scales".
 
 #include <map>
 #include <string>

@@ -27,7 +27,7 @@
 #include "pipeline/quantize_model.h"
 #include "recipe/recipe.h"
 #include "report/numbers.h"
-#include "tune/distill.h"
+#include "tune/tuners.h"
 
 namespace bitloom {
 namespace {
@@ -74,7 +74,7 @@ std::string summary(const Flags& flags, const QuantizeResult& result, bool bold)
 void dry_run(const Flags& flags, const QuantizeTask& task, const std::optional<Allocation>& allocation,
              Session& session) {
   for (const std::string& remark : task.source->remarks()) session.warner()(remark);
-  QuantizeCost cost = predict_quantization(task, session.context(), &kDistiller);
+  QuantizeCost cost = predict_quantization(task, session.context(), &kTuner);
   if (allocation) cost.memory = std::max(cost.memory, allocation->memory);
   const Forecast forecast = make_forecast(std::move(cost), task.options.memory, flags.out);
   Json record = to_json(forecast);
@@ -109,7 +109,7 @@ QuantizeResult run_guarded(const Flags& flags, const QuantizeTask& task, Session
         fmt::format("{} processes, {} threads each", ranks.size(), session.context().threads.thread_count()));
   }
   try {
-    return quantize_model(task, flags.out, session.context(), &kDistiller);
+    return quantize_model(task, flags.out, session.context(), &kTuner);
   } catch (const Interrupted&) {
     if (const std::string kept = Journal::kept_for(flags.out); !kept.empty()) {
       session.progress().log(

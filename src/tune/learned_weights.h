@@ -1,0 +1,80 @@
+#pragma once
+// A model whose vectors can be changed, block by block: the parametrised parts of its quantized matrices
+// (parametrisation.h) and the weights of norms, by the names of vectors.h. Objectives, such as student.h, are written on top of it.
+//
+// Goals: every architecture; the same bytes for any number of threads. Memory: the vectors, codes of additive codebooks
+// in 16 bits each, and what a caller asks for; other codes stay where the finished matrices have them.
+// Non-goals: formats of activations (inputs are read as they are), the norm behind the embedding, biases.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "forward/adjoint/gradient_sink.h"
+#include "forward/weights.h"
+#include "model/model.h"
+#include "pipeline/rounding/finished_matrix.h"
+#include "tune/parametrisation.h"
+#include "tune/vectors.h"
+
+namespace bitloom {
+
+class LearnedWeights {
+ public:
+  /// `model` has everything else: what was rewritten, and matrices that are not quantized. `block`: norms of that block
+  /// alone are learned; else those of all, and the last.
+  LearnedWeights(const Model& model, const FinishedMatrices& finished, Learned what,
+                 std::optional<int> block = std::nullopt);
+
+  /// As they came; norms of which a value is not finite as fp16 stay out.
+  const Vectors& vectors() const { return vectors_; }
+  /// Root mean squares of what each vector multiplies by, 1 where that is 0: the scale of its steps.
+  std::map<std::string, double> sizes() const;
+  /// Values of vectors(), all of them; what is kept of them is what can be stored.
+  void set(Vectors values);
+
+  const Graph& graph() const { return model_.graph(); }
+  /// With the present norms.
+  const Model& current() const { return *current_; }
+
+  /// What gradients need beside the weights: V of each matrix that is learned, by name.
+  using Unscaled = std::map<std::string, std::vector<float>>;
+  /// The block's present weights, dense. `unscaled` may be null.
+  BlockWeights load_block(int block, Unscaled* unscaled, ThreadPool& threads) const;
+  /// Zeros for every vector.
+  VectorGradients no_gradients() const;
+  /// Adds the gradients of a block's vectors to `gradients`, made by no_gradients(). All must outlive the sink.
+  GradientSink sink(const Unscaled& unscaled, VectorGradients& gradients, ThreadPool& threads) const;
+
+  /// The finished matrices that have vectors, with their present values; records stay, and all other parts are those of
+  /// the matrices that this was made of.
+  FinishedMatrices matrices() const;
+  /// The present weights of norms, by tensor.
+  Vectors norms() const;
+
+ private:
+  struct Matrix {
+    FinishedMatrix finished;
+    std::unique_ptr<const Parametrisation> parts;
+  };
+
+  void add_norm(const Norm& norm);
+  void add_matrix(const std::string& name, const FinishedMatrix& finished, Learned what);
+  Parametrisation::Values values_of(const std::string& name, const Parametrisation& parts) const;
+  void add_gradients(const std::string& name, const Parametrisation& parts, const std::vector<float>& v,
+                     std::span<const float> x, std::span<const float> dy, VectorGradients& gradients,
+                     ThreadPool& threads) const;
+
+  const Model model_;
+  std::optional<Model> current_;
+  std::map<std::string, Matrix> matrices_;  // by tensor
+  Vectors vectors_;
+  std::vector<std::string> norms_;
+};
+
+}  // namespace bitloom

@@ -1,0 +1,148 @@
+#include "tune/learner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "base/rng.h"
+#include "report/numbers.h"
+
+namespace bitloom {
+namespace {
+
+constexpr size_t kHeldOutEvery = 10;    // batches
+constexpr int64_t kChecksPerEpoch = 4;  // at most
+// Progress counts rows that go forward once. A step recomputes each block, and its backward pass takes two products for
+// each of the forward's.
+constexpr int64_t kStepWork = 5;
+constexpr uint64_t kOrderStream = 0x64697374696C6C;  // "distill"
+
+}  // namespace
+
+Split split_batches(size_t batches) {
+  Split split;
+  for (size_t b = 0; b < batches; ++b) {
+    const bool last = b + 1 == batches && split.held_out.empty();
+    const bool out = b % kHeldOutEvery == kHeldOutEvery - 1 || last;
+    (out ? split.held_out : split.learned_from).push_back(b);
+  }
+  return split;
+}
+
+int64_t checks_of_epoch(const Split& split) {
+  return std::min(kChecksPerEpoch, static_cast<int64_t>(split.learned_from.size()));
+}
+
+int64_t rows_of(const std::vector<int64_t>& rows, const std::vector<size_t>& places) {
+  int64_t sum = 0;
+  for (const size_t place : places) sum += rows[place];
+  return sum;
+}
+
+Learner::Learner(Objective& objective, LearningPlan plan,
+                 std::function<void(int64_t rows, const std::string& where)> advance, Progress& progress)
+    : objective_(objective),
+      plan_(std::move(plan)),
+      advance_(std::move(advance)),
+      progress_(progress),
+      sizes_(objective.sizes()),
+      split_(split_batches(plan_.rows.size())),
+      steps_(plan_.epochs * static_cast<int64_t>(split_.learned_from.size())) {
+  if (plan_.checkpoint.empty()) return;
+  if (std::optional<LearningState> kept = load_state(plan_.checkpoint, objective.vectors())) {
+    state_ = std::move(*kept);
+    goes_on_ = true;
+  }
+}
+
+/// Checks are spread evenly over each epoch.
+bool Learner::checks_at(int64_t step) const {
+  const auto per_epoch = static_cast<int64_t>(split_.learned_from.size());
+  return step == steps_ || step * kChecksPerEpoch / per_epoch != (step - 1) * kChecksPerEpoch / per_epoch;
+}
+
+int64_t Learner::work_left() const {
+  if (state_.done || split_.learned_from.empty()) return 0;
+  const int64_t held_out = rows_of(plan_.rows, split_.held_out), taken = state_.adam.steps;
+  int64_t work = goes_on_ ? 0 : held_out;
+  for (int64_t step = taken + 1; step <= steps_; ++step) work += checks_at(step) ? held_out : 0;
+  return work + kStepWork * rows_of(plan_.rows, split_.learned_from) * (steps_ - taken) /
+                    static_cast<int64_t>(split_.learned_from.size());
+}
+
+std::vector<size_t> Learner::order_of(int64_t epoch) const {
+  std::vector<size_t> order = split_.learned_from;
+  Rng rng(plan_.seed, kOrderStream + static_cast<uint64_t>(epoch));
+  for (size_t left = order.size(); left > 1; --left) {
+    std::swap(order[left - 1], order[static_cast<size_t>(rng.uniform_double() * static_cast<double>(left))]);
+  }
+  return order;
+}
+
+/// The mean over the rows that are held out.
+double Learner::held_out_loss() {
+  double sum = 0;
+  for (const size_t b : split_.held_out) {
+    sum += objective_.loss(b, nullptr) * static_cast<double>(plan_.rows[b]);
+    advance_(plan_.rows[b], fmt::format("step {}/{}, held-out {}", state_.adam.steps, steps_, plan_.loss));
+  }
+  return sum / static_cast<double>(rows_of(plan_.rows, split_.held_out));
+}
+
+void Learner::end(const std::string& why) {
+  state_.done = true;
+  if (!why.empty()) progress_.log(fmt::format("{}: ends after step {}: {}", plan_.name, state_.adam.steps, why));
+  if (!plan_.checkpoint.empty() && std::isfinite(state_.held_out.first)) save(plan_.checkpoint, state_);
+}
+
+void Learner::run() {
+  if (!state_.done) {
+    if (goes_on_) {
+      progress_.log(fmt::format("{}: going on after step {} of {}", plan_.name, state_.adam.steps, steps_));
+      objective_.set(state_.adam.values);
+    } else {
+      state_.adam = begin_adam(objective_.vectors());
+      state_.best = objective_.vectors();
+      state_.held_out.first = state_.held_out.best = held_out_loss();
+      if (!std::isfinite(state_.held_out.first)) end(fmt::format("the held-out {} is not finite", plan_.loss));
+    }
+    while (!state_.done && state_.adam.steps < steps_) take_step();
+    if (!state_.done) end("");
+  }
+  objective_.set(state_.best);
+}
+
+void Learner::take_step() {
+  const auto per_epoch = static_cast<int64_t>(split_.learned_from.size());
+  const int64_t step = state_.adam.steps;
+  const size_t batch = order_of(step / per_epoch)[static_cast<size_t>(step % per_epoch)];
+  VectorGradients gradients;
+  const double loss = objective_.loss(batch, &gradients);
+  if (!std::isfinite(loss) || !are_finite(gradients, state_.adam)) {
+    return end("its loss or gradient is not finite");
+  }
+  adam_step(gradients, sizes_, cosine_rate(plan_.rate, step, steps_), state_.adam);
+  objective_.set(state_.adam.values);
+  advance_(kStepWork * plan_.rows[batch],
+           fmt::format("step {}/{}, {} {}", step + 1, steps_, plan_.loss, format_significant(loss, 3)));
+  if (checks_at(state_.adam.steps)) check();
+}
+
+void Learner::check() {
+  HeldOut& held_out = state_.held_out;
+  const double now = held_out_loss();
+  if (now < held_out.best) {
+    held_out.best = now, held_out.best_step = state_.adam.steps, held_out.checks_since = 0;
+    state_.best = objective_.vectors();
+  } else {
+    ++held_out.checks_since;
+  }
+  if (!std::isfinite(now)) return end(fmt::format("the held-out {} is not finite", plan_.loss));
+  if (held_out.checks_since >= checks_of_epoch(split_)) return end("an epoch without gain");
+  if (!plan_.checkpoint.empty()) save(plan_.checkpoint, state_);
+}
+
+}  // namespace bitloom

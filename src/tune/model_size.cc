@@ -1,0 +1,54 @@
+#include "tune/model_size.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace bitloom {
+namespace {
+
+// Of BlockAdjoint and Workspace, at most: values of a row as wide as the hidden state, and those for each number that
+// a layer gives (it, what it becomes before it is read, the gradients of both, the forward pass's own).
+constexpr int64_t kStreamsOfBlock = 12, kNormsOfBlock = 4;
+constexpr double kValuesOfOutput = 6;
+constexpr int64_t kBytesOfLearned = 52;
+
+/// Experts count by the share of rows that they see, all others whole.
+double share_of_rows(const Graph& graph, const Site& site) {
+  const Experts& experts = graph.blocks[static_cast<size_t>(site.block)].experts;
+  if (site.reads->expert < 0) return 1;
+  return static_cast<double>(experts.top_k) / static_cast<double>(std::max<size_t>(experts.mlps.size(), 1));
+}
+
+}  // namespace
+
+int64_t bytes_of(const LearnedSize& size) { return kBytesOfLearned * size.values + size.bytes; }
+
+ModelSize size_of(const QuantizeTask& task, Learned what) {
+  const Graph& graph = task.model->graph();
+  const size_t blocks = graph.blocks.size();
+  ModelSize size;
+  std::vector<int64_t> weights(blocks);
+  std::vector<double> widths(blocks);
+  std::vector<LearnedSize> learned(blocks, LearnedSize{kNormsOfBlock * graph.hidden, 0});
+  for (const Site& site : linear_sites(graph)) {
+    const int64_t out = site.linear->out, in = site.linear->in;
+    const double share = share_of_rows(graph, site);
+    const auto block = static_cast<size_t>(site.block);
+    size.work += share * static_cast<double>(out * in);
+    weights[block] += out * in, widths[block] += share * static_cast<double>(out);
+    const auto step = task.steps.find(site.linear->weight);
+    if (step != task.steps.end()) learned[block] += learned_size(step->second.storage(), out, in, what);
+  }
+  size.learned.values = graph.hidden;
+  for (size_t b = 0; b < blocks; ++b) {
+    const auto widest = static_cast<int64_t>(std::ceil(kValuesOfOutput * widths[b]));
+    size.block = std::max(size.block, weights[b]);
+    size.activations = std::max(size.activations, kStreamsOfBlock * graph.hidden + widest);
+    size.learned += learned[b];
+    if (bytes_of(learned[b]) > bytes_of(size.learned_of_block)) size.learned_of_block = learned[b];
+  }
+  return size;
+}
+
+}  // namespace bitloom

@@ -1,0 +1,25 @@
+#pragma once
+// What learning takes of a model, from its shapes.
+
+#include <cstdint>
+
+#include "pipeline/task/quantize_task.h"
+#include "tune/parametrisation.h"
+
+namespace bitloom {
+
+struct ModelSize {
+  double work = 0;               // weights that a row meets in all blocks
+  int64_t block = 0;             // weights of the largest block
+  int64_t activations = 0;       // numbers of a row that the widest block holds at once in its backward pass
+  LearnedSize learned;           // in all, at most
+  LearnedSize learned_of_block;  // of the block with the most
+};
+
+ModelSize size_of(const QuantizeTask& task, Learned what);
+
+/// Bytes of values that are learned: as they are, Adam's three numbers and the best of each in fp32, the gradient in
+/// double, and the checkpoint as it is written; and what is held besides them.
+int64_t bytes_of(const LearnedSize& size);
+
+}  // namespace bitloom

@@ -1,0 +1,100 @@
+#pragma once
+// What of a stored matrix can be learned, as vectors of its parts: how W [rows, cols] comes of them, and the gradient
+// of a loss with respect to them from G = dL/dW. Codes stay; with V what they mean,
+//
+//   frame scales D_O, D_I     W = D_O V D_I           dL/dD_O[r] = sum_c G[r,c] V[r,c] D_I[c]
+//   (format/side/frame.h)                             dL/dD_I[c] = sum_r D_O[r] G[r,c] V[r,c]
+//   additive codebooks C and  W[r,c] = s(r) V[r,c]    dL/ds(r) = sum_c G[r,c] V[r,c]
+//   row scales s (format/     V = sum_m C[m,code_m]   dL/dC[m,k] = sum of s(r) G[r,j] over the groups (r, j) that
+//   families/vector)                                  have code k of codebook m
+//   scales s of groups of     W[r,c] = s V[r,c]       dL/ds = sum of G V over the group
+//   grids and affine codes
+//
+// (papers' learned page, 0.2.) Of a matrix with scales in its frame those are learned, of others without side terms
+// what their base has. Values are fp16 numbers, as they are stored; scales of another type stay as they are.
+//
+// Goals: W is just what the stored matrix decodes to; the same bytes for any number of threads.
+// Non-goals: codes, zero points, levels.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "pipeline/rounding/finished_matrix.h"
+#include "tune/vectors.h"
+
+namespace bitloom {
+
+/// A vector of a matrix.
+struct LearnedPart {
+  std::string suffix;         // of the stored part
+  bool by_rows = false;       // a row's gradients reach a place of its own; else all rows add to the same places
+  bool not_negative = false;  // as its storage asks
+  std::vector<float> start;   // as it came
+};
+
+/// Rows of dL/dW [count, cols], row `begin` first.
+struct WeightGradient {
+  int64_t begin = 0, count = 0;
+  const float* g = nullptr;
+};
+
+class Parametrisation {
+ public:
+  virtual ~Parametrisation() = default;
+  const std::vector<LearnedPart>& parts() const { return parts_; }
+
+  /// By place in parts(): values, or sums of gradients.
+  using Values = std::vector<const std::vector<float>*>;
+  using Sums = std::vector<double*>;
+
+  /// V [rows, cols].
+  virtual std::vector<float> unscaled(const Values& values, ThreadPool& threads) const = 0;
+  /// Row r of V becomes that of W.
+  virtual void scale_row(const Values& values, int64_t r, float* row) const = 0;
+  /// Adds to `sums`; v: the same rows of V.
+  virtual void add_gradient(const Values& values, const WeightGradient& gradient, const float* v,
+                            const Sums& sums) const = 0;
+
+ protected:
+  explicit Parametrisation(std::vector<LearnedPart> parts) : parts_(std::move(parts)) {}
+
+ private:
+  std::vector<LearnedPart> parts_;
+};
+
+enum class Learned {
+  kFrames,  // scales of frames alone
+  kAll,
+};
+
+/// Null where there is nothing to learn.
+std::unique_ptr<const Parametrisation> parametrise(const std::string& name,
+                                                   const std::shared_ptr<const StoredMatrix>& matrix, Learned what);
+
+/// What learning a matrix takes.
+struct LearnedSize {
+  int64_t values = 0;  // that are learned
+  int64_t bytes = 0;   // that are held besides them: codes, sums of panels
+  LearnedSize& operator+=(const LearnedSize& other) {
+    values += other.values, bytes += other.bytes;
+    return *this;
+  }
+};
+LearnedSize learned_size(const Storage& storage, int64_t rows, int64_t cols, Learned what);
+
+/// Rows of a matrix's gradient that are made together, and how many such panels have sums of their own at a time.
+inline constexpr int64_t kGradientPanel = 64, kGradientWave = 16;
+
+/// The matrix with other values of these parts, in fp16; all other parts are those of `matrix`, which is kept alive.
+std::shared_ptr<const StoredMatrix> with_parts(const std::string& name, std::shared_ptr<const StoredMatrix> matrix,
+                                               const std::vector<LearnedPart>& parts,
+                                               const Parametrisation::Values& values);
+
+/// All rows; `piece` of them are decoded together.
+std::vector<float> decode_dense(const RowSource& rows, int64_t piece, ThreadPool& threads);
+/// What suits it: blocks of a rotation are not decoded twice.
+int64_t piece_of(const StoredMatrix* matrix);
+
+}  // namespace bitloom

@@ -1,0 +1,124 @@
+#include "tune/parametrisation.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/dense_matrix.h"
+#include "base/rng.h"
+#include "pipeline/ranks/ranks.h"
+#include "round/round_matrix.h"
+
+namespace bitloom {
+namespace {
+
+constexpr int64_t kRows = 80, kCols = 45;  // more than a panel's rows; no multiple of a group's columns
+
+std::vector<float> normal_numbers(int64_t count, uint64_t stream) {
+  Rng rng(5, stream);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = static_cast<float>(rng.normal());
+  return values;
+}
+
+std::shared_ptr<const StoredMatrix> rounded(const std::string& text, int64_t cols, ThreadPool& threads) {
+  Ranks alone;
+  InputCache cache;
+  const RowSourcePtr w = dense_matrix(kRows, cols, normal_numbers(kRows * cols, 1));
+  const RoundingTarget target = parse_target(text);
+  return round_matrix(rounding_without_data(target.storage), {"w", *w, target, nullptr, cache, alone, threads}).matrix;
+}
+
+Parametrisation::Values pointers(const std::vector<std::vector<float>>& values) {
+  Parametrisation::Values pointers;
+  for (const std::vector<float>& of : values) pointers.push_back(&of);
+  return pointers;
+}
+
+/// sum G W of the matrix as it is stored with these values.
+double product(const std::shared_ptr<const StoredMatrix>& matrix, const Parametrisation& parts,
+               const std::vector<std::vector<float>>& values, const std::vector<float>& g) {
+  const std::vector<float> w = with_parts("w", matrix, parts.parts(), pointers(values))->decode_all();
+  double sum = 0;
+  for (size_t i = 0; i < w.size(); ++i) sum += static_cast<double>(g[i]) * static_cast<double>(w[i]);
+  return sum;
+}
+
+class ParametrisationOf : public ::testing::TestWithParam<const char*> {};
+
+// W is linear in each part, so <G, W> changes by the gradient times what the part has moved, but for fp32 rounding of
+// W: sqrt(80 * 45) numbers of some 2^-24 each.
+TEST_P(ParametrisationOf, GradientsAreWhatTheStoredMatrixChangesBy) {
+  ThreadPool threads(2);
+  const std::string text = GetParam();
+  const int64_t cols = text.find("frame") == text.npos ? kCols : 48;
+  const auto matrix = rounded(text, cols, threads);
+  const auto parts = parametrise("w", matrix, Learned::kAll);
+  ASSERT_NE(parts, nullptr);
+  std::vector<std::vector<float>> start;
+  for (const LearnedPart& part : parts->parts()) start.push_back(part.start);
+  const std::vector<float> g = normal_numbers(kRows * cols, 2);
+
+  std::vector<float> w = parts->unscaled(pointers(start), threads);
+  const std::vector<float> v = w;
+  for (int64_t r = 0; r < kRows; ++r) parts->scale_row(pointers(start), r, w.data() + r * cols);
+  EXPECT_EQ(w, matrix->decode_all());
+
+  std::vector<std::vector<double>> gradients;
+  Parametrisation::Sums sums;
+  for (const std::vector<float>& of : start) gradients.emplace_back(of.size());
+  for (std::vector<double>& of : gradients) sums.push_back(of.data());
+  for (const auto& [begin, count] : {std::pair<int64_t, int64_t>{64, 16}, {0, 64}}) {
+    parts->add_gradient(pointers(start), {begin, count, g.data() + begin * cols}, v.data() + begin * cols, sums);
+  }
+  const double before = product(matrix, *parts, start, g);
+  for (size_t p = 0; p < start.size(); ++p) {
+    std::vector<std::vector<float>> moved = start;
+    double expected = 0, size = 0;
+    for (size_t i = 0; i < start[p].size(); ++i) {
+      // Twice as much or as it is: fp16 numbers both.
+      const bool moves = (i * 2654435761u >> 16 & 1) != 0;
+      moved[p][i] = moves ? 2 * start[p][i] : start[p][i];
+      expected += gradients[p][i] * (static_cast<double>(moved[p][i]) - static_cast<double>(start[p][i]));
+      size += std::abs(gradients[p][i] * static_cast<double>(start[p][i]));
+    }
+    EXPECT_GT(size, 1);
+    EXPECT_NEAR(product(matrix, *parts, moved, g) - before, expected, 1e-5 * size) << parts->parts()[p].suffix;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Storages, ParametrisationOf,
+                         ::testing::Values("aq2x4-g8", "aq1x3-g5", "int3-g16", "int4-g16-asym", "nf4-row",
+                                           "int4-tensor", "int4-block16x8", "affine3-g16",
+                                           "int4-g16+frame-in16-out16-inscales-outscales",
+                                           "int4-g16+frame-out8-outscales"),
+                         [](const auto& storage) {
+                           std::string name = storage.param;
+                           for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+                           return name;
+                         });
+
+TEST(Parametrisation, BasesAreLearnedOnlyWhereAsked) {
+  ThreadPool threads(1);
+  const auto matrix = rounded("aq2x4-g8", kCols, threads);
+  EXPECT_EQ(parametrise("w", matrix, Learned::kFrames), nullptr);
+  EXPECT_EQ(learned_size(matrix->spec(), kRows, kCols, Learned::kFrames).values, 0);
+  EXPECT_EQ(parametrise("w", rounded("mxfp4", 64, threads), Learned::kAll), nullptr) << "powers of two";
+}
+
+TEST(Parametrisation, SizesAreAnnounced) {
+  ThreadPool threads(1);
+  for (const char* text :
+       {"aq2x4-g8", "int3-g16", "int4-tensor", "affine3-g16", "int4-g16+frame-in16-inscales-outscales"}) {
+    const auto matrix = rounded(text, 48, threads);
+    int64_t values = 0;
+    const auto learned = parametrise("w", matrix, Learned::kAll);
+    for (const LearnedPart& part : learned->parts()) {
+      values += static_cast<int64_t>(part.start.size());
+    }
+    EXPECT_EQ(learned_size(matrix->spec(), kRows, 48, Learned::kAll).values, values) << text;
+  }
+}
+
+}  // namespace
+}  // namespace bitloom

@@ -1,0 +1,9 @@
+#include "tune/tuners.h"
+
+#include "tune/distill.h"
+
+namespace bitloom {
+
+const Tuner kTuner = {check_distillation, cost_of_distillation, distill};
+
+}  // namespace bitloom
