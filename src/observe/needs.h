@@ -15,16 +15,18 @@ struct Needs {
   bool guided_moment = false;  // of its inputs, tokens weighted by the squares of its outputs' gradients
   bool output_moment = false;  // of its outputs' gradients
 
-  bool sequences = false;  // the calibration sequences themselves, once everything is rounded
+  bool sequences = false;      // the calibration sequences themselves, once everything is rounded
+  bool block_outputs = false;  // what a block reads and what it is to give, once it is rounded
 
   bool any() const {
-    return second_moment || cross_moment || range || mean || histogram || guided_moment || output_moment || sequences;
+    return second_moment || cross_moment || range || mean || histogram || guided_moment || output_moment || sequences ||
+           block_outputs;
   }
   Needs& operator|=(const Needs& other) {
     second_moment |= other.second_moment, cross_moment |= other.cross_moment;
     range |= other.range, mean |= other.mean, histogram |= other.histogram;
     guided_moment |= other.guided_moment, output_moment |= other.output_moment;
-    sequences |= other.sequences;
+    sequences |= other.sequences, block_outputs |= other.block_outputs;
     return *this;
   }
   bool operator==(const Needs&) const = default;

@@ -13,6 +13,8 @@
 #include "pipeline/journal/run_identity.h"
 #include "pipeline/journal/shared_journal.h"
 #include "pipeline/task/file_records.h"
+#include "pipeline/walk/block_lesson.h"
+#include "pipeline/walk/block_tuner.h"
 #include "pipeline/walk/block_walk.h"
 #include "pipeline/walk/calibration_stream.h"
 #include "pipeline/walk/guided_walk.h"
@@ -92,8 +94,40 @@ void check_experts(const Recipe& recipe, const WalkTask& task) {
   }
 }
 
-WalkTask walk_of(const QuantizeTask& task) {
+/// Null where the recipe tunes no blocks.
+const BlockTuner* tuner_for(const QuantizeTask& task, const BlockTuner* offered) {
+  if (!needs_of(task.recipe).block_outputs) return nullptr;
+  const std::string what = fmt::format("recipe '{}' learns from the float blocks' outputs", task.recipe.name);
+  if (offered == nullptr) misuse("{}, which is not offered here", what);
+  if (!task.options.statistics_in.empty() || !task.options.statistics_out.empty()) {
+    misuse("{}; statistics cannot be kept or used then", what);
+  }
+  if (task.options.ranks->size() > 1) misuse("{}; that works on one process only, not on several", what);
+  offered->check(task);
+  return offered;
+}
+
+/// What tuning blocks takes besides the walk.
+void add_tuning(const QuantizeTask& task, const WalkTask& walk, ThreadPool& threads, WalkCost& cost) {
+  if (walk.tuner == nullptr) return;
+  const BlockTuningCost tuning = walk.tuner->cost(task);
+  const int64_t kept = lesson_bytes(walk, walk.chunks), allowed = task.options.memory;
+  if (allowed > 0 && !cost.spills && cost.peak_memory + tuning.memory + kept > allowed) {
+    cost.spills = true;
+    cost.peak_memory = cost.least_memory;
+    cost.disk_bytes += cost.activation_bytes;
+  }
+  (cost.spills ? cost.disk_bytes : cost.peak_memory) += kept;
+  cost.peak_memory += tuning.memory, cost.least_memory += tuning.memory;
+  const double seconds = tuning.flops / measure_rates(threads).forward;
+  for (BlockCost& block : cost.blocks) block.tune = seconds;
+  cost.seconds += seconds * static_cast<double>(cost.blocks.size());
+}
+
+WalkTask walk_of(const QuantizeTask& task, const BlockTuner* tuner) {
   WalkTask walk;
+  walk.tuner = tuner_for(task, tuner);
+  if (walk.tuner != nullptr) walk.tuning = *find_transform<BlockTuningTransform>(task.recipe);
   walk.model = task.model;
   walk.steps = steps_of_blocks(task);
   walk.activations = task.activations;
@@ -135,6 +169,7 @@ void check_statistics_flags(const WalkTask& task) {
 
 /// What the journal's blocks came to.
 void collect(const Journal& journal, const Graph& graph, CalibratedModel& calibrated) {
+  std::vector<BlockTuningRecord> tuned;
   for (int b = 0; b < journal.finished(); ++b) {
     BlockOutcome outcome = journal.load(b);
     for (const SiteRecord& site : outcome.sites) {
@@ -145,7 +180,19 @@ void collect(const Journal& journal, const Graph& graph, CalibratedModel& calibr
     }
     for (const auto& [input, format] : outcome.activations) calibrated.activations.emplace(std::pair(b, input), format);
     calibrated.remarks.insert(calibrated.remarks.end(), outcome.remarks.begin(), outcome.remarks.end());
+    if (outcome.tuning) tuned.push_back(*outcome.tuning);
   }
+  if (tuned.empty()) return;
+  double before = 0, after = 0;
+  for (const BlockTuningRecord& record : tuned) {
+    calibrated.record["block_tuning"].push_back(to_json(record));
+    before += record.before, after += record.after;
+  }
+  const auto blocks = static_cast<double>(tuned.size());
+  calibrated.remarks.push_back(
+      fmt::format("tune-blocks: error of the blocks' outputs on {} held-out calibration tokens {:.3g} -> {:.3g} in the "
+                  "mean; errors of matrices are those before it",
+                  tuned[0].tokens, before / blocks, after / blocks));
 }
 
 /// Into the journal on the leading rank, complete or not at all; elsewhere into `scratch`.
@@ -186,17 +233,19 @@ std::optional<ScratchDirectory> find_moments(WalkTask& walk, const Journal* own,
 
 }  // namespace
 
-CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int64_t tuning_disk, Context& context) {
+CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int64_t tuning_disk, Context& context,
+                          const BlockTuner* tuner) {
   const QuantizeOptions& options = task.options;
   Ranks& ranks = *options.ranks;
   check_data(task);
-  WalkTask walk = walk_of(task);
+  WalkTask walk = walk_of(task, tuner);
   CalibratedModel calibrated;
   calibrated.remarks = remarks_on_transforms(walk);
   // Memory matters to every rank, time and disk to the one that shows progress and writes.
   const std::vector<SequenceChunk> mine = chunks_of_rank(walk.chunks, ranks);
   walk.cost = ranks.leads() ? predict_walk(walk, mine, context.threads)
                             : predict_walk(walk, mine, MachineRates{1, 1, 1, 1, 1}, context.threads);
+  add_tuning(task, walk, context.threads, walk.cost);
   check_memory(walk.cost, options.memory);
   if (ranks.leads()) check_disk(out, walk.cost, tuning_disk);
   calibrated.source_files = hash_files(*task.source, context);
@@ -227,11 +276,13 @@ CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int6
   return calibrated;
 }
 
-WalkCost predict_calibration(const QuantizeTask& task, ThreadPool& threads) {
+WalkCost predict_calibration(const QuantizeTask& task, ThreadPool& threads, const BlockTuner* tuner) {
   check_data(task);
-  const WalkTask walk = walk_of(task);
+  const WalkTask walk = walk_of(task, tuner);
   remarks_on_transforms(walk);
-  return predict_walk(walk, chunks_of_rank(walk.chunks, *task.options.ranks), threads);
+  WalkCost cost = predict_walk(walk, chunks_of_rank(walk.chunks, *task.options.ranks), threads);
+  add_tuning(task, walk, threads, cost);
+  return cost;
 }
 
 }  // namespace bitloom

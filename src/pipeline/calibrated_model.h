@@ -16,6 +16,8 @@
 
 namespace bitloom {
 
+struct BlockTuner;
+
 struct CalibratedModel {
   FinishedMatrices finished;  // what the recipe quantizes in the blocks
   InputFormats activations;   // ranges that the walk found
@@ -31,9 +33,12 @@ struct CalibratedModel {
 /// the matrices: the others have no more to do. Error(kUsage) when `out` exists and may not be replaced, when the
 /// recipe needs data and there is none, or as Journal says; Error(kFailed) when --mem can never be enough: says the
 /// least that would, and when the disk has too little room, for `tuning_disk` bytes of a tuner's too.
-CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int64_t tuning_disk, Context& context);
+/// `tuner`: of blocks, see block_tuner.h; Error(kUsage) where the recipe asks for one and there is none, or it cannot
+/// learn from what the run has.
+CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int64_t tuning_disk, Context& context,
+                          const BlockTuner* tuner = nullptr);
 
 /// What the walk will take.
-WalkCost predict_calibration(const QuantizeTask& task, ThreadPool& threads);
+WalkCost predict_calibration(const QuantizeTask& task, ThreadPool& threads, const BlockTuner* tuner = nullptr);
 
 }  // namespace bitloom

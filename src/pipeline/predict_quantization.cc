@@ -65,7 +65,7 @@ QuantizeCost predict_quantization(const QuantizeTask& task, Context& context, co
     cost.seconds = effort.time / measure_rates(context.threads).rounding;
     return cost;
   }
-  cost.walk = predict_calibration(task, context.threads);
+  cost.walk = predict_calibration(task, context.threads, tuner != nullptr ? tuner->blocks : nullptr);
   cost.memory = std::max(cost.memory, cost.walk.peak_memory);
   cost.disk += cost.walk.disk_bytes;
   cost.seconds = cost.walk.seconds;

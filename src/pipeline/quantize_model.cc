@@ -44,7 +44,7 @@ QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, 
     check_memory(tuning, options.memory);
   }
   std::optional<CalibratedModel> calibrated;
-  if (calibrates) calibrated = calibrate(task, out, tuning.disk, context);
+  if (calibrates) calibrated = calibrate(task, out, tuning.disk, context, tuner != nullptr ? tuner->blocks : nullptr);
   if (!options.ranks->leads()) return {};
   if (learns) tuner->tune(task, *calibrated, context);
   QuantizeResult result = write_output(task, calibrated ? &*calibrated : nullptr, out, context);

@@ -1,6 +1,5 @@
 #pragma once
-// What learns from the calibration sequences once every block is rounded, as a value: the pipeline knows no optimiser.
-// tune/ has one.
+// What learns from the calibration sequences, as a value: the pipeline knows no optimiser. tune/ has one.
 
 #include <cstdint>
 
@@ -16,6 +15,7 @@ struct TuningCost {
   int64_t disk = 0;    // bytes that it keeps beside the finished blocks
 };
 
+/// Of the whole model, and of blocks.
 struct Tuner {
   /// Before any work. Error(kUsage) where it could not learn from the task's calibration data.
   void (*check)(const QuantizeTask& task);
@@ -23,6 +23,7 @@ struct Tuner {
   /// Exchanges matrices and vectors of the calibrated model for others of the same storages and shapes. Called on the
   /// leading rank, its journal still there.
   void (*tune)(const QuantizeTask& task, CalibratedModel& calibrated, Context& context);
+  const BlockTuner* blocks = nullptr;
 };
 
 /// Whether a step of the recipe asks for a tuner. Error(kUsage) where that has none, or no sequences to learn from.

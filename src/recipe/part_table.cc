@@ -30,10 +30,21 @@ constexpr Option kDistillOptions[] = {
     flag_option<&DistillTransform::bases>("bases", "codebooks and scales of bases too"),
 };
 
+constexpr std::string_view kTuningTargets[] = {"block", "model"};
+
+constexpr Option kBlockTuningOptions[] = {
+    number_option<&BlockTuningTransform::epochs>("epochs", 1, 1000, "passes over the sequences it learns from"),
+    number_option<&BlockTuningTransform::rate>("rate", 1e-6, 1, "of Adam, relative to each vector; falls to 0"),
+    number_option<&BlockTuningTransform::batch>("batch", 1, 4096, "sequences of a step"),
+    choice_option<&BlockTuningTransform::target>("target", kTuningTargets,
+                                                 "output of the float block, or of the float model there"),
+};
+
 constexpr Needs kMoment{.second_moment = true};
 constexpr Needs kRanges{.range = true};
 constexpr Needs kMeans{.mean = true};
 constexpr Needs kSequences{.sequences = true};
+constexpr Needs kBlockOutputs{.block_outputs = true};
 
 std::vector<PartRow> transforms() {
   return {
@@ -71,6 +82,15 @@ std::vector<PartRow> transforms() {
        .needs = kMeans,
        .help = "mean output errors taken back through the biases",
        .words = "biases corrected for the mean error"},
+      {.name = "tune-blocks",
+       .stage = PartStage::kTuning,
+       .defaults = Part(BlockTuningTransform{}),
+       .options = kBlockTuningOptions,
+       .takes_targets = false,
+       .needs_a_format = true,
+       .needs = kBlockOutputs,
+       .help = "codebooks, scales and norms of a block learned against its float output",
+       .words = "codebooks, scales and norms learned block by block"},
       {.name = "distill",
        .stage = PartStage::kTuning,
        .defaults = Part(DistillTransform{}),

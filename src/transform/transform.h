@@ -56,7 +56,22 @@ struct DistillTransform {
   bool operator==(const DistillTransform&) const = default;
 };
 
+/// What each block's quantized matrices and norms have, learned against what the float block makes of the same input;
+/// tune/block_tuner.h. Recipes call it "tune-blocks". Made as soon as a block is rounded.
+struct BlockTuningTransform {
+  /// What a block is to come close to, reading what the quantized prefix gives it.
+  enum class Target {
+    kBlock,  // the float block's output from the same input (AQLM)
+    kModel,  // the float model's output there
+  };
+  int64_t epochs = 5;
+  double rate = 0.005;  // as of distillation
+  int64_t batch = 2;    // sequences of a step
+  Target target = Target::kBlock;
+  bool operator==(const BlockTuningTransform&) const = default;
+};
+
 using Transform = std::variant<HadamardTransform, EqualizeTransform, SmoothTransform, ScaleSearchTransform,
-                               BiasCorrectionTransform, DistillTransform>;
+                               BiasCorrectionTransform, BlockTuningTransform, DistillTransform>;
 
 }  // namespace bitloom

@@ -1,6 +1,7 @@
 #pragma once
 // A model whose vectors can be changed, block by block: the parametrised parts of its quantized matrices
-// (parametrisation.h) and the weights of norms, by the names of vectors.h. Objectives, such as student.h, are written on top of it.
+// (parametrisation.h) and the weights of norms, by the names of vectors.h. Objectives (student.h, block_tuner.h) are
+// written on top of it.
 //
 // Goals: every architecture; the same bytes for any number of threads. Memory: the vectors, codes of additive codebooks
 // in 16 bits each, and what a caller asks for; other codes stay where the finished matrices have them.

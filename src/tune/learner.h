@@ -1,5 +1,6 @@
 #pragma once
-// Vectors that are learned by Adam, whatever the loss: distill.h has that of a whole model.
+// Vectors that are learned by Adam, whatever the loss: distill.h has that of a whole model, block_tuner.h that of one
+// block.
 //
 // One batch in ten is held out (of fewer than ten, the last). A step is one of the others, in an order of its own for
 // each epoch; the rate falls by half a cosine to 0. Four times an epoch the loss of what is held out is measured: what

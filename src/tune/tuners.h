@@ -4,7 +4,7 @@
 
 namespace bitloom {
 
-/// Carries out "distill" (distill.h).
+/// Carries out "distill" (distill.h) and "tune-blocks" (block_tuner.h).
 extern const Tuner kTuner;
 
 }  // namespace bitloom

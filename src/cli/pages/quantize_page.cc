@@ -190,6 +190,7 @@ void add_times(Section& section, const QuantizeResult& result) {
   table.add({"statistics", format_duration(times.statistics)});
   table.add({"rewrites", format_duration(times.scaling)});
   table.add({"rounding", format_duration(times.rounding)});
+  if (times.tuning > 0) table.add({"tuning", format_duration(times.tuning)});
   section.blocks.push_back(TableBlock{"Where the time went", table});
 }
 

@@ -44,9 +44,10 @@ std::string times_text(const WalkTimes& times) {
   if (times.tokens == 0) return fmt::format("rounding {}, from kept statistics\n", format_duration(times.rounding));
   const double forward = std::max(times.forward, 1e-9);
   return fmt::format(
-      "forward passes {}, statistics {}, rewrites {}, rounding {}: {:.2f} times the forward passes over {} tokens\n",
+      "forward passes {}, statistics {}, rewrites {}, rounding {}{}: {:.2f} times the forward passes over {} tokens\n",
       format_duration(times.forward), format_duration(times.statistics), format_duration(times.scaling),
-      format_duration(times.rounding), (forward + times.statistics + times.scaling + times.rounding) / forward,
+      format_duration(times.rounding), times.tuning > 0 ? ", tuning " + format_duration(times.tuning) : "",
+      (forward + times.statistics + times.scaling + times.rounding + times.tuning) / forward,
       format_count(times.tokens));
 }
 

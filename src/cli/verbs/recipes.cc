@@ -84,6 +84,7 @@ std::string needs_text(const Needs& needs) {
   std::vector<std::string> parts;
   if (!of.empty()) parts.push_back(fmt::format("{} of every layer's inputs", fmt::join(of, ", ")));
   if (needs_gradients(needs)) parts.emplace_back("gradients of every layer's outputs");
+  if (needs.block_outputs) parts.emplace_back("the float blocks' outputs");
   if (needs.sequences) parts.emplace_back("the original's logits");
   return fmt::format("calibration text: {}", fmt::join(parts, ", and "));
 }

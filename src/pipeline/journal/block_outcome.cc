@@ -6,6 +6,14 @@
 
 namespace bitloom {
 
+Json to_json(const BlockTuningRecord& record) {
+  return {{"error_before", record.before},
+          {"error_after", record.after},
+          {"held_out_tokens", record.tokens},
+          {"best_step", record.best_step},
+          {"steps", record.steps}};
+}
+
 std::map<std::string, std::string> to_texts(const std::map<int, ActivationFormat>& activations) {
   std::map<std::string, std::string> texts;
   for (const auto& [input, format] : activations) texts.emplace(std::to_string(input), to_string(format));

@@ -3,16 +3,26 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/row_source.h"
 #include "format/activation_format.h"
 #include "format/stored_matrix.h"
+#include "io/json.h"
 #include "model/graph.h"
 #include "pipeline/rounding/site_record.h"
 
 namespace bitloom {
+
+/// What came of learning a block's vectors: errors on what was held out, as the tuner counts them.
+struct BlockTuningRecord {
+  double before = 0, after = 0;
+  int64_t tokens = 0;  // held out
+  int64_t best_step = 0, steps = 0;
+};
+Json to_json(const BlockTuningRecord& record);
 
 struct BlockOutcome {
   std::map<std::string, std::shared_ptr<const StoredMatrix>> quantized;  // by tensor name
@@ -21,6 +31,7 @@ struct BlockOutcome {
   std::vector<SiteRecord> sites;                // of `quantized`, in the order of execution
   std::map<int, ActivationFormat> activations;  // by input: ranges that were found in the data
   std::vector<std::string> remarks;             // for the user
+  std::optional<BlockTuningRecord> tuning;      // where the block was tuned
 };
 
 /// BlockOutcome::activations as text, and back.

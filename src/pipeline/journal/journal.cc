@@ -139,6 +139,14 @@ void write_tensors(const std::string& directory, const BlockOutcome& outcome) {
   writer.finish();
 }
 
+BlockTuningRecord tuning_of(const Json& json) {
+  return {.before = json.at("error_before").get<double>(),
+          .after = json.at("error_after").get<double>(),
+          .tokens = json.at("held_out_tokens").get<int64_t>(),
+          .best_step = json.at("best_step").get<int64_t>(),
+          .steps = json.at("steps").get<int64_t>()};
+}
+
 BlockOutcome read_block(const std::string& directory) {
   const std::string origin = directory + "/" + kBlockFile;
   const Json document = read_json(origin);
@@ -175,6 +183,7 @@ BlockOutcome read_block(const std::string& directory) {
   }
   outcome.activations = activations_of(document.at("activations").get<std::map<std::string, std::string>>());
   outcome.remarks = document.at("remarks").get<std::vector<std::string>>();
+  if (document.contains("tuning")) outcome.tuning = tuning_of(document.at("tuning"));
   return outcome;
 }
 
@@ -183,10 +192,12 @@ BlockOutcome read_block(const std::string& directory) {
 Json describe(const BlockOutcome& outcome) {
   Json rewritten = Json::array();
   for (const auto& [name, values] : outcome.rewritten) rewritten.push_back(name);
-  return {{"sites", to_json(outcome.sites)},
-          {"rewritten", std::move(rewritten)},
-          {"activations", to_texts(outcome.activations)},
-          {"remarks", outcome.remarks}};
+  Json document = {{"sites", to_json(outcome.sites)},
+                   {"rewritten", std::move(rewritten)},
+                   {"activations", to_texts(outcome.activations)},
+                   {"remarks", outcome.remarks}};
+  if (outcome.tuning) document["tuning"] = to_json(*outcome.tuning);
+  return document;
 }
 
 std::string Journal::directory_for(const std::string& out) { return plain_output_path(out) + ".journal"; }

@@ -27,7 +27,8 @@ namespace bitloom {
 
 inline constexpr int kJournalVersion = 3;
 
-/// What a block's file block.json holds: {sites, rewritten: [names], activations, remarks}.
+/// What a block's file block.json holds: {sites, rewritten: [names], activations, remarks}, and
+/// {tuning} of a block that was tuned.
 Json describe(const BlockOutcome& outcome);
 
 class Journal {

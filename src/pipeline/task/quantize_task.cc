@@ -6,6 +6,7 @@
 #include "format/families/vector/vector_storage.h"
 #include "pipeline/task/fit_formats.h"
 #include "pipeline/task/rewrite_model.h"
+#include "recipe/parts.h"
 
 namespace bitloom {
 namespace {
@@ -20,10 +21,7 @@ void check_sizes(const QuantizeTask& task) {
   }
 }
 
-bool changes_inputs(const Transform& transform) {
-  return !std::holds_alternative<BiasCorrectionTransform>(transform) &&
-         !std::holds_alternative<DistillTransform>(transform);
-}
+bool changes_inputs(const Transform& transform) { return stage_of(transform) < PartStage::kRounding; }
 
 /// Ranges that the source's inputs have were found in what its matrices read, and say nothing of what transforms make
 /// of that. A rotation counts for every input of the blocks, a scaling for those of its targets.

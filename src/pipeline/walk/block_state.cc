@@ -122,4 +122,14 @@ TensorEdits BlockState::finished_rewrites() const {
   return edits;
 }
 
+void BlockState::take_rewritten() {
+  TensorEdits edits = finished_rewrites();
+  for (const Site& site : linear_sites(model->graph(), index)) {
+    edits.tensors.erase(site.linear->weight), edits.tensors.erase(site.linear->bias);
+  }
+  BlockWeights with_norms = load_block_weights(static_cast<const Model&>(*model).edited(edits), index);
+  with_norms.linears = std::move(current.linears), with_norms.rounders = std::move(current.rounders);
+  current = std::move(with_norms);
+}
+
 }  // namespace bitloom

@@ -35,6 +35,8 @@ struct BlockState {
   void take_finished(const Site& site);
   /// What the earlier run left unquantized but rewritten.
   TensorEdits finished_rewrites() const;
+  /// Norms that the outcome has rewritten, into `current`.
+  void take_rewritten();
 
   int index;
   std::map<int, InputRounder> rounders;     // of `current`

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "pipeline/ranks/rank_work.h"
 #include "pipeline/rounding/matrix_rounder.h"
+#include "pipeline/walk/block_lesson.h"
 #include "pipeline/walk/block_scaling.h"
 #include "pipeline/walk/block_state.h"
 #include "pipeline/walk/calibration_stream.h"
@@ -39,6 +40,7 @@ class Walk {
     const bool from_float_only = options_.order == WalkOrder::kNone;
     if (from_float_only || needs_float_stream(task)) make_stream(float_);
     if (!from_float_only) make_stream(quantized_);
+    if (task.tuner != nullptr) lessons_.emplace(task, chunks_);
   }
 
   WalkTimes run() {
@@ -87,6 +89,8 @@ class Walk {
   void correct_bias(BlockState& state, const Site& site, const RowSource& before, const InputStatistics& statistics);
   std::span<const float> reach(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner,
                                int input);
+  void keep_lesson(const BlockState& state);
+  void tune(BlockState& state);
   void leave(BlockState& state);
   void leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const;
   static RecipeStep step_for(BlockState& state, const Site& site, const RecipeStep& step,
@@ -106,6 +110,7 @@ class Walk {
   const std::vector<SequenceChunk> chunks_;  // of this rank
   std::vector<RopeTable> ropes_;
   std::optional<CalibrationStream> quantized_, float_;
+  std::optional<LessonKeeper> lessons_;  // where blocks are tuned
   WalkTimes times_;
 };
 
@@ -113,6 +118,7 @@ void Walk::run_block(int block) {
   BlockState state(task_.model, graph_, block, rope_of(block), task_.activations, context_.threads);
   if (block < journal_.finished()) state.resume(journal_.load(block));
   scale(state);
+  if (lessons_) keep_lesson(state);
   Statistics statistics;
   const bool at_once = options_.order == WalkOrder::kBlock && options_.statistics_in.empty();
   if (at_once && gathers(state)) {
@@ -133,6 +139,7 @@ void Walk::run_block(int block) {
     round_sites(state, input, of_data);
     statistics.erase(input);
   }
+  if (lessons_) tune(state);
   leave(state);
   if (!state.finished) journal_.store(block, state.outcome);
   for (const Site& site : linear_sites(graph_, block)) task_.model->release(site.linear->weight);
@@ -360,12 +367,30 @@ void Walk::correct_bias(BlockState& state, const Site& site, const RowSource& be
   state.outcome.rewritten[site.linear->bias] = weights.bias;
 }
 
+void Walk::keep_lesson(const BlockState& state) {
+  const ScopedTimer timed(times_.forward);
+  CalibrationStream& read = quantized_ ? *quantized_ : *float_;
+  lessons_->keep(state, read, tunes_to_model(task_) ? *float_ : read, context_.threads);
+}
+
+void Walk::tune(BlockState& state) {
+  const ScopedTimer timed(times_.tuning);
+  lessons_->tune(
+      state, [&](double share) { advance_progress(state.index, cost_of(state.index).tune * share, "tuning"); },
+      context_);
+  if (quantized_) lessons_->return_to_entrance(*quantized_);
+}
+
 /// Brings every sequence to the next block.
 void Walk::leave(BlockState& state) {
   for (int64_t c = 0; c < static_cast<int64_t>(chunks_.size()); ++c) {
     const ScopedTimer timed(times_.forward);
     leave(float_, c, state.float_runner);
-    leave(quantized_, c, state.runner);
+    if (lessons_ && quantized_) {
+      quantized_->pass_through(c, state.runner);
+    } else {
+      leave(quantized_, c, state.runner);
+    }
     advance_progress(state.index, per_chunk(cost_of(state.index).leave), "output");
   }
 }

@@ -72,6 +72,14 @@ void CalibrationStream::finish(int64_t chunk, const BlockRunner& block) {
   save(chunk, at_entrance());
 }
 
+void CalibrationStream::read_entrance(int64_t chunk, float* hidden) const {
+  store_.get(chunk, 0, hidden, graph_.hidden);
+}
+
+void CalibrationStream::write_entrance(int64_t chunk, const float* hidden) {
+  store_.put(chunk, 0, hidden, graph_.hidden);
+}
+
 void CalibrationStream::look_through(int64_t chunk, const BlockRunner& block,
                                      const std::function<void(int, std::span<const float>)>& visit) {
   load(chunk, at_entrance());

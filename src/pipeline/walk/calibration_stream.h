@@ -56,6 +56,10 @@ class CalibrationStream {
   /// From the last input to the entrance of the next block.
   void finish(int64_t chunk, const BlockRunner& block);
 
+  /// The residual stream of a chunk at a block's entrance [rows, hidden].
+  void read_entrance(int64_t chunk, float* hidden) const;
+  void write_entrance(int64_t chunk, const float* hidden);
+
   /// What all sites of the block read, one input after the other; the chunk stays at the block's entrance.
   void look_through(int64_t chunk, const BlockRunner& block,
                     const std::function<void(int, std::span<const float>)>& visit);

@@ -13,7 +13,8 @@ namespace bitloom {
 struct BlockCost {
   std::map<int, double> gather, round;  // up to the input, its statistics included; its sites
   double scale = 0, leave = 0;          // rewrites before; from the last input to the next block
-  int64_t peak_memory = 0;              // bytes above what is held all the time
+  double tune = 0;
+  int64_t peak_memory = 0;  // bytes above what is held all the time
   double seconds() const;
 };
 
@@ -32,7 +33,7 @@ struct WalkCost {
 
 /// Where the time of a calibrated run went, in seconds. A resumed one counts what it did itself.
 struct WalkTimes {
-  double forward = 0, statistics = 0, scaling = 0, rounding = 0;
+  double forward = 0, statistics = 0, scaling = 0, rounding = 0, tuning = 0;
   int64_t tokens = 0;
 };
 

@@ -31,7 +31,13 @@ InputNeeds needs_of_input(const WalkTask& task, int block, int input) {
   return needs;
 }
 
+bool tunes_to_model(const WalkTask& task) {
+  const bool float_only = task.options->order == WalkOrder::kNone;  // the two are one there
+  return task.tuner != nullptr && !float_only && task.tuning.target == BlockTuningTransform::Target::kModel;
+}
+
 bool needs_float_stream(const WalkTask& task) {
+  if (tunes_to_model(task)) return true;
   const Graph& graph = task.model->graph();
   for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
     for (int input = 0; input < input_count(graph, b); ++input) {

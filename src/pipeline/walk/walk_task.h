@@ -13,6 +13,8 @@
 
 namespace bitloom {
 
+struct BlockTuner;
+
 /// What a walk over a model's blocks is to do.
 struct WalkTask {
   std::shared_ptr<const Checkpoint> model;  // with rewrites of the whole model made
@@ -22,9 +24,11 @@ struct WalkTask {
   const QuantizeOptions* options = nullptr;
   std::vector<SequenceChunk> chunks;  // of all ranks; none: statistics that were kept are used
   Entrance entrance;                  // of these
-  WalkCost cost;                // for progress
-  std::string spill_directory;  // empty: activations stay in memory
-  std::string moments;          // directory of the layers' moments, where steps need them (walk/guided_walk.h)
+  const BlockTuner* tuner = nullptr;  // of blocks, where the recipe tunes them; null: it does not
+  BlockTuningTransform tuning;        // how
+  WalkCost cost;                      // for progress
+  std::string spill_directory;        // empty: activations stay in memory
+  std::string moments;                // directory of the layers' moments, where steps need them (walk/guided_walk.h)
 };
 
 }  // namespace bitloom
