@@ -78,6 +78,17 @@ TEST(RecipeLibrary, LoomIsTunedOnRequest) {
   EXPECT_EQ(tuned.steps[1].transform, Transform(DistillTransform{}));
 }
 
+TEST(RecipeLibrary, ABeamIsOneAtLeast) {
+  EXPECT_THAT(refusal("aqlm:beam=0+aq2x8-g8"), HasSubstr("beam of 'aqlm' must be an integer from 1 to 64, found '0'"));
+}
+
+TEST(RecipeLibrary, BlocksOfAqlmAreTunedOnRequest) {
+  EXPECT_EQ(load_recipe("aqlm-2x8").steps, parse_short("aqlm+aq2x8-g8").steps);
+  const Recipe tuned = load_recipe("aqlm-2x8:tuned=true");
+  ASSERT_EQ(tuned.steps.size(), 2u);
+  EXPECT_EQ(tuned.steps[1].transform, Transform(BlockTuningTransform{}));
+}
+
 TEST(RecipeLibrary, EveryRecipeKeepsTheRulesAndFitsTheDemoModel) {
   const auto demo = Checkpoint::open("assets/demo");
   const auto recipes = list_recipes();
