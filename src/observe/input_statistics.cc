@@ -15,6 +15,7 @@ InputStatistics::InputStatistics(int64_t channels, const Needs& needs) : range(c
   if (needs.second_moment) moment.emplace(channels);
   if (needs.cross_moment) cross.emplace(channels);
   if (needs.histogram) histogram.emplace(kHistogramBins);
+  if (needs.sample > 0) sample.emplace(channels, needs.sample);
 }
 
 void InputStatistics::add(const float* f, const float* x, int64_t tokens, ThreadPool& threads) {
@@ -22,6 +23,7 @@ void InputStatistics::add(const float* f, const float* x, int64_t tokens, Thread
   if (moment) moment->add(x, tokens, channels(), threads);
   if (cross) cross->add(f, x, tokens, channels(), threads);
   if (histogram) histogram->add(x, tokens, channels(), channels(), threads);
+  if (sample) sample->add(x, tokens);
 }
 
 int64_t InputStatistics::dead_channels() const {

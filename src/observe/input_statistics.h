@@ -10,6 +10,7 @@
 #include "observe/histogram.h"
 #include "observe/needs.h"
 #include "observe/second_moment.h"
+#include "observe/token_sample.h"
 
 namespace bitloom {
 
@@ -31,6 +32,7 @@ struct InputStatistics {
   std::optional<SecondMoment> moment;
   std::optional<CrossMoment> cross;
   std::optional<Histogram> histogram;
+  std::optional<TokenSample> sample;
 };
 
 }  // namespace bitloom

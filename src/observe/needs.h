@@ -2,6 +2,9 @@
 // What somebody wants to know of a linear layer's inputs: a rounding, a transform, a whole recipe. Only what is asked
 // for is gathered.
 
+#include <algorithm>
+#include <cstdint>
+
 namespace bitloom {
 
 struct Needs {
@@ -10,6 +13,7 @@ struct Needs {
   bool range = false;          // least and greatest value of every channel
   bool mean = false;           // of every channel
   bool histogram = false;      // how often values of each size occur, over all channels
+  int64_t sample = 0;          // so many tokens as they are: d floats each
 
   // Of each linear layer that reads the input, by a backward pass through the float model (guided_moments.h):
   bool guided_moment = false;  // of its inputs, tokens weighted by the squares of its outputs' gradients
@@ -19,14 +23,15 @@ struct Needs {
   bool block_outputs = false;  // what a block reads and what it is to give, once it is rounded
 
   bool any() const {
-    return second_moment || cross_moment || range || mean || histogram || guided_moment || output_moment || sequences ||
-           block_outputs;
+    return second_moment || cross_moment || range || mean || histogram || sample > 0 || guided_moment ||
+           output_moment || sequences || block_outputs;
   }
   Needs& operator|=(const Needs& other) {
     second_moment |= other.second_moment, cross_moment |= other.cross_moment;
     range |= other.range, mean |= other.mean, histogram |= other.histogram;
     guided_moment |= other.guided_moment, output_moment |= other.output_moment;
     sequences |= other.sequences, block_outputs |= other.block_outputs;
+    sample = std::max(sample, other.sample);
     return *this;
   }
   bool operator==(const Needs&) const = default;

@@ -49,6 +49,9 @@ void check(const Rounding& rounding, const RoundingProblem& problem) {
   if (needs.output_moment && !problem.guided->gradients) {
     fail(ErrorKind::kFailed, "{}: {} without the second moment of its outputs' gradients", problem.place, row.name);
   }
+  if (needs.sample > 0 && !problem.inputs->sample) {
+    fail(ErrorKind::kFailed, "{}: {} without a sample of its inputs", problem.place, row.name);
+  }
   if (needs.histogram && !problem.inputs->histogram) {
     fail(ErrorKind::kFailed, "{}: {} without the histogram of its inputs", problem.place, row.name);
   }

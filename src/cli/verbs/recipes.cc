@@ -80,6 +80,7 @@ std::string needs_text(const Needs& needs) {
   if (needs.range) of.emplace_back("ranges");
   if (needs.mean) of.emplace_back("means");
   if (needs.histogram) of.emplace_back("histograms");
+  if (needs.sample > 0) of.push_back(fmt::format("{} tokens", needs.sample));
   if (!needs.any()) return "no data";
   std::vector<std::string> parts;
   if (!of.empty()) parts.push_back(fmt::format("{} of every layer's inputs", fmt::join(of, ", ")));

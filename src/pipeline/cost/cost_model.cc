@@ -51,7 +51,7 @@ constexpr int64_t kHistogramBytes = 65536 * 8;  // for all channels together
 int64_t bytes_of_statistics(const Needs& needs, int64_t d) {
   if (!needs.any()) return 0;
   return 16 * d + (needs.second_moment ? moment_bytes(d) : 0) + (needs.cross_moment ? 4 * d * d : 0) +
-         (needs.histogram ? kHistogramBytes : 0);
+         (needs.histogram ? kHistogramBytes : 0) + 8 * needs.sample * d;
 }
 
 class Predictor {

@@ -21,6 +21,7 @@ Bytes pack(const InputStatistics& statistics) {
     append(bytes, std::vector<int64_t>{histogram->exponent()});
     append(bytes, std::vector<float>{histogram->low(), histogram->high()});
   }
+  if (statistics.sample) append(bytes, statistics.sample->kept());
   return bytes;
 }
 
@@ -51,6 +52,8 @@ void sum_over_ranks(InputStatistics& statistics, Ranks& ranks) {
   std::vector<int64_t> counts(3);
   ChannelRange range(channels);
   std::optional<Histogram> histogram;
+  std::optional<TokenSample> sample;
+  if (statistics.sample) sample.emplace(channels, statistics.sample->most());
   for (const Bytes& bytes : ranks.gather(pack(statistics))) {
     BytesReader reader(bytes);
     const std::vector<int64_t> more = reader.take<int64_t>();
@@ -58,13 +61,18 @@ void sum_over_ranks(InputStatistics& statistics, Ranks& ranks) {
     std::vector<float> low = reader.take<float>(), high = reader.take<float>();
     std::vector<double> sums = reader.take<double>();
     range.merge(ChannelRange::restore(std::move(low), std::move(high), std::move(sums), more[0], more[1]));
-    if (!statistics.histogram) continue;
-    const Histogram part = take_histogram(reader);
-    if (!histogram) histogram.emplace(static_cast<int64_t>(part.counts().size()));
-    histogram->merge(part);
+    if (statistics.histogram) {
+      const Histogram part = take_histogram(reader);
+      if (!histogram) histogram.emplace(static_cast<int64_t>(part.counts().size()));
+      histogram->merge(part);
+    }
+    if (!sample) continue;
+    const std::vector<float> rows = reader.take<float>();
+    sample->add(rows.data(), static_cast<int64_t>(rows.size()) / channels);
   }
   statistics.range = std::move(range);
   statistics.histogram = std::move(histogram);
+  statistics.sample = std::move(sample);
 
   if (statistics.moment) {
     std::vector<double> tiles = std::move(*statistics.moment).tiles();

@@ -30,7 +30,8 @@ InputStatistics seen_times(int times, const Needs& needs) {
 
 TEST(SumOverRanks, GivesWhatOneProcessWouldHaveSeen) {
   for (const bool all : {true, false}) {
-    const Needs needs{.second_moment = all, .cross_moment = all, .range = true, .histogram = all};
+    const Needs needs{
+        .second_moment = all, .cross_moment = all, .range = true, .histogram = all, .sample = all ? 3 : 0};
     InputStatistics sum = seen_times(1, needs);
     TwoAlike ranks;
     sum_over_ranks(sum, ranks);
@@ -42,7 +43,10 @@ TEST(SumOverRanks, GivesWhatOneProcessWouldHaveSeen) {
     ASSERT_EQ(sum.moment.has_value(), all);
     ASSERT_EQ(sum.cross.has_value(), all);
     ASSERT_EQ(sum.histogram.has_value(), all);
+    ASSERT_EQ(sum.sample.has_value(), all);
     if (!all) continue;
+    EXPECT_EQ(sum.sample->rows(), twice.sample->rows());
+    EXPECT_EQ(sum.sample->counts(), twice.sample->counts());
     EXPECT_EQ(sum.moment->tiles(), twice.moment->tiles());
     EXPECT_EQ(sum.moment->tokens(), 4);
     EXPECT_EQ(sum.cross->sums(), twice.cross->sums());

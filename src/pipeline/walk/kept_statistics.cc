@@ -85,6 +85,10 @@ InputStatistics load_statistics(const std::string& directory, int block, const s
   if (needs.histogram && !found->second.histogram) {
     refuse("{}: without the histogram of values, which this recipe needs; keep statistics of it", path);
   }
+  if (needs.sample > 0) {
+    refuse("{}: kept statistics hold no tokens, and this recipe needs {}; use a text instead of --stats", path,
+           needs.sample);
+  }
   return std::move(found->second);
 }
 
