@@ -21,7 +21,7 @@ using Kind = ActivationRange::Kind;
 // ---- options -------------------------------------------------------------------------------------------------------
 
 /// What an option sets; two options of one slot in a text are a contradiction.
-enum Slot { kSharers, kZero, kScale, kMode, kRange };
+enum Slot { kSharers, kZero, kScale, kMode, kRange, kShift };
 
 template <Who kWho>
 void share(ActivationFormat& format) {
@@ -46,6 +46,9 @@ constexpr OptionWord<ActivationFormat> kWords[] = {
     {"absmax", kRange, find_range<Kind::kAbsmax>},
     {"mse", kRange, find_range<Kind::kMse>},
     {"kl", kRange, find_range<Kind::kKl>},
+    {"output", kRange, find_range<Kind::kOutput>},
+    {"joint", kRange, find_range<Kind::kJoint>},
+    {"shift", kShift, assign<&ActivationFormat::shifted, true>},
 };
 
 bool set_group(std::string_view text, ActivationFormat& format) {
@@ -78,10 +81,30 @@ bool set_fixed(std::string_view text, ActivationFormat& format) {
   return true;
 }
 
+constexpr std::string_view kDigits = "0123456789abcdefghijklmnopqrstuv";
+
+/// "[0012a]"
+bool set_shifts(std::string_view text, ActivationFormat& format) {
+  if (text.size() < 3 || text.front() != '[' || text.back() != ']') return false;
+  for (const char c : text.substr(1, text.size() - 2)) {
+    const size_t digit = kDigits.find(c);
+    if (digit == std::string_view::npos) return false;
+    format.shifts.push_back(static_cast<uint8_t>(digit));
+  }
+  return format.shifted = true;
+}
+
+std::string shifts_text(const ActivationFormat& format) {
+  std::string text;
+  for (const uint8_t shift : format.shifts) text += kDigits[shift];
+  return text;
+}
+
 constexpr OptionPrefix<ActivationFormat> kPrefixes[] = {
     {"g", kSharers, set_group, "gN (a positive integer)"},
     {"at", kRange, set_fixed, "at[HIGH] or at[LOW;HIGH] (finite numbers)"},
     {"p", kRange, set_percentile, "pP (above 50 to 100)"},
+    {"shift", kShift, set_shifts, "shift or shift[DIGITS] (a digit for each channel, 0 to 9 and a to v)"},
 };
 
 std::vector<std::string> option_names() {
@@ -174,6 +197,30 @@ class Reader {
       misuse("\"{}\": -ceil, -rceil and -even are about scales in e8m0", text_);
     }
     if (format_.range.kind != Kind::kDynamic) check_range();
+    check_shifts();
+  }
+
+  /// Ranges by outputs, and shifts: of minifloats.
+  void check_shifts() const {
+    const auto* minifloat = std::get_if<MinifloatFormat>(&format_.format);
+    const bool by_output = format_.range.is_by_output(), plain = format_.scale == ScaleType::kF32;
+    if ((by_output || format_.shifted) && !(minifloat != nullptr && plain)) {
+      misuse("\"{}\": -output, -joint and -shift are of formats with exponent bits (eXmY) whose scales are in fp32",
+             text_);
+    }
+    if (format_.range.kind == Kind::kJoint && minifloat->reserve != Reserve::kNone) {
+      misuse("\"{}\": -joint chooses among formats that reserve no codes, such as {}", text_,
+             name_of(MinifloatFormat{minifloat->exponent, minifloat->mantissa,
+                                     usual_bias(minifloat->exponent, Reserve::kNone), Reserve::kNone}));
+    }
+    if (!format_.shifted) return;
+    if (format_.shifts.empty() ? !by_output : format_.range.kind != Kind::kFixed) {
+      misuse("\"{}\": -shift is found with -output or -joint, and given as -shift[DIGITS] with -at[HIGH]", text_);
+    }
+    const int most = (1 << minifloat->exponent) - 1;
+    for (const uint8_t shift : format_.shifts) {
+      if (shift > most) misuse("\"{}\": a shift of {}; {} goes up to {}", text_, shift, name_of(format_.format), most);
+    }
   }
 
   void check_range() const {
@@ -221,8 +268,8 @@ std::string who_text(const ActivationFormat& format) {
   return fmt::format("-g{}", format.group);
 }
 
-/// `ends`: what stands in the brackets of a fixed range.
-std::string text_of(const ActivationFormat& format, const std::string& ends) {
+/// What stands in the brackets of a fixed range, and of shifts.
+std::string text_of(const ActivationFormat& format, const std::string& ends, const std::string& shifts) {
   std::string text = name_of(format.format) + (format.asymmetric ? "-asym" : "") + who_text(format);
   if (format.scale != ScaleType::kF32) {
     GridStorage blocks;
@@ -231,10 +278,11 @@ std::string text_of(const ActivationFormat& format, const std::string& ends) {
     text = to_string(blocks);
   }
   ActivationFormat base = format;
-  base.mx_mode = MxMode::kFloor, base.range = {};
+  base.mx_mode = MxMode::kFloor, base.range = {}, base.shifted = false;
   for (const Slot slot : {kMode, kRange}) text += word_text<ActivationFormat>(kWords, slot, base, format);
   if (format.range.kind == Kind::kPercentile) text += fmt::format("-p{}", format.range.percentile);
   if (format.range.kind == Kind::kFixed) text += fmt::format("-at[{}]", ends);
+  if (format.shifted) text += format.shifts.empty() ? "-shift" : fmt::format("-shift[{}]", shifts);
   return text;
 }
 
@@ -244,10 +292,11 @@ ActivationFormat parse_activation_format(std::string_view text) { return Reader(
 
 std::string to_string(const ActivationFormat& format) {
   const ActivationRange& range = format.range;
-  return text_of(format, format.asymmetric ? fmt::format("{};{}", range.low, range.high) : fmt::to_string(range.high));
+  return text_of(format, format.asymmetric ? fmt::format("{};{}", range.low, range.high) : fmt::to_string(range.high),
+                 shifts_text(format));
 }
 
-std::string kind_text(const ActivationFormat& format) { return text_of(format, "..."); }
+std::string kind_text(const ActivationFormat& format) { return text_of(format, "...", "..."); }
 
 ActivationFormat with_fixed_range(ActivationFormat format, float low, float high) {
   format.range = {.kind = Kind::kFixed, .low = format.asymmetric ? low : -high, .high = high};
@@ -256,8 +305,16 @@ ActivationFormat with_fixed_range(ActivationFormat format, float low, float high
 
 ActivationFormat with_dynamic_range(ActivationFormat format) {
   format.range = {};
+  format.shifted = false, format.shifts.clear();
   if (format.granularity == Who::kTensor) format.granularity = Who::kToken;
   return format;
+}
+
+bool may_come_of(const ActivationFormat& rule, const ActivationFormat& found) {
+  if (found.range.is_calibrated()) return false;
+  ActivationFormat a = with_dynamic_range(rule), b = with_dynamic_range(found);
+  if (rule.range.kind == Kind::kJoint && bits_of(a.format) == bits_of(b.format)) a.format = b.format;
+  return a == b;
 }
 
 ActivationScale scale_of_range(const ActivationFormat& format, float low, float high) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "format/format.h"
 #include "format/scale.h"
@@ -18,7 +19,9 @@ struct ActivationRange {
     kAbsmax,      // of the calibration tokens: all values,
     kPercentile,  // all but the rarest: `percentile` percent of them on each side,
     kMse,         // the range of the least squared error,
-    kKl,          // or of the least Kullback-Leibler divergence of histograms (observe/activation_range.h)
+    kKl,          // or of the least Kullback-Leibler divergence of histograms (observe/activation_range.h),
+    kOutput,      // or of the least error of what the readers make of them (round/fpq/format_search.h),
+    kJoint,       // and with it the format, of all eXmY of as many bits
     kFixed,       // [low, high]: what came of one of these
   };
   Kind kind = Kind::kDynamic;
@@ -26,6 +29,8 @@ struct ActivationRange {
   float low = 0, high = 0;  // of kFixed; low = -high without zero points
   /// Whether calibration data has yet to say what it is.
   bool is_calibrated() const { return kind != Kind::kDynamic && kind != Kind::kFixed; }
+  /// Whether it is found by what the readers make of the values.
+  bool is_by_output() const { return kind == Kind::kOutput || kind == Kind::kJoint; }
   bool operator==(const ActivationRange&) const = default;
 };
 
@@ -35,6 +40,8 @@ struct ActivationRange {
 ///                lo <= 0 <= hi
 ///   E8M0:        symmetric, s = 2^mx_exponent(max|x|)                (OCP MX)
 ///   E4M3, two-level:  s = t * E4M3FN(max|x| / v_max / t),  t = max|x| of the token / (v_max * 448)   (NVFP4)
+///   shifted:     x'_c = 2^-b_c s * nearest_level(2^b_c x_c / s), b_c of channel c   (LLM-FP4's pre-shifted exponent
+///   bias)
 /// A range that was found beforehand stands for max|x|, or for [lo, hi]; of two-level scales for t's alone. Values
 /// beyond it become the outermost levels.
 struct ActivationFormat {
@@ -50,6 +57,8 @@ struct ActivationFormat {
   ScaleType scale = ScaleType::kF32;  // or, of groups, kE8M0, kE4M3TwoLevel
   MxMode mx_mode = MxMode::kFloor;    // of kE8M0
   ActivationRange range;
+  bool shifted = false;         // of eXmY with a range found beforehand: a power of two for each channel,
+  std::vector<uint8_t> shifts;  // once it is found: b [channels], each 0 .. 2^X - 1
   bool operator==(const ActivationFormat&) const = default;
 };
 
@@ -60,21 +69,27 @@ struct ActivationFormat {
 ///   -floor -ceil -rceil -even        how the power of two is chosen; default -floor
 ///   -absmax -pP -mse -kl             the range is found beforehand on calibration text; of -tensor, and the first two
 ///                                    of -e4m3x
+///   -output -joint                   likewise, with the matrices that read the input; -joint finds the eXmY of as many
+///                                    bits, too. Of -tensor and eXmY
 ///   -at[HIGH] -at[LOW;HIGH]          it is this one (-at[LOW;HIGH] of -asym)
+///   -shift                           with -output or -joint: channels of smaller values are raised by powers of two
+///   -shift[DIGITS]                   with -at: by these; a digit for each channel, 0 to 9 and a to v (31)
 /// or one of the schemes that storages have in place of FORMAT, -gN and the scale: "mxfp4", "mxfp8e4m3", "nvfp4".
 ///   "int8-token"   "e4m3fn-tensor-p99.9"   "int8-g128"   "int8-asym-tensor-at[-0.5;3.25]"   "mxfp4-rceil"
 /// parse_activation_format(to_string(f)) == f. Error(kUsage) names the part, the allowed ones, the nearest spelling;
 /// for what means nothing, such as a static range whose scale is 0, the reason.
 ActivationFormat parse_activation_format(std::string_view text);
 std::string to_string(const ActivationFormat& format);
-/// The same without the numbers of a fixed range, "int8-tensor-at[...]": of many inputs in one line.
+/// The same without the numbers of a fixed range and of shifts, "int8-tensor-at[...]": of many inputs in one line.
 std::string kind_text(const ActivationFormat& format);
 
 /// The format once calibration has said what it covers, with -at in place of the rule. `low` is unused of symmetric
 /// ones.
 ActivationFormat with_fixed_range(ActivationFormat format, float low, float high);
-/// The format with ranges found as it is read: those of each token in place of one for all.
+/// The format with ranges found as it is read: those of each token in place of one for all, and no shifts.
 ActivationFormat with_dynamic_range(ActivationFormat format);
+/// Whether `found` may be what calibration made of `rule`, up to the numbers.
+bool may_come_of(const ActivationFormat& rule, const ActivationFormat& found);
 
 /// s and z of a range, as said above; z is 0 of symmetric formats. Not of E8M0, and of two-level scales t.
 struct ActivationScale {

@@ -57,7 +57,10 @@ TEST(ActivationFormat, ReadsBlocksZeroPointsAndRanges) {
                                  "int8-tensor-at[3.25]",
                                  "int8-tensor-at[1e-20]",
                                  "int8-asym-tensor-at[-0.5;3.25]",
-                                 "table[-1;-0.5;0;2]-tensor-at[4]"}) {
+                                 "table[-1;-0.5;0;2]-tensor-at[4]",
+                                 "e2m1-tensor-output",
+                                 "e3m0-tensor-joint-shift",
+                                 "e5m2-tensor-at[7]-shift[0v3]"}) {
     EXPECT_EQ(to_string(parse_activation_format(text)), text);
   }
   // A scheme is a name for its parts.
@@ -83,6 +86,44 @@ TEST(ActivationFormat, RangesComeAndGo) {
   EXPECT_EQ(parse_activation_format(text("int8-tensor-kl", 0, 0.1f)).range.high, 0.1f);
   EXPECT_EQ(to_string(with_dynamic_range(parse_activation_format("int8-tensor-mse"))), "int8-token");
   EXPECT_EQ(to_string(with_dynamic_range(parse_activation_format("nvfp4-at[3]"))), "nvfp4");
+}
+
+TEST(ActivationFormat, WhatMayComeOfARule) {
+  const auto may = [](const char* rule, const char* found) {
+    return may_come_of(parse_activation_format(rule), parse_activation_format(found));
+  };
+  EXPECT_TRUE(may("int8-tensor-mse", "int8-tensor-at[3]"));
+  EXPECT_FALSE(may("int8-tensor-mse", "int4-tensor-at[3]"));
+  EXPECT_FALSE(may("int8-tensor-mse", "int8-tensor-kl"));
+  EXPECT_FALSE(may("e2m1-tensor-output", "e3m0-tensor-at[3]"));
+  EXPECT_TRUE(may("e2m1-tensor-joint-shift", "e3m0-tensor-at[3]-shift[07]"));
+  EXPECT_FALSE(may("e2m1-tensor-joint", "e3m1-tensor-at[3]"));
+}
+
+TEST(ActivationFormat, ShiftsAreDigits) {
+  const ActivationFormat format = parse_activation_format("e3m0-tensor-at[3]-shift[0172]");
+  EXPECT_EQ(format.shifts, (std::vector<uint8_t>{0, 1, 7, 2}));
+  EXPECT_EQ(kind_text(format), "e3m0-tensor-at[...]-shift[...]");
+  EXPECT_EQ(to_string(with_dynamic_range(format)), "e3m0-token");
+  EXPECT_TRUE(parse_activation_format("e3m0-tensor-output").range.is_calibrated());
+}
+
+TEST(ActivationFormat, SaysWhatHasNoShifts) {
+  for (const std::string text : {"int8-tensor-output", "nf4-tensor-joint", "int4-tensor-at[3]-shift[01]"}) {
+    EXPECT_THAT(misused(text), HasSubstr("-output, -joint and -shift are of formats with exponent bits (eXmY)"))
+        << text;
+  }
+  EXPECT_THAT(misused("e0m3-tensor-joint"), HasSubstr("unknown format \"e0m3\""));
+  EXPECT_THAT(misused("e4m3fn-tensor-joint"), HasSubstr("formats that reserve no codes, such as e4m3"));
+  EXPECT_THAT(misused("e2m1-token-output"), HasSubstr("a range found beforehand is one for all tokens"));
+  for (const std::string text : {"e2m1-tensor-absmax-shift", "e2m1-token-shift", "e2m1-tensor-at[3]-shift",
+                                 "e2m1-tensor-output-shift[01]", "e2m1-token-shift[01]"}) {
+    EXPECT_THAT(misused(text), HasSubstr("-shift is found with -output or -joint, and given as -shift[DIGITS]"))
+        << text;
+  }
+  EXPECT_THAT(misused("e2m1-tensor-at[3]-shift[041]"), HasSubstr("a shift of 4; e2m1 goes up to 3"));
+  EXPECT_THAT(misused("e2m1-tensor-at[3]-shift[0w]"), HasSubstr("should be -shift or shift[DIGITS]"));
+  EXPECT_THAT(misused("e2m1-tensor-at[0]"), HasSubstr("a positive normal number is needed"));
 }
 
 TEST(ActivationFormat, ScalesOfRanges) {

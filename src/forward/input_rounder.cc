@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -38,6 +39,10 @@ InputRounder::InputRounder(ActivationFormat format, std::shared_ptr<const ArrayE
   if (range.is_calibrated())
     fail(ErrorKind::kFailed, "\"{}\": calibration has yet to find its range", to_string(format_));
   if (range.kind == ActivationRange::Kind::kFixed) fixed_ = scale_of_range(format_, range.low, range.high);
+  for (const uint8_t shift : format_.shifts) {
+    up_.push_back(std::ldexp(1.0f, shift));
+    down_.push_back(std::ldexp(1.0f, -shift));
+  }
 }
 
 /// Of values that share one.
@@ -99,6 +104,14 @@ InputRounder::Scale InputRounder::round_row(const float* x, int64_t width, const
   const bool two_level = format_.scale == ScaleType::kE4M3TwoLevel;
   const Scale outer = two_level ? outer_scale(x, width) : Scale{};
   Scale scale;
+  if (!up_.empty()) {
+    assert(static_cast<int64_t>(up_.size()) == width);
+    scale = scale_of(x, width);  // of the values as they are, which alone may be not finite
+    for (int64_t c = 0; c < width; ++c) out[c] = x[c] * up_[static_cast<size_t>(c)];
+    round_run(out, width, scale, out);
+    for (int64_t c = 0; c < width; ++c) out[c] *= down_[static_cast<size_t>(c)];
+    return scale;
+  }
   for (int64_t begin = 0; begin < width; begin += group) {
     const int64_t count = std::min(group, width - begin);
     scale = of_all ? *of_all : two_level ? group_scale(x + begin, count, outer) : scale_of(x + begin, count);

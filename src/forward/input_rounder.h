@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/threads.h"
 #include "format/activation_format.h"
@@ -23,6 +24,7 @@ class InputRounder {
   /// out [rows, width] = x [rows, width] rounded as ActivationFormat says; out may be x. Values that share a scale are
   /// 0 where the scale is 0 or, in fp32, below the normal numbers, and NaN where one of them is not finite, so that it
   /// is seen (a row, where all tokens share a scale that was found beforehand).
+  /// Where channels are shifted, `width` is their number.
   /// `scales` [rows], or null: becomes each row's s, of a format with has_token_scales().
   void round(const float* x, int64_t rows, int64_t width, float* out, ThreadPool& threads,
              float* scales = nullptr) const;
@@ -43,8 +45,9 @@ class InputRounder {
   ActivationFormat format_;
   std::shared_ptr<const ArrayEncoder> encoder_;
   FormatLimits limits_;
-  float least_;                 // scales below it are none
-  std::optional<Scale> fixed_;  // found beforehand
+  float least_;                   // scales below it are none
+  std::optional<Scale> fixed_;    // found beforehand
+  std::vector<float> up_, down_;  // [channels]: 2^b and 2^-b of shifts; empty without
 };
 
 }  // namespace bitloom

@@ -54,6 +54,16 @@ TEST(InputRounder, RangesFoundBeforehand) {
   EXPECT_EQ(lost[2], 3.0f);
 }
 
+// A channel's levels lie 2^b closer, and its range ends 2^b earlier.
+TEST(InputRounder, ShiftedChannels) {
+  const std::string format = "e2m1-tensor-at[6]-shift[013]";
+  EXPECT_THAT(round(format, {0.7f, 0.7f, 0.7f, 6, 6, 6, -0.2f, -0.2f, -0.2f}, 3),
+              ElementsAre(0.5f, 0.75f, 0.75f, 6, 3, 0.75f, 0, -0.25f, -0.1875f));
+  const std::vector<float> lost = round(format, {1, NAN, 3, 4, 2, 0.5f}, 3);
+  EXPECT_TRUE(std::isnan(lost[0]) && std::isnan(lost[1]) && std::isnan(lost[2]));
+  EXPECT_EQ(std::vector<float>(lost.begin() + 3, lost.end()), (std::vector<float>{4, 2, 0.5f}));
+}
+
 std::vector<float> block_of(const std::string& format, std::vector<float> x, size_t shown) {
   x.resize(32);
   std::vector<float> rounded = round(format, x, 32);

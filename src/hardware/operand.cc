@@ -56,9 +56,11 @@ double shared_bits(const ActivationFormat& format) {
 }
 
 Operand activation_operand(const std::string& name) {
-  constexpr std::string_view kAnyRange = "-at[...]";  // kind_text's
-  const bool cut = name.ends_with(kAnyRange);
-  const ActivationFormat format = parse_activation_format(name.substr(0, name.size() - (cut ? kAnyRange.size() : 0)));
+  std::string_view text = name;
+  for (const std::string_view any : {"-shift[...]", "-at[...]"}) {  // kind_text's
+    if (text.ends_with(any)) text.remove_suffix(any.size());
+  }
+  const ActivationFormat format = parse_activation_format(text);
   Operand operand = operand_of(format.format);
   if (format.asymmetric) widen_for_zero_points(operand, bits_of(format.format));
   operand.stored_bits += shared_bits(format);

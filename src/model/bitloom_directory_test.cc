@@ -122,6 +122,8 @@ TEST(BitloomDirectory, SaysWhatInputsAreRoundedTo) {
                                        "named as 'blocks.0.attention'"));
   activations = {{"blocks.0.mlp", "int9-token"}};
   EXPECT_THAT(refused(tiny), HasSubstr("'quantization_config.activations.blocks.0.mlp' is \"int9-token\", "));
+  activations = {{"blocks.0.mlp", "e2m1-tensor-at[3]-shift[012]"}};
+  EXPECT_THAT(refused(tiny), HasSubstr("3 shifts, and the input has "));
   activations = {{"blocks.0.mlp", "int8-tensor-mse"}};
   EXPECT_THAT(refused(tiny), HasSubstr("a model says which range its activations have (-at), not how to find it"));
   activations = {{"blocks.0.mlp", 8}};

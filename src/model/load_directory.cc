@@ -224,6 +224,10 @@ void read_activations(const Json& config, const std::string& origin, Graph& grap
       if (format.range.is_calibrated()) {
         misuse("\"{}\": a model says which range its activations have (-at), not how to find it", to_string(format));
       }
+      const auto shifts = static_cast<int64_t>(format.shifts.size());
+      if (format.shifted && shifts != input->second->width) {
+        misuse("{} shifts, and the input has {} channels", shifts, input->second->width);
+      }
       input->second->activations = format;
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kUsage) throw;

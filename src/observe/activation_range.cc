@@ -148,6 +148,8 @@ Range range_by_rule(const ActivationFormat& format, const Histogram& values) {
       return least(whole, kKlCandidates, [&](const Range& range, bool is_whole) {
         return divergence(values, levels_of(format, range), range, is_whole);
       });
+    case ActivationRange::Kind::kOutput:
+    case ActivationRange::Kind::kJoint:
     case ActivationRange::Kind::kDynamic:
     case ActivationRange::Kind::kFixed:
       break;

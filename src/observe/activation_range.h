@@ -17,11 +17,11 @@ namespace bitloom {
 ///   kl          of the absmax range times i / 128 the first with the least KL(P || Q) (Migacz, 8-bit inference with
 ///               TensorRT, 2017): P the histogram inside the range, what lies outside added to the outermost bins that
 ///               are used; Q what rounding leaves of the histogram inside: each level's count spread evenly over the
-///               used bins of its cell. Ranges of fewer used bins than levels, for which Q is P, are no candidates but the
-///               whole one.
+///               used bins of its cell. Ranges of fewer used bins than levels, for which Q is P, are no candidates but
+///               the whole one.
 /// nullopt where the scale would be no normal number: nothing was seen, or nothing but zeros, or values next to fp32's
 /// largest. Error(kFailed) for a
-/// format whose range is not calibrated.
+/// format whose range is not calibrated, or is found by outputs.
 std::optional<ActivationFormat> find_range(const ActivationFormat& format, const Histogram& values);
 
 }  // namespace bitloom

@@ -266,6 +266,11 @@ InputFormats resolve_activations(const Recipe& recipe, const std::map<std::strin
       const auto reader = first.find(input);
       auto format = reader == first.end() ? std::nullopt : wanted(*reader->second);
       if (!format) format = input_at(graph, b, input).activations;
+      const auto width = static_cast<size_t>(input_at(graph, b, input).width);
+      if (format && !format->shifts.empty() && format->shifts.size() != width) {
+        misuse("recipe '{}': {} shifts for the {} channels of block {}, {}; -shift[DIGITS] has a digit for each",
+               recipe.name, format->shifts.size(), width, b, input_at(graph, b, input).name);
+      }
       if (format) formats.emplace(std::pair(b, input), *format);
     }
   }
