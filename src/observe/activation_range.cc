@@ -163,6 +163,16 @@ bool has_scale(const ActivationFormat& format, float low, float high) {
 
 }  // namespace
 
+void add_range_needs(const ActivationFormat& format, Needs& needs) {
+  constexpr int64_t kTokens = 512;
+  if (!format.range.is_by_output()) {
+    needs.histogram |= format.range.is_calibrated();
+    return;
+  }
+  needs.second_moment = true;
+  if (needs.sample == 0) needs.sample = kTokens;
+}
+
 std::optional<ActivationFormat> find_range(const ActivationFormat& format, const Histogram& values) {
   const Range whole = absmax_range(format, values);
   if (!has_scale(format, static_cast<float>(whole.low), static_cast<float>(whole.high))) return std::nullopt;

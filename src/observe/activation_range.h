@@ -6,8 +6,13 @@
 
 #include "format/activation_format.h"
 #include "observe/histogram.h"
+#include "observe/needs.h"
 
 namespace bitloom {
+
+/// Adds what finding a format's range takes: a histogram, or of ranges by outputs the second moment and a sample of
+/// tokens, of the size that is asked for already, if any.
+void add_range_needs(const ActivationFormat& format, Needs& needs);
 
 /// The format with the range that its rule finds (-at in place of the rule); the range always holds 0.
 ///   absmax      the least and the greatest value

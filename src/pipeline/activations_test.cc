@@ -200,6 +200,44 @@ TEST(Activations, RangesComeOutOfTheJournal) {
       HasSubstr("needs calibration data"));
 }
 
+// Formats, ranges and shifts searched with the weights that read them; the same bytes however often it stops.
+TEST(Activations, AreSearchedWithTheWeights) {
+  const std::string model = golden_model("llama");
+  const TempDir dir;
+  const CalibratedRun run{model, "fpq:tokens=40+e2m1-row@e2m1-tensor-joint-shift", testing::three_chunks(model)};
+  run.into(dir.file("whole"));
+  testing::Listener stopped(20);
+  EXPECT_THROW(run.into(dir.file("again"), stopped), std::runtime_error);
+  run.into(dir.file("again"));
+  testing::expect_same_files(testing::files_of(dir.file("whole")), testing::files_of(dir.file("again")), "stopped");
+  EXPECT_FALSE(testing::verify(dir.file("whole")).empty());
+  const auto quantized = Checkpoint::open(dir.file("whole"));
+  const Graph& graph = quantized->graph();
+  for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
+    for (int input = 0; input < input_count(graph, b); ++input) {
+      const ActivationFormat format = format_in(dir.file("whole"), b, input);
+      EXPECT_EQ(bits_of(format.format), 4);
+      EXPECT_EQ(static_cast<int64_t>(format.shifts.size()), input_at(graph, b, input).width);
+      EXPECT_GT(*std::max_element(format.shifts.begin(), format.shifts.end()), 0) << b << " " << input;
+    }
+  }
+  // With weights that nothing searches, of an expert that no token reached, and of gradients' importance.
+  CalibratedRun{model, "gptq+int4-g16@e4m3fn-tensor-output", testing::three_chunks(model)}.into(dir.file("gptq"));
+  EXPECT_EQ(format_in(dir.file("gptq"), 1, 2).range.kind, ActivationRange::Kind::kFixed);
+  const std::string experts = golden_model("qwen2_moe");
+  const QuantizeResult result =
+      CalibratedRun{experts, "fpq+e2m1-row@e2m1-tensor-joint-shift", testing::some_data(experts, {1})}.into(
+          dir.file("experts"));
+  EXPECT_THAT(result.remarks, ::testing::Contains(HasSubstr("no range for e2m1-tensor-joint-shift")));
+  CalibratedRun{model, "fpq:fisher+e2m1-row@e2m1-tensor-joint-shift", testing::three_chunks(model)}.into(
+      dir.file("fisher"));
+  EXPECT_FALSE(testing::verify(dir.file("fisher")).empty());
+  EXPECT_THAT(
+      testing::refusal(ErrorKind::kUsage,
+                       [&] { testing::quantize(model, dir.file("q"), "int8-row@e2m1-tensor-at[3]-shift[01]"); }),
+      HasSubstr("2 shifts for the 32 channels of block 0, attention"));
+}
+
 // A journal tells ranges, or it is damaged.
 TEST(Activations, OfTheJournalAreChecked) {
   const std::string model = golden_model("llama");

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "observe/activation_range.h"
 #include "recipe/parts.h"
 
 namespace bitloom {
@@ -108,7 +109,7 @@ Needs needs_of_step(const RecipeStep& step) {
   if (step.transform) return row_of(part_of(*step.transform)).needs;
   if (!step.quantize) return {};
   Needs needs = needs_of(step.rounding);
-  needs.histogram |= step.activations && step.activations->range.is_calibrated();
+  if (step.activations) add_range_needs(*step.activations, needs);
   return needs;
 }
 

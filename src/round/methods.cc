@@ -1,6 +1,7 @@
 #include "round/adaround/adaround.h"
 #include "round/billm/billm.h"
 #include "round/claq/claq.h"
+#include "round/fpq/fpq.h"
 #include "round/gptq/gptq.h"
 #include "round/hqq/hqq.h"
 #include "round/kmeans/kmeans.h"
@@ -18,23 +19,9 @@ namespace bitloom {
 
 std::span<const RoundingRow* const> rounding_methods() {
   static constexpr const RoundingRow* kMethods[] = {
-      &kNearestMethod,
-      &kGptqMethod,
-      &kAdaRoundMethod,
-      &kNupesMethod,
-      &kLorcMethod,
-      &kKMeansMethod,
-      &kHqqMethod,
-      &kClaqMethod,
-      &kBillmMethod,
-      &kPbMethod,
-      &kSpqrMethod,
-      &kSlimMethod,
-      &kSvidMethod,
-      &kViterbiMethod,
-      &kLdlqMethod,
-      &kAdditiveMethod,
-      &kAqlmMethod,
+      &kNearestMethod, &kGptqMethod, &kAdaRoundMethod, &kNupesMethod, &kLorcMethod,     &kFpqMethod,
+      &kKMeansMethod,  &kHqqMethod,  &kClaqMethod,     &kBillmMethod, &kPbMethod,       &kSpqrMethod,
+      &kSlimMethod,    &kSvidMethod, &kViterbiMethod,  &kLdlqMethod,  &kAdditiveMethod, &kAqlmMethod,
   };
   return kMethods;
 }

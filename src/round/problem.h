@@ -10,6 +10,7 @@
 #include "base/ranks.h"
 #include "base/row_source.h"
 #include "base/threads.h"
+#include "format/activation_format.h"
 #include "format/stored_matrix.h"
 #include "observe/guided_moments.h"
 #include "observe/input_statistics.h"
@@ -52,6 +53,7 @@ struct RoundingProblem {
   /// Told between the turns of a slow method what share of its work it has done since it was told last; may be empty.
   /// What it throws ends the rounding.
   std::function<void(double share)> on_progress = {};
+  const ActivationFormat* activations = nullptr;  // what `inputs` will be rounded to; null: they stay
 };
 
 struct Rounded {

@@ -36,8 +36,8 @@ void require_any_weight(const std::string& place, const RoundReport& report, con
 
 Rounded MatrixRounder::round(const std::string& place, const RowSource& w, const RecipeStep& step, SiteRecord& record,
                              const GuidedMoments* guided, const std::function<void(double)>& on_progress) {
-  Rounded rounded = round_matrix(
-      step.rounding, {place, w, *step.quantize, statistics_, shared_, ranks_, threads_, guided, on_progress});
+  Rounded rounded = round_matrix(step.rounding, {place, w, *step.quantize, statistics_, shared_, ranks_, threads_,
+                                                 guided, on_progress, activations_});
   const StoredMatrix& matrix = *rounded.matrix;
   require_any_weight(place, rounded.report, matrix);
   take_over(rounded.report, record);

@@ -17,8 +17,10 @@ class MatrixRounder {
  public:
   /// `statistics` of the input, null without data; they must outlive the rounder. All ranks round the same matrices in
   /// the same order.
-  MatrixRounder(const InputStatistics* statistics, Ranks& ranks, ThreadPool& threads)
-      : statistics_(statistics), ranks_(ranks), threads_(threads) {}
+  /// `activations`: what the input is rounded to, or null.
+  MatrixRounder(const InputStatistics* statistics, Ranks& ranks, ThreadPool& threads,
+                const ActivationFormat* activations = nullptr)
+      : statistics_(statistics), ranks_(ranks), threads_(threads), activations_(activations) {}
 
   /// W as the step says: see round_matrix(). `place` ("FILE: tensor 'NAME'") starts every message. Fills in all of the
   /// record but its name. `guided`: of this matrix, where the step needs it. on_progress: see RoundingProblem.
@@ -29,6 +31,7 @@ class MatrixRounder {
   const InputStatistics* statistics_;
   Ranks& ranks_;
   ThreadPool& threads_;
+  const ActivationFormat* activations_;
   InputCache shared_;
 };
 

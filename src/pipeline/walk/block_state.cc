@@ -8,7 +8,6 @@
 
 #include "base/dense_matrix.h"
 #include "base/error.h"
-#include "observe/activation_range.h"
 
 namespace bitloom {
 namespace {
@@ -73,11 +72,11 @@ void BlockState::rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool
   current.rounders = rounders;
 }
 
-void BlockState::fix_range(int input, const InputStatistics* statistics) {
+void BlockState::fix_range(int input, const FormatFinder& find) {
   const auto rule = unfixed.find(input);
   if (rule == unfixed.end()) return;
   if (!finished) {
-    const auto found = find_range(rule->second, statistics->histogram.value());
+    const auto found = find(rule->second);
     if (!found) {
       outcome.remarks.push_back(
           fmt::format("block {}, {}: no range for {}: calibration saw nothing but zeros there; tokens are rounded in "
@@ -96,10 +95,7 @@ void BlockState::resume(BlockOutcome of_earlier_run) {
   for (const auto& [input, rule] : unfixed) {
     const auto found = outcome.activations.find(input);
     const bool given = found != outcome.activations.end();
-    if (given && !found->second.range.is_calibrated() &&
-        with_dynamic_range(found->second) == with_dynamic_range(rule)) {
-      continue;
-    }
+    if (given && may_come_of(rule, found->second)) continue;
     refuse(
         "the journal's block {}, {}: its inputs' format is {}, expected what came of {}; add --restart to begin anew",
         index, input_at(model->graph(), index, input).name, given ? to_string(found->second) : "missing",

@@ -2,17 +2,21 @@
 // One block of the walk: its weights on their way from the model's to what the recipe makes of them, and how to run it
 // with either.
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "base/threads.h"
 #include "forward/block.h"
 #include "model/checkpoint.h"
-#include "observe/input_statistics.h"
 #include "pipeline/journal/block_outcome.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {
+
+/// What calibration makes of a format whose range is yet to be found; nullopt where nothing but zeros was seen.
+using FormatFinder = std::function<std::optional<ActivationFormat>(const ActivationFormat& rule)>;
 
 struct BlockState {
   /// `graph` and `rope` (null: none) must outlive it. `formats`: what the quantized model's inputs are rounded to.
@@ -24,10 +28,10 @@ struct BlockState {
   /// Other weights that compute the same.
   void rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool& threads);
 
-  /// From here on the input is rounded in the range that its format's rule finds, or that it found in the earlier run;
-  /// other formats are from the beginning on. Where calibration saw nothing but zeros, tokens have ranges of their own,
-  /// which is remarked on.
-  void fix_range(int input, const InputStatistics* statistics);
+  /// From here on the input is rounded as `find` says of its format, or said in the earlier run; formats that
+  /// calibration has no part in are from the beginning on. Where calibration saw nothing but zeros, tokens have ranges
+  /// of their own, which is remarked on.
+  void fix_range(int input, const FormatFinder& find);
 
   /// An earlier run has finished the block: it is only passed through, with what came of it.
   void resume(BlockOutcome of_earlier_run);

@@ -15,6 +15,7 @@
 #include "pipeline/walk/block_state.h"
 #include "pipeline/walk/calibration_stream.h"
 #include "pipeline/walk/guided_walk.h"
+#include "pipeline/walk/input_format.h"
 #include "pipeline/walk/kept_statistics.h"
 #include "pipeline/walk/walk_needs.h"
 #include "transform/bias_correction.h"
@@ -135,7 +136,14 @@ void Walk::run_block(int block) {
       keep_statistics(options_.statistics_out, block, input_at(graph_, block, input).name, of_input->second);
     }
     const InputStatistics* of_data = known ? &of_input->second : nullptr;
-    state.fix_range(input, of_data);
+    state.fix_range(input, [&](const ActivationFormat& rule) {
+      const auto importance = [&](const Site& site, const RecipeStep& step) {
+        const std::optional<GuidedMoments> moments = moments_for(state, site, step);
+        return moments && moments->gradients ? moments->out().mean_squares() : std::vector<double>();
+      };
+      const ScopedTimer timed(times_.rounding);
+      return find_input_format(rule, task_, state, input, of_input->second, importance, context_.threads);
+    });
     round_sites(state, input, of_data);
     statistics.erase(input);
   }
@@ -255,7 +263,9 @@ void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
 /// Rounds the input's sites, or takes them from the journal, and exchanges their weights.
 void Walk::round_sites(BlockState& state, int input, const InputStatistics* statistics) {
   const ScopedTimer timed(times_.rounding);
-  MatrixRounder rounder(statistics, ranks_, context_.threads);
+  const auto input_rounder = state.rounders.find(input);
+  const bool rounds_input = input_rounder != state.rounders.end();
+  MatrixRounder rounder(statistics, ranks_, context_.threads, rounds_input ? &input_rounder->second.format() : nullptr);
   const double weights_of_input = weights_to_round(state.index, input);
   for (const Site& site : linear_sites(graph_, state.index)) {
     const std::string& name = site.linear->weight;

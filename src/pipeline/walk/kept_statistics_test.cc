@@ -84,6 +84,7 @@ TEST_F(KeptStatistics, AreRefusedWhereTheyDoNotBelong) {
   EXPECT_THAT(message("hadamard+gptq+int3-g32", file("kept")),
               HasSubstr("kept after the rewrites '', the recipe makes 'hadamard+seed=0'"));
   EXPECT_THAT(message("gptaq+int3-g32", file("kept")), HasSubstr("without the float model's activations"));
+  EXPECT_THAT(message("fpq:tokens=9+e2m1-row", file("kept")), HasSubstr("hold no tokens, and this recipe needs 9"));
   EXPECT_THAT(testing::refusal(ErrorKind::kUsage, [&] { run("awq+int3-g32", "refused", "", file("kept")); }),
               HasSubstr("kept statistics cannot serve 'awq'"));
   std::filesystem::remove(file("kept") + "/block-0001.mlp.safetensors");

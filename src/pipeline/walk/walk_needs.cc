@@ -1,5 +1,6 @@
 #include "pipeline/walk/walk_needs.h"
 
+#include "observe/activation_range.h"
 #include "recipe/parts.h"
 
 namespace bitloom {
@@ -25,7 +26,7 @@ InputNeeds needs_of_input(const WalkTask& task, int block, int input) {
     needs.rounding |= needs_of(step->second.rounding);
   }
   const auto format = task.activations.find({block, input});
-  needs.rounding.histogram |= format != task.activations.end() && format->second.range.is_calibrated();
+  if (format != task.activations.end()) add_range_needs(format->second, needs.rounding);
   // The float model's own activations do not differ from themselves.
   if (task.options->order == WalkOrder::kNone) needs.rounding.cross_moment = false;
   return needs;

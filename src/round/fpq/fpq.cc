@@ -1,0 +1,126 @@
+#include "round/fpq/fpq.h"
+
+#include "base/error.h"
+#include "forward/input_rounder.h"
+#include "round/round_matrix.h"
+#include "round/scale/grid_builder.h"
+#include "round/scale/group_quantizer.h"
+#include "round/scale/whole_matrix.h"
+
+namespace bitloom {
+namespace {
+
+constexpr std::string_view kSearches[] = {"shortlist", "full", "weights"};
+constexpr std::string_view kGrids[] = {"clip", "bias"};
+constexpr std::string_view kFormats[] = {"all", "given"};
+
+constexpr Option kOptions[] = {
+    choice_option<&FpqRounding::search>("search", kSearches, "which candidates products with tokens judge"),
+    choice_option<&FpqRounding::grid>("grid", kGrids, "steps of the clip value, or the paper's of the bias"),
+    choice_option<&FpqRounding::formats>("formats", kFormats, "every eXmY of as many bits, or the given one"),
+    number_option<&FpqRounding::rounds>("rounds", 1, 100, "weights, then the input; where its format is searched"),
+    number_option<&FpqRounding::tokens>("tokens", 1, 65536, "of each input, which candidates are judged by"),
+    flag_option<&FpqRounding::fisher>("fisher", "outputs weighted by their mean squared gradients"),
+};
+
+bool by_data(const FpqRounding& options) { return options.search != FpqRounding::Search::kWeights; }
+
+/// Codes of all rows by the scales chosen.
+Rounded encode(const RoundingProblem& problem, const WeightChoice& choice) {
+  const RowSource& w = problem.weights;
+  const int64_t cols = w.cols();
+  const TileReader tiles(problem.place, w, 1, problem.threads);
+  const GroupQuantizer quantizer(choice.target);
+  GridBuilder builder(choice.target.storage, w.rows(), cols);
+  std::vector<EncodeStats> stats(static_cast<size_t>(tiles.tiles()));
+  tiles.for_each([&](int64_t tile, int64_t first, int64_t rows, const float* weights) {
+    std::vector<uint8_t> codes(static_cast<size_t>(cols));
+    for (int64_t r = 0; r < rows; ++r) {
+      const float stored = choice.scales[static_cast<size_t>(first + r)];
+      const WeightGroup group{weights + r * cols, 1, cols, cols, nullptr};
+      const GroupScale scale = stored > 0 ? quantizer.with_scale(full_range(group), stored) : GroupScale{};
+      quantizer.encode(group, scale, codes.data(), cols, &stats[static_cast<size_t>(tile)]);
+      builder.store_codes(first + r, codes.data());
+      builder.store_scales(first + r, {scale});
+    }
+  });
+  EncodeStats all;
+  for (const EncodeStats& of_tile : stats) all.add(of_tile);
+  const auto zeros = std::count(choice.scales.begin(), choice.scales.end(), 0.0f);
+  Rounded rounded;
+  rounded.matrix = builder.finish(problem.place);
+  rounded.report = {all.norm > 0 ? all.error / all.norm : 0, all.saturated, zeros, all.max_error};
+  return rounded;
+}
+
+}  // namespace
+
+FormatSearch search_of(const FpqRounding& options) {
+  return {options.grid, options.search == FpqRounding::Search::kFull, options.formats == FpqRounding::Formats::kAll,
+          options.rounds};
+}
+
+Needs needs_of(const FpqRounding& options) {
+  if (!by_data(options)) return {};
+  return {.second_moment = true,
+          .sample = options.tokens,
+          .guided_moment = options.fisher,
+          .output_moment = options.fisher};
+}
+
+bool rounds_onto(const FpqRounding&, const Storage& storage) {
+  if (!is_scaled_grid(storage)) return false;
+  const auto& grid = *storage.base.get_if<GridStorage>();
+  return std::holds_alternative<MinifloatFormat>(grid.format) && grid.granularity.kind == Granularity::Kind::kRow &&
+         (grid.scale == ScaleType::kF32 || grid.scale == ScaleType::kF16 || grid.scale == ScaleType::kBF16);
+}
+
+Storage storage_by(const FpqRounding&, Storage wanted) { return wanted; }
+
+/// Of a short list a product for every candidate and the exact one, in turn for the weights and for the input.
+RoundingCost cost_of(const FpqRounding& options, const RoundingShape& shape) {
+  const auto weights = static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
+  const int bits = bits_of(shape.target.storage.base.get_if<GridStorage>()->format);
+  const double formats =
+      options.formats == FpqRounding::Formats::kAll ? static_cast<double>(formats_of_bits(bits).size()) : 1.0;
+  const double candidates = options.grid == ClipGrid::kClip ? 48 : 101;
+  const double turns = 1 + 2 * static_cast<double>(options.rounds);
+  const double products =
+      by_data(options) ? 1 + formats * (options.search == FpqRounding::Search::kFull ? candidates : 3) : 0;
+  const int64_t tokens = by_data(options) ? options.tokens : 0;
+  return {.nearest = weights * formats * (candidates + products) * turns / 2,
+          .flops = 2 * weights * static_cast<double>(tokens) * products * turns,
+          .bytes = 4 * (4 * tokens * shape.cols + 512 * (2 * shape.cols + 2 * tokens))};
+}
+
+Rounded round_by(const FpqRounding& options, const RoundingProblem& problem) {
+  const GridTarget target = grid_target(problem.target, problem.place);
+  if (target.search != ScaleSearch{}) {
+    misuse("{}: fpq searches scales by itself; leave out '{}'", problem.place, to_string(target.search));
+  }
+  SearchedMatrix matrix{&problem.weights, target, {}};
+  if (options.fisher) matrix.importance = problem.guided->out().mean_squares();
+  std::vector<float> tokens, rounded, squares(static_cast<size_t>(problem.weights.cols()), 1.0f);
+  TokenRows exact{0, problem.weights.cols()};
+  std::vector<double> counts;
+  if (by_data(options)) {
+    if (!problem.inputs->sample) misuse("{}: fpq rounds no matrix that lies in a frame", problem.place);
+    tokens = problem.inputs->sample->rows();
+    exact.tokens = problem.inputs->sample->tokens(), exact.x = tokens.data();
+    counts = problem.inputs->sample->counts(), exact.counts = counts.data();
+    const std::vector<double> mean = problem.inputs->moment->mean_squares();
+    squares.assign(mean.begin(), mean.end());
+    rounded = tokens;
+    if (problem.activations != nullptr) {
+      InputRounder(*problem.activations)
+          .round(tokens.data(), exact.tokens, exact.channels, rounded.data(), problem.threads);
+    }
+  }
+  return encode(problem, choose_weights(matrix, exact, rounded.data(), squares, search_of(options), problem.threads));
+}
+
+constinit const RoundingRow kFpqMethod =
+    rounding_row<FpqRounding>("fpq", kOptions, "formats and row scales searched by the layer's outputs (LLM-FP4)",
+                              "in formats and scales searched by the layer's outputs (LLM-FP4)");
+
+}  // namespace bitloom
