@@ -55,7 +55,7 @@ TEST(FileOptions, CanAddAStep) {
   EXPECT_EQ(recipe("", yaml).steps, parse_short("int4-row+frame-in64").steps);
   EXPECT_EQ(recipe("tuned=yes", yaml).steps, parse_short("bias-correction+int4-row+frame-in64-outscales").steps);
   EXPECT_THAT(refusal("", "options: {a: {x: {step: none}}}\nsteps: [{transform: '${a.step}'}]"),
-              HasSubstr("mine.yaml:2:8: every step is 'transform: none'"));
+              HasSubstr("mine.yaml:2:8: every step is 'none'"));
 }
 
 TEST(FileOptions, AreSetByName) {

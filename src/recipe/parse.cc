@@ -53,10 +53,12 @@ class Reader : public YamlReader {
     return result;
   }
 
-  /// "transform: none", which options of a file put in the place of a part.
+  /// "transform: none" or "quantize: none", which options of a file put in the place of a part.
   static bool is_no_step(const YAML::Node& node) {
-    return node.IsMap() && node["transform"].IsDefined() && node["transform"].IsScalar() &&
-           node["transform"].Scalar() == "none";
+    const auto says_none = [&](const char* key) {
+      return node[key].IsDefined() && node[key].IsScalar() && node[key].Scalar() == "none";
+    };
+    return node.IsMap() && (says_none("transform") || says_none("quantize"));
   }
 
   void check_version(const YAML::Node& node) const {
@@ -139,7 +141,7 @@ Recipe parse_recipe(const std::string& yaml, const std::string& origin, const st
     recipe.steps.push_back(reader.step(steps[i], fmt::format("step {}", i + 1)));
     places.push_back(i);
   }
-  if (places.empty()) reader.reject(steps.Mark(), "every step is 'transform: none'");
+  if (places.empty()) reader.reject(steps.Mark(), "every step is 'none'");
   if (const auto fault = find_fault(recipe)) {
     const size_t place = places[fault->step];
     reader.reject(steps[place].Mark(), fmt::format("step {}: {}", place + 1, fault->reason));

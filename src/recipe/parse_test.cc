@@ -55,6 +55,14 @@ TEST(ParseRecipe, FillsInWhatIsLeftOut) {
   EXPECT_THAT(recipe.steps[1].targets, ElementsAre("down"));
 }
 
+TEST(ParseRecipe, StepsOfNoneAreNone) {
+  const Recipe recipe = parse_recipe(
+      "steps:\n - transform: none\n - quantize: int4-row\n - quantize: none\n   rounding: gptq\n   targets: [head]\n",
+      "r.yaml");
+  ASSERT_EQ(recipe.steps.size(), 1u);
+  EXPECT_EQ(to_short(recipe.steps[0]), "int4-row");
+}
+
 TEST(ParseRecipe, NamesPlaceSpellingAndAllowedKeys) {
   EXPECT_EQ(refusal("name: x\nsteps:\n  - quantise: int4-g128\n"),
             "r.yaml:3:5: unknown key 'quantise' in step 1 (did you mean 'quantize'?); allowed: transform, "

@@ -16,7 +16,7 @@
 //       activations: int8-token    # what these matrices read is rounded to it, by scales found as it is read or
 //                                  # beforehand; an ActivationFormat, see format/activation_format.h; default: it is
 //                                  # read as it is
-//     - transform: none              # no step at all: for options of a file
+//     - transform: none              # no step at all, nor is "quantize: none": for options of a file
 //     - keep: ["*.down_proj.weight"] # leave these as they are
 //     - quantize: int8-row
 //       targets: ["embedding", "head"]
