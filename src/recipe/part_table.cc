@@ -19,6 +19,10 @@ constexpr Option kSmoothOptions[] = {
     number_option<&SmoothTransform::alpha>("alpha", 0, 1, "how much of the range moves into the weights"),
 };
 
+constexpr Option kPreshiftOptions[] = {
+    number_option<&PreshiftTransform::limit>("limit", 0, 31, "greatest power of two; 2^X - 1 for inputs in eXmY"),
+};
+
 constexpr Option kScaleSearchOptions[] = {
     number_option<&ScaleSearchTransform::steps>("steps", 1, 1000, "exponents tried: 0 to 1 in so many steps"),
 };
@@ -67,6 +71,13 @@ std::vector<PartRow> transforms() {
        .needs = kRanges,
        .help = "activation outliers moved into the weights",
        .words = "activation outliers moved into the weights (SmoothQuant)"},
+      {.name = "preshift",
+       .stage = PartStage::kScaling,
+       .defaults = Part(PreshiftTransform{}),
+       .options = kPreshiftOptions,
+       .needs = kRanges,
+       .help = "channels raised by powers of two, folded into what makes them",
+       .words = "channels raised by powers of two (LLM-FP4)"},
       {.name = "awq",
        .stage = PartStage::kScaling,
        .defaults = Part(ScaleSearchTransform{}),

@@ -140,8 +140,8 @@ TEST(Parts, RefuseUnknownNames) {
   EXPECT_THAT(refusal([] { rounding_named("gtpq"); }),
               StartsWith("unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, gptq, "));
   EXPECT_EQ(refusal([] { transform_named("hadmard"); }),
-            "unknown transform 'hadmard' (did you mean 'hadamard'?); allowed: hadamard, equalize, smoothquant, awq, "
-            "bias-correction, tune-blocks, distill");
+            "unknown transform 'hadmard' (did you mean 'hadamard'?); allowed: hadamard, equalize, smoothquant, "
+            "preshift, awq, bias-correction, tune-blocks, distill");
   EXPECT_THAT(refusal([] { rounding_named("awq"); }),
               StartsWith("'awq' is a transform, not a rounding; allowed: nearest, gptq, "));
   EXPECT_THAT(refusal([] { transform_named("gptaq"); }),
@@ -201,7 +201,7 @@ TEST(Parts, AcceptTheEndsOfEachRange) {
 }
 
 TEST(Parts, PrintNumbersShortAndExactly) {
-  const Option& damping = part_rows()[5].options[0];
+  const Option& damping = row_of(*find_part("gptq")).options[0];
   ASSERT_EQ(damping.name, "damping");
   EXPECT_EQ(value_text(damping, 0.1), "0.1");
   EXPECT_EQ(value_text(damping, 1e-05), "1e-05");

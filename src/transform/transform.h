@@ -33,6 +33,12 @@ struct SmoothTransform {
   bool operator==(const SmoothTransform&) const = default;
 };
 
+/// Channels of small values raised by powers of two; transform/scaling/preshift.h. Recipes call it "preshift".
+struct PreshiftTransform {
+  int64_t limit = 3;  // 2^X - 1 for inputs in eXmY
+  bool operator==(const PreshiftTransform&) const = default;
+};
+
 /// Channel scales searched for the smallest output error after rounding to nearest (AWQ);
 /// transform/scaling/scale_search.h. Recipes call it "awq".
 struct ScaleSearchTransform {
@@ -71,7 +77,7 @@ struct BlockTuningTransform {
   bool operator==(const BlockTuningTransform&) const = default;
 };
 
-using Transform = std::variant<HadamardTransform, EqualizeTransform, SmoothTransform, ScaleSearchTransform,
-                               BiasCorrectionTransform, BlockTuningTransform, DistillTransform>;
+using Transform = std::variant<HadamardTransform, EqualizeTransform, SmoothTransform, PreshiftTransform,
+                               ScaleSearchTransform, BiasCorrectionTransform, BlockTuningTransform, DistillTransform>;
 
 }  // namespace bitloom

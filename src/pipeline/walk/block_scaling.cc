@@ -1,18 +1,23 @@
 #include "pipeline/walk/block_scaling.h"
 
 #include "round/nearest/nearest.h"
+#include "transform/scaling/preshift.h"
 #include "transform/scaling/scale_search.h"
 #include "transform/scaling/smooth.h"
 
 namespace bitloom {
 namespace {
 
+ChannelMaxima maxima_of(const std::map<int, InputStatistics>& statistics) {
+  ChannelMaxima maxima;
+  for (const auto& [input, of_input] : statistics) maxima[input] = of_input.range.absmax();
+  return maxima;
+}
+
 TensorEdits smoothed(const Checkpoint& model, int block, const SmoothTransform& transform,
                      const SitePredicate& targeted, const std::map<int, InputStatistics>& statistics,
                      ThreadPool& threads) {
-  ChannelMaxima maxima;
-  for (const auto& [input, of_input] : statistics) maxima[input] = of_input.range.absmax();
-  return smooth_block(model, block, maxima, transform, targeted, threads);
+  return smooth_block(model, block, maxima_of(statistics), transform, targeted, threads);
 }
 
 TensorEdits searched(const Checkpoint& model, int block, const ScaleSearchTransform& transform,
@@ -41,6 +46,8 @@ TensorEdits scale_block(std::shared_ptr<const Checkpoint> model, int block,
     TensorEdits made;
     if (const auto* smooth = std::get_if<SmoothTransform>(&sites.transform)) {
       made = smoothed(*model, block, *smooth, targeted, statistics, threads);
+    } else if (const auto* preshift = std::get_if<PreshiftTransform>(&sites.transform)) {
+      made = preshift_block(*model, block, maxima_of(statistics), *preshift, targeted);
     } else if (const auto* search = std::get_if<ScaleSearchTransform>(&sites.transform)) {
       made = searched(*model, block, *search, targeted, steps, statistics, threads);
     }

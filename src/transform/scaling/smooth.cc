@@ -12,15 +12,15 @@ namespace {
 
 constexpr double kLeast = 1e-5;
 
-const std::vector<float>& maxima_of(const ChannelGroup& group, const ChannelMaxima& all) {
+}  // namespace
+
+const std::vector<float>& maxima_of(const ChannelGroup& group, const ChannelMaxima& all, std::string_view doing) {
   const auto at = all.find(group.input);
   if (at != all.end() && static_cast<int64_t>(at->second.size()) == group.channels()) return at->second;
-  fail(ErrorKind::kFailed, "smoothing block {}: the maxima of input {} have {} channels, expected {}",
+  fail(ErrorKind::kFailed, "{} block {}: the maxima of input {} have {} channels, expected {}", doing,
        group.readers.front().block, group.readers.front().reads->name, at == all.end() ? 0 : at->second.size(),
        group.channels());
 }
-
-}  // namespace
 
 std::vector<float> smooth_scales(std::span<const float> x_absmax, std::span<const float> w_absmax, double alpha) {
   assert(x_absmax.size() == w_absmax.size());
@@ -48,7 +48,8 @@ TensorEdits smooth_block(const Model& model, int block, const ChannelMaxima& x_a
       const std::vector<float> of_reader = group.maximum(column_absmax(*edits.matrix(*site.linear), threads));
       for (size_t j = 0; j < w_absmax.size(); ++j) w_absmax[j] = std::max(w_absmax[j], of_reader[j]);
     }
-    scale_input(edits, group, smooth_scales(group.maximum(maxima_of(group, x_absmax)), w_absmax, transform.alpha));
+    scale_input(edits, group,
+                smooth_scales(group.maximum(maxima_of(group, x_absmax, "smoothing")), w_absmax, transform.alpha));
   }
   return edits.take();
 }

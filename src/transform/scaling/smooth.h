@@ -9,6 +9,7 @@
 
 #include <map>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/threads.h"
@@ -19,6 +20,10 @@ namespace bitloom {
 
 /// max|X_j| [channels] of each input of a block, by its index.
 using ChannelMaxima = std::map<int, std::vector<float>>;
+
+/// The group's. Error(kFailed), beginning with what was to be done ("smoothing"), where they are missing or have
+/// another length.
+const std::vector<float>& maxima_of(const ChannelGroup& group, const ChannelMaxima& all, std::string_view doing);
 
 /// s [n] of x_absmax and w_absmax [n]. fp64 inside.
 std::vector<float> smooth_scales(std::span<const float> x_absmax, std::span<const float> w_absmax, double alpha);
