@@ -109,5 +109,17 @@ TEST(RecipeLibrary, EveryRecipeKeepsTheRulesAndFitsTheDemoModel) {
   }
 }
 
+TEST(RecipeLibrary, LlmFp4HasTheOuterMatricesAndTheFoldAsOptions) {
+  ASSERT_EQ(load_recipe("llmfp4-w4a4").steps.size(), 1u);
+  EXPECT_EQ(to_short(load_recipe("llmfp4-w4a4").steps[0]), "fpq+e2m1-row@e2m1-tensor-joint-shift");
+  EXPECT_EQ(to_short(load_recipe("llmfp4-w4a8:shift=none,search=full,grid=bias").steps[0]),
+            "fpq:full,bias+e2m1-row@e4m3-tensor-joint");
+  const std::vector<RecipeStep> steps = load_recipe("llmfp4-w4a4:outer=true,shift=fold").steps;
+  ASSERT_EQ(steps.size(), 3u);
+  EXPECT_EQ(steps[0].transform, Transform(PreshiftTransform{}));
+  EXPECT_EQ(to_short(steps[2]), "fpq:weights+e2m1-row");
+  EXPECT_THAT(steps[2].targets, ::testing::ElementsAre("embedding", "head"));
+}
+
 }  // namespace
 }  // namespace bitloom
