@@ -109,6 +109,20 @@ TEST(RecipeLibrary, EveryRecipeKeepsTheRulesAndFitsTheDemoModel) {
   }
 }
 
+// The order of the paper's code: equalization, SmoothQuant, rounding, edges in a format of their own, bias correction.
+TEST(RecipeLibrary, MinifloatsKeepThePapersOrder) {
+  EXPECT_EQ(load_recipe("minifloat").steps.size(), 1u);
+  const std::vector<RecipeStep> steps =
+      load_recipe("minifloat:equalize=true,smooth=true,bias=true,edges=e3m4,rounding=gptq").steps;
+  ASSERT_EQ(steps.size(), 5u);
+  EXPECT_EQ(steps[0].transform, Transform(EqualizeTransform{}));
+  EXPECT_EQ(steps[1].transform, Transform(SmoothTransform{}));
+  EXPECT_EQ(to_short(steps[2]), "gptq+e2m1-row@e4m3-tensor-p99.999");
+  EXPECT_EQ(to_short(steps[3]), "gptq+e3m4-row@e3m4-tensor-p99.999");
+  EXPECT_THAT(steps[3].targets, ::testing::ElementsAre("blocks.0.*", "blocks.-1.*"));
+  EXPECT_EQ(steps[4].transform, Transform(BiasCorrectionTransform{}));
+}
+
 TEST(RecipeLibrary, LlmFp4HasTheOuterMatricesAndTheFoldAsOptions) {
   ASSERT_EQ(load_recipe("llmfp4-w4a4").steps.size(), 1u);
   EXPECT_EQ(to_short(load_recipe("llmfp4-w4a4").steps[0]), "fpq+e2m1-row@e2m1-tensor-joint-shift");
