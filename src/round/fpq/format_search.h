@@ -17,7 +17,8 @@
 // (exact where channels, or errors of channels, are uncorrelated), and products judge the best three of each format
 // (with the input's choice so far). A round then takes as long as 29 products of a 4096 x 4096 layer with 2048 tokens
 // (processor time, AVX-512), where the paper's, which judges all, takes some 600. E of a normal layer of 512 or 1024
-// channels with outliers was 1.4 % below the full search's after a round: neither sees what the other half will do next.
+// channels with outliers was 1.4 % below the full search's after a round: neither sees what the other half will do
+// next.
 //
 // Goals: any number of readers, some of which may stay as they are; the same for any number of threads. Memory: the
 // sample four times, and 512 rows of a matrix.
