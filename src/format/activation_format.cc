@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <optional>
 
@@ -21,7 +22,7 @@ using Kind = ActivationRange::Kind;
 // ---- options -------------------------------------------------------------------------------------------------------
 
 /// What an option sets; two options of one slot in a text are a contradiction.
-enum Slot { kSharers, kZero, kScale, kMode, kRange, kShift };
+enum Slot { kSharers, kZero, kScale, kMode, kRange, kShift, kRotation, kSeed };
 
 template <Who kWho>
 void share(ActivationFormat& format) {
@@ -100,17 +101,33 @@ std::string shifts_text(const ActivationFormat& format) {
   return text;
 }
 
+bool set_rotation(std::string_view text, ActivationFormat& format) {
+  const auto block = parse_number<int64_t>(text);
+  if (!block || *block < 2 || *block > 4096 || !std::has_single_bit(static_cast<uint64_t>(*block))) return false;
+  format.rotation = *block;
+  return true;
+}
+
+bool set_seed(std::string_view text, ActivationFormat& format) {
+  const auto seed = parse_number<uint64_t>(text);
+  if (!seed) return false;
+  format.seed = *seed;
+  return true;
+}
+
 constexpr OptionPrefix<ActivationFormat> kPrefixes[] = {
     {"g", kSharers, set_group, "gN (a positive integer)"},
     {"at", kRange, set_fixed, "at[HIGH] or at[LOW;HIGH] (finite numbers)"},
     {"p", kRange, set_percentile, "pP (above 50 to 100)"},
     {"shift", kShift, set_shifts, "shift or shift[DIGITS] (a digit for each channel, 0 to 9 and a to v)"},
+    {"had", kRotation, set_rotation, "hadN (a power of two from 2 to 4096)"},
+    {"seed", kSeed, set_seed, "seedS (an integer)"},
 };
 
 std::vector<std::string> option_names() {
   std::vector<std::string> names;
   for (const auto& word : kWords) names.emplace_back(word.text);
-  for (const std::string_view shape : {"gN", "pP", "at[HIGH]"}) names.emplace_back(shape);
+  for (const std::string_view shape : {"gN", "pP", "at[HIGH]", "hadN", "seedS"}) names.emplace_back(shape);
   return names;
 }
 
@@ -196,6 +213,10 @@ class Reader {
     if (format_.mx_mode != MxMode::kFloor && format_.scale != ScaleType::kE8M0) {
       misuse("\"{}\": -ceil, -rceil and -even are about scales in e8m0", text_);
     }
+    if (format_.seed != 0 && format_.rotation == 0) misuse("\"{}\": -seedS is that of a rotation: -hadN", text_);
+    if (format_.rotation != 0 && format_.range.is_calibrated()) {
+      misuse("\"{}\": ranges are found in values that are not rotated; leave it out, or say which it is: -at", text_);
+    }
     if (format_.range.kind != Kind::kDynamic) check_range();
     check_shifts();
   }
@@ -214,6 +235,7 @@ class Reader {
                                      usual_bias(minifloat->exponent, Reserve::kNone), Reserve::kNone}));
     }
     if (!format_.shifted) return;
+    if (format_.rotation != 0) misuse("\"{}\": -shift is of channels, which -had mixes; leave one out", text_);
     if (format_.shifts.empty() ? !by_output : format_.range.kind != Kind::kFixed) {
       misuse("\"{}\": -shift is found with -output or -joint, and given as -shift[DIGITS] with -at[HIGH]", text_);
     }
@@ -283,6 +305,8 @@ std::string text_of(const ActivationFormat& format, const std::string& ends, con
   if (format.range.kind == Kind::kPercentile) text += fmt::format("-p{}", format.range.percentile);
   if (format.range.kind == Kind::kFixed) text += fmt::format("-at[{}]", ends);
   if (format.shifted) text += format.shifts.empty() ? "-shift" : fmt::format("-shift[{}]", shifts);
+  if (format.rotation != 0) text += fmt::format("-had{}", format.rotation);
+  if (format.seed != 0) text += fmt::format("-seed{}", format.seed);
   return text;
 }
 

@@ -60,7 +60,10 @@ TEST(ActivationFormat, ReadsBlocksZeroPointsAndRanges) {
                                  "table[-1;-0.5;0;2]-tensor-at[4]",
                                  "e2m1-tensor-output",
                                  "e3m0-tensor-joint-shift",
-                                 "e5m2-tensor-at[7]-shift[0v3]"}) {
+                                 "e5m2-tensor-at[7]-shift[0v3]",
+                                 "int4-token-had512",
+                                 "mxfp4-had32-seed7",
+                                 "int8-asym-tensor-at[-0.5;3.25]-had4096"}) {
     EXPECT_EQ(to_string(parse_activation_format(text)), text);
   }
   // A scheme is a name for its parts.
@@ -74,6 +77,18 @@ TEST(ActivationFormat, ReadsBlocksZeroPointsAndRanges) {
   EXPECT_FALSE(fixed.range.is_calibrated());
   EXPECT_TRUE(parse_activation_format("int8-tensor-kl").range.is_calibrated());
   EXPECT_EQ(kind_text(fixed), "int8-asym-tensor-at[...]");
+}
+
+TEST(ActivationFormat, Rotations) {
+  const ActivationFormat rotated = parse_activation_format("int4-seed3-had64-token");
+  EXPECT_EQ(rotated.rotation, 64);
+  EXPECT_EQ(rotated.seed, 3u);
+  EXPECT_THAT(misused("int4-token-had48"), HasSubstr("should be -hadN (a power of two from 2 to 4096)"));
+  EXPECT_THAT(misused("int4-token-had1"), HasSubstr("a power of two from 2 to 4096"));
+  EXPECT_THAT(misused("int4-token-had8192"), HasSubstr("a power of two from 2 to 4096"));
+  EXPECT_THAT(misused("int4-token-had64-had32"), HasSubstr("repeats or contradicts"));
+  EXPECT_THAT(misused("int4-token-seed3"), HasSubstr("-seedS is that of a rotation"));
+  EXPECT_THAT(misused("int4-tensor-mse-had64"), HasSubstr("ranges are found in values that are not rotated"));
 }
 
 TEST(ActivationFormat, RangesComeAndGo) {
@@ -124,6 +139,7 @@ TEST(ActivationFormat, SaysWhatHasNoShifts) {
   EXPECT_THAT(misused("e2m1-tensor-at[3]-shift[041]"), HasSubstr("a shift of 4; e2m1 goes up to 3"));
   EXPECT_THAT(misused("e2m1-tensor-at[3]-shift[0w]"), HasSubstr("should be -shift or shift[DIGITS]"));
   EXPECT_THAT(misused("e2m1-tensor-at[0]"), HasSubstr("a positive normal number is needed"));
+  EXPECT_THAT(misused("e3m0-tensor-at[3]-shift[01]-had8"), HasSubstr("which -had mixes"));
 }
 
 TEST(ActivationFormat, ScalesOfRanges) {

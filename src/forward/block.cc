@@ -244,21 +244,33 @@ void BlockRunner::add_experts(const Run& run) const {
   add_routed(routing, run.rows, work.routed.data(), hidden_, work.branch.data(), run.threads);
 }
 
+// Whether the layers that read the input multiply it as it is rounded, in rotated coordinates.
+bool BlockRunner::is_read_rotated(int input, int64_t rows) const {
+  if (!weights_.rotated.contains(input)) return false;
+  const std::vector<int>& readers = block_.inputs[static_cast<size_t>(input)].readers;
+  return std::all_of(readers.begin(), readers.end(), [&](int reader) {
+    return weights_.linears[static_cast<size_t>(reader)].kernel_for(rows) != nullptr;
+  });
+}
+
 // What the readers of the input read: x [rows, width], or x as its format rounds it, once for all of them.
-BlockRunner::RoundedRows BlockRunner::rounded(const Run& run, int input, std::span<const float> x) const {
-  const auto rounder = weights_.rounders.find(input);
-  if (rounder == weights_.rounders.end()) return {x.data(), nullptr};
+LayerInput BlockRunner::rounded(const Run& run, int input, std::span<const float> x) const {
+  const auto found = weights_.rounders.find(input);
+  if (found == weights_.rounders.end()) return {x.data()};
+  const InputRounder& rounder = found->second;
+  const int64_t width = block_.inputs[static_cast<size_t>(input)].width, rows = static_cast<int64_t>(x.size()) / width;
+  const bool rotated = is_read_rotated(input, rows);
+  const bool scaled = rounder.has_token_scales() && (rotated || !rounder.rotates());
   std::vector<float>&out = run.work.rounded, &scales = run.work.rounded_scales;
-  const bool scaled = rounder->second.has_token_scales();
   if (run.rounded_input != input) {
-    const int64_t width = block_.inputs[static_cast<size_t>(input)].width,
-                  rows = static_cast<int64_t>(x.size()) / width;
     if (out.size() < x.size()) out.resize(x.size());
     if (static_cast<int64_t>(scales.size()) < rows) scales.resize(static_cast<size_t>(rows));
-    rounder->second.round(x.data(), rows, width, out.data(), run.threads, scaled ? scales.data() : nullptr);
+    using Coordinates = InputRounder::Coordinates;
+    rounder.round(x.data(), rows, width, out.data(), run.threads, scaled ? scales.data() : nullptr,
+                  rotated ? Coordinates::kRotated : Coordinates::kOwn);
     run.rounded_input = input;
   }
-  return {out.data(), scaled ? scales.data() : nullptr};
+  return {out.data(), scaled ? scales.data() : nullptr, rotated};
 }
 
 // All places, which read one input, together.
@@ -273,8 +285,7 @@ void BlockRunner::apply(const Run& run, std::initializer_list<Place> places) con
     readers[count++] = {&weights_.linears[static_cast<size_t>(place.linear)], place.y};
   }
   const int64_t rows = static_cast<int64_t>(x.size()) / block_.inputs[static_cast<size_t>(input)].width;
-  const auto [values, scales] = rounded(run, input, x);
-  apply_layers({readers.data(), count}, values, rows, run.work.linears, run.threads, scales);
+  apply_layers({readers.data(), count}, rounded(run, input, x), rows, run.work.linears, run.threads);
 }
 
 // Norms of heads and rope, in their order, of all queries or all keys of the pass.

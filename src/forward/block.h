@@ -61,11 +61,8 @@ class BlockRunner {
   void add_shared(const Run& run) const;
   void add_experts(const Run& run) const;
   std::span<const float> rows_of(const Run& run, int input) const;
-  struct RoundedRows {
-    const float* x;       // [rows, width]
-    const float* scales;  // [rows], or null: see InputRounder::has_token_scales()
-  };
-  RoundedRows rounded(const Run& run, int input, std::span<const float> x) const;
+  bool is_read_rotated(int input, int64_t rows) const;
+  LayerInput rounded(const Run& run, int input, std::span<const float> x) const;
   void apply(const Run& run, std::initializer_list<Place> places) const;
   void place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const;
   void turn(const Run& run, const HeadView& view, int64_t row, int64_t heads, int64_t first_channel) const;

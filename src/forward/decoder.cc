@@ -61,7 +61,7 @@ std::span<const float> Decoder::State::run(std::span<const int32_t> tokens, cons
   }
   if (!weights.project_out.present()) return {work.hidden.data(), static_cast<size_t>(rows * graph.hidden)};
   const LinearReader narrow = {&weights.project_out, work.narrow.data()};
-  apply_layers({&narrow, 1}, work.hidden.data(), rows, work.linears, threads);
+  apply_layers({&narrow, 1}, {work.hidden.data()}, rows, work.linears, threads);
   return {work.narrow.data(), static_cast<size_t>(rows * weights.project_out.out())};
 }
 
@@ -85,7 +85,7 @@ void Decoder::set_activation_format(int block, int input, const std::optional<Ac
   assert(input >= 0 && input < input_count(state_->graph, block));
   std::map<int, InputRounder>& rounders = state_->weights.blocks[static_cast<size_t>(block)].rounders;
   rounders.erase(input);
-  if (format) rounders.emplace(input, InputRounder(*format));
+  if (format) rounders.emplace(input, InputRounder(*format, input_at(state_->graph, block, input).width));
 }
 
 int64_t Decoder::hidden_width() const {
@@ -158,7 +158,7 @@ void Decoder::logits(std::span<const float> hidden, int64_t rows, float* out) co
   assert(static_cast<int64_t>(hidden.size()) == rows * hidden_width());
   const int64_t vocab = state_->graph.vocab_size;
   const LinearReader head = {&state_->weights.head, out};
-  apply_layers({&head, 1}, hidden.data(), rows, state_->work.linears, state_->threads);
+  apply_layers({&head, 1}, {hidden.data()}, rows, state_->work.linears, state_->threads);
   const float scale = state_->graph.logit_scale, cap = state_->graph.logit_softcap;
   if (scale == 1.0f && cap <= 0.0f) return;
   for_rows(state_->threads, rows, [&](int64_t row) {

@@ -44,7 +44,7 @@ void embed_tokens(const Graph& graph, const OuterWeights& weights, std::span<con
   });
   if (weights.project_in.present()) {
     const LinearReader widen = {&weights.project_in, work.hidden.data()};
-    apply_layers({&widen, 1}, embedded, pass.rows(), work.linears, threads);
+    apply_layers({&widen, 1}, {embedded}, pass.rows(), work.linears, threads);
   }
   const NormWeights& norm = weights.embedding_norm;
   if (weights.positions == nullptr && !norm.present()) return;

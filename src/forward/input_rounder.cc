@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "format/side/frame.h"
 #include "forward/row_loop.h"
 
 namespace bitloom {
@@ -27,8 +28,12 @@ float absmax_of(const float* x, int64_t count) {
 
 }  // namespace
 
-InputRounder::InputRounder(const ActivationFormat& format)
-    : InputRounder(format, std::shared_ptr<const ArrayEncoder>(make_encoder(format.format, Ties::kEven))) {}
+InputRounder::InputRounder(const ActivationFormat& format, int64_t width)
+    : InputRounder(format, std::shared_ptr<const ArrayEncoder>(make_encoder(format.format, Ties::kEven))) {
+  if (format.rotation == 0) return;
+  const FrameStorage frame{.in_block = format.rotation, .seed = format.seed};
+  rotation_ = std::make_shared<const BlockRotation>(in_rotation(frame, width));
+}
 
 InputRounder::InputRounder(ActivationFormat format, std::shared_ptr<const ArrayEncoder> encoder)
     : format_(std::move(format)),
@@ -98,8 +103,8 @@ bool InputRounder::has_token_scales() const {
 }
 
 /// The last scale of the row: its own, of a format with one.
-InputRounder::Scale InputRounder::round_row(const float* x, int64_t width, const std::optional<Scale>& of_all,
-                                            float* out) const {
+InputRounder::Scale InputRounder::round_groups(const float* x, int64_t width, const std::optional<Scale>& of_all,
+                                               float* out) const {
   const int64_t group = format_.granularity == Granularity::kGroup ? format_.group : width;
   const bool two_level = format_.scale == ScaleType::kE4M3TwoLevel;
   const Scale outer = two_level ? outer_scale(x, width) : Scale{};
@@ -120,14 +125,34 @@ InputRounder::Scale InputRounder::round_row(const float* x, int64_t width, const
   return scale;
 }
 
-void InputRounder::round(const float* x, int64_t rows, int64_t width, float* out, ThreadPool& threads,
-                         float* scales) const {
+void InputRounder::round(const float* x, int64_t rows, int64_t width, float* out, ThreadPool& threads, float* scales,
+                         Coordinates place) const {
+  if (rotation_ != nullptr) {
+    assert(rotation_->size() == width);
+    for_rows(threads, rows, [&](int64_t row) {
+      if (out != x) std::copy_n(x + row * width, width, out + row * width);
+      rotation_->rotate(out + row * width, 0, width, 1);
+    });
+    x = out;
+  }
+  const bool turns_back = rotation_ != nullptr && place == Coordinates::kOwn;
   std::optional<Scale> of_all;
   if (format_.granularity == Granularity::kTensor && !fixed_) of_all = scale_of(x, rows * width);
   for_rows(threads, rows, [&](int64_t row) {
-    const Scale scale = round_row(x + row * width, width, of_all, out + row * width);
+    const Scale scale = round_groups(x + row * width, width, of_all, out + row * width);
     if (scales != nullptr) scales[row] = scale.step >= least_ || scale.step != scale.step ? scale.step : 0.0f;
+    if (turns_back) rotation_->rotate_back(out + row * width, 0, width, 1);
   });
+}
+
+void InputRounder::round_row(const float* x, int64_t width, float* out) const {
+  assert(format_.granularity != Granularity::kTensor || fixed_);
+  if (rotation_ == nullptr) return static_cast<void>(round_groups(x, width, std::nullopt, out));
+  assert(rotation_->size() == width);
+  if (out != x) std::copy_n(x, width, out);
+  rotation_->rotate(out, 0, width, 1);
+  round_groups(out, width, std::nullopt, out);
+  rotation_->rotate_back(out, 0, width, 1);
 }
 
 }  // namespace bitloom

@@ -8,14 +8,16 @@
 
 #include "base/threads.h"
 #include "format/activation_format.h"
+#include "format/side/block_rotation.h"
 
 namespace bitloom {
 
 /// A value that is cheap to copy.
 class InputRounder {
  public:
-  /// Error(kFailed) for a format whose range calibration has yet to find.
-  explicit InputRounder(const ActivationFormat& format);
+  /// `width`: of the rows, which a rotation is made for; of no meaning to other formats. Error(kFailed) for a format
+  /// whose range calibration has yet to find.
+  explicit InputRounder(const ActivationFormat& format, int64_t width = 0);
   /// With an encoder that rounds as the format's own does.
   InputRounder(ActivationFormat format, std::shared_ptr<const ArrayEncoder> encoder);
 
@@ -26,16 +28,21 @@ class InputRounder {
   /// is seen (a row, where all tokens share a scale that was found beforehand).
   /// Where channels are shifted, `width` is their number.
   /// `scales` [rows], or null: becomes each row's s, of a format with has_token_scales().
-  void round(const float* x, int64_t rows, int64_t width, float* out, ThreadPool& threads,
-             float* scales = nullptr) const;
+  /// `place`: of a format that rotates, whether out is turned back or left as it was rounded, Q out.
+  enum class Coordinates { kOwn, kRotated };
+  void round(const float* x, int64_t rows, int64_t width, float* out, ThreadPool& threads, float* scales = nullptr,
+             Coordinates place = Coordinates::kOwn) const;
+  /// One row, of a format whose rows do not see each other: of no range for all tokens of a pass (asserted).
+  void round_row(const float* x, int64_t width, float* out) const;
 
-  /// Whether a row is out = s q, q integers up to 127, with a scale s of its own: what kernels of 8-bit inputs can
-  /// keep.
+  /// Whether a row is s q, q integers up to 127, with a scale s of its own, where it is rounded (rotated, of a format
+  /// that rotates): what kernels of 8-bit inputs can keep.
   bool has_token_scales() const;
+  bool rotates() const { return rotation_ != nullptr; }
 
  private:
   using Scale = ActivationScale;
-  Scale round_row(const float* x, int64_t width, const std::optional<Scale>& of_all, float* out) const;
+  Scale round_groups(const float* x, int64_t width, const std::optional<Scale>& of_all, float* out) const;
   void round_run(const float* x, int64_t count, Scale scale, float* out) const;
   void round_integers(const float* x, int64_t count, Scale scale, float* out) const;
   Scale scale_of(const float* x, int64_t count) const;
@@ -44,6 +51,7 @@ class InputRounder {
 
   ActivationFormat format_;
   std::shared_ptr<const ArrayEncoder> encoder_;
+  std::shared_ptr<const BlockRotation> rotation_;  // null: values are rounded as they are
   FormatLimits limits_;
   float least_;                   // scales below it are none
   std::optional<Scale> fixed_;    // found beforehand

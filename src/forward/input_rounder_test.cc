@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "format/side/frame.h"
 
 namespace bitloom {
 namespace {
@@ -16,7 +17,7 @@ using ::testing::ElementsAre;
 
 std::vector<float> round(const std::string& format, std::vector<float> x, int64_t width) {
   ThreadPool threads(2);
-  InputRounder(parse_activation_format(format))
+  InputRounder(parse_activation_format(format), width)
       .round(x.data(), static_cast<int64_t>(x.size()) / width, width, x.data(), threads);
   return x;
 }
@@ -113,6 +114,50 @@ TEST(InputRounder, TwoLevelScales) {
   EXPECT_THAT(round("nvfp4", std::vector<float>(16), 16), ::testing::Each(0.0f));
 }
 
+std::vector<float> waves(int64_t count) {
+  std::vector<float> x(static_cast<size_t>(count));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i * i));
+  return x;
+}
+
+// Q^T r(Q x), Q that of a frame; 96 channels have blocks of 32.
+TEST(InputRounder, RotationsAreThoseOfAFrame) {
+  const int64_t width = 96;
+  const std::vector<float> x = waves(3 * width);
+  for (const std::string format : {"int4-token", "int8-asym-g8", "e2m1-tensor", "nvfp4", "int4-tensor-at[2]"}) {
+    const BlockRotation q = in_rotation(FrameStorage{.in_block = 64, .seed = 5}, width);
+    std::vector<float> expected = x;
+    for (int64_t row = 0; row < 3; ++row) q.rotate(expected.data() + row * width, 0, width, 1);
+    expected = round(format, expected, width);
+    const std::vector<float> inside = expected;
+    for (int64_t row = 0; row < 3; ++row) q.rotate_back(expected.data() + row * width, 0, width, 1);
+    EXPECT_EQ(round(format + "-had64-seed5", x, width), expected) << format;
+
+    ThreadPool threads(2);
+    std::vector<float> out(x.size()), scales(3);
+    const InputRounder rounder(parse_activation_format(format + "-had64-seed5"), width);
+    EXPECT_EQ(rounder.has_token_scales(), format == "int4-token") << format;
+    rounder.round(x.data(), 3, width, out.data(), threads, scales.data(), InputRounder::Coordinates::kRotated);
+    EXPECT_EQ(out, inside) << format;
+    if (format == "e2m1-tensor") continue;  // rows see each other
+    for (int64_t row = 0; row < 3; ++row) rounder.round_row(x.data() + row * width, width, out.data() + row * width);
+    EXPECT_EQ(out, expected) << format;
+  }
+}
+
+double squared_error(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return sum;
+}
+
+// One channel of 512 is a hundred times the others: all of these round to 0 beside it, and a rotation spreads it.
+TEST(InputRounder, RotationsSpreadOutliers) {
+  std::vector<float> x = waves(512);
+  x[77] = 100;
+  EXPECT_LT(squared_error(round("int4-token-had512", x, 512), x), squared_error(round("int4-token", x, 512), x) / 3);
+}
+
 TEST(InputRounder, WantsARange) { EXPECT_THROW(InputRounder(parse_activation_format("int8-tensor-mse")), Error); }
 
 TEST(InputRounder, NothingIsNothing) {
@@ -131,14 +176,14 @@ TEST(InputRounder, WhatIsNotFiniteShows) {
 }
 
 TEST(InputRounder, AnyNumberOfThreadsGivesTheSameBytes) {
-  std::vector<float> x(100 * 37);
-  for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i * i));
-  for (const char* text : {"int8-token", "e4m3fn-tensor", "int4-g16", "int4-asym-tensor", "mxfp6e2m3", "nvfp4"}) {
-    const InputRounder rounder(parse_activation_format(text));
+  const std::vector<float> x = waves(100 * 36);
+  for (const char* text :
+       {"int8-token", "e4m3fn-tensor", "int4-g16", "int4-asym-tensor", "mxfp6e2m3", "nvfp4", "e2m1-tensor-had4"}) {
+    const InputRounder rounder(parse_activation_format(text), 36);
     std::vector<float> one(x.size()), three(x.size());
     ThreadPool single(1), many(3);
-    rounder.round(x.data(), 100, 37, one.data(), single);
-    rounder.round(x.data(), 100, 37, three.data(), many);
+    rounder.round(x.data(), 100, 36, one.data(), single);
+    rounder.round(x.data(), 100, 36, three.data(), many);
     EXPECT_EQ(one, three) << text;
     EXPECT_NE(one, x) << text;
   }

@@ -30,7 +30,7 @@ std::vector<float> visit_inputs(const Model& model, std::span<const int32_t> tok
     const int rope = graph.blocks[static_cast<size_t>(b)].attention.rope;
     const BlockRunner runner(graph, b, weights, rope < 0 ? nullptr : &ropes[static_cast<size_t>(rope)]);
     for (int input = 0; input < runner.inputs(); ++input) {
-      if (format) weights.rounders.emplace(input, InputRounder(*format));
+      if (format) weights.rounders.emplace(input, InputRounder(*format, input_at(graph, b, input).width));
       visit(b, input, runner.reach(input, pass, work, threads));
     }
     runner.finish(pass, work, threads);

@@ -59,7 +59,7 @@ class Loader {
     for (const Linear& at : block.linears) weights.linears.push_back(linear(at));
     for (size_t i = 0; i < block.inputs.size(); ++i) {
       const auto& format = block.inputs[i].activations;
-      if (format) weights.rounders.emplace(static_cast<int>(i), InputRounder(*format));
+      if (format) weights.rounders.emplace(static_cast<int>(i), InputRounder(*format, block.inputs[i].width));
     }
     return weights;
   }
@@ -68,30 +68,61 @@ class Loader {
   const Model& model_;
 };
 
-/// `rounder`: of what the layer reads; null: it reads that as it is.
-void pack(LinearWeights& layer, PackOptions options, const InputRounder* rounder = nullptr) {
+void pack(LinearWeights& layer, const PackOptions& options) {
   if (!layer.present()) return;
-  if (rounder != nullptr && !rounder->has_token_scales()) options.activations = Activations::kExact;
   RowOrder stored = row_order_of(layer.weight);
-  layer.packed = PackedLinear::pack(stored.source, stored.order, options);
-  layer.packed_weight = layer.weight;
-  if (rounder == nullptr || options.activations == Activations::kExact || layer.packed == nullptr) return;
-  if (layer.packed->keeps_multiples()) return;
-  options.activations = Activations::kExact;
   layer.packed = PackedLinear::pack(std::move(stored.source), std::move(stored.order), options);
+  layer.packed_weight = layer.weight;
+}
+
+/// Whether the layer's kernel multiplies what the rounder makes as it is. (Without a kernel nothing else is done.)
+bool keeps(const LinearWeights& layer, const InputRounder& rounder) {
+  if (layer.packed == nullptr) return !rounder.rotates();
+  if (!rounder.rotates()) return layer.packed->keeps_multiples();
+  const PackedFrame* frame = layer.packed->frame();
+  const ActivationFormat& format = rounder.format();
+  return layer.packed->keeps_multiples_inside() && frame != nullptr && frame->enters_by(format.rotation, format.seed);
+}
+
+void pack_input(BlockWeights& block, const Input& input, int index, PackOptions options) {
+  const auto layers = [&](const auto& visit) {
+    for (const int reader : input.readers) visit(block.linears[static_cast<size_t>(reader)]);
+  };
+  const auto found = block.rounders.find(index);
+  const InputRounder* rounder = found == block.rounders.end() ? nullptr : &found->second;
+  const PackOptions exact = {options.isa, Activations::kExact};
+  if (rounder != nullptr && !rounder->has_token_scales()) options = exact;
+  layers([&](LinearWeights& layer) { pack(layer, options); });
+  if (rounder == nullptr || options.activations == Activations::kExact) return;
+  if (!rounder->rotates()) {
+    return layers([&](LinearWeights& layer) {
+      if (!keeps(layer, *rounder)) pack(layer, exact);
+    });
+  }
+  bool all = true, any_of_many = false, all_of_many = true;  // tokens that each kernel serves alike
+  layers([&](const LinearWeights& layer) {
+    all = all && keeps(layer, *rounder);
+    if (!all) return;
+    any_of_many = any_of_many || layer.packed->serves(kFewTokens + 1);
+    all_of_many = all_of_many && layer.packed->serves(kFewTokens + 1);
+  });
+  if (all && any_of_many == all_of_many) {
+    block.rotated.insert(index);
+  } else {
+    layers([&](LinearWeights& layer) { pack(layer, exact); });
+  }
 }
 
 void pack(BlockWeights& block, const Block& of_graph, const PackOptions& options) {
-  for (size_t i = 0; i < block.linears.size(); ++i) {
-    const auto rounder = block.rounders.find(of_graph.linears[i].input);
-    pack(block.linears[i], options, rounder == block.rounders.end() ? nullptr : &rounder->second);
+  for (size_t i = 0; i < of_graph.inputs.size(); ++i) {
+    pack_input(block, of_graph.inputs[i], static_cast<int>(i), options);
   }
 }
 
 }  // namespace
 
-void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t rows, LinearScratch& scratch,
-                  ThreadPool& threads, const float* scales) {
+void apply_layers(std::span<const LinearReader> readers, const LayerInput& input, int64_t rows, LinearScratch& scratch,
+                  ThreadPool& threads) {
   assert(readers.size() <= kMostReaders);
   std::array<Reader, kMostReaders> packed;
   size_t count = 0;
@@ -100,10 +131,11 @@ void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t
     if (const PackedLinear* w = layer->kernel_for(rows); w != nullptr) {
       packed[count++] = {w, bias, y};
     } else {
-      linear(x, layer->in(), rows, *layer->weight, bias, y, layer->out(), scratch.tiles, threads);
+      assert(!input.rotated);
+      linear(input.x, layer->in(), rows, *layer->weight, bias, y, layer->out(), scratch.tiles, threads);
     }
   }
-  if (count > 0) apply({packed.data(), count}, x, rows, scratch.blocks, threads, scales);
+  if (count > 0) apply({packed.data(), count}, input.x, rows, scratch.blocks, threads, input.scales, input.rotated);
 }
 
 void add_linear_adjoint(const LinearWeights& layer, const float* dy, int64_t rows, float* dx, ThreadPool& threads) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -48,10 +49,17 @@ struct LinearScratch {
   TileScratch tiles;   // of matrices that have none
 };
 
-/// y = x W^T + b for each of at most kMostReaders layers that read x [rows, in]; all dense. `scales` [rows], or null: of
-/// rows that an InputRounder made of token scales, see PackedLinear::keeps_multiples().
-void apply_layers(std::span<const LinearReader> readers, const float* x, int64_t rows, LinearScratch& scratch,
-                  ThreadPool& threads, const float* scales = nullptr);
+/// Rows [rows, in] that layers read.
+struct LayerInput {
+  const float* x;
+  const float* scales = nullptr;  // [rows], of rows that an InputRounder made of token scales
+  bool rotated = false;           // x is what the layers' frames make of their input: of kernels alone
+};
+
+/// y = x W^T + b for each of at most kMostReaders layers that read x; all dense. Of scales and rotated rows see
+/// PackedLinear::keeps_multiples() and apply().
+void apply_layers(std::span<const LinearReader> readers, const LayerInput& input, int64_t rows, LinearScratch& scratch,
+                  ThreadPool& threads);
 
 /// The adjoint of y = x W^T with respect to x: dx [rows, in] += dy [rows, out] W. W is decoded kAdjointRows rows at a
 /// time, once; the same bytes for any number of threads.
@@ -67,6 +75,7 @@ struct BlockWeights {
   float output_scale = 1.0f;
   std::vector<LinearWeights> linears;    // of Block::linears
   std::map<int, InputRounder> rounders;  // by index into Block::inputs; the others are read as they are
+  std::set<int> rotated;                 // of these the inputs whose readers' kernels take what was rounded as it is
 };
 
 /// Everything outside the blocks.
@@ -84,7 +93,8 @@ OuterWeights load_outer_weights(const Model& model);
 BlockWeights load_block_weights(const Model& model, int block);
 /// With `packing`, matrices that have a kernel are packed. Those whose input has an activation format read it as it is
 /// rounded: kernels of 8-bit inputs serve them where they keep that (InputRounder::has_token_scales(),
-/// PackedLinear::keeps_multiples()), exact ones elsewhere.
+/// PackedLinear::keeps_multiples()), exact ones elsewhere. Values that are rounded in rotated coordinates they take as
+/// they are there where all readers of the input have frames that rotate alike.
 ModelWeights load_weights(const Model& model, const std::optional<PackOptions>& packing = std::nullopt);
 
 }  // namespace bitloom

@@ -18,6 +18,10 @@ class PackedFrame {
 
   /// Whether x of one is x of the other, once inside.
   bool has_input_of(const PackedFrame& other) const;
+  /// Whether Q_I D_I is the rotation of a frame that has `in_block` and this seed alone.
+  bool enters_by(int64_t in_block, uint64_t seed) const {
+    return in_.has_value() && in_scales_.empty() && storage_.in_block == in_block && storage_.seed == seed;
+  }
   bool moves_input() const { return in_.has_value() || !in_scales_.empty(); }
   /// out [cols] = Q_I D_I x [cols].
   void enter(const float* x, float* out) const;

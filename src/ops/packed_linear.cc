@@ -130,13 +130,13 @@ namespace {
 
 /// Readers whose kernels read one input.
 void apply_alike(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks,
-                 ThreadPool& threads, const float* scales) {
+                 ThreadPool& threads, const float* scales, bool inside) {
   const PackedFrame* frame = readers.front().w->frame();
-  if (frame != nullptr && frame->moves_input()) {
+  if (!inside && frame != nullptr && frame->moves_input()) {
     const int64_t cols = readers.front().w->cols();
-    float* inside = blocks.framed(tokens * cols);
-    threads.parallel_for(tokens, [&](int64_t t) { frame->enter(x + t * cols, inside + t * cols); });
-    x = inside, scales = nullptr;
+    float* entered = blocks.framed(tokens * cols);
+    threads.parallel_for(tokens, [&](int64_t t) { frame->enter(x + t * cols, entered + t * cols); });
+    x = entered, scales = nullptr;
   }
   const Products products(readers, x, tokens, blocks, threads, scales);
   const auto run = [&products](int64_t piece, int thread) { products.run(piece, thread); };
@@ -160,11 +160,11 @@ bool alike(const PackedFrame* a, const PackedFrame* b) {
 }  // namespace
 
 void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads,
-           const float* scales) {
+           const float* scales, bool inside) {
   while (!readers.empty()) {
     size_t count = 1;
     while (count < readers.size() && alike(readers[0].w->frame(), readers[count].w->frame())) ++count;
-    apply_alike(readers.first(count), x, tokens, blocks, threads, scales);
+    apply_alike(readers.first(count), x, tokens, blocks, threads, scales, inside);
     readers = readers.subspan(count);
   }
 }

@@ -57,7 +57,9 @@ class PackedLinear {
   const FamilyProduct* family_product() const { return family_.get(); }
   /// Whether the product is that of x as it is given, to the roundings of fp32's sums, where every token's values are
   /// multiples of a scale that apply() is told, by integers up to 127: nothing else of x, nor of W, is rounded.
-  bool keeps_multiples() const { return !frame_ && family_ == nullptr && !rounds_levels_; }
+  bool keeps_multiples() const { return !frame_ && keeps_multiples_inside(); }
+  /// The same where apply() is given what the frame makes of x.
+  bool keeps_multiples_inside() const { return family_ == nullptr && !rounds_levels_; }
   /// Around what the kernel multiplies; null when there is none.
   const PackedFrame* frame() const { return frame_ ? &*frame_ : nullptr; }
   /// Kernels for many tokens are for Activations::kInt8 alone, and not for every storage.
@@ -111,11 +113,12 @@ struct Reader {
 };
 
 /// All readers' products with x [tokens, cols], dense. Neighbours whose frames enter the input alike share a loop, and
-/// what is prepared of the input. `scales` [tokens], or null: see keeps_multiples(). The same bytes for any number of
-/// threads: a row's product is one kernel's, whichever rows it comes with. At most kMostReaders, of one width, which
-/// all serve so many tokens (asserted).
+/// what is prepared of the input. `scales` [tokens], or null: see keeps_multiples(). `inside`: x is already what the
+/// readers' frames, which enter it alike, make of it. The same bytes for any number of threads: a row's product is one
+/// kernel's, whichever rows it comes with. At most kMostReaders, of one width, which all serve so many tokens
+/// (asserted).
 inline constexpr size_t kMostReaders = 4;
 void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads,
-           const float* scales = nullptr);
+           const float* scales = nullptr, bool inside = false);
 
 }  // namespace bitloom

@@ -7,6 +7,7 @@
 
 #include "forward/decoder.h"
 #include "forward/test_inputs.h"
+#include "forward/weights.h"
 #include "pipeline/walk_test_support.h"
 #include "round/nearest/nearest.h"
 
@@ -126,19 +127,40 @@ TEST(Activations, AreNotRoundedAgainByKernels) {
     const std::span<const float> hidden = decoder.forward(std::vector<int32_t>{1, 4, 7, 10, 13, 16}, 1, 6);
     return std::vector<float>(hidden.begin(), hidden.end());  // of few tokens: every machine has kernels for them
   };
-  for (const std::string recipe : {"int4-g16", "int4-g16@int8-token", "int4-g16@e4m3fn-token", "int8-row@mxfp4"}) {
+  for (const std::string recipe :
+       {"int4-g16", "int4-g16@int8-token", "int4-g16@e4m3fn-token", "int8-row@mxfp4", "int8-row@int8-token-had64"}) {
     const TempDir dir;
     testing::quantize(testing::kDemo, dir.file("q"), recipe);
     const std::vector<float> a = by(dir.file("q"), Activations::kInt8), b = by(dir.file("q"), Activations::kExact);
     if (recipe == "int4-g16") {
       EXPECT_GT(difference(a, b), 1e-4);
-    } else if (recipe.ends_with("int8-token")) {
+    } else if (recipe.ends_with("@int8-token")) {
       // Sums are made in another order; a rounded value that lies at a tie may then go the other way, by one step.
       EXPECT_LT(difference(a, b), 1e-5);
     } else {
       EXPECT_EQ(a, b) << recipe;
     }
   }
+}
+
+// What is rounded in a frame's coordinates is multiplied there by kernels for 8-bit inputs, and decoded back elsewhere.
+TEST(Activations, AreReadWhereTheirFrameRoundsThem) {
+  ThreadPool threads(2);
+  const TempDir dir;
+  testing::quantize(testing::kDemo, dir.file("q"), "int4-row+frame-in64@int4-token-had64");
+  testing::quantize(testing::kDemo, dir.file("other"), "int4-row+frame-in64-seed1@int4-token-had64");
+  const auto model = Checkpoint::open(dir.file("q"));
+  const PackOptions fast = {best_isa(), Activations::kInt8};
+  EXPECT_EQ(load_weights(*model, fast).blocks[0].rotated.size(), model->graph().blocks[0].inputs.size());
+  EXPECT_TRUE(load_weights(*Checkpoint::open(dir.file("other")), fast).blocks[0].rotated.empty());
+  std::vector<float> logits[2];
+  for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+    Decoder decoder(model, threads, activations);
+    logits[activations == Activations::kInt8] = hidden_of(decoder);
+  }
+  EXPECT_NE(logits[0], logits[1]) << "not one sum in another order: the kernels did not run";
+  // A rounded value that lies at a tie may go the other way, by one step.
+  EXPECT_LT(difference(logits[0], logits[1]), 1e-5);
 }
 
 ActivationFormat format_in(const std::string& path, int block, int input) {

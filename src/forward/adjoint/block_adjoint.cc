@@ -65,7 +65,7 @@ BlockAdjoint::BlockAdjoint(const Graph& graph, int index, const BlockWeights& we
 
 void BlockAdjoint::apply(int linear, const float* x, int64_t rows, float* y, ThreadPool& threads) {
   const LinearReader reader = {&weights_.linears[static_cast<size_t>(linear)], y};
-  apply_layers({&reader, 1}, x, rows, linears_, threads);
+  apply_layers({&reader, 1}, {x}, rows, linears_, threads);
 }
 
 BlockAdjoint::Values BlockAdjoint::normed(const NormWeights& norm, const Values& x, ThreadPool& threads) const {

@@ -105,7 +105,7 @@ double head_adjoint(const Graph& graph, const OuterWeights& weights, float* hidd
     const auto apply = [&](const LinearWeights& layer, const std::vector<float>& x) {
       std::vector<float> y(static_cast<size_t>(count * layer.out()));
       const LinearReader reader = {&layer, y.data()};
-      apply_layers({&reader, 1}, x.data(), count, scratch, threads);
+      apply_layers({&reader, 1}, {x.data()}, count, scratch, threads);
       return y;
     };
     const bool narrows = weights.project_out.present();

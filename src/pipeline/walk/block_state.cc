@@ -44,9 +44,11 @@ std::map<int, ActivationFormat> formats_of(const InputFormats& formats, int bloc
   return result;
 }
 
-std::map<int, InputRounder> rounders_of(const std::map<int, ActivationFormat>& formats) {
+std::map<int, InputRounder> rounders_of(const std::map<int, ActivationFormat>& formats, const Graph& graph, int block) {
   std::map<int, InputRounder> rounders;
-  for (const auto& [input, format] : formats) rounders.emplace(input, InputRounder(format));
+  for (const auto& [input, format] : formats) {
+    rounders.emplace(input, InputRounder(format, input_at(graph, block, input).width));
+  }
   return rounders;
 }
 
@@ -55,7 +57,7 @@ std::map<int, InputRounder> rounders_of(const std::map<int, ActivationFormat>& f
 BlockState::BlockState(std::shared_ptr<const Checkpoint> model_before, const Graph& graph, int block,
                        const RopeTable* rope, const InputFormats& formats, ThreadPool& threads)
     : index(block),
-      rounders(rounders_of(formats_of(formats, block, false))),
+      rounders(rounders_of(formats_of(formats, block, false), graph, block)),
       unfixed(formats_of(formats, block, true)),
       model(std::move(model_before)),
       original(load_for_walk(*model, block, threads)),
@@ -85,7 +87,7 @@ void BlockState::fix_range(int input, const FormatFinder& find) {
     }
     outcome.activations.emplace(input, found ? *found : with_dynamic_range(rule->second));
   }
-  rounders.emplace(input, InputRounder(outcome.activations.at(input)));
+  rounders.emplace(input, InputRounder(outcome.activations.at(input), input_at(model->graph(), index, input).width));
   current.rounders = rounders;
 }
 
