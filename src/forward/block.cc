@@ -401,11 +401,26 @@ void BlockRunner::project_qkv(const Run& run, const QkvViews& views) const {
   scale_queries(run, views.q);
 }
 
+// Each head's channels of a token, as the operand's format rounds them.
+void BlockRunner::round_operand(const Run& run, Operand operand, const HeadView& view, int64_t heads) const {
+  const auto rounder = weights_.operands.find(operand);
+  if (rounder == weights_.operands.end()) return;
+  const int64_t width = block_.attention.width_of(operand);
+  for_rows(run.threads, run.rows, [&](int64_t row) {
+    for (int64_t head = 0; head < heads; ++head) {
+      rounder->second.round_row(view.at(row, head), width, view.at(row, head));
+    }
+  });
+}
+
 // attended <- attention(q, k, v), of x, the input that kAttentionNorm makes, or of the latents
 void BlockRunner::attend(const Run& run) const {
   const Attention& spec = block_.attention;
   const QkvViews views = qkv_views(spec, run.work.qkv.data(), run.rows);
   project_qkv(run, views);
+  round_operand(run, Operand::kQueries, views.q, spec.heads);
+  round_operand(run, Operand::kKeys, views.k, spec.kv_heads);
+  round_operand(run, Operand::kValues, views.v, spec.kv_heads);
   AttentionCall call;
   call.pass = &run.pass, call.block = index_;
   call.q = views.q, call.k = views.k, call.v = views.v;
@@ -414,6 +429,8 @@ void BlockRunner::attend(const Run& run) const {
   call.scale = spec.scale, call.softcap = spec.softcap;
   call.mask = spec.mask, call.window = spec.window, call.alibi = spec.alibi;
   call.sinks = weights_.sinks;
+  const auto probabilities = weights_.operands.find(Operand::kProbabilities);
+  if (probabilities != weights_.operands.end()) call.probabilities = &probabilities->second;
   call.out = run.work.attended.data();
   attention(call, run.work.scratch, run.threads);
 }

@@ -69,6 +69,7 @@ class BlockRunner {
   void project_heads(const Run& run, const QkvViews& views) const;
   void scale_queries(const Run& run, const HeadView& view) const;
   void clip(const Run& run) const;
+  void round_operand(const Run& run, Operand operand, const HeadView& view, int64_t heads) const;
 
   const Block& block_;
   const BlockWeights& weights_;

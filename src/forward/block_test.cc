@@ -222,6 +222,52 @@ class CountingEncoder final : public ArrayEncoder {
   std::unique_ptr<const ArrayEncoder> encoder_ = make_encoder(IntFormat{8, false}, Ties::kEven);
 };
 
+TEST_P(BlockInSteps, OperandsOfAttentionAreRounded) {
+  const Block& block = graph_.blocks.front();
+  const Attention& spec = block.attention;
+  const Pass pass = Pass::whole(1, kLength);
+  Workspace work;
+  work.reserve(graph_, kLength);
+  std::vector<RopeTable> ropes;
+  for (const Rope& rope : graph_.ropes) ropes.emplace_back(rope).reach(kLength);
+  const auto place = std::find_if(block.inputs.begin(), block.inputs.end(),
+                                  [](const Input& input) { return input.producer == Producer::kAttention; });
+  // What the output projection reads, an operand rounded or none.
+  const auto attended = [&](std::optional<Operand> operand, const std::string& format) {
+    BlockWeights weights = load_block_weights(*model_, 0);
+    if (operand) {
+      weights.operands.emplace(*operand, InputRounder(parse_activation_format(format), spec.width_of(*operand)));
+    }
+    embed_tokens(graph_, load_outer_weights(*model_), std::span(tokens_).first(kLength), pass, work, threads_);
+    const BlockRunner runner(graph_, 0, weights, spec.rope < 0 ? nullptr : &ropes[static_cast<size_t>(spec.rope)]);
+    for (int input = 0; input < static_cast<int>(place - block.inputs.begin()); ++input) {
+      runner.reach(input, pass, work, threads_);
+    }
+    const std::span<const float> out =
+        runner.reach(static_cast<int>(place - block.inputs.begin()), pass, work, threads_);
+    return std::vector<float>(out.begin(), out.end());
+  };
+  const std::vector<float> plain = attended({}, "");
+  // The first token sees itself alone, so what it gets are its values, rounded by heads.
+  if (spec.sinks.empty() && spec.mask == Mask::kCausal) {
+    const std::vector<float> values = attended(Operand::kValues, "int4-token-had4");
+    const InputRounder rounder(parse_activation_format("int4-token-had4"), spec.values());
+    for (int64_t head = 0; head < spec.heads; ++head) {
+      std::vector<float> own(plain.begin() + head * spec.values(), plain.begin() + (head + 1) * spec.values());
+      rounder.round_row(own.data(), spec.values(), own.data());
+      for (int64_t c = 0; c < spec.values(); ++c) {
+        EXPECT_NEAR(values[static_cast<size_t>(head * spec.values() + c)], own[static_cast<size_t>(c)], 1e-5);
+      }
+    }
+  }
+  // In a range of nothing all scores are equal, whichever side is rounded, and all shares are 0.
+  const std::vector<float> queries = attended(Operand::kQueries, "int8-tensor-at[1e-20]"),
+                           keys = attended(Operand::kKeys, "int8-tensor-at[1e-20]");
+  for (size_t i = 0; i < plain.size(); ++i) EXPECT_NEAR(queries[i], keys[i], 1e-5);
+  EXPECT_NE(queries, plain);
+  for (const float share : attended(Operand::kProbabilities, "int8-tensor-at[1e-20]")) EXPECT_NEAR(share, 0, 1e-15);
+}
+
 TEST_P(BlockInSteps, AnInputIsRoundedOnceForAllItsReaders) {
   const Pass pass = Pass::whole(kBatch, kLength);
   Workspace work;

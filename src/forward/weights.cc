@@ -61,6 +61,10 @@ class Loader {
       const auto& format = block.inputs[i].activations;
       if (format) weights.rounders.emplace(static_cast<int>(i), InputRounder(*format, block.inputs[i].width));
     }
+    for (const Operand operand : kOperands) {
+      const auto& format = block.attention.format_of(operand);
+      if (format) weights.operands.emplace(operand, InputRounder(*format, block.attention.width_of(operand)));
+    }
     return weights;
   }
 

@@ -76,6 +76,7 @@ struct BlockWeights {
   std::vector<LinearWeights> linears;    // of Block::linears
   std::map<int, InputRounder> rounders;  // by index into Block::inputs; the others are read as they are
   std::set<int> rotated;                 // of these the inputs whose readers' kernels take what was rounded as it is
+  std::map<Operand, InputRounder> operands;  // of the attention; the others are multiplied as they are
 };
 
 /// Everything outside the blocks.

@@ -71,6 +71,7 @@ Json record_of(const ComparedModel& model, const Comparison& comparison) {
               {"tokens_per_second", model.tokens_per_second}};
   if (result.bits_per_byte > 0) out["bits_per_byte"] = result.bits_per_byte;
   if (!model.size.activations.empty()) out["activations"] = model.size.activations;
+  if (!model.size.attention.empty()) out["attention"] = model.size.attention;
   if (model.calibrated_on) out["calibrated_on_share"] = *model.calibrated_on;
   if (!model.skills.empty()) out["tasks"] = skills_of(model, comparison);
   if (model.kl) out.update(kl_of(model, comparison));

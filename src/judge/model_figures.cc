@@ -32,7 +32,25 @@ std::string activations_of(const Graph& graph) {
   return most_used(formats);
 }
 
+/// "keys int4-token, values int4-asym-token": of each operand that is rounded what most blocks' is.
+std::string attention_of(const Graph& graph) {
+  std::string text;
+  for (const Operand operand : kOperands) {
+    std::map<std::string, double> formats;
+    for (const Block& block : graph.blocks)
+      if (const auto& format = block.attention.format_of(operand)) ++formats[kind_text(*format)];
+    if (formats.empty()) continue;
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name_of(operand), most_used(formats));
+  }
+  return text;
+}
+
 }  // namespace
+
+std::string format_text(const ModelSize& size) {
+  const std::string inputs = size.activations.empty() ? "" : "@" + size.activations;
+  return size.format + inputs + (size.attention.empty() ? "" : ", " + size.attention);
+}
 
 Json manifest_of(const Checkpoint& model) {
   const std::string path = (fs::path(model.path()) / kManifestFile).string();
@@ -41,7 +59,7 @@ Json manifest_of(const Checkpoint& model) {
 
 ModelSize size_of(const Checkpoint& model) {
   ModelSize out;
-  out.activations = activations_of(model.graph());
+  out.activations = activations_of(model.graph()), out.attention = attention_of(model.graph());
   for (const std::string& file : model.weight_files()) out.bytes += static_cast<int64_t>(fs::file_size(file));
   int64_t all_weights = 0;
   for (const CheckpointTensor& tensor : model.tensors()) all_weights += tensor.rows->rows() * tensor.rows->cols();

@@ -11,10 +11,14 @@ namespace bitloom {
 struct ModelSize {
   std::string format;                      // storage of most of the blocks' weights; "+ 2 more" when there are others
   std::string activations;                 // what most of the blocks' inputs are rounded to; "": none is
+  std::string attention;                   // what most operands of attention are; "": none is
   double bits_nominal = 0, bits_true = 0;  // per weight of the matrices of the blocks
   int64_t bytes = 0;                       // of the weight files
   double bits_model = 0;                   // the same per weight of the model: embedding, head and norms included
 };
+
+/// "int4-row", "int4-row@int8-token", "int4-row@int8-token, keys int4-token".
+std::string format_text(const ModelSize& size);
 
 /// Nominal bits come from the manifest; a model that has none is taken to store what its format says.
 ModelSize size_of(const Checkpoint& model);

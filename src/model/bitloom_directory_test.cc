@@ -117,6 +117,18 @@ TEST(BitloomDirectory, SaysWhatInputsAreRoundedTo) {
       EXPECT_EQ(to_string(*input.activations), "int8-token");
     }
   }
+  activations = {{"blocks.0.keys", "int4-asym-token-had4"}, {"blocks.0.probabilities", "int8-asym-token"}};
+  const TempDir with_operands;
+  tiny.write(with_operands.path());
+  const auto rounded = Checkpoint::open(with_operands.path());
+  const Attention& attention = rounded->graph().blocks[0].attention;
+  EXPECT_EQ(to_string(attention.format_of(Operand::kKeys).value()), "int4-asym-token-had4");
+  EXPECT_TRUE(attention.format_of(Operand::kProbabilities));
+  EXPECT_FALSE(attention.format_of(Operand::kQueries) || attention.format_of(Operand::kValues));
+  activations = {{"blocks.0.probabilities", "int8-token-had4"}};
+  EXPECT_THAT(refused(tiny), HasSubstr("int8-token-had4 for 'probabilities': their rows grow with the keys"));
+  activations = {{"blocks.0.keys", "int8-tensor"}};
+  EXPECT_THAT(refused(tiny), HasSubstr("int8-tensor for 'keys': tokens come one by one here"));
   activations = {{"blocks.0.mlp_up", "int8-token"}};
   EXPECT_THAT(refused(tiny), HasSubstr("activations has 'blocks.0.mlp_up', which is no input of this model; they are "
                                        "named as 'blocks.0.attention'"));

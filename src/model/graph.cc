@@ -132,6 +132,29 @@ std::string input_place(const Graph& graph, int block, int input) {
   return fmt::format("blocks.{}.{}", block, input_at(graph, block, input).name);
 }
 
+std::string_view name_of(Operand operand) {
+  constexpr std::string_view kNames[] = {"queries", "keys", "probabilities", "values"};
+  return kNames[static_cast<size_t>(operand)];
+}
+
+std::string operand_place(int block, Operand operand) { return fmt::format("blocks.{}.{}", block, name_of(operand)); }
+
+std::string bad_operand_format(Operand operand, const ActivationFormat& format) {
+  const std::string text = fmt::format("{} for '{}'", to_string(format), name_of(operand));
+  if (format.range.is_calibrated()) {
+    return text + ": ranges are found in what linear layers read alone; leave it out, or say which it is: -at";
+  }
+  if (format.granularity == ActivationFormat::Granularity::kTensor &&
+      format.range.kind != ActivationRange::Kind::kFixed) {
+    return text + ": tokens come one by one here; allowed: -token (of each head), -gN, or -tensor with a range (-at)";
+  }
+  if (format.shifted) return text + ": shifts are found for what linear layers read alone; leave them out";
+  if (operand == Operand::kProbabilities && format.rotation != 0) {
+    return text + ": their rows grow with the keys that are seen, so nothing rotates them";
+  }
+  return "";
+}
+
 std::vector<ExpectedTensor> expected_tensors(const Graph& graph) {
   TensorList list;
   const int64_t width = graph.project_in.present() ? graph.project_in.in : graph.hidden;

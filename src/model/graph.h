@@ -10,10 +10,13 @@
 //   parallel:    h = h + r attention(attention_norm(h)) + r mlp(mlp_norm(h))
 // where an absent norm is the identity.
 
+#include <array>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "format/activation_format.h"
@@ -119,6 +122,14 @@ struct LatentAttention {
   int64_t rank = 0, rope_dim = 0;
 };
 
+/// What attention multiplies, ready for that: queries and keys behind norms and rope, softmax's results. Each can be
+/// rounded, as inputs can: queries, keys and values a row for each head of a token, probabilities a row for each query
+/// and head, of the keys that it sees.
+enum class Operand { kQueries, kKeys, kProbabilities, kValues };
+inline constexpr Operand kOperands[] = {Operand::kQueries, Operand::kKeys, Operand::kProbabilities, Operand::kValues};
+/// "queries", "keys", "probabilities", "values".
+std::string_view name_of(Operand operand);
+
 struct Attention {
   QkvLayout layout = QkvLayout::kSeparate;
   // Indices into Block::linears; -1: absent. A fused layout uses q alone, with out = all rows. Three matrices without
@@ -140,8 +151,16 @@ struct Attention {
   int rope = -1;                  // index into Graph::ropes; -1: none
   QueryScale query_scale = {};
   std::string sinks;  // [heads]: a score that each softmax sees besides, of a key without a value (gpt_oss)
+  std::array<std::optional<ActivationFormat>, std::size(kOperands)> operands = {};  // nothing: as it is
 
   int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
+  const std::optional<ActivationFormat>& format_of(Operand operand) const {
+    return operands[static_cast<size_t>(operand)];
+  }
+  /// Of the operand's rows; 0 of probabilities, whose rows grow.
+  int64_t width_of(Operand operand) const {
+    return operand == Operand::kProbabilities ? 0 : operand == Operand::kValues ? values() : head_dim;
+  }
 };
 
 struct Mlp {
@@ -244,6 +263,11 @@ const Input& input_at(const Graph& graph, int block, int input);
 bool begins_step(const Block& block, int input);
 /// "blocks.3.mlp_down": the input's place, for files and messages.
 std::string input_place(const Graph& graph, int block, int input);
+/// "blocks.3.keys".
+std::string operand_place(int block, Operand operand);
+/// Why the operand's rows cannot have the format, "" when they can: a range for all tokens of a pass, which a cache
+/// does not have together, or one to be found by calibration, which looks at inputs alone; a rotation of probabilities.
+std::string bad_operand_format(Operand operand, const ActivationFormat& format);
 
 /// A linear layer's place. Sites of one block with equal `input` read the same activations. The graph must outlive it.
 struct Site {

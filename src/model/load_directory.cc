@@ -200,35 +200,56 @@ std::vector<std::string> DirectoryTensors::files() const {
   return {files.begin(), files.end()};
 }
 
-/// quantization_config.activations: {"blocks.3.mlp": "int8-token"}, by the inputs' places.
+/// Where activations can be rounded, by the places' names, and to what they are.
+struct RoundedPlace {
+  std::optional<ActivationFormat>* format;
+  std::optional<Operand> operand;
+  int64_t width = 0;  // channels of an input
+};
+
+std::map<std::string, RoundedPlace> rounded_places(Graph& graph) {
+  std::map<std::string, RoundedPlace> places;
+  for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
+    Block& block = graph.blocks[static_cast<size_t>(b)];
+    for (size_t i = 0; i < block.inputs.size(); ++i) {
+      places[input_place(graph, b, static_cast<int>(i))] = {&block.inputs[i].activations, {}, block.inputs[i].width};
+    }
+    for (const Operand operand : kOperands) {
+      places[operand_place(b, operand)] = {&block.attention.operands[static_cast<size_t>(operand)], operand};
+    }
+  }
+  return places;
+}
+
+/// quantization_config.activations: {"blocks.3.mlp": "int8-token"}, by the places of inputs and operands.
 void read_activations(const Json& config, const std::string& origin, Graph& graph) {
   const Json section = ConfigReader(config, origin).object("quantization_config");
   if (section.value("quant_method", Json()) != "bitloom" || !section.contains("activations")) return;
   const Json activations = ConfigReader(section, origin, "quantization_config.").object("activations");
   const ConfigReader reader(activations, origin, "quantization_config.activations.");
-  std::map<std::string, Input*> inputs;
-  for (size_t b = 0; b < graph.blocks.size(); ++b) {
-    std::vector<Input>& of_block = graph.blocks[b].inputs;
-    for (size_t i = 0; i < of_block.size(); ++i) {
-      inputs[input_place(graph, static_cast<int>(b), static_cast<int>(i))] = &of_block[i];
-    }
-  }
+  const std::map<std::string, RoundedPlace> places = rounded_places(graph);
   for (const auto& [place, value] : activations.items()) {
-    const auto input = inputs.find(place);
-    if (input == inputs.end()) {
+    const auto found = places.find(place);
+    if (found == places.end()) {
       refuse("{}: quantization_config.activations has '{}', which is no input of this model; they are named as '{}'",
-             origin, place, inputs.empty() ? "" : inputs.begin()->first);
+             origin, place, places.empty() ? "" : places.begin()->first);
     }
     try {
       const ActivationFormat format = parse_activation_format(reader.text(place));
       if (format.range.is_calibrated()) {
         misuse("\"{}\": a model says which range its activations have (-at), not how to find it", to_string(format));
       }
-      const auto shifts = static_cast<int64_t>(format.shifts.size());
-      if (format.shifted && shifts != input->second->width) {
-        misuse("{} shifts, and the input has {} channels", shifts, input->second->width);
+      const RoundedPlace& place_of = found->second;
+      if (place_of.operand) {
+        if (const std::string reason = bad_operand_format(*place_of.operand, format); !reason.empty()) {
+          misuse("{}", reason);
+        }
       }
-      input->second->activations = format;
+      const auto shifts = static_cast<int64_t>(format.shifts.size());
+      if (format.shifted && shifts != place_of.width) {
+        misuse("{} shifts, and the input has {} channels", shifts, place_of.width);
+      }
+      *place_of.format = format;
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kUsage) throw;
       reader.refuse_value(place, error.what());

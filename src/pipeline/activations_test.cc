@@ -163,6 +163,43 @@ TEST(Activations, AreReadWhereTheirFrameRoundsThem) {
   EXPECT_LT(difference(logits[0], logits[1]), 1e-5);
 }
 
+// Keys and values lie in the cache as they were rounded: the same, one token at a time.
+TEST(Activations, OfAttentionAreThoseOfTheCache) {
+  const std::string operands = "+kv:int4-asym-token-had8+queries:int8-token+probabilities:int8-asym-token";
+  for (const std::string name : {"llama", "gpt_neox", "deepseek_v2", "gpt_oss"}) {
+    const TempDir dir;
+    testing::quantize(golden_model(name), dir.file("first"), "int8-row" + operands);
+    testing::quantize(dir.file("first"), dir.file("q"), "int8-row");  // the source's formats stay
+    testing::quantize(golden_model(name), dir.file("plain"), "int8-row");
+    const auto model = Checkpoint::open(dir.file("q"));
+    EXPECT_EQ(to_string(model->graph().blocks.back().attention.format_of(Operand::kKeys).value()),
+              "int4-asym-token-had8");
+    ThreadPool threads(2);
+    Decoder decoder(model, threads);
+    const std::vector<float> whole = hidden_of(decoder);
+    KvCache cache(model->graph(), 12);
+    std::vector<float> stepped;
+    for (int32_t token = 1; token < 37; token += 3) {
+      const std::span<const float> hidden = decoder.step(std::span(&token, 1), cache);
+      stepped.insert(stepped.end(), hidden.begin(), hidden.end());
+    }
+    EXPECT_LT(difference(stepped, whole), 1e-5) << name;
+    EXPECT_GT(difference(whole, hidden_of(dir.file("plain"))), 1e-4) << name;
+  }
+}
+
+// Later blocks see what rounded keys made of earlier ones.
+TEST(Activations, OfAttentionAreRoundedWhileTheModelIsWalked) {
+  const std::string model = golden_model("llama");
+  const TempDir dir;
+  CalibratedRun{model, "gptq+int3-g16", testing::three_chunks(model)}.into(dir.file("plain"));
+  CalibratedRun{model, "gptq+int3-g16+kv:int2-token", testing::three_chunks(model)}.into(dir.file("rounded"));
+  const auto a = Checkpoint::open(dir.file("plain")), b = Checkpoint::open(dir.file("rounded"));
+  const std::string first = "model.layers.0.self_attn.q_proj.weight", output = "model.layers.0.self_attn.o_proj.weight";
+  EXPECT_EQ(a->tensor(first).rows->decode_all(), b->tensor(first).rows->decode_all());
+  EXPECT_NE(a->tensor(output).rows->decode_all(), b->tensor(output).rows->decode_all());
+}
+
 ActivationFormat format_in(const std::string& path, int block, int input) {
   const auto model = Checkpoint::open(path);
   const std::optional<ActivationFormat> format = input_at(model->graph(), block, input).activations;

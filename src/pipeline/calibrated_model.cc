@@ -131,6 +131,7 @@ WalkTask walk_of(const QuantizeTask& task, const BlockTuner* tuner) {
   walk.model = task.model;
   walk.steps = steps_of_blocks(task);
   walk.activations = task.activations;
+  walk.operands = task.operands;
   walk.transforms = resolve_transforms(task.recipe, task.model->graph());
   std::erase_if(walk.transforms, [](const TransformSites& sites) {
     const PartStage stage = stage_of(sites.transform);

@@ -29,6 +29,17 @@ std::string bad_option(const Part& part) {
   return "";
 }
 
+std::string bad_attention(const RecipeStep& step) {
+  if (step.quantize || step.transform || step.activations)
+    return "rounds what attention multiplies and more; make it two steps";
+  if (step.targets.empty()) return "rounds what attention multiplies, but names no targets: queries, keys, ...";
+  for (const Operand operand : kOperands) {
+    if (std::find(step.targets.begin(), step.targets.end(), name_of(operand)) == step.targets.end()) continue;
+    if (std::string reason = bad_operand_format(operand, *step.attention); !reason.empty()) return reason;
+  }
+  return "";
+}
+
 std::string bad_transform(const RecipeStep& step) {
   const Part part = part_of(*step.transform);
   const PartRow& row = row_of(part);
@@ -52,8 +63,11 @@ std::string others_that_round_onto(const Storage& storage) {
 std::string bad_step(const RecipeStep& step) {
   if (!step.quantize && step.rounding != Rounding{}) {
     return fmt::format("rounding '{}' has nothing to round: {}", to_short(step.rounding),
-                       step.transform ? "a transform quantizes nothing" : "the step keeps its matrices as they are");
+                       step.transform   ? "a transform quantizes nothing"
+                       : step.attention ? "attention's operands have no codes"
+                                        : "the step keeps its matrices as they are");
   }
+  if (step.attention) return bad_attention(step);
   if (!step.quantize && step.activations) return "has a format of what is read, but quantizes nothing";
   if (step.transform) return bad_transform(step);
   if (step.keeps() && step.targets.empty()) return "keeps, but names no patterns";

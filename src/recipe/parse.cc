@@ -20,14 +20,17 @@ class Reader : public YamlReader {
   explicit Reader(const std::string& origin) : YamlReader(origin, "recipe") {}
 
   RecipeStep step(const YAML::Node& node, const std::string& what) const {
-    static const std::vector<std::string> allowed = {"transform", "quantize",    "keep",
+    static const std::vector<std::string> allowed = {"transform", "quantize",    "keep",   "attention",
                                                      "rounding",  "activations", "targets"};
     check_keys(node, what, allowed);
     const YAML::Node quantize = node["quantize"], keep = node["keep"], transform = node["transform"];
-    if (quantize.IsDefined() + keep.IsDefined() + transform.IsDefined() != 1) {
-      reject(node.Mark(), fmt::format("{} must have one of the keys 'quantize', 'keep' and 'transform'", what));
+    const YAML::Node attention = node["attention"];
+    if (quantize.IsDefined() + keep.IsDefined() + transform.IsDefined() + attention.IsDefined() != 1) {
+      reject(node.Mark(),
+             fmt::format("{} must have one of the keys 'quantize', 'attention', 'keep' and 'transform'", what));
     }
     if (keep.IsDefined()) return keep_step(node, what);
+    if (attention.IsDefined()) return attention_step(node, what);
     RecipeStep result;
     if (const YAML::Node targets = node["targets"]; targets.IsDefined())
       result.targets = texts(targets, "targets", "pattern");
@@ -46,19 +49,19 @@ class Reader : public YamlReader {
     }
     result.quantize = spec(quantize, what);
     if (activations.IsDefined()) {
-      const std::string spelling = text(activations, fmt::format("'activations' of {}", what));
-      result.activations = at(activations, what, [&] { return parse_activation_format(spelling); });
+      result.activations = activation_format(activations, what, "activations");
     }
     if (rounding.IsDefined()) result.rounding = rounding_of(part(rounding, what, "rounding", rounding_named));
     return result;
   }
 
-  /// "transform: none" or "quantize: none", which options of a file put in the place of a part.
+  /// "transform: none", "quantize: none", "attention: none", which options of a file put in the place of a part or a
+  /// format.
   static bool is_no_step(const YAML::Node& node) {
     const auto says_none = [&](const char* key) {
       return node[key].IsDefined() && node[key].IsScalar() && node[key].Scalar() == "none";
     };
-    return node.IsMap() && (says_none("transform") || says_none("quantize"));
+    return node.IsMap() && (says_none("transform") || says_none("quantize") || says_none("attention"));
   }
 
   void check_version(const YAML::Node& node) const {
@@ -72,6 +75,22 @@ class Reader : public YamlReader {
   RoundingTarget spec(const YAML::Node& node, const std::string& what) const {
     const std::string spelling = text(node, fmt::format("'quantize' of {}", what));
     return at(node, what, [&] { return parse_target(spelling); });
+  }
+
+  ActivationFormat activation_format(const YAML::Node& node, const std::string& what, const char* key) const {
+    const std::string spelling = text(node, fmt::format("'{}' of {}", key, what));
+    return at(node, what, [&] { return parse_activation_format(spelling); });
+  }
+
+  RecipeStep attention_step(const YAML::Node& node, const std::string& what) const {
+    for (const char* key : {"rounding", "activations"}) {
+      if (!node[key].IsDefined()) continue;
+      reject(node[key].Mark(), fmt::format("{}: '{}' goes with 'quantize'", what, key));
+    }
+    RecipeStep result;
+    result.attention = activation_format(node["attention"], what, "attention");
+    result.targets = texts(node["targets"], "targets", "pattern");
+    return result;
   }
 
   RecipeStep keep_step(const YAML::Node& node, const std::string& what) const {

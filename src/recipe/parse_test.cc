@@ -123,6 +123,25 @@ TEST(ParseRecipe, ReadsActivations) {
               HasSubstr("step 1: 'activations' goes with 'quantize'"));
 }
 
+TEST(ParseRecipe, ReadsWhatAttentionMultiplies) {
+  const Recipe recipe =
+      parse_recipe("steps: [{quantize: int4-row}, {attention: int4-asym-token, targets: [keys, values]}]", "r");
+  EXPECT_EQ(recipe.steps[1].attention, parse_activation_format("int4-asym-token"));
+  EXPECT_FALSE(recipe.steps[1].keeps());
+  EXPECT_EQ(parse_recipe(to_yaml(recipe), "r"), recipe);
+  EXPECT_EQ(to_json(recipe)["steps"][1], (Json{{"attention", "int4-asym-token"}, {"targets", {"keys", "values"}}}));
+  EXPECT_EQ(parse_recipe("steps: [{quantize: int4-row}, {attention: none, targets: keys}]", "r").steps.size(), 1u);
+  const auto refused = [](const std::string& step) {
+    return testing::message_of(ErrorKind::kUsage, [&] { parse_recipe("steps: [" + step + "]", "r"); });
+  };
+  EXPECT_THAT(refused("{attention: int4-token}"), HasSubstr("targets"));
+  EXPECT_THAT(refused("{attention: int4-token, targets: keys, activations: int8-token}"),
+              HasSubstr("'activations' goes with 'quantize'"));
+  EXPECT_THAT(refused("{attention: int4-token, quantize: int4-row, targets: keys}"),
+              HasSubstr("must have one of the keys 'quantize', 'attention', 'keep' and 'transform'"));
+  EXPECT_THAT(refused("{attention: int9-token, targets: keys}"), HasSubstr("int9"));
+}
+
 TEST(ParseRecipe, ReadsTransforms) {
   const Recipe recipe = recipe_of(
       "{transform: hadamard}, {transform: {smoothquant: {alpha: 0.75}}, targets: [mlp]}, {quantize: int8-row}, "

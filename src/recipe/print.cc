@@ -39,6 +39,7 @@ void print_step(YAML::Emitter& out, const RecipeStep& step) {
       print_part(out, "rounding", part_of(step.rounding));
       if (step.activations) out << YAML::Key << "activations" << YAML::Value << to_string(*step.activations);
     }
+    if (step.attention) out << YAML::Key << "attention" << YAML::Value << to_string(*step.attention);
     if (!step.targets.empty()) print_targets(out, "targets", step.targets);
   }
   out << YAML::EndMap;
@@ -72,6 +73,7 @@ Json step_json(const RecipeStep& step) {
     result["rounding"] = part_json(part_of(step.rounding));
     if (step.activations) result["activations"] = to_string(*step.activations);
   }
+  if (step.attention) result["attention"] = to_string(*step.attention);
   if (!step.targets.empty()) result["targets"] = step.targets;
   return result;
 }

@@ -102,6 +102,14 @@ inline Recipe random_short_recipe(Rng& rng) {
     outside.targets = {role};
     recipe.steps.push_back(outside);
   }
+  for (const auto& targets :
+       std::vector<std::vector<std::string>>{{"keys", "values"}, {"queries"}, {"probabilities"}}) {
+    if (below(rng, 8) != 0) continue;
+    RecipeStep operands;
+    operands.attention = parse_activation_format(below(rng, 2) == 0 ? "int4-asym-token" : "int8-g32");
+    operands.targets = targets;
+    recipe.steps.push_back(operands);
+  }
   const auto of_blocks = static_cast<std::ptrdiff_t>(recipe.steps.size());  // counted from the end
   for (uint32_t tries = below(rng, 4); tries > 0; --tries) {
     Recipe longer = recipe;

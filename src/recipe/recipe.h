@@ -16,7 +16,10 @@
 //       activations: int8-token    # what these matrices read is rounded to it, by scales found as it is read or
 //                                  # beforehand; an ActivationFormat, see format/activation_format.h; default: it is
 //                                  # read as it is
-//     - transform: none              # no step at all, nor is "quantize: none": for options of a file
+//     - attention: int4-asym-token    # what attention multiplies is rounded to it, too; a row is a head's channels of
+//       targets: ["keys", "values"]    # a token; patterns over "queries", "keys", "probabilities", "values" and places
+//                                      # such as "blocks.3.keys"
+//     - transform: none              # no step at all, as quantize: none and attention: none: for options of a file
 //     - keep: ["*.down_proj.weight"] # leave these as they are
 //     - quantize: int8-row
 //       targets: ["embedding", "head"]
@@ -24,13 +27,14 @@
 // A file may declare options, which NAME:OPTION=VALUE,... sets (recipe/file_options.h).
 //
 // SHORT says the common ones in a word: parts joined by '+', the format last, with '@' and the format of what is read
-// where that is rounded, too; behind it only what the head and the embedding become, which otherwise stay. Options
+// where that is rounded, too; behind it only what the head and the embedding become, which otherwise stay, and what
+// attention's operands are rounded to ("kv": keys and values). Options
 // follow ':', separated by ','. Side terms (format/side/side_terms.h) belong to the format before them. A flag or a
 // choice may stand alone, and so may a number for the part's first option:
 //   int4-g128   gptq+int3-g64   gptq:act-order,damp=0.05+int4-g128   hadamard+gptq+int4-row   smoothquant:0.6+int8-row
 //   gptaq+int2-g32   hadamard:heads=false+awq:steps=10+gptq+nf4-g64   bias-correction+adaround+int3-g64
 //   gptq+int4-g64+head:int8-row   int4-g128+embedding:int8-row+head:int6-g64   gptq+int4-g128@int8-token
-//   viterbi+trellis2+frame-in512-out512
+//   viterbi+trellis2+frame-in512-out512   gptq+int4-row@int8-token+kv:int4-asym-token+queries:int8-token
 //
 // Later steps that quantize or keep override earlier ones for the sites they match; transforms add up, in their order.
 // A pattern is a glob ('*' and '?') for the whole of one of the names that a matrix goes by:
@@ -69,17 +73,18 @@ namespace bitloom {
 /// What is done when the user names no recipe.
 inline constexpr const char* kDefaultRecipe = "gptaq+iq4nl-g128-mse";
 
-/// Exactly one of quantize, keep (neither is set) and transform.
+/// Exactly one of quantize, attention, keep (none is set) and transform.
 struct RecipeStep {
   std::optional<RoundingTarget> quantize;
   Rounding rounding;                            // of quantize
   std::optional<ActivationFormat> activations;  // of what the matrices read; of quantize
   std::vector<std::string> targets;             // empty: every linear site of the blocks
   std::optional<Transform> transform;
+  std::optional<ActivationFormat> attention;  // of the operands that `targets` name
 
   /// What the matrices are stored as; of a step that quantizes.
   Storage storage() const { return storage_by(rounding, quantize->storage); }
-  bool keeps() const { return !quantize && !transform; }
+  bool keeps() const { return !quantize && !transform && !attention; }
   bool operator==(const RecipeStep&) const = default;
 };
 
@@ -112,8 +117,8 @@ Json to_json(const Recipe& recipe);
 /// SHORT alone. The recipe's name is its canonical short form, its description says it in words.
 Recipe parse_short(std::string_view text);
 /// Canonical: options in a fixed order, none that has its default. parse_short(*to_short(r)) has the steps of r.
-/// nullopt for a recipe that no short form expresses: targets, keep, more than one quantize step, or one that is not
-/// the last.
+/// nullopt for a recipe that no short form expresses: targets, keep, more than one quantize step, or one that another
+/// than those of head, embedding and attention follows.
 std::optional<std::string> to_short(const Recipe& recipe);
 /// Of a step that quantizes: "gptq+int4-g128@int8-token", of nearest rounding the format alone.
 std::string to_short(const RecipeStep& step);
@@ -145,6 +150,12 @@ using InputFormats = std::map<std::pair<int, int>, ActivationFormat>;
 /// it, or a matrix outside the blocks. (A router reads what the experts read.)
 InputFormats resolve_activations(const Recipe& recipe, const std::map<std::string, RecipeStep>& steps,
                                  const Graph& graph);
+
+/// Formats of what attention multiplies, by block.
+using OperandFormats = std::map<std::pair<int, Operand>, ActivationFormat>;
+/// What the operands of the blocks' attention are rounded to; the graph's own formats where no step says anything.
+/// Error(kUsage) for a pattern that matches none, and for what bad_operand_format() finds.
+OperandFormats resolve_operands(const Recipe& recipe, const Graph& graph);
 
 /// A transform step and the linear sites of the blocks that it is for, kept ones included.
 struct TransformSites {

@@ -193,6 +193,41 @@ const RecipeStep* step_of_rotated(const Recipe& recipe) {
   return applies ? &int8 : nullptr;
 }
 
+/// Gives the format to the operands that the pattern matches; false when that are none.
+bool apply_to_operands(std::string_view pattern, const ActivationFormat& format, int blocks, OperandFormats& formats) {
+  bool hit = false;
+  for (int b = 0; b < blocks; ++b) {
+    for (const Operand operand : kOperands) {
+      const auto matches = [&](const std::string& name) { return glob_match(pattern, name); };
+      if (!matches(std::string(name_of(operand))) && !matches(operand_place(b, operand)) &&
+          !matches(operand_place(b - blocks, operand))) {
+        continue;
+      }
+      formats.insert_or_assign(std::pair(b, operand), format);
+      hit = true;
+    }
+  }
+  return hit;
+}
+
+[[noreturn]] void reject_operand(const std::string& pattern, size_t step, const Recipe& recipe, const Graph& graph) {
+  for (const Candidate& c : candidates_of(graph)) {
+    if (!c.goes_by(pattern)) continue;
+    misuse(
+        "recipe '{}', step {}: '{}' is what linear layers read or are; what they read is rounded by 'activations' of "
+        "the step that quantizes them",
+        recipe.name, step + 1, pattern);
+  }
+  std::vector<std::string> names;
+  for (const Operand operand : kOperands) names.emplace_back(name_of(operand));
+  misuse(
+      "recipe '{}', step {}: the pattern '{}' matches nothing that attention multiplies{}; that is {}, and their "
+      "places "
+      "such as '{}'",
+      recipe.name, step + 1, pattern, did_you_mean(pattern, names), fmt::join(names, ", "),
+      operand_place(0, Operand::kKeys));
+}
+
 /// Every matrix with the step that says what becomes of it, if any does.
 std::vector<Candidate> with_steps(const Recipe& recipe, const Graph& graph) {
   check(recipe);
@@ -200,7 +235,7 @@ std::vector<Candidate> with_steps(const Recipe& recipe, const Graph& graph) {
   if (candidates.empty()) misuse("recipe '{}': this model has no matrix to quantize", recipe.name);
   for (size_t s = 0; s < recipe.steps.size(); ++s) {
     const RecipeStep& step = recipe.steps[s];
-    if (step.transform) continue;
+    if (step.transform || step.attention) continue;
     if (step.targets.empty()) {
       for (Candidate& c : candidates) {
         if (c.in_blocks() && !c.kept) c.step = s;
@@ -273,6 +308,30 @@ InputFormats resolve_activations(const Recipe& recipe, const std::map<std::strin
       }
       if (format) formats.emplace(std::pair(b, input), *format);
     }
+  }
+  return formats;
+}
+
+OperandFormats resolve_operands(const Recipe& recipe, const Graph& graph) {
+  check(recipe);
+  const auto count = static_cast<int>(graph.blocks.size());
+  OperandFormats formats;
+  for (int b = 0; b < count; ++b) {
+    for (const Operand operand : kOperands) {
+      const auto& own = graph.blocks[static_cast<size_t>(b)].attention.format_of(operand);
+      if (own) formats.emplace(std::pair(b, operand), *own);
+    }
+  }
+  for (size_t s = 0; s < recipe.steps.size(); ++s) {
+    const RecipeStep& step = recipe.steps[s];
+    if (!step.attention) continue;
+    for (const std::string& pattern : step.targets) {
+      if (!apply_to_operands(pattern, *step.attention, count, formats)) reject_operand(pattern, s, recipe, graph);
+    }
+  }
+  for (const auto& [place, format] : formats) {
+    const std::string reason = bad_operand_format(place.second, format);
+    if (!reason.empty()) misuse("recipe '{}': {}", recipe.name, reason);
   }
   return formats;
 }

@@ -246,6 +246,34 @@ TEST(ResolveActivations, RefusesTwoFormatsOfOneInput) {
   EXPECT_FALSE(formats_of("{quantize: int4-g128, activations: int8-token}", mixture()).empty());
 }
 
+TEST(ResolveOperands, FindsThemByNameAndPlace) {
+  Graph graph = llama(false);
+  const auto last = static_cast<int>(graph.blocks.size()) - 1;
+  graph.blocks[0].attention.operands[static_cast<size_t>(Operand::kQueries)] = parse_activation_format("int8-g32");
+  const auto found = [&](const std::string& steps) {
+    return resolve_operands(parse_recipe("steps: [{quantize: int4-g128}, " + steps + "]", "r"), graph);
+  };
+  const OperandFormats all = found(
+      "{attention: int4-token, targets: [keys, values]}, {attention: int8-token, targets: [blocks.-1.keys]}, "
+      "{attention: e4m3fn-token, targets: blocks.0.*s}");
+  EXPECT_EQ(all.size(), 2 * graph.blocks.size() + 2) << "the first block has all four";
+  EXPECT_EQ(to_string(all.at({last, Operand::kKeys})), "int8-token");
+  EXPECT_EQ(to_string(all.at({last, Operand::kValues})), "int4-token");
+  EXPECT_EQ(to_string(all.at({0, Operand::kProbabilities})), "e4m3fn-token");
+  EXPECT_EQ(found("{attention: int4-token, targets: keys}").at({0, Operand::kQueries}),
+            parse_activation_format("int8-g32"))
+      << "what the model has stays";
+  const auto message = [&](const std::string& steps) {
+    return testing::message_of(ErrorKind::kUsage, [&] { found(steps); });
+  };
+  EXPECT_THAT(message("{attention: int4-token, targets: key}"),
+              HasSubstr("step 2: the pattern 'key' matches nothing that attention multiplies; did you mean 'keys'?"));
+  EXPECT_THAT(message("{attention: int4-token, targets: mlp_down}"),
+              HasSubstr("step 2: 'mlp_down' is what linear layers read or are"));
+  EXPECT_THAT(message("{attention: int4-token-had8, targets: blocks.1.*}"),
+              HasSubstr("int4-token-had8 for 'probabilities'"));
+}
+
 TEST(ResolveRecipe, RefusesRoundingAnEmbeddingByData) {
   const std::string steps = "{quantize: int4-g32, rounding: gptq, targets: [embedding]}";
   EXPECT_THAT(refusal(steps, llama(false)), AllOf(HasSubstr("step 1: rounding 'gptq' needs the activations"),

@@ -92,20 +92,49 @@ RoundingTarget parse_format(const std::string& text) {
 /// Matrices outside the blocks that a short form may name, behind the format of the blocks.
 constexpr std::string_view kOutside[] = {"head", "embedding"};
 
+/// What attention multiplies, as a short form names it behind them.
+struct OperandWord {
+  std::string_view text;
+  std::vector<std::string> targets;
+};
+const std::vector<OperandWord>& operand_words() {
+  static const std::vector<OperandWord> words = [] {
+    std::vector<OperandWord> all = {{"kv", {"keys", "values"}}};
+    for (const Operand operand : kOperands) all.push_back({name_of(operand), {std::string(name_of(operand))}});
+    return all;
+  }();
+  return words;
+}
+
+bool is_said_of(std::string_view text, std::string_view name) {
+  return text.starts_with(name) && text.substr(name.size(), 1) == ":";
+}
+
 /// The role of "head:int8-row", or "".
 std::string_view outside_role(std::string_view text) {
   for (const std::string_view role : kOutside) {
-    if (text.starts_with(role) && text.substr(role.size(), 1) == ":") return role;
+    if (is_said_of(text, role)) return role;
   }
   return "";
 }
+
+/// The word of "kv:int4-token", or null.
+const OperandWord* operand_word(std::string_view text) {
+  for (const OperandWord& word : operand_words()) {
+    if (is_said_of(text, word.text)) return &word;
+  }
+  return nullptr;
+}
+
+/// What may follow the format of the blocks.
+bool is_behind(std::string_view text) { return !outside_role(text).empty() || operand_word(text) != nullptr; }
 
 /// A short form being read. Errors carry no place; parse_short adds it.
 class Composer {
  public:
   /// The format of the blocks.
   void add_format(const std::string& text) {
-    if (!outside_role(text).empty()) misuse("no format before '{}'; that of the blocks comes first", text);
+    if (is_behind(text)) misuse("no format before '{}'; that of the blocks comes first", text);
     const size_t at = text.find('@');
     quantize_.quantize = parse_format(text.substr(0, at));
     if (at != std::string::npos) quantize_.activations = parse_activation_format(text.substr(at + 1));
@@ -113,8 +142,9 @@ class Composer {
     check_faults(recipe_);
   }
 
-  /// "head:int8-row", to nearest.
-  void add_outside(const std::string& text) {
+  /// "head:int8-row", to nearest; "kv:int4-token".
+  void add_behind(const std::string& text) {
+    if (const OperandWord* word = operand_word(text)) return add_operands(*word, text.substr(word->text.size() + 1));
     const std::string role(outside_role(text));
     for (const RecipeStep& step : recipe_.steps) {
       if (step.targets == std::vector<std::string>{role}) misuse("a second format for '{}'; choose one", role);
@@ -139,6 +169,21 @@ class Composer {
   Recipe take() { return std::move(recipe_); }
 
  private:
+  void add_operands(const OperandWord& word, const std::string& format) {
+    RecipeStep step;
+    step.attention = parse_activation_format(format);
+    step.targets = word.targets;
+    for (const RecipeStep& other : recipe_.steps) {
+      for (const std::string& target : other.targets) {
+        if (!other.attention || std::find(step.targets.begin(), step.targets.end(), target) == step.targets.end())
+          continue;
+        misuse("a second format for '{}'; choose one", target);
+      }
+    }
+    recipe_.steps.push_back(std::move(step));
+    check_faults(recipe_);
+  }
+
   static void check_faults(const Recipe& recipe) {
     if (const auto fault = find_fault(recipe)) misuse("{}", fault->reason);
   }
@@ -174,20 +219,33 @@ std::string in_words(const Part& part) {
   return options.empty() ? std::string(words) : fmt::format("{}, {}", words, fmt::join(options, ", "));
 }
 
-/// The step that quantizes the blocks, behind which only matrices outside them follow; null in a recipe that is no
-/// short one.
+/// "head", "kv": what stands before the format of a step that a short form has behind that of the blocks; "" of others.
+std::string_view word_behind(const RecipeStep& step) {
+  if (step.attention) {
+    for (const OperandWord& word : operand_words()) {
+      if (step.targets == word.targets) return word.text;
+    }
+    return "";
+  }
+  if (!step.quantize || step.rounding != Rounding{} || step.activations || step.targets.size() != 1) return "";
+  const auto role = std::find(std::begin(kOutside), std::end(kOutside), step.targets[0]);
+  return role == std::end(kOutside) ? "" : *role;
+}
+
+/// The step that quantizes the blocks, behind which only matrices outside them and attention's operands follow; null in
+/// a recipe that is no short one.
 const RecipeStep* step_of_blocks(const Recipe& recipe) {
   const RecipeStep* found = nullptr;
-  std::vector<std::string> seen;  // roles
+  std::vector<std::string> seen;  // targets
   for (const RecipeStep& step : recipe.steps) {
-    const bool outside = found != nullptr && step.quantize && step.rounding == Rounding{} && !step.activations &&
-                         step.targets.size() == 1 &&
-                         std::find(std::begin(kOutside), std::end(kOutside), step.targets[0]) != std::end(kOutside);
-    if (outside && std::find(seen.begin(), seen.end(), step.targets[0]) != seen.end()) return nullptr;
-    if (outside) {
-      seen.push_back(step.targets[0]);
+    if (found != nullptr && !word_behind(step).empty()) {
+      for (const std::string& target : step.targets) {
+        if (std::find(seen.begin(), seen.end(), target) != seen.end()) return nullptr;
+        seen.push_back(target);
+      }
       continue;
     }
+    if (step.attention) return nullptr;
     if (found != nullptr || step.keeps() || !step.targets.empty()) return nullptr;
     if (step.quantize) found = &step;
   }
@@ -200,6 +258,9 @@ std::string describe(const Recipe& recipe) {
   for (const RecipeStep& step : recipe.steps) {
     if (step.quantize && &step != &blocks) {
       outside += fmt::format("; the {} in {}", step.targets[0], to_string(*step.quantize));
+    }
+    if (step.attention) {
+      outside += fmt::format("; {} in {}", fmt::join(step.targets, " and "), to_string(*step.attention));
     }
     if (!step.transform) continue;
     const Part part = part_of(*step.transform);
@@ -218,14 +279,14 @@ Recipe parse_short(std::string_view text) {
   if (text.empty()) misuse("a short recipe is empty; write one as {}", kExample);
   const std::vector<std::string> steps = split_steps(text);
   size_t format = steps.size() - 1;
-  while (format > 0 && !outside_role(steps[format]).empty()) --format;
+  while (format > 0 && is_behind(steps[format])) --format;
   Composer composer;
   for (size_t s = 0; s < steps.size(); ++s) {
     try {
       if (steps[s].empty()) misuse("an empty step; steps are joined by single '+'");
       s < format    ? composer.add_part(steps[s])
       : s == format ? composer.add_format(steps[s])
-                    : composer.add_outside(steps[s]);
+                    : composer.add_behind(steps[s]);
     } catch (const Error& error) {
       if (steps.size() == 1) throw;
       misuse("short recipe '{}', step {}: {}", text, s + 1, error.what());
@@ -242,9 +303,10 @@ std::optional<std::string> to_short(const Recipe& recipe) {
   if (blocks == nullptr) return std::nullopt;
   std::vector<std::string> texts;
   for (const RecipeStep& step : recipe.steps) {
+    const auto behind = [&step] { return step.attention ? to_string(*step.attention) : to_string(*step.quantize); };
     texts.push_back(step.transform    ? to_short(*step.transform)
                     : &step == blocks ? to_short(step)
-                                      : fmt::format("{}:{}", step.targets[0], to_string(*step.quantize)));
+                                      : fmt::format("{}:{}", word_behind(step), behind()));
   }
   return fmt::format("{}", fmt::join(texts, "+"));
 }

@@ -196,6 +196,24 @@ TEST(ShortRecipe, HasNoFormForTwoFormatsOfTheHead) {
   EXPECT_FALSE(to_short(recipe));
 }
 
+TEST(ShortRecipe, EndsInWhatAttentionMultiplies) {
+  const Recipe recipe = parse_short("gptq+int4-row@int8-token+kv:int4-asym-token-had64+head:int8-row+queries:int8-g32");
+  ASSERT_EQ(recipe.steps.size(), 4u);
+  EXPECT_EQ(recipe.steps[1].attention, parse_activation_format("int4-asym-token-had64"));
+  EXPECT_THAT(recipe.steps[1].targets, ::testing::ElementsAre("keys", "values"));
+  EXPECT_THAT(recipe.steps[3].targets, ::testing::ElementsAre("queries"));
+  EXPECT_EQ(recipe.name, "gptq+int4-row@int8-token+kv:int4-asym-token-had64+head:int8-row+queries:int8-g32");
+  EXPECT_THAT(recipe.description, HasSubstr("; keys and values in int4-asym-token-had64"));
+  EXPECT_EQ(parse_short("int4-row+keys:int4-token+values:int8-token").name,
+            "int4-row+keys:int4-token+values:int8-token");
+  EXPECT_THAT(refusal("int4-row+kv:int4-token+keys:int8-token"), HasSubstr("step 3: a second format for 'keys'"));
+  EXPECT_THAT(refusal("kv:int4-token"), HasSubstr("no format before 'kv:int4-token'"));
+  EXPECT_THAT(refusal("int4-row+kv:int4"), HasSubstr("does not say who shares a scale"));
+  EXPECT_THAT(refusal("int4-row+values:int8-tensor-kl"),
+              HasSubstr("ranges are found in what linear layers read alone"));
+  EXPECT_THAT(refusal("int4-row+probabilities:int8-token-had2"), HasSubstr("nothing rotates them"));
+}
+
 TEST(ShortRecipe, SaysWhatInputsAreRoundedTo) {
   RecipeStep step = step_of("int4-g128", GptqRounding{});
   step.activations = parse_activation_format("int8-token");

@@ -92,7 +92,7 @@ Parametrisation::Values LearnedWeights::values_of(const std::string& name, const
 
 BlockWeights LearnedWeights::load_block(int block, Unscaled* unscaled, ThreadPool& threads) const {
   BlockWeights weights = load_block_weights(*current_, block);
-  weights.rounders.clear();
+  weights.rounders.clear(), weights.operands.clear();
   const std::vector<Linear>& linears = graph().blocks[static_cast<size_t>(block)].linears;
   for (size_t l = 0; l < linears.size(); ++l) {
     RowSourcePtr& weight = weights.linears[l].weight;

@@ -48,7 +48,7 @@ Table compare_table(const Comparison& comparison, bool per_byte) {
   for (const ComparedModel& model : comparison.models) {
     const PerplexityResult& result = model.perplexity;
     std::vector<std::string> cells = {model.name,
-                                      model.size.format,
+                                      format_text(model.size),
                                       format_bits(model.size.bits_nominal),
                                       format_bits(model.size.bits_true),
                                       format_bits(model.size.bits_model),

@@ -114,6 +114,21 @@ std::string activations_text(const Graph& graph) {
   return text.empty() ? "" : fmt::format("{} of {} inputs of the blocks", text, inputs);
 }
 
+/// "keys int4-asym-token at 24, values int4-asym-token at 24 of 24 blocks"; "" where none is rounded.
+std::string operands_text(const Graph& graph) {
+  std::map<std::string, int> formats;
+  for (const Block& block : graph.blocks) {
+    for (const Operand operand : kOperands) {
+      const auto& format = block.attention.format_of(operand);
+      if (format) ++formats[fmt::format("{} {}", name_of(operand), to_string(*format))];
+    }
+  }
+  std::string text;
+  for (const auto& [format, count] : formats)
+    text += fmt::format("{}{} at {}", text.empty() ? "" : ", ", format, count);
+  return text.empty() ? "" : fmt::format("{} of {} blocks", text, graph.blocks.size());
+}
+
 Facts model_facts(const Checkpoint& model) {
   const Graph& graph = model.graph();
   const TensorGroup all = all_tensors(model);
@@ -129,6 +144,7 @@ Facts model_facts(const Checkpoint& model) {
       {"vocabulary", fmt::format("{} tokens", graph.vocab_size)},
       {"tokenizer", model.has_tokenizer() ? model.tokenizer().describe() : "none"}};
   if (const std::string text = activations_text(graph); !text.empty()) facts.push_back({"activations", text});
+  if (const std::string text = operands_text(graph); !text.empty()) facts.push_back({"attention", text});
   return facts;
 }
 

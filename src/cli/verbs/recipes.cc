@@ -145,6 +145,10 @@ std::string explanation(const Recipe& recipe, const std::string& model) {
   text += fmt::format("# needs {}\n", needs_text(needs_of(recipe)));
   constexpr int64_t kSide = 4096;
   for (const RecipeStep& step : recipe.steps) {
+    if (step.attention) {
+      text += fmt::format("# {}: rounded to {} as they are multiplied\n", fmt::join(step.targets, ", "),
+                          to_string(*step.attention));
+    }
     if (!step.quantize) continue;
     const Storage storage = step.storage();
     text += fmt::format(

@@ -96,7 +96,7 @@ void gather_queries(const AttentionCall& call, const Tile& tile, float* out) {
 }
 
 // Scores to unnormalised probabilities, keys that the query does not see to 0. Returns the sum of the row, the sink's
-// share included.
+// share included. Probabilities that are rounded are normalised before that: the sum is 1.
 float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, int64_t head, float* row) {
   const int64_t position = tile.position(query);
   const int64_t low = first_visible(call, position) - tile.first_key;
@@ -110,7 +110,10 @@ float mask_and_exp(const AttentionCall& call, const Tile& tile, int64_t query, i
                                          : exp_shifted(row + low, high - low, call.sinks[static_cast<size_t>(head)]);
   std::fill(row, row + low, 0.0f);
   std::fill(row + high, row + (tile.last_key - tile.first_key), 0.0f);
-  return total;
+  if (call.probabilities == nullptr) return total;
+  for (int64_t i = low; i < high; ++i) row[i] /= total;
+  call.probabilities->round_row(row + low, high - low, row + low);
+  return 1.0f;
 }
 
 void scatter_outputs(const AttentionCall& call, const Tile& tile, const float* values, const float* totals) {
@@ -170,6 +173,7 @@ HeadRows value_rows(const AttentionCall& call, const KvRun& run, int64_t row, in
 
 /// Null: the tile goes by matrix products.
 TileAttentionKernel* kernel_for(const AttentionCall& call, const Tile& tile, Isa isa) {
+  if (call.probabilities != nullptr) return nullptr;
   const TileAttentionEntry* entry = find_tile_attention(isa);
   return entry != nullptr && is_kept(call, *tile.sequence) ? entry->kernel : nullptr;
 }

@@ -14,6 +14,7 @@
 #include "base/threads.h"
 #include "forward/attention/few_queries.h"
 #include "forward/attention/heads.h"
+#include "forward/input_rounder.h"
 #include "forward/pass.h"
 
 namespace bitloom {
@@ -31,7 +32,8 @@ struct AttentionCall {
   int64_t window = 0;
   std::span<const float> alibi = {};  // [heads] or empty
   std::span<const float> sinks = {};  // [heads] or empty
-  float* out = nullptr;               // [rows of q, heads * value_dim]
+  const InputRounder* probabilities = nullptr;  // null: they are multiplied as they are
+  float* out = nullptr;                         // [rows of q, heads * value_dim]
 
   int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
 };
@@ -60,7 +62,9 @@ struct AttentionScratch {
 /// all you need, 2017, eq. 1; m (j - i): Press et al., Train short, test long, 2022, eq. 1):
 ///   s_j = cap(scale * q_i . k_j + m (j - i)),  p = softmax(s) over the j that mask and window let i see,  out_i =
 ///   sum_j p_j v_j
-/// A sink is one more score of the head's softmaxes, neither scaled nor capped, whose value is 0.
+/// A sink is one more score of the head's softmaxes, neither scaled nor capped, whose value is 0. Probabilities that
+/// are rounded are rows of the keys that their query sees; all of a row are needed for that, so that kernels over
+/// pages, which go from key to key, do not serve them.
 void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool& threads);
 
 /// Gradients of what attention() reads: views of the pass's own rows, overwritten.

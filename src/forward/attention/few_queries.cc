@@ -133,7 +133,7 @@ void join(const AttentionCall& call, FewQueries& few, const FewQueries::Sequence
 }  // namespace
 
 bool has_few_queries(const AttentionCall& call, const PassSequence& sequence) {
-  return sequence.rows <= kUnpackedTokens && is_kept(call, sequence);
+  return sequence.rows <= kUnpackedTokens && call.probabilities == nullptr && is_kept(call, sequence);
 }
 
 void prepare_parts(const AttentionCall& call, FewQueries& few) {

@@ -30,7 +30,8 @@ Json tensors_of(const std::vector<PlannedTensor>& plan, const QuantizeResult& re
             {"tensor_bytes", tensor_bytes}}}};
 }
 
-Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan, const InputFormats& activations) {
+Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan, const InputFormats& activations,
+               const OperandFormats& operands) {
   Json tensors = Json::object();
   for (const PlannedTensor& tensor : plan) {
     const std::optional<Storage> storage = tensor.storage();
@@ -42,6 +43,9 @@ Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan,
   for (const auto& [place, format] : activations) {
     const std::string name = input_place(source.graph(), place.first, place.second);
     config["quantization_config"]["activations"][name] = to_string(format);
+  }
+  for (const auto& [place, format] : operands) {
+    config["quantization_config"]["activations"][operand_place(place.first, place.second)] = to_string(format);
   }
   return config;
 }

@@ -35,7 +35,8 @@ Json tensors_of(const std::vector<PlannedTensor>& plan, const QuantizeResult& re
 /// config.json of the output: the source's keys, and quantization_config
 ///   {"quant_method": "bitloom", "version": 2, "tensors": {NAME: {"storage": "int4-g128", "shape": [out, in]}},
 ///    "activations": {"blocks.3.mlp": "int8-token"}}, the last where inputs are rounded.
-Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan, const InputFormats& activations);
+Json config_of(const Checkpoint& source, const std::vector<PlannedTensor>& plan, const InputFormats& activations,
+               const OperandFormats& operands);
 
 /// Fills in the figures that follow from the plan and the sites: bits, per matrix and in all.
 void add_up(const std::vector<PlannedTensor>& plan, QuantizeResult& result);

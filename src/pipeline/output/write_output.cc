@@ -216,7 +216,7 @@ QuantizeResult write_output(const QuantizeTask& task, const CalibratedModel* cal
   if (calibrated != nullptr) {
     for (const auto& [place, format] : calibrated->activations) activations.insert_or_assign(place, format);
   }
-  directory.write_text(kConfigFile, dump_json(config_of(*model, plan, activations)));
+  directory.write_text(kConfigFile, dump_json(config_of(*model, plan, activations, task.operands)));
   files.emplace_back(kConfigFile);
   const Json manifest = complete_manifest(task, calibrated, plan, directory.staging(), files, context, result);
   directory.write_text(kManifestFile, dump_json(manifest));

@@ -54,6 +54,7 @@ QuantizeTask make_task(std::shared_ptr<const Checkpoint> source, const Recipe& r
   task.recipe = recipe;
   task.steps = resolve(recipe, task.model->graph());
   task.activations = resolve_activations(recipe, task.steps, task.model->graph());
+  task.operands = resolve_operands(recipe, task.model->graph());
   task.options = options;
   check_sizes(task);
   check_fixed_ranges(task);

@@ -18,6 +18,7 @@ struct QuantizeTask {
   Recipe recipe;
   std::map<std::string, RecipeStep> steps;  // by tensor: the recipe, resolved against the model, formats fitted to it
   InputFormats activations;                 // what the inputs of the blocks will be rounded to
+  OperandFormats operands;                  // what their attention's operands will be
   QuantizeOptions options;
 };
 

@@ -52,26 +52,38 @@ std::map<int, InputRounder> rounders_of(const std::map<int, ActivationFormat>& f
   return rounders;
 }
 
+std::map<Operand, InputRounder> rounders_of(const OperandFormats& formats, const Graph& graph, int block) {
+  std::map<Operand, InputRounder> rounders;
+  for (const auto& [place, format] : formats) {
+    const auto& [of_block, operand] = place;
+    const Attention& attention = graph.blocks[static_cast<size_t>(block)].attention;
+    if (of_block == block) rounders.emplace(operand, InputRounder(format, attention.width_of(operand)));
+  }
+  return rounders;
+}
+
 }  // namespace
 
 BlockState::BlockState(std::shared_ptr<const Checkpoint> model_before, const Graph& graph, int block,
-                       const RopeTable* rope, const InputFormats& formats, ThreadPool& threads)
+                       const RopeTable* rope, const InputFormats& formats, const OperandFormats& operand_formats,
+                       ThreadPool& threads)
     : index(block),
       rounders(rounders_of(formats_of(formats, block, false), graph, block)),
+      operands(rounders_of(operand_formats, graph, block)),
       unfixed(formats_of(formats, block, true)),
       model(std::move(model_before)),
       original(load_for_walk(*model, block, threads)),
       current(original),
       float_runner(graph, block, original, rope),
       runner(graph, block, current, rope) {
-  current.rounders = rounders;
+  current.rounders = rounders, current.operands = operands;
 }
 
 void BlockState::rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool& threads) {
   model = std::move(rewritten);
   original = load_for_walk(*model, index, threads);
   current = original;
-  current.rounders = rounders;
+  current.rounders = rounders, current.operands = operands;
 }
 
 void BlockState::fix_range(int input, const FormatFinder& find) {

@@ -19,9 +19,10 @@ namespace bitloom {
 using FormatFinder = std::function<std::optional<ActivationFormat>(const ActivationFormat& rule)>;
 
 struct BlockState {
-  /// `graph` and `rope` (null: none) must outlive it. `formats`: what the quantized model's inputs are rounded to.
+  /// `graph` and `rope` (null: none) must outlive it. `formats`, `operand_formats`: what the quantized model's inputs
+  /// and operands are rounded to.
   BlockState(std::shared_ptr<const Checkpoint> model_before, const Graph& graph, int block, const RopeTable* rope,
-             const InputFormats& formats, ThreadPool& threads);
+             const InputFormats& formats, const OperandFormats& operand_formats, ThreadPool& threads);
   BlockState(const BlockState&) = delete;
   BlockState& operator=(const BlockState&) = delete;
 
@@ -44,6 +45,7 @@ struct BlockState {
 
   int index;
   std::map<int, InputRounder> rounders;     // of `current`
+  std::map<Operand, InputRounder> operands;  // of that, too
   std::map<int, ActivationFormat> unfixed;  // inputs whose range is yet to be found
   std::shared_ptr<const Checkpoint> model;
   BlockWeights original, current;

@@ -116,7 +116,7 @@ class Walk {
 };
 
 void Walk::run_block(int block) {
-  BlockState state(task_.model, graph_, block, rope_of(block), task_.activations, context_.threads);
+  BlockState state(task_.model, graph_, block, rope_of(block), task_.activations, task_.operands, context_.threads);
   if (block < journal_.finished()) state.resume(journal_.load(block));
   scale(state);
   if (lessons_) keep_lesson(state);

@@ -20,6 +20,7 @@ struct WalkTask {
   std::shared_ptr<const Checkpoint> model;  // with rewrites of the whole model made
   std::map<std::string, RecipeStep> steps;  // by tensor, see resolve()
   InputFormats activations;                 // of the quantized model
+  OperandFormats operands;                  // of that, too
   std::vector<TransformSites> transforms;   // those that look at data, see resolve_transforms()
   const QuantizeOptions* options = nullptr;
   std::vector<SequenceChunk> chunks;  // of all ranks; none: statistics that were kept are used
