@@ -81,6 +81,8 @@ bool Decoder::has_kernels_for(int64_t rows) const {
          });
 }
 
+RoundedProducts Decoder::rounded_products() const { return count_products(state_->graph, state_->weights); }
+
 void Decoder::set_activation_format(int block, int input, const std::optional<ActivationFormat>& format) {
   assert(input >= 0 && input < input_count(state_->graph, block));
   std::map<int, InputRounder>& rounders = state_->weights.blocks[static_cast<size_t>(block)].rounders;

@@ -60,6 +60,9 @@ struct SequenceStep {
   std::span<const KvRun> runs;  // of positions 0 to position + tokens.size()
 };
 
+/// See forward/weights.h.
+struct RoundedProducts;
+
 class Decoder {
  public:
   /// Kernels run in the machine's best ISA, or in what the environment's BITLOOM_ISA names (Error(kUsage) where that is
@@ -70,6 +73,9 @@ class Decoder {
   const Graph& graph() const;
   /// Whether some layer multiplies passes of so many rows by a kernel (ops/packed_linear.h); else all decode tiles.
   bool has_kernels_for(int64_t rows) const;
+
+  /// How what layers read is multiplied where it is rounded.
+  RoundedProducts rounded_products() const;
 
   /// From now on the readers of an input (its index in Block::inputs) read it rounded to the format; nullopt: as it is.
   /// Of a decoder with exact products: others know the formats of the model alone, which kernels must keep.

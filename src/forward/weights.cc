@@ -1,5 +1,7 @@
 #include "forward/weights.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -188,6 +190,28 @@ ModelWeights load_weights(const Model& model, const std::optional<PackOptions>& 
   for (LinearWeights* layer : {&weights.project_in, &weights.project_out, &weights.head}) pack(*layer, *packing);
   for (size_t b = 0; b < weights.blocks.size(); ++b) pack(weights.blocks[b], model.graph().blocks[b], *packing);
   return weights;
+}
+
+RoundedProducts count_products(const Graph& graph, const ModelWeights& weights) {
+  RoundedProducts products;
+  for (size_t b = 0; b < weights.blocks.size(); ++b) {
+    const BlockWeights& block = weights.blocks[b];
+    for (const auto& [input, rounder] : block.rounders) {
+      for (const int reader : graph.blocks[b].inputs[static_cast<size_t>(input)].readers) {
+        const PackedLinear* packed = block.linears[static_cast<size_t>(reader)].packed.get();
+        ++(packed != nullptr && packed->reads_integers() ? products.integers : products.exact);
+      }
+    }
+  }
+  return products;
+}
+
+Json to_json(const RoundedProducts& products) { return {{"integers", products.integers}, {"exact", products.exact}}; }
+
+std::string to_string(const RoundedProducts& products) {
+  const bool integers = products.integers >= products.exact;
+  return fmt::format("{} of {} layers with rounded inputs by {}", integers ? products.integers : products.exact,
+                     products.all(), integers ? "integer kernels" : "exact products of the rounded values");
 }
 
 }  // namespace bitloom

@@ -8,12 +8,14 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/row_source.h"
 #include "base/threads.h"
 #include "forward/input_rounder.h"
 #include "forward/norms.h"
+#include "io/json.h"
 #include "linalg/gemm.h"
 #include "model/graph.h"
 #include "model/model.h"
@@ -97,5 +99,18 @@ BlockWeights load_block_weights(const Model& model, int block);
 /// PackedLinear::keeps_multiples()), exact ones elsewhere. Values that are rounded in rotated coordinates they take as
 /// they are there where all readers of the input have frames that rotate alike.
 ModelWeights load_weights(const Model& model, const std::optional<PackOptions>& packing = std::nullopt);
+
+/// Layers of the blocks whose inputs are rounded, by how what they read is multiplied.
+struct RoundedProducts {
+  int64_t integers = 0;  // as integers of 8 bits, in passes of one token and of many
+  int64_t exact = 0;     // as the fp32 numbers that rounding gave
+  int64_t all() const { return integers + exact; }
+};
+RoundedProducts count_products(const Graph& graph, const ModelWeights& weights);
+/// "210 of 210 layers with rounded inputs by integer kernels", or, where these are the fewer, "... by exact products of
+/// the rounded values".
+std::string to_string(const RoundedProducts& products);
+/// {"integers": 210, "exact": 0}
+Json to_json(const RoundedProducts& products);
 
 }  // namespace bitloom

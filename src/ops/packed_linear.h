@@ -64,6 +64,8 @@ class PackedLinear {
   const PackedFrame* frame() const { return frame_ ? &*frame_ : nullptr; }
   /// Kernels for many tokens are for Activations::kInt8 alone, and not for every storage.
   bool uses_gemm(int64_t tokens) const { return has_gemm() && tokens > kUnpackedTokens; }
+  /// Whether products of any number of tokens read 8-bit integers.
+  bool reads_integers() const { return has_gemm(); }
   bool serves(int64_t tokens) const { return tokens <= kFewTokens || has_gemm(); }
 
  private:

@@ -8,6 +8,7 @@
 #include "forward/decoder.h"
 #include "forward/test_inputs.h"
 #include "forward/weights.h"
+#include "ops/choose_isa.h"
 #include "pipeline/walk_test_support.h"
 #include "round/nearest/nearest.h"
 
@@ -161,6 +162,31 @@ TEST(Activations, AreReadWhereTheirFrameRoundsThem) {
   EXPECT_NE(logits[0], logits[1]) << "not one sum in another order: the kernels did not run";
   // A rounded value that lies at a tie may go the other way, by one step.
   EXPECT_LT(difference(logits[0], logits[1]), 1e-5);
+}
+
+// The manifest says what multiplies rounded inputs, and the decoder the same: integers where a token is a multiple of
+// integers and the weights have a kernel for such, else exact products.
+TEST(Activations, TheManifestSaysWhatMultipliesThem) {
+  const auto layers = static_cast<int64_t>(linear_sites(Checkpoint::open(testing::kDemo)->graph()).size());
+  const std::vector<std::pair<std::string, int64_t>> integers = {{"int8-row@int8-token", layers},
+                                                                 {"int4-g256@int8-token", layers},
+                                                                 {"int4-row+frame-in64@int4-token-had64", layers},
+                                                                 {"e2m1-g256@e4m3fn-token", 0},
+                                                                 {"int8-row@int8-asym-token", 0},
+                                                                 {"int4-row@int4-token-had64", 0},
+                                                                 {"int4-row+frame-in64@int8-token", 0}};
+  ThreadPool threads(2);
+  for (const auto& [recipe, count] : integers) {
+    const TempDir dir;
+    testing::quantize(testing::kDemo, dir.file("q"), recipe);
+    const Json products = read_json(dir.file("q") + "/bitloom.json")["products"];
+    EXPECT_EQ(products["integers"], count) << recipe;
+    EXPECT_EQ(products["exact"], layers - count) << recipe;
+    EXPECT_EQ(products["isa"], name_of(isa_from_environment()));
+    const auto model = Checkpoint::open(dir.file("q"));
+    EXPECT_EQ(Decoder(model, threads, Activations::kInt8).rounded_products().integers, count) << recipe;
+    EXPECT_EQ(Decoder(model, threads).rounded_products().integers, 0) << recipe;
+  }
 }
 
 // Keys and values lie in the cache as they were rounded: the same, one token at a time.

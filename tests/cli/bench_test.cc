@@ -1,5 +1,6 @@
 // `bitloom bench` from outside: flags, fields, the table. No figure of it is tested, only how they belong together.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "base/cpu_features.h"
@@ -115,6 +116,32 @@ TEST(BenchVerb, RoundedInputsCostSomethingAlsoWhereNoKernelServesPrompts) {
       EXPECT_LT(json::parse(kl.out).at("kl_mean"), 0.02) << with << recipe;
     }
   }
+}
+
+// What rounds its inputs is shown, and what multiplies them is said.
+TEST(BenchVerb, SaysWhatMultipliesRoundedInputs) {
+  const TempDir dir;
+  const std::string path = dir.file("q");
+  ASSERT_EQ(
+      run_bitloom({"quantize", "assets/demo", path, "--recipe", "int8-row@int8-token+kv:int4-asym-token-had4096"}).code,
+      0);
+  const Outcome info = run_bitloom({"info", path});
+  EXPECT_NE(info.out.find("keys int4-asym-token-had4096 at "), std::string::npos) << info.out;
+  std::vector<std::string> words = kQuick;
+  words[1] = path;
+  const json products = run_json(words).at("products");
+  EXPECT_GT(products.at("integers"), 0);
+  EXPECT_EQ(products.at("exact"), 0);
+  EXPECT_EQ(run_json({"run", path, "-p", "Once", "-n", "2", "--json"}).at("products"), products);
+  const json exact = run_json({"run", path, "-p", "Once", "-n", "2", "--exact", "--json"}).at("products");
+  EXPECT_EQ(exact.at("integers"), 0);
+  EXPECT_EQ(exact.at("exact"), products.at("integers"));
+  const std::string sentence =
+      fmt::format("{0} of {0} layers with rounded inputs by ", products.at("integers").get<int>());
+  EXPECT_NE(run_bitloom(words).out.find(sentence + "integer kernels"), std::string::npos);
+  const Outcome run = run_bitloom({"run", path, "-p", "Once", "-n", "2", "--exact"});
+  EXPECT_NE(run.err.find(sentence + "exact products of the rounded values"), std::string::npos) << run.err;
+  EXPECT_FALSE(run_json(kQuick).contains("products"));
 }
 
 TEST(BenchVerb, PrintsAMarkdownTableOrJson) {

@@ -16,6 +16,7 @@
 #include "eval/row_math.h"
 #include "forward/attention/kv_pages.h"
 #include "forward/decoder.h"
+#include "forward/weights.h"
 #include "hardware/dot_peak.h"
 #include "hardware/read_bandwidth.h"
 #include "judge/model_figures.h"
@@ -42,6 +43,7 @@ struct ModelFacts {
   int64_t bytes = 0, bytes_per_token = 0, weights_per_token = 0, probe_bytes = 0;
   int64_t cache_bytes = 0;  // that a token reads, on average of those decoded
   int threads = 0;
+  RoundedProducts products;       // of layers with rounded inputs
   std::string peak;               // what the roof of prompts counts
   std::optional<double> fast_kl;  // of 8-bit inputs against exact ones, nats per token
   std::optional<double> kv_kl;    // of the cache against one of fp32
@@ -99,6 +101,7 @@ Json record_of(const ModelFacts& facts, const BenchOptions& options, const Bench
                  {"dot_peak", result.dot_peak},
                  {"dot_peak_of", facts.peak},
                  {"dot_share", prompt_share(facts, result)}};
+  if (facts.products.all() > 0) record["products"] = to_json(facts.products);
   if (facts.fast_kl) record["fast_kl"] = *facts.fast_kl;
   if (facts.kv_kl) record["kv_kl"] = *facts.kv_kl;
   if (options.batch > 1 && options.decode > 0) {
@@ -156,10 +159,11 @@ std::string text_of(const ModelFacts& facts, const BenchOptions& options, const 
              "of\n"
              "keys and values ({}). Roofs, measured beside each by the same threads, at best: {} GB/s through {}; {} "
              "GOP/s\n"
-             "of {} products and sums.\n{}{}{}",
+             "of {} products and sums.\n{}{}{}{}",
              options.repetitions, human_bytes(facts.bytes_per_token), human_bytes(facts.cache_bytes), name_of(facts.kv),
              format_significant(result.read_bandwidth / 1e9, 3), human_bytes(facts.probe_bytes),
              format_significant(result.dot_peak / 1e9, 3), facts.peak, gain,
+             facts.products.all() > 0 ? to_string(facts.products) + ".\n" : "",
              kl("8-bit inputs against exact ones", facts.fast_kl),
              kl(fmt::format("the {} cache against one of fp32", name_of(facts.kv)), facts.kv_kl));
 }
@@ -269,6 +273,7 @@ void bench(const Flags& flags, Session& session) {
                   std::max(options.prompt, options.decode + options.depth) + 1, options.batch);
   const bool int8 = stepper.decoder().has_kernels_for(kFewTokens + 1);  // all of 8-bit inputs
   facts.peak = int8 ? "8-bit" : "fp32";
+  facts.products = stepper.decoder().rounded_products();
   std::optional<BandwidthProbe> probe;  // made when first needed: a large buffer
   const auto read_pass = [&] {
     if (!probe) probe.emplace(threads, bandwidth_buffer_bytes());

@@ -5,6 +5,7 @@
 #include "cli/flags/common_flags.h"
 #include "cli/flags/sampler_flags.h"
 #include "cli/verb.h"
+#include "forward/weights.h"
 #include "model/checkpoint.h"
 #include "report/numbers.h"
 #include "runtime/generate.h"
@@ -21,21 +22,24 @@ struct Flags {
   GenerateOptions options;
 };
 
-Json record_of(const Flags& flags, const std::string& prompt, const GenerateResult& result) {
-  return {{"model", flags.model},
-          {"chat", flags.chat},
-          {"prompt", prompt},
-          {"text", result.text},
-          {"stop", result.stop},
-          {"ids", result.ids},
-          {"prompt_ids", result.prompt_ids},
-          {"prompt_tokens", result.prompt_ids.size()},
-          {"tokens", result.ids.size()},
-          {"prompt_tokens_per_second", result.prompt_tokens_per_second()},
-          {"tokens_per_second", result.tokens_per_second()},
-          {"guessed_tokens", result.guessed_tokens},
-          {"accepted_tokens", result.accepted_tokens},
-          {"seed", flags.options.sampler.seed}};
+Json record_of(const Flags& flags, const std::string& prompt, const GenerateResult& result,
+               const RoundedProducts& products) {
+  Json record = {{"model", flags.model},
+                 {"chat", flags.chat},
+                 {"prompt", prompt},
+                 {"text", result.text},
+                 {"stop", result.stop},
+                 {"ids", result.ids},
+                 {"prompt_ids", result.prompt_ids},
+                 {"prompt_tokens", result.prompt_ids.size()},
+                 {"tokens", result.ids.size()},
+                 {"prompt_tokens_per_second", result.prompt_tokens_per_second()},
+                 {"tokens_per_second", result.tokens_per_second()},
+                 {"guessed_tokens", result.guessed_tokens},
+                 {"accepted_tokens", result.accepted_tokens},
+                 {"seed", flags.options.sampler.seed}};
+  if (products.all() > 0) record["products"] = to_json(products);
+  return record;
 }
 
 /// The input as a user's message, ready for the answer. A system text goes into that message when the model's template
@@ -73,11 +77,13 @@ void generate_text(Flags flags, Session& session) {
   const GenerateResult result =
       flags.chat ? generate(decoder, tokenizer, encode_chat(tokenizer, prompt), flags.options, on_text)
                  : generate(decoder, tokenizer, prompt, flags.options, on_text);
-  session.show(record_of(flags, prompt, result), "\n");
+  const RoundedProducts products = decoder.rounded_products();
+  session.show(record_of(flags, prompt, result, products), "\n");
   session.progress().log(fmt::format("prompt: {} tokens, {} tokens/s; generated: {} tokens, {} tokens/s; stopped: {}{}",
                                      result.prompt_ids.size(), format_rate(result.prompt_tokens_per_second()),
                                      result.ids.size(), format_rate(result.tokens_per_second()), result.stop,
                                      lookup_remark(result, flags.options.lookup)));
+  if (products.all() > 0) session.progress().log(to_string(products));
 }
 
 std::function<void()> setup(FlagSet& app, Session& session) {

@@ -6,8 +6,11 @@
 
 #include "base/error.h"
 #include "base/version.h"
+#include "forward/weights.h"
 #include "io/output_directory.h"
 #include "io/safetensors/safetensors.h"
+#include "model/checkpoint.h"
+#include "ops/choose_isa.h"
 #include "pipeline/output/dense_values.h"
 #include "pipeline/output/growth.h"
 #include "pipeline/output/manifest.h"
@@ -164,6 +167,15 @@ Json complete_manifest(const QuantizeTask& task, const CalibratedModel* calibrat
   return manifest;
 }
 
+/// How this machine multiplies what is rounded.
+Json products_of(const std::string& directory) {
+  const auto model = Checkpoint::open(directory);
+  const Isa isa = isa_from_environment();
+  Json products = to_json(count_products(model->graph(), load_weights(*model, PackOptions{isa, Activations::kInt8})));
+  products["isa"] = name_of(isa);
+  return products;
+}
+
 int64_t size_of(const std::vector<std::string>& files, const std::string& directory) {
   int64_t total = 0;
   for (const std::string& file : files) {
@@ -218,7 +230,8 @@ QuantizeResult write_output(const QuantizeTask& task, const CalibratedModel* cal
   }
   directory.write_text(kConfigFile, dump_json(config_of(*model, plan, activations, task.operands)));
   files.emplace_back(kConfigFile);
-  const Json manifest = complete_manifest(task, calibrated, plan, directory.staging(), files, context, result);
+  Json manifest = complete_manifest(task, calibrated, plan, directory.staging(), files, context, result);
+  if (!activations.empty()) manifest["products"] = products_of(directory.staging());
   directory.write_text(kManifestFile, dump_json(manifest));
   directory.commit();
   return result;
