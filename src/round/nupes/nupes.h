@@ -10,9 +10,10 @@
 //
 // The abstract learns codes and exponent by one gradient descent. Written so (places between levels that sharpen to
 // codes, Adam on them and on the exponent), it left 1.3 times AdaRound's loss on normal weights of 128 x 128 with
-// correlated inputs, 3 and 4 bits, and moved exponents by some thousandths: codes that settle hold the exponent where it
-// is. These two steps leave 0.98 and 0.99 of AdaRound's loss at the data-free exponent there (0.98 with that exponent
-// kept: on normal weights its search gains nothing), and 0.79 where weights are cubes of normal numbers (0.88 and 0.90).
+// correlated inputs, 3 and 4 bits, and moved exponents by some thousandths: codes that settle hold the exponent where
+// it is. These two steps leave 0.98 and 0.99 of AdaRound's loss at the data-free exponent there (0.98 with that
+// exponent kept: on normal weights its search gains nothing), and 0.79 where weights are cubes of normal numbers (0.88
+// and 0.90).
 //
 // Goals: any granularity of scaled power grids; one exponent for each matrix, in the name of its storage; never worse,
 // row by row, than AdaRound and than nearest rounding at that exponent; no activations, only their moments; the same
