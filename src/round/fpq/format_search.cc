@@ -106,7 +106,7 @@ class RowsInFormat {
       ScaleLanes lanes;
       for (size_t lane = 0; lane < kScaleLanes; ++lane)
         lanes.scale[lane] = scales[std::min(at + lane, scales.size() - 1)];
-      judge_->judge(w, h, n, lanes);
+      judge_->judge(w, h, n, false, lanes);
       for (size_t lane = 0; lane < kScaleLanes && at + lane < scales.size(); ++lane)
         errors.push_back(lanes.error[lane]);
     }
@@ -333,7 +333,7 @@ class InputSearch {
             const int shift = candidate.shifts.empty() ? 0 : candidate.shifts[static_cast<size_t>(c)];
             lanes.scale[lane] = std::ldexp(scale_of_range(candidate, 0, candidate.range.high).step, -shift);
           }
-          judge->judge(columns_.data() + c * tokens_.tokens, counts_.data(), tokens_.tokens, lanes);
+          judge->judge(columns_.data() + c * tokens_.tokens, counts_.data(), tokens_.tokens, false, lanes);
           for (size_t lane = 0; lane < kScaleLanes && at + lane < count; ++lane) {
             of_channels[static_cast<size_t>(c) * count + at + lane] = lanes.error[lane];
           }
