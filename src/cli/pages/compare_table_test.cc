@@ -20,8 +20,13 @@ Comparison two_models() {
   for (size_t i = 0; i < 2; ++i) {
     ComparedModel& model = comparison.models[i];
     model.name = i == 0 ? "demo" : "small";
-    model.size = {i == 0 ? "BF16" : "int2-g32", "",      i == 0 ? 16.0 : 2.5,
-                  i == 0 ? 16.0 : 2.5,          1 << 20, i == 0 ? 16.5 : 6.5};
+    model.size = {.format = i == 0 ? "BF16" : "int2-g32",
+                  .activations = "",
+                  .attention = "",
+                  .bits_nominal = i == 0 ? 16.0 : 2.5,
+                  .bits_true = i == 0 ? 16.0 : 2.5,
+                  .bytes = 1 << 20,
+                  .bits_model = i == 0 ? 16.5 : 6.5};
     model.perplexity.perplexity = 10;
     model.perplexity.perplexity_low = 9;
     model.perplexity.perplexity_high = 11;
