@@ -89,6 +89,9 @@ class Reader : public YamlReader {
     }
     RecipeStep result;
     result.attention = activation_format(node["attention"], what, "attention");
+    if (!node["targets"].IsDefined()) {
+      reject(node.Mark(), fmt::format("{}: 'attention' needs 'targets', such as [keys, values]", what));
+    }
     result.targets = texts(node["targets"], "targets", "pattern");
     return result;
   }

@@ -66,7 +66,7 @@ TEST(ParseRecipe, StepsOfNoneAreNone) {
 TEST(ParseRecipe, NamesPlaceSpellingAndAllowedKeys) {
   EXPECT_EQ(refusal("name: x\nsteps:\n  - quantise: int4-g128\n"),
             "r.yaml:3:5: unknown key 'quantise' in step 1 (did you mean 'quantize'?); allowed: transform, "
-            "quantize, keep, rounding, activations, targets");
+            "quantize, keep, attention, rounding, activations, targets");
   EXPECT_THAT(refusal("name: x\nstep:\n  - quantize: int4\n"),
               AllOf(StartsWith("r.yaml:2:1: unknown key 'step' in the recipe (did you mean 'steps'?)"),
                     HasSubstr("allowed: version, name, description, source, options, steps")));
@@ -82,9 +82,10 @@ TEST(ParseRecipe, RefusesWhatMakesNoSense) {
   EXPECT_THAT(refusal("steps: []\n"), HasSubstr("'steps' must be a list of at least one step"));
   EXPECT_THAT(refusal("steps: int4\n"), HasSubstr("'steps' must be a list of at least one step"));
   EXPECT_THAT(refusal("steps: [int4]\n"), HasSubstr("step 1 must be a map with the keys transform, quantize, keep"));
-  EXPECT_THAT(refusal("steps: [{targets: q}]\n"), HasSubstr("one of the keys 'quantize', 'keep' and 'transform'"));
+  EXPECT_THAT(refusal("steps: [{targets: q}]\n"),
+              HasSubstr("one of the keys 'quantize', 'attention', 'keep' and 'transform'"));
   EXPECT_THAT(refusal("steps: [{quantize: int4, keep: q}]\n"),
-              HasSubstr("one of the keys 'quantize', 'keep' and 'transform'"));
+              HasSubstr("one of the keys 'quantize', 'attention', 'keep' and 'transform'"));
   EXPECT_THAT(refusal("steps: [{keep: q, targets: k}]\n"), HasSubstr("'keep' takes its patterns itself"));
   EXPECT_THAT(refusal("steps: [{keep: []}]\n"), HasSubstr("'keep' holds no pattern"));
   EXPECT_THAT(refusal("steps: [{keep: ['']}]\n"), HasSubstr("'keep' holds no pattern, or an empty one"));

@@ -41,7 +41,8 @@ inline Part random_part(bool rounding, Rng& rng) {
   return part;
 }
 
-inline RoundingTarget random_target(Rng& rng) {
+/// One that `rounding` rounds onto; each rounding has some here.
+inline RoundingTarget random_target(const Rounding& rounding, Rng& rng) {
   static const std::vector<std::string> specs = {"int4-g128",
                                                  "int3-g64-asym",
                                                  "e3m2-row",
@@ -67,9 +68,16 @@ inline RoundingTarget random_target(Rng& rng) {
                                                  "affine2-g128-mixed",
                                                  "sign_rank1",
                                                  "aq2x8-g8",
+                                                 "pow4[0.55]-g64",
+                                                 "pow3[role]-row-mse",
                                                  "int4-g128+lowrank8-int8-row",
                                                  "e2m1-g256-m2mse+lowrank16-e4m3fn-row"};
-  return parse_target(specs[below(rng, static_cast<uint32_t>(specs.size()))]);
+  std::vector<RoundingTarget> targets;
+  for (const std::string& spec : specs) {
+    RoundingTarget target = parse_target(spec);
+    if (rounds_onto(rounding, target.storage)) targets.push_back(std::move(target));
+  }
+  return targets.at(below(rng, static_cast<uint32_t>(targets.size())));
 }
 
 inline bool accepted(const Recipe& recipe) {
@@ -86,9 +94,7 @@ inline Recipe random_short_recipe(Rng& rng) {
   Recipe recipe;
   RecipeStep quantize;
   quantize.rounding = rounding_of(random_part(true, rng));
-  do {
-    quantize.quantize = random_target(rng);
-  } while (!rounds_onto(quantize.rounding, quantize.quantize->storage));
+  quantize.quantize = random_target(quantize.rounding, rng);
   const char* formats[] = {"int8-token", "e4m3fn-tensor",   "int4-g32",  "int8-asym-tensor-p99.9",
                            "mxfp4",      "int8-tensor-mse", "nvfp4-p99", "int4-tensor-at[2.5]"};
   if (below(rng, 4) == 0) quantize.activations = parse_activation_format(formats[below(rng, 8)]);
@@ -96,9 +102,7 @@ inline Recipe random_short_recipe(Rng& rng) {
   for (const char* role : {"head", "embedding"}) {
     if (below(rng, 4) != 0) continue;
     RecipeStep outside;
-    do {
-      outside.quantize = random_target(rng);
-    } while (!rounds_onto(outside.rounding, outside.quantize->storage));
+    outside.quantize = random_target(outside.rounding, rng);
     outside.targets = {role};
     recipe.steps.push_back(outside);
   }

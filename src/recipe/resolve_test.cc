@@ -267,7 +267,7 @@ TEST(ResolveOperands, FindsThemByNameAndPlace) {
     return testing::message_of(ErrorKind::kUsage, [&] { found(steps); });
   };
   EXPECT_THAT(message("{attention: int4-token, targets: key}"),
-              HasSubstr("step 2: the pattern 'key' matches nothing that attention multiplies; did you mean 'keys'?"));
+              HasSubstr("step 2: the pattern 'key' matches nothing that attention multiplies (did you mean 'keys'?)"));
   EXPECT_THAT(message("{attention: int4-token, targets: mlp_down}"),
               HasSubstr("step 2: 'mlp_down' is what linear layers read or are"));
   EXPECT_THAT(message("{attention: int4-token-had8, targets: blocks.1.*}"),
