@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "format/table/fitted_table.h"
 #include "observe/activation_range.h"
 #include "recipe/parts.h"
 
@@ -59,6 +60,24 @@ std::string others_that_round_onto(const Storage& storage) {
   return names.empty() ? "" : fmt::format(": {} can", fmt::join(names, ", "));
 }
 
+/// Levels that are to be fitted, where they cannot be.
+std::string bad_fit(const Storage& storage) {
+  const auto is_open = [](const BaseStorage& base) {
+    const auto* grid = base.get_if<GridStorage>();
+    const auto* table = grid == nullptr ? nullptr : std::get_if<TableFormat>(&grid->format);
+    return table != nullptr && fit_request(*table).has_value();
+  };
+  if (storage.side.low_rank.present() && is_open(storage.side.low_rank.factors)) {
+    return fmt::format("{}: levels are fitted to weights, not to the factors of a product; name them",
+                       to_string(storage));
+  }
+  if (!is_open(storage.base)) return "";
+  const Granularity& scales = storage.base.get<GridStorage>().granularity;
+  if (scales.kind == Granularity::Kind::kRow || scales.kind == Granularity::Kind::kGroup) return "";
+  return fmt::format("{}: levels are fitted to a sample of rows, which have scales of their own with -row and -gN only",
+                     to_string(storage));
+}
+
 /// What is wrong with the step by itself.
 std::string bad_step(const RecipeStep& step) {
   if (!step.quantize && step.rounding != Rounding{}) {
@@ -71,6 +90,9 @@ std::string bad_step(const RecipeStep& step) {
   if (!step.quantize && step.activations) return "has a format of what is read, but quantizes nothing";
   if (step.transform) return bad_transform(step);
   if (step.keeps() && step.targets.empty()) return "keeps, but names no patterns";
+  if (step.quantize) {
+    if (std::string reason = bad_fit(step.quantize->storage); !reason.empty()) return reason;
+  }
   if (step.quantize && !rounds_onto(step.rounding, step.quantize->storage)) {
     return fmt::format("'{}' cannot choose codes of {}{}", step.rounding.row().name, to_string(step.quantize->storage),
                        others_that_round_onto(step.quantize->storage));

@@ -3,7 +3,7 @@
 //
 //   "pow4[0.55]"      the power grid of PowerQuant (Yvinec et al., ICLR 2023; papers' learned-and-vector page, 4.1):
 //                     level(k) = sign(k) (|k| / q)^(1/a),  k = -q .. q,  q = 2^(b-1) - 1,  a the exponent
-//   "pow4"            its exponent is to be fitted to the weights: one for all matrices of a step; "pow4[role]": one
+//   "pow4"            its exponent is to be fitted to the weights: one for all matrices of a target; "pow4[role]": one
 //   for
 //                     all of one role ("q", "down"); "pow4[matrix]": one for each
 //   "table4", ...     2^4 levels to be fitted to the weights, shared likewise

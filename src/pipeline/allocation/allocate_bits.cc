@@ -20,6 +20,7 @@
 #include "pipeline/output/plan.h"
 #include "pipeline/ranks/rank_work.h"
 #include "pipeline/task/quantize_task.h"
+#include "round/fitted/fit_format.h"
 
 namespace bitloom {
 namespace {
@@ -279,6 +280,15 @@ Recipe with_choices(const Recipe& recipe, const QuantizeTask& task, const std::v
   return result;
 }
 
+/// A fit is to the matrices that share it, and which these are an allocation decides.
+void refuse_open_formats(const Recipe& recipe) {
+  for (const RecipeStep& step : recipe.steps) {
+    if (!step.quantize || !fit_request(step.quantize->storage)) continue;
+    misuse("recipe '{}': {} is fitted to the matrices that share it, which bits of their own change; name its levels",
+           recipe.name, to_string(*step.quantize));
+  }
+}
+
 std::vector<Group> groups_of(const QuantizeTask& task, int64_t file_bytes) {
   std::vector<Group> groups = Groups(task).take();
   bool any = false;
@@ -314,6 +324,7 @@ int64_t bytes_at(const Model& model, double bits_per_weight) {
 
 Allocation allocate_bits(std::shared_ptr<const Checkpoint> source, const Recipe& recipe, const QuantizeOptions& options,
                          int64_t bytes, Context& context) {
+  refuse_open_formats(recipe);
   const QuantizeTask task = make_task(std::move(source), recipe, options, context.threads);
   std::vector<Group> groups = groups_of(task, bytes);
   const int64_t others = other_bytes(task, groups, bytes, context);

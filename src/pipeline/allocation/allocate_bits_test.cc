@@ -218,6 +218,11 @@ TEST_F(AllocateBits, AStorageOfOneWidthIsRefused) {
               HasSubstr("has one width"));
 }
 
+TEST_F(AllocateBits, FormatsThatAreToBeFittedAreRefused) {
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { allocate("table4-g32", bytes_of(4)); }),
+              HasSubstr("table4-g32 is fitted to the matrices that share it"));
+}
+
 class Sensitivities : public AllocateBits {
  protected:
   std::vector<std::vector<std::string>> groups() const {

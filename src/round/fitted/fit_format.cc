@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -15,7 +16,12 @@
 namespace bitloom {
 namespace {
 
-using Samples = std::vector<DenseMatrix>;
+/// Rows of a matrix, and how many of its rows each stands for.
+struct Sample {
+  DenseMatrix rows;
+  double share = 1;
+};
+using Samples = std::vector<Sample>;
 
 /// Weights that all matrices of a fit give together; more where nothing is searched for each.
 int64_t sampled_weights(const GridTarget& target, FitScope scope) {
@@ -27,9 +33,11 @@ bool all_finite(const float* x, int64_t n) {
   return std::all_of(x, x + n, [](float value) { return std::isfinite(value); });
 }
 
+constexpr int64_t kLeastRows = 2;  // of each matrix
+
 /// Evenly spaced rows, those left out that are not finite.
-DenseMatrix sample(const RowSource& w, int64_t most_rows) {
-  const int64_t rows = std::clamp<int64_t>(most_rows, std::min<int64_t>(8, w.rows()), w.rows()), cols = w.cols();
+Sample sample(const RowSource& w, int64_t most_rows) {
+  const int64_t rows = std::clamp<int64_t>(most_rows, std::min(kLeastRows, w.rows()), w.rows()), cols = w.cols();
   std::vector<float> values(static_cast<size_t>(rows * cols));
   int64_t kept = 0;
   for (int64_t i = 0; i < rows; ++i) {
@@ -39,17 +47,29 @@ DenseMatrix sample(const RowSource& w, int64_t most_rows) {
     if (all_finite(out, cols)) ++kept;
   }
   values.resize(static_cast<size_t>(kept * cols));
-  return {kept, cols, std::move(values)};
+  const double share = kept == 0 ? 1 : static_cast<double>(w.rows()) / static_cast<double>(kept);
+  return {{kept, cols, std::move(values)}, share};
 }
 
-/// [256, 1024] normal weights.
-DenseMatrix normal_sample() {
-  constexpr int64_t kRows = 256, kCols = 1024;
+/// Normal weights in rows as long as those of the matrices.
+Samples normal_samples(std::span<const RowSource* const> matrices) {
+  constexpr int64_t kWeights = 1 << 18;
   constexpr uint64_t kStream = 0x66697474;
   Rng rng(0, kStream);
-  std::vector<float> values(static_cast<size_t>(kRows * kCols));
-  for (float& value : values) value = static_cast<float>(rng.normal());
-  return {kRows, kCols, std::move(values)};
+  std::map<int64_t, int64_t> rows_of;  // by columns
+  int64_t rows = 0;
+  for (const RowSource* w : matrices) {
+    if (w->cols() > 0) rows_of[w->cols()] += w->rows(), rows += w->rows();
+  }
+  Samples samples;
+  for (const auto& [cols, count] : rows_of) {
+    const auto wanted = kWeights / cols * count / std::max<int64_t>(rows, 1);
+    const int64_t drawn = std::max(kLeastRows, wanted);
+    std::vector<float> values(static_cast<size_t>(drawn * cols));
+    for (float& value : values) value = static_cast<float>(rng.normal());
+    samples.push_back({{drawn, cols, std::move(values)}, static_cast<double>(count) / static_cast<double>(drawn)});
+  }
+  return samples;
 }
 
 Samples samples_of(std::span<const RowSource* const> matrices, int64_t weights) {
@@ -57,8 +77,8 @@ Samples samples_of(std::span<const RowSource* const> matrices, int64_t weights) 
   const auto count = static_cast<int64_t>(matrices.size());
   for (const RowSource* w : matrices) {
     if (w->rows() == 0 || w->cols() == 0) continue;
-    DenseMatrix rows = sample(*w, weights / (count * w->cols()));
-    if (rows.rows() > 0) samples.push_back(std::move(rows));
+    Sample rows = sample(*w, weights / (count * w->cols()));
+    if (rows.rows.rows() > 0) samples.push_back(std::move(rows));
   }
   return samples;
 }
@@ -78,18 +98,18 @@ GridTarget with_format(GridTarget target, TableFormat format) {
 /// sum over matrices of |W - Q(W)|_2.
 double power_error(const Samples& samples, const GridTarget& target, ThreadPool& threads) {
   double sum = 0;
-  for (const DenseMatrix& w : samples) {
+  for (const auto& [w, share] : samples) {
     RoundReport report;
     quantize_nearest("weights", w, target, threads, &report);
-    sum += std::sqrt(report.weight_error * squares(w));
+    sum += std::sqrt(share * report.weight_error * squares(w));
   }
   return sum;
 }
 
 TableFormat fit_power(const Samples& samples, const GridTarget& target, int bits, ThreadPool& threads) {
-  int best = 100;  // in hundredths
-  double least = std::numeric_limits<double>::infinity();
+  int best = 100;  // in hundredths; what an exponent less than others by nothing gives way to
   const auto format = [bits](int hundredths) { return power_table(bits, static_cast<float>(hundredths) / 100); };
+  double least = power_error(samples, with_format(target, format(best)), threads);
   const auto try_exponents = [&](int first, int last, int step) {
     for (int a = first; a <= last; a += step) {
       const double error = power_error(samples, with_format(target, format(a)), threads);
@@ -110,8 +130,8 @@ struct Scaled {
   std::vector<float> values, masses;
 };
 
-/// Appends those of one matrix. Groups whose scale is 0 have nothing to say.
-void append_scaled(const DenseMatrix& w, const GridMatrix& q, Scaled& scaled) {
+/// Appends those of one matrix, each standing for `share`. Groups whose scale is 0 have nothing to say.
+void append_scaled(const DenseMatrix& w, double share, const GridMatrix& q, Scaled& scaled) {
   const ScaleShape& shape = q.shape();
   std::vector<float> scales(static_cast<size_t>(shape.cols));
   std::vector<uint8_t> zeros(scales.size());
@@ -122,7 +142,7 @@ void append_scaled(const DenseMatrix& w, const GridMatrix& q, Scaled& scaled) {
       const float y = w.values()[static_cast<size_t>(r * w.cols() + c)] / scale;
       if (scale == 0 || !std::isfinite(y)) continue;
       scaled.values.push_back(y);
-      scaled.masses.push_back(scale * scale);
+      scaled.masses.push_back(static_cast<float>(share) * scale * scale);
     }
   }
 }
@@ -145,11 +165,11 @@ std::vector<float> as_bytes(const std::vector<double>& means) {
 double refit(const Samples& samples, const GridTarget& target, ThreadPool& threads, std::vector<float>& levels) {
   Scaled scaled;
   double error = 0;
-  for (const DenseMatrix& w : samples) {
+  for (const auto& [w, share] : samples) {
     RoundReport report;
     const auto q = quantize_nearest("weights", w, target, threads, &report);
-    error += report.weight_error * squares(w);
-    append_scaled(w, *q->grid(), scaled);
+    error += share * report.weight_error * squares(w);
+    append_scaled(w, share, *q->grid(), scaled);
   }
   if (scaled.values.empty()) return 0;
   std::vector<uint32_t> order;
@@ -211,12 +231,9 @@ RoundingTarget fitted_target(const RoundingTarget& target, std::span<const RowSo
   if (!request) return target;
   const auto& storage = target.storage.base.get<GridStorage>();
   const GridTarget grid{storage, target.search};
-  Samples samples;
-  if (target.storage.side.frame.present()) {
-    samples.push_back(normal_sample());
-  } else {
-    samples = samples_of(matrices, sampled_weights(grid, request->scope));
-  }
+  const Samples samples = target.storage.side.frame.present()
+                              ? normal_samples(matrices)
+                              : samples_of(matrices, sampled_weights(grid, request->scope));
   RoundingTarget fitted = target;
   auto& format = fitted.storage.base.get_if<GridStorage>()->format;
   if (request->power) {

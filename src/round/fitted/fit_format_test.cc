@@ -125,6 +125,26 @@ TEST(FitFormat, OneFitServesAllItsMatrices) {
   EXPECT_LT(of_both, of_flat);
 }
 
+// Twenty small matrices and one with as many weights as all of them: errors of tables add up by weights.
+TEST(FitFormat, MatricesCountByTheirSize) {
+  const DenseMatrix peaked = drawn(64, 512, student), large = drawn(16384, 512, normal);
+  const auto outermost = [](const std::string& target) {
+    const Format format = parse_grid_target(target).storage.format;
+    const std::vector<float>& levels = std::get<TableFormat>(format).levels;
+    return levels[levels.size() - 2] / levels.back();
+  };
+  const float of_both = outermost(fitted("table4-row", {&peaked, &large}));
+  const float of_large = outermost(fitted("table4-row", {&large}));
+  const float of_peaked = outermost(fitted("table4-row", {&peaked}));
+  EXPECT_GT(std::abs(of_large - of_peaked), 0.02F);
+  EXPECT_LT(std::abs(of_both - of_large), std::abs(of_both - of_peaked) / 4);
+}
+
+TEST(FitFormat, OfEqualExponentsOneIsTaken) {
+  const DenseMatrix w = drawn(8, 64, normal);
+  EXPECT_EQ(fitted("pow2-row", {&w}), "pow2[1]-row");
+}
+
 TEST(FitFormat, RowsThatAreNotFiniteAreLeftOut) {
   DenseMatrix w = testing::normal_matrix(16, 64, 7);
   std::vector<float> without(w.values().begin() + 64, w.values().end());
