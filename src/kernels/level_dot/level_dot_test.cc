@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/level_dot/test_dot.h"
@@ -12,9 +13,11 @@ namespace {
 using testing::LevelShape;
 using testing::RandomLevelDot;
 
-void expect_definition(const LevelDotEntry& entry, const LevelShape& shape) {
+/// Where `spoiled`, the second row's codes are all the last, of which `shape` makes no number.
+void expect_definition(const LevelDotEntry& entry, const LevelShape& shape, bool spoiled = false) {
   if (shape.group % entry.group_multiple != 0 && shape.group < shape.cols) return;
-  const RandomLevelDot dot(shape, static_cast<uint64_t>(shape.rows * 131 + shape.cols + shape.bits));
+  RandomLevelDot dot(shape, static_cast<uint64_t>(shape.rows * 131 + shape.cols + shape.bits));
+  if (spoiled) std::fill_n(dot.codes.begin() + dot.call.w.w.row_bytes, dot.call.w.w.row_bytes, std::byte{0xff});
   entry.kernel(dot.call);
   const IntRows& w = dot.call.w.w;
   std::vector<uint8_t> codes(static_cast<size_t>(w.cols));
@@ -29,6 +32,10 @@ void expect_definition(const LevelDotEntry& entry, const LevelShape& shape) {
         const double term = static_cast<double>(w.factor) * scale * dot.levels[codes[static_cast<size_t>(c)]] *
                             dot.x[static_cast<size_t>(t * w.cols + c)];
         want += term, size += std::abs(term);
+      }
+      if (spoiled && row == 1) {
+        ASSERT_TRUE(std::isnan(dot.y[static_cast<size_t>(t * w.rows + r)])) << entry.name << " bits " << shape.bits;
+        continue;
       }
       // fp32 sums of n products in any order, and a few roundings of scales and factor.
       ASSERT_NEAR(dot.y[static_cast<size_t>(t * w.rows + r)], want, static_cast<double>(w.cols + 4) * 0x1p-24 * size)
@@ -59,6 +66,25 @@ TEST(LevelDot, EveryKernelEqualsTheDefinition) {
         // More groups than are widened at a time.
         expect_definition(entry, {.bits = bits, .rows = 2, .cols = 300 * 16, .group = 16, .half_shift = half_shift});
       }
+    }
+  }
+}
+
+// What lies beyond a row is the next one's: whatever it is, it is not in this row's sums.
+TEST(LevelDot, LevelsThatAreNoNumbersSpoilTheirOwnRowsAlone) {
+  for (const LevelDotEntry& entry : level_dot_kernels()) {
+    if (!machine_has(entry.isa)) continue;
+    for (const int64_t cols : {9, 20, 77, 100}) {
+      for (int bits = 1; bits <= 8; ++bits) {
+        const int half = 1 << (bits - 1);
+        for (const int levels : {half, half + half / 4, 2 * half - 1}) {
+          const LevelShape shape = {.bits = bits, .rows = 5, .cols = cols, .group = cols, .levels = levels};
+          expect_definition(entry, shape);
+          expect_definition(entry, shape, true);
+        }
+      }
+      // E5M2, of whose magnitudes the last are no numbers.
+      expect_definition(entry, {.bits = 8, .rows = 5, .cols = cols, .group = cols, .half_shift = 8}, true);
     }
   }
 }

@@ -15,6 +15,7 @@ struct LevelShape {
   int64_t rows = 0, cols = 0, group = 0, tokens = 1, group_rows = 1;
   bool permuted = false;
   int half_shift = 0;  // with 8 bits: 7 as E4M3 has, 8 as E5M2
+  int levels = 256;    // codes above are no number, and in no row
 };
 
 struct RandomLevelDot {
@@ -32,6 +33,7 @@ struct RandomLevelDot {
     levels.resize(size_t{1} << shape.bits);
     for (size_t code = 0; code < levels.size(); ++code) {
       levels[code] = shape.half_shift == 0 ? uniform() : half_of(static_cast<uint8_t>(code), shape.half_shift);
+      if (static_cast<int>(code) >= shape.levels) levels[code] = std::nanf("");
     }
     std::vector<uint8_t> row(static_cast<size_t>(shape.cols));
     codes.resize(static_cast<size_t>(shape.rows * row_bytes));

@@ -17,7 +17,8 @@
 namespace bitloom {
 namespace {
 
-/// How kLanes codes become levels: by look-up (in a table over and over up to 16), or as shifted halves.
+/// How kLanes codes become levels: by look-up (in a table over and over up to 16), or as shifted halves. Of the first
+/// `count`, zeros above: codes beyond a row are another's, and their levels may be no numbers, which x = 0 would keep.
 template <class V, int kBits>
 struct TableLevels {
   alignas(64) float levels[std::max(16, 1 << kBits)];
@@ -25,8 +26,8 @@ struct TableLevels {
   explicit TableLevels(const LevelRows& w) : end(w.w.codes + w.w.rows * w.w.row_bytes) {
     for (size_t i = 0; i < std::size(levels); ++i) levels[i] = w.levels[i % (size_t{1} << kBits)];
   }
-  typename V::Float at(const std::byte* p, int64_t) const {
-    return typename V::template Table<kBits>(levels).look_up(V::template codes<kBits>(p, end));
+  typename V::Float at(const std::byte* p, int64_t count) const {
+    return V::first(typename V::template Table<kBits>(levels).look_up(V::template codes<kBits>(p, end)), count);
   }
 };
 

@@ -32,6 +32,11 @@ struct Avx2 {
     std::memcpy(few, x, static_cast<size_t>(count) * sizeof *x);
     return _mm256_load_ps(few);
   }
+  static Float first(Float a, int64_t count) {
+    const __m256i lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+    const __m256i ours = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count)), lanes);
+    return count == 8 ? a : _mm256_and_ps(a, _mm256_castsi256_ps(ours));
+  }
 
   template <int kBits>
   static __m256i codes(const std::byte* p, const std::byte* end) {

@@ -28,6 +28,9 @@ struct Avx512 {
   static Float load(const float* x, int64_t count) {
     return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), x);
   }
+  static Float first(Float a, int64_t count) {
+    return _mm512_maskz_mov_ps(static_cast<__mmask16>((1u << count) - 1), a);
+  }
 
   /// With garbage above the codes' bits.
   template <int kBits>

@@ -5,6 +5,7 @@
 //   V::kLanes                      columns of one step, a multiple of 8
 //   V::Float                       kLanes floats; zero(), fma(a, b, c) = a b + c, sum(a) in a fixed order
 //   V::load(x, count)              count <= kLanes floats, zeros above
+//   V::first(a, count)             a's first count <= kLanes floats, zeros above
 //   V::codes<kBits>(p, end)        kLanes codes in lanes of 32 bits; nothing at `end` or beyond is read
 //   V::Table<kBits>                of levels [max(16, 2^kBits)]; look_up(codes): their levels
 
