@@ -36,28 +36,30 @@ ScaleKind kind_of(ScaleType scale) {
 /// A format's levels as unit times integers of eight bits, by code. With zero points codes count units of 1.
 struct IntLevels {
   float unit = 1.0f;
-  std::vector<int8_t> levels;  // empty: two's complement
+  std::vector<int8_t> levels = {};  // empty: two's complement
+  bool rounded = false;             // to steps of a 127th of the greatest
 };
 
 /// nullopt where no power of two makes all levels such integers, unless they may be `rounded`: then in steps of a 127th
-/// of the greatest, as inputs of eight bits are.
+/// of the greatest, as inputs of eight bits are, and codes of no finite number count as 0.
 std::optional<IntLevels> int_levels(const Format& format, bool rounded) {
-  if (const auto* integer = std::get_if<IntFormat>(&format)) return IntLevels{std::ldexp(1.0f, -integer->fraction), {}};
-  const std::vector<float> values = grid_of(format).decode;
+  if (const auto* integer = std::get_if<IntFormat>(&format)) return IntLevels{std::ldexp(1.0f, -integer->fraction)};
+  std::vector<float> values = grid_of(format).decode;
+  for (float& value : values) value = rounded && !std::isfinite(value) ? 0 : value;
   for (int e = -8; e <= 16; ++e) {
     const auto is_integer = [e](float value) {
       const float level = std::ldexp(value, e);
       return std::abs(level) <= 127 && level == std::nearbyint(level);
     };
     if (!std::all_of(values.begin(), values.end(), is_integer)) continue;
-    IntLevels found{std::ldexp(1.0f, -e), {}};
+    IntLevels found{std::ldexp(1.0f, -e)};
     for (const float value : values) found.levels.push_back(static_cast<int8_t>(std::ldexp(value, e)));
     return found;
   }
   if (!rounded) return std::nullopt;
   const float greatest = std::abs(
       *std::max_element(values.begin(), values.end(), [](float a, float b) { return std::abs(a) < std::abs(b); }));
-  IntLevels found{greatest / 127, {}};
+  IntLevels found{greatest / 127, {}, true};
   for (const float value : values) found.levels.push_back(static_cast<int8_t>(std::nearbyint(value / found.unit)));
   return found;
 }
@@ -152,16 +154,16 @@ bool PackedLinear::pack_ints(const PackOptions& options) {
   const GridMatrix& grid = *stored->grid();
   const bool exact = options.activations == Activations::kExact;
   std::optional<IntLevels> levels = int_levels(grid.storage().format, false);
-  const bool rounded = !levels && !exact && bits_of(grid.storage().format) == 4;
-  if (rounded) levels = int_levels(grid.storage().format, true);
+  const bool may_round = !levels && !exact && bits_of(grid.storage().format) == 4;
+  if (may_round) levels = int_levels(grid.storage().format, true);
   if (!levels) return false;
   IntDotNeeds needs = {bits_of(grid.storage().format), levels->levels.empty() ? CodeKind::kInteger : CodeKind::kTable,
                        exact, grid.shape().group_cols, matrix_->cols()};
   int_kernel_ = find_int_dot(options.isa, needs);
   needs.exact = true;
-  if (int_kernel_ == nullptr && !rounded) int_kernel_ = find_int_dot(options.isa, needs);
+  if (int_kernel_ == nullptr && !may_round) int_kernel_ = find_int_dot(options.isa, needs);
   if (int_kernel_ == nullptr) return false;
-  rounds_levels_ = rounded;
+  rounds_levels_ = levels->rounded;
   ints_ = int_rows(*stored, *levels);
   ints_.order = order_.empty() ? nullptr : order_.data();
   levels_ = std::move(levels->levels);  // whose address stays

@@ -444,6 +444,26 @@ TEST(PackedLinear, TablesThatAreNoIntegersAreRoundedWithTheirInputsAlone) {
   expect_product(*w, {}, x, y, 2e-2);
 }
 
+// Codes that are no finite number have no part in the step, nor in whether levels are integers.
+TEST(PackedLinear, LevelsThatAreNoNumbersDoNotRoundTheOthers) {
+  ThreadPool threads(2);
+  InputBlocks blocks;
+  const std::vector<float> x = random_values(192, 5);
+  for (const auto& [format, integers] : {std::pair<std::string, bool>{"e2m1-ieee", true},
+                                         {"table[-4;-3;-2;-1;0;1;2;3;4]", true},
+                                         {"table[-1;-.71;-.43;-.2;0;.11;.3;.57;.81;1]", false}}) {
+    const auto w = random_matrix(64, 192, format + "-g64", 1);
+    const auto packed = pack(w, {best_isa(), Activations::kInt8});
+    ASSERT_NE(packed, nullptr) << format;
+    ASSERT_NE(packed->int_kernel(), nullptr) << format;
+    EXPECT_EQ(packed->keeps_multiples(), integers) << format;
+    std::vector<float> y(64);
+    const Reader reader = {packed.get(), nullptr, y.data()};
+    apply({&reader, 1}, x.data(), 1, blocks, threads);
+    expect_product(*w, {}, x, y, 2e-2);
+  }
+}
+
 TEST(PackedLinear, GroupsThatIntegersDoNotServeTakeTheInputAsItIs) {
   const auto packed = pack(random_matrix(8, 64, "int4-g6", 3), {best_isa(), Activations::kInt8});
   EXPECT_EQ(packed->int_kernel()->input, DotInput::kF32);
