@@ -5,8 +5,10 @@
 #include <cmath>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <utility>
 
+#include "base/dtype.h"
 #include "format/families/affine/affine_storage.h"
 #include "format/families/trellis/trellis_storage.h"
 #include "format/stored_matrix.h"
@@ -94,6 +96,27 @@ std::pair<int, float> half_shift(const Format& format) {
   return {kHalfMantissa - minifloat->mantissa, std::ldexp(1.0f, kHalfBias - minifloat->bias)};
 }
 
+/// Codes that the format makes no finite number of, and fp16 one, or the other way round.
+std::vector<uint8_t> codes_unlike_halves(const Grid& grid, int shift) {
+  std::vector<uint8_t> unlike;
+  for (size_t code = 0; code < grid.decode.size(); ++code) {
+    const float half = f16_to_f32(static_cast<uint16_t>((code & 127) << shift));
+    if (std::isfinite(half) != std::isfinite(grid.decode[code])) unlike.push_back(static_cast<uint8_t>(code));
+  }
+  return unlike;
+}
+
+bool holds_any(std::span<const std::byte> bytes, const std::vector<uint8_t>& codes) {
+  constexpr size_t kChunk = 1 << 14;  // stays in the first cache
+  for (size_t i = 0; i < bytes.size() && !codes.empty(); i += kChunk) {
+    const size_t count = std::min(kChunk, bytes.size() - i);
+    for (const uint8_t code : codes) {
+      if (std::memchr(bytes.data() + i, code, count) != nullptr) return true;
+    }
+  }
+  return false;
+}
+
 /// The widths of groups' codes.
 std::vector<uint8_t> affine_widths(const StoredMatrix& matrix, const AffineStorage& storage) {
   std::vector<uint8_t> widths(static_cast<size_t>(storage.groups(matrix.cols())), static_cast<uint8_t>(storage.bits));
@@ -177,13 +200,16 @@ bool PackedLinear::pack_levels(const PackOptions& options) {
   const StoredMatrix* stored = with_outliers_at_most(*matrix_);
   if (stored == nullptr || stored->grid() == nullptr || stored->grid()->storage().asymmetric) return false;
   const GridMatrix& grid = *stored->grid();
-  const auto [shift, unit] = half_shift(grid.storage().format);
-  float_levels_ = grid_of(grid.storage().format).decode;
+  const Grid all = grid_of(grid.storage().format);
+  auto [shift, unit] = half_shift(grid.storage().format);
+  // Nobody verified that the file's codes are numbers.
+  if (shift != 0 && holds_any(stored->find_part(".codes")->bytes, codes_unlike_halves(all, shift))) shift = 0;
+  float_levels_ = all.decode;
   for (float& level : float_levels_) level /= unit;
   LevelRows& rows = level_rows_;
   rows.bits = bits_of(grid.storage().format), rows.half_shift = shift;
   rows.levels = float_levels_.data();
-  rows.w = int_rows(*stored, {unit, {}}), rows.w.order = order_.empty() ? nullptr : order_.data();
+  rows.w = int_rows(*stored, {unit}), rows.w.order = order_.empty() ? nullptr : order_.data();
   level_kernel_ = &find_level_dot(options.isa, rows.w.group, rows.w.cols);
   return true;
 }

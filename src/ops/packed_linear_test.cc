@@ -194,6 +194,54 @@ TEST(PackedLinear, LevelsOfAnyKindAgreeWithTheirDecodedRows) {
   }
 }
 
+/// Row r is all code r, of eight bits.
+std::shared_ptr<const StoredMatrix> every_code(const std::string& spec, int64_t cols) {
+  const auto random = random_matrix(256, cols, spec, 3);
+  std::vector<std::vector<std::byte>> bytes;
+  for (const TensorPart& part : greatest_parts(random->spec(), 256, cols)) {
+    const auto stored = random->find_part(part.suffix)->bytes;
+    std::vector<std::byte>& own = bytes.emplace_back(stored.begin(), stored.end());
+    for (size_t i = 0; part.suffix == ".codes" && i < own.size(); ++i) {
+      own[i] = static_cast<std::byte>(i / static_cast<size_t>(cols));
+    }
+  }
+  return stored_from_bytes("w", random->spec(), 256, cols, std::move(bytes));
+}
+
+// Of a file that nobody verified.
+TEST(PackedLinear, CodesThatAreNoNumbersAreWhatTheDecoderMakesOfThem) {
+  ThreadPool threads(2);
+  InputBlocks blocks;
+  constexpr int64_t kCols = 21;
+  std::vector<float> x = random_values(kCols, 5);
+  for (float& value : x) value = std::abs(value) + 0.1f;  // infinities add up
+  for (const char* spec : {"e4m3fn-row", "e4m3-ieee-row", "e4m3fnuz-row", "e4m3b11fnuz-row", "e3m4fn-row",
+                           "e5m2-ieee-row", "e5m2fnuz-row"}) {
+    const auto matrix = every_code(spec, kCols);
+    const std::vector<float> dense = matrix->decode_all();
+    for (const Isa isa : every_isa()) {
+      if (!machine_has(isa)) continue;
+      const auto packed = pack(matrix, {isa, Activations::kExact});
+      ASSERT_NE(packed, nullptr) << spec;
+      std::vector<float> y(256);
+      const Reader reader = {packed.get(), nullptr, y.data()};
+      apply({&reader, 1}, x.data(), 1, blocks, threads);
+      for (size_t r = 0; r < y.size(); ++r) {
+        const float weight = dense[r * kCols];
+        if (std::isnan(weight)) {
+          EXPECT_TRUE(std::isnan(y[r])) << spec << " code " << r << " " << name_of(isa);
+        } else if (std::isinf(weight)) {
+          EXPECT_EQ(y[r], weight) << spec << " code " << r << " " << name_of(isa);
+        } else {
+          float sum = 0;
+          for (const float value : x) sum += value;
+          EXPECT_NEAR(y[r], weight * sum, 50 * 0x1p-24 * std::abs(weight * sum)) << spec << " code " << r;
+        }
+      }
+    }
+  }
+}
+
 TEST(PackedLinear, MatricesInMemoryHaveNoKernel) {
   EXPECT_EQ(pack(std::make_shared<DenseMatrix>(8, 64, random_values(8 * 64, 3)), {best_isa(), Activations::kExact}),
             nullptr);
