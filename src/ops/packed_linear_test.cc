@@ -409,32 +409,34 @@ TEST(PackedLinear, ManyTokensByKernelsOfEightBitsOnAnyNumberOfThreads) {
   std::vector<int64_t> order(100);
   for (int64_t r = 0; r < 100; ++r) order[static_cast<size_t>(r)] = r * 7 % 100;
   const auto w = random_matrix(100, kCols, "int4-g32", 1), other = random_matrix(33, kCols, "e2m1-g16", 2);
-  const PackOptions fast = {best_isa(), Activations::kInt8};
   EXPECT_FALSE(pack(w, {best_isa(), Activations::kExact})->serves(kTokens));
-  const auto a = PackedLinear::pack(w, order, fast), b = pack(other, fast);
-  const bool serves = machine_has(Isa::kAvx512Vnni);  // the only kernels for many tokens
-  EXPECT_EQ(a->serves(kTokens), serves);
-  EXPECT_EQ(b->serves(kTokens), serves);
-  if (!serves) return;
-  std::vector<std::vector<float>> results;
-  for (const int count : {1, 2, 5}) {
-    ThreadPool threads(count);
-    InputBlocks blocks;
-    std::vector<float> y(static_cast<size_t>(kTokens * 133));
-    const Reader readers[] = {{a.get(), bias.data(), y.data()}, {b.get(), nullptr, y.data() + kTokens * 100}};
-    apply(readers, x.data(), kTokens, blocks, threads);
-    results.push_back(y);
-  }
-  EXPECT_EQ(results[0], results[1]);
-  EXPECT_EQ(results[0], results[2]);
-  for (int64_t t = 0; t < kTokens; ++t) {
-    const float* y = results[0].data();
-    const std::vector<float> of_token(x.begin() + t * kCols, x.begin() + (t + 1) * kCols);
-    std::vector<float> first(y + t * 100, y + (t + 1) * 100);
-    for (size_t r = 0; r < 100; ++r) first[r] -= bias[r];
-    expect_product(*w, order, of_token, first, 2e-2);
-    const float* second = y + kTokens * 100 + t * 33;
-    expect_product(*other, {}, of_token, {second, second + 33}, 2e-2);
+  for (const Isa isa : every_isa()) {
+    if (!machine_has(isa)) continue;
+    SCOPED_TRACE(name_of(isa));
+    const PackOptions fast = {isa, Activations::kInt8};
+    const auto a = PackedLinear::pack(w, order, fast), b = pack(other, fast);
+    ASSERT_TRUE(a->serves(kTokens));
+    ASSERT_TRUE(b->serves(kTokens));
+    std::vector<std::vector<float>> results;
+    for (const int count : {1, 2, 5}) {
+      ThreadPool threads(count);
+      InputBlocks blocks;
+      std::vector<float> y(static_cast<size_t>(kTokens * 133));
+      const Reader readers[] = {{a.get(), bias.data(), y.data()}, {b.get(), nullptr, y.data() + kTokens * 100}};
+      apply(readers, x.data(), kTokens, blocks, threads);
+      results.push_back(y);
+    }
+    EXPECT_EQ(results[0], results[1]);
+    EXPECT_EQ(results[0], results[2]);
+    for (int64_t t = 0; t < kTokens; ++t) {
+      const float* y = results[0].data();
+      const std::vector<float> of_token(x.begin() + t * kCols, x.begin() + (t + 1) * kCols);
+      std::vector<float> first(y + t * 100, y + (t + 1) * 100);
+      for (size_t r = 0; r < 100; ++r) first[r] -= bias[r];
+      expect_product(*w, order, of_token, first, 2e-2);
+      const float* second = y + kTokens * 100 + t * 33;
+      expect_product(*other, {}, of_token, {second, second + 33}, 2e-2);
+    }
   }
 }
 
