@@ -27,6 +27,17 @@ class RandomGemm {
         input_(random_input(shape, seed).data(), shape.tokens, shape.cols, 1),
         scratch_(static_cast<size_t>(kTrellisGemmScratch + 64)) {}
 
+  /// Every value from a table of one level, every input the same.
+  RandomGemm(const Case& shape, int8_t level, float input)
+      : shape_(shape),
+        table_(64, level),
+        weights_(shape.code, shape.rows, shape.cols, 1, DotInput::kInt8, 1),
+        input_(std::vector<float>(static_cast<size_t>(shape.tokens * shape.cols), input).data(), shape.tokens,
+               shape.cols, 1),
+        scratch_(static_cast<size_t>(kTrellisGemmScratch + 64)) {
+    weights_.call.w.table = table_.data();
+  }
+
   std::vector<float> product(const TrellisGemmEntry& entry, int64_t pieces = 1) {
     std::vector<float> y(static_cast<size_t>(shape_.tokens * shape_.rows), std::nanf(""));
     TrellisGemmCall call;
@@ -42,6 +53,8 @@ class RandomGemm {
     }
     return y;
   }
+
+  double scale() const { return static_cast<double>(weights_.call.w.scale); }
 
   void expect_decoding(const std::vector<float>& y) const {
     const TrellisLayout layout(shape_.code, shape_.rows, shape_.cols);
@@ -84,6 +97,7 @@ class RandomGemm {
   }
 
   Case shape_;
+  std::vector<int8_t> table_;
   testing::RandomTrellisDot weights_;
   testing::GemmBuffers input_;
   std::vector<std::byte> scratch_;
@@ -116,6 +130,24 @@ TEST(TrellisGemm, EveryShapeAndNumberOfTokens) {
   for (const TrellisCode& code : {TrellisCode{2, 4}, {1, 7}}) {
     for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {17, 33}, {256, 64}, {300, 40}, {40, 2500}}) {
       for (const int64_t tokens : {1, 2, 3, 7, 14, 17, 33}) expect_all({code, rows, cols, tokens}, ++seed);
+    }
+  }
+}
+
+// Digits of 127 and the table's greatest level, or that of eight bits: sums within blocks have no room for more.
+TEST(TrellisGemm, GreatestSums) {
+  for (const TrellisCode& code : {TrellisCode{2, 4}, {1, 7}}) {
+    for (const int8_t level : {int8_t{-128}, int8_t{127}}) {
+      for (const float input : {-1.0f, 1.0f}) {
+        RandomGemm gemm({code, 17, 96, 3}, level, input);
+        const double value = static_cast<double>(level) * (code.values == 1 ? 2 : 1) * static_cast<double>(input) * 96;
+        for (const TrellisGemmEntry& entry : trellis_gemm_kernels()) {
+          if (!machine_has(entry.isa)) continue;
+          for (const float y : gemm.product(entry)) {
+            ASSERT_NEAR(y / gemm.scale(), value, std::abs(value) * 0x1p-21) << entry.name << " level " << int{level};
+          }
+        }
+      }
     }
   }
 }
