@@ -1,10 +1,12 @@
 #pragma once
 // How codes of a bitstream come into 32-bit lanes: lane i takes the two bytes that hold code i, shifted so that the
-// code is lowest; what lies above it is the next codes'.
+// code is lowest; what lies above it is the next codes'. In an unnamed namespace: sources with flags of their own
+// include it, whose copies a linker must not exchange.
 
 #include <cstdint>
 
 namespace bitloom {
+namespace {
 
 template <int kLanes>
 struct alignas(4 * kLanes) BitLanes {
@@ -21,4 +23,5 @@ struct alignas(4 * kLanes) BitLanes {
   }
 };
 
+}  // namespace
 }  // namespace bitloom

@@ -1,5 +1,6 @@
 #pragma once
-// What every kernel does around a super-tile: where it lies, what its products mean.
+// What every kernel does around a super-tile: where it lies, what its products mean. In an unnamed namespace: sources
+// with flags of their own include it, whose copies a linker must not exchange.
 
 #include <algorithm>
 #include <cstring>
@@ -7,6 +8,7 @@
 #include "kernels/trellis_dot/trellis_dot.h"
 
 namespace bitloom {
+namespace {
 
 /// One token's 32 columns of x.
 struct TrellisInput {
@@ -78,4 +80,5 @@ inline const std::byte* whole_super_tile(const SuperRow& row, const std::byte* t
   return room.bytes;
 }
 
+}  // namespace
 }  // namespace bitloom
