@@ -14,6 +14,9 @@ constexpr int64_t kBlockLevels = kPanelRows * kTrellisCols;  // [16 columns, 16 
 constexpr int64_t kMostBlocks = kTrellisGemmCols / kTrellisCols;
 /// A line more than its levels, so that panels do not share their places in a cache.
 constexpr int64_t kPanelLevels = kBlockLevels * kMostBlocks + 32;
+/// Of panels; after them come a block of tokens' digits.
+constexpr int64_t kLevelBytes = 2 * 16 * kPanelLevels;
+static_assert(kLevelBytes + 2 * kTokenBlock * kTrellisGemmCols <= kTrellisGemmScratch);
 
 /// Place of columns c and 16 + c in a block: the input's fours of columns (panel_column) one after the other.
 constexpr int64_t pair_of(int64_t c) { return panel_column(c); }
@@ -24,7 +27,7 @@ class TrellisGemmLoop {
       : call_(call),
         windows_(call.w),
         values_(call.w),
-        digits_(reinterpret_cast<int32_t*>(call.scratch + 2 * 16 * kPanelLevels)) {}
+        digits_(reinterpret_cast<int32_t*>(call.scratch + kLevelBytes)) {}
 
   void run() const {
     const int64_t blocks = (call_.w.cols + kTrellisCols - 1) / kTrellisCols;

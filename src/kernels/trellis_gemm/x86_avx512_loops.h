@@ -56,6 +56,7 @@ class TrellisGemmLoop {
   static constexpr int64_t kBlockBytes = 512 * kCopies;  // of a panel's 32 columns
   /// A line more than its bytes, so that panels do not share their places in a cache.
   static constexpr int64_t kPanelBytes = kBlockBytes * (kTrellisGemmCols / kTrellisCols) + 64;
+  static_assert(kTrellisRows / kPanelRows * kPanelBytes <= kTrellisGemmScratch);
 
   uint8_t* panel(int64_t group) const { return reinterpret_cast<uint8_t*>(call_.scratch) + group * kPanelBytes; }
 
