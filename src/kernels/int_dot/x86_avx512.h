@@ -2,6 +2,7 @@
 // Vector steps of AVX-512 with VNNI, and with VBMI where the source that includes this is compiled with it.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 

@@ -146,7 +146,7 @@ class RealScales {
  public:
   explicit RealScales(const IntRows& w)
       : scales_end_(w.scales + w.scale_rows * w.scale_row_bytes),
-        zeros_end_(w.zeros + w.scale_rows * w.zero_row_bytes),
+        zeros_end_(w.real_zeros ? w.zeros + w.scale_rows * w.zero_row_bytes : nullptr),
         bits_(w.second.bits),
         how_(std::max(bits_, 1)) {}
 
