@@ -3,14 +3,15 @@
 //
 //   y[t, r] = f sum_g s[r', g] sum_{c in g} (level(r, c) - zero(r', g)) x[t, c]     t < tokens, first <= r < last
 //
-// W [rows, cols]: codes of 2 to 8 bits in bitstream rows (packing/bitstream.h). A code's level is the integer whose
-// two's complement it is, or what a table says; where there are zero points it is the code itself. Group g of a row is
-// its columns [g group, (g + 1) group), the last may be shorter; r' = r / group_rows: so many rows share their scales.
-// f is one number for the matrix. Row r of the product is row order[r] of W where there is an order.
+// W [rows, cols]: codes of 2 to 8 bits in bitstream rows (packing/bitstream.h), signs of 1 bit, codes of 1 to 6 bits
+// that differ by column, or ggml's blocks (CodeKind). A code's level is the integer whose two's complement it is, or
+// what a table says; where there are zero points, codes or numbers (real_zeros), it is the code itself. Group g of a
+// row is its columns [g group, (g + 1) group), the last may be shorter; r' = r / group_rows: so many rows share their
+// scales. f is one number for the matrix. Row r of the product is row order[r] of W where there is an order.
 //
 // Kernels differ in how they take x. kF32: as it is. kInt8 and kInt24: as integers of 8 or 24 bits under a scale per 32
-// columns (rounded_input.h), whose products with levels are summed exactly within lanes of 4 or 8 columns and in fp32
-// beyond. 24 bits stand for fp32: half a step of the block's largest value is 2^-24 of it.
+// columns (rounded_input.h), whose products with levels are summed exactly within lanes of 4, 8 or 16 columns and in
+// fp32 beyond. 24 bits stand for fp32: half a step of the block's largest value is 2^-24 of it.
 //
 // Goals: no copy of the weights; every listed kernel held to reference.cc. Non-goals: many tokens (int_gemm/ with 8-bit
 // inputs, else sgemm of decoded tiles), levels that are no integers.

@@ -49,7 +49,7 @@ inline __m256 widen8(ScaleKind kind, const std::byte* p) {
       const __m128i half = _mm_slli_epi16(_mm_cvtepu8_epi16(_mm_loadl_epi64(at)), 7);
       return _mm256_mul_ps(_mm256_cvtph_ps(half), _mm256_set1_ps(256));
     }
-    case ScaleKind::kSecond:  // see widen_real()
+    case ScaleKind::kSecond:  // see RealScales::widen()
       break;
   }
   return _mm256_setzero_ps();
