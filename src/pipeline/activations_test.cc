@@ -214,7 +214,7 @@ TEST(Activations, OfAttentionAreThoseOfTheCache) {
   }
 }
 
-// Later blocks see what rounded keys made of earlier ones.
+// Behind the attention; RangesOfCalibration looks at later blocks.
 TEST(Activations, OfAttentionAreRoundedWhileTheModelIsWalked) {
   const std::string model = golden_model("llama");
   const TempDir dir;
@@ -233,25 +233,28 @@ ActivationFormat format_in(const std::string& path, int block, int input) {
   return format.value_or(ActivationFormat());
 }
 
-// Ranges found beforehand: of what every input really gets from the quantized, rounded model before it.
+// Ranges found beforehand: of what every input really gets from the quantized, rounded model before it, its keys and
+// values rounded too.
 TEST(Activations, RangesOfCalibration) {
-  const TempDir dir;
   const std::string model = golden_model("llama");
-  const CalibratedRun run{model, "int8-row@int8-tensor-absmax", testing::some_data(model, {24})};
-  run.into(dir.file("q"));
-  EXPECT_FALSE(testing::verify(dir.file("q")).empty());
-  const auto quantized = Checkpoint::open(dir.file("q"));
-  ThreadPool threads(2);
-  int seen = 0;
-  testing::visit_inputs(*quantized, run.data.sequences[0], 1, 24, threads, [&](int block, int input, auto x) {
-    const ActivationFormat format = format_in(dir.file("q"), block, input);
-    float most = 0;
-    for (const float value : x) most = std::max(most, std::abs(value));
-    EXPECT_EQ(format.range.kind, ActivationRange::Kind::kFixed);
-    EXPECT_NEAR(format.range.high, most, 1e-5f * most) << block << " " << input;
-    ++seen;
-  });
-  EXPECT_EQ(seen, static_cast<int>(4 * quantized->graph().blocks.size()));
+  for (const char* recipe : {"int8-row@int8-tensor-absmax", "int8-row@int8-tensor-absmax+kv:int2-token"}) {
+    const TempDir dir;
+    const CalibratedRun run{model, recipe, testing::some_data(model, {24})};
+    run.into(dir.file("q"));
+    EXPECT_FALSE(testing::verify(dir.file("q")).empty());
+    const auto quantized = Checkpoint::open(dir.file("q"));
+    ThreadPool threads(2);
+    int seen = 0;
+    testing::visit_inputs(*quantized, run.data.sequences[0], 1, 24, threads, [&](int block, int input, auto x) {
+      const ActivationFormat format = format_in(dir.file("q"), block, input);
+      float most = 0;
+      for (const float value : x) most = std::max(most, std::abs(value));
+      EXPECT_EQ(format.range.kind, ActivationRange::Kind::kFixed);
+      EXPECT_NEAR(format.range.high, most, 1e-5f * most) << recipe << ": " << block << " " << input;
+      ++seen;
+    });
+    EXPECT_EQ(seen, static_cast<int>(4 * quantized->graph().blocks.size()));
+  }
 }
 
 // Every rule, and the same bytes however often it stops, in whichever order.

@@ -39,11 +39,14 @@ Json record_in(const std::string& out) { return read_json(out + "/bitloom.json")
 
 using Rows = std::vector<std::vector<float>>;  // by chunk
 
-/// What a model's block makes of these streams; `length` rows a sequence.
-Rows behind(const Model& model, int block, Rows streams, int64_t length) {
+enum class Formats { kRounded, kPlain };
+
+/// What a model's block makes of these streams; `length` rows a sequence. `formats`: those of activations.
+Rows behind(const Model& model, int block, Rows streams, int64_t length, Formats formats = Formats::kRounded) {
   ThreadPool threads(2);
   const Graph& graph = model.graph();
-  const BlockWeights weights = load_block_weights(model, block);
+  BlockWeights weights = load_block_weights(model, block);
+  if (formats == Formats::kPlain) weights.rounders.clear(), weights.operands.clear();
   std::optional<RopeTable> rope;
   if (const int place = graph.blocks[static_cast<size_t>(block)].attention.rope; place >= 0) {
     rope.emplace(graph.ropes[static_cast<size_t>(place)]);
@@ -129,6 +132,20 @@ TEST(BlockTuner, KeepsWhatTheWalkChangedBefore) {
   const double after =
       error_of(behind(*tuned, 0, start, 24)[0], behind(*source, 0, start, 24)[0], source->graph().hidden);
   EXPECT_NEAR(record_in(dir.file("out"))[0]["error_after"].get<double>(), after, 1e-3 * after);
+}
+
+// A tuned block is passed through with all its formats, also by a run that goes on behind it.
+TEST(BlockTuner, LaterBlocksReadWhatFormatsMadeOfEarlierOnes) {
+  for (const char* formats : {"+kv:int2-token", "@int3-token", "@int3-token+kv:int2-token"}) {
+    const CalibratedRun run = run_of(std::string("tune-blocks:epochs=1,batch=1+gptq+int4-g16") + formats);
+    const TempDir dir;
+    run.into(dir.file("out"));
+    const auto source = Checkpoint::open(run.model), tuned = Checkpoint::open(dir.file("out"));
+    const Rows read = behind(*tuned, 0, embedded(*source, {run.data.sequences[9]}), 24);
+    const double after = error_of(behind(*tuned, 1, read, 24, Formats::kPlain)[0], behind(*source, 1, read, 24)[0],
+                                  source->graph().hidden);
+    EXPECT_NEAR(record_in(dir.file("out"))[1]["error_after"].get<double>(), after, 1e-3 * after) << formats;
+  }
 }
 
 TEST(BlockTuner, GivesTheSameBytesWithOneThread) {

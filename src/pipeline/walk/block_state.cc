@@ -73,17 +73,20 @@ BlockState::BlockState(std::shared_ptr<const Checkpoint> model_before, const Gra
       unfixed(formats_of(formats, block, true)),
       model(std::move(model_before)),
       original(load_for_walk(*model, block, threads)),
-      current(original),
       float_runner(graph, block, original, rope),
       runner(graph, block, current, rope) {
+  set_current(original);
+}
+
+void BlockState::set_current(BlockWeights weights) {
+  current = std::move(weights);
   current.rounders = rounders, current.operands = operands;
 }
 
 void BlockState::rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool& threads) {
   model = std::move(rewritten);
   original = load_for_walk(*model, index, threads);
-  current = original;
-  current.rounders = rounders, current.operands = operands;
+  set_current(original);
 }
 
 void BlockState::fix_range(int input, const FormatFinder& find) {
@@ -138,8 +141,8 @@ void BlockState::take_rewritten() {
     edits.tensors.erase(site.linear->weight), edits.tensors.erase(site.linear->bias);
   }
   BlockWeights with_norms = load_block_weights(static_cast<const Model&>(*model).edited(edits), index);
-  with_norms.linears = std::move(current.linears), with_norms.rounders = std::move(current.rounders);
-  current = std::move(with_norms);
+  with_norms.linears = std::move(current.linears);
+  set_current(std::move(with_norms));
 }
 
 }  // namespace bitloom

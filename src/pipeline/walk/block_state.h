@@ -52,6 +52,10 @@ struct BlockState {
   BlockRunner float_runner, runner;  // with `original`, with `current`
   BlockOutcome outcome;
   bool finished = false;
+
+ private:
+  /// With the formats of what they multiply.
+  void set_current(BlockWeights weights);
 };
 
 }  // namespace bitloom
