@@ -108,8 +108,8 @@ int64_t parse_bytes(std::string_view text, std::string_view flag) {
   constexpr std::string_view kUnits = "KMGT";
   const size_t power = unit.empty() ? 0 : kUnits.find(unit[0]) + 1;
   const double bytes = std::ldexp(value, 10 * static_cast<int>(power));
-  if (error != std::errc() || unit.size() > 1 || (!unit.empty() && power == 0) || !(value > 0) || !(bytes < 0x1p62)) {
-    misuse("{} {}: expected a size such as 5G, 300M, 64K or a number of bytes", flag, text);
+  if (error != std::errc() || unit.size() > 1 || (!unit.empty() && power == 0) || !(bytes >= 1) || !(bytes < 0x1p62)) {
+    misuse("{} {}: expected a size such as 5G, 300M, 64K or a number of bytes from 1 on", flag, text);
   }
   return static_cast<int64_t>(bytes);
 }

@@ -47,7 +47,7 @@ TEST(Text, Bytes) {
   EXPECT_EQ(parse_bytes("5GiB", "--shard-size"), int64_t{5} << 30);
   EXPECT_EQ(parse_bytes("1.5K", "--mem"), 1536);
   EXPECT_EQ(parse_bytes("4096", "--mem"), 4096);
-  for (const char* wrong : {"", "G", "5X", "-1G", "5B", "5GX", "5BB", "0", "nan", "1e30"}) {
+  for (const char* wrong : {"", "G", "5X", "-1G", "5B", "5GX", "5BB", "0", "0.5", "0.0001K", "nan", "1e30"}) {
     EXPECT_THROW(parse_bytes(wrong, "--mem"), Error) << wrong;
   }
 }
