@@ -232,7 +232,7 @@ class InputSearch {
 
   std::vector<float> rounded(const ActivationFormat& format) const {
     std::vector<float> x(static_cast<size_t>(tokens_.tokens * tokens_.channels));
-    InputRounder(format).round(tokens_.x, tokens_.tokens, tokens_.channels, x.data(), threads_);
+    InputRounder(format, tokens_.channels).round(tokens_.x, tokens_.tokens, tokens_.channels, x.data(), threads_);
     return x;
   }
 

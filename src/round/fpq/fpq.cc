@@ -112,7 +112,7 @@ Rounded round_by(const FpqRounding& options, const RoundingProblem& problem) {
     squares.assign(mean.begin(), mean.end());
     rounded = tokens;
     if (problem.activations != nullptr) {
-      InputRounder(*problem.activations)
+      InputRounder(*problem.activations, exact.channels)
           .round(tokens.data(), exact.tokens, exact.channels, rounded.data(), problem.threads);
     }
   }

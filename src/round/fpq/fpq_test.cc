@@ -37,7 +37,7 @@ struct Data {
   }
   std::vector<float> rounded(const ActivationFormat& format) {
     std::vector<float> out(x.size());
-    InputRounder(format).round(x.data(), rows.tokens, rows.channels, out.data(), threads);
+    InputRounder(format, rows.channels).round(x.data(), rows.tokens, rows.channels, out.data(), threads);
     return out;
   }
 
@@ -266,6 +266,16 @@ TEST(FpqRounding, RoundsForTheInputsAsTheyWillBe) {
   EXPECT_LT(error(*aware.matrix), 0.95 * error(*testing::round_matrix(w, "e2m1-row")));
   EXPECT_TRUE(aware.report.output_error);
   EXPECT_EQ(bits_of(aware.matrix->spec().base.get_if<GridStorage>()->format), 4);
+}
+
+// Of an input that is rotated before it is rounded, tokens are rounded so, too.
+TEST(FpqRounding, RoundsForRotatedInputs) {
+  Data data(128, 96, 20);
+  const DenseMatrix w = testing::normal_matrix(16, 96, 10);
+  const ActivationFormat format = parse_activation_format("int4-token-had32");
+  const WeightChoice expected = choose_weights(searched(w, "e2m1-row"), data.rows, data.rounded(format).data(),
+                                               data.squares, search_of(FpqRounding{}), data.threads);
+  EXPECT_EQ(round("", "e2m1-row", w, &data, &format).matrix->decode_all(), decoded(w, expected));
 }
 
 // Without data the weights' own errors decide: as good as any one format with scales in finer steps, but for these.
