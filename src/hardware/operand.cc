@@ -56,9 +56,9 @@ double shared_bits(const ActivationFormat& format) {
 }
 
 Operand activation_operand(const std::string& name) {
-  std::string_view text = name;
+  std::string text = name;
   for (const std::string_view any : {"-shift[...]", "-at[...]"}) {  // kind_text's
-    if (text.ends_with(any)) text.remove_suffix(any.size());
+    if (const size_t at = text.find(any); at != text.npos) text.erase(at, any.size());
   }
   const ActivationFormat format = parse_activation_format(text);
   Operand operand = operand_of(format.format);

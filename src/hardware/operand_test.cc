@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "format/activation_format.h"
 
 namespace bitloom {
 namespace {
@@ -63,6 +64,26 @@ TEST(Operand, ActivationsTakeTheirScalesAlong) {
     EXPECT_EQ(bits(("int8-tensor" + std::string(range)).c_str()), 8) << range;
   EXPECT_EQ(parse_activations("int8-tensor-at[...]", "test").name, "int8-tensor-at[...]");
   EXPECT_EQ(parse_activations("int8-asym-tensor-at[...]", "test").significand, 9);
+}
+
+// What kind_text() writes of any format is read: codes and scales do not depend on the numbers that it leaves out.
+TEST(Operand, ActivationsAreReadAsKindTextWritesThem) {
+  const auto is_read = [](const std::string& text, const std::string& without_numbers) {
+    const std::string kind = kind_text(parse_activation_format(text));
+    Operand operand = parse_activations(kind, "test");
+    EXPECT_EQ(operand.name, kind);
+    operand.name = without_numbers;
+    EXPECT_EQ(operand, parse_activations(without_numbers, "test")) << kind;
+  };
+  for (const std::string rotation : {"", "-had64", "-had64-seed7"}) {
+    is_read("int8-token" + rotation, "int8-token");
+    is_read("int8-g128" + rotation, "int8-g128");
+    is_read("mxfp4-rceil" + rotation, "mxfp4-rceil");
+    is_read("nvfp4-at[2.5]" + rotation, "nvfp4");
+    is_read("int8-tensor-at[3.25]" + rotation, "int8-tensor");
+    is_read("int8-asym-tensor-at[-1;2]" + rotation, "int8-asym-tensor");
+  }
+  is_read("e2m1-tensor-at[3]-shift[0120]", "e2m1-tensor");
 }
 
 // Codes 0..15 less a zero point among them are -15..15.
