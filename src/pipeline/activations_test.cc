@@ -312,6 +312,12 @@ TEST(Activations, AreSearchedWithTheWeights) {
   // With weights that nothing searches, of an expert that no token reached, and of gradients' importance.
   CalibratedRun{model, "gptq+int4-g16@e4m3fn-tensor-output", testing::three_chunks(model)}.into(dir.file("gptq"));
   EXPECT_EQ(format_in(dir.file("gptq"), 1, 2).range.kind, ActivationRange::Kind::kFixed);
+  // Weights that are chosen by themselves are no part of the search: as before nearest rounding.
+  const auto range_before = [&](const std::string& weights) {
+    CalibratedRun{model, weights + "@e2m1-tensor-output", testing::three_chunks(model)}.into(dir.file(weights));
+    return format_in(dir.file(weights), 0, 0);
+  };
+  EXPECT_EQ(range_before("fpq:search=weights+e2m1-row"), range_before("e2m1-row"));
   const std::string experts = golden_model("qwen2_moe");
   const QuantizeResult result =
       CalibratedRun{experts, "fpq+e2m1-row@e2m1-tensor-joint-shift", testing::some_data(experts, {1})}.into(
@@ -320,6 +326,15 @@ TEST(Activations, AreSearchedWithTheWeights) {
   CalibratedRun{model, "fpq:fisher+e2m1-row@e2m1-tensor-joint-shift", testing::three_chunks(model)}.into(
       dir.file("fisher"));
   EXPECT_FALSE(testing::verify(dir.file("fisher")).empty());
+  CalibratedRun{model, "fpq+e2m1-row@e2m1-tensor-joint-shift", testing::three_chunks(model)}.into(dir.file("alike"));
+  const auto weights_of = [&](const std::string& name) {
+    const auto checkpoint = Checkpoint::open(dir.file(name));
+    std::vector<std::vector<float>> weights;
+    for (const Site& site : linear_sites(checkpoint->graph()))
+      weights.push_back(checkpoint->matrix(*site.linear)->decode_all());
+    return weights;
+  };
+  EXPECT_NE(weights_of("fisher"), weights_of("alike"));
   EXPECT_THAT(
       testing::refusal(ErrorKind::kUsage,
                        [&] { testing::quantize(model, dir.file("q"), "int8-row@e2m1-tensor-at[3]-shift[01]"); }),

@@ -18,8 +18,10 @@ std::optional<ActivationFormat> find_input_format(const ActivationFormat& rule, 
     const auto* fpq = step == task.steps.end() ? nullptr : step->second.rounding.get_if<FpqRounding>();
     if (fpq != nullptr) {
       if (!options) options = *fpq;
-      reader.target = grid_target(*step->second.quantize, site.linear->weight);
-      reader.importance = importance(site, step->second);
+      if (needs_of(*fpq).sample > 0) {  // weights chosen by themselves are other ones
+        reader.target = grid_target(*step->second.quantize, site.linear->weight);
+        reader.importance = importance(site, step->second);
+      }
     }
     readers.push_back(std::move(reader));
   }
