@@ -69,14 +69,19 @@ TEST(CheckRecipe, RefusesStepsThatAreNone) {
 
 // Gradients are those of the model before any block is scaled.
 TEST(CheckRecipe, RefusesLevelsThatCannotBeFitted) {
+  const auto refusal_of = [](const char* text) -> std::string {
+    try {
+      parse_short(text);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
   for (const char* text : {"lorc+int4-row+lowrank2-pow4-row", "lorc+int4-row+lowrank2-table4-row"}) {
-    EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { parse_short(text); }),
-                HasSubstr("not to the factors of a product"))
-        << text;
+    EXPECT_THAT(refusal_of(text), HasSubstr("not to the factors of a product")) << text;
   }
   for (const char* text : {"pow4-tensor", "table4-block32x32-mse"}) {
-    EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { parse_short(text); }), HasSubstr("with -row and -gN only"))
-        << text;
+    EXPECT_THAT(refusal_of(text), HasSubstr("with -row and -gN only")) << text;
   }
   EXPECT_NO_THROW(parse_short("table4-g32-mse"));
 }
