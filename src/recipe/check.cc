@@ -8,6 +8,7 @@
 #include "format/table/fitted_table.h"
 #include "observe/activation_range.h"
 #include "recipe/parts.h"
+#include "round/fpq/fpq.h"
 
 namespace bitloom {
 namespace {
@@ -96,6 +97,9 @@ std::string bad_step(const RecipeStep& step) {
   if (step.quantize && !rounds_onto(step.rounding, step.quantize->storage)) {
     return fmt::format("'{}' cannot choose codes of {}{}", step.rounding.row().name, to_string(step.quantize->storage),
                        others_that_round_onto(step.quantize->storage));
+  }
+  if (const auto* fpq = step.rounding.get_if<FpqRounding>()) {
+    if (std::string reason = clash_of(*fpq); !reason.empty()) return reason;
   }
   return bad_option(part_of(step.rounding));
 }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "recipe/recipe.h"
 #include "round/adaround/adaround.h"
+#include "round/fpq/fpq.h"
 #include "round/gptq/gptq.h"
 #include "round/nearest/nearest.h"
 
@@ -93,6 +94,17 @@ TEST(CheckRecipe, RefusesScalesFoundAfterGradients) {
       "recipe 'r', step 2: 'gptq:guided' takes gradients of the model before 'smoothquant' scales it; choose one");
   EXPECT_EQ(verdict({transform(HadamardTransform{}), guided}), "");
   EXPECT_EQ(verdict({transform(SmoothTransform{}), quantize(GptqRounding{})}), "");
+}
+
+TEST(CheckRecipe, RefusesImportanceOfOutputsThatNothingLooksAt) {
+  FpqRounding fpq{.search = FpqRounding::Search::kWeights, .fisher = true};
+  RecipeStep step = quantize(fpq);
+  step.quantize = parse_target("e2m1-row");
+  EXPECT_THAT(verdict({step}), ::testing::HasSubstr("looks at no outputs with search=weights"));
+  fpq.fisher = false, step.rounding = fpq;
+  EXPECT_EQ(verdict({step}), "");
+  step.rounding = FpqRounding{.fisher = true};
+  EXPECT_EQ(verdict({step}), "");
 }
 
 TEST(CheckRecipe, RefusesTwoScalingsOfTheSameSites) {

@@ -55,6 +55,11 @@ Rounded encode(const RoundingProblem& problem, const WeightChoice& choice) {
 
 }  // namespace
 
+std::string clash_of(const FpqRounding& options) {
+  if (by_data(options) || !options.fisher) return "";
+  return "'fpq' looks at no outputs with search=weights, so fisher has nothing to weigh; leave out one of the two";
+}
+
 FormatSearch search_of(const FpqRounding& options) {
   return {options.grid, options.search == FpqRounding::Search::kFull, options.formats == FpqRounding::Formats::kAll,
           options.rounds};
@@ -94,6 +99,7 @@ RoundingCost cost_of(const FpqRounding& options, const RoundingShape& shape) {
 }
 
 Rounded round_by(const FpqRounding& options, const RoundingProblem& problem) {
+  if (const std::string reason = clash_of(options); !reason.empty()) misuse("{}: {}", problem.place, reason);
   const GridTarget target = grid_target(problem.target, problem.place);
   if (target.search != ScaleSearch{}) {
     misuse("{}: fpq searches scales by itself; leave out '{}'", problem.place, to_string(target.search));

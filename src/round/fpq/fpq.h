@@ -6,6 +6,8 @@
 //
 // Goals: the paper's search and a cheaper one of nearly its loss. Non-goals: other granularities than rows.
 
+#include <string>
+
 #include "round/fpq/format_search.h"
 #include "round/rounding.h"
 
@@ -32,6 +34,9 @@ bool rounds_onto(const FpqRounding& options, const Storage& storage);
 Storage storage_by(const FpqRounding& options, Storage wanted);
 RoundingCost cost_of(const FpqRounding& options, const RoundingShape& shape);
 Rounded round_by(const FpqRounding& options, const RoundingProblem& problem);
+
+/// Why the options do not go together; "" where they do.
+std::string clash_of(const FpqRounding& options);
 
 /// The search that the options ask for.
 FormatSearch search_of(const FpqRounding& options);

@@ -233,7 +233,8 @@ TEST(ShiftedWeights, InFp8MultiplyAsTheSimulationDoes) {
 Rounded round(const std::string& options, const std::string& target, const RowSource& w, Data* data,
               const ActivationFormat* activations = nullptr) {
   FpqRounding fpq;
-  if (options == "weights") fpq.search = FpqRounding::Search::kWeights;
+  if (options.starts_with("weights")) fpq.search = FpqRounding::Search::kWeights;
+  fpq.fisher = options == "weights,fisher";
   InputCache cache;
   ThreadPool threads(2);
   return round_matrix(fpq, {"w",
@@ -293,9 +294,9 @@ TEST(FpqRounding, NeedsNoDataForWeightsAlone) {
 
 TEST(FpqRounding, SaysWhatItCannotRound) {
   const DenseMatrix w = testing::normal_matrix(4, 32, 9);
-  const auto message = [&](const std::string& target) -> std::string {
+  const auto message = [&](const std::string& target, const char* options = "weights") -> std::string {
     try {
-      round("weights", target, w, nullptr);
+      round(options, target, w, nullptr);
     } catch (const Error& error) {
       return error.what();
     }
@@ -305,6 +306,7 @@ TEST(FpqRounding, SaysWhatItCannotRound) {
     EXPECT_THAT(message(target), HasSubstr("w: 'fpq' cannot choose codes of " + target));
   }
   EXPECT_THAT(message("e2m1-row-mse"), HasSubstr("fpq searches scales by itself; leave out '-mse'"));
+  EXPECT_THAT(message("e2m1-row", "weights,fisher"), HasSubstr("w: 'fpq' looks at no outputs with search=weights"));
 }
 
 }  // namespace
