@@ -20,6 +20,7 @@
 #include "pipeline/output/plan.h"
 #include "pipeline/ranks/rank_work.h"
 #include "pipeline/task/quantize_task.h"
+#include "recipe/parts.h"
 #include "round/fitted/fit_format.h"
 
 namespace bitloom {
@@ -154,8 +155,19 @@ double raise_to_floors(std::vector<Group>& groups, int64_t bytes) {
   return mean;
 }
 
-/// What the files hold beside the groups.
+/// Whether values of the blocks that are not rounded may be written as other ones, found on data: then in fp32.
+bool rewrites_by_data(const Recipe& recipe) {
+  return std::any_of(recipe.steps.begin(), recipe.steps.end(), [](const RecipeStep& step) {
+    if (!step.transform) return false;
+    const PartStage stage = row_of(part_of(*step.transform)).stage;
+    return stage == PartStage::kScaling || stage == PartStage::kAfterwards;
+  });
+}
+
+/// What the files hold beside the groups, at most.
 int64_t other_bytes(const QuantizeTask& task, const std::vector<Group>& groups, int64_t file_bytes, Context& context) {
+  const Graph& graph = task.model->graph();
+  const bool rewrites = rewrites_by_data(task.recipe);
   std::map<std::string, RecipeStep> steps = task.steps;
   std::set<std::string> allocated;
   for (const Group& group : groups) {
@@ -166,7 +178,11 @@ int64_t other_bytes(const QuantizeTask& task, const std::vector<Group>& groups, 
   for (const PlannedTensor& tensor : plan_tensors(*task.model, steps, {}, context)) {
     if (allocated.contains(tensor.name)) continue;
     // A norm that is learned may be held by another type of 16 bits, whose name is longer.
-    for (const TensorSpec& spec : tensor.parts) bytes += bytes_in_file(spec, file_bytes) + 1;
+    const bool grows = rewrites && tensor.name != graph.embedding && tensor.name != graph.head.weight;
+    for (TensorSpec spec : tensor.parts) {
+      if (grows && info(spec.dtype).is_float && info(spec.dtype).bits == 16) spec.dtype = DType::kF32;
+      bytes += bytes_in_file(spec, file_bytes) + 1;
+    }
   }
   return bytes;
 }

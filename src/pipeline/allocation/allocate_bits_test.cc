@@ -68,6 +68,20 @@ TEST_F(AllocateBits, FilesTakeNoMoreThanTheyMayAndLittleLess) {
   }
 }
 
+// Norms that take scales in, and matrices that are kept, come to be written in fp32.
+TEST_F(AllocateBits, FilesTakeNoMoreWhereDataRewritesValues) {
+  const testing::TempDir dir;
+  const int64_t most = bytes_of(7);
+  const Recipe recipe = parse_recipe(
+      "steps: [{transform: {smoothquant: {alpha: 0.5}}}, {quantize: int4-g32}, {keep: ['*.up_proj.weight']}]", "r");
+  const Allocation allocation = allocate(recipe, most);
+  Progress silent;
+  testing::quantize(kDemo, dir.file("q"), allocation.recipe, silent, options_);
+  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(dir.file("q") + "/model.safetensors"));
+  EXPECT_LE(bytes, most);
+  EXPECT_GE(static_cast<double>(bytes), 0.98 * static_cast<double>(most));
+}
+
 TEST_F(AllocateBits, TheRecipeReadsAsItPrints) {
   const Allocation allocation = allocate("gptq+int4-g32", bytes_of(4));
   EXPECT_EQ(parse_recipe(to_yaml(allocation.recipe), "allocated"), allocation.recipe);
