@@ -71,7 +71,7 @@ TEST_F(AllocateBits, FilesTakeNoMoreThanTheyMayAndLittleLess) {
 // Norms that take scales in, and matrices that are kept, come to be written in fp32.
 TEST_F(AllocateBits, FilesTakeNoMoreWhereDataRewritesValues) {
   const testing::TempDir dir;
-  const int64_t most = bytes_of(7);
+  const int64_t most = bytes_of(9);
   const Recipe recipe = parse_recipe(
       "steps: [{transform: {smoothquant: {alpha: 0.5}}}, {quantize: int4-g32}, {keep: ['*.up_proj.weight']}]", "r");
   const Allocation allocation = allocate(recipe, most);
