@@ -106,8 +106,10 @@ std::vector<KeptCounts> kept_by_magnitude(const std::vector<int64_t>& ranked, in
   const auto count = [rows](double share) {
     return KeptCounts{0, 0, static_cast<int64_t>(2 * share * static_cast<double>(rows))};
   };
-  const auto most = static_cast<int64_t>(shares.most_columns * static_cast<double>(ranked.size()));
-  return by_rank(ranked, most, count(shares.most_share), count(shares.share));
+  // Rounded to the side of the columns that keep less.
+  const double columns = shares.most_columns * static_cast<double>(ranked.size());
+  const double most = shares.most_share < shares.share ? std::ceil(columns) : std::floor(columns);
+  return by_rank(ranked, static_cast<int64_t>(most), count(shares.most_share), count(shares.share));
 }
 
 KeptCounts published_counts(int64_t rows, double share) {

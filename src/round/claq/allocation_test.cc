@@ -90,11 +90,14 @@ TEST(Reservation, KeepsThePublishedNumbers) {
 }
 
 TEST(Reservation, ByMagnitudeNeverKeepsMoreThanItsShare) {
-  for (const int64_t rows : {1, 64, 192, 4096}) {
-    int64_t total = 0;
-    const Reservation shares{0.004, 0.014};
-    for (const KeptCounts& counts : kept_by_magnitude(first_to_last(99), rows, shares)) total += counts.greatest;
-    EXPECT_LE(static_cast<double>(total), shares.mean() * 99 * static_cast<double>(rows));
+  for (const int64_t rows : {1, 64, 192, 256, 4096}) {
+    for (const Reservation& shares : {Reservation{0.004, 0.014}, {0.1, 0}, {0.24, 0.01}}) {
+      for (const int64_t cols : {96, 99}) {
+        int64_t total = 0;
+        for (const KeptCounts& counts : kept_by_magnitude(first_to_last(cols), rows, shares)) total += counts.greatest;
+        EXPECT_LE(static_cast<double>(total), shares.mean() * static_cast<double>(cols * rows));
+      }
+    }
   }
 }
 
