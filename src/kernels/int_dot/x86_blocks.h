@@ -67,12 +67,11 @@ inline void widen_16_bytes(__m128i bytes, float factor, float* out) {
 template <int64_t kBytes, bool kMinimum>
 struct HalfScaled {
   static constexpr int64_t kBlockColumns = 32, kBlockBytes = kBytes, kGroup = 32;
-  static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float* m) {
+  [[gnu::noinline]] static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float* m) {
     const std::byte* p = row + first * kBytes;
     int64_t g = 0;
     for (; g + 8 <= count; g += 8, p += 8 * kBytes) {
-      const __m256i words = _mm256_set_epi32(word(p, 7), word(p, 6), word(p, 5), word(p, 4), word(p, 3), word(p, 2),
-                                             word(p, 1), word(p, 0));
+      const __m256i words = _mm256_set_m128i(four_words(p + 4 * kBytes), four_words(p));
       const __m256i low = _mm256_and_si256(words, _mm256_set1_epi32(0xffff)), high = _mm256_srli_epi32(words, 16);
       const __m256i both = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
       _mm256_storeu_ps(s + g, _mm256_cvtph_ps(_mm256_castsi256_si128(both)));
@@ -89,6 +88,13 @@ struct HalfScaled {
     int32_t bits;
     std::memcpy(&bits, p + block * kBytes, sizeof bits);
     return bits;
+  }
+  /// Inserted one by one: a list of eight is written to the stack and read back before it is there.
+  static __m128i four_words(const std::byte* p) {
+    __m128i words = _mm_cvtsi32_si128(word(p, 0));
+    words = _mm_insert_epi32(words, word(p, 1), 1);
+    words = _mm_insert_epi32(words, word(p, 2), 2);
+    return _mm_insert_epi32(words, word(p, 3), 3);
   }
 };
 
@@ -172,7 +178,7 @@ struct Blocks<CodeKind::kMXFP4> {
     return _mm256_shuffle_epi8(table_of(kMxfp4Levels, offset), nibble_halves(row + column / 32 * 17 + 1));
   }
   /// 2^(e - 128): 2^-128 and 2^-127 are subnormal.
-  static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float*) {
+  [[gnu::noinline]] static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float*) {
     for (int64_t g = 0; g < count; ++g) {
       const auto e = std::to_integer<uint32_t>(row[(first + g) * 17]);
       const uint32_t bits = e < 2 ? uint32_t{0x00200000} << e : (e - 1) << 23;
@@ -189,7 +195,7 @@ struct Blocks<CodeKind::kQ2_K> : Super<84, 16> {
     const int k = sub(column);
     return field(load32(block(row, column) + 16 + k / 4 * 32), k % 4 * 2, 2, 0);
   }
-  static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float* m) {
+  [[gnu::noinline]] static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float* m) {
     const std::byte* p = row + first / 16 * 84;
     for (int64_t g = 0; g < count; g += 16, p += 84) {
       const __m128i pairs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), mask = _mm_set1_epi8(15);
@@ -208,7 +214,7 @@ struct Blocks<CodeKind::kQ3_K> : Super<110, 16> {
     const int k = sub(column);
     return _mm256_or_si256(field(load32(p + 32 + k / 4 * 32), k % 4 * 2, 2, 0), field(load32(p), k, 1, 2));
   }
-  static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float*) {
+  [[gnu::noinline]] static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float*) {
     const std::byte* p = row + first / 16 * 110;
     for (int64_t g = 0; g < count; g += 16, p += 110) {
       int64_t nibbles;
@@ -241,7 +247,7 @@ struct Blocks<CodeKind::kQ4_K> : Super<144, 32> {
     const int k = sub(column);
     return field(load32(block(row, column) + 16 + k / 2 * 32), k % 2 * 4, 4, 0);
   }
-  static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float* m) {
+  [[gnu::noinline]] static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float* m) {
     const std::byte* p = row + first / 8 * 144;
     for (int64_t g = 0; g < count; g += 8, p += 144) {
       widen_six_bit_pairs(p + 4, half_at(p), -half_at(p + 2), s + g, m + g);
@@ -258,7 +264,7 @@ struct Blocks<CodeKind::kQ5_K> : Super<176, 32> {
     const int k = sub(column);
     return _mm256_or_si256(field(load32(p + 48 + k / 2 * 32), k % 2 * 4, 4, 0), field(load32(p + 16), k, 1, 4));
   }
-  static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float* m) {
+  [[gnu::noinline]] static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float* m) {
     const std::byte* p = row + first / 8 * 176;
     for (int64_t g = 0; g < count; g += 8, p += 176) {
       widen_six_bit_pairs(p + 4, half_at(p), -half_at(p + 2), s + g, m + g);
@@ -276,7 +282,7 @@ struct Blocks<CodeKind::kQ6_K> : Super<210, 16> {
     const __m256i low = field(load32(p + 64 * half + k % 2 * 32), k % 4 / 2 * 4, 4, 0);
     return _mm256_or_si256(low, field(load32(p + 128 + 32 * half), k % 4 * 2, 2, 4));
   }
-  static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float*) {
+  [[gnu::noinline]] static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float*) {
     const std::byte* p = row + first / 16 * 210;
     for (int64_t g = 0; g < count; g += 16, p += 210) {
       widen_16_bytes<true>(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 192)), half_at(p + 208), s + g);
@@ -291,7 +297,7 @@ struct Blocks<CodeKind::kIQ4_XS> : Super<136, 32> {
   static __m256i columns(const std::byte* row, int64_t column) {
     return _mm256_shuffle_epi8(table_of(kIq4Levels, offset), nibble_halves(block(row, column) + 8 + 16 * sub(column)));
   }
-  static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float*) {
+  [[gnu::noinline]] static void scales(const std::byte* row, int64_t first, int64_t count, float* s, float*) {
     const std::byte* p = row + first / 8 * 136;
     for (int64_t g = 0; g < count; g += 8, p += 136) {
       const float d = half_at(p);

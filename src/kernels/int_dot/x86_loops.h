@@ -87,14 +87,18 @@ class IntDotLoop {
     }
   }
 
-  /// Every row's sum runs in the same order whatever the rows and tokens beside it.
+  /// Every row's sum runs in the same order whatever the rows and tokens beside it. What is done once for a segment of
+  /// thousands of columns is neither unrolled nor inlined: in fifty forms that would be half a megabyte an ISA.
   template <int kRows>
   void rows_of_tokens(int64_t r, int64_t first, int64_t last) const {
     Segment<kRows> segment;
+#pragma GCC unroll 1
     for (int i = 0; i < kRows; ++i) segment.rows[i] = row_of(w_, r + i);
     Float sums[kTokensTogether][kRows];
     float zeros[kTokensTogether][kRows] = {};
+#pragma GCC unroll 1
     for (int64_t t = 0; t < last - first; ++t) {
+#pragma GCC unroll 1
       for (int i = 0; i < kRows; ++i) sums[t][i] = V::zero();
     }
     for (int64_t g = 0; g < groups_; g += kSegmentGroups) {
@@ -103,25 +107,26 @@ class IntDotLoop {
       segment.columns = std::min(w_.cols - segment.first_column, kSegmentGroups * w_.group);
       widen(segment);
       for (int64_t t = first; t < last; ++t) {
-        if (whole_chunks_) {
-          add_segment<kRows, true>(segment, t, sums[t - first]);
-        } else {
-          add_segment<kRows, false>(segment, t, sums[t - first]);
-        }
-        for (int i = 0; (C::kMinimums || w_.zeros != nullptr) && i < kRows; ++i) {
+        add_products<kRows>(segment, t, sums[t - first]);
+        if (!C::kMinimums && w_.zeros == nullptr) continue;
+#pragma GCC unroll 1
+        for (int i = 0; i < kRows; ++i) {
           zeros[t - first][i] += constant_part(segment, i, call_.group_sums + t * groups_);
         }
       }
     }
+#pragma GCC unroll 1
     for (int64_t t = first; t < last; ++t) {
       float* y = call_.y + t * call_.y_stride + r;
+#pragma GCC unroll 1
       for (int i = 0; i < kRows; ++i) y[i] = w_.factor * (V::sum(sums[t - first][i]) + zeros[t - first][i]);
     }
   }
 
   template <int kRows>
-  void widen(Segment<kRows>& segment) const {
+  [[gnu::noinline]] void widen(Segment<kRows>& segment) const {
     const int64_t first = segment.first_group, count = segment.groups;
+#pragma GCC unroll 1
     for (int i = 0; i < kRows; ++i) {
       const Row& row = segment.rows[i];
       if constexpr (C::kBlocks) {
@@ -183,6 +188,21 @@ class IntDotLoop {
       low = V::add(V::shift8(middle), low);
       if constexpr (!C::kWide) return V::to_float(low);
       return V::fma(V::to_float(high), V::set(65536), V::to_float(low));
+    }
+  }
+
+  /// By the form of add_segment() for chunks that lie within one group where that may be. Few rows are left over: they
+  /// have one form, of equal bits.
+  template <int kRows>
+  void add_products(const Segment<kRows>& segment, int64_t t, Float (&sums)[kRows]) const {
+    if constexpr (kRows == 1) {
+      add_segment<kRows, false>(segment, t, sums);
+    } else if constexpr (C::kBlocks) {
+      add_segment<kRows, C::kGroup % kChunk == 0>(segment, t, sums);
+    } else if (whole_chunks_) {
+      add_segment<kRows, true>(segment, t, sums);
+    } else {
+      add_segment<kRows, false>(segment, t, sums);
     }
   }
 

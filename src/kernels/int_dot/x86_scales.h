@@ -56,7 +56,7 @@ inline __m256 widen8(ScaleKind kind, const std::byte* p) {
 }
 
 /// Scales [first, first + count) of a row -> out, and 16 zeros or more after them.
-inline void widen_scales(const IntRows& w, const Row& row, int64_t first, int64_t count, float* out) {
+[[gnu::noinline]] inline void widen_scales(const IntRows& w, const Row& row, int64_t first, int64_t count, float* out) {
   const int64_t size = scale_bytes(w.scale_kind);
   const std::byte* p = row.scales + first * size;
   const std::byte* end = w.scales + w.scale_rows * w.scale_row_bytes;
@@ -86,8 +86,8 @@ inline int zero_at(const Row& row, int bits, int64_t g) {
 }
 
 /// sum_g s[g] (offset - zero[g]) sums[g] over `count` groups from `first` on.
-inline float zeros_part(const Row& row, int bits, int offset, const float* s, int64_t first, int64_t count,
-                        const float* sums) {
+[[gnu::noinline]] inline float zeros_part(const Row& row, int bits, int offset, const float* s, int64_t first,
+                                          int64_t count, const float* sums) {
   float lanes[8] = {};
   for (int64_t g = 0; g < count; ++g) {
     lanes[g % 8] += s[g] * static_cast<float>(offset - zero_at(row, bits, first + g)) * sums[first + g];
@@ -96,7 +96,7 @@ inline float zeros_part(const Row& row, int bits, int offset, const float* s, in
 }
 
 /// sum_g m[g] sums[g].
-inline float minimums_part(const float* m, int64_t count, const float* sums) {
+[[gnu::noinline]] inline float minimums_part(const float* m, int64_t count, const float* sums) {
   float lanes[8] = {};
   int64_t g = 0;
   for (; g + 8 <= count; g += 8) {
@@ -112,7 +112,7 @@ struct SecondNumbers {
 };
 
 /// Those of groups [first, first + count); nothing where scales have no second level.
-inline void widen_second(const Row& row, int64_t first, int64_t count, SecondNumbers& out) {
+[[gnu::noinline]] inline void widen_second(const Row& row, int64_t first, int64_t count, SecondNumbers& out) {
   if (row.second == nullptr) return;
   const std::byte* p = row.second + 8 * first;
   for (int64_t g = 0; g < count; g += 8, p += 64) {
@@ -169,8 +169,8 @@ class RealScales {
   }
 
   /// The same, and scale (offset - zero) -> minimums, to the next multiple of eight.
-  void widen(const Row& row, const SecondNumbers& second, int64_t first, int64_t count, int offset, float* scales,
-             float* minimums) const {
+  [[gnu::noinline]] void widen(const Row& row, const SecondNumbers& second, int64_t first, int64_t count, int offset,
+                               float* scales, float* minimums) const {
     const __m256 middle = _mm256_set1_ps(static_cast<float>(offset));
     widen(row, second, first, count, scales, [=](int64_t i, __m256 scale, __m256 zero) {
       _mm256_storeu_ps(minimums + i, _mm256_mul_ps(scale, _mm256_sub_ps(middle, zero)));
