@@ -111,7 +111,7 @@ void Batcher::add(TextRequest request, TextSink sink) {
 
 BatchCounts Batcher::counts() const {
   BatchCounts counts = counts_;
-  counts.running = static_cast<int64_t>(running_.size());
+  counts.running = std::count_if(running_.begin(), running_.end(), [](const SequencePtr& s) { return !s->ended; });
   counts.waiting = static_cast<int64_t>(waiting_.size());
   counts.pages_held = pool_.held();
   counts.pages = pool_.pages();

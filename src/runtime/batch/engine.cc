@@ -3,6 +3,7 @@
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <utility>
 
 #include "base/error.h"
 
@@ -60,12 +61,24 @@ BatchCounts Engine::counts() const {
   return counts;
 }
 
+/// Counts are as they are before a client hears of its end, so that it finds its own answer counted.
+TextSink Engine::counted(TextSink sink) {
+  sink.on_end = [this, on_end = std::move(sink.on_end)](const TextEnd& end) {
+    {
+      const std::lock_guard guard(lock_);
+      counts_ = batcher_.counts();
+    }
+    if (on_end) on_end(end);
+  };
+  return sink;
+}
+
 /// Waits for something to do; false when there will be nothing any more.
 bool Engine::take_inbox() {
   std::unique_lock guard(lock_);
   counts_ = batcher_.counts();
   changed_.wait(guard, [this] { return !inbox_.empty() || !batcher_.idle() || closing_; });
-  for (auto& [request, sink] : inbox_) batcher_.add(std::move(request), std::move(sink));
+  for (auto& [request, sink] : inbox_) batcher_.add(std::move(request), counted(std::move(sink)));
   inbox_.clear();
   counts_ = batcher_.counts();
   const bool cut = cut_;

@@ -30,6 +30,7 @@ class Engine {
   /// From now on submit() refuses. Returns when all is answered; what is not after `seconds` is ended (kClosed).
   void close(double seconds);
 
+  /// As of the last pass, or of the last answer that ended: who hears of an end finds it counted.
   BatchCounts counts() const;
   /// Of prompt and answer, the last token left out.
   int64_t cache_tokens() const { return batcher_.cache_tokens(); }
@@ -37,6 +38,7 @@ class Engine {
  private:
   void work();
   bool take_inbox();
+  TextSink counted(TextSink sink);
 
   Batcher batcher_;
   int64_t sequences_, queue_;

@@ -49,6 +49,21 @@ TEST(Engine, AnswersAllThreads) {
   EXPECT_EQ(engine.counts().running + engine.counts().waiting, 0);
 }
 
+TEST(Engine, WhoHearsOfAnEndFindsItCounted) {
+  Demo demo;
+  Engine engine(demo.decoder, demo.checkpoint->tokenizer(), demo.pool, {}, 10);
+  BatchCounts counts;
+  int64_t tokens = 0;
+  TextSink sink;
+  sink.on_end = [&](const TextEnd& end) { counts = engine.counts(), tokens = end.tokens; };
+  ASSERT_EQ(engine.submit({{demo.request(10), std::move(sink)}}), Admission::kAccepted);
+  engine.close(60);
+  EXPECT_GT(tokens, 0);
+  EXPECT_GE(counts.tokens, tokens);
+  EXPECT_EQ(counts.running, 0);
+  EXPECT_EQ(counts.pages_held, 0);
+}
+
 TEST(Engine, TheQueueIsBoundedAndTakesAllOrNone) {
   Demo demo;
   Ends ends;
