@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/avx2_table64.h"
 #include "kernels/trellis_dot/super_tile.h"
 
 namespace bitloom {
@@ -29,22 +30,11 @@ class TrellisValues {
     };
     const __m256i states = _mm256_or_si256(_mm256_sll_epi16(word(window.high), _mm_cvtsi32_si128(window.shift)),
                                            _mm256_srl_epi16(word(window.low), _mm_cvtsi32_si128(16 - window.shift)));
-    const __m256i bytes = look_up(_mm256_mulhi_epu16(_mm256_mullo_epi16(states, hash_), mix_));
+    const __m256i bytes = look_up64(table_, Places64(_mm256_mulhi_epu16(_mm256_mullo_epi16(states, hash_), mix_)));
     return {_mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8), _mm256_srai_epi16(bytes, 8)};
   }
 
  private:
-  /// table[i mod 64] of every byte: of each sixteen, then by bits 4 and 5.
-  __m256i look_up(__m256i i) const {
-    const __m256i in_sixteen = _mm256_and_si256(i, _mm256_set1_epi8(15));
-    const __m256i bit4 = _mm256_slli_epi16(i, 3), bit5 = _mm256_slli_epi16(i, 2);
-    const auto pair = [&](int at) {
-      return _mm256_blendv_epi8(_mm256_shuffle_epi8(table_[at], in_sixteen),
-                                _mm256_shuffle_epi8(table_[at + 1], in_sixteen), bit4);
-    };
-    return _mm256_blendv_epi8(pair(0), pair(2), bit5);
-  }
-
   __m256i hash_, mix_, table_[4];
 };
 

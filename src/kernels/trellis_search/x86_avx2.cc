@@ -5,20 +5,12 @@
 
 #include <algorithm>
 
+#include "kernels/avx2_table64.h"
 #include "kernels/trellis_search/trellis_search.h"
 
 namespace bitloom {
 
 namespace {
-
-/// 32 indices of 6 bits (others are ignored), a byte each.
-struct Indices {
-  __m256i in_sixteen, bit4, bit5;  // these two as the highest of their bytes
-  explicit Indices(__m256i bytes)
-      : in_sixteen(_mm256_and_si256(bytes, _mm256_set1_epi8(15))),
-        bit4(_mm256_slli_epi16(bytes, 3)),
-        bit5(_mm256_slli_epi16(bytes, 2)) {}
-};
 
 class Table {
  public:
@@ -35,20 +27,12 @@ class Table {
     }
   }
   /// out[0] of the bytes that packing made of one vector, out[1] of the other's.
-  void look_up(const Indices& i, __m256i (&out)[2]) const {
-    const __m256i low = of(low_, i), high = of(high_, i);
+  void look_up(const Places64& i, __m256i (&out)[2]) const {
+    const __m256i low = look_up64(low_, i), high = look_up64(high_, i);
     out[0] = _mm256_unpacklo_epi8(low, high), out[1] = _mm256_unpackhi_epi8(low, high);
   }
 
  private:
-  static __m256i of(const __m256i (&sixteens)[4], const Indices& i) {
-    const auto pair = [&](int at) {
-      return _mm256_blendv_epi8(_mm256_shuffle_epi8(sixteens[at], i.in_sixteen),
-                                _mm256_shuffle_epi8(sixteens[at + 1], i.in_sixteen), i.bit4);
-    };
-    return _mm256_blendv_epi8(pair(0), pair(2), i.bit5);
-  }
-
   __m256i low_[4], high_[4];
 };
 
@@ -75,8 +59,8 @@ class Costs {
   void of(const __m256i (&g)[2], __m256i (&d)[2]) const {
     __m256i a[2], b[2];
     const __m256i low = every(0xff);
-    first_.look_up(Indices(_mm256_packus_epi16(_mm256_and_si256(g[0], low), _mm256_and_si256(g[1], low))), a);
-    second_.look_up(Indices(_mm256_packus_epi16(_mm256_srli_epi16(g[0], 8), _mm256_srli_epi16(g[1], 8))), b);
+    first_.look_up(Places64(_mm256_packus_epi16(_mm256_and_si256(g[0], low), _mm256_and_si256(g[1], low))), a);
+    second_.look_up(Places64(_mm256_packus_epi16(_mm256_srli_epi16(g[0], 8), _mm256_srli_epi16(g[1], 8))), b);
     for (int half = 0; half < 2; ++half) d[half] = of(a[half], b[half]);
   }
 
