@@ -1,4 +1,4 @@
-// Every kernel of the list: weights and bytes per second, on one thread.
+// Every kernel of the list: weights and bytes per second, on one thread and on two.
 
 #include <fmt/format.h>
 
@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kRows = 65536, kCols = 4096;
 
 /// `bits`: of every column; 0: 1 to 4 bits, 2 in the mean.
-void column_dot(benchmark::State& state, const ColumnDotEntry& entry, int bits, bool exact) {
+void column_dot(benchmark::State& state, const ColumnDotEntry& entry, int bits, bool exact, int threads) {
   const auto width = [bits](int64_t c) {
     constexpr int kMixed[] = {1, 2, 2, 1, 3, 1, 4, 2};
     return bits != 0 ? bits : kMixed[c % 8];
@@ -23,8 +23,8 @@ void column_dot(benchmark::State& state, const ColumnDotEntry& entry, int bits, 
     for (int64_t r = 64; r < kRows; ++r) column.codes.push_back(column.codes[static_cast<size_t>(r - 64)]);
   }
   const testing::RandomColumnDot dot(std::move(columns), 1, exact, 1);
-  const double seconds =
-      measure_kernel(state, static_cast<int64_t>(dot.parts[1].size()), [&] { entry.kernel(dot.call); });
+  const double seconds = measure_shared(state, threads, static_cast<int64_t>(dot.parts[1].size()), entry.kernel,
+                                        dot.call, column_dot_scratch(dot.call.w));
   state.counters["Gweights/s"] = 1e-9 * static_cast<double>(kRows * kCols) / seconds;
 }
 
@@ -33,9 +33,13 @@ const bool registered = [] {
     if (!machine_has(entry.isa) || entry.isa == Isa::kPortable) continue;
     for (const int bits : {2, 0, 3, 4}) {
       for (const bool exact : {false, true}) {
-        register_kernel(
-            fmt::format("{}/bits:{}/{}", entry.name, bits == 0 ? "1to4" : fmt::format("{}", bits), exact ? "24" : "16"),
-            [&entry, bits, exact](benchmark::State& state) { column_dot(state, entry, bits, exact); });
+        for (const int threads : {1, 2}) {
+          register_kernel(fmt::format("{}/bits:{}/{}/threads:{}", entry.name,
+                                      bits == 0 ? "1to4" : fmt::format("{}", bits), exact ? "24" : "16", threads),
+                          [&entry, bits, exact, threads](benchmark::State& state) {
+                            column_dot(state, entry, bits, exact, threads);
+                          });
+        }
       }
     }
   }
