@@ -12,9 +12,9 @@ namespace {
 
 constexpr int kRefits = 3;
 
-/// Eight partial sums of h times the square of what lies outside [low, high].
+/// Sixteen partial sums of h times the square of what lies outside [low, high].
 BITLOOM_VECTOR_CLONES float squares_outside(const float* w, const float* h, int64_t n, float low, float high) {
-  constexpr int64_t kParts = 8;
+  constexpr int64_t kParts = 16;
   float parts[kParts] = {};
   int64_t i = 0;
   for (; i + kParts <= n; i += kParts) {
@@ -33,6 +33,11 @@ BITLOOM_VECTOR_CLONES float squares_outside(const float* w, const float* h, int6
   return sum;
 }
 
+/// y = factor * x.
+BITLOOM_VECTOR_CLONES void scaled(const float* x, int64_t n, float factor, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = factor * x[i];
+}
+
 /// A power of two near 1 / x, so that products are exact; for x near the ends of fp32 it only comes as close as it can.
 float reciprocal_power(float x) { return std::ldexp(1.0f, std::clamp(-floor_log2(x), -126, 126)); }
 
@@ -43,9 +48,9 @@ class Search {
         range_(range),
         unit_(reciprocal_power(std::max(range.high, -range.low))),
         best_(quantizer.scale_for(range)) {
-    w_.reserve(static_cast<size_t>(group.rows * group.cols));
+    w_.resize(static_cast<size_t>(group.rows * group.cols));
     for (int64_t r = 0; r < group.rows; ++r) {
-      for (int64_t c = 0; c < group.cols; ++c) w_.push_back(group.data[r * group.stride + c] * unit_);
+      scaled(group.data + r * group.stride, group.cols, unit_, w_.data() + r * group.cols);
     }
     load_importance(group);
   }
@@ -67,10 +72,9 @@ class Search {
     float most = 0;
     for (int64_t c = 0; group.importance != nullptr && c < group.cols; ++c) most = std::max(most, group.importance[c]);
     alike_ = most == 0;
-    const float unit = most > 0 ? reciprocal_power(most) : 0;
-    h_.reserve(w_.size());
-    for (int64_t r = 0; r < group.rows; ++r) {
-      for (int64_t c = 0; c < group.cols; ++c) h_.push_back(alike_ ? 1.0f : group.importance[c] * unit);
+    h_.assign(w_.size(), 1.0f);
+    for (int64_t r = 0; r < group.rows && !alike_; ++r) {
+      scaled(group.importance, group.cols, reciprocal_power(most), h_.data() + r * group.cols);
     }
     if (!asymmetric()) return;
     for (size_t i = 0; i < w_.size(); ++i) total_ += h_[i], total_w_ += h_[i] * w_[i];
