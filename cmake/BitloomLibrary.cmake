@@ -11,7 +11,7 @@
 #   BENCH_DEPS ...)         what only the benchmarks use
 #
 # Declares the library bitloom_NAME with the alias bitloom::NAME. Includes are written from src/. With BITLOOM_RUN_ONLY
-# there are no tests and benchmarks.
+# there are no benchmarks, and tests of BITLOOM_RUN_ONLY_TESTS alone.
 add_custom_target(benches)
 set(BITLOOM_LIGHT_OPTIMISATION $<$<CONFIG:Release>:-O1>)
 
@@ -35,13 +35,10 @@ function(bitloom_library NAME)
     target_include_directories(${target} INTERFACE ${CMAKE_SOURCE_DIR}/src)
   endif()
   add_library(bitloom::${NAME} ALIAS ${target})
-  if(BITLOOM_RUN_ONLY)
-    return()
-  endif()
   if(ARG_TESTS)
     bitloom_test(${NAME}_test SOURCES ${ARG_TESTS} DEPS bitloom::${NAME} ${ARG_TEST_DEPS})
   endif()
-  if(ARG_BENCHES)
+  if(ARG_BENCHES AND NOT BITLOOM_RUN_ONLY)
     add_executable(${NAME}_bench EXCLUDE_FROM_ALL ${ARG_BENCHES})
     target_link_libraries(${NAME}_bench PRIVATE bitloom::${NAME} ${ARG_BENCH_DEPS} bitloom_options
       benchmark::benchmark_main)
@@ -54,7 +51,8 @@ endfunction()
 # assets/, recipes/ and tests/golden/ are found by relative paths.
 function(bitloom_test NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
-  if(BITLOOM_RUN_ONLY)
+  cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME folder)
+  if(BITLOOM_RUN_ONLY AND NOT folder IN_LIST BITLOOM_RUN_ONLY_TESTS)
     return()
   endif()
   add_executable(${NAME} ${ARG_SOURCES})

@@ -24,7 +24,7 @@ function(bitloom_precompiled NAME)
 endfunction()
 
 bitloom_precompiled(bitloom_headers HEADERS ${BITLOOM_PRECOMPILED} DEPS fmt::fmt nlohmann_json::nlohmann_json)
-if(NOT BITLOOM_RUN_ONLY)
+if(TARGET GTest::gmock)
   bitloom_precompiled(bitloom_test_headers HEADERS ${BITLOOM_PRECOMPILED} <gmock/gmock.h> <gtest/gtest.h>
     DEPS fmt::fmt nlohmann_json::nlohmann_json GTest::gmock)
 endif()

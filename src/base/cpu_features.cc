@@ -2,12 +2,18 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 namespace bitloom {
 namespace {
 
+#if defined(__aarch64__)
+constexpr Isa kEvery[] = {Isa::kPortable, Isa::kNeon, Isa::kNeonDot};
+#else
 constexpr Isa kEvery[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kAvx512Vbmi};
+#endif
 
 }  // namespace
 
@@ -23,6 +29,10 @@ std::string_view name_of(Isa isa) {
       return "avx512vnni";
     case Isa::kAvx512Vbmi:
       return "avx512vbmi";
+    case Isa::kNeon:
+      return "neon";
+    case Isa::kNeonDot:
+      return "neondot";
   }
   return "";
 }
@@ -56,8 +66,18 @@ bool machine_has(Isa isa) {
     case Isa::kAvx512Vbmi:
       return machine_has(Isa::kAvx512Vnni) && __builtin_cpu_supports("avx512vbmi") &&
              __builtin_cpu_supports("avx512vbmi2");
+    case Isa::kNeon:
+    case Isa::kNeonDot:
+      break;
   }
   return false;
+}
+
+#elif defined(__aarch64__)
+
+bool machine_has(Isa isa) {
+  if (isa == Isa::kNeonDot) return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  return isa == Isa::kPortable || isa == Isa::kNeon;
 }
 
 #else

@@ -7,13 +7,31 @@
 
 namespace bitloom {
 
-/// Ascending: a machine that has one has those before it.
-enum class Isa { kPortable, kAvx2, kAvx512Vnni, kAvx512Vbmi };
+// Kernels of 256-bit vectors are written once, in Intel's intrinsics (kernels/x86_intrinsics.h): AVX2 on x86, pairs of
+// NEON's vectors on 64-bit ARM.
+#if defined(__x86_64__) || defined(__aarch64__)
+#define BITLOOM_HAS_V256 1
+#endif
 
-/// All of them, ascending.
+/// Ascending: a machine that has one has those of its architecture before it.
+enum class Isa {
+  kPortable,
+  kAvx2,
+  kAvx512Vnni,
+  kAvx512Vbmi,
+  kNeon,
+  kNeonDot,
+#if defined(__aarch64__)
+  kV256 = kNeon,
+#else
+  kV256 = kAvx2,
+#endif
+};
+
+/// Those of this build's architecture, ascending.
 std::span<const Isa> every_isa();
-/// "portable", "avx2" (with FMA and F16C), "avx512vnni" (with F, BW, DQ and VL), "avx512vbmi" (with
-/// VBMI2).
+/// "portable"; x86: "avx2" (with FMA and F16C), "avx512vnni" (with F, BW, DQ and VL), "avx512vbmi" (with VBMI2); 64-bit
+/// ARM: "neon", which all have, "neondot" (dot products of bytes).
 std::string_view name_of(Isa isa);
 std::optional<Isa> find_isa(std::string_view name);
 

@@ -9,7 +9,7 @@ namespace bitloom {
 
 /// Operations per second of all threads together, a product and its addition counted as two.
 struct DotPeak {
-  double int8 = 0;  // of 8-bit integers: by VNNI in 512 bits, else products added in pairs in 256
+  double int8 = 0;  // of 8-bit integers: by the machine's dot products, else by what sums products there
   double fp32 = 0;  // fused, in the widest vectors
 };
 

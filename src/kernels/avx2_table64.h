@@ -1,7 +1,7 @@
 #pragma once
 // Looks bytes up in tables of 64 bytes, in AVX2. In an unnamed namespace: for sources with flags of their own.
 
-#include <immintrin.h>
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

@@ -1,11 +1,10 @@
 #pragma once
 // One word of nibbles of 16 rows (kernels/nibble_table.h), with AVX2. In an unnamed namespace, as nibble_table.h.
 
-#include <immintrin.h>
-
 #include <algorithm>
 
 #include "kernels/nibble_table.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

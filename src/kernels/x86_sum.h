@@ -1,7 +1,7 @@
 #pragma once
 // For sources with flags of their own (kernels/CMakeLists.txt): internal to each, since they are compiled differently.
 
-#include <immintrin.h>
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

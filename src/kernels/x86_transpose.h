@@ -1,7 +1,7 @@
 #pragma once
 // For sources compiled with AVX-512: internal to each.
 
-#include <immintrin.h>
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

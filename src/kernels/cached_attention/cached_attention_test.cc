@@ -175,7 +175,7 @@ INSTANTIATE_TEST_SUITE_P(List, CachedAttention, ::testing::ValuesIn(kernels_of_t
 TEST(FindCachedAttention, TheAskedIsaOrTheNextLower) {
   for (const KvFormat format : every_kv_format()) {
     EXPECT_EQ(find_cached_attention(Isa::kPortable, format).isa, Isa::kPortable);
-    EXPECT_EQ(find_cached_attention(Isa::kAvx512Vbmi, format).format, format);
+    EXPECT_EQ(find_cached_attention(every_isa().back(), format).format, format);
   }
 }
 

@@ -3,13 +3,12 @@
 // other lane; queries become integers of 16 bits, in two digits. Half a step of these is 2^-16 of the query's greatest
 // channel, little beside the keys' own rounding. In an unnamed namespace: for sources compiled with AVX-512 and VNNI.
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cstring>
 #include <limits>
 
 #include "kernels/cached_attention/cached_attention.h"
+#include "kernels/x86_intrinsics.h"
 #include "kernels/x86_transpose.h"
 
 namespace bitloom {

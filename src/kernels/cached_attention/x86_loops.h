@@ -9,14 +9,13 @@
 //   V::Scores                                products with keys of 8 bits in another way (x86_int_scores.h), of at most
 //                                            Scores::kMostChannels channels; 0: none
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
 
 #include "kernels/cached_attention/cached_attention.h"
 #include "kernels/cached_attention/x86_softmax.h"
+#include "kernels/x86_intrinsics.h"
 #include "kernels/x86_sum.h"
 
 namespace bitloom {

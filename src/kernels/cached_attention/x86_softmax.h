@@ -7,12 +7,11 @@
 //   V::power(n)                              2^n, of integers n as floats, with 1.5 * 2^23 added
 //   V::sum(v), greatest(v)                   of the lanes
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cstdint>
 
 #include "kernels/cached_attention/cached_attention.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

@@ -7,6 +7,7 @@
 #include "base/dtype.h"
 #include "kernels/column_dot/column_dot.h"
 #include "kernels/nibble_table.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

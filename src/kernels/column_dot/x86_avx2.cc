@@ -1,11 +1,10 @@
 // Eight rows in the lanes of a register, a tile of 16 at a time.
 
-#include <immintrin.h>
-
 #include <algorithm>
 
 #include "kernels/bit_lanes.h"
 #include "kernels/column_dot/column_words.h"
+#include "kernels/x86_intrinsics.h"
 #include "kernels/x86_nibbles_avx2.h"
 
 namespace bitloom {
@@ -102,7 +101,7 @@ class Loop {
 
 }  // namespace
 
-void column_dot_avx2(const ColumnDotCall& call) {
+void column_dot_v256(const ColumnDotCall& call) {
   if (call.exact) {
     Loop<3>(call).run();
   } else {

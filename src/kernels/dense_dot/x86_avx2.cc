@@ -23,8 +23,8 @@ struct Avx2 {
 
 }  // namespace
 
-void dense_dot_bf16_avx2(const DenseDotCall& call) { run_dense_dot<Avx2, DType::kBF16>(call); }
-void dense_dot_f16_avx2(const DenseDotCall& call) { run_dense_dot<Avx2, DType::kF16>(call); }
-void dense_dot_f32_avx2(const DenseDotCall& call) { run_dense_dot<Avx2, DType::kF32>(call); }
+void dense_dot_bf16_v256(const DenseDotCall& call) { run_dense_dot<Avx2, DType::kBF16>(call); }
+void dense_dot_f16_v256(const DenseDotCall& call) { run_dense_dot<Avx2, DType::kF16>(call); }
+void dense_dot_f32_v256(const DenseDotCall& call) { run_dense_dot<Avx2, DType::kF32>(call); }
 
 }  // namespace bitloom

@@ -6,11 +6,10 @@
 //   V::zero(), load(p), fma(a, b, c), sum(v)
 //   V::widen<dtype>(p)             kLanes weights at p
 
-#include <immintrin.h>
-
 #include <cstring>
 
 #include "kernels/dense_dot/dense_dot.h"
+#include "kernels/x86_intrinsics.h"
 #include "kernels/x86_sum.h"
 
 namespace bitloom {

@@ -9,12 +9,14 @@ namespace bitloom {
 #undef BITLOOM_INT_DOT
 
 std::span<const IntDotEntry> int_dot_kernels() {
+#define BITLOOM_TEXT(function) #function
 #define BITLOOM_INT_DOT(function, isa, bits, codes, input, order, multiple) \
-  {#function, function, Isa::isa, bits, CodeKind::codes, DotInput::input, InputOrder::order, multiple},
+  {BITLOOM_TEXT(function), function, Isa::isa, bits, CodeKind::codes, DotInput::input, InputOrder::order, multiple},
   static constexpr IntDotEntry kEntries[] = {
 #include "kernels/int_dot/kernels.inc"
   };
 #undef BITLOOM_INT_DOT
+#undef BITLOOM_TEXT
   return kEntries;
 }
 

@@ -70,40 +70,15 @@ void widened_rows(const IntDotCall& call, int64_t r) {
 
 }  // namespace
 
-void int_dot_strided2_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, StridedPairs, 3>(call); }
-void int_dot_strided2_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, StridedPairs, 1>(call); }
-void int_dot_sixteens3_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, SixteenTriples, 3>(call); }
-void int_dot_sixteens3_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, SixteenTriples, 1>(call); }
-void int_dot_sign_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, SignCodes, 3>(call); }
-void int_dot_sign_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, SignCodes, 1>(call); }
-void int_dot_mixed_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, MixedCodes, 3>(call); }
-void int_dot_mixed_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, MixedCodes, 1>(call); }
-
-#define BITLOOM_WIDTH(bits)                                                                                   \
-  void int_dot_i##bits##_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, Codes<bits, false>, 3>(call); } \
-  void int_dot_i##bits##_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, Codes<bits, false>, 1>(call); }
-BITLOOM_WIDTH(2)
-BITLOOM_WIDTH(3)
-BITLOOM_WIDTH(4)
-BITLOOM_WIDTH(5)
-BITLOOM_WIDTH(6)
-BITLOOM_WIDTH(7)
-BITLOOM_WIDTH(8)
-#undef BITLOOM_WIDTH
-
-void int_dot_i8_f32_avx2(const IntDotCall& call) {
+void int_dot_i8_f32_v256(const IntDotCall& call) {
   int64_t r = call.first;
   for (; r + 4 <= call.last; r += 4) widened_rows<4>(call, r);
   for (; r < call.last; ++r) widened_rows<1>(call, r);
 }
 
-void int_dot_t4_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, Codes<4, true>, 3>(call); }
-void int_dot_t4_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, Codes<4, true>, 1>(call); }
-
-#define BITLOOM_BLOCKS(name, kind)                                                                                   \
-  void int_dot_##name##_i24_avx2(const IntDotCall& call) { run_int_dot<Avx2, BlockCodes<CodeKind::kind>, 3>(call); } \
-  void int_dot_##name##_i8_avx2(const IntDotCall& call) { run_int_dot<Avx2, BlockCodes<CodeKind::kind>, 1>(call); }
-#include "kernels/int_dot/blocks.inc"
-#undef BITLOOM_BLOCKS
+using V = Avx2;
+#define BITLOOM_FORM(name) name##_v256
+#include "kernels/int_dot/v256_kernels.inc"
+#undef BITLOOM_FORM
 
 }  // namespace bitloom

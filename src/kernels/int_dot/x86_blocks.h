@@ -11,12 +11,11 @@
 //   B::scales(row, g, count, s, m)    scales of groups [g, g + count), whole blocks, and where has_minimums(kind) what
 //                                     each group adds to every weight
 
-#include <immintrin.h>
-
 #include <cstdint>
 #include <cstring>
 
 #include "kernels/int_dot/int_dot.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

@@ -21,12 +21,11 @@
 //   C::kBlocks                                scales lie in ggml's blocks (C::scales), not beside the codes
 //   C::kMinimums                              so do minimums
 
-#include <immintrin.h>
-
 #include <algorithm>
 
 #include "kernels/int_dot/int_dot.h"
 #include "kernels/int_dot/x86_scales.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

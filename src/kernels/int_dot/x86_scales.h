@@ -2,13 +2,12 @@
 // Scales and zero points of rows, widened to fp32, for the x86 kernels: everything is in an unnamed namespace, as in
 // x86_loops.h.
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "kernels/bit_lanes.h"
 #include "kernels/int_dot/int_dot.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

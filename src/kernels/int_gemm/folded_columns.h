@@ -2,9 +2,8 @@
 // Q2_K and Q3_K: codes times the integer scales of their sixteen columns are bytes, so that 256 columns share what is
 // left. For sources with flags of their own: everything is in an unnamed namespace.
 
-#include <immintrin.h>
-
 #include "kernels/int_dot/x86_blocks.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

@@ -9,11 +9,14 @@ namespace bitloom {
 #undef BITLOOM_INT_GEMM
 
 std::span<const IntGemmEntry> int_gemm_kernels() {
-#define BITLOOM_INT_GEMM(function, isa, bits, codes) {#function, function, Isa::isa, bits, CodeKind::codes},
+#define BITLOOM_TEXT(function) #function
+#define BITLOOM_INT_GEMM(function, isa, bits, codes) \
+  {BITLOOM_TEXT(function), function, Isa::isa, bits, CodeKind::codes},
   static constexpr IntGemmEntry kEntries[] = {
 #include "kernels/int_gemm/kernels.inc"
   };
 #undef BITLOOM_INT_GEMM
+#undef BITLOOM_TEXT
   return kEntries;
 }
 

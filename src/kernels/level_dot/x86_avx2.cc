@@ -3,6 +3,6 @@
 
 namespace bitloom {
 
-void level_dot_avx2(const LevelDotCall& call) { run_level_dot<Avx2>(call); }
+void level_dot_v256(const LevelDotCall& call) { run_level_dot<Avx2>(call); }
 
 }  // namespace bitloom

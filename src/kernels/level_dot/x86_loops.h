@@ -5,14 +5,13 @@
 //   V::set(x)                  x in every lane
 //   V::halves(p, shift, mask)  kLanes bytes at p, their signs extended, shifted left and masked, as fp16
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cstring>
 #include <iterator>
 
 #include "kernels/int_dot/x86_scales.h"
 #include "kernels/level_dot/level_dot.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

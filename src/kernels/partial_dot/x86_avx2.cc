@@ -1,13 +1,12 @@
 // Eight columns at a time: masked sums, and codes spread over the masked lanes by a table of byte shuffles.
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
 
 #include "kernels/partial_dot/partial_dot.h"
+#include "kernels/x86_intrinsics.h"
 #include "kernels/x86_sum.h"
 
 namespace bitloom {
@@ -48,7 +47,7 @@ __m256 load_columns(const float* x, int64_t count) {
 
 }  // namespace
 
-void partial_dot_avx2(const PartialDotCall& call) {
+void partial_dot_v256(const PartialDotCall& call) {
   const PartialRows& w = call.w;
   const int64_t row_bytes = (w.cols + 7) / 8;
   const std::byte* end = w.codes + w.starts[w.rows];

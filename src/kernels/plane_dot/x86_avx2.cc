@@ -1,6 +1,6 @@
-#include <immintrin.h>
 
 #include "kernels/plane_dot/x86_loops.h"
+#include "kernels/x86_intrinsics.h"
 #include "kernels/x86_nibbles_avx2.h"
 
 namespace bitloom {
@@ -72,6 +72,6 @@ struct Avx2 {
 
 }  // namespace
 
-void plane_dot_avx2(const PlaneDotCall& call) { run_plane_dot<Avx2>(call); }
+void plane_dot_v256(const PlaneDotCall& call) { run_plane_dot<Avx2>(call); }
 
 }  // namespace bitloom

@@ -14,6 +14,7 @@
 #include <algorithm>
 
 #include "kernels/plane_dot/plane_words.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

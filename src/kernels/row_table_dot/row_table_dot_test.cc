@@ -65,9 +65,9 @@ TEST(RowTableDot, RowsStandAlone) {
 }
 
 TEST(RowTableDot, GroupsThatAKernelDoesNotServeGoToTheNext) {
-  EXPECT_EQ(find_row_table_dot(Isa::kAvx512Vbmi, 7, 64).isa, Isa::kPortable);
+  EXPECT_EQ(find_row_table_dot(every_isa().back(), 7, 64).isa, Isa::kPortable);
   EXPECT_EQ(find_row_table_dot(Isa::kPortable, 32, 64).isa, Isa::kPortable);
-  EXPECT_EQ(find_row_table_dot(Isa::kAvx512Vbmi, 8, 64).isa, Isa::kAvx2);
+  EXPECT_EQ(find_row_table_dot(every_isa().back(), 8, 64).isa, Isa::kV256);
 }
 
 }  // namespace

@@ -3,6 +3,6 @@
 
 namespace bitloom {
 
-void row_table_dot_avx2(const RowTableDotCall& call) { run_row_table_dot<Avx2>(call); }
+void row_table_dot_v256(const RowTableDotCall& call) { run_row_table_dot<Avx2>(call); }
 
 }  // namespace bitloom

@@ -1,13 +1,12 @@
 #pragma once
 // Vector steps of AVX2, of level_dot/ as well. In an unnamed namespace, as x86_loops.h says.
 
-#include <immintrin.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 #include "kernels/bit_lanes.h"
+#include "kernels/x86_intrinsics.h"
 #include "kernels/x86_sum.h"
 
 namespace bitloom {

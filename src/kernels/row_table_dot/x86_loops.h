@@ -9,11 +9,10 @@
 //   V::codes<kBits>(p, end)        kLanes codes in lanes of 32 bits; nothing at `end` or beyond is read
 //   V::Table<kBits>                of levels [max(16, 2^kBits)]; look_up(codes): their levels
 
-#include <immintrin.h>
-
 #include <algorithm>
 
 #include "kernels/row_table_dot/row_table_dot.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

@@ -1,13 +1,12 @@
 // 8 entries of a row at a time, the last few by copies that are zero beyond them.
 
-#include <immintrin.h>
-
 #include "kernels/sparse_dot/sparse_rows.h"
+#include "kernels/x86_intrinsics.h"
 #include "kernels/x86_sum.h"
 
 namespace bitloom {
 
-void sparse_dot_avx2(const SparseDotCall& call) {
+void sparse_dot_v256(const SparseDotCall& call) {
   const SparseRows& w = call.w;
   for (int64_t t = 0; t < call.tokens; ++t) {
     const float* x = call.x + t * call.x_stride;

@@ -9,7 +9,7 @@ namespace bitloom {
 #undef BITLOOM_TILE_ATTENTION
 
 std::span<const TileAttentionEntry> tile_attention_kernels() {
-#if defined(__x86_64__)
+#if defined(BITLOOM_HAS_V256)
 #define BITLOOM_TILE_ATTENTION(function, isa) {#function, function, Isa::isa},
   static constexpr TileAttentionEntry kEntries[] = {
 #include "kernels/tile_attention/kernels.inc"

@@ -5,6 +5,6 @@
 
 namespace bitloom {
 
-void tile_attention_avx2(const TileAttentionCall& call) { TileAttentionLoop<Avx2>(call).run(); }
+void tile_attention_v256(const TileAttentionCall& call) { TileAttentionLoop<Avx2>(call).run(); }
 
 }  // namespace bitloom

@@ -1,10 +1,9 @@
 // One row of every group at a time, its sums in registers. Values and digits in 16 bits, in pairs of columns that lie
 // 16 apart, as decoding gives them; all digits of x are multiplied with a value that is decoded once.
 
-#include <immintrin.h>
-
-#include "kernels/trellis_dot/super_tile.h"
 #include "kernels/trellis_dot/x86_avx2.h"
+#include "kernels/trellis_dot/super_tile.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {
@@ -86,7 +85,7 @@ class Loop {
 
 }  // namespace
 
-void trellis_dot_avx2(const TrellisDotCall& call) {
+void trellis_dot_v256(const TrellisDotCall& call) {
   if (call.planes == 1) {
     call.w.values == 2 ? Loop<2, 1>(call).run() : Loop<1, 1>(call).run();
   } else {

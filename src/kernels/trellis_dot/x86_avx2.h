@@ -1,10 +1,9 @@
 #pragma once
 // Values of 16 tiles at a step, in AVX2. In an unnamed namespace: for sources with flags of their own.
 
-#include <immintrin.h>
-
 #include "kernels/avx2_table64.h"
 #include "kernels/trellis_dot/super_tile.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 namespace {

@@ -147,6 +147,6 @@ class TrellisGemmLoop {
 
 }  // namespace
 
-void trellis_gemm_avx2(const TrellisGemmCall& call) { TrellisGemmLoop(call).run(); }
+void trellis_gemm_v256(const TrellisGemmCall& call) { TrellisGemmLoop(call).run(); }
 
 }  // namespace bitloom

@@ -1,12 +1,11 @@
 // 16 costs a vector, two vectors at a time. A table of 64 words is two of bytes, each looked up sixteen entries at a
 // time.
 
-#include <immintrin.h>
-
 #include <algorithm>
 
 #include "kernels/avx2_table64.h"
 #include "kernels/trellis_search/trellis_search.h"
+#include "kernels/x86_intrinsics.h"
 
 namespace bitloom {
 
@@ -129,7 +128,7 @@ uint16_t search(const TrellisStep& step, uint16_t least_of_best) {
 
 }  // namespace
 
-uint16_t trellis_search_avx2(const TrellisStep& step, uint16_t least) {
+uint16_t trellis_search_v256(const TrellisStep& step, uint16_t least) {
   return step.two_values ? search<true>(step, least) : search<false>(step, least);
 }
 

@@ -5,6 +5,6 @@
 
 namespace bitloom {
 
-void vector_dot_avx2(const VectorDotCall& call) { look_up_floats(call); }
+void vector_dot_v256(const VectorDotCall& call) { look_up_floats(call); }
 
 }  // namespace bitloom
