@@ -531,7 +531,7 @@ TEST(ChooseIsa, TheForcedOneRuns) {
     const auto packed = pack(random_matrix(8, 64, isa == Isa::kAvx512Vbmi ? "int3-g32" : "int4-g32", 3),
                              {choose_isa(name.c_str()), Activations::kExact});
     EXPECT_EQ(packed->int_kernel()->isa, isa);
-    EXPECT_THAT(packed->int_kernel()->name, ::testing::EndsWith(name));
+    EXPECT_THAT(packed->int_kernel()->name, ::testing::EndsWith(isa == Isa::kV256 ? "v256" : name));
   }
 }
 
