@@ -16,9 +16,7 @@ constexpr size_t kColumns = 100;
 }  // namespace
 
 std::string program_help() {
-  std::string text =
-      "bitloom makes neural networks small: quantizes them, shows what was lost, and runs them.\n"
-      "usage: bitloom VERB ... [flags]    bitloom help VERB    bitloom --version\n";
+  std::string text = "bitloom makes neural networks small. usage: bitloom VERB ... [flags] | help VERB | --version\n";
   size_t width = 0;
   for (const Verb& verb : verbs()) width = std::max(width, verb.name.size());
   for (const Verb& verb : verbs()) text += fmt::format("  {:<{}}  {}\n", verb.name, width, verb.summary);

@@ -41,6 +41,7 @@ Verb cost_verb();
 Verb pareto_verb();
 Verb recipes_verb();
 Verb verify_verb();
+Verb export_verb();
 Verb demo_verb();
 Verb suite_verb();
 Verb bench_verb();

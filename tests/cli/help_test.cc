@@ -10,10 +10,9 @@ namespace bitloom::testing {
 namespace {
 
 const std::vector<std::string>& verb_names() {
-  static const std::vector<std::string> names = {"quantize", "eval ppl", "eval kl",  "eval tasks", "eval arithmetic",
-                                                 "compare",  "run",      "tokenize", "info",       "formats",
-                                                 "recipes",  "verify",   "demo",     "suite",      "bench",
-                                                 "cost",     "pareto"};
+  static const std::vector<std::string> names = {
+      "quantize", "eval ppl", "eval kl", "eval tasks", "eval arithmetic", "compare", "run",  "tokenize", "info",
+      "formats",  "recipes",  "verify",  "demo",       "suite",           "bench",   "cost", "pareto",   "export"};
   return names;
 }
 
