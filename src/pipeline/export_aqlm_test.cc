@@ -1,0 +1,118 @@
+// What recipes make, exported: everything that the layout can hold, and what it cannot.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "export/aqlm.h"
+#include "format/stored_matrix.h"
+#include "io/safetensors/safetensors.h"
+#include "pipeline/test_models.h"
+
+namespace bitloom {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using testing::TempDir;
+
+const std::string kTiny = testing::golden("forward/llama_bf16");
+
+ExportReport export_to(const std::string& model, const std::string& out, bool force = false) {
+  ThreadPool threads(1);
+  Progress silent;
+  Context context{threads, silent};
+  return find_export_target("aqlm").write({*Checkpoint::open(model), out, force}, context);
+}
+
+std::map<std::string, TensorView> tensors_in(const std::string& directory) {
+  std::map<std::string, TensorView> tensors;
+  for (const TensorView& view : open_safetensors_directory(directory)) tensors.emplace(view.name, view);
+  return tensors;
+}
+
+std::vector<float> values_of(const TensorView& view) {
+  int64_t count = 1;
+  for (const int64_t extent : view.shape) count *= extent;
+  std::vector<float> values(static_cast<size_t>(count));
+  decode_to_f32(view.dtype, view.bytes.data(), 0, count, values.data());
+  return values;
+}
+
+TEST(ExportAqlm, KeepsTheRestAndNamesIt) {
+  const TempDir dir;
+  std::ofstream(dir.file("r.yaml"))
+      << "steps: [{quantize: aq2x4-g4, rounding: additive}, {keep: [up]}]\n";
+  testing::quantize(kTiny, dir.file("q"), dir.file("r.yaml"));
+  const ExportReport report = export_to(dir.file("q"), dir.file("out"));
+  const auto model = Checkpoint::open(dir.file("q"));
+  const auto tensors = tensors_in(dir.file("out"));
+  const Json config = read_json(dir.file("out/config.json"));
+  const Json quantization = config.at("quantization_config");
+  const auto kept = quantization.at("linear_weights_not_to_quantize").get<std::vector<std::string>>();
+  EXPECT_EQ(quantization.at("nbits_per_codebook"), 4);
+  EXPECT_EQ(config.at("torch_dtype"), "float16");
+  size_t expected = 0;
+  for (const CheckpointTensor& tensor : model->tensors()) {
+    const std::string module = tensor.name.substr(0, tensor.name.rfind('.'));
+    if (dynamic_cast<const StoredMatrix*>(tensor.rows.get()) != nullptr) {
+      EXPECT_THAT(kept, ::testing::Not(Contains(tensor.name)));
+      EXPECT_THAT(kept, ::testing::Not(Contains(module)));
+      expected += 3;
+      continue;
+    }
+    EXPECT_EQ(values_of(tensors.at(tensor.name)), tensor.rows->decode_all()) << tensor.name;
+    EXPECT_EQ(tensors.at(tensor.name).shape, tensor.shape);
+    EXPECT_TRUE(!tensor.name.ends_with(".weight") || std::count(kept.begin(), kept.end(), tensor.name) == 1);
+    ++expected;
+  }
+  EXPECT_EQ(tensors.size(), expected);
+  EXPECT_EQ(report.matrices, 6 * std::ssize(model->graph().blocks));
+  for (const char* name : {"lm_head", "lm_head.weight", "model.layers.1.mlp.up_proj"})
+    EXPECT_THAT(kept, Contains(name));
+  for (const auto& [name, contents] : model->companion_files()) EXPECT_TRUE(fs::exists(dir.file("out/" + name)));
+}
+
+TEST(ExportAqlm, WhatIsQuantizedOutsideTheBlocksIsWrittenAsFp16) {
+  const TempDir dir;
+  std::ofstream(dir.file("r.yaml")) << "steps: [{quantize: aq2x4-g4, rounding: additive}, "
+                                       "{quantize: int8-row, targets: [embedding]}]\n";
+  testing::quantize(kTiny, dir.file("q"), dir.file("r.yaml"));
+  const ExportReport report = export_to(dir.file("q"), dir.file("out"));
+  const auto model = Checkpoint::open(dir.file("q"));
+  const std::string name = model->graph().embedding;
+  EXPECT_THAT(report.remarks, Contains(AllOf(HasSubstr(name), HasSubstr("int8-row"), HasSubstr("fp16"))));
+  std::vector<float> expected = model->tensor(name).rows->decode_all();
+  for (float& value : expected) value = finite_f16(value);
+  EXPECT_EQ(values_of(tensors_in(dir.file("out")).at(name)), expected);
+}
+
+TEST(ExportAqlm, RefusesWhatTheLayoutCannotHold) {
+  const TempDir dir;
+  const auto message = [&](const std::string& recipe, const std::string& model = kTiny) {
+    fs::remove_all(dir.file("q"));
+    testing::quantize(model, dir.file("q"), recipe);
+    return testing::refusal(ErrorKind::kUsage, [&] { export_to(dir.file("q"), dir.file("out")); });
+  };
+  EXPECT_THAT(message("int4-g32"), AllOf(HasSubstr("q_proj.weight' is stored as int4-g32"), HasSubstr("aq2x8-g8")));
+  EXPECT_THAT(message("additive+aq2x4-g5"), HasSubstr("no multiple of its groups of 5"));
+  EXPECT_THAT(message("additive+aq2x4-g4@int8-token"), HasSubstr("is multiplied by inputs rounded to int8-token"));
+  EXPECT_THAT(message("additive+aq2x4-g4+kv:int8-token"), HasSubstr("keys are rounded to int8-token"));
+  std::ofstream(dir.file("r.yaml")) << "steps: [{quantize: aq2x4-g4, rounding: additive}, "
+                                       "{quantize: aq2x4-g8, rounding: additive, targets: [down]}]\n";
+  EXPECT_THAT(message(dir.file("r.yaml")),
+              AllOf(HasSubstr("down_proj.weight' is stored as aq2x4-g8"), HasSubstr("others as aq2x4-g4")));
+  EXPECT_THAT(message("additive+aq2x4-g4", testing::golden("forward/gpt2")), HasSubstr("is a Conv1D's"));
+  EXPECT_THAT(testing::refusal(ErrorKind::kUsage, [&] { export_to(kTiny, dir.file("out")); }),
+              AllOf(HasSubstr("no matrix of its blocks is stored as additive codebooks"), HasSubstr("aqlm-2x8")));
+  EXPECT_FALSE(fs::exists(dir.file("out")));
+}
+
+}  // namespace
+}  // namespace bitloom
