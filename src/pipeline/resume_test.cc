@@ -132,8 +132,8 @@ TEST(Resume, MomentsByGradientsAreGatheredOnce) {
   EXPECT_GT(taken, 5);
 }
 
-// Those of another run are not taken.
-TEST(Resume, MomentsOfAnotherRunGiveWay) {
+// Those of another run are neither taken nor dropped unasked: they may have taken hours.
+TEST(Resume, MomentsOfAnotherRunAreRefused) {
   CalibratedRun run = run_of("llama_bf16", "gptq:guided+int3-g16");
   const TempDir dir;
   for (int call = 1; !fs::exists(dir.file("out.journal/moments")); ++call) {
@@ -141,6 +141,10 @@ TEST(Resume, MomentsOfAnotherRunGiveWay) {
     EXPECT_THROW(run.into(dir.file("out"), stopped), std::runtime_error);
   }
   run.options.seed = 5;
+  EXPECT_THAT(testing::refusal(ErrorKind::kUsage, [&] { run.into(dir.file("out")); }),
+              AllOf(HasSubstr("the layers' moments of another run"), HasSubstr("seed was 0, is 5")));
+  EXPECT_TRUE(fs::exists(dir.file("out.journal/moments")));
+  run.options.restart = true;
   Listener other;
   run.into(dir.file("out"), other);
   EXPECT_THAT(other.lines, ::testing::Not(::testing::Contains(HasSubstr("the layers' moments are taken"))));

@@ -75,11 +75,13 @@ void check_identity(const std::string& directory, const std::string& out, const 
   }
   const std::vector<std::string> lines = differences(was, identity);
   if (lines.empty()) return;
+  const std::string kept = finished == 0   ? "the layers' moments"
+                           : finished == 1 ? "1 finished block"
+                                           : fmt::format("{} finished blocks", finished);
   misuse(
       "{}: {} of another run for '{}' {} there: {}; repeat the earlier command to go on with them, or "
       "begin anew: add --restart, or remove that directory",
-      directory, finished == 1 ? "1 finished block" : fmt::format("{} finished blocks", finished), out,
-      finished == 1 ? "lies" : "lie", fmt::join(lines, "; "));
+      directory, kept, out, finished == 1 ? "lies" : "lie", fmt::join(lines, "; "));
 }
 
 /// Whether it says that the run is this one.
@@ -215,7 +217,8 @@ Journal::Journal(const std::string& out, const Json& identity, bool restart) : d
   if (!lock_->held()) misuse("output '{}' is being made by another run, which holds {}", out, lock);
   const std::string known = directory_ + "/" + kIdentityFile;
   const int finished = finished_for(out);
-  if (restart || !fs::exists(known) || (finished == 0 && !is_of(known, identity))) {
+  const bool keeps_work = finished > 0 || has_moments();
+  if (restart || !fs::exists(known) || (!keeps_work && !is_of(known, identity))) {
     empty();
     replace_file(known, dump_json(identity));
   } else {

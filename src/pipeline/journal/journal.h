@@ -11,7 +11,7 @@
 //   OUT.journal/tuning.safetensors where a tuner stands, see tune/distill.h
 //   OUT.journal/activations-...    without a name as soon as it is open; see activation_store.h
 //
-// A journal without a finished block gives way to any other run, and goes when its run fails unless it holds moments.
+// A journal without a finished block or moments gives way to any other run, and goes when its run fails.
 // A journal without identity.json is what was left of one that was being removed, or had not begun: it is emptied. So
 // identity.json is the first to go.
 
@@ -34,9 +34,9 @@ Json describe(const BlockOutcome& outcome);
 class Journal {
  public:
   /// Opens or creates OUT's journal. `identity` is one flat object: what is, under names for people. Error(kUsage) when
-  /// another run holds it, when it holds blocks of a run with another identity: names every difference, what it was and
-  /// is, or when the directory holds anything that is none of a journal's: then nothing in it is touched. `restart`
-  /// discards the journal that is there.
+  /// another run holds it, when it holds blocks or moments of a run with another identity: names every difference, what
+  /// it was and is, or when the directory holds anything that is none of a journal's: then nothing in it is touched.
+  /// `restart` discards the journal that is there.
   Journal(const std::string& out, const Json& identity, bool restart);
 
   /// Without a finished block or moments, the directory goes.

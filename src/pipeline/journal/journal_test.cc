@@ -124,7 +124,8 @@ TEST(Journal, NamesEveryDifference) {
                     HasSubstr("--restart")));
   Json newer = kIdentity;
   newer["journal"] = kJournalVersion + 1;
-  EXPECT_THAT(refusal_of(dir.file("out"), newer), HasSubstr(fmt::format("journal was {}, is {}", kJournalVersion, kJournalVersion + 1)));
+  EXPECT_THAT(refusal_of(dir.file("out"), newer),
+              HasSubstr(fmt::format("journal was {}, is {}", kJournalVersion, kJournalVersion + 1)));
   EXPECT_EQ(Journal(dir.file("out"), kIdentity, false).finished(), 1) << "a refusal lets go of the lock";
 }
 
@@ -159,7 +160,10 @@ TEST(Journal, MomentsAreKeptForTheSameRunAlone) {
   EXPECT_TRUE(Journal(dir.file("out"), kIdentity, false).has_moments());
   Json other = kIdentity;
   other["recipe"] = "s";
-  EXPECT_FALSE(Journal(dir.file("out"), other, false).has_moments());
+  EXPECT_THAT(refusal_of(dir.file("out"), other), AllOf(HasSubstr("the layers' moments of another run for"),
+                                                        HasSubstr("recipe was "), HasSubstr("--restart")));
+  EXPECT_TRUE(Journal(dir.file("out"), kIdentity, false).has_moments()) << "what is refused is not touched";
+  EXPECT_FALSE(Journal(dir.file("out"), other, true).has_moments());
   EXPECT_TRUE(fs::is_empty(dir.path()));
 }
 
