@@ -22,6 +22,7 @@
 #include "io/output_directory.h"
 #include "model/checkpoint.h"
 #include "pipeline/allocation/allocate_bits.h"
+#include "pipeline/cost/cost_model.h"
 #include "pipeline/journal/journal.h"
 #include "pipeline/output/manifest.h"
 #include "pipeline/quantize_model.h"
@@ -76,7 +77,7 @@ void dry_run(const Flags& flags, const QuantizeTask& task, const std::optional<A
              Session& session) {
   for (const std::string& remark : task.source->remarks()) session.warner()(remark);
   QuantizeCost cost = predict_quantization(task, session.context(), &kTuner);
-  if (allocation) cost.memory = std::max(cost.memory, allocation->memory);
+  if (allocation) cost.memory = std::max(cost.memory, private_resident_bytes() + allocation->memory);
   const Forecast forecast = make_forecast(std::move(cost), task.options.memory, flags.out);
   Json record = to_json(forecast);
   std::string text = forecast_text(forecast, session.bold());

@@ -249,21 +249,20 @@ std::vector<double> sensitivities_of(const QuantizeTask& task, const std::vector
   return all;
 }
 
-/// What all of it takes, said and refused before any of it is done.
+/// What all of it takes beside what the process holds, said and refused before any of it is done.
 int64_t memory_of(const QuantizeTask& task, const std::vector<Group>& groups, Context& context) {
   const int threads = context.threads.thread_count();
-  const int64_t needed =
-      private_resident_bytes() +
+  const int64_t taken =
       std::max({errors_memory(groups), gradient_sensitivities_memory(*task.model, threads),
                 probe_sensitivities_memory(*task.model, disturbances_outside(groups, {}, 0), threads)});
-  const int64_t allowed = task.options.memory;
+  const int64_t allowed = task.options.memory, needed = private_resident_bytes() + taken;
   if (allowed > 0 && needed > allowed) {
     fail(ErrorKind::kFailed,
          "--mem {} is too little to find out which of this model's matrices need bits: at least {} are needed",
          human_bytes(allowed), human_bytes(needed));
   }
   context.progress.log(fmt::format("bits are allocated in at most {} of memory", human_bytes(needed)));
-  return needed;
+  return taken;
 }
 
 /// The recipe, and a step for each storage that differs from what it says.

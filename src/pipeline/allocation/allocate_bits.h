@@ -42,7 +42,7 @@ struct Allocation {
   Recipe recipe;
   std::vector<AllocatedGroup> groups;
   int64_t bytes = 0;        // of the weight files, at most
-  int64_t memory = 0;       // that allocating took, at most, with what the process held
+  int64_t memory = 0;       // that allocating took, at most, beside what the process held: from shapes and threads
   double predicted_kl = 0;  // nats a token: sum of the groups' losses, as if errors were noise
 };
 

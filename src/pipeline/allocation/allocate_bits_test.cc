@@ -188,6 +188,14 @@ TEST_F(AllocateBits, SaysHowMuchMemoryItTakesAndRefusesLess) {
   EXPECT_EQ(allocate("int4-g32", bytes_of(4)).recipe, allocate("int4-g32", bytes_of(4), 1).recipe);
 }
 
+// A record of the same command is the same, whatever else the process holds by then.
+TEST_F(AllocateBits, MemoryIsThatOfTheAllocationAlone) {
+  const int64_t before = allocate("int4-g32", bytes_of(4)).memory;
+  const std::vector<char> held(int64_t{64} << 20, 1);
+  EXPECT_EQ(allocate("int4-g32", bytes_of(4)).memory, before);
+  EXPECT_LT(before, std::ssize(held)) << "else it could hide what is held";
+}
+
 // One sequence is little to go by, but something; of one token nothing follows.
 TEST_F(AllocateBits, OneSequenceIsEnoughAndOneTokenIsNot) {
   data_.sequences.resize(1);
