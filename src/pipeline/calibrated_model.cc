@@ -1,6 +1,9 @@
 #include "pipeline/calibrated_model.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -120,8 +123,11 @@ void add_tuning(const QuantizeTask& task, const WalkTask& walk, ThreadPool& thre
   (cost.spills ? cost.disk_bytes : cost.peak_memory) += kept;
   cost.peak_memory += tuning.memory, cost.least_memory += tuning.memory;
   const double seconds = tuning.flops / measure_rates(threads).forward;
-  for (BlockCost& block : cost.blocks) block.tune = seconds;
-  cost.seconds += seconds * static_cast<double>(cost.blocks.size());
+  for (int b = 0; b < static_cast<int>(cost.blocks.size()); ++b) {
+    if (!tunes_block(walk, b)) continue;
+    cost.blocks[static_cast<size_t>(b)].tune = seconds;
+    cost.seconds += seconds;
+  }
 }
 
 WalkTask walk_of(const QuantizeTask& task, const BlockTuner* tuner) {
@@ -168,9 +174,39 @@ void check_statistics_flags(const WalkTask& task) {
   }
 }
 
+/// What tuning blocks came to, by block: into the record, and in words.
+void add_tuning_records(const std::map<int, BlockTuningRecord>& tuned, CalibratedModel& calibrated) {
+  if (tuned.empty()) return;
+  double before = 0, after = 0;
+  std::vector<int> left;
+  for (const auto& [block, record] : tuned) {
+    Json entry = to_json(record);
+    entry["block"] = block;
+    calibrated.record["block_tuning"].push_back(std::move(entry));
+    if (std::isfinite(record.before)) {
+      before += record.before, after += record.after;
+    } else {
+      left.push_back(block);
+    }
+  }
+  const int64_t tokens = tuned.begin()->second.tokens;
+  if (!left.empty()) {
+    calibrated.remarks.push_back(
+        fmt::format("tune-blocks: nothing is learned of block {}: the error on the {} held-out calibration tokens is "
+                    "not finite",
+                    fmt::join(left, ", "), tokens));
+  }
+  if (left.size() == tuned.size()) return;
+  const auto blocks = static_cast<double>(tuned.size() - left.size());
+  calibrated.remarks.push_back(fmt::format(
+      "tune-blocks: error of the blocks' outputs on {} held-out calibration tokens, the least of which chose "
+      "the step, {:.3g} -> {:.3g} in the mean; errors of matrices are those before it",
+      tokens, before / blocks, after / blocks));
+}
+
 /// What the journal's blocks came to.
 void collect(const Journal& journal, const Graph& graph, CalibratedModel& calibrated) {
-  std::vector<BlockTuningRecord> tuned;
+  std::map<int, BlockTuningRecord> tuned;
   for (int b = 0; b < journal.finished(); ++b) {
     BlockOutcome outcome = journal.load(b);
     for (const SiteRecord& site : outcome.sites) {
@@ -181,19 +217,9 @@ void collect(const Journal& journal, const Graph& graph, CalibratedModel& calibr
     }
     for (const auto& [input, format] : outcome.activations) calibrated.activations.emplace(std::pair(b, input), format);
     calibrated.remarks.insert(calibrated.remarks.end(), outcome.remarks.begin(), outcome.remarks.end());
-    if (outcome.tuning) tuned.push_back(*outcome.tuning);
+    if (outcome.tuning) tuned.emplace(b, *outcome.tuning);
   }
-  if (tuned.empty()) return;
-  double before = 0, after = 0;
-  for (const BlockTuningRecord& record : tuned) {
-    calibrated.record["block_tuning"].push_back(to_json(record));
-    before += record.before, after += record.after;
-  }
-  const auto blocks = static_cast<double>(tuned.size());
-  calibrated.remarks.push_back(
-      fmt::format("tune-blocks: error of the blocks' outputs on {} held-out calibration tokens {:.3g} -> {:.3g} in the "
-                  "mean; errors of matrices are those before it",
-                  tuned[0].tokens, before / blocks, after / blocks));
+  add_tuning_records(tuned, calibrated);
 }
 
 /// Into the journal on the leading rank, complete or not at all; elsewhere into `scratch`.

@@ -149,9 +149,9 @@ BlockTuningCost cost_of_block_tuning(const QuantizeTask& task) {
   BlockTuningCost cost;
   // A step: forward once, back with respect to what is read and to the weights. The target: forward once.
   cost.flops = 2 * work * (learned + 2 * held_out + epochs * (3 * learned + checks * held_out));
-  // A chunk and a batch of both streams, a batch's activations, the block's weights twice.
-  cost.memory = bytes_of(size.learned_of_block) +
-                4 * (2 * (std::max(kChunkRows, most) + most) * graph.hidden + most * size.activations + 2 * size.block);
+  // A chunk and a batch of both streams, a batch's activations, the block's weights twice, panels of their gradients.
+  cost.memory = bytes_of(size.learned_of_block) + 4 * (2 * (std::max(kChunkRows, most) + most) * graph.hidden +
+                                                       most * size.activations + 2 * size.block + size.panels);
   return cost;
 }
 

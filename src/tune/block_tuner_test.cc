@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 
 #include "forward/block.h"
 #include "forward/embedding.h"
 #include "pipeline/calibrated_model.h"
 #include "pipeline/walk_test_support.h"
+#include "tune/parametrisation.h"
 #include "tune/tuners.h"
 
 namespace bitloom {
@@ -190,13 +192,83 @@ TEST(BlockTuner, GoesOnWhereAKilledRunStopped) {
   }
 }
 
-// Steps as large as the values themselves: whatever they lead to, the vectors of the best check are kept.
+// Steps as large as the values themselves: whatever they lead to, the vectors of the best check are what is written.
 TEST(BlockTuner, IsNeverWorseOnWhatIsHeldOut) {
+  const std::string rounding = "gptq+int3-g16";
   const TempDir dir;
-  run_of("tune-blocks:epochs=4,rate=1,batch=1+gptq+int3-g16").into(dir.file("out"));
-  for (const Json& block : record_in(dir.file("out"))) {
-    EXPECT_LE(block["error_after"].get<double>(), block["error_before"].get<double>());
+  const CalibratedRun run = run_of("tune-blocks:epochs=4,rate=1,batch=1+" + rounding);
+  run.into(dir.file("out"));
+  run_of(rounding).into(dir.file("plain"));
+  const auto source = Checkpoint::open(run.model), tuned = Checkpoint::open(dir.file("out")),
+             plain = Checkpoint::open(dir.file("plain"));
+  const int64_t hidden = source->graph().hidden;
+  Rows read = embedded(*source, {run.data.sequences[9]});
+  const double before = error_of(behind(*plain, 0, read, 24)[0], behind(*source, 0, read, 24)[0], hidden);
+  const Json record = record_in(dir.file("out"));
+  EXPECT_NEAR(record[0]["error_before"].get<double>(), before, 1e-3 * before);
+  for (int b = 0; b < static_cast<int>(source->graph().blocks.size()); ++b) {
+    const Json& block = record[static_cast<size_t>(b)];
+    const Rows target = behind(*source, b, read, 24);
+    read = behind(*tuned, b, read, 24);
+    const double written = error_of(read[0], target[0], hidden);
+    EXPECT_NEAR(block["error_after"].get<double>(), written, 1e-3 * written);
+    EXPECT_LE(written, block["error_before"].get<double>() * (1 + 1e-3));
+    EXPECT_LT(block["best_step"].get<int64_t>(), block["steps"].get<int64_t>()) << "steps that lost were tried";
   }
+}
+
+// A token whose hidden state overflows, in the sequence that is held out: blocks stay as they were rounded, and it is
+// said.
+TEST(BlockTuner, LearnsNothingOfAnErrorThatIsNotFinite) {
+  constexpr int32_t kToken = 7;
+  const std::string rounding = "gptq+int3-g16";
+  const TempDir dir;
+  const std::string model = dir.file("model");
+  testing::copy_model(golden_model("granite"), model);
+  CalibratedRun run = run_of("tune-blocks:epochs=2,batch=1+" + rounding, kMany, "granite");
+  run.model = model;
+  for (std::vector<int32_t>& sequence : run.data.sequences) std::replace(sequence.begin(), sequence.end(), kToken, 8);
+  run.data.sequences[9][5] = kToken;
+  const float huge = 3e38f;  // infinite behind granite's multiplier
+  testing::patch_tensor(model + "/model.safetensors", "model.embed_tokens.weight",
+                        4 * kToken * Checkpoint::open(model)->graph().hidden,
+                        std::string(reinterpret_cast<const char*>(&huge), sizeof huge));
+  Listener listener;
+  run.into(dir.file("out"), listener);
+  const Json record = record_in(dir.file("out"));
+  ASSERT_EQ(record.size(), 2);
+  for (const Json& block : record) {
+    EXPECT_TRUE(block["error_before"].is_null() && block["error_after"].is_null()) << block;
+    EXPECT_EQ(block["steps"], 0);
+  }
+  EXPECT_THAT(listener.lines, ::testing::Contains(HasSubstr("nothing is learned of block 0, 1: the error on the 24 "
+                                                            "held-out calibration tokens is not finite")));
+  EXPECT_NO_THROW(testing::verify(dir.file("out")));
+  run.recipe = rounding;
+  run.into(dir.file("plain"));
+  const auto plain = testing::files_of(dir.file("plain")), tuned = testing::files_of(dir.file("out"));
+  EXPECT_EQ(tuned.at("model.safetensors"), plain.at("model.safetensors"));
+}
+
+// Nothing was lost there that could be made up for.
+TEST(BlockTuner, BlocksInWhichNothingIsQuantizedStay) {
+  const TempDir dir;
+  std::ofstream(dir.file("r.yaml")) << "steps: [{transform: {tune-blocks: {batch: 1, epochs: 2}}}, "
+                                       "{quantize: int3-g16, rounding: gptq, targets: ['model.layers.1.*']}]\n";
+  const CalibratedRun run = run_of(dir.file("r.yaml"));
+  run.into(dir.file("out"));
+  const Json record = record_in(dir.file("out"));
+  ASSERT_EQ(record.size(), 1);
+  EXPECT_EQ(record[0]["block"], 1);
+  const auto source = Checkpoint::open(run.model), tuned = Checkpoint::open(dir.file("out"));
+  int learned = 0;
+  for (const CheckpointTensor& tensor : source->tensors()) {
+    if (tensor.name.find("norm") == tensor.name.npos) continue;
+    const bool same = tensor.rows->decode_all() == tuned->tensor(tensor.name).rows->decode_all();
+    EXPECT_TRUE(same || tensor.name.find("layers.0.") == tensor.name.npos) << tensor.name;
+    learned += same ? 0 : 1;
+  }
+  EXPECT_GT(learned, 0);
 }
 
 TEST(BlockTuner, RefusesWhatItCannotLearnFrom) {
@@ -233,6 +305,26 @@ TEST(BlockTuner, CostsGrowWithEpochs) {
   EXPECT_NEAR(three - two, two - one, 1e-9 * one);
   const auto graph = Checkpoint::open(golden_model("llama_bf16"))->graph();
   EXPECT_GE(cost(1).memory, 4 * 24 * 12 * graph.hidden) << "activations of a batch";
+}
+
+// Two matrices [hidden, hidden] and [hidden, width] that have as much to learn: the gradient of the wider takes more.
+TEST(BlockTuner, MemoryCountsGradientsOfWeights) {
+  ThreadPool threads(1);
+  const TempDir dir;
+  const auto memory = [&](const std::string& target) {
+    std::ofstream(dir.file("r.yaml")) << "steps: [{transform: {tune-blocks: {batch: 1}}}, {quantize: int3-row, "
+                                         "rounding: gptq, targets: ['*."
+                                      << target << ".weight']}]\n";
+    const CalibratedRun run = run_of(dir.file("r.yaml"));
+    QuantizeOptions options;
+    options.data = &run.data;
+    return kBlockTuner.cost(make_task(Checkpoint::open(run.model), load_recipe(run.recipe), options, threads)).memory;
+  };
+  const auto model = Checkpoint::open(golden_model("llama_bf16"));
+  const Graph& graph = model->graph();
+  const int64_t hidden = graph.hidden, width = graph.blocks[0].mlp.width;
+  ASSERT_LE(hidden, kGradientWave * kGradientPanel);
+  EXPECT_EQ(memory("down_proj") - memory("o_proj"), 4 * hidden * (width - hidden));
 }
 
 }  // namespace

@@ -96,9 +96,15 @@ void apply(const Student& student, const Learner& learner, int64_t held_out_rows
                                        {"kl_after", held_out.best},
                                        {"best_step", held_out.best_step},
                                        {"steps", state.adam.steps}};
+  if (!std::isfinite(held_out.first)) {
+    calibrated.remarks.push_back(fmt::format(
+        "distill: nothing is learned: the KL to the original on the {} held-out calibration tokens is not finite",
+        held_out_rows));
+    return;
+  }
   calibrated.remarks.push_back(fmt::format(
-      "distill: KL to the original on {} held-out calibration tokens {} -> {}, by step {} of {}; errors of matrices "
-      "are those before it",
+      "distill: KL to the original on {} held-out calibration tokens, the least of which chose the step, {} -> {}, by "
+      "step {} of {}; errors of matrices are those before it",
       held_out_rows, format_significant(held_out.first, 3), format_significant(held_out.best, 3), held_out.best_step,
       learner.steps()));
 }
@@ -134,10 +140,10 @@ TuningCost cost_of_distillation(const QuantizeTask& task) {
                     epochs * (of_steps * (4 * size.work + 3 * head) + of_checks * (size.work + 3 * head)));
   const int64_t kept = 4 * (learned + held_out) * graph.hidden;  // the original's hidden states
   const bool spills = task.options.memory > 0;
-  // The streams before all blocks, the activations of one, and its weights twice.
+  // The streams before all blocks, the activations of one, its weights twice, and panels of their gradients.
   cost.memory = (spills ? 0 : kept) + bytes_of(size.learned) +
                 4 * (most * (graph.hidden * static_cast<int64_t>(graph.blocks.size()) + size.activations) +
-                     2 * kHeadRows * graph.vocab_size + 2 * size.block);
+                     2 * kHeadRows * graph.vocab_size + 2 * size.block + size.panels);
   cost.disk = (spills ? kept : 0) + kFileBytesOfLearned * size.learned.values;
   return cost;
 }

@@ -38,7 +38,9 @@ ModelSize size_of(const QuantizeTask& task, Learned what) {
     size.work += share * static_cast<double>(out * in);
     weights[block] += out * in, widths[block] += share * static_cast<double>(out);
     const auto step = task.steps.find(site.linear->weight);
-    if (step != task.steps.end()) learned[block] += learned_size(step->second.storage(), out, in, what);
+    if (step == task.steps.end()) continue;
+    learned[block] += learned_size(step->second.storage(), out, in, what);
+    size.panels = std::max(size.panels, std::min(kGradientWave * kGradientPanel, out) * in);
   }
   size.learned.values = graph.hidden;
   for (size_t b = 0; b < blocks; ++b) {

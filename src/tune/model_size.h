@@ -14,6 +14,7 @@ struct ModelSize {
   int64_t activations = 0;       // numbers of a row that the widest block holds at once in its backward pass
   LearnedSize learned;           // in all, at most
   LearnedSize learned_of_block;  // of the block with the most
+  int64_t panels = 0;            // numbers of the gradients of W that are held at once, at most
 };
 
 ModelSize size_of(const QuantizeTask& task, Learned what);

@@ -1,17 +1,36 @@
 #include "pipeline/journal/block_outcome.h"
 
+#include <cmath>
+#include <limits>
+
 #include "base/dense_matrix.h"
 #include "base/error.h"
 #include "base/text.h"
 
 namespace bitloom {
+namespace {
+
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+double number_or_nan(const Json& json) {
+  return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
+}
+
+}  // namespace
 
 Json to_json(const BlockTuningRecord& record) {
-  return {{"error_before", record.before},
-          {"error_after", record.after},
+  return {{"error_before", finite_or_null(record.before)},
+          {"error_after", finite_or_null(record.after)},
           {"held_out_tokens", record.tokens},
           {"best_step", record.best_step},
           {"steps", record.steps}};
+}
+
+BlockTuningRecord tuning_from_json(const Json& json) {
+  return {.before = number_or_nan(json.at("error_before")),
+          .after = number_or_nan(json.at("error_after")),
+          .tokens = json.at("held_out_tokens").get<int64_t>(),
+          .best_step = json.at("best_step").get<int64_t>(),
+          .steps = json.at("steps").get<int64_t>()};
 }
 
 std::map<std::string, std::string> to_texts(const std::map<int, ActivationFormat>& activations) {

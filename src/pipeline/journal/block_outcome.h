@@ -16,13 +16,16 @@
 
 namespace bitloom {
 
-/// What came of learning a block's vectors: errors on what was held out, as the tuner counts them.
+/// What came of learning a block's vectors: errors on what was held out, as the tuner counts them. The least of these
+/// chose the step, so `after` flatters somewhat. Not finite: nothing was learned.
 struct BlockTuningRecord {
   double before = 0, after = 0;
   int64_t tokens = 0;  // held out
   int64_t best_step = 0, steps = 0;
 };
+/// Errors that are not finite are null.
 Json to_json(const BlockTuningRecord& record);
+BlockTuningRecord tuning_from_json(const Json& json);
 
 struct BlockOutcome {
   std::map<std::string, std::shared_ptr<const StoredMatrix>> quantized;  // by tensor name

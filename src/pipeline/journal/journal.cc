@@ -141,14 +141,6 @@ void write_tensors(const std::string& directory, const BlockOutcome& outcome) {
   writer.finish();
 }
 
-BlockTuningRecord tuning_of(const Json& json) {
-  return {.before = json.at("error_before").get<double>(),
-          .after = json.at("error_after").get<double>(),
-          .tokens = json.at("held_out_tokens").get<int64_t>(),
-          .best_step = json.at("best_step").get<int64_t>(),
-          .steps = json.at("steps").get<int64_t>()};
-}
-
 BlockOutcome read_block(const std::string& directory) {
   const std::string origin = directory + "/" + kBlockFile;
   const Json document = read_json(origin);
@@ -185,7 +177,7 @@ BlockOutcome read_block(const std::string& directory) {
   }
   outcome.activations = activations_of(document.at("activations").get<std::map<std::string, std::string>>());
   outcome.remarks = document.at("remarks").get<std::vector<std::string>>();
-  if (document.contains("tuning")) outcome.tuning = tuning_of(document.at("tuning"));
+  if (document.contains("tuning")) outcome.tuning = tuning_from_json(document.at("tuning"));
   return outcome;
 }
 

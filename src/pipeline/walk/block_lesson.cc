@@ -1,5 +1,6 @@
 #include "pipeline/walk/block_lesson.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace bitloom {
@@ -15,6 +16,13 @@ ActivationShape shape_of(const WalkTask& task, const std::vector<SequenceChunk>&
 }
 
 }  // namespace
+
+bool tunes_block(const WalkTask& task, int block) {
+  const std::vector<Site> sites = linear_sites(task.model->graph(), block);
+  return task.tuner != nullptr && std::any_of(sites.begin(), sites.end(), [&](const Site& site) {
+           return task.steps.contains(site.linear->weight);
+         });
+}
 
 int64_t lesson_bytes(const WalkTask& task, const std::vector<SequenceChunk>& chunks) {
   return shape_of(task, chunks).bytes();
@@ -32,7 +40,7 @@ void LessonKeeper::keep(const BlockState& state, CalibrationStream& stream, Cali
     work.reserve(graph, stream.rows(c));
     stream.read_entrance(c, work.hidden.data());
     store_.put(c, kInput, work.hidden.data(), hidden);
-    if (state.finished) continue;
+    if (state.finished || !tunes_block(task_, state.index)) continue;
     if (&original != &stream) original.read_entrance(c, work.hidden.data());
     const SequenceChunk& chunk = chunks_[static_cast<size_t>(c)];
     const Pass pass = Pass::whole(chunk.batch, chunk.length);
@@ -42,7 +50,7 @@ void LessonKeeper::keep(const BlockState& state, CalibrationStream& stream, Cali
 }
 
 void LessonKeeper::tune(BlockState& state, const std::function<void(double)>& advance, Context& context) {
-  if (state.finished) return state.take_rewritten();
+  if (state.finished || !tunes_block(task_, state.index)) return state.take_rewritten();
   const int64_t hidden = task_.model->graph().hidden;
   FinishedMatrices finished;
   for (const SiteRecord& site : state.outcome.sites) {
