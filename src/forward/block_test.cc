@@ -260,11 +260,35 @@ TEST_P(BlockInSteps, OperandsOfAttentionAreRounded) {
       }
     }
   }
-  // In a range of nothing all scores are equal, whichever side is rounded, and all shares are 0.
-  const std::vector<float> queries = attended(Operand::kQueries, "int8-tensor-at[1e-20]"),
-                           keys = attended(Operand::kKeys, "int8-tensor-at[1e-20]");
-  for (size_t i = 0; i < plain.size(); ++i) EXPECT_NEAR(queries[i], keys[i], 1e-5);
-  EXPECT_NE(queries, plain);
+  // What is multiplied are each head's channels of a token as its operand's format rounds them, and the two others.
+  const auto multiplied = [&](std::optional<Operand> operand) {
+    attended(operand, "int4-token");
+    return work.qkv;
+  };
+  const auto heads_of = [&](std::vector<float>& qkv, Operand operand) {
+    const QkvViews views = qkv_views(spec, qkv.data(), kLength);
+    const HeadView& view = operand == Operand::kQueries ? views.q : operand == Operand::kKeys ? views.k : views.v;
+    const int64_t width = spec.width_of(operand), heads = operand == Operand::kQueries ? spec.heads : spec.kv_heads;
+    std::vector<std::vector<float>> all;
+    for (int64_t row = 0; row < kLength; ++row) {
+      for (int64_t head = 0; head < heads; ++head) all.emplace_back(view.at(row, head), view.at(row, head) + width);
+    }
+    return all;
+  };
+  std::vector<float> unrounded = multiplied({});
+  for (const Operand rounded : {Operand::kQueries, Operand::kKeys, Operand::kValues}) {
+    std::vector<float> qkv = multiplied(rounded);
+    for (const Operand operand : {Operand::kQueries, Operand::kKeys, Operand::kValues}) {
+      const InputRounder rounder(parse_activation_format("int4-token"), spec.width_of(operand));
+      std::vector<std::vector<float>> expected = heads_of(unrounded, operand);
+      for (std::vector<float>& head : expected) {
+        if (operand == rounded) rounder.round_row(head.data(), std::ssize(head), head.data());
+      }
+      EXPECT_EQ(heads_of(qkv, operand), expected) << static_cast<int>(rounded) << " " << static_cast<int>(operand);
+    }
+    EXPECT_NE(attended(rounded, "int4-token"), plain);
+  }
+  // In a range of nothing all shares are 0.
   for (const float share : attended(Operand::kProbabilities, "int8-tensor-at[1e-20]")) EXPECT_NEAR(share, 0, 1e-15);
 }
 

@@ -75,6 +75,23 @@ class Kill : public ::testing::Test {
     return WIFSIGNALED(status);
   }
 
+  /// Kills a run for "out" when its journal holds `mark` ("": there is none yet) and `when(seconds)` says so; true if
+  /// it had not come to `next` by then ("": to its output). One that had is begun again from nothing, some times.
+  template <typename When>
+  bool kill_in(const std::string& mark, const std::string& next, const When& when) const {
+    const std::string journal = dir_.file("out.journal"), out = dir_.file("out");
+    for (int tries = 0; tries < 20; ++tries) {
+      const Stopwatch watch;
+      const bool killed =
+          kill_when("out", [&] { return (mark.empty() || fs::exists(journal + mark)) && when(watch.seconds()); });
+      const bool too_far =
+          fs::exists(out) || (mark.empty() && fs::exists(journal)) || (!next.empty() && fs::exists(journal + next));
+      if (killed && !too_far) return true;
+      fs::remove_all(journal), fs::remove_all(out);
+    }
+    return false;
+  }
+
   double seconds_of_a_run(const std::string& out) const {
     const Stopwatch watch;
     EXPECT_FALSE(kill_when(out, [] { return false; }));
@@ -147,12 +164,19 @@ TEST_F(Kill, AllocatedAndDistilled) {
   const auto weights = static_cast<double>(run_json({"info", model_.path()}).at("parameters").get<int64_t>());
   EXPECT_LE(8 * size, 3.5 * weights);
   EXPECT_GE(8 * size, 0.995 * 3.5 * weights);
-  int kills = 0;
-  for (const std::string file : {"", "/moments", "/block-0000", "/block-0001", "/tuning.safetensors"}) {
-    kills += kill_when("out", [&] { return fs::exists(dir_.file("out.journal" + file)); });
+  // Bits are allocated before there is a journal.
+  const Stopwatch watch;
+  ASSERT_TRUE(kill_when("probe", [&] { return fs::exists(dir_.file("probe.journal")); }));
+  const double allocated = watch.seconds();
+  EXPECT_TRUE(kill_in("", "", [&](double seconds) { return seconds > allocated / 2; }));
+  // Each phase ends with what the next begins from.
+  const std::vector<std::string> marks = {"/identity.json", "/moments", "/block-0000", "/block-0001",
+                                          "/tuning.safetensors"};
+  for (size_t m = 0; m < marks.size(); ++m) {
+    const std::string next = m + 1 < marks.size() ? marks[m + 1] : "";
+    EXPECT_TRUE(kill_in(marks[m], next, [](double) { return true; })) << marks[m];
   }
-  EXPECT_GT(kills, 2);
-  if (!fs::exists(dir_.file("out"))) seconds_of_a_run("out");
+  seconds_of_a_run("out");
   EXPECT_EQ(files_of(dir_.file("out")), expected);
   EXPECT_FALSE(fs::exists(dir_.file("out.journal")));
 }
