@@ -71,6 +71,7 @@ inline RoundingTarget random_target(const Rounding& rounding, Rng& rng) {
                                                  "pow4[0.55]-g64",
                                                  "pow3[role]-row-mse",
                                                  "int4-g128+lowrank8-int8-row",
+                                                 "int2-g64-asym+lowrank16-int8-row",
                                                  "e2m1-g256-m2mse+lowrank16-e4m3fn-row"};
   std::vector<RoundingTarget> targets;
   for (const std::string& spec : specs) {

@@ -10,6 +10,9 @@
 // are stored to nearest, a scale for each component where their storage has one for each row (format/side/low_rank.h);
 // where that would lose more than the product gains, the product is 0.
 //
+// `rounds` takes turns as LoftQ does (Li et al. 2023, 2310.08659, algorithm 1: codes to nearest, 5 turns): codes of
+// W - A B, then A B of what those lose; the best turn is kept, where LoftQ keeps the last.
+//
 // Goals: any rank, any base that the other method rounds onto. Non-goals: codes that know of the product beforehand.
 
 #include "round/rounding.h"
@@ -20,6 +23,7 @@ namespace bitloom {
 struct LorcRounding {
   enum class Codes { kGptq, kNearest } codes = Codes::kGptq;  // who chooses them, with its defaults
   bool weighted = false;
+  int64_t rounds = 1;
   bool operator==(const LorcRounding&) const = default;
 };
 extern const RoundingRow kLorcMethod;

@@ -113,6 +113,20 @@ TEST(Lorc, WeighedIsTheBestForTheOutputs) {
   }
 }
 
+// Codes of what the product leaves, then the product anew: LoftQ's turns, of which the best is kept.
+TEST(Lorc, TurnsLowerTheError) {
+  const DenseMatrix w = normal_matrix(64, 96, 5);
+  double before = 1;
+  for (const int64_t rounds : {1, 2, 5}) {
+    const LorcRounding options{.codes = Codes::kNearest, .rounds = rounds};
+    const Rounded rounded = round(options, w, "int2-g32-asym+lowrank8-int8-row", nullptr);
+    EXPECT_NEAR(rounded.report.weight_error,
+                squared_norm(difference(w, *rounded.matrix)) / squared_norm(w.values()), 1e-6);
+    EXPECT_LT(rounded.report.weight_error, before) << rounds;
+    before = rounded.report.weight_error;
+  }
+}
+
 // Nothing was lost, so nothing is added.
 TEST(Lorc, OfNothingIsNothing) {
   DenseMatrix w = normal_matrix(16, 32, 4);
