@@ -39,7 +39,7 @@ std::string verb_help(const Verb& verb, const FlagSet& flags) {
       if (line.positional != positional) continue;
       text += fmt::format("  {}  {}\n", pad_width(line.names, width), wrapped(line.text, kColumns - indent, indent));
     }
-  return text + fmt::format("\nexamples:\n  {}\n  {}\n", verb.examples[0], verb.examples[1]);
+  return text + fmt::format("examples:\n  {}\n  {}\n", verb.examples[0], verb.examples[1]);
 }
 
 }  // namespace bitloom

@@ -20,9 +20,9 @@ namespace bitloom {
 
 std::span<const RoundingRow* const> rounding_methods() {
   static constexpr const RoundingRow* kMethods[] = {
-      &kNearestMethod, &kGptqMethod,   &kAdaRoundMethod, &kNupesMethod, &kLorcMethod, &kApiqMethod, &kFpqMethod,
-      &kKMeansMethod,  &kHqqMethod,    &kClaqMethod,     &kBillmMethod, &kPbMethod,   &kSpqrMethod, &kSlimMethod,
-      &kSvidMethod,    &kViterbiMethod, &kLdlqMethod,    &kAdditiveMethod, &kAqlmMethod,
+      &kNearestMethod, &kGptqMethod,    &kAdaRoundMethod, &kNupesMethod,    &kLorcMethod, &kApiqMethod, &kFpqMethod,
+      &kKMeansMethod,  &kHqqMethod,     &kClaqMethod,     &kBillmMethod,    &kPbMethod,   &kSpqrMethod, &kSlimMethod,
+      &kSvidMethod,    &kViterbiMethod, &kLdlqMethod,     &kAdditiveMethod, &kAqlmMethod,
   };
   return kMethods;
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "chat/chat_template.h"
+#include "cli/flags/adapter_flag.h"
 #include "cli/flags/common_flags.h"
 #include "cli/flags/sampler_flags.h"
 #include "cli/terminal/line_reader.h"
@@ -19,6 +20,7 @@ namespace {
 
 struct Flags {
   std::string model;
+  AdapterFlag adapter;
   bool exact = false;
   KvFlag kv;
   std::optional<std::string> system;
@@ -167,7 +169,7 @@ bool take(Conversation& conversation, Session& session, const std::string& line)
 }
 
 void converse(const Flags& flags, Session& session) {
-  const auto model = Checkpoint::open(flags.model, session.warner());
+  const auto model = open_model(flags.model, flags.adapter, session);
   LineReader reader;
   Conversation conversation(flags, model, session, reader.is_terminal());
   if (reader.is_terminal()) session.progress().log("/help tells what can be typed; Ctrl-D ends.");
@@ -188,6 +190,7 @@ void converse(const Flags& flags, Session& session) {
 std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
+  add_adapter_flag(app, flags->adapter);
   app.add_option("--system", flags->system, "the system message")->type_name("TEXT");
   app.add_option("-n,--tokens", flags->options.max_tokens,
                  "most tokens of an answer (default: until the context is full)")

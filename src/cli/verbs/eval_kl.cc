@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "cli/flags/adapter_flag.h"
 #include "cli/flags/common_flags.h"
 #include "cli/flags/text_flags.h"
 #include "cli/verb.h"
@@ -19,6 +20,7 @@ constexpr int64_t kUsualContext = 512;
 
 struct Flags {
   std::string model, reference, save_reference, reference_size;
+  AdapterFlag adapter;
   TextOptions text;
   bool fast = false;
   KvFlag kv;
@@ -81,7 +83,7 @@ std::string saved_text(const std::string& path, const ReferenceHeader& header) {
 
 // --save-ref without --ref: MODEL itself is the reference, and there is nothing to compare yet.
 void only_save(const Flags& flags, Session& session) {
-  const Runner runner = make_runner(Checkpoint::open(flags.model, session.warner()), session.context().threads);
+  const Runner runner = make_runner(open_model(flags.model, flags.adapter, session), session.context().threads);
   const EvaluationText text = cut_evaluation_text(flags.text, *runner.checkpoint, kUsualContext, session.warner());
   const ReferenceHeader header = save_reference(flags, runner, text, session);
   Json record = provenance(text, *runner.checkpoint);
@@ -92,7 +94,7 @@ void only_save(const Flags& flags, Session& session) {
 }
 
 void compare(const Flags& flags, Session& session) {
-  const Runner model = make_runner(Checkpoint::open(flags.model, session.warner()), session.context().threads,
+  const Runner model = make_runner(open_model(flags.model, flags.adapter, session), session.context().threads,
                                    flags.fast ? Activations::kInt8 : Activations::kExact, flags.kv.format());
   const EvaluationText text = cut_evaluation_text(flags.text, *model.checkpoint, kUsualContext, session.warner());
   const std::string tokenizer = model.checkpoint->tokenizer().hash();
@@ -128,6 +130,7 @@ void evaluate(const Flags& flags, Session& session) {
 std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
+  add_adapter_flag(app, flags->adapter);
   app.add_option("--ref", flags->reference, "the original: a model, or a file made by --save-ref")
       ->type_name("MODEL|FILE");
   app.add_option("--save-ref", flags->save_reference, "keep the original's predictions (without --ref: MODEL's)")

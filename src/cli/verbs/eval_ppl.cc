@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "cli/flags/adapter_flag.h"
 #include "cli/flags/common_flags.h"
 #include "cli/flags/text_flags.h"
 #include "cli/verb.h"
@@ -14,6 +15,7 @@ constexpr int64_t kUsualContext = 512;
 
 struct Flags {
   std::string model;
+  AdapterFlag adapter;
   TextOptions text;
 };
 
@@ -42,7 +44,7 @@ std::string text_of(const PerplexityResult& result, const EvaluationText& text, 
 }
 
 void evaluate(const Flags& flags, Session& session) {
-  const auto model = Checkpoint::open(flags.model, session.warner());
+  const auto model = open_model(flags.model, flags.adapter, session);
   const EvaluationText text = cut_evaluation_text(flags.text, *model, kUsualContext, session.warner());
   Decoder decoder(model, session.context().threads);
   const auto logits = logits_of(decoder);
@@ -53,6 +55,7 @@ void evaluate(const Flags& flags, Session& session) {
 std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
+  add_adapter_flag(app, flags->adapter);
   add_text_flags(app, flags->text, kUsualContext);
   add_threads_flag(app, session);
   add_json_flag(app, session);

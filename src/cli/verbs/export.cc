@@ -59,7 +59,7 @@ Verb export_verb() {
           "write a quantized model as another tool's files",
           "MODEL OUT --to TARGET [flags]",
           {"bitloom export /tmp/demo-aqlm /tmp/demo-hf --to aqlm",
-           "bitloom export /tmp/demo-aqlm /tmp/demo-hf --to aqlm --force --json"},
+           "bitloom export /tmp/demo-apiq /tmp/demo-hf --to peft-f32 --force --json"},
           setup};
 }
 

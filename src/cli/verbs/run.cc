@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "chat/chat_template.h"
+#include "cli/flags/adapter_flag.h"
 #include "cli/flags/common_flags.h"
 #include "cli/flags/sampler_flags.h"
 #include "cli/verb.h"
@@ -15,6 +16,7 @@ namespace {
 
 struct Flags {
   std::string model;
+  AdapterFlag adapter;
   InputFlags input;
   bool chat = false, exact = false;
   std::optional<std::string> system;
@@ -66,7 +68,7 @@ void generate_text(Flags flags, Session& session) {
   if (flags.system && !flags.chat) misuse("run: --system needs --chat");
   flags.options.kv = flags.kv.format();
   const std::string input = prompt_of(flags.input);
-  const auto model = Checkpoint::open(flags.model, session.warner());
+  const auto model = open_model(flags.model, flags.adapter, session);
   const std::string prompt = flags.chat ? rendered_chat(flags, input, *model, session) : input;
   Decoder decoder(model, session.context().threads, flags.exact ? Activations::kExact : Activations::kInt8);
   const bool streams = !session.json;
@@ -89,6 +91,7 @@ void generate_text(Flags flags, Session& session) {
 std::function<void()> setup(FlagSet& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   add_model_flag(app, flags->model);
+  add_adapter_flag(app, flags->adapter);
   add_input_flags(app, flags->input, "what the text begins with");
   app.add_flag("--chat", flags->chat, "the text is a message to an instruct model, by its chat template");
   app.add_option("--system", flags->system, "with --chat: the system message")->type_name("TEXT");

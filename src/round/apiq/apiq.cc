@@ -113,8 +113,7 @@ class Apiq {
       GptqReport report;
       const auto base = quantize_gptq(problem_.place, DenseMatrix(rows_, cols_, rest), codes, inputs_.factor, false,
                                       problem_.ranks, problem_.threads, &report);
-      const LowRankPair pair =
-          best_pair(error_of(*base), rows_, cols_, inputs_.h.data(), rank_, problem_.threads);
+      const LowRankPair pair = best_pair(error_of(*base), rows_, cols_, inputs_.h.data(), rank_, problem_.threads);
       auto matrix = with_pair(problem_, *base, pair);
       const double now = checked(loss(error_of(*matrix)).value);
       if (round == 0 || now < least) {

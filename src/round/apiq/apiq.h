@@ -11,12 +11,12 @@
 //
 // Ours takes turns: codes of W* - A B by error feedback, then the A B that is best beside them, which has a closed form
 // (round/lorc/low_rank_pair.h). `rounds` times; the best turn is kept.
-// parity=paper: Q to nearest of W by a learned clip (clip.h), from A random, B 0 (peft's start), all learned together by
-// AdamW, here on the moments, so that a step sees all tokens at once; the paper's 20 epochs of 128 sequences are 2560
-// steps of one sequence each. That needs integers with zero points and fp16 scales.
+// parity=paper: Q to nearest of W by a learned clip (clip.h), from A random, B 0 (peft's start), all learned together
+// by AdamW, here on the moments, so that a step sees all tokens at once; the paper's 20 epochs of 128 sequences are
+// 2560 steps of one sequence each. That needs integers with zero points and fp16 scales.
 //
 // Goals: any storage that error feedback rounds onto; the same bytes for any number of threads. Non-goals: blocks as a
-// whole (tune-blocks learns scales and factors afterwards).
+// whole (the paper's block-wise form).
 
 #include "round/rounding.h"
 
@@ -25,11 +25,11 @@ namespace bitloom {
 /// Recipes call it "apiq".
 struct ApiqRounding {
   enum class Parity { kNone, kPaper } parity = Parity::kNone;
-  int64_t rounds = 6;      // turns
-  double drift = 1;        // share of the inputs' own error that is made up for
-  double damping = 0.01;   // of H
-  int64_t steps = 2560;    // parity=paper, as all below: of AdamW
-  double rate = 1e-3;      // of A and B
+  int64_t rounds = 6;     // turns
+  double drift = 1;       // share of the inputs' own error that is made up for
+  double damping = 0.01;  // of H
+  int64_t steps = 2560;   // parity=paper, as all below: of AdamW
+  double rate = 1e-3;     // of A and B
   double clip_rate = 5e-3;
   double decay = 0.1;
   bool operator==(const ApiqRounding&) const = default;

@@ -151,7 +151,7 @@ TEST(LearnedClip, OfNothingIsPlainRounding) {
 
 TEST(LearnedClip, StoresWhatItQuantizes) {
   DenseMatrix w = normal_matrix(20, 40, 6);
-  for (int c = 0; c < 16; ++c) w.values()[static_cast<size_t>(c)] = 0;        // a group of zeros
+  for (int c = 0; c < 16; ++c) w.values()[static_cast<size_t>(c)] = 0;      // a group of zeros
   for (int c = 16; c < 32; ++c) w.values()[static_cast<size_t>(c)] = 0.5f;  // one of a single sign
   ThreadPool threads(2);
   LearnedClip clip(parse_storage("int3-g16-asym").base.get<GridStorage>(), w.values(), 20, 40);
@@ -164,8 +164,8 @@ TEST(LearnedClip, StoresWhatItQuantizes) {
   EXPECT_EQ(stored->decode_all(), q);
 }
 
-// Central differences of sum g q in double, where each round(w / s) moves with w / s and zero points stay: what straight
-// through means. The gradient is made in fp32 of a sum in double: 2^-20 of its terms' size.
+// Central differences of sum g q in double, where each round(w / s) moves with w / s and zero points stay: what
+// straight through means. The gradient is made in fp32 of a sum in double: 2^-20 of its terms' size.
 TEST(LearnedClip, GradientIsThatOfTheStraightThroughFunction) {
   constexpr int64_t kRows = 3, kCols = 16, kGroup = 8, kGroups = kCols / kGroup;
   constexpr double kMost = 3;  // 2 bits

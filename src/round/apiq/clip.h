@@ -2,8 +2,8 @@
 // Integers of a learned clip (LWC; OmniQuant, Shao et al. 2023, 2308.13137, section 3.2; papers' learned page, 0.2).
 // Of each group of columns of a row, with L = 2^b - 1,
 //
-//   high = sigmoid(gamma) max(w, 0),  low = sigmoid(beta) min(w, 0),  s = (high - low) / L as fp16,  z = round(-low / s)
-//   q = s (clamp(round(w / s) + z, 0, L) - z)
+//   high = sigmoid(gamma) max(w, 0),  low = sigmoid(beta) min(w, 0),  s = (high - low) / L as fp16,  z = round(-low /
+//   s) q = s (clamp(round(w / s) + z, 0, L) - z)
 //
 // Gradients go straight through round(w / s), and not through z, as in the published code:
 //

@@ -67,8 +67,7 @@ class Compensation {
     pair_ = best_pair(e, rows_, cols_, h_.empty() ? nullptr : h_.data(), rank_, problem_.threads);
     auto compensated = with_pair(problem_, codes, pair_);
     if (!(loss(*compensated) <= loss(codes))) {
-      rounded.report.remarks.emplace_back(
-          "the low-rank product is 0: in its storage it would lose more than it gains");
+      rounded.report.remarks.emplace_back("the low-rank product is 0: in its storage it would lose more than it gains");
       pair_ = {std::vector<float>(static_cast<size_t>(rank_ * rows_)),
                std::vector<float>(static_cast<size_t>(rank_ * cols_))};
       compensated = with_pair(problem_, codes, pair_);

@@ -120,8 +120,8 @@ TEST(Lorc, TurnsLowerTheError) {
   for (const int64_t rounds : {1, 2, 5}) {
     const LorcRounding options{.codes = Codes::kNearest, .rounds = rounds};
     const Rounded rounded = round(options, w, "int2-g32-asym+lowrank8-int8-row", nullptr);
-    EXPECT_NEAR(rounded.report.weight_error,
-                squared_norm(difference(w, *rounded.matrix)) / squared_norm(w.values()), 1e-6);
+    EXPECT_NEAR(rounded.report.weight_error, squared_norm(difference(w, *rounded.matrix)) / squared_norm(w.values()),
+                1e-6);
     EXPECT_LT(rounded.report.weight_error, before) << rounds;
     before = rounded.report.weight_error;
   }

@@ -50,8 +50,7 @@ LowRankPair best_pair(const std::vector<float>& e, int64_t rows, int64_t cols, c
   return pair;
 }
 
-void subtract_product(const LowRankPair& pair, int64_t rows, int64_t cols, std::vector<float>& w,
-                      ThreadPool& threads) {
+void subtract_product(const LowRankPair& pair, int64_t rows, int64_t cols, std::vector<float>& w, ThreadPool& threads) {
   const int64_t rank = static_cast<int64_t>(pair.b.size()) / cols;
   threads.parallel_for((rows + kPanel - 1) / kPanel, [&](int64_t panel) {
     const int64_t first = panel * kPanel, count = std::min(kPanel, rows - first);

@@ -1,0 +1,31 @@
+#pragma once
+// An adapter on a model: matrices that decode to W' (adapter.h), whatever W is stored as. Nothing is quantized anew:
+// the product stays beside W.
+//
+// Memory: the factors in fp32. Non-goals: kernels (an adapted matrix is decoded tile by tile).
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "export/peft/adapter.h"
+#include "model/checkpoint.h"
+
+namespace bitloom {
+
+/// W' of one matrix. A row's values do not depend on the rows that are decoded with it.
+RowSourcePtr adapted_rows(RowSourcePtr base, AdapterModule module);
+
+/// The model with the adapter on it. Modules go by the names of the model's own matrices, or by those with something
+/// before them ("transformer." where the checkpoint has none). Error(kRefused) naming the module: one that the model
+/// has no matrix for, another shape, target_modules that leave it out, or that name a matrix without factors. `warn` is
+/// told of matrices that have a low-rank product of their own already.
+std::shared_ptr<const Checkpoint> adapted(std::shared_ptr<const Checkpoint> model, PeftAdapter adapter,
+                                          const std::function<void(const std::string&)>& warn = {});
+
+/// "model.layers.0.self_attn.q_proj" of "model.layers.0.self_attn.q_proj.weight": what peft calls the module.
+std::string module_of(const std::string& tensor);
+/// Every linear layer of the blocks, by tensor.
+std::map<std::string, const Linear*> block_linears(const Graph& graph);
+
+}  // namespace bitloom
