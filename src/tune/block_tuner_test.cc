@@ -97,7 +97,8 @@ double error_of(const std::vector<float>& x, const std::vector<float>& y, int64_
 // The tenth sequence is held out. Every block is measured as it was written, on what the written blocks before it give.
 TEST(BlockTuner, LowersTheHeldOutErrorOfWhatIsWritten) {
   for (const char* target : {"block", "model"}) {
-    for (const char* rounding : {"aqlm+aq2x4-g4", "gptq+int2-g16", "nf4-row"}) {
+    for (const char* rounding :
+         {"aqlm+aq2x4-g4", "gptq+int2-g16", "nf4-row", "apiq:rounds=2+int2-g16-asym-mse+lowrank2-int8-row"}) {
       const CalibratedRun run =
           run_of(fmt::format("tune-blocks:epochs=8,rate=0.004,batch=1,target={}+{}", target, rounding));
       const TempDir dir;

@@ -66,14 +66,18 @@ std::map<std::string, double> LearnedWeights::sizes() const {
 }
 
 void LearnedWeights::set(Vectors values) {
-  for (auto& [name, of] : values) {
-    for (float& value : of) value = finite_f16(value);
-  }
   for (const auto& [name, matrix] : matrices_) {
     for (const LearnedPart& part : matrix.parts->parts()) {
-      if (!part.not_negative) continue;
-      for (float& value : values.at(name + part.suffix)) value = value > 0 ? value : 0.0f;
+      std::vector<float>& of = values.at(name + part.suffix);
+      for (float& value : of) {
+        value = finite_f16(value);
+        if (part.not_negative) value = value > 0 ? value : 0.0f;
+      }
+      if (part.to_stored) part.to_stored(stored_[name + part.suffix] = of);
     }
+  }
+  for (const std::string& name : norms_) {
+    for (float& value : values.at(name)) value = finite_f16(value);
   }
   vectors_ = std::move(values);
   TensorEdits edits;
@@ -86,7 +90,10 @@ void LearnedWeights::set(Vectors values) {
 
 Parametrisation::Values LearnedWeights::values_of(const std::string& name, const Parametrisation& parts) const {
   Parametrisation::Values values;
-  for (const LearnedPart& part : parts.parts()) values.push_back(&vectors_.at(name + part.suffix));
+  for (const LearnedPart& part : parts.parts()) {
+    const auto stored = stored_.find(name + part.suffix);
+    values.push_back(stored != stored_.end() ? &stored->second : &vectors_.at(name + part.suffix));
+  }
   return values;
 }
 
@@ -168,8 +175,9 @@ void LearnedWeights::add_gradients(const std::string& name, const Parametrisatio
 FinishedMatrices LearnedWeights::matrices() const {
   FinishedMatrices changed;
   for (const auto& [name, matrix] : matrices_) {
-    changed[name] = {with_parts(name, matrix.finished.matrix, matrix.parts->parts(), values_of(name, *matrix.parts)),
-                     matrix.finished.site};
+    Parametrisation::Values values;
+    for (const LearnedPart& part : matrix.parts->parts()) values.push_back(&vectors_.at(name + part.suffix));
+    changed[name] = {matrix.parts->store(name, matrix.finished.matrix, values), matrix.finished.site};
   }
   return changed;
 }

@@ -74,7 +74,7 @@ class LearnedWeights {
   const Model model_;
   std::optional<Model> current_;
   std::map<std::string, Matrix> matrices_;  // by tensor
-  Vectors vectors_;
+  Vectors vectors_, stored_;  // stored_: of parts that a storage of their own rounds (LearnedPart::to_stored)
   std::vector<std::string> norms_;
 };
 

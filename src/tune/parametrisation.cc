@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <utility>
 
+#include "base/dense_matrix.h"
 #include "format/families/affine/affine_storage.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/families/vector/vector_matrix.h"
+#include "round/nearest/nearest.h"
+#include "round/round_matrix.h"
 
 namespace bitloom {
 namespace {
@@ -26,12 +30,13 @@ struct Exchanged {
   std::map<std::string, std::vector<std::byte>> values;  // by suffix
 };
 
-/// The matrix with `values` in place of its parts of those names, and of `storage`; parts that are empty there are
-/// left out.
+/// The matrix with `values` in place of its parts of those names, as fp16, and `other_bytes` in place of others, and of
+/// `storage`; parts that are empty in `values` are left out.
 std::shared_ptr<const StoredMatrix> exchanged(const std::string& name, std::shared_ptr<const StoredMatrix> original,
                                               const Storage& storage,
-                                              const std::map<std::string, std::vector<float>>& values) {
-  const auto owner = std::make_shared<Exchanged>(Exchanged{std::move(original), {}});
+                                              const std::map<std::string, std::vector<float>>& values,
+                                              std::map<std::string, std::vector<std::byte>> other_bytes = {}) {
+  const auto owner = std::make_shared<Exchanged>(Exchanged{std::move(original), std::move(other_bytes)});
   const StoredMatrix& matrix = *owner->original;
   std::vector<TensorPart> parts;
   for (TensorPart part : matrix.parts()) {
@@ -41,6 +46,8 @@ std::shared_ptr<const StoredMatrix> exchanged(const std::string& name, std::shar
       bytes.resize(2 * found->second.size());
       encode_from_f32(DType::kF16, found->second.data(), static_cast<int64_t>(found->second.size()), bytes.data());
       part.dtype = DType::kF16, part.bytes = bytes;
+    } else if (const auto other = owner->values.find(part.suffix); other != owner->values.end()) {
+      part.bytes = other->second;
     }
     parts.push_back(std::move(part));
   }
@@ -203,19 +210,136 @@ class GroupScales final : public Parametrisation {
   std::shared_ptr<const StoredMatrix> unscaled_;
 };
 
+/// A factor [rank, width] of a low-rank product, as `factors` holds what is nearest to `values`.
+std::shared_ptr<const StoredMatrix> stored_factor(const BaseStorage& factors, int64_t rank,
+                                                  const std::vector<float>& values, ThreadPool& threads) {
+  const RoundingTarget target{{factors, {}}, {}};
+  const auto rows = dense_matrix(rank, static_cast<int64_t>(values.size()) / rank, values);
+  InputCache nothing;
+  Ranks alone;
+  return round_matrix(NearestRounding{}, {"a low-rank factor", *rows, target, nullptr, nothing, alone, threads}).matrix;
+}
+
+class ScalesAndProduct final : public Parametrisation {
+ public:
+  ScalesAndProduct(const std::string& name, const std::shared_ptr<const StoredMatrix>& matrix, const ScaleShape& shape,
+                   bool not_negative)
+      : ScalesAndProduct(matrix, std::make_unique<GroupScales>(name, codes_of(name, matrix), shape, not_negative)) {}
+
+  std::vector<float> unscaled(const Values& values, ThreadPool& threads) const override {
+    return scales_->unscaled(values, threads);
+  }
+
+  void scale_row(const Values& values, int64_t r, float* row) const override {
+    scales_->scale_row(values, r, row);
+    for (int64_t k = 0; k < rank_; ++k) {  // in the order in which the storage adds them
+      const float a = (*values[kA])[static_cast<size_t>(k * rows_ + r)], *b = values[kB]->data() + k * cols_;
+      for (int64_t c = 0; c < cols_; ++c) row[c] += a * b[c];
+    }
+  }
+
+  void add_gradient(const Values& values, const WeightGradient& gradient, const float* v,
+                    const Sums& sums) const override {
+    scales_->add_gradient(values, gradient, v, sums);
+    for (int64_t i = 0; i < gradient.count; ++i) {
+      const float* g = gradient.g + i * cols_;
+      const int64_t r = gradient.begin + i;
+      for (int64_t k = 0; k < rank_; ++k) {
+        const double a = (*values[kA])[static_cast<size_t>(k * rows_ + r)];
+        const float* b = values[kB]->data() + k * cols_;
+        double *to = sums[kB] + k * cols_, sum = 0;
+        for (int64_t c = 0; c < cols_; ++c) {
+          sum += static_cast<double>(g[c]) * static_cast<double>(b[c]);
+          to[c] += a * static_cast<double>(g[c]);
+        }
+        sums[kA][k * rows_ + r] += sum;
+      }
+    }
+  }
+
+  std::shared_ptr<const StoredMatrix> store(const std::string& name, std::shared_ptr<const StoredMatrix> matrix,
+                                            const Values& values) const override {
+    ThreadPool threads(1);
+    const BaseStorage& factors = matrix->spec().side.low_rank.factors;
+    std::map<std::string, std::vector<std::byte>> bytes;
+    for (const size_t part : {kA, kB}) {
+      const auto factor = stored_factor(factors, rank_, *values[part], threads);
+      for (const TensorPart& of : factor->parts()) {
+        bytes[parts()[part].suffix + of.suffix].assign(of.bytes.begin(), of.bytes.end());
+      }
+    }
+    const Storage storage = matrix->spec();
+    return exchanged(name, std::move(matrix), storage, {{".scales", *values[0]}}, std::move(bytes));
+  }
+
+ private:
+  static constexpr size_t kA = 1, kB = 2;  // behind the scales
+
+  ScalesAndProduct(const std::shared_ptr<const StoredMatrix>& matrix, std::unique_ptr<const GroupScales> scales)
+      : Parametrisation(parts_of(*matrix, *scales)),
+        rows_(matrix->rows()),
+        cols_(matrix->cols()),
+        rank_(rank_of(matrix->spec().side.low_rank, rows_, cols_)),
+        scales_(std::move(scales)) {}
+
+  static bool is_of_factor(const TensorPart& part, std::string_view factor) { return part.suffix.starts_with(factor); }
+
+  /// The matrix without its product.
+  static std::shared_ptr<const StoredMatrix> codes_of(const std::string& name,
+                                                      const std::shared_ptr<const StoredMatrix>& matrix) {
+    Storage storage = matrix->spec();
+    storage.side.low_rank = {};
+    std::vector<TensorPart> parts;
+    for (const TensorPart& part : matrix->parts()) {
+      if (!is_of_factor(part, ".low_")) parts.push_back(part);
+    }
+    return StoredMatrix::from_parts(name, storage, matrix->rows(), matrix->cols(), parts, matrix);
+  }
+
+  static std::vector<LearnedPart> parts_of(const StoredMatrix& matrix, const Parametrisation& scales) {
+    const LowRankStorage& product = matrix.spec().side.low_rank;
+    const int64_t rank = rank_of(product, matrix.rows(), matrix.cols());
+    std::vector<LearnedPart> parts = scales.parts();
+    for (const auto& [suffix, width, by_rows] :
+         {std::tuple{".low_a", matrix.rows(), true}, {".low_b", matrix.cols(), false}}) {
+      std::vector<TensorPart> own;
+      for (TensorPart part : matrix.parts()) {
+        if (!is_of_factor(part, suffix)) continue;
+        part.suffix.erase(0, std::string_view(suffix).size());
+        own.push_back(std::move(part));
+      }
+      std::vector<float> values(static_cast<size_t>(rank * width));
+      product.factors.open(suffix, rank, width, own)->decode_rows(0, rank, values.data());
+      const auto to_stored = [factors = product.factors, rank = rank](std::vector<float>& of) {
+        ThreadPool threads(1);
+        of = stored_factor(factors, rank, of, threads)->decode_all();
+      };
+      parts.push_back({suffix, by_rows, false, std::move(values), to_stored});
+    }
+    return parts;
+  }
+
+  int64_t rows_, cols_, rank_;
+  std::unique_ptr<const GroupScales> scales_;
+};
+
 /// What of a storage is learned.
-enum class Kind { kNothing, kFrame, kCodebooks, kGroupScales };
+enum class Kind { kNothing, kFrame, kCodebooks, kGroupScales, kScalesAndProduct };
 
 Kind kind_of(const Storage& storage, Learned what) {
   const FrameStorage& frame = storage.side.frame;
   if (frame.in_scales || frame.out_scales) return Kind::kFrame;
-  if (what == Learned::kFrames || storage.side != SideTerms{}) return Kind::kNothing;
-  if (storage.base.get_if<VectorStorage>() != nullptr) return Kind::kCodebooks;
+  SideTerms others = storage.side;
+  others.low_rank = {};
+  if (what == Learned::kFrames || others != SideTerms{}) return Kind::kNothing;
+  const bool product = storage.side.low_rank.present();
+  if (storage.base.get_if<VectorStorage>() != nullptr) return product ? Kind::kNothing : Kind::kCodebooks;
   const auto* grid = storage.base.get_if<GridStorage>();
   const auto* affine = storage.base.get_if<AffineStorage>();
   const bool scales_are_numbers =
       (grid != nullptr && grid->scale == ScaleType::kF16) || (affine != nullptr && affine->second_bits == 0);
-  return scales_are_numbers ? Kind::kGroupScales : Kind::kNothing;
+  if (!scales_are_numbers) return Kind::kNothing;
+  return product ? Kind::kScalesAndProduct : Kind::kGroupScales;
 }
 
 ScaleShape shape_of_scales(const Storage& storage, int64_t rows, int64_t cols) {
@@ -244,6 +368,9 @@ std::unique_ptr<const Parametrisation> parametrise(const std::string& name,
     case Kind::kGroupScales:
       return std::make_unique<GroupScales>(name, matrix, shape_of_scales(storage, matrix->rows(), matrix->cols()),
                                            !may_be_negative(storage));
+    case Kind::kScalesAndProduct:
+      return std::make_unique<ScalesAndProduct>(name, matrix, shape_of_scales(storage, matrix->rows(), matrix->cols()),
+                                                !may_be_negative(storage));
   }
   return nullptr;
 }
@@ -264,19 +391,21 @@ LearnedSize learned_size(const Storage& storage, int64_t rows, int64_t cols, Lea
       const int64_t codes = rows * ((cols + vectors.group - 1) / vectors.group) * vectors.codebooks;
       return {books + rows, 2 * codes + kSum * books};
     }
-    case Kind::kGroupScales: {
+    case Kind::kGroupScales:
+    case Kind::kScalesAndProduct: {
       const ScaleShape shape = shape_of_scales(storage, rows, cols);
-      return {shape.rows * shape.cols, shape.group_rows == 1 ? 0 : kSum * shape.rows * shape.cols};
+      const int64_t scales = shape.rows * shape.cols, rank = rank_of(storage.side.low_rank, rows, cols);
+      return {scales + rank * (rows + cols), (shape.group_rows == 1 ? 0 : kSum * scales) + kSum * rank * cols};
     }
   }
   return {};
 }
 
-std::shared_ptr<const StoredMatrix> with_parts(const std::string& name, std::shared_ptr<const StoredMatrix> matrix,
-                                               const std::vector<LearnedPart>& parts,
-                                               const Parametrisation::Values& values) {
+std::shared_ptr<const StoredMatrix> Parametrisation::store(const std::string& name,
+                                                           std::shared_ptr<const StoredMatrix> matrix,
+                                                           const Values& values) const {
   std::map<std::string, std::vector<float>> by_suffix;
-  for (size_t i = 0; i < parts.size(); ++i) by_suffix[parts[i].suffix] = *values[i];
+  for (size_t i = 0; i < parts_.size(); ++i) by_suffix[parts_[i].suffix] = *values[i];
   const Storage storage = matrix->spec();
   return exchanged(name, std::move(matrix), storage, by_suffix);
 }

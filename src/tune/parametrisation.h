@@ -9,13 +9,19 @@
 //   families/vector)                                  have code k of codebook m
 //   scales s of groups of     W[r,c] = s V[r,c]       dL/ds = sum of G V over the group
 //   grids and affine codes
+//   the same and factors      W[r,c] = s V[r,c]       dL/dA[r,k] = sum_c G[r,c] B[k,c]
+//   A, B of a low-rank                 + (A B)[r,c]   dL/dB[k,c] = sum_r A[r,k] G[r,c]
+//   product (format/side)
 //
-// (papers' learned page, 0.2.) Of a matrix with scales in its frame those are learned, of others without side terms
-// what their base has. Values are fp16 numbers, as they are stored; scales of another type stay as they are.
+// (papers' learned page, 0.2.) Of a matrix with scales in its frame those are learned, of others without side terms, or
+// with a low-rank product alone, what their base and the product have. Values are fp16 numbers, as they are stored;
+// factors those that are nearest in their storage, straight through which gradients go (ApiQ-bw, 2402.05147, whose
+// codes are found anew in each step; here they stay). Scales of another type stay as they are.
 //
 // Goals: W is just what the stored matrix decodes to; the same bytes for any number of threads.
 // Non-goals: codes, zero points, levels.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +38,8 @@ struct LearnedPart {
   bool by_rows = false;       // a row's gradients reach a place of its own; else all rows add to the same places
   bool not_negative = false;  // as its storage asks
   std::vector<float> start;   // as it came
+  // Makes of values those that are stored for them, and of which W comes; null: they are fp16 numbers and stay.
+  std::function<void(std::vector<float>& values)> to_stored = nullptr;
 };
 
 /// Rows of dL/dW [count, cols], row `begin` first.
@@ -56,6 +64,11 @@ class Parametrisation {
   /// Adds to `sums`; v: the same rows of V.
   virtual void add_gradient(const Values& values, const WeightGradient& gradient, const float* v,
                             const Sums& sums) const = 0;
+
+  /// The matrix with what is stored for these values of the parts, before to_stored; all other parts are those of
+  /// `matrix`, kept alive.
+  virtual std::shared_ptr<const StoredMatrix> store(const std::string& name, std::shared_ptr<const StoredMatrix> matrix,
+                                                    const Values& values) const;
 
  protected:
   explicit Parametrisation(std::vector<LearnedPart> parts) : parts_(std::move(parts)) {}
@@ -86,11 +99,6 @@ LearnedSize learned_size(const Storage& storage, int64_t rows, int64_t cols, Lea
 
 /// Rows of a matrix's gradient that are made together, and how many such panels have sums of their own at a time.
 inline constexpr int64_t kGradientPanel = 64, kGradientWave = 16;
-
-/// The matrix with other values of these parts, in fp16; all other parts are those of `matrix`, which is kept alive.
-std::shared_ptr<const StoredMatrix> with_parts(const std::string& name, std::shared_ptr<const StoredMatrix> matrix,
-                                               const std::vector<LearnedPart>& parts,
-                                               const Parametrisation::Values& values);
 
 /// All rows; `piece` of them are decoded together.
 std::vector<float> decode_dense(const RowSource& rows, int64_t piece, ThreadPool& threads);

@@ -38,7 +38,14 @@ Parametrisation::Values pointers(const std::vector<std::vector<float>>& values) 
 /// sum G W of the matrix as it is stored with these values.
 double product(const std::shared_ptr<const StoredMatrix>& matrix, const Parametrisation& parts,
                const std::vector<std::vector<float>>& values, const std::vector<float>& g) {
-  const std::vector<float> w = with_parts("w", matrix, parts.parts(), pointers(values))->decode_all();
+  std::vector<float> w;
+  if (!parts.parts().back().to_stored) {
+    w = parts.store("w", matrix, pointers(values))->decode_all();
+  } else {  // which would be rounded once more
+    ThreadPool threads(1);
+    w = parts.unscaled(pointers(values), threads);
+    for (int64_t r = 0; r < kRows; ++r) parts.scale_row(pointers(values), r, w.data() + r * matrix->cols());
+  }
   double sum = 0;
   for (size_t i = 0; i < w.size(); ++i) sum += static_cast<double>(g[i]) * static_cast<double>(w[i]);
   return sum;
@@ -76,8 +83,9 @@ TEST_P(ParametrisationOf, GradientsAreWhatTheStoredMatrixChangesBy) {
     std::vector<std::vector<float>> moved = start;
     double expected = 0, size = 0;
     for (size_t i = 0; i < start[p].size(); ++i) {
-      // Twice as much or as it is: fp16 numbers both.
-      const bool moves = (i * 2654435761u >> 16 & 1) != 0;
+      // Twice as much or as it is: fp16 numbers both, and of a factor, all of a component, what its storage has.
+      const size_t unit = i / (parts->parts()[p].to_stored ? start[p].size() / 3 : 1);
+      const bool moves = (unit * 2654435761u >> 16 & 1) != 0;
       moved[p][i] = moves ? 2 * start[p][i] : start[p][i];
       expected += gradients[p][i] * (static_cast<double>(moved[p][i]) - static_cast<double>(start[p][i]));
       size += std::abs(gradients[p][i] * static_cast<double>(start[p][i]));
@@ -89,7 +97,7 @@ TEST_P(ParametrisationOf, GradientsAreWhatTheStoredMatrixChangesBy) {
 
 INSTANTIATE_TEST_SUITE_P(Storages, ParametrisationOf,
                          ::testing::Values("aq2x4-g8", "aq1x3-g5", "int3-g16", "int4-g16-asym", "nf4-row",
-                                           "int4-tensor", "int4-block16x8", "affine3-g16",
+                                           "int4-tensor", "int4-block16x8", "affine3-g16", "int3-g16+lowrank3-int8-row",
                                            "int4-g16+frame-in16-out16-inscales-outscales",
                                            "int4-g16+frame-out8-outscales"),
                          [](const auto& storage) {
@@ -97,6 +105,29 @@ INSTANTIATE_TEST_SUITE_P(Storages, ParametrisationOf,
                            for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
                            return name;
                          });
+
+// W comes of what is stored for the factors, to the bit.
+TEST(Parametrisation, FactorsAreThoseThatAreStored) {
+  ThreadPool threads(2);
+  const auto matrix = rounded("int2-g16-asym+lowrank3-int8-row", 48, threads);
+  const auto parts = parametrise("w", matrix, Learned::kAll);
+  ASSERT_EQ(parts->parts().size(), 3u);
+  std::vector<std::vector<float>> values, used;
+  for (const LearnedPart& part : parts->parts()) {
+    values.push_back(part.start);
+    const std::vector<float> noise = normal_numbers(static_cast<int64_t>(part.start.size()), 4);
+    for (size_t i = 0; part.to_stored && i < noise.size(); ++i) values.back()[i] += 0.1f * noise[i];
+    used.push_back(values.back());
+    if (!part.to_stored) continue;
+    part.to_stored(used.back());
+    EXPECT_NE(used.back(), values.back()) << part.suffix;
+  }
+  std::vector<float> w = parts->unscaled(pointers(used), threads);
+  for (int64_t r = 0; r < kRows; ++r) parts->scale_row(pointers(used), r, w.data() + r * 48);
+  const auto stored = parts->store("w", matrix, pointers(values));
+  stored->check_values("w");
+  EXPECT_EQ(stored->decode_all(), w);
+}
 
 TEST(Parametrisation, BasesAreLearnedOnlyWhereAsked) {
   ThreadPool threads(1);
@@ -108,8 +139,8 @@ TEST(Parametrisation, BasesAreLearnedOnlyWhereAsked) {
 
 TEST(Parametrisation, SizesAreAnnounced) {
   ThreadPool threads(1);
-  for (const char* text :
-       {"aq2x4-g8", "int3-g16", "int4-tensor", "affine3-g16", "int4-g16+frame-in16-inscales-outscales"}) {
+  for (const char* text : {"aq2x4-g8", "int3-g16", "int4-tensor", "affine3-g16", "int3-g16+lowrank3-int8-row",
+                           "int4-g16+frame-in16-inscales-outscales"}) {
     const auto matrix = rounded(text, 48, threads);
     int64_t values = 0;
     const auto learned = parametrise("w", matrix, Learned::kAll);
