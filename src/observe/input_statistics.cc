@@ -18,12 +18,12 @@ InputStatistics::InputStatistics(int64_t channels, const Needs& needs) : range(c
   if (needs.sample > 0) sample.emplace(channels, needs.sample);
 }
 
-void InputStatistics::add(const float* f, const float* x, int64_t tokens, ThreadPool& threads) {
+void InputStatistics::add(const float* f, const float* x, int64_t tokens, ThreadPool& threads, int64_t first) {
   range.add(x, tokens, channels(), threads);
   if (moment) moment->add(x, tokens, channels(), threads);
   if (cross) cross->add(f, x, tokens, channels(), threads);
   if (histogram) histogram->add(x, tokens, channels(), channels(), threads);
-  if (sample) sample->add(x, tokens);
+  if (sample) sample->add(x, tokens, first);
 }
 
 int64_t InputStatistics::dead_channels() const {

@@ -19,8 +19,9 @@ struct InputStatistics {
   explicit InputStatistics(int64_t channels, const Needs& needs = {.second_moment = true});
 
   /// Adds `tokens` rows of x [tokens, channels], contiguous. f: of the same tokens, what the float model's layer reads;
-  /// read only when there is a cross moment. Rows with a non-finite value are left out and counted.
-  void add(const float* f, const float* x, int64_t tokens, ThreadPool& threads);
+  /// read only when there is a cross moment. Rows with a non-finite value are left out and counted. `first`: the first
+  /// one's number, by which a sample tells tokens apart; the others' follow.
+  void add(const float* f, const float* x, int64_t tokens, ThreadPool& threads, int64_t first = 0);
 
   int64_t channels() const { return range.channels(); }
   int64_t tokens() const { return range.tokens(); }

@@ -21,7 +21,9 @@ Bytes pack(const InputStatistics& statistics) {
     append(bytes, std::vector<int64_t>{histogram->exponent()});
     append(bytes, std::vector<float>{histogram->low(), histogram->high()});
   }
-  if (statistics.sample) append(bytes, statistics.sample->kept());
+  if (!statistics.sample) return bytes;
+  append(bytes, statistics.sample->kept());
+  append(bytes, statistics.sample->kept_numbers());
   return bytes;
 }
 
@@ -68,7 +70,7 @@ void sum_over_ranks(InputStatistics& statistics, Ranks& ranks) {
     }
     if (!sample) continue;
     const std::vector<float> rows = reader.take<float>();
-    sample->add(rows.data(), static_cast<int64_t>(rows.size()) / channels);
+    sample->add(rows.data(), reader.take<int64_t>());
   }
   statistics.range = std::move(range);
   statistics.histogram = std::move(histogram);

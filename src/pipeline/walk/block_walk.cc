@@ -34,6 +34,11 @@ class Walk {
         ranks_(*options_.ranks),
         chunks_(chunks_of_rank(task.chunks, ranks_)) {
     for (const Rope& rope : graph_.ropes) ropes_.emplace_back(rope);
+    int64_t tokens = 0;
+    for (const SequenceChunk& chunk : task.chunks) {
+      if (!chunks_.empty() && chunk.first >= chunks_.front().first) first_tokens_.push_back(tokens);
+      tokens += chunk.rows();
+    }
     if (task.chunks.empty()) return;  // kept statistics are used
     for (const SequenceChunk& chunk : task.chunks) {
       for (RopeTable& rope : ropes_) rope.reach(chunk.length);
@@ -82,7 +87,7 @@ class Walk {
   void scale(BlockState& state);
   void gather(BlockState& state, int first, Statistics& statistics);
   void look_at(BlockState& state, Statistics& statistics, double seconds);
-  void add(std::span<const float> f, std::span<const float> x, InputStatistics& statistics);
+  void add(std::span<const float> f, std::span<const float> x, int64_t chunk, InputStatistics& statistics);
   void sum(InputStatistics& statistics);
   int64_t width_of(int block, int input) const { return input_at(graph_, block, input).width; }
   Statistics wanted_of_block(int block) const;
@@ -109,6 +114,7 @@ class Walk {
   Context& context_;
   Ranks& ranks_;
   const std::vector<SequenceChunk> chunks_;  // of this rank
+  std::vector<int64_t> first_tokens_;        // the number of each chunk's first token, of those of all ranks
   std::vector<RopeTable> ropes_;
   std::optional<CalibrationStream> quantized_, float_;
   std::optional<LessonKeeper> lessons_;  // where blocks are tuned
@@ -195,7 +201,7 @@ void Walk::gather(BlockState& state, int first, Statistics& statistics) {
     for (int input = first; input < end; ++input) {
       const std::span<const float> f = reach(float_, c, state.float_runner, input);
       const std::span<const float> x = quantized_ ? reach(quantized_, c, state.runner, input) : f;
-      if (const auto found = statistics.find(input); found != statistics.end()) add(f, x, found->second);
+      if (const auto found = statistics.find(input); found != statistics.end()) add(f, x, c, found->second);
       advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)),
                        input_at(graph_, state.index, input).name);
     }
@@ -212,11 +218,13 @@ std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int
   return stream ? stream->reach(chunk, runner, input) : std::span<const float>();
 }
 
-/// x: what the sites read; f: what they would read in the float model, where that is asked for.
-void Walk::add(std::span<const float> f, std::span<const float> x, InputStatistics& statistics) {
+/// x: what the sites read of a chunk; f: what they would read in the float model, where that is asked for. An expert's
+/// rows, no more than the chunk's, are numbered as they come.
+void Walk::add(std::span<const float> f, std::span<const float> x, int64_t chunk, InputStatistics& statistics) {
   if (x.empty()) return;
   const ScopedTimer timed(times_.statistics);
-  statistics.add(f.data(), x.data(), static_cast<int64_t>(x.size()) / statistics.channels(), context_.threads);
+  statistics.add(f.data(), x.data(), static_cast<int64_t>(x.size()) / statistics.channels(), context_.threads,
+                 first_tokens_[static_cast<size_t>(chunk)]);
 }
 
 /// Over the tokens of all ranks.
@@ -250,7 +258,7 @@ void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
     }
     seen.look_through(c, runner, [&](int input, std::span<const float> x) {
       const auto found = statistics.find(input);
-      if (found != statistics.end()) add(wanted[input], x, found->second);
+      if (found != statistics.end()) add(wanted[input], x, c, found->second);
     });
     advance_progress(state.index, per_chunk(seconds), "inputs");
   }
