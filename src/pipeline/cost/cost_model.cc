@@ -6,6 +6,7 @@
 #include <fstream>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/dense_matrix.h"
@@ -13,6 +14,7 @@
 #include "linalg/gemm.h"
 #include "pipeline/walk/guided_walk.h"
 #include "pipeline/walk/walk_needs.h"
+#include "round/fpq/fpq.h"
 #include "round/gptq/gptq.h"
 #include "round/nearest/nearest.h"
 
@@ -47,11 +49,16 @@ int64_t moment_bytes(int64_t d) {
 
 constexpr int64_t kHistogramBytes = 65536 * 8;  // for all channels together
 
+/// One more than asked for, and what orders them.
+int64_t bytes_of_sample(const Needs& needs, int64_t d) {
+  return needs.sample > 0 ? (needs.sample + 1) * (4 * d + 32) : 0;
+}
+
 /// Vectors of a channel each and what is asked for beside them.
 int64_t bytes_of_statistics(const Needs& needs, int64_t d) {
   if (!needs.any()) return 0;
   return 16 * d + (needs.second_moment ? moment_bytes(d) : 0) + (needs.cross_moment ? 4 * d * d : 0) +
-         (needs.histogram ? kHistogramBytes : 0) + 8 * needs.sample * d;
+         (needs.histogram ? kHistogramBytes : 0) + bytes_of_sample(needs, d);
 }
 
 class Predictor {
@@ -146,6 +153,28 @@ class Predictor {
                                    threads_, task_.options->ranks->size()});
   }
 
+  /// Of finding the input's format, where outputs decide on it (walk/input_format.h).
+  RoundingCost format_cost(int b, int input) const {
+    const auto format = task_.activations.find({b, input});
+    if (format == task_.activations.end() || !format->second.range.is_by_output()) return {};
+    std::optional<FpqRounding> options;
+    SearchedReaders readers;
+    for (const Site& site : linear_sites(graph_, b)) {
+      if (site.input != input) continue;
+      readers.rows += site.linear->out;
+      const RecipeStep* step = step_of(*site.linear);
+      const auto* fpq = step == nullptr ? nullptr : step->rounding.get_if<FpqRounding>();
+      if (fpq == nullptr) continue;
+      if (!options) options = *fpq;
+      if (needs_of(*fpq).sample == 0) continue;
+      readers.chosen_rows += site.linear->out;
+      readers.weight_bits = bits_of(step->quantize->storage.base.get_if<GridStorage>()->format);
+    }
+    const int64_t tokens = std::min(needs_of_input(task_, b, input).rounding.sample, tokens_);
+    return cost_of_input(options.value_or(FpqRounding{}), format->second, readers, input_at(graph_, b, input).width,
+                         tokens);
+  }
+
   double seconds_of_matrix(const RoundingCost& cost) const {
     return cost.nearest / rates_.rounding + cost.loop / rates_.feedback + cost.flops / rates_.forward;
   }
@@ -206,6 +235,7 @@ class Predictor {
         cost.round[input] += seconds_of_matrix(of_matrix);
         shared = std::max(shared, seconds_of_input(of_matrix));
       }
+      cost.round[input] += seconds_of_matrix(format_cost(b, input));
       cost.round[input] += shared;
       cost.scale += statistics_seconds(b, input, needs.scaling) + search_seconds(b, input);
     }
@@ -255,7 +285,7 @@ class Predictor {
         rounding = std::max(rounding, cost.bytes + bytes + 2 * moments_bytes(*site.linear));
         shared = std::max(shared, cost.shared_bytes);
       }
-      rounding += shared;
+      rounding = std::max({rounding + shared, format_cost(b, input).bytes, gathered_bytes(b, input)});
       if (!at_once && begins_step(b, input)) waiting = step_statistics_bytes(b, input);
       worst = std::max(worst, waiting + rounding + source + quantized);
       waiting -= statistics_bytes(b, input);
@@ -265,6 +295,13 @@ class Predictor {
 
   int64_t statistics_bytes(int b, int input) const {
     return bytes_of_statistics(needs_of_input(task_, b, input).rounding, input_at(graph_, b, input).width);
+  }
+
+  /// Of a sample with several ranks, when each has those of all, and makes one of them.
+  int64_t gathered_bytes(int b, int input) const {
+    const int64_t ranks = task_.options->ranks->size();
+    const Needs needs = needs_of_input(task_, b, input).rounding;
+    return ranks > 1 ? (ranks + 2) * bytes_of_sample(needs, input_at(graph_, b, input).width) : 0;
   }
 
   bool begins_step(int b, int input) const {

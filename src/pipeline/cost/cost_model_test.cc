@@ -60,6 +60,28 @@ TEST_F(CostModel, MemoryOfABlock) {
   EXPECT_EQ(block_memory("hadamard+gptq+int4-g16") - plain, 4 * (32 * 32 * 2 + 16 * 32 * 2 + 3 * 48 * 32));
 }
 
+// What the search holds beside the statistics, at the worst moment of a block: while the format of mlp_down's input, of
+// 48 channels, is found its one reader has 32 rows; two readers of 48 rows share the inputs of 32 channels.
+TEST_F(CostModel, MemoryOfASearchByOutputs) {
+  const auto least = [](int64_t tokens, int64_t channels) {
+    return 4 * (tokens + 1) * channels          // the sample,
+           + 4 * 4 * tokens * channels          // its tokens in and out of the search, and transposed,
+           + 4 * 32 * 2 * (channels + tokens);  // rows of a matrix and of its rounded form, their outputs
+  };
+  const int64_t moment = SecondMoment::kTile * SecondMoment::kTile * 8;
+  for (const int64_t tokens : {100, 400}) {
+    const std::string fpq = "fpq:tokens=" + std::to_string(tokens) + "+e2m1-row@e2m1-tensor-joint";
+    EXPECT_GE(block_memory(fpq), moment + least(tokens, 48));
+    EXPECT_LT(block_memory(fpq), moment + 2 * least(tokens, 48) + 100000);
+  }
+  // Of the tokens that there are: 480. Methods other than fpq have 512 of them looked at.
+  EXPECT_GE(block_memory("e2m1-row@e2m1-tensor-output"), moment + least(480, 48));
+  EXPECT_LT(block_memory("e2m1-row@e2m1-tensor-absmax"), 65536 * 8 + 100000);  // its histogram
+  // Its time, too: a product for each of the best candidates.
+  const auto seconds = [&](const std::string& recipe) { return cost(recipe).blocks.at(1).round.at(3); };
+  EXPECT_GT(seconds("e2m1-row@e2m1-tensor-joint"), 1.5 * seconds("e2m1-row@e2m1-tensor-absmax"));
+}
+
 TEST_F(CostModel, SpillsWhenTheMemoryIsShort) {
   const WalkCost roomy = cost("gptq+int4-g16");
   EXPECT_FALSE(roomy.spills);

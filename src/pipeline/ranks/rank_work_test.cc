@@ -30,8 +30,7 @@ InputStatistics seen_times(int times, const Needs& needs) {
 
 TEST(SumOverRanks, GivesWhatOneProcessWouldHaveSeen) {
   for (const bool all : {true, false}) {
-    const Needs needs{
-        .second_moment = all, .cross_moment = all, .range = true, .histogram = all};
+    const Needs needs{.second_moment = all, .cross_moment = all, .range = true, .histogram = all};
     InputStatistics sum = seen_times(1, needs);
     TwoAlike ranks;
     sum_over_ranks(sum, ranks);

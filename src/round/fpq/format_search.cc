@@ -13,9 +13,8 @@
 namespace bitloom {
 namespace {
 
-constexpr int64_t kTileRows = 512;  // of a matrix, at a time
-constexpr int64_t kRowBlock = 16;   // for one thread
-constexpr size_t kShortList = 3;    // candidates that products judge
+constexpr int64_t kRowBlock = 16;  // for one thread
+constexpr size_t kShortList = 3;   // candidates that products judge
 
 /// visit(begin, end) for blocks of a fixed size, on all threads.
 void for_blocks(int64_t count, int64_t block, ThreadPool& threads, const std::function<void(int64_t, int64_t)>& visit) {
@@ -261,8 +260,8 @@ class InputSearch {
       const RowSource& source = *readers_[i].weights;
       std::optional<RowsInFormat> format;
       if (weights[i]) format.emplace(weights[i]->target);
-      for (int64_t first = 0; first < source.rows(); first += kTileRows) {
-        const int64_t rows = std::min(kTileRows, source.rows() - first), n = source.cols();
+      for (int64_t first = 0; first < source.rows(); first += kSearchedRows) {
+        const int64_t rows = std::min(kSearchedRows, source.rows() - first), n = source.cols();
         const std::vector<float> w = decode(source, first, rows, threads_);
         std::vector<float> q = w;
         if (format) {
@@ -386,8 +385,8 @@ WeightChoice choose_weights(const SearchedMatrix& matrix, const TokenRows& exact
     formats.emplace_back(with_format(*matrix.target, format));
   }
   std::vector<OfFormat> results(formats.size());
-  for (int64_t first = 0; first < source.rows(); first += kTileRows) {
-    const int64_t rows = std::min(kTileRows, source.rows() - first);
+  for (int64_t first = 0; first < source.rows(); first += kSearchedRows) {
+    const int64_t rows = std::min(kSearchedRows, source.rows() - first);
     const std::vector<float> w = decode(source, first, rows, threads);
     std::vector<float> y;
     if (exact.tokens > 0) y = product(exact.x, exact, w, rows, threads);

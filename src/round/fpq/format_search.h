@@ -35,6 +35,8 @@
 
 namespace bitloom {
 
+inline constexpr int64_t kSearchedRows = 512;  // of a matrix, at a time
+
 struct FormatSearch {
   ClipGrid grid = ClipGrid::kClip;
   bool full = false;        // products judge every candidate

@@ -1,5 +1,7 @@
 #include "round/fpq/fpq.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "forward/input_rounder.h"
 #include "round/round_matrix.h"
@@ -24,6 +26,31 @@ constexpr Option kOptions[] = {
 };
 
 bool by_data(const FpqRounding& options) { return options.search != FpqRounding::Search::kWeights; }
+
+// ---- cost -----------------------------------------------------------------------------------------------------------
+
+constexpr double kJudged = 3;  // candidates of a format that products judge
+
+double as_real(int64_t count) { return static_cast<double>(count); }
+bool is_full(const FpqRounding& options) { return options.search == FpqRounding::Search::kFull; }
+double candidates_of(const FpqRounding& options) { return options.grid == ClipGrid::kClip ? 48 : 101; }
+double count_of_formats(int bits) { return static_cast<double>(formats_of_bits(bits).size()); }
+
+/// Every candidate of every format by its weights alone, then a product for each that is judged, and the exact one.
+RoundingCost cost_of_weights(const FpqRounding& options, int64_t rows, int64_t cols, int bits, int64_t tokens) {
+  const double weights = as_real(rows) * as_real(cols), candidates = candidates_of(options);
+  const double formats = options.formats == FpqRounding::Formats::kAll ? count_of_formats(bits) : 1;
+  const double products = tokens > 0 ? 1 + formats * (is_full(options) ? candidates : kJudged) : 0;
+  return {.nearest = weights * formats * (candidates + products) / 2,
+          .flops = 2 * weights * as_real(tokens) * products};
+}
+
+/// Rows of a matrix and of its rounded form, and two products.
+int64_t bytes_of_tile(int64_t rows, int64_t cols, int64_t tokens) {
+  return 4 * std::min(kSearchedRows, rows) * (2 * cols + 2 * tokens);
+}
+
+// ---- codes ----------------------------------------------------------------------------------------------------------
 
 /// Codes of all rows by the scales chosen.
 Rounded encode(const RoundingProblem& problem, const WeightChoice& choice) {
@@ -82,20 +109,28 @@ bool rounds_onto(const FpqRounding&, const Storage& storage) {
 
 Storage storage_by(const FpqRounding&, Storage wanted) { return wanted; }
 
-/// Of a short list a product for every candidate and the exact one, in turn for the weights and for the input.
+/// choose_weights() for all rows, and what it holds beside the matrix: tokens as they are and rounded.
 RoundingCost cost_of(const FpqRounding& options, const RoundingShape& shape) {
-  const auto weights = static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
   const int bits = bits_of(shape.target.storage.base.get_if<GridStorage>()->format);
-  const double formats =
-      options.formats == FpqRounding::Formats::kAll ? static_cast<double>(formats_of_bits(bits).size()) : 1.0;
-  const double candidates = options.grid == ClipGrid::kClip ? 48 : 101;
-  const double turns = 1 + 2 * static_cast<double>(options.rounds);
-  const double products =
-      by_data(options) ? 1 + formats * (options.search == FpqRounding::Search::kFull ? candidates : 3) : 0;
   const int64_t tokens = by_data(options) ? options.tokens : 0;
-  return {.nearest = weights * formats * (candidates + products) * turns / 2,
-          .flops = 2 * weights * static_cast<double>(tokens) * products * turns,
-          .bytes = 4 * (4 * tokens * shape.cols + 512 * (2 * shape.cols + 2 * tokens))};
+  RoundingCost cost = cost_of_weights(options, shape.rows, shape.cols, bits, tokens);
+  cost.bytes = 4 * 2 * tokens * shape.cols + bytes_of_tile(shape.rows, shape.cols, tokens);
+  return cost;
+}
+
+RoundingCost cost_of_input(const FpqRounding& options, const ActivationFormat& rule, const SearchedReaders& readers,
+                           int64_t channels, int64_t tokens) {
+  const bool joint = rule.range.kind == ActivationRange::Kind::kJoint;
+  const double formats = joint ? count_of_formats(bits_of(rule.format)) : 1;
+  const double judged = 1 + formats * (is_full(options) ? candidates_of(options) : kJudged);
+  const double values = as_real(tokens) * as_real(channels), weights = as_real(readers.rows) * as_real(channels);
+  const auto rounds = static_cast<double>(options.rounds);
+  RoundingCost cost = cost_of_weights(options, readers.chosen_rows, channels, readers.weight_bits, tokens);
+  cost.nearest = rounds * (cost.nearest + 2 * weights + values * (formats * candidates_of(options) + judged));
+  cost.flops = rounds * (cost.flops + 2 * weights * as_real(tokens) * (1 + judged));
+  cost.bytes = 4 * 4 * tokens * channels + bytes_of_tile(readers.rows, channels, tokens) +
+               8 * channels * static_cast<int64_t>(candidates_of(options));
+  return cost;
 }
 
 Rounded round_by(const FpqRounding& options, const RoundingProblem& problem) {

@@ -41,4 +41,15 @@ std::string clash_of(const FpqRounding& options);
 /// The search that the options ask for.
 FormatSearch search_of(const FpqRounding& options);
 
+/// Matrices that read an input whose format is searched.
+struct SearchedReaders {
+  int64_t rows = 0;         // of all of them
+  int64_t chosen_rows = 0;  // of those whose weights are chosen in turn with the input
+  int weight_bits = 4;      // of these
+};
+/// What choose_input() takes for an input of so many channels with this rule, on so many tokens of its sample: beside
+/// sample and matrices four times these tokens, and 512 rows of a matrix before and after, with their outputs.
+RoundingCost cost_of_input(const FpqRounding& options, const ActivationFormat& rule, const SearchedReaders& readers,
+                           int64_t channels, int64_t tokens);
+
 }  // namespace bitloom
