@@ -317,9 +317,9 @@ TEST(PackedLinear, FramesAreAppliedToInputsAndOutputs) {
   for (int64_t r = 0; r < kRows; ++r) order[static_cast<size_t>(r)] = r * 7 % kRows;
   for (const std::string base :
        {"int4-g32", "int3-row", "e4m3-g32", "e4m2-row", "trellis2", "trellis1.5", "trellis2.5", "trellis4"}) {
-    for (const std::string frame :
-         {"", "+frame-in32", "+frame-out16", "+frame-in8-out16-seed5", "+frame-outscales",
-          "+frame-in32-out16-inscales-outscales", "+outliers0.02", "+outliers0.02+frame-in32-outscales"}) {
+    for (const std::string frame : {"", "+frame-in32", "+frame-out16", "+frame-in8-out16-seed5", "+frame-outscales",
+                                    "+frame-in32-out16-inscales-outscales", "+frame-infull-out16", "+outliers0.02",
+                                    "+outliers0.02+frame-in32-outscales"}) {
       const auto matrix = testing::random_stored(base + frame, kRows, kCols, 3);
       for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
         const auto packed = PackedLinear::pack(matrix, order, {best_isa(), activations});

@@ -3,14 +3,34 @@
 #include <cassert>
 #include <cmath>
 
+#include "base/error.h"
+#include "base/hadamard.h"
 #include "base/rng.h"
 #include "base/walsh_hadamard.h"
 
 namespace bitloom {
+namespace {
+
+void check_whole(int64_t n) {
+  int64_t odd = n;
+  while (odd % 2 == 0) odd /= 2;
+  if (odd <= BlockRotation::kMostRandomCore || hadamard_core(n)) return;
+  misuse(
+      "a rotation of all {} channels would take a random orthogonal matrix of {}, more than {}, as no Hadamard matrix "
+      "is known; use blocks of a power of two",
+      n, odd, BlockRotation::kMostRandomCore);
+}
+
+}  // namespace
 
 BlockRotation::BlockRotation(int64_t n, int64_t most, uint64_t seed, uint64_t stream) {
-  while (2 * block_ <= most && n > 0 && n % (2 * block_) == 0) block_ *= 2;
-  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(block_)));
+  if (most == kWholeWidth && n > 0) {
+    check_whole(n);
+    whole_ = std::make_shared<const KroneckerHadamard<float>>(n, seed, stream);
+    block_ = n;
+  }
+  while (!whole_ && 2 * block_ <= most && n > 0 && n % (2 * block_) == 0) block_ *= 2;
+  const auto scale = static_cast<float>(whole_ ? whole_->scale() : 1 / std::sqrt(static_cast<double>(block_)));
   Rng rng(seed, stream);
   signs_.resize(static_cast<size_t>(n));
   for (float& sign : signs_) sign = (rng.next_u32() >> 31) != 0 ? -scale : scale;
@@ -29,12 +49,12 @@ void BlockRotation::multiply(float* x, int64_t begin, int64_t end, int64_t width
 void BlockRotation::rotate(float* x, int64_t begin, int64_t end, int64_t width) const {
   assert(begin % block_ == 0 && end % block_ == 0);
   multiply(x, begin, end, width);
-  transform(x, end - begin, width);
+  whole_ ? whole_->apply(x, width) : transform(x, end - begin, width);
 }
 
 void BlockRotation::rotate_back(float* x, int64_t begin, int64_t end, int64_t width) const {
   assert(begin % block_ == 0 && end % block_ == 0);
-  transform(x, end - begin, width);
+  whole_ ? whole_->apply_transposed(x, width) : transform(x, end - begin, width);
   multiply(x, begin, end, width);
 }
 

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <map>
 
+#include "base/test_data.h"
+
 namespace bitloom {
 namespace {
 
@@ -75,6 +77,38 @@ TEST(BlockRotation, TheTransposeTurnsBack) {
     q.rotate(some.data(), n - q.block(), n, kWidth);
     EXPECT_EQ(some, std::vector<float>(there.begin() + (n - q.block()) * kWidth, there.end()));
   }
+}
+
+// Of a Hadamard matrix entries are +-1/sqrt(n) rounded once, of a random one M's rounded, times a rounded scale.
+TEST(BlockRotation, AWholeWidthIsOneBlock) {
+  for (const int64_t n : {1, 6, 7, 16, 40, 50, 144, 576}) {
+    const BlockRotation q(n, kWholeWidth, 3, 4);
+    EXPECT_EQ(q.block(), n);
+    const std::vector<float> m = dense(q);
+    for (int64_t a = 0; a < n; ++a) {
+      for (int64_t b = a; b < n; ++b) {
+        double dot = 0;
+        for (int64_t i = 0; i < n; ++i) {
+          dot += static_cast<double>(m[static_cast<size_t>(a * n + i)]) * m[static_cast<size_t>(b * n + i)];
+        }
+        ASSERT_NEAR(dot, a == b ? 1.0 : 0.0, 0x1p-22) << n << ": " << a << " " << b;
+      }
+    }
+    std::vector<float> x(static_cast<size_t>(2 * n));
+    for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i));
+    std::vector<float> back = x;
+    q.rotate(back.data(), 0, n, 2);
+    q.rotate_back(back.data(), 0, n, 2);
+    // Each way up to log2(n) + 36 + 1 roundings of sums of magnitudes, no larger than sqrt(n).
+    for (size_t i = 0; i < x.size(); ++i) {
+      ASSERT_NEAR(back[i], x[i], 2 * (std::log2(n) + 37) * 0x1p-24 * std::sqrt(n)) << n;
+    }
+  }
+  // Of a power of two it is the same as one block.
+  EXPECT_EQ(dense({64, kWholeWidth, 3, 4}), dense({64, 64, 3, 4}));
+  EXPECT_EQ(testing::message_of(ErrorKind::kUsage, [] { BlockRotation(2 * 1223, kWholeWidth, 0, 0); }),
+            "a rotation of all 2446 channels would take a random orthogonal matrix of 1223, more than 1024, as no "
+            "Hadamard matrix is known; use blocks of a power of two");
 }
 
 TEST(BlockRotation, DependsOnSeedAndStream) {

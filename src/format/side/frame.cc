@@ -16,6 +16,7 @@ namespace {
 constexpr std::string_view kWord = "frame";
 constexpr uint64_t kInStream = 0x696E, kOutStream = 0x6F7574;  // "in", "out"
 constexpr int64_t kMostBlock = 4096;
+constexpr std::string_view kWholeWord = "full";
 
 enum Slot { kIn, kOut, kSeed, kInScales, kOutScales };
 
@@ -24,6 +25,12 @@ bool set_block(std::string_view text, FrameStorage& storage) {
   const auto size = parse_number<int64_t>(text);
   if (!size || *size < 2 || *size > kMostBlock || !std::has_single_bit(static_cast<uint64_t>(*size))) return false;
   storage.*kBlock = *size;
+  return true;
+}
+
+bool set_in_block(std::string_view text, FrameStorage& storage) {
+  if (text != kWholeWord) return set_block<&FrameStorage::in_block>(text, storage);
+  storage.in_block = kWholeWidth;
   return true;
 }
 
@@ -38,7 +45,7 @@ constexpr OptionWord<FrameStorage> kWords[] = {
     {"outscales", kOutScales, assign<&FrameStorage::out_scales, true>},
 };
 constexpr OptionPrefix<FrameStorage> kPrefixes[] = {
-    {"in", kIn, set_block<&FrameStorage::in_block>, "inN (a power of two from 2 to 4096)"},
+    {"in", kIn, set_in_block, "inN (a power of two from 2 to 4096, or full)"},
     {"out", kOut, set_block<&FrameStorage::out_block>, "outN (a power of two from 2 to 4096)"},
     {"seed", kSeed, set_seed, "seedS (an integer from 0)"},
 };
@@ -118,7 +125,8 @@ FrameStorage parse_frame(std::string_view text, std::string_view whole) {
 
 std::string to_string(const FrameStorage& storage) {
   std::string text(kWord);
-  if (storage.in_block > 0) text += fmt::format("-in{}", storage.in_block);
+  if (storage.in_block == kWholeWidth) text += fmt::format("-in{}", kWholeWord);
+  if (storage.in_block > 0 && storage.in_block != kWholeWidth) text += fmt::format("-in{}", storage.in_block);
   if (storage.out_block > 0) text += fmt::format("-out{}", storage.out_block);
   if (storage.seed != 0) text += fmt::format("-seed{}", storage.seed);
   if (storage.in_scales) text += "-inscales";

@@ -23,7 +23,8 @@
 namespace bitloom {
 
 struct FrameStorage {
-  int64_t in_block = 0, out_block = 0;  // greatest block of the side's rotation, a power of two; 0: not rotated
+  int64_t in_block = 0, out_block = 0;  // greatest block of the side's rotation, a power of two; 0: not rotated;
+                                        // of inputs also kWholeWidth
   uint64_t seed = 0;                    // of the rotations
   bool in_scales = false, out_scales = false;
   bool present() const { return in_block > 0 || out_block > 0 || in_scales || out_scales; }
@@ -33,6 +34,7 @@ struct FrameStorage {
 /// "frame" and, in any order, one or more of
 ///   -inN -outN               that side is rotated, in blocks of the largest power of two that divides it, N at most;
 ///                            N a power of two from 2 to 4096
+///   -infull                  inputs are rotated all together, whatever their number
 ///   -seedS                   of the rotations; default 0
 ///   -inscales -outscales     that side has a vector of scales
 /// "frame-in512-out512-seed7-outscales". `whole` is quoted in messages: Error(kUsage) for anything else.

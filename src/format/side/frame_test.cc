@@ -30,7 +30,10 @@ std::vector<double> dense(const BlockRotation* q, int64_t n) {
     const double sign = unit[static_cast<size_t>(first)] > 0 ? 1 : -1;  // Sylvester's first row is positive
     for (int64_t r = first; r < first + b; ++r) {
       const int shared = std::popcount(static_cast<uint64_t>((r - first) & (i - first)));
-      m[static_cast<size_t>(r * n + i)] = (shared % 2 == 0 ? sign : -sign) / std::sqrt(static_cast<double>(b));
+      const double entry = !std::has_single_bit(static_cast<uint64_t>(b))
+                               ? std::copysign(1.0, unit[static_cast<size_t>(r)])  // base/walsh_hadamard_test.cc
+                               : (shared % 2 == 0 ? sign : -sign);
+      m[static_cast<size_t>(r * n + i)] = entry / std::sqrt(static_cast<double>(b));
     }
   }
   return m;
@@ -82,17 +85,17 @@ Framed framed(const StoredMatrix& matrix) {
 }
 
 // Each side: log2(b) sums, two products and a rounded 1/sqrt(b), each wrong by 2^-24 of the terms' absolute sum; blocks
-// here are no larger than 2^5.
+// here are no larger than 2^5, or all of 40 = 2 x 20, which take 21 sums.
 TEST(Frame, EqualsTheDenseFormula) {
-  for (const std::string frame :
-       {"in16", "out16", "in32-out4-seed7", "inscales", "outscales", "in8-out8-seed1-inscales-outscales"}) {
+  for (const std::string frame : {"in16", "out16", "in32-out4-seed7", "infull", "infull-out8-seed2", "inscales",
+                                  "outscales", "in8-out8-seed1-inscales-outscales"}) {
     for (const std::string base : {"int4-g8", "codebook3-row", "nf4-row"}) {
       for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{24, 40}, {32, 32}, {7, 16}, {1, 8}}) {
         const auto matrix = testing::random_stored(base + "+frame-" + frame, rows, cols, 3);
         const Framed want = framed(*matrix);
         const std::vector<float> all = matrix->decode_all();
         for (size_t i = 0; i < all.size(); ++i) {
-          ASSERT_NEAR(all[i], want.value[i], 2 * (5 + 3 + 1) * 0x1p-24 * want.magnitude[i]) << frame << base << i;
+          ASSERT_NEAR(all[i], want.value[i], 2 * (21 + 3 + 1) * 0x1p-24 * want.magnitude[i]) << frame << base << i;
         }
       }
     }
@@ -143,13 +146,21 @@ TEST(Frame, RefusesAndFindsWhatMeansNothing) {
             "w.in_scales: shape is [15], frame-in8-inscales needs [16]");
 }
 
+TEST(Frame, SpellingsComeBack) {
+  for (const char* text :
+       {"frame-in8", "frame-infull", "frame-infull-out16-seed3-outscales", "frame-in4096-inscales"}) {
+    EXPECT_EQ(to_string(parse_frame(text, text)), text);
+  }
+}
+
 TEST(Frame, MessagesSayWhatIsAllowed) {
   const std::pair<const char*, const char*> cases[] = {
       {"frame", "needs one of -inN -outN -inscales -outscales"},
       {"frames-in8", "should be +frame"},
-      {"frame-in", "\"-in\" in \"int4+frame-in\" should be -inN (a power of two from 2 to 4096)"},
+      {"frame-in", "\"-in\" in \"int4+frame-in\" should be -inN (a power of two from 2 to 4096, or full)"},
       {"frame-in3", "should be -inN (a power"},
       {"frame-out1", "should be -outN (a power"},
+      {"frame-outfull", "should be -outN (a power of two from 2 to 4096)"},
       {"frame-in8192", "should be -inN (a power"},
       {"frame-in8-in8", "\"-in8\" in \"int4+frame-in8-in8\" repeats or contradicts"},
       {"frame-seed3", "needs one of"},

@@ -110,6 +110,8 @@ void FramedProblem::load_weights() {
   if (outer_.guided != nullptr) squares = outer_.guided->in().mean_squares();
   const double whole = rms(w.data(), rows * cols);
   if (frame_.out_scales) out_scales_.assign(static_cast<size_t>(rows), 1.0f);
+  std::optional<BlockRotation> in;
+  if (frame_.in_block > 0) in = in_rotation(frame_, cols);
   outer_.threads.parallel_for(rows, [&](int64_t r) {
     float* row = w.data() + r * cols;
     for (size_t c = 0; c < squares.size(); ++c) {
@@ -122,7 +124,7 @@ void FramedProblem::load_weights() {
       if (rounded > 0) scale = rounded;
       for (int64_t c = 0; c < cols; ++c) row[c] /= scale;
     }
-    if (frame_.in_block > 0) in_rotation(frame_, cols).rotate(row, 0, cols, 1);
+    if (in) in->rotate(row, 0, cols, 1);
   });
   if (frame_.out_block == 0) return;
   const BlockRotation q = out_rotation(frame_, rows);

@@ -42,8 +42,8 @@ Rounded round(const Rounding& rounding, const RowSource& w, const char* target, 
 
 TEST(Frame, FineCodesInsideAFrameDecodeToTheMatrix) {
   const DenseMatrix w = normal_matrix(48, 80, 1);
-  for (const char* frame : {"+frame-in16", "+frame-out16", "+frame-in64-out64-seed3", "+frame-outscales",
-                            "+frame-in16-out8-inscales-outscales"}) {
+  for (const char* frame : {"+frame-in16", "+frame-out16", "+frame-in64-out64-seed3", "+frame-infull",
+                            "+frame-outscales", "+frame-in16-out8-inscales-outscales"}) {
     const Rounded rounded = round(NearestRounding{}, w, (std::string("int8-g16") + frame).c_str(), nullptr);
     rounded.matrix->check_values("w");
     EXPECT_EQ(to_string(rounded.matrix->spec()), std::string("int8-g16") + frame);
@@ -63,7 +63,7 @@ TEST(Frame, FineCodesInsideAFrameDecodeToTheMatrix) {
 TEST(Frame, FeedbackInsideAFrameLowersTheOutputsError) {
   const DenseMatrix w = normal_matrix(64, 96, 2);
   const InputStatistics inputs = statistics(96, 500, 1);
-  for (const char* target : {"int3-g32+frame-in32", "int3-row+frame-in32-out64"}) {
+  for (const char* target : {"int3-g32+frame-in32", "int3-row+frame-in32-out64", "int3-g32+frame-infull"}) {
     const double nearest = *round(NearestRounding{}, w, target, &inputs).report.output_error;
     const double feedback = *round(GptqRounding{}, w, target, &inputs).report.output_error;
     EXPECT_LT(feedback, 0.6 * nearest) << target;

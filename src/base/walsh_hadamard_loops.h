@@ -1,6 +1,8 @@
-#include "base/walsh_hadamard.h"
+#pragma once
+// The transform's loops, for the sources that make them of one kind of numbers each, so that a program takes only what
+// it uses.
 
-#include "base/vector_clones.h"
+#include <cstdint>
 
 namespace bitloom {
 namespace {
@@ -21,8 +23,4 @@ template <typename Real>
 }
 
 }  // namespace
-
-BITLOOM_VECTOR_CLONES void walsh_hadamard(double* x, int64_t order, int64_t width) { transform(x, order, width); }
-BITLOOM_VECTOR_CLONES void walsh_hadamard(float* x, int64_t order, int64_t width) { transform(x, order, width); }
-
 }  // namespace bitloom

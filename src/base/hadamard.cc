@@ -1,4 +1,8 @@
-#include "transform/rotation/hadamard.h"
+#include "base/hadamard.h"
+
+#include <cmath>
+
+#include "base/rng.h"
 
 namespace bitloom {
 namespace {
@@ -128,6 +132,16 @@ bool is_paley_order(int64_t order) {
   return odd_prime_power(order - 1).prime != 0 || (order / 2 % 4 == 2 && odd_prime_power(order / 2 - 1).prime != 0);
 }
 
+/// row <- row minus its projections on `count` orthonormal rows.
+void remove_projections(double* row, const double* basis, int64_t count, int64_t n) {
+  for (int64_t k = 0; k < count; ++k) {
+    const double* other = basis + k * n;
+    double dot = 0;
+    for (int64_t i = 0; i < n; ++i) dot += row[i] * other[i];
+    for (int64_t i = 0; i < n; ++i) row[i] -= dot * other[i];
+  }
+}
+
 }  // namespace
 
 std::vector<int8_t> quadratic_character(int64_t q) {
@@ -155,6 +169,21 @@ std::optional<int64_t> hadamard_core(int64_t n) {
     if (n % core == 0 && is_paley_order(core)) return core;
   }
   return std::nullopt;
+}
+
+std::vector<double> random_orthogonal(int64_t n, uint64_t seed, uint64_t stream) {
+  Rng rng(seed, stream);
+  std::vector<double> rows(static_cast<size_t>(n * n));
+  for (double& value : rows) value = rng.normal();
+  for (int64_t r = 0; r < n; ++r) {
+    double* row = rows.data() + r * n;
+    // Twice: the second pass removes what rounding left behind in the first.
+    for (int pass = 0; pass < 2; ++pass) remove_projections(row, rows.data(), r, n);
+    double norm = 0;
+    for (int64_t i = 0; i < n; ++i) norm += row[i] * row[i];
+    for (int64_t i = 0; i < n; ++i) row[i] /= std::sqrt(norm);
+  }
+  return rows;
 }
 
 }  // namespace bitloom

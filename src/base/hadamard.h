@@ -27,4 +27,8 @@ std::optional<int64_t> hadamard_core(int64_t n);
 /// others; empty unless q is a power of an odd prime.
 std::vector<int8_t> quadratic_character(int64_t q);
 
+/// In place of a Hadamard matrix where none is known. Rows orthonormal to fp64's precision, uniformly distributed
+/// (Haar): the Gram-Schmidt rows of a matrix of normal numbers. n^3 multiplications. Row-major [n, n].
+std::vector<double> random_orthogonal(int64_t n, uint64_t seed, uint64_t stream);
+
 }  // namespace bitloom

@@ -1,0 +1,22 @@
+#include "base/kronecker_hadamard_loops.h"
+
+namespace bitloom {
+namespace {
+
+// All else may be small: it is run once, or seldom.
+BITLOOM_VECTOR_CLONES __attribute__((optimize("O3"))) void add_column_products(const float* matrix, int64_t m,
+                                                                               const float* x, float* y) {
+  add_products(matrix, m, x, y);
+}
+
+}  // namespace
+
+template <>
+void KroneckerHadamard<float>::add_core_products(const float* matrix, int64_t m, const float* x, int64_t width,
+                                                 float* y) {
+  width == 1 ? add_column_products(matrix, m, x, y) : add_products(matrix, m, x, width, y);
+}
+
+template class KroneckerHadamard<float>;
+
+}  // namespace bitloom

@@ -1,0 +1,9 @@
+#include "base/vector_clones.h"
+#include "base/walsh_hadamard.h"
+#include "base/walsh_hadamard_loops.h"
+
+namespace bitloom {
+
+BITLOOM_VECTOR_CLONES void walsh_hadamard(float* x, int64_t order, int64_t width) { transform(x, order, width); }
+
+}  // namespace bitloom
