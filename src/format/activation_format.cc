@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/kronecker_hadamard.h"
 #include "base/text.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/option_words.h"
@@ -22,7 +23,7 @@ using Kind = ActivationRange::Kind;
 // ---- options -------------------------------------------------------------------------------------------------------
 
 /// What an option sets; two options of one slot in a text are a contradiction.
-enum Slot { kSharers, kZero, kScale, kMode, kRange, kShift, kRotation, kSeed };
+enum Slot { kSharers, kZero, kScale, kMode, kRange, kShift, kClip, kRotation, kSeed };
 
 template <Who kWho>
 void share(ActivationFormat& format) {
@@ -101,7 +102,20 @@ std::string shifts_text(const ActivationFormat& format) {
   return text;
 }
 
+bool set_clip(std::string_view text, ActivationFormat& format) {
+  const auto ratio = parse_number<float>(text);
+  if (!ratio || !(*ratio >= 0.1f && *ratio <= 1)) return false;
+  format.clip = *ratio;
+  return true;
+}
+
+constexpr std::string_view kWholeWord = "full";
+
 bool set_rotation(std::string_view text, ActivationFormat& format) {
+  if (text == kWholeWord) {
+    format.rotation = kWholeWidth;
+    return true;
+  }
   const auto block = parse_number<int64_t>(text);
   if (!block || *block < 2 || *block > 4096 || !std::has_single_bit(static_cast<uint64_t>(*block))) return false;
   format.rotation = *block;
@@ -120,14 +134,15 @@ constexpr OptionPrefix<ActivationFormat> kPrefixes[] = {
     {"at", kRange, set_fixed, "at[HIGH] or at[LOW;HIGH] (finite numbers)"},
     {"p", kRange, set_percentile, "pP (above 50 to 100)"},
     {"shift", kShift, set_shifts, "shift or shift[DIGITS] (a digit for each channel, 0 to 9 and a to v)"},
-    {"had", kRotation, set_rotation, "hadN (a power of two from 2 to 4096)"},
+    {"clip", kClip, set_clip, "clipR (from 0.1 to 1)"},
+    {"had", kRotation, set_rotation, "hadN (a power of two from 2 to 4096, or full)"},
     {"seed", kSeed, set_seed, "seedS (an integer)"},
 };
 
 std::vector<std::string> option_names() {
   std::vector<std::string> names;
   for (const auto& word : kWords) names.emplace_back(word.text);
-  for (const std::string_view shape : {"gN", "pP", "at[HIGH]", "hadN", "seedS"}) names.emplace_back(shape);
+  for (const std::string_view shape : {"gN", "pP", "at[HIGH]", "clipR", "hadN", "seedS"}) names.emplace_back(shape);
   return names;
 }
 
@@ -214,6 +229,10 @@ class Reader {
       misuse("\"{}\": -ceil, -rceil and -even are about scales in e8m0", text_);
     }
     if (format_.seed != 0 && format_.rotation == 0) misuse("\"{}\": -seedS is that of a rotation: -hadN", text_);
+    if (format_.clip != 1 && (format_.range.kind != Kind::kDynamic || blocks)) {
+      misuse("\"{}\": -clipR is of ranges that are those of the very values, with scales in fp32; -pP clips others",
+             text_);
+    }
     if (format_.rotation != 0 && format_.range.is_calibrated()) {
       misuse("\"{}\": ranges are found in values that are not rotated; leave it out, or say which it is: -at", text_);
     }
@@ -305,7 +324,9 @@ std::string text_of(const ActivationFormat& format, const std::string& ends, con
   if (format.range.kind == Kind::kPercentile) text += fmt::format("-p{}", format.range.percentile);
   if (format.range.kind == Kind::kFixed) text += fmt::format("-at[{}]", ends);
   if (format.shifted) text += format.shifts.empty() ? "-shift" : fmt::format("-shift[{}]", shifts);
-  if (format.rotation != 0) text += fmt::format("-had{}", format.rotation);
+  if (format.clip != 1) text += fmt::format("-clip{}", format.clip);
+  if (format.rotation == kWholeWidth) text += fmt::format("-had{}", kWholeWord);
+  if (format.rotation != 0 && format.rotation != kWholeWidth) text += fmt::format("-had{}", format.rotation);
   if (format.seed != 0) text += fmt::format("-seed{}", format.seed);
   return text;
 }

@@ -44,9 +44,11 @@ struct ActivationRange {
 ///   bias)
 /// A range that was found beforehand stands for max|x|, or for [lo, hi]; of two-level scales for t's alone. Values
 /// beyond it become the outermost levels.
+///   clipped:     max|x|, or lo and hi, times a ratio below 1 (QuaRot: 0.9)
 ///   rotated:     x' = Q^T r(Q x), r as above, Q [channels, channels] a random block Hadamard rotation, that of a
 ///                frame's input (format/side/frame.h) with as great a block and this seed (QuaRot, Ashkboos et
-///                al., 2024, section 4): outliers are spread over their block before values are rounded
+///                al., 2024, section 4): outliers are spread over their block, or all channels, before values are
+///                rounded
 struct ActivationFormat {
   enum class Granularity {
     kTensor,  // all tokens of a pass that the input's readers read
@@ -62,7 +64,8 @@ struct ActivationFormat {
   ActivationRange range;
   bool shifted = false;         // of eXmY with a range found beforehand: a power of two for each channel,
   std::vector<uint8_t> shifts;  // once it is found: b [channels], each 0 .. 2^X - 1
-  int64_t rotation = 0;         // greatest block, a power of two; 0: not rotated
+  float clip = 1;               // share of a dynamic range that the levels cover
+  int64_t rotation = 0;         // greatest block, a power of two, or kWholeWidth; 0: not rotated
   uint64_t seed = 0;            // of the rotation
   bool operator==(const ActivationFormat&) const = default;
 };
@@ -79,7 +82,8 @@ struct ActivationFormat {
 ///   -at[HIGH] -at[LOW;HIGH]          it is this one (-at[LOW;HIGH] of -asym)
 ///   -shift                           with -output or -joint: channels of smaller values are raised by powers of two
 ///   -shift[DIGITS]                   with -at: by these; a digit for each channel, 0 to 9 and a to v (31)
-///   -hadN -seedS                     rotated, as +frame-inN-seedS; a range of these values is not found, but given
+///   -clipR                           R from 0.1 to 1 times the range of the very values; of dynamic ranges in fp32
+///   -hadN -hadfull -seedS            rotated, as +frame-inN-seedS; a range of these values is not found, but given
 /// or one of the schemes that storages have in place of FORMAT, -gN and the scale: "mxfp4", "mxfp8e4m3", "nvfp4".
 ///   "int8-token"   "e4m3fn-tensor-p99.9"   "int8-g128"   "int8-asym-tensor-at[-0.5;3.25]"   "mxfp4-rceil"
 /// parse_activation_format(to_string(f)) == f. Error(kUsage) names the part, the allowed ones, the nearest spelling;

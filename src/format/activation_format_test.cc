@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/kronecker_hadamard.h"
 
 namespace bitloom {
 namespace {
@@ -63,6 +64,8 @@ TEST(ActivationFormat, ReadsBlocksZeroPointsAndRanges) {
                                  "e5m2-tensor-at[7]-shift[0v3]",
                                  "int4-token-had512",
                                  "mxfp4-had32-seed7",
+                                 "int4-token-clip0.9-hadfull",
+                                 "int4-asym-g32-clip0.95",
                                  "int8-asym-tensor-at[-0.5;3.25]-had4096"}) {
     EXPECT_EQ(to_string(parse_activation_format(text)), text);
   }
@@ -83,12 +86,25 @@ TEST(ActivationFormat, Rotations) {
   const ActivationFormat rotated = parse_activation_format("int4-seed3-had64-token");
   EXPECT_EQ(rotated.rotation, 64);
   EXPECT_EQ(rotated.seed, 3u);
-  EXPECT_THAT(misused("int4-token-had48"), HasSubstr("should be -hadN (a power of two from 2 to 4096)"));
+  EXPECT_THAT(misused("int4-token-had48"), HasSubstr("should be -hadN (a power of two from 2 to 4096, or full)"));
+  EXPECT_EQ(parse_activation_format("int4-token-hadfull").rotation, kWholeWidth);
   EXPECT_THAT(misused("int4-token-had1"), HasSubstr("a power of two from 2 to 4096"));
   EXPECT_THAT(misused("int4-token-had8192"), HasSubstr("a power of two from 2 to 4096"));
   EXPECT_THAT(misused("int4-token-had64-had32"), HasSubstr("repeats or contradicts"));
   EXPECT_THAT(misused("int4-token-seed3"), HasSubstr("-seedS is that of a rotation"));
   EXPECT_THAT(misused("int4-tensor-mse-had64"), HasSubstr("ranges are found in values that are not rotated"));
+}
+
+TEST(ActivationFormat, ClippedRanges) {
+  EXPECT_EQ(parse_activation_format("int4-clip0.9-token").clip, 0.9f);
+  EXPECT_EQ(to_string(parse_activation_format("int4-token-clip1")), "int4-token");
+  EXPECT_NE(parse_activation_format("int4-token-clip0.9"), parse_activation_format("int4-token"));
+  for (const char* text : {"int4-token-clip", "int4-token-clip0", "int4-token-clip1.5", "int4-token-clipx"}) {
+    EXPECT_THAT(misused(text), HasSubstr("should be -clipR (from 0.1 to 1)")) << text;
+  }
+  for (const char* text : {"int8-tensor-absmax-clip0.9", "int8-tensor-at[2]-clip0.9", "mxfp4-clip0.9"}) {
+    EXPECT_THAT(misused(text), HasSubstr("-clipR is of ranges that are those of the very values")) << text;
+  }
 }
 
 TEST(ActivationFormat, RangesComeAndGo) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/vector_clones.h"
 #include "format/side/frame.h"
 #include "forward/row_loop.h"
 
@@ -18,11 +19,23 @@ using Granularity = ActivationFormat::Granularity;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-/// max|x|; NaN when a value is not finite. Magnitudes compare as their bits do.
+/// Magnitudes compare as their bits do.
+BITLOOM_VECTOR_CLONES int32_t greatest_magnitude(const float* x, int64_t count) {
+  int32_t greatest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t magnitude = std::bit_cast<int32_t>(x[i]) & 0x7fffffff;
+    greatest = magnitude > greatest ? magnitude : greatest;
+  }
+  return greatest;
+}
+
+BITLOOM_VECTOR_CLONES void divide(const float* x, float by, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = x[i] / by;
+}
+
+/// max|x|; NaN when a value is not finite.
 float absmax_of(const float* x, int64_t count) {
-  uint32_t greatest = 0;
-  for (int64_t i = 0; i < count; ++i) greatest = std::max(greatest, std::bit_cast<uint32_t>(x[i]) & 0x7fffffffu);
-  const float absmax = std::bit_cast<float>(greatest);
+  const auto absmax = std::bit_cast<float>(greatest_magnitude(x, count));
   return absmax <= std::numeric_limits<float>::max() ? absmax : kNan;
 }
 
@@ -58,10 +71,11 @@ InputRounder::Scale InputRounder::scale_of(const float* x, int64_t count) const 
   if (format_.scale == ScaleType::kE8M0) {
     return {absmax > 0 ? std::ldexp(1.0f, mx_exponent(absmax, format_.mx_mode, limits_)) : 0.0f, 0};
   }
-  if (!format_.asymmetric) return scale_of_range(format_, -absmax, absmax);
+  const float clip = format_.clip;
+  if (!format_.asymmetric) return scale_of_range(format_, -absmax * clip, absmax * clip);
   float low = 0, high = 0;
   for (int64_t i = 0; i < count; ++i) low = std::min(low, x[i]), high = std::max(high, x[i]);
-  return scale_of_range(format_, low, high);
+  return scale_of_range(format_, low * clip, high * clip);
 }
 
 /// t of two-level scales.
@@ -91,14 +105,15 @@ void InputRounder::round_run(const float* x, int64_t count, Scale scale, float* 
     return;
   }
   if (format_.asymmetric) return round_integers(x, count, scale, out);
-  for (int64_t i = 0; i < count; ++i) out[i] = x[i] / scale.step;
+  divide(x, scale.step, count, out);
   encoder_->snap(out, count, out);
   for (int64_t i = 0; i < count; ++i) out[i] *= scale.step;
 }
 
 bool InputRounder::has_token_scales() const {
   const auto* integer = std::get_if<IntFormat>(&format_.format);
-  return integer != nullptr && integer->fraction == 0 && !format_.asymmetric &&
+  const bool reaches_128 = format_.clip < 1 && integer != nullptr && integer->bits == 8 && !integer->narrow;
+  return integer != nullptr && integer->fraction == 0 && !format_.asymmetric && !reaches_128 &&
          format_.granularity == Granularity::kToken;
 }
 

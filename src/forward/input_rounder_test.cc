@@ -44,6 +44,18 @@ TEST(InputRounder, ZeroPoints) {
   EXPECT_EQ(round("int3-asym-token", {-0.37f, 0, 1.9f}, 3)[1], 0);
 }
 
+// s = 0.5 * 14 / 7 of int4: what lies beyond becomes the outermost level of its side.
+TEST(InputRounder, ClippedRanges) {
+  EXPECT_THAT(round("int4-token-clip0.5", {14, -14, 2.4f, -7.6f}, 4), ElementsAre(7, -8, 2, -8));
+  EXPECT_THAT(round("int4-asym-token-clip0.5", {-10, 20, 2.4f, -3.2f}, 4), ElementsAre(-5, 10, 2, -3));
+  EXPECT_THAT(round("e2m1-token-clip0.5", {12, -9, 2.4f, 0}, 4), ElementsAre(6, -6, 2, 0));
+  EXPECT_EQ(round("int4-token-clip1", {14, -3, 5, 1}, 4), round("int4-token", {14, -3, 5, 1}, 4));
+  const auto keeps = [](const char* text) { return InputRounder(parse_activation_format(text)).has_token_scales(); };
+  EXPECT_TRUE(keeps("int4-token-clip0.9"));
+  EXPECT_TRUE(keeps("int8-narrow-token-clip0.9"));
+  EXPECT_FALSE(keeps("int8-token-clip0.9"));  // -128 is one more than 8-bit kernels keep
+}
+
 // One range for all: values beyond it become the outermost levels, rows do not see each other.
 TEST(InputRounder, RangesFoundBeforehand) {
   EXPECT_THAT(round("int8-tensor-at[127]", {1.4f, -126.6f, 300, -300, 2.5f, 0}, 2),
@@ -121,21 +133,21 @@ std::vector<float> waves(int64_t count) {
 }
 
 // Q^T r(Q x), Q that of a frame; 96 channels have blocks of 32.
-TEST(InputRounder, RotationsAreThoseOfAFrame) {
+void expect_those_of_a_frame(int64_t block, const std::string& word) {
   const int64_t width = 96;
   const std::vector<float> x = waves(3 * width);
   for (const std::string format : {"int4-token", "int8-asym-g8", "e2m1-tensor", "nvfp4", "int4-tensor-at[2]"}) {
-    const BlockRotation q = in_rotation(FrameStorage{.in_block = 64, .seed = 5}, width);
+    const BlockRotation q = in_rotation(FrameStorage{.in_block = block, .seed = 5}, width);
     std::vector<float> expected = x;
     for (int64_t row = 0; row < 3; ++row) q.rotate(expected.data() + row * width, 0, width, 1);
     expected = round(format, expected, width);
     const std::vector<float> inside = expected;
     for (int64_t row = 0; row < 3; ++row) q.rotate_back(expected.data() + row * width, 0, width, 1);
-    EXPECT_EQ(round(format + "-had64-seed5", x, width), expected) << format;
+    EXPECT_EQ(round(format + word + "-seed5", x, width), expected) << format;
 
     ThreadPool threads(2);
     std::vector<float> out(x.size()), scales(3);
-    const InputRounder rounder(parse_activation_format(format + "-had64-seed5"), width);
+    const InputRounder rounder(parse_activation_format(format + word + "-seed5"), width);
     EXPECT_EQ(rounder.has_token_scales(), format == "int4-token") << format;
     rounder.round(x.data(), 3, width, out.data(), threads, scales.data(), InputRounder::Coordinates::kRotated);
     EXPECT_EQ(out, inside) << format;
@@ -143,6 +155,11 @@ TEST(InputRounder, RotationsAreThoseOfAFrame) {
     for (int64_t row = 0; row < 3; ++row) rounder.round_row(x.data() + row * width, width, out.data() + row * width);
     EXPECT_EQ(out, expected) << format;
   }
+}
+
+TEST(InputRounder, RotationsAreThoseOfAFrame) {
+  expect_those_of_a_frame(64, "-had64");
+  expect_those_of_a_frame(kWholeWidth, "-hadfull");
 }
 
 double squared_error(const std::vector<float>& a, const std::vector<float>& b) {
@@ -156,6 +173,10 @@ TEST(InputRounder, RotationsSpreadOutliers) {
   std::vector<float> x = waves(512);
   x[77] = 100;
   EXPECT_LT(squared_error(round("int4-token-had512", x, 512), x), squared_error(round("int4-token", x, 512), x) / 3);
+  // Of 576 = 9 x 64 channels blocks spread it over 64, the whole width over all.
+  x.resize(576);
+  EXPECT_LT(squared_error(round("int4-token-hadfull", x, 576), x),
+            squared_error(round("int4-token-had4096", x, 576), x) / 2);
 }
 
 TEST(InputRounder, WantsARange) { EXPECT_THROW(InputRounder(parse_activation_format("int8-tensor-mse")), Error); }

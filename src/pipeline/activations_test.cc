@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "forward/decoder.h"
 #include "forward/test_inputs.h"
@@ -148,20 +149,28 @@ TEST(Activations, AreNotRoundedAgainByKernels) {
 TEST(Activations, AreReadWhereTheirFrameRoundsThem) {
   ThreadPool threads(2);
   const TempDir dir;
-  testing::quantize(testing::kDemo, dir.file("q"), "int4-row+frame-in64@int4-token-had64");
-  testing::quantize(testing::kDemo, dir.file("other"), "int4-row+frame-in64-seed1@int4-token-had64");
-  const auto model = Checkpoint::open(dir.file("q"));
   const PackOptions fast = {best_isa(), Activations::kInt8};
-  EXPECT_EQ(load_weights(*model, fast).blocks[0].rotated.size(), model->graph().blocks[0].inputs.size());
-  EXPECT_TRUE(load_weights(*Checkpoint::open(dir.file("other")), fast).blocks[0].rotated.empty());
-  std::vector<float> logits[2];
-  for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
-    Decoder decoder(model, threads, activations);
-    logits[activations == Activations::kInt8] = hidden_of(decoder);
+  for (const std::string recipe :
+       {"int4-row+frame-in64@int4-token-had64", "int4-row+frame-infull@int4-token-clip0.9-hadfull"}) {
+    testing::quantize(testing::kDemo, dir.file("q"), recipe);
+    const auto model = Checkpoint::open(dir.file("q"));
+    EXPECT_EQ(load_weights(*model, fast).blocks[0].rotated.size(), model->graph().blocks[0].inputs.size());
+    std::vector<float> logits[2];
+    for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+      Decoder decoder(model, threads, activations);
+      logits[activations == Activations::kInt8] = hidden_of(decoder);
+    }
+    EXPECT_NE(logits[0], logits[1]) << "not one sum in another order: the kernels did not run";
+    // A rounded value that lies at a tie may go the other way, by one step.
+    EXPECT_LT(difference(logits[0], logits[1]), 1e-5) << recipe;
+    std::filesystem::remove_all(dir.file("q"));
   }
-  EXPECT_NE(logits[0], logits[1]) << "not one sum in another order: the kernels did not run";
-  // A rounded value that lies at a tie may go the other way, by one step.
-  EXPECT_LT(difference(logits[0], logits[1]), 1e-5);
+  for (const std::string other :
+       {"int4-row+frame-in64-seed1@int4-token-had64", "int4-row+frame-in64@int4-token-hadfull"}) {
+    testing::quantize(testing::kDemo, dir.file("q"), other);
+    EXPECT_TRUE(load_weights(*Checkpoint::open(dir.file("q")), fast).blocks[0].rotated.empty()) << other;
+    std::filesystem::remove_all(dir.file("q"));
+  }
 }
 
 // The manifest says what multiplies rounded inputs, and the decoder the same: integers where a token is a multiple of
