@@ -112,12 +112,14 @@ ClusterTable::ClusterTable(const SortedPoints& points, int64_t most, std::vector
 }
 
 /// Where the last of k clusters begins, at the first place of each eight from `low` to `high`; it lies within
-/// [from_low, from_high].
+/// [from_low, from_high], and not before where the last of k - 1 clusters up to the same place begins.
 void ClusterTable::fill_firsts(size_t k, int64_t low, int64_t high, int64_t from_low, int64_t from_high) {
   if (low > high) return;
   const int64_t middle = low + (high - low) / 2, end = middle * kLanes;
   const Layer layer{mass_.data(), first_.data(), second_.data(), before_.data()};
-  const int64_t best = best_start(layer, end, from_low, std::min(end, from_high)).from;
+  const int64_t last = std::min(end, from_high);
+  const int64_t first = std::min(last, std::max<int64_t>(from_low, from_[k - 1][static_cast<size_t>(end)]));
+  const int64_t best = best_start(layer, end, first, last).from;
   from_[k][static_cast<size_t>(end)] = static_cast<uint32_t>(best);
   fill_firsts(k, low, middle - 1, from_low, best);
   fill_firsts(k, middle + 1, high, best, from_high);

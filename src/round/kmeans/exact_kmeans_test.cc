@@ -182,6 +182,15 @@ TEST(SortPlaces, OrdersValuesOfAnyNumberAndSignStably) {
     std::stable_sort(expected.begin(), expected.end(), [&](uint32_t a, uint32_t b) { return values[a] < values[b]; });
     EXPECT_EQ(order, expected) << n;
   }
+  // So close to each other that their upper 22 bits are the same.
+  std::vector<float> close;
+  for (int i = 0; i < 5000; ++i) close.push_back(1 + 0x1p-23f * static_cast<float>(std::lround(400 * rng.uniform())));
+  sort_places(close, order, scratch);
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    return close[a] != close[b] ? close[a] < close[b] : a < b;
+  }));
+  std::sort(order.begin(), order.end());
+  for (uint32_t i = 0; i < 5000; ++i) EXPECT_EQ(order[i], i);
 }
 
 }  // namespace

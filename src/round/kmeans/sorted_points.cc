@@ -17,7 +17,7 @@ uint32_t key_of(float x) {
 
 using Starts = std::array<uint32_t, kDigits>;
 
-/// One stable pass of a radix sort over the key in the upper half of each item; starts: how many items have each digit.
+/// One stable pass of a radix sort over the digit at `shift` of each item; starts: how many items have each digit.
 void radix_pass(const uint64_t* from, uint64_t* to, size_t n, int shift, Starts& starts) {
   uint32_t sum = 0;
   for (uint32_t& start : starts) {
@@ -25,27 +25,46 @@ void radix_pass(const uint64_t* from, uint64_t* to, size_t n, int shift, Starts&
     start = sum;
     sum += count;
   }
-  for (size_t i = 0; i < n; ++i) to[starts[(from[i] >> (32 + shift)) & (kDigits - 1)]++] = from[i];
+  for (size_t i = 0; i < n; ++i) to[starts[(from[i] >> shift) & (kDigits - 1)]++] = from[i];
+}
+
+/// Of items of which few lie far from their places; std::sort takes over where they do.
+void sort_nearly_sorted(uint64_t* items, size_t n) {
+  size_t steps = 8 * n;
+  for (size_t i = 1; i < n; ++i) {
+    const uint64_t item = items[i];
+    size_t at = i;
+    for (; at > 0 && items[at - 1] > item; --at) {
+      if (steps-- == 0) {
+        items[at] = item;
+        return std::sort(items, items + n);
+      }
+      items[at] = items[at - 1];
+    }
+    items[at] = item;
+  }
 }
 
 }  // namespace
 
 void sort_places(std::span<const float> values, std::vector<uint32_t>& order, std::vector<uint64_t>& scratch) {
-  constexpr int kPasses = 3;
+  // By the upper 22 bits of each key, 13 of them of the mantissa; what then lies in another order lies close.
+  constexpr int kFirst = 64 - 2 * kDigitBits, kSecond = 64 - kDigitBits;
   const size_t n = values.size();
   if (scratch.size() < 2 * n) scratch.resize(2 * n);
   uint64_t *items = scratch.data(), *other = items + n;
-  std::array<Starts, kPasses> starts{};
+  Starts low{}, high{};
   for (size_t i = 0; i < n; ++i) {
-    const uint32_t key = key_of(values[i]);
-    items[i] = static_cast<uint64_t>(key) << 32 | i;
-    for (int pass = 0; pass < kPasses; ++pass) ++starts[pass][(key >> (pass * kDigitBits)) & (kDigits - 1)];
+    items[i] = static_cast<uint64_t>(key_of(values[i])) << 32 | i;
+    ++low[(items[i] >> kFirst) & (kDigits - 1)];
+    ++high[items[i] >> kSecond];
   }
   if (n < 512) {
     std::sort(items, items + n);
   } else {
-    for (int pass = 0; pass < kPasses; ++pass, std::swap(items, other))
-      radix_pass(items, other, n, pass * kDigitBits, starts[pass]);
+    radix_pass(items, other, n, kFirst, low);
+    radix_pass(other, items, n, kSecond, high);
+    sort_nearly_sorted(items, n);
   }
   order.resize(n);
   for (size_t i = 0; i < n; ++i) order[i] = static_cast<uint32_t>(items[i]);
