@@ -48,13 +48,16 @@ class Claq {
         milli_bits_(problem.target.storage.base.get<CodebookStorage>().milli_bits),
         w_(load_for_codebook(problem.place, problem.weights, problem.threads)) {}
 
+  /// Once: the weights are let go.
   CodebookPlan plan() {
     CodebookPlan plan;
     if (options_.row_scales) plan.row_scales = row_scales();
-    const std::vector<int64_t> order =
-        by_falling(outlier_counts(w_, rows_, cols_, options_.threshold), factor_.diagonal);
-    plan.widths = widths(order, plan.row_scales);
     const Reservation shares = reservation(options_);
+    std::vector<int64_t> order;
+    if (shares.mean() > 0 || options_.allocation == Allocation::kOutliers) {
+      order = by_falling(outlier_counts(w_, rows_, cols_, options_.threshold), factor_.diagonal);
+    }
+    plan.widths = widths(order, plan.row_scales);
     if (shares.mean() > 0) {
       plan.kept = options_.parity == Parity::kNone ? kept_by_magnitude(order, rows_, shares)
                                                    : kept_as_published(order, rows_, shares, bug_order());
@@ -63,35 +66,10 @@ class Claq {
     if (options_.refine > 0) plan.fit_ahead = &problem_.threads;  // refinement moves tables anyway
     if (options_.refine > 0) {
       scales_ = plan.row_scales;
-      plan.refine = [this](ColumnCodebooks& chosen) { refine(chosen); };
+      plan.refine = [this](const LoopResult& result, ColumnCodebooks& chosen) { refine(result, chosen); };
     }
+    w_ = {};
     return plan;
-  }
-
-  /// Errors of the matrix as it is stored, where refinement has changed it.
-  void measure(const StoredMatrix& matrix, RoundReport& report) const {
-    constexpr int64_t kSlab = 128;
-    struct Sums {
-      double error = 0, norm = 0, greatest = 0;
-    };
-    std::vector<Sums> slabs(static_cast<size_t>((rows_ + kSlab - 1) / kSlab));
-    problem_.threads.parallel_for(static_cast<int64_t>(slabs.size()), [&](int64_t slab) {
-      const int64_t first = slab * kSlab, last = std::min(rows_, first + kSlab);
-      std::vector<float> decoded(static_cast<size_t>((last - first) * cols_));
-      matrix.decode_rows(first, last, decoded.data());
-      Sums& sums = slabs[static_cast<size_t>(slab)];
-      for (size_t i = 0; i < decoded.size(); ++i) {
-        const double w = w_[static_cast<size_t>(first * cols_) + i], difference = w - static_cast<double>(decoded[i]);
-        sums.error += difference * difference, sums.norm += w * w;
-        sums.greatest = std::max(sums.greatest, std::abs(difference));
-      }
-    });
-    Sums all;
-    for (const Sums& sums : slabs) {
-      all.error += sums.error, all.norm += sums.norm, all.greatest = std::max(all.greatest, sums.greatest);
-    }
-    report.weight_error = all.norm > 0 ? all.error / all.norm : 0;
-    report.max_abs_error = all.greatest;
   }
 
  private:
@@ -176,7 +154,7 @@ class Claq {
     return columns;
   }
 
-  void refine(ColumnCodebooks& chosen) const {
+  void refine(const LoopResult& result, ColumnCodebooks& chosen) const {
     const SecondMoment& moment = *problem_.inputs->moment;
     std::vector<float> h(static_cast<size_t>(cols_ * cols_));
     moment.copy_to(h.data(), problem_.threads);
@@ -185,7 +163,8 @@ class Claq {
       // Damped as the loop's: a direction in which no token went is no licence for any weight.
       own = static_cast<float>((own == 0 ? 1.0 : static_cast<double>(own)) + factor_.lambda());
     }
-    refine_codebooks({rows_, cols_, transposed(), h.data(), scales_}, options_.refine, chosen, problem_.threads);
+    refine_codebooks({rows_, cols_, result.original, factor_.order, h.data(), scales_, result.scratch}, options_.refine,
+                     chosen, problem_.threads);
   }
 
   const ClaqRounding& options_;
@@ -233,13 +212,14 @@ Storage storage_by(const ClaqRounding& options, Storage wanted) {
   return wanted;
 }
 
-/// Beside the loop k-means once or twice, all weights and their errors twice, and the second moment.
+/// Beside the loop k-means once or twice, the second moment, and less than the loop's own weights while widths are
+/// found.
 RoundingCost cost_of(const ClaqRounding& options, const RoundingShape& shape) {
   const double turns = static_cast<double>(effective(options).refine);
   const auto n = static_cast<double>(shape.rows), d = static_cast<double>(shape.cols);
   RoundingCost cost = feedback_cost(shape, {.separable = false, .nearest = 2 * kmeans_work(shape)}, false);
   cost.flops += 2 * turns * n * d * d;
-  cost.bytes += 4 * (2 * shape.rows * shape.cols + shape.cols * shape.cols);
+  cost.bytes += 4 * (640 * shape.rows + shape.cols * shape.cols);
   return cost;
 }
 
@@ -263,7 +243,6 @@ Rounded round_by(const ClaqRounding& options, const RoundingProblem& problem) {
   result.matrix =
       quantize_columns(problem.place, problem.weights, *policies, factor, problem.ranks, problem.threads, &report);
   result.report = feedback_report(report, factor, actual.damping);
-  if (actual.refine > 0) claq.measure(*result.matrix, result.report);
   return result;
 }
 

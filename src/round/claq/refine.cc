@@ -1,7 +1,6 @@
 #include "round/claq/refine.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "base/dtype.h"
 #include "base/vector_clones.h"
@@ -20,23 +19,27 @@ BITLOOM_VECTOR_CLONES void add_scaled(float* y, const float* x, float factor, in
   for (int64_t i = 0; i < n; ++i) y[i] += factor * x[i];
 }
 
+/// y = x - y.
+BITLOOM_VECTOR_CLONES void subtract_from(const float* x, float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = x[i] - y[i];
+}
+
 /// One run over a matrix; E and G are [cols, rows].
 class Refiner {
  public:
-  Refiner(RefineProblem problem, ColumnCodebooks& chosen, ThreadPool& threads)
-      : p_(std::move(problem)),
+  Refiner(const RefineProblem& problem, ColumnCodebooks& chosen, ThreadPool& threads)
+      : p_(problem),
         chosen_(chosen),
         threads_(threads),
-        errors_(std::move(p_.columns)),
         gradient_(static_cast<size_t>(std::min(kSpan, p_.cols) * p_.rows)),
         moved_(static_cast<size_t>(std::min(kBlock, p_.cols) * p_.rows)),
         q_(static_cast<size_t>(p_.rows)),
         target_(q_.size()) {
     for (const float scale : p_.row_scales) masses_.push_back(scale * scale);
-    threads_.parallel_for(p_.cols, [&](int64_t c) {
-      std::vector<float> q(q_.size());
-      decode(static_cast<size_t>(c), q.data());
-      add_scaled(column(c), q.data(), -1.0f, p_.rows);
+    threads_.parallel_for(p_.cols, [&](int64_t position) {
+      const int64_t c = p_.order[static_cast<size_t>(position)];
+      decode(static_cast<size_t>(c), column(c));
+      subtract_from(p_.original + position * p_.rows, column(c), p_.rows);
     });
   }
 
@@ -57,7 +60,7 @@ class Refiner {
   }
 
  private:
-  float* column(int64_t c) { return errors_.data() + c * p_.rows; }
+  float* column(int64_t c) { return p_.errors + c * p_.rows; }
   float scale(size_t r) const { return p_.row_scales.empty() ? 1.0f : p_.row_scales[r]; }
 
   float* gradient(int64_t c) { return gradient_.data() + (c - begin_) * p_.rows; }
@@ -67,7 +70,7 @@ class Refiner {
     threads_.parallel_for((p_.rows + kSlab - 1) / kSlab, [&](int64_t slab) {
       const int64_t row = slab * kSlab, count = std::min(p_.rows - row, kSlab);
       sgemm(Transpose::kNo, Transpose::kNo, end_ - begin_, count, p_.cols, 1.0f, p_.h + begin_ * p_.cols, p_.cols,
-            errors_.data() + row, p_.rows, 0.0f, gradient_.data() + row, p_.rows);
+            p_.errors + row, p_.rows, 0.0f, gradient_.data() + row, p_.rows);
     });
   }
 
@@ -116,21 +119,21 @@ class Refiner {
     for (size_t r = 0; r < p_.row_scales.size(); ++r) out[r] *= p_.row_scales[r];
   }
 
-  RefineProblem p_;
+  const RefineProblem& p_;
   ColumnCodebooks& chosen_;
   ThreadPool& threads_;
-  int64_t begin_ = 0, end_ = 0;           // of the span
-  std::vector<float> errors_, gradient_;  // E, and G of the span, [columns, rows]
-  std::vector<float> moved_;              // how far a block's columns moved
+  int64_t begin_ = 0, end_ = 0;  // of the span
+  std::vector<float> gradient_;  // G of the span, [columns, rows]
+  std::vector<float> moved_;     // how far a block's columns moved
   std::vector<float> q_, target_, masses_;
   std::vector<uint8_t> left_out_;
 };
 
 }  // namespace
 
-void refine_codebooks(RefineProblem problem, int64_t turns, ColumnCodebooks& chosen, ThreadPool& threads) {
+void refine_codebooks(const RefineProblem& problem, int64_t turns, ColumnCodebooks& chosen, ThreadPool& threads) {
   if (turns <= 0 || problem.rows == 0) return;
-  Refiner refiner(std::move(problem), chosen, threads);
+  Refiner refiner(problem, chosen, threads);
   for (int64_t turn = 0; turn < turns; ++turn) refiner.turn();
 }
 

@@ -18,12 +18,14 @@ namespace bitloom {
 
 struct RefineProblem {
   int64_t rows = 0, cols = 0;
-  std::vector<float> columns;            // W^T [cols, rows]
+  const float* original = nullptr;       // W^T [cols, rows], by position
+  const std::vector<int64_t>& order;     // position -> column
   const float* h = nullptr;              // second moment [cols, cols], dead columns 1 on the diagonal, symmetric
   const std::vector<float>& row_scales;  // empty: 1
+  float* errors = nullptr;               // [cols, rows], becomes E^T, by column
 };
 
-/// rows cols^2 multiply-adds a turn. Memory: W twice more. The same bytes for any number of threads.
-void refine_codebooks(RefineProblem problem, int64_t turns, ColumnCodebooks& chosen, ThreadPool& threads);
+/// rows cols^2 multiply-adds a turn. Memory: 640 columns. The same bytes for any number of threads.
+void refine_codebooks(const RefineProblem& problem, int64_t turns, ColumnCodebooks& chosen, ThreadPool& threads);
 
 }  // namespace bitloom

@@ -136,6 +136,10 @@ class CodebookColumns final : public StoringPolicy {
     decode(c, q);
   }
 
+  void refine(const LoopResult& result) override {
+    if (plan_.refine) plan_.refine(result, chosen_);
+  }
+
   void decode_column(int64_t position, float* weights) const override {
     decode(static_cast<size_t>(order_[static_cast<size_t>(position)]), weights);
   }
@@ -207,7 +211,6 @@ class CodebookPolicies final : public ColumnPolicies {
   }
 
   std::shared_ptr<const StoredMatrix> finish(const std::string& name) override {
-    if (plan_.refine) plan_.refine(chosen_);
     const auto cols = static_cast<int64_t>(plan_.widths.size());
     std::vector<std::vector<std::byte>> bytes = pack_columns(chosen_.columns);
     if (storage_.side.outliers.present()) {

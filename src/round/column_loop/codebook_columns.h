@@ -50,8 +50,8 @@ struct CodebookPlan {
   // Not null: tables of sixteen columns are fitted at once, by these threads, to the columns as compensated before the
   // sixteen; each is then moved by three turns of Lloyd's algorithm on its column as its turn comes.
   ThreadPool* fit_ahead = nullptr;
-  // Called with what the loop chose, before it is stored; may change levels, codes and kept weights.
-  std::function<void(ColumnCodebooks& chosen)> refine;
+  // Called with what the loop chose; may change levels, codes and kept weights. See StoringPolicy::refine().
+  std::function<void(const LoopResult& result, ColumnCodebooks& chosen)> refine;
 };
 /// `storage`: -col, with outliers where weights are kept and a frame of out-scales where rows have scales.
 std::unique_ptr<ColumnPolicies> make_codebook_policies(const Storage& storage, const std::vector<int64_t>& order,

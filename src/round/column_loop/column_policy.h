@@ -38,9 +38,17 @@ class ColumnPolicy {
   virtual void quantize_column(int64_t position, const float* w, float* q) = 0;
 };
 
+/// What is at hand when the loop has ended.
+struct LoopResult {
+  const float* original = nullptr;  // the weights [columns, rows], by position
+  float* scratch = nullptr;         // as large
+};
+
 /// A policy that keeps what it chose.
 class StoringPolicy : public ColumnPolicy {
  public:
+  /// After the loop, before the values are read: may change what was chosen.
+  virtual void refine(const LoopResult& result) { (void)result; }
   /// After the loop: the weights [rows] that column `position` will decode to.
   virtual void decode_column(int64_t position, float* weights) const = 0;
   /// Weights beyond the outermost level by more than half a step.

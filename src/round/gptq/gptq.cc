@@ -93,6 +93,7 @@ class GptqRun {
     tile.report = {rows.begin, rows.end};
     tile.report.loss = column_loop(feedback_, columns.data(), errors.data(), rows.count(), *policy,
                                    policies_.rows_are_separable() ? nullptr : &threads_);
+    policy->refine({original.data(), errors.data()});
     measure(original, columns, *policy, tile.report);
     tile.chosen = policy->chosen();
     return tile;
