@@ -66,12 +66,17 @@ RoundingCost cost_of(const Rounding& rounding, const RoundingShape& shape) {
   return cost;
 }
 
-Rounding rounding_without_data(const Storage& storage) {
+std::optional<Rounding> find_rounding_without_data(const Storage& storage) {
   for (const RoundingRow* row : rounding_methods()) {
     for (Rounding& rounding : variants_of(*row)) {
       if (!needs_of(rounding).any() && rounds_onto(rounding, storage)) return std::move(rounding);
     }
   }
+  return std::nullopt;
+}
+
+Rounding rounding_without_data(const Storage& storage) {
+  if (std::optional<Rounding> rounding = find_rounding_without_data(storage)) return std::move(*rounding);
   misuse("no method chooses codes of {} without data", to_string(storage));
 }
 

@@ -14,6 +14,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <typeinfo>
@@ -128,6 +129,8 @@ bool rounds_onto(const Rounding& rounding, const Storage& storage);
 /// The first method that needs no data and can choose codes of this storage: what is left where data say too little.
 /// Error(kUsage) naming the storage when there is none.
 Rounding rounding_without_data(const Storage& storage);
+/// The same; nothing when there is none.
+std::optional<Rounding> find_rounding_without_data(const Storage& storage);
 RoundingCost cost_of(const Rounding& rounding, const RoundingShape& shape);
 
 }  // namespace bitloom

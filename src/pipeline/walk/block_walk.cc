@@ -23,6 +23,29 @@
 namespace bitloom {
 namespace {
 
+/// How a matrix is rounded: as the recipe says, but for experts that saw too little.
+struct Taken {
+  RecipeStep step;
+  std::optional<InputStatistics> uncorrelated;  // instead of what was seen
+};
+
+/// Second moment 1, of channels that nothing is known of.
+InputStatistics uncorrelated_inputs(int64_t channels) {
+  std::vector<float> one(static_cast<size_t>(channels * channels));
+  for (int64_t c = 0; c < channels; ++c) one[static_cast<size_t>(c * (channels + 1))] = 1;
+  InputStatistics statistics(channels);
+  statistics.moment = SecondMoment::from_mean(channels, 1, one);
+  return statistics;
+}
+
+/// What is recorded of a matrix that was rounded for uncorrelated inputs: errors of its outputs are not known.
+void count_seen(const InputStatistics& statistics, SiteRecord& record) {
+  record.output_error.reset(), record.predicted_kl.reset();
+  record.tokens = statistics.tokens();
+  record.dropped_tokens = statistics.dropped_tokens();
+  record.dead_channels = statistics.dead_channels();
+}
+
 class Walk {
  public:
   Walk(const WalkTask& task, SharedJournal& journal, Context& context)
@@ -99,8 +122,7 @@ class Walk {
   void tune(BlockState& state);
   void leave(BlockState& state);
   void leave(std::optional<CalibrationStream>& stream, int64_t chunk, const BlockRunner& runner) const;
-  static RecipeStep step_for(BlockState& state, const Site& site, const RecipeStep& step,
-                             const InputStatistics* statistics);
+  static Taken step_for(BlockState& state, const Site& site, const RecipeStep& step, const InputStatistics* statistics);
   std::optional<GuidedMoments> moments_for(const BlockState& state, const Site& site, const RecipeStep& step) const;
   double weights_to_round(int block, int input) const;
   void check_squares(const BlockState& state, int input, const InputStatistics& statistics) const;
@@ -273,7 +295,8 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
   const ScopedTimer timed(times_.rounding);
   const auto input_rounder = state.rounders.find(input);
   const bool rounds_input = input_rounder != state.rounders.end();
-  MatrixRounder rounder(statistics, ranks_, context_.threads, rounds_input ? &input_rounder->second.format() : nullptr);
+  const auto* input_format = rounds_input ? &input_rounder->second.format() : nullptr;
+  MatrixRounder rounder(statistics, ranks_, context_.threads, input_format);
   const double weights_of_input = weights_to_round(state.index, input);
   for (const Site& site : linear_sites(graph_, state.index)) {
     const std::string& name = site.linear->weight;
@@ -288,8 +311,8 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
     record.name = name;
     const std::string place = fmt::format("{}: tensor '{}'", task_.model->path(), name);
     const RowSourcePtr before = weights.weight;
-    const RecipeStep taken = step_for(state, site, step->second, statistics);
-    const std::optional<GuidedMoments> moments = moments_for(state, site, taken);
+    const Taken taken = step_for(state, site, step->second, statistics);
+    const std::optional<GuidedMoments> moments = moments_for(state, site, taken.step);
     const double seconds = cost_of(state.index).round.at(input) *
                            static_cast<double>(site.linear->out * site.linear->in) / weights_of_input;
     double done = 0;
@@ -297,7 +320,11 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
       done += share;
       advance_progress(state.index, seconds * share, name);
     };
-    const Rounded rounded = rounder.round(place, *before, taken, record, moments ? &*moments : nullptr, advance);
+    MatrixRounder otherwise(taken.uncorrelated ? &*taken.uncorrelated : nullptr, ranks_, context_.threads,
+                            input_format);
+    const Rounded rounded = (taken.uncorrelated ? otherwise : rounder)
+                                .round(place, *before, taken.step, record, moments ? &*moments : nullptr, advance);
+    if (taken.uncorrelated) count_seen(*statistics, record);
     weights.weight = state.outcome.quantized[name] = rounded.matrix;
     for (const std::string& remark : rounded.report.remarks) {
       state.outcome.remarks.push_back(fmt::format("'{}': {}", name, remark));
@@ -310,20 +337,27 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
 }
 
 /// Of fewer tokens than channels the second moment is singular: the error that data would move lies where they say
-/// nothing. An expert that saw so few is rounded without them.
-RecipeStep Walk::step_for(BlockState& state, const Site& site, const RecipeStep& step,
-                          const InputStatistics* statistics) {
+/// nothing. An expert that saw so few is rounded without them: by another method, or, where none chooses such codes, as
+/// if its inputs were uncorrelated.
+Taken Walk::step_for(BlockState& state, const Site& site, const RecipeStep& step, const InputStatistics* statistics) {
   const Needs needs = needs_of(step.rounding);
   const bool by_moments = needs.second_moment || needs.guided_moment;
-  if (site.reads->expert < 0 || statistics == nullptr || !by_moments) return step;
+  if (site.reads->expert < 0 || statistics == nullptr || !by_moments) return {step, std::nullopt};
   const int64_t tokens = statistics->tokens();
-  if (tokens >= site.reads->width) return step;
-  RecipeStep without = step;
-  without.rounding = rounding_without_data(step.quantize->storage);
+  if (tokens >= site.reads->width) return {step, std::nullopt};
+  Taken taken{step, std::nullopt};
+  std::string how;
+  if (std::optional<Rounding> without = find_rounding_without_data(step.quantize->storage)) {
+    how = fmt::format("{} instead of {}", to_short(*without), to_short(step.rounding));
+    taken.step.rounding = std::move(*without);
+  } else {
+    how = fmt::format("{} as if its inputs were uncorrelated and of one size", to_short(step.rounding));
+    taken.uncorrelated = uncorrelated_inputs(site.reads->width);
+  }
   state.outcome.remarks.push_back(
-      fmt::format("'{}': rounded by {} instead of {}: its expert saw {} calibration tokens, fewer than its {} channels",
-                  site.linear->weight, to_short(without.rounding), to_short(step.rounding), tokens, site.reads->width));
-  return without;
+      fmt::format("'{}': rounded by {}: its expert saw {} calibration tokens, fewer than its {} channels",
+                  site.linear->weight, how, tokens, site.reads->width));
+  return taken;
 }
 
 std::optional<GuidedMoments> Walk::moments_for(const BlockState& state, const Site& site,

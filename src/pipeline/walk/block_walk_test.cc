@@ -247,6 +247,39 @@ TEST(Walk, ExpertsAreCountedAndFallBack) {
   EXPECT_FALSE(tensors.contains("model.layers.0.block_sparse_moe.gate.weight")) << "routers stay as they are";
 }
 
+// Binary planes and masked weights are chosen by no method without data.
+TEST(Walk, ExpertsFallBackToUncorrelatedInputs) {
+  for (const char* recipe : {"billm", "pb-1.7"}) {
+    CalibratedRun run = run_of("mixtral", recipe);
+    run.data = testing::some_data(run.model, {1});
+    const TempDir dir;
+    testing::Listener listener;
+    run.into(dir.file("out"), listener);
+    EXPECT_NO_THROW(testing::verify(dir.file("out")));
+    const Json tensors = read_json(dir.file("out/bitloom.json")).at("tensors");
+    const Json& known = tensors.at("model.layers.0.self_attn.q_proj.weight");
+    EXPECT_TRUE(known.contains("output_error"));
+    int unseen = 0;
+    for (int b = 0; b < 2; ++b) {
+      for (int e = 0; e < 4; ++e) {
+        const std::string name = fmt::format("model.layers.{}.block_sparse_moe.experts.{}.w1.weight", b, e);
+        const Json& tensor = tensors.at(name);
+        const auto tokens = tensor.value("tokens", int64_t{0});
+        unseen += tokens == 0 ? 1 : 0;
+        EXPECT_EQ(tensor.at("rounding"), known.at("rounding"));
+        EXPECT_FALSE(tensor.contains("output_error")) << "of outputs that nobody saw";
+        EXPECT_LT(tensor.at("weight_error").get<double>(), 0.5);
+        EXPECT_THAT(listener.lines,
+                    ::testing::Contains(HasSubstr(fmt::format(
+                        "'{}': rounded by {} as if its inputs were uncorrelated and of one size: its expert saw {} "
+                        "calibration tokens, fewer than its 32 channels",
+                        name, known.at("rounding").get<std::string>(), tokens))));
+      }
+    }
+    EXPECT_EQ(unseen, 4) << "one token goes to two experts of four";
+  }
+}
+
 // A product of low rank is added without data, too.
 TEST(Walk, ExpertsFallBackToLowRankWithoutData) {
   CalibratedRun run = run_of("qwen2_moe", "lorc+int4-g16+lowrank4-int8-row");

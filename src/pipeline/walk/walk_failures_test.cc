@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 
 #include "model/test_linears.h"
@@ -119,6 +120,43 @@ TEST_F(HugeWeights, TokensThatOverflowAreLeftOutAndCounted) {
         name.find("layers.0.self_attn.") != std::string::npos && name.find("o_proj") == std::string::npos;
     EXPECT_EQ(tensor.at("dropped_tokens"), before_attention ? 1 : 12) << name;
     EXPECT_EQ(tensor.at("tokens"), before_attention ? 23 : 12) << name;
+  }
+}
+
+// Every method of error feedback, and those that look at columns or blocks as wholes.
+TEST(WalkFailure, AColumnWithoutAFiniteWeight) {
+  const std::string tensor = "model.layers.1.mlp.up_proj.weight";
+  const TempDir dir;
+  testing::copy_model(golden_model("llama"), dir.file("model"));
+  constexpr int64_t kRows = 48, kCols = 32;
+  for (int64_t r = 0; r < kRows; ++r) {
+    testing::patch_tensor(dir.file("model/model.safetensors"), tensor, (r * kCols + 5) * 4, floats(1, NAN));
+  }
+  CalibratedRun run = run_of("llama", "gptq+int4-g16");
+  run.model = dir.file("model");
+  for (const char* recipe : {"gptq+int4-g16", "claq-2.12", "billm", "pb-1.7", "spqr-3", "slim-2", "onebit-svid"}) {
+    run.recipe = recipe;
+    EXPECT_EQ(refusal_of(run, ErrorKind::kRefused),
+              run.model + ": tensor '" + tensor + "': weight [0, 5] is nan; only finite weights can be quantized");
+  }
+}
+
+TEST(WalkFailure, WidthsThatColumnsCannotHave) {
+  EXPECT_THAT(refusal_of(run_of("llama", "claq:narrow=2+codebook1.5-col"), ErrorKind::kUsage),
+              AllOf(HasSubstr("tensor 'model.layers.0.self_attn.q_proj.weight'"),
+                    HasSubstr("columns of 2 and 3 bits cannot have 1.5 bits in the mean")));
+  for (const char* recipe : {"claq:reserved=1.5+codebook2-col", "claq:reserved=0.3+codebook2-col"}) {
+    EXPECT_THAT(refusal_of(run_of("llama", recipe), ErrorKind::kUsage),
+                HasSubstr("reserved of 'claq' must be a number from 0 to 0.24, found"));
+  }
+}
+
+/// The last block of a row is a short one.
+TEST(WalkFailure, NoBlockNeedsToDivideTheColumns) {
+  for (const char* recipe : {"billm+planes-g7", "spqr+affine3-g5-s3x16", "slim+affine2-g24-mixed"}) {
+    const TempDir dir;
+    run_of("llama", recipe).into(dir.file("out"));
+    EXPECT_NO_THROW(testing::verify(dir.file("out"))) << recipe;
   }
 }
 
