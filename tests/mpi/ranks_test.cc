@@ -109,6 +109,32 @@ TEST_F(RanksTest, AgreeWithOneProcess) {
   }
 }
 
+/// Recipes of papers, whose matrices' rows are solved together or apart: what differs between one process and two is
+/// again the order of sums in fp64.
+TEST_F(RanksTest, RecipesOfPapersAgreeWithOneProcess) {
+  const std::string flags = "--samples 9 --seq 128 --threads 1 --json";
+  for (const std::string recipe : {"claq-2.12", "billm", "spqr-3", "slim-2", "hqq-2", "onebit-svid", "pb-1.7"}) {
+    const Outcome one = quantize(1, recipe + "1", recipe, flags), two = quantize(2, recipe + "2", recipe, flags);
+    ASSERT_EQ(one.code, 0) << recipe << one.err;
+    ASSERT_EQ(two.code, 0) << recipe << two.err;
+    const nlohmann::json alone = nlohmann::json::parse(one.out), both = nlohmann::json::parse(two.out);
+    std::map<std::string, nlohmann::json> together;
+    for (const auto& tensor : both.at("tensors")) together[tensor.at("name")] = tensor;
+    ASSERT_EQ(together.size(), 42u) << recipe;
+    for (const auto& tensor : alone.at("tensors")) {
+      const std::string name = tensor.at("name");
+      const nlohmann::json& other = together.at(name);
+      EXPECT_EQ(other.at("bytes"), tensor.at("bytes")) << recipe << " " << name;
+      for (const char* key : {"weight_error", "output_error"}) {
+        ASSERT_EQ(other.contains(key), tensor.contains(key)) << recipe << " " << name;
+        if (!tensor.contains(key)) continue;
+        const double error = tensor.at(key);
+        EXPECT_NEAR(other.at(key), error, 1e-5 * error) << recipe << " " << name;
+      }
+    }
+  }
+}
+
 constexpr const char* kLoom = "ldlq:two-sided,drift=1+trellis2-l12+frame-in64-out64";
 
 /// Bits are allocated by all ranks together, as one process does; then the same bytes for the same number of ranks.
