@@ -1,5 +1,5 @@
-// The recipes of the column-wise and binary family on a small model: what is written is verified, is the same after an
-// interruption, and is multiplied by kernels as its decoded rows are.
+// The recipes of the column-wise and binary family and of vectors on a small model: what is written is verified, is the
+// same after an interruption, and, where there are kernels, is multiplied by them as its decoded rows are.
 
 #include <gtest/gtest.h>
 
@@ -49,6 +49,9 @@ TEST_P(FamilyRecipe, HasTheSameFilesAfterAnInterruptionAndIsVerified) {
   }
 }
 
+/// Of storages with kernels.
+class KernelRecipe : public FamilyRecipe {};
+
 /// Largest difference, as a share of the range of `a`.
 double difference(const std::vector<float>& a, const std::vector<float>& b) {
   const auto [low, high] = std::minmax_element(a.begin(), a.end());
@@ -57,7 +60,7 @@ double difference(const std::vector<float>& a, const std::vector<float>& b) {
   return worst / (static_cast<double>(*high) - *low);
 }
 
-TEST_P(FamilyRecipe, HasTheLogitsOfItsDecodedRows) {
+TEST_P(KernelRecipe, HasTheLogitsOfItsDecodedRows) {
   run().into(out("whole"));
   const auto checkpoint = Checkpoint::open(out("whole"));
   const Graph& graph = checkpoint->graph();
@@ -83,16 +86,21 @@ TEST_P(FamilyRecipe, HasTheLogitsOfItsDecodedRows) {
   EXPECT_LE(difference(by_tiles, by_kernels), 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Recipes, FamilyRecipe,
-                         ::testing::Values("claq-2", "claq-2.1", "claq-2.12", "claq-3", "claq-3.12", "claq-4", "billm",
-                                           "billm-arb", "pb-1.7", "slim-2", "slim-3", "spqr-3", "hqq-2", "hqq-3",
-                                           "hqq-4", "onebit-svid"),
-                         [](const auto& param_info) {
-                           std::string name = param_info.param;
-                           std::replace_if(
-                               name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
-                           return name;
-                         });
+std::string name_of(const ::testing::TestParamInfo<const char*>& info) {
+  std::string name = info.param;
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
+  return name;
+}
+
+constexpr const char* kKernelRecipes[] = {"claq-2", "claq-2.1",  "claq-2.12", "claq-3",     "claq-3.12", "claq-4",
+                                          "billm",  "billm-arb", "pb-1.7",    "slim-2",     "slim-3",    "spqr-3",
+                                          "hqq-2",  "hqq-3",     "hqq-4",     "onebit-svid"};
+INSTANTIATE_TEST_SUITE_P(Recipes, FamilyRecipe, ::testing::ValuesIn(kKernelRecipes), name_of);
+INSTANTIATE_TEST_SUITE_P(Recipes, KernelRecipe, ::testing::ValuesIn(kKernelRecipes), name_of);
+INSTANTIATE_TEST_SUITE_P(DecodedByTiles, FamilyRecipe,
+                         ::testing::Values("gptvq-2.125", "gptvq-2.125:dimension=2", "gptvq-2.125:dimension=1"),
+                         name_of);
 
 }  // namespace
 }  // namespace bitloom

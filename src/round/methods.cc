@@ -15,14 +15,16 @@
 #include "round/svid/svid.h"
 #include "round/trellis/trellis_rounding.h"
 #include "round/vector/aqlm.h"
+#include "round/vector/gptvq.h"
 
 namespace bitloom {
 
 std::span<const RoundingRow* const> rounding_methods() {
   static constexpr const RoundingRow* kMethods[] = {
-      &kNearestMethod, &kGptqMethod,    &kAdaRoundMethod, &kNupesMethod,    &kLorcMethod, &kApiqMethod, &kFpqMethod,
-      &kKMeansMethod,  &kHqqMethod,     &kClaqMethod,     &kBillmMethod,    &kPbMethod,   &kSpqrMethod, &kSlimMethod,
-      &kSvidMethod,    &kViterbiMethod, &kLdlqMethod,     &kAdditiveMethod, &kAqlmMethod,
+      &kNearestMethod, &kGptqMethod,         &kAdaRoundMethod, &kNupesMethod,   &kLorcMethod,  &kApiqMethod,
+      &kFpqMethod,     &kKMeansMethod,       &kHqqMethod,      &kClaqMethod,    &kBillmMethod, &kPbMethod,
+      &kSpqrMethod,    &kSlimMethod,         &kSvidMethod,     &kViterbiMethod, &kLdlqMethod,  &kAdditiveMethod,
+      &kAqlmMethod,    &kVectorKMeansMethod, &kGptvqMethod,
   };
   return kMethods;
 }

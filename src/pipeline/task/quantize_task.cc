@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "format/families/vector/block_vectors.h"
 #include "format/families/vector/vector_storage.h"
 #include "pipeline/task/fit_formats.h"
 #include "pipeline/task/rewrite_model.h"
@@ -14,10 +15,14 @@ namespace {
 /// Nothing is begun that would store a matrix in more than it takes as it is.
 void check_sizes(const QuantizeTask& task) {
   for (const auto& [name, step] : task.steps) {
-    const auto* vector = step.quantize->storage.base.get_if<VectorStorage>();
-    if (vector == nullptr) continue;
-    const RowSourcePtr rows = task.model->tensor(name).rows;
-    check_worthwhile(name, *vector, rows->rows(), rows->cols());
+    const BaseStorage& base = step.quantize->storage.base;
+    const auto check = [&](const auto* vectors) {
+      if (vectors == nullptr) return;
+      const RowSourcePtr rows = task.model->tensor(name).rows;
+      check_worthwhile(name, *vectors, rows->rows(), rows->cols());
+    };
+    check(base.get_if<VectorStorage>());
+    check(base.get_if<BlockVectorStorage>());
   }
 }
 

@@ -55,6 +55,7 @@ class Loop {
         policy_(policy),
         threads_(threads),
         group_(policy.group()),
+        vector_(policy.vector()),
         inside_(policy.feeds_inside_groups()),
         q_(static_cast<size_t>(rows)) {}
 
@@ -65,6 +66,7 @@ class Loop {
       run_span(begin, end);
       begin = end;
     }
+    policy_.end_loop();
     return loss_;
   }
 
@@ -110,6 +112,7 @@ class Loop {
   void run_column(int64_t j, int64_t leaf_end) {
     float* column = w_ + j * rows_;
     if (j % group_ == 0) policy_.begin_group(j, std::min(n_, j + group_), column);
+    if (j % vector_ == 0) policy_.begin_vector(j, std::min(n_, j + vector_), column);
     policy_.quantize_column(j, column, q_.data());
     float* error = e_ + j * rows_;
     loss_ += column_error(column, q_.data(), u_[j * n_ + j], error, rows_);
@@ -125,7 +128,7 @@ class Loop {
   int64_t rows_;
   ColumnPolicy& policy_;
   ThreadPool* threads_;
-  int64_t group_;
+  int64_t group_, vector_;
   bool inside_;  // errors are fed to the rest of the group
   std::vector<float> q_;
   double loss_ = 0;
@@ -149,6 +152,7 @@ double column_loop_reference(const ColumnFeedback& feedback, float* w, float* er
     const int64_t group_end = std::min(columns, (j / policy.group() + 1) * policy.group());
     std::copy(exact.begin() + j * rows, exact.begin() + group_end * rows, w + j * rows);
     if (j % policy.group() == 0) policy.begin_group(j, group_end, w + j * rows);
+    if (j % policy.vector() == 0) policy.begin_vector(j, std::min(columns, j + policy.vector()), w + j * rows);
     policy.quantize_column(j, w + j * rows, q.data());
     for (int64_t r = 0; r < rows; ++r) {
       const double chosen = exact[static_cast<size_t>(j * rows + r)];
@@ -162,6 +166,7 @@ double column_loop_reference(const ColumnFeedback& feedback, float* w, float* er
       }
     }
   }
+  policy.end_loop();
   return loss;
 }
 

@@ -34,8 +34,14 @@ class ColumnPolicy {
   virtual void begin_group(int64_t begin, int64_t end, const float* columns) = 0;
   /// Whether a column's error is fed to the rest of its group; otherwise only to the columns behind it.
   virtual bool feeds_inside_groups() const { return true; }
+  /// Consecutive columns whose values are chosen at once; divides 16 and group().
+  virtual int64_t vector() const { return 1; }
+  /// Before the first of such columns: columns [end - begin, rows] hold their weights, compensated for all before them.
+  virtual void begin_vector(int64_t begin, int64_t end, const float* columns) { (void)begin, (void)end, (void)columns; }
   /// The values that column `position` gets: w [rows] -> q [rows].
   virtual void quantize_column(int64_t position, const float* w, float* q) = 0;
+  /// All columns have their values: what was chosen may be bettered as a whole.
+  virtual void end_loop() {}
 };
 
 /// What is at hand when the loop has ended.

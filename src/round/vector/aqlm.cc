@@ -17,6 +17,7 @@
 #include "round/vector/code_search.h"
 #include "round/vector/continuous_fit.h"
 #include "round/vector/residual_kmeans.h"
+#include "round/weight_report.h"
 
 namespace bitloom {
 namespace {
@@ -109,24 +110,6 @@ class Run {
   std::vector<float> error_, residual_, weights_h_;
 };
 
-/// Of the weights themselves, whatever was rounded in their place.
-RoundReport measure(const RowSource& w, const StoredMatrix& q) {
-  std::vector<float> row(static_cast<size_t>(w.cols())), rounded(row.size());
-  RoundReport report;
-  double error = 0, norm = 0;
-  for (int64_t r = 0; r < w.rows(); ++r) {
-    w.decode_rows(r, r + 1, row.data());
-    q.decode_rows(r, r + 1, rounded.data());
-    for (size_t c = 0; c < row.size(); ++c) {
-      const double off = static_cast<double>(row[c]) - static_cast<double>(rounded[c]);
-      error += off * off, norm += static_cast<double>(row[c]) * static_cast<double>(row[c]);
-      report.max_abs_error = std::max(report.max_abs_error, std::abs(off));
-    }
-  }
-  report.weight_error = norm > 0 ? error / norm : 0;
-  return report;
-}
-
 /// w [rows, width].
 Rounded round_weights(const Schedule& schedule, const LayerMoment& moment, const std::vector<float>& w,
                       const RoundingProblem& problem) {
@@ -137,7 +120,7 @@ Rounded round_weights(const Schedule& schedule, const LayerMoment& moment, const
   Rounded rounded;
   rounded.matrix = stored_from_bytes(problem.place, problem.target.storage, rows, cols,
                                      pack_vectors(storage, rows, cols, code.codes, code.codebooks, code.scales));
-  rounded.report = measure(problem.weights, *rounded.matrix);
+  measure_weights(problem.weights, *rounded.matrix, rounded.report);
   return rounded;
 }
 

@@ -34,6 +34,8 @@ void find_scores(const float* columns, const float* norms, int64_t padded, int64
     const int64_t end = begin + Scores::kBlock < padded ? begin + Scores::kBlock : padded;
     if (group == 8) {
       find_block<8>(columns, norms, padded, group, begin, end, direction, weight, scores, least);
+    } else if (group == 4) {
+      find_block<4>(columns, norms, padded, group, begin, end, direction, weight, scores, least);
     } else {
       find_block<0>(columns, norms, padded, group, begin, end, direction, weight, scores, least);
     }
@@ -44,12 +46,15 @@ void find_scores(const float* columns, const float* norms, int64_t padded, int64
 
 int64_t padded_candidates(int64_t count) { return (count + Scores::kLanes - 1) / Scores::kLanes * Scores::kLanes; }
 
-Candidates::Candidates(const VectorStorage& storage, const float* codebook)
-    : padded_(padded_candidates(storage.entries())), columns_(static_cast<size_t>(padded_ * storage.group)) {
-  for (int64_t c = 0; c < storage.entries(); ++c) {
-    for (int64_t t = 0; t < storage.group; ++t) {
-      columns_[static_cast<size_t>(t * padded_ + c)] = codebook[c * storage.group + t];
-    }
+Candidates::Candidates(int64_t entries, int64_t group)
+    : entries_(entries),
+      group_(group),
+      padded_(padded_candidates(entries)),
+      columns_(static_cast<size_t>(padded_ * group)) {}
+
+void Candidates::set(const float* codebook) {
+  for (int64_t c = 0; c < entries_; ++c) {
+    for (int64_t t = 0; t < group_; ++t) columns_[static_cast<size_t>(t * padded_ + c)] = codebook[c * group_ + t];
   }
 }
 

@@ -15,13 +15,17 @@ namespace bitloom {
 /// A codebook [2^B, G] turned round, [G, padded]: candidates beyond 2^B are there to fill vectors.
 class Candidates {
  public:
-  Candidates(const VectorStorage& storage, const float* codebook);
+  Candidates(int64_t entries, int64_t group);
+  Candidates(const VectorStorage& storage, const float* codebook) : Candidates(storage.entries(), storage.group) {
+    set(codebook);
+  }
+  void set(const float* codebook);
 
   int64_t padded() const { return padded_; }
   const float* columns() const { return columns_.data(); }
 
  private:
-  int64_t padded_;
+  int64_t entries_, group_, padded_;
   std::vector<float> columns_;
 };
 

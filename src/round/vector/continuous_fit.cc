@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "round/vector/entry_blocks.h"
+
 namespace bitloom {
 namespace {
-
-constexpr double kRidge = 1e-6;  // of a block's mean diagonal
 
 /// Where each entry of the codebooks is used.
 class Uses {
@@ -39,38 +39,6 @@ class Uses {
   std::vector<int64_t> starts_;
   std::vector<uint32_t> places_;
 };
-
-/// The lower factor of m [n, n] in place; its diagonal is raised by a little.
-void factorize(double* m, int64_t n) {
-  double trace = 0;
-  for (int64_t i = 0; i < n; ++i) trace += m[i * n + i];
-  const double ridge = kRidge * trace / static_cast<double>(n);
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j <= i; ++j) {
-      double sum = m[i * n + j] + (i == j ? ridge : 0);
-      for (int64_t k = 0; k < j; ++k) sum -= m[i * n + k] * m[j * n + k];
-      m[i * n + j] = i != j ? sum / m[j * n + j] : std::sqrt(std::max(sum, ridge));
-    }
-  }
-}
-
-/// out [n] = (L L^T)^-1 in [n]; zeros where L is 0, of an entry that nothing feels.
-void solve(const double* l, int64_t n, const double* in, double* out) {
-  if (l[0] == 0) {
-    std::fill_n(out, n, 0.0);
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    double sum = in[i];
-    for (int64_t k = 0; k < i; ++k) sum -= l[i * n + k] * out[k];
-    out[i] = sum / l[i * n + i];
-  }
-  for (int64_t i = n - 1; i >= 0; --i) {
-    double sum = out[i];
-    for (int64_t k = i + 1; k < n; ++k) sum -= l[k * n + i] * out[k];
-    out[i] = sum / l[i * n + i];
-  }
-}
 
 double dot(const std::vector<double>& a, const std::vector<double>& b) {
   double sum = 0;
@@ -123,7 +91,7 @@ class NormalEquations {
   void precondition(const std::vector<double>& r, std::vector<double>& z) const {
     z.resize(r.size());
     for (int64_t entry = 0; entry < uses_.entries(); ++entry) {
-      solve(factors_.data() + entry * g_ * g_, g_, r.data() + entry * g_, z.data() + entry * g_);
+      solve_entry(factors_.data() + entry * g_ * g_, g_, r.data() + entry * g_, z.data() + entry * g_);
     }
   }
 
@@ -141,7 +109,7 @@ class NormalEquations {
         }
       }
     }
-    factorize(block, g_);
+    factorize_entry(block, g_);
   }
 
   const AdditiveCode& code_;

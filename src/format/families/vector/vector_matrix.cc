@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "packing/bitstream.h"
+#include "format/families/vector/vector_codes.h"
 
 namespace bitloom {
 namespace {
@@ -19,10 +19,13 @@ class VectorMatrix final : public BaseMatrix {
  public:
   VectorMatrix(const std::string& name, const VectorStorage& storage, int64_t rows, int64_t cols,
                const std::vector<TensorPart>& parts)
-      : storage_(storage), layout_(storage, rows, cols), rows_(rows), cols_(cols) {
+      : storage_(storage),
+        codes_(VectorLayout(storage, rows, cols),
+               checked_part(name, to_string(storage), parts, greatest_parts(storage, rows, cols)[0]).bytes.data()),
+        rows_(rows),
+        cols_(cols) {
     const std::string text = to_string(storage);
     const std::vector<TensorPart> want = greatest_parts(storage, rows, cols);
-    codes_ = checked_part(name, text, parts, want[0]);
     codebooks_ = load(checked_part(name, text, parts, want[1]));
     scales_ = load(checked_part(name, text, parts, want[2]));
   }
@@ -33,9 +36,9 @@ class VectorMatrix final : public BaseMatrix {
     for (int64_t first = begin; first < end;) {
       const int64_t tile = first / kTile, last = std::min(end, (tile + 1) * kTile), count = last - first;
       float* rows = out + (first - begin) * cols_;
-      for (int64_t j = 0; j < layout_.groups(); ++j) {
+      for (int64_t j = 0; j < codes_.layout().groups(); ++j) {
         for (int64_t m = 0; m < storage_.codebooks; ++m) {
-          read_codes(tile, j, m, first - tile * kTile, count, codes);
+          codes_.read(tile, j, m, first - tile * kTile, count, codes);
           add_vectors(j, m, codes, count, rows);
         }
       }
@@ -60,29 +63,10 @@ class VectorMatrix final : public BaseMatrix {
       fail(ErrorKind::kUnverified, "{}.codebooks: [{}, {}, {}] is {}, must be finite", name, i / group / entries,
            i / group % entries, i % group, codebooks_[i]);
     }
-    for (int64_t tile = 0; tile < layout_.tiles(); ++tile) {
-      for (int64_t j = 0; j < layout_.groups(); ++j) {
-        for (int64_t m = 0; m < storage_.codebooks; ++m) check_padding(name, tile, j, m);
-      }
-    }
+    codes_.check_padding(name);
   }
 
  private:
-  const std::byte* stream(int64_t tile, int64_t group, int64_t codebook) const {
-    return codes_.bytes.data() + layout_.place(tile, group, codebook);
-  }
-
-  /// Of rows [first, first + count) of a tile.
-  void read_codes(int64_t tile, int64_t group, int64_t codebook, int64_t first, int64_t count, uint16_t* codes) const {
-    uint8_t bytes[VectorLayout::kTileRows];
-    const std::byte* low = stream(tile, group, codebook);
-    unpack_bits(low, first, count, static_cast<int>(layout_.low_bits()), bytes);
-    std::copy(bytes, bytes + count, codes);
-    if (layout_.high_bits() == 0) return;
-    unpack_bits(low + layout_.low_bytes(tile), first, count, static_cast<int>(layout_.high_bits()), bytes);
-    for (int64_t r = 0; r < count; ++r) codes[r] = static_cast<uint16_t>(codes[r] | bytes[r] << 8);
-  }
-
   /// Codebook m's vectors into group j of `count` rows: set by the first codebook, added to by the others.
   void add_vectors(int64_t j, int64_t m, const uint16_t* codes, int64_t count, float* rows) const {
     const int64_t first = j * storage_.group, width = std::min(storage_.group, cols_ - first);
@@ -98,22 +82,9 @@ class VectorMatrix final : public BaseMatrix {
     }
   }
 
-  void check_padding(const std::string& name, int64_t tile, int64_t group, int64_t codebook) const {
-    const std::byte* low = stream(tile, group, codebook);
-    const int64_t height = layout_.height(tile);
-    if (padding_is_zero(low, height, static_cast<int>(layout_.low_bits())) &&
-        (layout_.high_bits() == 0 ||
-         padding_is_zero(low + layout_.low_bytes(tile), height, static_cast<int>(layout_.high_bits())))) {
-      return;
-    }
-    fail(ErrorKind::kUnverified, "{}.codes: padding bits of rows from {}, group {}, codebook {} are not zero", name,
-         tile * VectorLayout::kTileRows, group, codebook);
-  }
-
   VectorStorage storage_;
-  VectorLayout layout_;
+  VectorCodes codes_;
   int64_t rows_, cols_;
-  TensorPart codes_;
   std::vector<float> codebooks_, scales_;
 };
 
@@ -136,51 +107,7 @@ constinit const FamilyRow kVectorFamily =
 std::vector<std::vector<std::byte>> pack_vectors(const VectorStorage& storage, int64_t rows, int64_t cols,
                                                  std::span<const uint16_t> codes, std::span<const float> codebooks,
                                                  std::span<const float> scales) {
-  const VectorLayout layout(storage, rows, cols);
-  std::vector<std::byte> packed(static_cast<size_t>(layout.bytes()));
-  uint8_t low[VectorLayout::kTileRows], high[VectorLayout::kTileRows];
-  for (int64_t tile = 0; tile < layout.tiles(); ++tile) {
-    const int64_t height = layout.height(tile);
-    for (int64_t j = 0; j < layout.groups(); ++j) {
-      for (int64_t m = 0; m < storage.codebooks; ++m) {
-        for (int64_t r = 0; r < height; ++r) {
-          const int64_t row = tile * VectorLayout::kTileRows + r;
-          const uint16_t code = codes[static_cast<size_t>((row * layout.groups() + j) * storage.codebooks + m)];
-          low[r] = static_cast<uint8_t>(code), high[r] = static_cast<uint8_t>(code >> 8);
-        }
-        std::byte* out = packed.data() + layout.place(tile, j, m);
-        pack_bits(low, height, static_cast<int>(layout.low_bits()), out);
-        if (layout.high_bits() == 0) continue;
-        pack_bits(high, height, static_cast<int>(layout.high_bits()), out + layout.low_bytes(tile));
-      }
-    }
-  }
-  return {std::move(packed), to_f16(codebooks), to_f16(scales)};
-}
-
-std::vector<uint16_t> unpack_codes(const VectorStorage& storage, int64_t rows, int64_t cols,
-                                   std::span<const std::byte> bytes) {
-  const VectorLayout layout(storage, rows, cols);
-  const int64_t books = storage.codebooks;
-  std::vector<uint16_t> codes(static_cast<size_t>(rows * layout.groups() * books));
-  uint8_t low[VectorLayout::kTileRows], high[VectorLayout::kTileRows] = {};
-  for (int64_t tile = 0; tile < layout.tiles(); ++tile) {
-    const int64_t height = layout.height(tile), first = tile * VectorLayout::kTileRows;
-    for (int64_t j = 0; j < layout.groups(); ++j) {
-      for (int64_t m = 0; m < books; ++m) {
-        const std::byte* stream = bytes.data() + layout.place(tile, j, m);
-        unpack_bits(stream, 0, height, static_cast<int>(layout.low_bits()), low);
-        if (layout.high_bits() > 0) {
-          unpack_bits(stream + layout.low_bytes(tile), 0, height, static_cast<int>(layout.high_bits()), high);
-        }
-        for (int64_t r = 0; r < height; ++r) {
-          codes[static_cast<size_t>(((first + r) * layout.groups() + j) * books + m)] =
-              static_cast<uint16_t>(low[r] | high[r] << 8);
-        }
-      }
-    }
-  }
-  return codes;
+  return {pack_codes(storage, rows, cols, codes), to_f16(codebooks), to_f16(scales)};
 }
 
 }  // namespace bitloom

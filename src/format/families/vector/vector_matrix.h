@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "format/families/vector/vector_storage.h"
+#include "format/families/vector/vector_codes.h"
 
 namespace bitloom {
 
@@ -22,9 +22,5 @@ std::unique_ptr<const BaseMatrix> open_base(const std::string& name, const Vecto
 std::vector<std::vector<std::byte>> pack_vectors(const VectorStorage& storage, int64_t rows, int64_t cols,
                                                  std::span<const uint16_t> codes, std::span<const float> codebooks,
                                                  std::span<const float> scales);
-
-/// The codes [rows, groups, M] that pack_vectors packed. `bytes`: the part ".codes".
-std::vector<uint16_t> unpack_codes(const VectorStorage& storage, int64_t rows, int64_t cols,
-                                   std::span<const std::byte> bytes);
 
 }  // namespace bitloom

@@ -1,6 +1,7 @@
 #pragma once
-// The base family "vector": G consecutive weights of a row are a sum of M vectors, one of each additive codebook, times
-// a scale of the row (AQLM, Egiazarian et al. 2024, 2401.06118, eq. 2; papers' learned page, 1.1).
+// The base family "vector", its first storage (others: block_vectors.h): G consecutive weights of a row are a sum of M
+// vectors, one of each additive codebook, times a scale of the row (AQLM, Egiazarian et al. 2024, 2401.06118, eq. 2;
+// papers' learned page, 1.1).
 //
 //   value(r, j G + c) = scale(r) sum_m C[m, code(r, j, m), c],   code < 2^B
 //
@@ -57,6 +58,7 @@ class VectorLayout {
   VectorLayout(const VectorStorage& storage, int64_t rows, int64_t cols);
 
   int64_t groups() const { return groups_; }
+  int64_t codebooks() const { return codebooks_; }
   /// Rows of tile t.
   int64_t height(int64_t tile) const;
   int64_t tiles() const { return (rows_ + kTileRows - 1) / kTileRows; }
