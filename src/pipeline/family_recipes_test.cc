@@ -99,7 +99,8 @@ constexpr const char* kKernelRecipes[] = {"claq-2", "claq-2.1",  "claq-2.12", "c
 INSTANTIATE_TEST_SUITE_P(Recipes, FamilyRecipe, ::testing::ValuesIn(kKernelRecipes), name_of);
 INSTANTIATE_TEST_SUITE_P(Recipes, KernelRecipe, ::testing::ValuesIn(kKernelRecipes), name_of);
 INSTANTIATE_TEST_SUITE_P(DecodedByTiles, FamilyRecipe,
-                         ::testing::Values("gptvq-2.125", "gptvq-2.125:dimension=2", "gptvq-2.125:dimension=1"),
+                         ::testing::Values("gptvq-2.125", "gptvq-2.125:dimension=2", "gptvq-2.125:dimension=1",
+                                           "e8p-2"),
                          name_of);
 
 }  // namespace

@@ -86,6 +86,7 @@ void list(Session& session) {
       "or kmeans+codebookB-col, -row, -gN or -tensor, as kmeans+codebook2.5-col: tables of 2^B fp16 levels,\n"
       "or hqq+affineB-gN, as spqr+affine3-g16-s3x16: codes with a scale and a real zero point,\n"
       "or ldlq+trellisB+frame-in512-out512 (B from 1 to 5 in halves): a trellis code of rotated weights,\n"
+      "or ldlq+e8p+frame-in512-out512: points of a lattice, 8 weights in 16 bits,\n"
       "or aqlm+aqMxB-gG, as aqlm+aq2x8-g8: sums of M vectors of G weights from codebooks of 2^B,\n"
       "or gptvq+vqB-gG, as gptvq+vq8-g4: vectors of G weights from codebooks of 2^B for blocks of a matrix.\n" +
       as_started("'bitloom formats NAME' prints every code of a format.\n");

@@ -6,6 +6,7 @@
 #include "format/families/sign_rank1/sign_rank1.h"
 #include "format/families/trellis/trellis_storage.h"
 #include "format/families/vector/block_vectors.h"
+#include "format/families/vector/e8p.h"
 #include "format/families/vector/vector_storage.h"
 
 namespace bitloom {
@@ -13,7 +14,7 @@ namespace bitloom {
 std::span<const FamilyRow* const> base_families() {
   static constexpr const FamilyRow* kFamilies[] = {
       &kAffineFamily,  &kCodebookFamily, &kPartialFamily,     &kPlanesFamily, &kSignRank1Family,
-      &kTrellisFamily, &kVectorFamily,   &kBlockVectorFamily, &kGridFamily,
+      &kTrellisFamily, &kVectorFamily,   &kBlockVectorFamily, &kE8pFamily,    &kGridFamily,
   };
   return kFamilies;
 }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "round/lattice/nearest_point.h"
 #include "round/round_matrix.h"
 #include "round/scale/grid_builder.h"
 #include "round/scale/group_quantizer.h"
@@ -149,10 +150,16 @@ double nearest_work(const RoundingShape& shape) {
 }
 
 Needs needs_of(const NearestRounding& options) { return {.second_moment = options.weighted}; }
-bool rounds_onto(const NearestRounding&, const Storage& storage) { return is_scaled_grid(storage); }
+bool rounds_onto(const NearestRounding& options, const Storage& storage) {
+  return is_scaled_grid(storage) || (is_e8p(storage) && !options.weighted);
+}
 Storage storage_by(const NearestRounding&, Storage wanted) { return wanted; }
 
 RoundingCost cost_of(const NearestRounding&, const RoundingShape& shape) {
+  if (is_e8p(shape.target.storage)) {
+    const int64_t weights = shape.rows * shape.cols;
+    return {.nearest = kE8pWork * static_cast<double>(weights), .bytes = 4 * weights};
+  }
   return {.nearest = nearest_work(shape),
           .bytes = shape.threads * 4 * std::min(std::max(kTileWeights, shape.cols), shape.rows * shape.cols)};
 }
@@ -167,6 +174,7 @@ constexpr Option kOptions[] = {
 }  // namespace
 
 Rounded round_by(const NearestRounding& options, const RoundingProblem& problem) {
+  if (is_e8p(problem.target.storage)) return round_to_points(problem);
   const GridTarget target = grid_target(problem.target, problem.place);
   std::vector<float> squares;
   if (options.weighted) {

@@ -10,48 +10,16 @@
 #include "base/dense_matrix.h"
 #include "base/error.h"
 #include "base/plain_bytes.h"
-#include "format/families/trellis/trellis_matrix.h"
 #include "round/damping.h"
 #include "round/drift/drift.h"
 #include "round/problem.h"
 #include "round/trellis/block_ldl.h"
+#include "round/trellis/tile_code.h"
 #include "round/trellis/tile_loop.h"
-#include "round/trellis/viterbi.h"
+#include "round/weight_report.h"
 
 namespace bitloom {
 namespace {
-
-constexpr int64_t kSide = kTrellisTileSide;
-
-/// Encoders, one for each thread, and the place of a tile's values.
-class TileEncoders {
- public:
-  TileEncoders(const TrellisCode& code, int threads) : code_(code) {
-    const TrellisSearchEntry& kernel = find_trellis_search(best_isa());
-    for (int t = 0; t < threads; ++t) encoders_.emplace_back(code, kernel);
-  }
-
-  /// w [16, 16] contiguous; words [code.words()]; decoded [16, 16] in the units of w. A scale of 0 decodes to zeros.
-  void encode(int thread, const float* w, float scale, uint16_t* words, float* decoded) {
-    float x[kTrellisTile];
-    const float inverse = scale > 0 ? 1 / scale : 0;
-    for (int i = 0; i < kTrellisTile; ++i) {
-      const TrellisPlace at = trellis_place(code_, i);
-      x[i] = w[at.row * kSide + at.col] * inverse;
-    }
-    encoders_[static_cast<size_t>(thread)].encode(x, words);
-    int16_t values[kTrellisTile];
-    decode_trellis_tile(code_, words, 1, values);
-    for (int i = 0; i < kTrellisTile; ++i) {
-      const TrellisPlace at = trellis_place(code_, i);
-      decoded[at.row * kSide + at.col] = scale * static_cast<float>(values[i]);
-    }
-  }
-
- private:
-  TrellisCode code_;
-  std::vector<TrellisEncoder> encoders_;
-};
 
 /// What a row of tiles adds to the report.
 struct TileRowReport {
@@ -67,30 +35,31 @@ class Run {
       : problem_(problem),
         factor_(factor),
         out_factor_(out_factor),
-        storage_(problem.target.storage.base.get<TrellisStorage>()),
-        layout_(storage_.code, problem.weights.rows(), problem.weights.cols()),
-        mine_(out_factor == nullptr ? share_of(problem.ranks, layout_.tile_rows()) : RankShare{0, layout_.tile_rows()}),
-        encoders_(storage_.code, problem.threads.thread_count()),
-        words_(static_cast<size_t>(layout_.words())),
-        reports_(static_cast<size_t>(layout_.tile_rows())) {
+        code_(make_tile_code(problem.target.storage, problem.weights.rows(), problem.weights.cols(),
+                             problem.threads.thread_count())),
+        shape_(tile_shape(problem.target.storage, problem.weights.rows(), problem.weights.cols())),
+        side_(shape_.side),
+        mine_(out_factor == nullptr ? share_of(problem.ranks, shape_.down) : RankShare{0, shape_.down}),
+        words_(static_cast<size_t>(shape_.down * row_words())),
+        reports_(static_cast<size_t>(shape_.down)) {
     load();
-    scale_ = static_cast<float>(rms_ / (share * storage_.code.units()));
+    scale_ = static_cast<float>(rms_ / (share * code_->units()));
   }
 
   Rounded run() {
     const auto l_of = [](const BlockLdl* factor) { return factor == nullptr ? nullptr : factor->l.data(); };
-    const TileFeedback feedback{kSide, l_of(factor_), l_of(out_factor_)};
+    const TileFeedback feedback{side_, l_of(factor_), l_of(out_factor_)};
     // A tile keeps its weights until its turn.
     tile_loop(
-        feedback, mine_weights(), (mine_.end - mine_.begin) * kSide, padded_cols(),
+        feedback, mine_weights(), (mine_.end - mine_.begin) * side_, padded_cols(),
         [&](int64_t o, int64_t i, const float* target, float* decoded, int thread) {
           round_tile(mine_.begin + o, i, target, decoded, thread);
         },
         problem_.threads);
     if (problem_.ranks.size() > 1 && out_factor_ == nullptr) share_out();
     Rounded rounded;
-    rounded.matrix = stored_from_bytes(problem_.place, problem_.target.storage, rows(), cols(),
-                                       pack_trellis(storage_, rows(), cols(), words_, scale_));
+    rounded.matrix =
+        stored_from_bytes(problem_.place, problem_.target.storage, rows(), cols(), code_->pack(words_, scale_));
     rounded.report = report();
     return rounded;
   }
@@ -98,14 +67,14 @@ class Run {
  private:
   int64_t rows() const { return problem_.weights.rows(); }
   int64_t cols() const { return problem_.weights.cols(); }
-  int64_t padded_cols() const { return layout_.tile_cols() * kSide; }
-  int64_t row_words() const { return layout_.tile_cols() * storage_.code.words(); }
-  float* mine_weights() { return weights_.data() + mine_.begin * kSide * padded_cols(); }
+  int64_t padded_cols() const { return shape_.across * side_; }
+  int64_t row_words() const { return shape_.across * shape_.words; }
+  float* mine_weights() { return weights_.data() + mine_.begin * side_ * padded_cols(); }
   bool is_dead(int64_t c) const { return factor_ != nullptr && factor_->dead[static_cast<size_t>(c)] != 0; }
 
   /// weights_ and rms_. Dead columns count as zeros.
   void load() {
-    weights_.resize(static_cast<size_t>(layout_.tile_rows() * kSide * padded_cols()));
+    weights_.resize(static_cast<size_t>(shape_.down * side_ * padded_cols()));
     std::vector<double> sums(static_cast<size_t>(rows()));
     problem_.threads.parallel_for(rows(), [&](int64_t r) {
       float* row = weights_.data() + r * padded_cols();
@@ -122,21 +91,21 @@ class Run {
   }
 
   void round_tile(int64_t o, int64_t i, const float* target, float* decoded, int thread) {
-    if (i * kSide >= cols()) {  // padding; its words stay 0
-      std::fill_n(decoded, kTrellisTile, 0.0f);
+    if (i * side_ >= cols()) {  // padding; its words stay 0
+      std::fill_n(decoded, side_ * side_, 0.0f);
       return;
     }
-    encoders_.encode(thread, target, scale_, words_.data() + o * row_words() + i * storage_.code.words(), decoded);
+    code_->encode(thread, target, scale_, words_.data() + o * row_words() + i * shape_.words, decoded);
     TileRowReport& report = reports_[static_cast<size_t>(o)];
-    for (int64_t a = 0; a < std::min(kSide, rows() - o * kSide); ++a) {
-      for (int64_t b = 0; b < std::min(kSide, cols() - i * kSide); ++b) {
-        const float w = weights_[static_cast<size_t>((o * kSide + a) * padded_cols() + i * kSide + b)];
-        const float difference = w - decoded[a * kSide + b];
+    for (int64_t a = 0; a < std::min(side_, rows() - o * side_); ++a) {
+      for (int64_t b = 0; b < std::min(side_, cols() - i * side_); ++b) {
+        const float w = weights_[static_cast<size_t>((o * side_ + a) * padded_cols() + i * side_ + b)];
+        const float difference = w - decoded[a * side_ + b];
         report.error += static_cast<double>(difference) * static_cast<double>(difference);
         report.norm += static_cast<double>(w) * static_cast<double>(w);
         report.max_error = std::max(report.max_error, std::abs(difference));
         report.largest_weight = std::max(report.largest_weight, std::abs(w));
-        report.largest_target = std::max(report.largest_target, std::abs(target[a * kSide + b]));
+        report.largest_target = std::max(report.largest_target, std::abs(target[a * side_ + b]));
       }
     }
   }
@@ -155,8 +124,9 @@ class Run {
       reports_.insert(reports_.end(), reports.begin(), reports.end());
       words_.insert(words_.end(), words.begin(), words.end());
     }
-    if (static_cast<int64_t>(words_.size()) != layout_.words()) {
-      fail(ErrorKind::kFailed, "{}: the ranks gave {} words of {}", problem_.place, words_.size(), layout_.words());
+    if (static_cast<int64_t>(words_.size()) != shape_.down * row_words()) {
+      fail(ErrorKind::kFailed, "{}: the ranks gave {} words of {}", problem_.place, words_.size(),
+           shape_.down * row_words());
     }
   }
 
@@ -179,54 +149,38 @@ class Run {
 
   const RoundingProblem& problem_;
   const BlockLdl *factor_, *out_factor_;
-  const TrellisStorage& storage_;
-  TrellisLayout layout_;
+  std::unique_ptr<TileCode> code_;
+  TileShape shape_;
+  int64_t side_;    // of a tile
   RankShare mine_;  // rows of tiles
   double rms_ = 0;
   float scale_ = 0;
-  TileEncoders encoders_;
-  std::vector<float> weights_;   // [tile_rows * 16, tile_cols * 16]
-  std::vector<uint16_t> words_;  // [tile_rows, tile_cols, words]
+  std::vector<float> weights_;   // [down * side, across * side]
+  std::vector<uint16_t> words_;  // [down, across, words]
   std::vector<TileRowReport> reports_;
 };
-
-bool is_trellis(const Storage& storage) {
-  return storage.base.get_if<TrellisStorage>() != nullptr && storage.side == SideTerms{};
-}
-
-/// The work of a search in weights rounded to nearest: an edge of it is a fiftieth of one (T6V2) or a thirty-fifth, of
-/// the reference's three.
-double search_work(const TrellisCode& code, const RoundingShape& shape) {
-  const double edges = std::exp2(code.state_bits) * 2 / code.values;
-  const double edge = code.fresh_bits(1) > kMostKernelBits ? 3 : code.values == 2 ? 1.0 / 50 : 1.0 / 35;
-  return edges * edge * static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
-}
-
-int64_t search_bytes(const TrellisCode& code) {
-  const int64_t states = int64_t{1} << code.state_bits;
-  return (code.steps() + 4) * (states >> code.fresh_bits(0));
-}
-
-const TrellisCode& code_of(const RoundingShape& shape) { return shape.target.storage.base.get<TrellisStorage>().code; }
 
 /// What is made of an input for all that read it depends on these.
 struct FactorKey {
   double damping = 0;
   bool drifts = false;
+  int64_t side = 0;  // of tiles
   bool operator==(const FactorKey&) const = default;
 };
+
+RoundingCost search_cost(const RoundingShape& shape) {
+  const Storage& storage = shape.target.storage;
+  return {.nearest = tile_search_work(storage, shape.rows, shape.cols) / static_cast<double>(shape.ranks),
+          .bytes = 8 * shape.rows * shape.cols + shape.threads * tile_search_bytes(storage)};
+}
 
 }  // namespace
 
 Needs needs_of(const ViterbiRounding&) { return {}; }
-bool rounds_onto(const ViterbiRounding&, const Storage& storage) { return is_trellis(storage); }
+bool rounds_onto(const ViterbiRounding&, const Storage& storage) { return is_trellis_storage(storage); }
 Storage storage_by(const ViterbiRounding&, Storage wanted) { return wanted; }
 
-RoundingCost cost_of(const ViterbiRounding&, const RoundingShape& shape) {
-  const TrellisCode& code = code_of(shape);
-  return {.nearest = search_work(code, shape) / static_cast<double>(shape.ranks),
-          .bytes = 8 * shape.rows * shape.cols + shape.threads * search_bytes(code)};
-}
+RoundingCost cost_of(const ViterbiRounding&, const RoundingShape& shape) { return search_cost(shape); }
 
 Rounded round_by(const ViterbiRounding&, const RoundingProblem& problem) {
   return Run(problem, nullptr, nullptr, 1).run();
@@ -256,12 +210,12 @@ Needs needs_of(const LdlqRounding& options) {
           .guided_moment = guided,
           .output_moment = options.two_sided};
 }
-bool rounds_onto(const LdlqRounding&, const Storage& storage) { return is_trellis(storage); }
+bool rounds_onto(const LdlqRounding&, const Storage& storage) { return is_tile_storage(storage); }
 Storage storage_by(const LdlqRounding&, Storage wanted) { return wanted; }
 
 RoundingCost cost_of(const LdlqRounding& options, const RoundingShape& shape) {
   const auto n = static_cast<double>(shape.rows), d = static_cast<double>(shape.cols);
-  RoundingCost cost = cost_of(ViterbiRounding{}, shape);
+  RoundingCost cost = search_cost(shape);
   cost.flops = n * d * d / static_cast<double>(shape.ranks);
   cost.shared_factor = 2.0 / 3.0 * d * d * d;
   cost.shared_bytes = 8 * shape.cols * shape.cols;
@@ -281,28 +235,13 @@ RoundingCost cost_of(const LdlqRounding& options, const RoundingShape& shape) {
 
 namespace {
 
-BlockLdl factor_of(const RoundingProblem& problem, const SecondMoment& moment, int64_t tiles, double damping) {
+BlockLdl factor_of(const RoundingProblem& problem, const SecondMoment& moment, int64_t side, int64_t tiles,
+                   double damping) {
   try {
-    return make_block_ldl(moment, tiles * kSide, kSide, damping, problem.threads);
+    return make_block_ldl(moment, tiles * side, side, damping, problem.threads);
   } catch (const Error& error) {
     fail(error.kind(), "{}: {}", problem.place, error.what());
   }
-}
-
-/// Of the weights themselves, whatever was rounded in their place.
-void measure(const RowSource& w, const StoredMatrix& q, RoundReport& report) {
-  std::vector<float> row(static_cast<size_t>(w.cols())), rounded(row.size());
-  double error = 0, norm = 0, most = 0;
-  for (int64_t r = 0; r < w.rows(); ++r) {
-    w.decode_rows(r, r + 1, row.data());
-    q.decode_rows(r, r + 1, rounded.data());
-    for (size_t c = 0; c < row.size(); ++c) {
-      const double off = double{row[c]} - rounded[c];
-      error += off * off, norm += double{row[c]} * row[c], most = std::max(most, std::abs(off));
-    }
-  }
-  report.weight_error = norm > 0 ? error / norm : 0;
-  report.max_abs_error = most;
 }
 
 /// What is made of an input.
@@ -311,9 +250,9 @@ struct Factors {
   std::vector<float> drift;  // empty: none
 };
 
-Factors make_factors(const LdlqRounding& options, const RoundingProblem& problem, int64_t tiles) {
+Factors make_factors(const LdlqRounding& options, const RoundingProblem& problem, const TileShape& shape) {
   const InputStatistics& inputs = *problem.inputs;
-  Factors factors{factor_of(problem, *inputs.moment, tiles, options.damping), {}};
+  Factors factors{factor_of(problem, *inputs.moment, shape.side, shape.across, options.damping), {}};
   if (options.drift == 0 || !inputs.cross) return factors;
   factors.drift = make_drift(*inputs.moment, *inputs.cross, options.damping, problem.threads);
   return factors;
@@ -333,32 +272,31 @@ Rounded round_with(const LdlqRounding& options, const RoundingProblem& problem, 
   const DenseMatrix corrected(problem.weights.rows(), problem.weights.cols(), std::move(w));
   Rounded rounded = run({problem.place, corrected, problem.target, problem.inputs, problem.shared, problem.ranks,
                          problem.threads, problem.guided});
-  measure(problem.weights, *rounded.matrix, rounded.report);
+  measure_weights(problem.weights, *rounded.matrix, rounded.report);
   return rounded;
 }
 
 }  // namespace
 
 Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem) {
-  const TrellisCode& code = problem.target.storage.base.get<TrellisStorage>().code;
-  const TrellisLayout layout(code, problem.weights.rows(), problem.weights.cols());
+  const TileShape shape = tile_shape(problem.target.storage, problem.weights.rows(), problem.weights.cols());
   if (!needs_gradients(needs_of(options))) {
-    const Factors& of_input = problem.shared.get<Factors>(FactorKey{options.damping, options.drift != 0}, [&] {
-      return make_factors(options, problem, layout.tile_cols());
-    });
+    const Factors& of_input = problem.shared.get<Factors>(FactorKey{options.damping, options.drift != 0, shape.side},
+                                                          [&] { return make_factors(options, problem, shape); });
     return round_with(options, problem, of_input.in, nullptr, of_input.drift);
   }
   // Factors are the matrix's own: what is shared is the drift alone.
-  const BlockLdl in = factor_of(problem, problem.guided->in(), layout.tile_cols(), options.damping);
+  const BlockLdl in = factor_of(problem, problem.guided->in(), shape.side, shape.across, options.damping);
   std::optional<BlockLdl> out;
-  if (options.two_sided) out = factor_of(problem, problem.guided->out(), layout.tile_rows(), options.output_damping);
+  if (options.two_sided)
+    out = factor_of(problem, problem.guided->out(), shape.side, shape.down, options.output_damping);
   const std::vector<float> none;
   const std::vector<float>& drift = options.drift == 0 ? none : shared_drift(problem, options.damping);
   return round_with(options, problem, in, out ? &*out : nullptr, drift);
 }
 
-constinit const RoundingRow kLdlqMethod =
-    rounding_row<LdlqRounding>("ldlq", kLdlqOptions, "tiles of a trellis code, each one's error fed into the next",
-                               "rounded to the nearest path with error feedback between tiles (LDLQ)");
+constinit const RoundingRow kLdlqMethod = rounding_row<LdlqRounding>(
+    "ldlq", kLdlqOptions, "tiles of a trellis code or lattice, each one's error fed into the next",
+    "rounded to the nearest codes with error feedback between tiles (LDLQ)");
 
 }  // namespace bitloom

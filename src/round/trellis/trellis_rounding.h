@@ -1,9 +1,11 @@
 #pragma once
-// Rounding onto trellis codes (QTIP, Tseng et al. 2024; papers' beyond page, 2.1 and 2.4), two methods:
+// Rounding onto codes of tiles (tile_code.h), two methods:
 //
-//   "viterbi"  tiles [16 x 16] of W / scale, each the nearest path of Viterbi's search (viterbi.h); without data
-//   "ldlq"     the same with feedback from tile to tile (tile_loop.h), by the second moment of the inputs; with
-//              two-sided also by that of the gradients of the outputs (YAQA, Tseng et al. 2025)
+//   "viterbi"  tiles [16 x 16] of W / scale in a trellis code, each the nearest path of Viterbi's search (viterbi.h);
+//              without data (QTIP, Tseng et al. 2024; papers' beyond page, 2.1)
+//   "ldlq"     tiles of a trellis code, or of 8 points of a lattice (QuIP#, Tseng et al. 2024), with feedback from
+//              tile to tile (tile_loop.h; the beyond page, 2.4), by the second moment of the inputs; with two-sided
+//              also by that of the gradients of the outputs (YAQA, Tseng et al. 2025)
 //
 //   scale = rms(W) / (share units)
 //
