@@ -8,6 +8,8 @@
 namespace bitloom {
 namespace {
 
+constexpr int64_t kStill = 1000;  // turns end where one vector of so many changes its entry
+
 /// [rows places]: (x - mean)^T cov^-1 (x - mean); in one dimension x itself.
 std::vector<double> ranks_of(const MetricPoints& points) {
   const int64_t n = points.rows * points.places, g = points.group;
@@ -139,7 +141,7 @@ std::vector<float> metric_kmeans(const MetricPoints& points, int64_t entries, in
   MetricSearch search(entries, g);
   EntrySums sums(entries, g);
   for (int64_t turn = 0; turn < turns; ++turn) {
-    bool changed = turn == 0;
+    int64_t changes = 0;
     search.set_codebook(codebook.data());
     sums.clear();
     for (int64_t j = 0; j < points.places; ++j) {
@@ -148,12 +150,12 @@ std::vector<float> metric_kmeans(const MetricPoints& points, int64_t entries, in
       for (int64_t r = 0; r < points.rows; ++r) {
         const int64_t i = r * points.places + j;
         const auto code = static_cast<uint16_t>(search.find(points.x + i * g));
-        changed = changed || code != codes[static_cast<size_t>(i)];
+        changes += turn == 0 || code != codes[static_cast<size_t>(i)] ? 1 : 0;
         codes[static_cast<size_t>(i)] = code;
         sums.add(code, metric, points.x + i * g);
       }
     }
-    if (!changed) break;
+    if (changes * kStill <= points.rows * points.places) break;
     sums.move(codebook);
   }
   return codebook;

@@ -41,9 +41,9 @@ struct MetricPoints {
   const float* metrics = nullptr;
 };
 
-/// A codebook [entries, G] after so many turns at most, fewer where no vector changes its entry. It begins with vectors
-/// of equally spaced ranks by their Mahalanobis distance from their mean, in one dimension by their size; an entry that
-/// nothing is nearest to stays.
+/// A codebook [entries, G] after so many turns at most, fewer where a thousandth of the vectors or less change their
+/// entry. It begins with vectors of equally spaced ranks by their Mahalanobis distance from their mean, in one
+/// dimension by their size; an entry that nothing is nearest to stays.
 std::vector<float> metric_kmeans(const MetricPoints& points, int64_t entries, int64_t turns);
 
 }  // namespace bitloom
