@@ -30,7 +30,7 @@ Rounded round_by(const VectorKMeansRounding& options, const RoundingProblem& pro
 
 struct GptvqRounding {
   double damping = 0.01;
-  int64_t turns = 30;      // of k-means, at most; 100, as the paper takes, gain nothing (docs/results.md)
+  int64_t turns = 30;      // of k-means, at most; the paper takes 100 (docs/results.md)
   int64_t iterations = 8;  // of conjugate gradients for the codebooks, after the loop
   bool guided = false;     // H weighs tokens by their outputs' gradients (observe/guided_moments.h)
   double drift = 0;        // share of the inputs' own error that the target makes up for (round/drift/drift.h)
