@@ -27,13 +27,16 @@ struct TileFeedback {
   const float* out = nullptr;
 };
 
+/// Tiles of a row or a column whose errors go to what lies beyond them in one product.
+inline constexpr int64_t kSpanTiles = 16;
+
 /// decoded [tile, tile] := what the codes nearest target [tile, tile] decode to. Called from many threads, once for
 /// each tile; `thread` is the caller's.
 using RoundTile =
     std::function<void(int64_t tile_row, int64_t tile_col, const float* target, float* decoded, int thread)>;
 
-/// w [rows, cols] becomes Q. The same bytes for any number of threads. Memory: 4 rows cols bytes for R. Multiply-adds:
-/// rows cols^2 / 2, with H_O also rows^2 cols / 2.
+/// w [rows, cols] becomes Q. The same bytes for any number of threads. Memory: 4 rows cols bytes for R, and 4 rows
+/// kSpanTiles tile of either side. Multiply-adds: rows cols^2 / 2, with H_O also rows^2 cols / 2.
 void tile_loop(const TileFeedback& feedback, float* w, int64_t rows, int64_t cols, const RoundTile& round,
                ThreadPool& threads);
 

@@ -129,8 +129,9 @@ TEST(BlockLdl, RefusesWhatIsNotPositiveDefinite) {
 }
 
 /// Halves, so that many targets are far from what is allowed.
+template <int64_t tile>
 void to_halves(int64_t, int64_t, const float* target, float* decoded, int) {
-  for (int i = 0; i < 256; ++i) decoded[i] = std::nearbyint(2 * target[i]) / 2;
+  for (int64_t i = 0; i < tile * tile; ++i) decoded[i] = std::nearbyint(2 * target[i]) / 2;
 }
 
 std::vector<float> random_weights(int64_t count) {
@@ -140,17 +141,18 @@ std::vector<float> random_weights(int64_t count) {
   return w;
 }
 
-TEST(TileLoop, EqualsItsReferenceForAnyNumberOfThreads) {
-  constexpr int64_t rows = 64, cols = 48;
+/// `tile`: of rows and columns that are no whole spans of tiles.
+template <int64_t tile>
+void expect_reference(int64_t rows, int64_t cols) {
   ThreadPool one(1), three(3);
-  const BlockLdl in = factor(cols, 16, 2, one), out = factor(rows, 16, 3, one);
+  const BlockLdl in = factor(cols, tile, 2, one), out = factor(rows, tile, 3, one);
   for (const float* l_out : {static_cast<const float*>(nullptr), out.l.data()}) {
     const std::vector<float> w = random_weights(rows * cols);
     std::vector<float> a = w, b = w, reference = w;
-    tile_loop({16, in.l.data(), l_out}, a.data(), rows, cols, to_halves, one);
-    tile_loop({16, in.l.data(), l_out}, b.data(), rows, cols, to_halves, three);
+    tile_loop({tile, in.l.data(), l_out}, a.data(), rows, cols, to_halves<tile>, one);
+    tile_loop({tile, in.l.data(), l_out}, b.data(), rows, cols, to_halves<tile>, three);
     EXPECT_EQ(a, b);
-    tile_loop_reference({16, in.l.data(), l_out}, reference.data(), rows, cols, to_halves);
+    tile_loop_reference({tile, in.l.data(), l_out}, reference.data(), rows, cols, to_halves<tile>);
     // Targets differ by fp32 sums of a few dozen terms, which moves one in a thousand across a boundary at most.
     int64_t differing = 0;
     for (size_t i = 0; i < a.size(); ++i) differing += a[i] != reference[i];
@@ -158,15 +160,22 @@ TEST(TileLoop, EqualsItsReferenceForAnyNumberOfThreads) {
   }
 }
 
+TEST(TileLoop, EqualsItsReferenceForAnyNumberOfThreads) { expect_reference<16>(64, 48); }
+
+TEST(TileLoop, EqualsItsReferenceOverSpansOfTiles) {
+  expect_reference<2>(2 * kSpanTiles * 2 + 6, kSpanTiles * 2 + 10);
+  expect_reference<2>(kSpanTiles * 2 + 10, 2 * kSpanTiles * 2 + 6);
+}
+
 TEST(TileLoop, AnIdentityOfOutputsIsOneSided) {
-  constexpr int64_t rows = 48, cols = 64;
+  constexpr int64_t rows = 272, cols = 320;
   ThreadPool threads(2);
   const BlockLdl in = factor(cols, 16, 4, threads);
   std::vector<float> identity(rows * rows, 0.0f);
   for (size_t i = 0; i < rows; ++i) identity[i * rows + i] = 1;
   std::vector<float> one = random_weights(rows * cols), two = one;
-  tile_loop({16, in.l.data(), nullptr}, one.data(), rows, cols, to_halves, threads);
-  tile_loop({16, in.l.data(), identity.data()}, two.data(), rows, cols, to_halves, threads);
+  tile_loop({16, in.l.data(), nullptr}, one.data(), rows, cols, to_halves<16>, threads);
+  tile_loop({16, in.l.data(), identity.data()}, two.data(), rows, cols, to_halves<16>, threads);
   EXPECT_EQ(one, two);
 }
 
