@@ -20,12 +20,15 @@
 namespace bitloom {
 
 extern const RoundingRow kGptqMethod;
+struct GuidedMoments;  // observe/guided_moments.h
 Needs needs_of(const GptqRounding& options);
 bool rounds_onto(const GptqRounding& options, const Storage& storage);
 Storage storage_by(const GptqRounding& options, Storage wanted);
 RoundingCost cost_of(const GptqRounding& options, const RoundingShape& shape);
 /// Ranks share whole tiles of rows, where rows are separable.
 Rounded round_by(const GptqRounding& options, const RoundingProblem& problem);
+/// Of round/feedback_share.h: L^-T = U^T with rows of U over their diagonal, in the order in which columns are visited.
+double feedback_share_by(const GptqRounding& options, const RoundingProblem& problem, const GuidedMoments& errors);
 
 struct GptqReport {
   RoundReport rounding;  // compensation_ratio included

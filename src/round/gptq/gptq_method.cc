@@ -6,6 +6,7 @@
 #include "format/families/affine/affine_storage.h"
 #include "round/damping.h"
 #include "round/gptq/gptq.h"
+#include "round/predicted_kl/predicted_kl.h"
 #include "round/round_matrix.h"
 
 namespace bitloom {
@@ -96,6 +97,21 @@ Rounded round_by(const GptqRounding& options, const RoundingProblem& problem) {
   auto matrix = quantize_gptq(problem.place, problem.weights, problem.target, factor, options.static_groups,
                               problem.ranks, problem.threads, &report);
   return {std::move(matrix), feedback_report(report, factor, options.damping)};
+}
+
+double feedback_share_by(const GptqRounding& options, const RoundingProblem& problem, const GuidedMoments& errors) {
+  GptqRounding plain = options;
+  plain.correction = 0;  // changes what is rounded, not how errors spread
+  const GptqFactor& factor = shared_factor(plain, group_of(problem), problem);
+  const int64_t n = factor.channels;
+  std::vector<float> spread(static_cast<size_t>(n * n));  // [column, place in the order]: where a place's error goes
+  for (int64_t p = 0; p < n; ++p) {
+    const float* row = factor.u.data() + p * n;
+    for (int64_t q = p; q < n; ++q) {
+      spread[static_cast<size_t>(factor.order[static_cast<size_t>(q)] * n + p)] = row[q] / row[p];
+    }
+  }
+  return share_of_trace(spread, errors.in(), problem.threads);
 }
 
 constinit const RoundingRow kGptqMethod = rounding_row<GptqRounding>(

@@ -51,4 +51,13 @@ double predicted_kl(const RowSource& w, const RowSource& q, const GuidedMoments&
   return trace > 0 ? static_cast<double>(m) / (2 * trace) * sum : 0;
 }
 
+double share_of_trace(const std::vector<float>& n, const SecondMoment& a, ThreadPool& threads) {
+  const int64_t side = a.channels();
+  const std::vector<float> right = product(dense(a, threads), n, side, side, side, threads);
+  double left = 0, all = 0;
+  for (size_t i = 0; i < n.size(); ++i) left += static_cast<double>(n[i]) * static_cast<double>(right[i]);
+  for (const double square : a.mean_squares()) all += square;
+  return all > 0 ? left / all : 1;
+}
+
 }  // namespace bitloom

@@ -74,7 +74,13 @@ void two_sided_feedback(benchmark::State& state) {
     state.counters[name] = 100 * (loop + factors) / (tiles * search_seconds(code));
   }
 }
-BENCHMARK(two_sided_feedback)->Arg(512)->Arg(2048)->Arg(4096)->Unit(benchmark::kMillisecond)->UseManualTime()->Iterations(3);
+BENCHMARK(two_sided_feedback)
+    ->Arg(512)
+    ->Arg(2048)
+    ->Arg(4096)
+    ->Unit(benchmark::kMillisecond)
+    ->UseManualTime()
+    ->Iterations(3);
 
 }  // namespace
 }  // namespace bitloom

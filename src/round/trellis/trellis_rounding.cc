@@ -10,8 +10,10 @@
 #include "base/dense_matrix.h"
 #include "base/error.h"
 #include "base/plain_bytes.h"
+#include "linalg/cholesky.h"
 #include "round/damping.h"
 #include "round/drift/drift.h"
+#include "round/predicted_kl/predicted_kl.h"
 #include "round/problem.h"
 #include "round/trellis/block_ldl.h"
 #include "round/trellis/tile_code.h"
@@ -294,6 +296,36 @@ Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem) {
   const std::vector<float> none;
   const std::vector<float>& drift = options.drift == 0 ? none : shared_drift(problem, options.damping);
   return round_with(options, problem, in, out ? &*out : nullptr, drift);
+}
+
+namespace {
+
+/// What feedback through the factor leaves of errors that cost as `errors` says.
+double factor_share(const BlockLdl& factor, const SecondMoment& errors, ThreadPool& threads) {
+  const int64_t n = errors.channels();
+  std::vector<float> spread(static_cast<size_t>(n * n));  // L^-T
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j <= i; ++j)
+      spread[static_cast<size_t>(j * n + i)] = factor.l[static_cast<size_t>(i * factor.n + j)];
+  }
+  invert_upper(spread.data(), n, threads);
+  return share_of_trace(spread, errors, threads);
+}
+
+}  // namespace
+
+double feedback_share_by(const LdlqRounding& options, const RoundingProblem& problem, const GuidedMoments& errors) {
+  const TileShape shape = tile_shape(problem.target.storage, problem.weights.rows(), problem.weights.cols());
+  const bool guided = needs_gradients(needs_of(options));
+  const SecondMoment& in = guided ? problem.guided->in() : *problem.inputs->moment;
+  double share =
+      factor_share(factor_of(problem, in, shape.side, shape.across, options.damping), errors.in(), problem.threads);
+  if (options.two_sided) {
+    const SecondMoment& out = problem.guided->out();
+    share *= factor_share(factor_of(problem, out, shape.side, shape.down, options.output_damping), errors.out(),
+                          problem.threads);
+  }
+  return share / (options.share * options.share);
 }
 
 constinit const RoundingRow kLdlqMethod = rounding_row<LdlqRounding>(

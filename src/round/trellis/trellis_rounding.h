@@ -31,6 +31,8 @@ Storage storage_by(const ViterbiRounding& options, Storage wanted);
 RoundingCost cost_of(const ViterbiRounding& options, const RoundingShape& shape);
 Rounded round_by(const ViterbiRounding& options, const RoundingProblem& problem);
 
+struct GuidedMoments;  // observe/guided_moments.h
+
 struct LdlqRounding {
   double damping = 0.01;
   double share = 0.9;
@@ -46,5 +48,8 @@ bool rounds_onto(const LdlqRounding& options, const Storage& storage);
 Storage storage_by(const LdlqRounding& options, Storage wanted);
 RoundingCost cost_of(const LdlqRounding& options, const RoundingShape& shape);
 Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem);
+/// Of round/feedback_share.h with the factors of block_ldl.h, over share^2: the code's error is that of weights 1 /
+/// share times as large.
+double feedback_share_by(const LdlqRounding& options, const RoundingProblem& problem, const GuidedMoments& errors);
 
 }  // namespace bitloom
