@@ -9,38 +9,54 @@
 
 namespace bitloom {
 
-double model_gradient(const Model& model, std::span<const int32_t> tokens, int64_t batch, int64_t length,
-                      const RowLoss& loss, const GradientSink& sink, const BlockInputGradient& blocks,
-                      ThreadPool& threads) {
+double model_gradient(const Model& model, std::span<const GradientBatch> batches, const GradientSink& sink,
+                      const BlockInputGradient& blocks, ThreadPool& threads) {
   const Graph& graph = model.graph();
   const ModelWeights weights = load_weights(model);
-  check_tokens(model, weights, tokens, length);
   std::vector<RopeTable> ropes;
-  for (const Rope& rope : graph.ropes) ropes.emplace_back(rope).reach(length);
+  for (const Rope& rope : graph.ropes) ropes.emplace_back(rope);
+  for (const GradientBatch& batch : batches) {
+    check_tokens(model, weights, batch.tokens, batch.length);
+    for (RopeTable& rope : ropes) rope.reach(batch.length);
+  }
   const auto rope_of = [&](size_t b) {
     const int rope = graph.blocks[b].attention.rope;
     return rope < 0 ? nullptr : &ropes[static_cast<size_t>(rope)];
   };
-  const Pass pass = Pass::whole(batch, length);
-  Workspace work;
-  work.reserve(graph, pass.rows());
-  embed_tokens(graph, weights, tokens, pass, work, threads);
-  const int64_t count = pass.rows() * graph.hidden;
-  std::vector<std::vector<float>> inputs;
-  for (size_t b = 0; b < graph.blocks.size(); ++b) {
-    inputs.emplace_back(work.hidden.begin(), work.hidden.begin() + count);
-    BlockRunner(graph, static_cast<int>(b), weights.blocks[b], rope_of(b)).run(pass, work, threads);
+  double total = 0;
+  std::vector<std::vector<std::vector<float>>> inputs(batches.size());  // of each block, by batch
+  std::vector<std::vector<float>> gradients;
+  for (size_t k = 0; k < batches.size(); ++k) {
+    const Pass pass = Pass::whole(batches[k].batch, batches[k].length);
+    Workspace work;
+    work.reserve(graph, pass.rows());
+    embed_tokens(graph, weights, batches[k].tokens, pass, work, threads);
+    const int64_t count = pass.rows() * graph.hidden;
+    for (size_t b = 0; b < graph.blocks.size(); ++b) {
+      inputs[k].emplace_back(work.hidden.begin(), work.hidden.begin() + count);
+      BlockRunner(graph, static_cast<int>(b), weights.blocks[b], rope_of(b)).run(pass, work, threads);
+    }
+    gradients.emplace_back(work.hidden.begin(), work.hidden.begin() + count);
+    total += head_adjoint(graph, weights, gradients[k].data(), pass.rows(), batches[k].loss, sink, threads);
   }
-  std::vector<float> gradient(work.hidden.begin(), work.hidden.begin() + count);
-  const double total = head_adjoint(graph, weights, gradient.data(), pass.rows(), loss, sink, threads);
   for (size_t b = graph.blocks.size(); b-- > 0;) {
     BlockAdjoint block(graph, static_cast<int>(b), weights.blocks[b], rope_of(b));
-    block.run(pass, inputs[b].data(), threads);
-    inputs.pop_back();
-    block.backward(gradient.data(), sink, threads);
-    if (blocks) blocks(static_cast<int>(b), gradient);
+    for (size_t k = 0; k < batches.size(); ++k) {
+      const Pass pass = Pass::whole(batches[k].batch, batches[k].length);
+      block.run(pass, inputs[k][b].data(), threads);
+      inputs[k].pop_back();
+      block.backward(gradients[k].data(), sink, threads);
+      if (blocks) blocks(static_cast<int>(b), gradients[k]);
+    }
   }
   return total;
+}
+
+double model_gradient(const Model& model, std::span<const int32_t> tokens, int64_t batch, int64_t length,
+                      const RowLoss& loss, const GradientSink& sink, const BlockInputGradient& blocks,
+                      ThreadPool& threads) {
+  const GradientBatch one{tokens, batch, length, loss};
+  return model_gradient(model, std::span(&one, 1), sink, blocks, threads);
 }
 
 }  // namespace bitloom

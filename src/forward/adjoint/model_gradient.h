@@ -2,7 +2,7 @@
 // The gradient of a loss through a whole model, block by block with recomputation: the stream before every block is
 // kept, everything else is computed again when its block is differentiated.
 //
-// Memory: blocks * rows * hidden fp32, and what one BlockAdjoint and the head take.
+// Memory: blocks * rows * hidden fp32, rows those of all batches, and what one BlockAdjoint and the head take for one.
 
 #include <cstdint>
 #include <functional>
@@ -14,11 +14,22 @@
 
 namespace bitloom {
 
-/// Called after each block's backward pass with the gradient of the stream before it [rows, hidden].
+/// `batch` sequences of `length` tokens each, tokens [batch, length], and the loss of their rows.
+struct GradientBatch {
+  std::span<const int32_t> tokens;
+  int64_t batch = 0, length = 0;
+  RowLoss loss;
+};
+
+/// Called after each block's backward pass of each batch with the gradient of the stream before it [rows, hidden].
 using BlockInputGradient = std::function<void(int block, std::span<const float> gradient)>;
 
-/// `batch` sequences of `length` tokens each, tokens [batch, length]. Returns the sum of the rows' losses. `blocks` may
-/// be empty. Error(kRefused) as Decoder::forward().
+/// The batches pass a block one after another before any passes the block below. Returns the sum of the rows' losses.
+/// `blocks` may be empty. Error(kRefused) as Decoder::forward().
+double model_gradient(const Model& model, std::span<const GradientBatch> batches, const GradientSink& sink,
+                      const BlockInputGradient& blocks, ThreadPool& threads);
+
+/// Of one batch.
 double model_gradient(const Model& model, std::span<const int32_t> tokens, int64_t batch, int64_t length,
                       const RowLoss& loss, const GradientSink& sink, const BlockInputGradient& blocks,
                       ThreadPool& threads);

@@ -212,12 +212,12 @@ int64_t errors_memory(const std::vector<Group>& groups) {
 }
 
 /// The groups in the blocks, whose sensitivities gradients tell.
-std::vector<std::vector<std::string>> tensors_inside(const std::vector<Group>& groups) {
-  std::vector<std::vector<std::string>> tensors;
+std::vector<RoundedGroup> groups_inside(const std::vector<Group>& groups) {
+  std::vector<RoundedGroup> inside;
   for (const Group& group : groups) {
-    if (!group.outside) tensors.push_back(group.tensors);
+    if (!group.outside) inside.push_back({group.tensors, group.step.rounding, *group.step.quantize});
   }
-  return tensors;
+  return inside;
 }
 
 /// The others, with noise of the size that the storage nearest the mean leaves; `errors` empty: of no size.
@@ -241,8 +241,7 @@ std::vector<double> sensitivities_of(const QuantizeTask& task, const std::vector
   const auto& sequences = task.options.data->sequences;
   const uint64_t seed = task.options.seed;
   Ranks& ranks = *task.options.ranks;
-  std::vector<double> all =
-      gradient_sensitivities(*task.model, tensors_inside(groups), sequences, seed, ranks, context);
+  std::vector<double> all = gradient_sensitivities(*task.model, groups_inside(groups), sequences, seed, ranks, context);
   const std::vector<double> tried =
       probe_sensitivities(*task.model, disturbances_outside(groups, errors, mean), sequences, seed, ranks, context);
   all.insert(all.end(), tried.begin(), tried.end());  // the groups outside the blocks stand last
@@ -253,7 +252,7 @@ std::vector<double> sensitivities_of(const QuantizeTask& task, const std::vector
 int64_t memory_of(const QuantizeTask& task, const std::vector<Group>& groups, Context& context) {
   const int threads = context.threads.thread_count();
   const int64_t taken =
-      std::max({errors_memory(groups), gradient_sensitivities_memory(*task.model, threads),
+      std::max({errors_memory(groups), gradient_sensitivities_memory(*task.model, groups_inside(groups), threads),
                 probe_sensitivities_memory(*task.model, disturbances_outside(groups, {}, 0), threads)});
   const int64_t allowed = task.options.memory, needed = private_resident_bytes() + taken;
   if (allowed > 0 && needed > allowed) {

@@ -5,8 +5,8 @@
 //
 //   a group      the matrices of one role in one block (so all experts of it), the embedding, the head
 //   its choices  the storage of its step at all widths (format/storage.h) from the floor on
-//   their loss   a_group * t(storage): sensitivity.h, storage_error.h; a rounding with feedback does better, for all
-//   alike
+//   their loss   a_group * t(storage): sensitivity.h, storage_error.h; what feedback leaves of it is in a_group for the
+//   methods that tell (round/feedback_share.h), and taken to be the same share of all for others
 //
 // The floor keeps the prediction honest, which is of first order only: of the blocks a step of the storage's widths
 // below their mean. The embedding and the head, unless a step says what they become or that they stay, are rounded to
@@ -33,7 +33,7 @@ struct AllocatedGroup {
   std::vector<std::string> tensors;  // of the group
   std::string storage;               // chosen
   int64_t weights = 0, bytes = 0;    // bytes at most, headers included
-  double sensitivity = 0;            // nats a token per unit of relative squared error
+  double sensitivity = 0;            // nats a token per unit of the storage's error without data
   double error = 0;                  // expected of the storage
   double loss() const { return sensitivity * error; }
 };
@@ -43,7 +43,7 @@ struct Allocation {
   std::vector<AllocatedGroup> groups;
   int64_t bytes = 0;        // of the weight files, at most
   int64_t memory = 0;       // that allocating took, at most, beside what the process held: from shapes and threads
-  double predicted_kl = 0;  // nats a token: sum of the groups' losses, as if errors were noise
+  double predicted_kl = 0;  // nats a token: sum of the groups' losses
 };
 
 /// `bytes` is what the weight files may take, `options.data` has the tokens to try storages on. Error(kUsage) for a

@@ -1,10 +1,13 @@
 #include "pipeline/allocation/sensitivity.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -18,12 +21,19 @@
 #include "forward/decoder.h"
 #include "forward/workspace.h"
 #include "linalg/gemm.h"
+#include "observe/guided_moments.h"
+#include "pipeline/allocation/storage_error.h"
 #include "pipeline/ranks/rank_work.h"
+#include "round/feedback_share.h"
+#include "round/problem.h"
 
 namespace bitloom {
 namespace {
 
 constexpr int64_t kTileRows = 64;                // of a gradient, at a time and thread
+constexpr size_t kHeldOut = 4;                   // one of so many texts tells what factors of the others leave
+constexpr int64_t kProjections = 16;             // of a sequence's gradient, on either side
+constexpr uint64_t kSignStream = 0x7369676e73;   // of the random numbers
 constexpr uint64_t kNoiseStream = 0x616c6c6f63;  // of the random numbers, with the tensor's number added
 
 /// W and normal noise: row r gets the variance error * mean_c W(r, c)^2.
@@ -74,19 +84,6 @@ std::map<std::string, RowSourcePtr> matrices_of(const Model& model) {
   return matrices;
 }
 
-/// mean_c W(r, c)^2 of every row.
-std::vector<double> row_mean_squares(const RowSource& w, ThreadPool& threads) {
-  std::vector<double> squares(static_cast<size_t>(w.rows()));
-  threads.parallel_for(w.rows(), [&](int64_t r) {
-    std::vector<float> row(static_cast<size_t>(w.cols()));
-    w.decode_rows(r, r + 1, row.data());
-    double sum = 0;
-    for (const float value : row) sum += double{value} * value;
-    squares[static_cast<size_t>(r)] = sum / static_cast<double>(w.cols());
-  });
-  return squares;
-}
-
 /// sum_r s_r |sum_t g_tr x_t|^2 of x [tokens, in], g [tokens, out], s [out].
 double damage(std::span<const float> x, std::span<const float> g, std::span<const double> s, ThreadPool& threads) {
   const auto out = std::ssize(s), tokens = std::ssize(g) / out;
@@ -107,19 +104,177 @@ double damage(std::span<const float> x, std::span<const float> g, std::span<cons
   return std::accumulate(of_row.begin(), of_row.end(), 0.0);
 }
 
-void check_gradients(const Model& model, const std::vector<std::vector<std::string>>& groups,
+void check_gradients(const Model& model, const std::vector<RoundedGroup>& groups,
                      const std::vector<double>& sensitivities, int64_t labels) {
   bool any = false;
   for (size_t g = 0; g < groups.size(); ++g) {
     any |= sensitivities[g] > 0;
     if (std::isfinite(sensitivities[g])) continue;
-    fail(ErrorKind::kFailed, "{}: tensor '{}': its gradients are not finite", model.path(), groups[g].front());
+    fail(ErrorKind::kFailed, "{}: tensor '{}': its gradients are not finite", model.path(), groups[g].tensors.front());
   }
   if (any || groups.empty()) return;
   fail(ErrorKind::kFailed,
        "{}: the gradients of all matrices, such as '{}', are 0 on all {} tokens: nothing tells which "
        "of them need bits",
-       model.path(), groups.front().front(), labels);
+       model.path(), groups.front().tensors.front(), labels);
+}
+
+int64_t moment_bytes(int64_t channels) {
+  const int64_t tiles = (channels + SecondMoment::kTile - 1) / SecondMoment::kTile;
+  return 8 * SecondMoment::kTile * SecondMoment::kTile * (tiles * (tiles + 1) / 2);
+}
+
+bool any_feedback(const std::vector<RoundedGroup>& groups) {
+  return std::any_of(groups.begin(), groups.end(),
+                     [](const RoundedGroup& g) { return knows_feedback_share(g.rounding); });
+}
+
+/// The sum over sequences of f sum_r v_r |G_r|^2 of each group, block by block.
+class GroupDamage {
+ public:
+  GroupDamage(const Model& model, const std::vector<RoundedGroup>& groups, size_t batches, Context& context)
+      : model_(model), groups_(groups), batches_(batches), context_(context), damages_(groups.size()) {
+    for (size_t g = 0; g < groups.size(); ++g) {
+      for (const std::string& name : groups[g].tensors) group_of_[name] = g;
+    }
+    for (const auto& [name, matrix] : matrices_of(model)) {
+      if (group_of_.contains(name)) matrices_[name] = matrix;
+    }
+  }
+
+  std::vector<double> of(std::span<const GradientBatch> batches) {
+    GradientSink sink;
+    sink.linear = [&](const Linear& linear, std::span<const float> x, std::span<const float> dy) {
+      add(linear, x, dy);
+    };
+    size_t passed = 0;
+    const auto end_of_block = [&](int block, std::span<const float>) {
+      context_.progress.advance(1, fmt::format("block {}/{}", block + 1, model_.graph().blocks.size()));
+      batch_ = ++passed % batches_;
+      if (batch_ == 0) finish();
+    };
+    model_gradient(model_, batches, sink, end_of_block, context_.threads);
+    return damages_;
+  }
+
+ private:
+  /// What is known of a layer of the block that is being differentiated.
+  struct Layer {
+    std::vector<double> noise;  // v
+    double damage = 0;
+    InputStatistics inputs;
+    std::optional<GuidedMoments> guided = {};
+    std::optional<GuidedMoments> errors = {};  // of G^T z and G z, G of a sequence, z random signs
+  };
+
+  void add(const Linear& linear, std::span<const float> x, std::span<const float> dy) {
+    const auto found = group_of_.find(linear.weight);
+    if (found == group_of_.end()) return;
+    const RoundedGroup& group = groups_[found->second];
+    auto known = layers_.find(linear.weight);
+    if (known == layers_.end()) known = layers_.emplace(linear.weight, new_layer(linear, group)).first;
+    Layer& layer = known->second;
+    layer.damage += damage(x, dy, layer.noise, context_.threads);
+    if (!knows_feedback_share(group.rounding)) return;
+    const int64_t tokens = std::ssize(x) / linear.in;
+    const bool held_out = batch_ % kHeldOut == kHeldOut - 1;
+    if (!held_out || batches_ < kHeldOut) {
+      if (layer.inputs.moment) layer.inputs.add(nullptr, x.data(), tokens, context_.threads);
+      if (layer.guided) layer.guided->add(x.data(), dy.data(), tokens, context_.threads);
+    }
+    if (!held_out && batches_ >= kHeldOut) return;
+    const auto stream = kSignStream + static_cast<uint64_t>(seen_++);
+    const std::vector<float> rows = projections(dy, x, linear.out, linear.in, stream),
+                             cols = projections(x, dy, linear.in, linear.out, stream);
+    layer.errors->weighted.add(nullptr, rows.data(), kProjections, context_.threads);
+    layer.errors->gradients->add(nullptr, cols.data(), kProjections, context_.threads);
+  }
+
+  /// [kProjections, b's channels]: z^T a^T b, z [a's channels] random signs.
+  static std::vector<float> projections(std::span<const float> a, std::span<const float> b, int64_t a_channels,
+                                        int64_t b_channels, uint64_t stream) {
+    const int64_t tokens = std::ssize(a) / a_channels;
+    std::vector<float> z(static_cast<size_t>(kProjections * a_channels)),
+        az(static_cast<size_t>(kProjections * tokens)), result(static_cast<size_t>(kProjections * b_channels));
+    Rng rng(0, stream);
+    for (float& sign : z) sign = rng.uniform() < 0.5f ? -1.0f : 1.0f;
+    sgemm(Transpose::kNo, Transpose::kYes, kProjections, tokens, a_channels, 1.0f, z.data(), a_channels, a.data(),
+          a_channels, 0.0f, az.data(), tokens);
+    sgemm(Transpose::kNo, Transpose::kNo, kProjections, b_channels, tokens, 1.0f, az.data(), tokens, b.data(),
+          b_channels, 0.0f, result.data(), b_channels);
+    return result;
+  }
+
+  Layer new_layer(const Linear& linear, const RoundedGroup& group) const {
+    Needs needs = knows_feedback_share(group.rounding) ? needs_of(group.rounding) : Needs{};
+    Layer layer{noise_of_rows(*matrices_.at(linear.weight), group.target, context_.threads), 0,
+                InputStatistics(linear.in, {.second_moment = !needs_gradients(needs) && needs.second_moment})};
+    if (needs_gradients(needs)) layer.guided.emplace(linear.in, linear.out, needs);
+    constexpr Needs kBoth{.guided_moment = true, .output_moment = true};
+    if (knows_feedback_share(group.rounding)) layer.errors.emplace(linear.in, linear.out, kBoth);
+    return layer;
+  }
+
+  /// That its factors would be made from.
+  static int64_t tokens_of(const Layer& layer) {
+    return layer.guided ? layer.guided->weighted.tokens() : layer.inputs.tokens();
+  }
+
+  void finish() {
+    Ranks alone;
+    for (auto& [name, layer] : layers_) {
+      const size_t group = group_of_.at(name);
+      const bool seen = layer.damage > 0 && tokens_of(layer) > 0;  // not an expert that no token reached
+      double share = 1;
+      if (seen && std::isfinite(layer.damage) && knows_feedback_share(groups_[group].rounding)) {
+        InputCache cache;
+        const RoundingProblem problem{model_.path() + ": tensor '" + name + "'",
+                                      *matrices_.at(name),
+                                      groups_[group].target,
+                                      &layer.inputs,
+                                      cache,
+                                      alone,
+                                      context_.threads,
+                                      layer.guided ? &*layer.guided : nullptr};
+        share = feedback_share(groups_[group].rounding, problem, *layer.errors);
+      }
+      damages_[group] += share * layer.damage;
+    }
+    layers_.clear();
+  }
+
+  const Model& model_;
+  const std::vector<RoundedGroup>& groups_;
+  const size_t batches_;
+  Context& context_;
+  std::map<std::string, size_t> group_of_;
+  std::map<std::string, RowSourcePtr> matrices_;
+  std::map<std::string, Layer> layers_;
+  size_t batch_ = 0;
+  int64_t seen_ = 0;  // calls with a layer of a group whose feedback counts
+  std::vector<double> damages_;
+};
+
+/// Of a block's moments, and of what feedback makes of one layer's: W and moments in its frame twice, a factor, its
+/// inverse and what they are made from.
+int64_t feedback_bytes(const Graph& graph, const std::vector<RoundedGroup>& groups) {
+  std::map<std::string, const RoundedGroup*> group_of;
+  for (const RoundedGroup& group : groups) {
+    for (const std::string& name : group.tensors) group_of[name] = &group;
+  }
+  std::map<int, int64_t> moments;  // by block
+  int64_t most = 0, largest = 0;
+  for (const Site& site : linear_sites(graph)) {
+    const auto found = group_of.find(site.linear->weight);
+    if (found == group_of.end() || !knows_feedback_share(found->second->rounding)) continue;
+    const int64_t in = site.linear->in, out = site.linear->out;
+    const bool both = needs_of(found->second->rounding).output_moment;
+    const int64_t own = 2 * moment_bytes(in) + (both ? 2 : 1) * moment_bytes(out);
+    most = std::max(most, moments[site.block] += own);
+    const int64_t side = both ? std::max(in, out) : in;
+    largest = std::max(largest, 8 * in * out + own + 16 * side * side);
+  }
+  return most + largest;
 }
 
 int64_t pass_bytes(const Graph& graph, int64_t rows) {
@@ -130,42 +285,35 @@ int64_t pass_bytes(const Graph& graph, int64_t rows) {
 
 }  // namespace
 
-std::vector<double> gradient_sensitivities(const Model& model, const std::vector<std::vector<std::string>>& groups,
+std::vector<double> gradient_sensitivities(const Model& model, const std::vector<RoundedGroup>& groups,
                                            const std::vector<std::vector<int32_t>>& sequences, uint64_t seed,
                                            Ranks& ranks, Context& context) {
-  const auto texts = beginnings(sequences, kGradientSequences, kGradientTokens);
-  const std::map<std::string, RowSourcePtr> matrices = matrices_of(model);
-  std::map<std::string, size_t> group_of;
-  std::map<std::string, std::vector<double>> squares;
-  const ProgressTask task(context.progress, "gradients", std::ssize(texts) + 1);
-  for (size_t g = 0; g < groups.size(); ++g) {
-    for (const std::string& name : groups[g]) {
-      group_of[name] = g;
-      squares[name] = row_mean_squares(*matrices.at(name), context.threads);
-    }
-  }
-  context.progress.advance(1);
-  std::vector<int64_t> firsts = {0};  // of each text among all of their tokens
-  for (const std::vector<int32_t>& tokens : texts) firsts.push_back(firsts.back() + std::ssize(tokens));
-  const auto of_text = [&](int64_t text) {
-    const std::vector<int32_t>& tokens = texts[static_cast<size_t>(text)];
+  const bool feedback = any_feedback(groups);
+  const auto texts = beginnings(sequences, feedback ? kFeedbackSequences : kGradientSequences, kGradientTokens);
+  const ProgressTask task(context.progress, "gradients", std::ssize(texts) * std::ssize(model.graph().blocks));
+  std::vector<GradientBatch> batches;
+  int64_t first = 0;  // of each text among all of their tokens
+  for (const std::vector<int32_t>& tokens : texts) {
     const int64_t length = std::ssize(tokens);
-    std::vector<double> damages(groups.size());
-    GradientSink sink;
-    sink.linear = [&](const Linear& linear, std::span<const float> x, std::span<const float> dy) {
-      const auto group = group_of.find(linear.weight);
-      if (group == group_of.end()) return;
-      damages[group->second] += damage(x, dy, squares.at(linear.weight), context.threads);
-    };
-    const RowLoss loss = sampled_cross_entropy(seed, firsts[static_cast<size_t>(text)], length);
-    model_gradient(model, tokens, 1, length, loss, sink, {}, context.threads);
-    context.progress.advance(1);
-    return damages;
+    batches.push_back({tokens, 1, length, sampled_cross_entropy(seed, first, length)});
+    first += length;
+  }
+  const auto of_batches = [&](std::span<const GradientBatch> some) {
+    GroupDamage damage(model, groups, some.size(), context);
+    return damage.of(some);
   };
-  const int64_t labels = firsts.back() - std::ssize(texts);
+  std::vector<std::vector<double>> damages;
+  if (feedback) {  // known from all texts together
+    damages.push_back(of_batches(batches));
+  } else {
+    damages = made_by_ranks(std::ssize(batches), ranks, [&](int64_t text) {
+      return of_batches(std::span(batches).subspan(static_cast<size_t>(text), 1));
+    });
+  }
+  const int64_t labels = first - std::ssize(texts);
   std::vector<double> sensitivities(groups.size());
-  for (const std::vector<double>& damages : made_by_ranks(std::ssize(texts), ranks, of_text)) {
-    for (size_t g = 0; g < groups.size(); ++g) sensitivities[g] += damages[g] / (2 * static_cast<double>(labels));
+  for (const std::vector<double>& some : damages) {
+    for (size_t g = 0; g < groups.size(); ++g) sensitivities[g] += some[g] / (2 * static_cast<double>(labels));
   }
   check_gradients(model, groups, sensitivities, labels);
   return sensitivities;
@@ -202,16 +350,18 @@ std::vector<double> probe_sensitivities(const Model& model, const std::vector<Di
   return sensitivities;
 }
 
-int64_t gradient_sensitivities_memory(const Model& model, int threads) {
+int64_t gradient_sensitivities_memory(const Model& model, const std::vector<RoundedGroup>& groups, int threads) {
   const Graph& graph = model.graph();
   const auto blocks = static_cast<int64_t>(graph.blocks.size());
   int64_t widest = graph.hidden, rows = graph.vocab_size;
   for (const Site& site : linear_sites(graph)) widest = std::max(widest, site.linear->in), rows += site.linear->out;
   // The streams before all blocks; a pass, and what its block keeps with the gradients of that; logits, and a row's in
   // three forms; decoded tiles of W and of its gradient; a number for each row.
-  const int64_t streams = blocks * kGradientTokens * graph.hidden;
+  const int64_t texts = any_feedback(groups) ? kFeedbackSequences : 1;
+  const int64_t streams = (blocks + 1) * texts * kGradientTokens * graph.hidden;
   const int64_t logits = 2 * std::min(kHeadRows, kGradientTokens) * graph.vocab_size + 3 * threads * graph.vocab_size;
-  return 4 * (streams + logits + 2 * threads * kTileRows * widest) + 5 * pass_bytes(graph, kGradientTokens) + 8 * rows;
+  return 4 * (streams + logits + 2 * threads * kTileRows * widest) + 5 * pass_bytes(graph, kGradientTokens) + 8 * rows +
+         feedback_bytes(graph, groups);
 }
 
 int64_t probe_sensitivities_memory(const Model& model, const std::vector<Disturbance>& disturbances, int threads) {

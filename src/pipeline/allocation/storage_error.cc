@@ -1,10 +1,12 @@
 #include "pipeline/allocation/storage_error.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "base/dense_matrix.h"
+#include "format/families/trellis/trellis_storage.h"
 #include "round/plain_error.h"
 
 namespace bitloom {
@@ -31,6 +33,25 @@ double StorageErrors::error(const RowSource& w, const RoundingTarget& target) {
   const auto known = of_normal_weights_.find(key);
   if (known != of_normal_weights_.end()) return known->second;
   return of_normal_weights_[key] = plain_error_of_normal(target, kNormalRows, kNormalCols, threads_).error;
+}
+
+std::vector<double> noise_of_rows(const RowSource& w, const RoundingTarget& target, ThreadPool& threads) {
+  std::vector<double> squares(static_cast<size_t>(w.rows()));
+  threads.parallel_for(w.rows(), [&](int64_t r) {
+    std::vector<float> row(static_cast<size_t>(w.cols()));
+    w.decode_rows(r, r + 1, row.data());
+    double sum = 0;
+    for (const float value : row) sum += double{value} * value;
+    squares[static_cast<size_t>(r)] = sum / static_cast<double>(w.cols());
+  });
+  const FrameStorage& frame = target.storage.side.frame;
+  if (frame.out_scales) return squares;
+  int64_t alike = frame.out_block > 0 ? out_rotation(frame, w.rows()).block() : 1;
+  if (target.storage.base.get_if<TrellisStorage>() != nullptr) alike = w.rows();
+  for (auto begin = squares.begin(); begin != squares.end(); begin += alike) {
+    std::fill_n(begin, alike, std::accumulate(begin, begin + alike, 0.0) / static_cast<double>(alike));
+  }
+  return squares;
 }
 
 }  // namespace bitloom
