@@ -127,32 +127,55 @@ double true_bits(const Group& group, const Choice& choice) {
   return 8 * static_cast<double>(choice.bytes) / static_cast<double>(group.weights());
 }
 
-/// Leaves the group's choices from `floor` true bits on, one at least.
-void raise_to(Group& group, double floor) {
-  std::vector<Choice>& choices = group.choices;
-  const auto first =
-      std::find_if(choices.begin(), choices.end(), [&](const Choice& c) { return true_bits(group, c) >= floor; });
-  choices.erase(choices.begin(), first == choices.end() ? choices.end() - 1 : first);
-}
-
-/// Raises every group to its floor. Returns the bits that a weight of the blocks has in the mean when what lies outside
-/// stands at its own floor. `bytes`: of all groups.
-double raise_to_floors(std::vector<Group>& groups, int64_t bytes) {
+/// Leaves the choices of what lies outside the blocks from its floor on, one at least. Returns the bits that a weight
+/// of the blocks has in the mean when it stands there. `bytes`: of all groups.
+double raise_outside(std::vector<Group>& groups, int64_t bytes) {
   int64_t weights = 0;
   for (Group& group : groups) {
     if (!group.outside) {
       weights += group.weights();
       continue;
     }
-    raise_to(group, kOutsideBits);
-    bytes -= group.choices.front().bytes;
+    std::vector<Choice>& choices = group.choices;
+    const auto first = std::find_if(choices.begin(), choices.end(),
+                                    [&](const Choice& c) { return true_bits(group, c) >= kOutsideBits; });
+    choices.erase(choices.begin(), first == choices.end() ? choices.end() - 1 : first);
+    bytes -= choices.front().bytes;
+  }
+  return 8 * static_cast<double>(bytes) / static_cast<double>(std::max<int64_t>(weights, 1));
+}
+
+/// Of each group the first choice that it may have: of the blocks a step of widths below the mean that `chosen` gives
+/// them, or the one before where that is above the mean.
+std::vector<size_t> floors_of(const std::vector<Group>& groups, const std::vector<size_t>& chosen) {
+  int64_t bytes = 0, weights = 0;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    if (!groups[g].outside) bytes += groups[g].choices[chosen[g]].bytes, weights += groups[g].weights();
   }
   const double mean = 8 * static_cast<double>(bytes) / static_cast<double>(std::max<int64_t>(weights, 1));
-  for (Group& group : groups) {
-    const std::vector<Choice>& choices = group.choices;
-    if (!group.outside && choices.size() > 1) raise_to(group, mean - (choices[1].bits - choices[0].bits));
+  std::vector<size_t> floors(groups.size());
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const std::vector<Choice>& choices = groups[g].choices;
+    if (groups[g].outside || choices.size() < 2) continue;
+    const double floor = mean - (choices[1].bits - choices[0].bits);
+    size_t& first = floors[g];
+    while (first + 1 < choices.size() && true_bits(groups[g], choices[first]) < floor) ++first;
+    if (first > 0 && true_bits(groups[g], choices[first]) > mean) --first;
   }
-  return mean;
+  return floors;
+}
+
+/// Where bits save most, none below its floor.
+std::vector<size_t> choose(const std::vector<Group>& groups, const std::vector<std::vector<StorageChoice>>& choices,
+                           int64_t bytes) {
+  const std::vector<size_t> floors = floors_of(groups, choose_storages(choices, bytes));
+  std::vector<std::vector<StorageChoice>> allowed;
+  for (size_t g = 0; g < choices.size(); ++g) {
+    allowed.emplace_back(choices[g].begin() + static_cast<std::ptrdiff_t>(floors[g]), choices[g].end());
+  }
+  std::vector<size_t> chosen = choose_storages(allowed, bytes);
+  for (size_t g = 0; g < chosen.size(); ++g) chosen[g] += floors[g];
+  return chosen;
 }
 
 /// Whether values of the blocks that are not rounded may be written as other ones, found on data: then in fp32.
@@ -342,7 +365,7 @@ Allocation allocate_bits(std::shared_ptr<const Checkpoint> source, const Recipe&
   const QuantizeTask task = make_task(std::move(source), recipe, options, context.threads);
   std::vector<Group> groups = groups_of(task, bytes);
   const int64_t others = other_bytes(task, groups, bytes, context);
-  const double mean = raise_to_floors(groups, bytes - others);
+  const double mean = raise_outside(groups, bytes - others);
 
   std::vector<std::vector<StorageChoice>> choices;
   for (const Group& group : groups) {
@@ -356,7 +379,7 @@ Allocation allocate_bits(std::shared_ptr<const Checkpoint> source, const Recipe&
   for (size_t g = 0; g < groups.size(); ++g) {
     for (size_t c = 0; c < choices[g].size(); ++c) choices[g][c].loss = sensitivities[g] * errors[g][c];
   }
-  const std::vector<size_t> chosen = choose_storages(choices, bytes - others);
+  const std::vector<size_t> chosen = choose(groups, choices, bytes - others);
 
   Allocation allocation{with_choices(recipe, task, groups, chosen), {}, others, memory, 0};
   for (size_t g = 0; g < groups.size(); ++g) {

@@ -179,6 +179,16 @@ TEST_F(AllocateBits, BlocksMayFallAStepBelowTheirOwnMean) {
   EXPECT_GT(storages.size(), 2U);
 }
 
+// What the blocks' floor leaves is not all that there is for the embedding: it rises from its own where that saves
+// more.
+TEST_F(AllocateBits, TheEmbeddingRisesFromItsFloor) {
+  const Allocation allocation = allocate("viterbi+trellis3-l12+frame-in64-out64", bytes_of(4.35));
+  const auto embedding = std::find_if(allocation.groups.begin(), allocation.groups.end(),
+                                      [](const AllocatedGroup& group) { return group.place == "embedding"; });
+  ASSERT_NE(embedding, allocation.groups.end());
+  EXPECT_NE(embedding->storage, "int4-g64-mse");
+}
+
 TEST_F(AllocateBits, ASizeBelowTheSmallestStoragesIsRefused) {
   EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { allocate("int4-g32", bytes_of(1)); }),
               HasSubstr("is too little for recipe 'int4-g32'"));
