@@ -53,8 +53,8 @@ TEST(Sizes, PrintedBitsOfTheModelAreThoseOfItsFiles) {
   for (const std::string& recipe : recipes_that_users_meet()) {
     SCOPED_TRACE(recipe);
     const std::string out = dir.file("out");
-    const std::vector<std::string> command = {"quantize", model.path(), out, "--force", "--recipe",
-                                              recipe,     "--samples",  "2", "--seq",   "16"};
+    const std::vector<std::string> command = {"quantize", model.path(), out,  "--force", "--recipe",
+                                              recipe,     "--samples",  "16", "--seq",   "16"};
     if (recipe == "aqlm-1x16") {  // of use for large matrices alone
       const Outcome refused = run_bitloom(command);
       EXPECT_EQ(refused.code, 2);

@@ -220,7 +220,7 @@ RoundingCost cost_of(const LdlqRounding& options, const RoundingShape& shape) {
   RoundingCost cost = search_cost(shape);
   cost.flops = n * d * d / static_cast<double>(shape.ranks);
   cost.shared_factor = 2.0 / 3.0 * d * d * d;
-  cost.bytes += 8 * shape.rows * kSpanTiles * kSide;
+  cost.bytes += 8 * shape.rows * kSpanTiles * tile_shape(shape.target.storage, shape.rows, shape.cols).side;
   cost.shared_bytes = 8 * shape.cols * shape.cols;
   if (options.drift != 0 && shape.gathered.cross_moment) {
     cost.flops += 2 * n * d * d;
