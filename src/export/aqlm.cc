@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "export/rounded_inputs.h"
 #include "format/families/vector/vector_matrix.h"
 #include "format/stored_matrix.h"
 #include "io/output_directory.h"
@@ -75,24 +76,10 @@ void check_layer(const Checkpoint& model, const Site& site) {
     refuse_tensor(model, name, fmt::format("lies in '{}' with other matrices", model.graph().slices.at(name).tensor));
   }
   if (!name.ends_with(".weight")) refuse_tensor(model, name, "has no name that ends in '.weight'");
-  if (site.reads->activations) {
-    refuse_tensor(model, name,
-                  fmt::format("is multiplied by inputs rounded to {}", to_string(*site.reads->activations)));
-  }
-}
-
-void check_operands(const Checkpoint& model) {
-  for (size_t b = 0; b < model.graph().blocks.size(); ++b) {
-    for (const Operand operand : kOperands) {
-      const auto& format = model.graph().blocks[b].attention.format_of(operand);
-      if (!format) continue;
-      misuse("{}: attention's {} are rounded to {}, which the aqlm layout cannot hold", model.path(),
-             operand_place(static_cast<int>(b), operand), to_string(*format));
-    }
-  }
 }
 
 Plan plan_of(const Checkpoint& model) {
+  refuse_rounded_inputs(model.path(), model.graph(), "aqlm");
   Plan plan;
   std::map<std::string, Site> layers;
   for (const Site& site : linear_sites(model.graph())) layers.emplace(site.linear->weight, site);
@@ -106,6 +93,9 @@ Plan plan_of(const Checkpoint& model) {
       exported.codes = matrix;
     } else if (matrix != nullptr) {
       plan.widened.push_back(fmt::format("{} ({})", tensor.name, matrix->storage()));
+    } else if (model.graph().slices.contains(tensor.name) && layer != layers.end()) {
+      refuse_tensor(model, tensor.name,
+                    fmt::format("lies in '{}' with other matrices", model.graph().slices.at(tensor.name).tensor));
     } else {
       exported.dtype = dtype_from_name(tensor.rows->storage()).value_or(DType::kF32);
     }
@@ -117,7 +107,6 @@ Plan plan_of(const Checkpoint& model) {
         "recipe such as aqlm-2x8",
         model.path());
   }
-  check_operands(model);
   return plan;
 }
 

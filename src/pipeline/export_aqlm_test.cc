@@ -24,11 +24,12 @@ using testing::TempDir;
 
 const std::string kTiny = testing::golden("forward/llama_bf16");
 
-ExportReport export_to(const std::string& model, const std::string& out, bool force = false) {
+ExportReport export_to(const std::string& model, const std::string& out, bool force = false,
+                       const char* target = "aqlm") {
   ThreadPool threads(1);
   Progress silent;
   Context context{threads, silent};
-  return find_export_target("aqlm").write({*Checkpoint::open(model), out, force}, context);
+  return find_export_target(target).write({*Checkpoint::open(model), out, force}, context);
 }
 
 std::map<std::string, TensorView> tensors_in(const std::string& directory) {
@@ -47,8 +48,7 @@ std::vector<float> values_of(const TensorView& view) {
 
 TEST(ExportAqlm, KeepsTheRestAndNamesIt) {
   const TempDir dir;
-  std::ofstream(dir.file("r.yaml"))
-      << "steps: [{quantize: aq2x4-g4, rounding: additive}, {keep: [up]}]\n";
+  std::ofstream(dir.file("r.yaml")) << "steps: [{quantize: aq2x4-g4, rounding: additive}, {keep: [up]}]\n";
   testing::quantize(kTiny, dir.file("q"), dir.file("r.yaml"));
   const ExportReport report = export_to(dir.file("q"), dir.file("out"));
   const auto model = Checkpoint::open(dir.file("q"));
@@ -109,8 +109,25 @@ TEST(ExportAqlm, RefusesWhatTheLayoutCannotHold) {
   EXPECT_THAT(message(dir.file("r.yaml")),
               AllOf(HasSubstr("down_proj.weight' is stored as aq2x4-g8"), HasSubstr("others as aq2x4-g4")));
   EXPECT_THAT(message("additive+aq2x4-g4", testing::golden("forward/gpt2")), HasSubstr("is a Conv1D's"));
+  std::ofstream(dir.file("attention.yaml"))
+      << "steps: [{quantize: aq2x4-g4, rounding: additive, targets: [q, k, v, output]}]\n";
+  EXPECT_THAT(message(dir.file("attention.yaml"), testing::golden("forward/gpt_oss")),
+              AllOf(HasSubstr("experts"), HasSubstr("with other matrices")));
   EXPECT_THAT(testing::refusal(ErrorKind::kUsage, [&] { export_to(kTiny, dir.file("out")); }),
               AllOf(HasSubstr("no matrix of its blocks is stored as additive codebooks"), HasSubstr("aqlm-2x8")));
+  EXPECT_FALSE(fs::exists(dir.file("out")));
+}
+
+TEST(ExportPeft, RefusesRoundedInputs) {
+  const TempDir dir;
+  const auto message = [&](const std::string& recipe) {
+    fs::remove_all(dir.file("q"));
+    testing::quantize(kTiny, dir.file("q"), recipe);
+    return testing::refusal(ErrorKind::kUsage, [&] { export_to(dir.file("q"), dir.file("out"), false, "peft-f32"); });
+  };
+  const std::string recipe = "lorc:nearest+int4-g8+lowrank2-int8-row";
+  EXPECT_THAT(message(recipe + "@int8-token"), HasSubstr("rounded to int8-token, which the peft layout cannot hold"));
+  EXPECT_THAT(message(recipe + "+kv:int8-token"), HasSubstr("keys are rounded to int8-token"));
   EXPECT_FALSE(fs::exists(dir.file("out")));
 }
 

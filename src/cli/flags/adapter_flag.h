@@ -13,6 +13,11 @@ namespace bitloom {
 
 struct AdapterFlag {
   std::string directory;  // "": none
+  /// The record of a result, which says what the model wore.
+  Json noted(Json record) const {
+    if (!directory.empty()) record["adapter"] = directory;
+    return record;
+  }
 };
 void add_adapter_flag(FlagSet& app, AdapterFlag& adapter);
 

@@ -90,7 +90,7 @@ void only_save(const Flags& flags, Session& session) {
   record["saved"] = flags.save_reference;
   record["saved_bytes"] = header.file_bytes();
   record["entries"] = header.is_compact() ? header.entries : header.vocab;
-  session.show(record, saved_text(flags.save_reference, header));
+  session.show(flags.adapter.noted(record), saved_text(flags.save_reference, header));
 }
 
 void compare(const Flags& flags, Session& session) {
@@ -115,7 +115,7 @@ void compare(const Flags& flags, Session& session) {
     }
   }
   const DivergenceResult result = divergence(*reference, *model.logits, text.windows, session.context());
-  session.show(record_of(result, text, *model.checkpoint, flags.reference),
+  session.show(flags.adapter.noted(record_of(result, text, *model.checkpoint, flags.reference)),
                text_of(result, text, *model.checkpoint, flags.reference));
 }
 

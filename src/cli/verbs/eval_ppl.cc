@@ -49,7 +49,7 @@ void evaluate(const Flags& flags, Session& session) {
   Decoder decoder(model, session.context().threads);
   const auto logits = logits_of(decoder);
   const PerplexityResult result = perplexity(*logits, text.windows, session.context());
-  session.show(record_of(result, text, *model), text_of(result, text, *model));
+  session.show(flags.adapter.noted(record_of(result, text, *model)), text_of(result, text, *model));
 }
 
 std::function<void()> setup(FlagSet& app, Session& session) {

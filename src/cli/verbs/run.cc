@@ -80,7 +80,7 @@ void generate_text(Flags flags, Session& session) {
       flags.chat ? generate(decoder, tokenizer, encode_chat(tokenizer, prompt), flags.options, on_text)
                  : generate(decoder, tokenizer, prompt, flags.options, on_text);
   const RoundedProducts products = decoder.rounded_products();
-  session.show(record_of(flags, prompt, result, products), "\n");
+  session.show(flags.adapter.noted(record_of(flags, prompt, result, products)), "\n");
   session.progress().log(fmt::format("prompt: {} tokens, {} tokens/s; generated: {} tokens, {} tokens/s; stopped: {}{}",
                                      result.prompt_ids.size(), format_rate(result.prompt_tokens_per_second()),
                                      result.ids.size(), format_rate(result.tokens_per_second()), result.stop,

@@ -37,7 +37,9 @@ constexpr RefusedKey kRefusedKeys[] = {
 };
 
 /// Starts of training that leave other weights in the base than its files have.
-constexpr std::string_view kChangesBase[] = {"pissa", "olora", "corda"};
+constexpr std::string_view kChangesBase[] = {"pissa", "olora", "corda", "loftq"};
+
+constexpr double kGreatest = 1e6;  // of ranks and alphas
 
 class AdapterReader {
  public:
@@ -78,8 +80,10 @@ class AdapterReader {
     if (config_.text("bias", "none") != "none") config_.refuse_value("bias", "allowed is \"none\"");
     const auto start = json_.find("init_lora_weights");
     if (start != json_.end() && start->is_string()) {
+      std::string how = start->get<std::string>();
+      for (char& c : how) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));  // as peft compares
       for (const std::string_view changes : kChangesBase) {
-        if (!start->get<std::string>().starts_with(changes)) continue;
+        if (!how.starts_with(changes)) continue;
         config_.refuse_value("init_lora_weights",
                              "which changed the base's weights: save the adapter converted to plain LoRA "
                              "(path_initial_model_for_weight_conversion)");
@@ -87,6 +91,7 @@ class AdapterReader {
     }
     rank_ = config_.count("r");
     alpha_ = config_.number("lora_alpha", 8);
+    if (std::abs(alpha_) > kGreatest) config_.refuse_value("lora_alpha", "at most 1e6 is allowed");
     root_ = config_.flag("use_rslora", false);
     dora_ = config_.flag("use_dora", false);
     ranks_ = config_.object("rank_pattern"), alphas_ = config_.object("alpha_pattern");
@@ -104,8 +109,9 @@ class AdapterReader {
       if (name.find_first_of("*+?[](){}|\\$^") != std::string::npos) {
         refuse("{}: '{}' in {} is a regular expression; names are read alone", config_path_, name, key_of(pattern));
       }
-      if (!value.is_number() || !(value.get<double>() > 0)) {
-        refuse("{}: {}.{} is {}, must be a number above 0", config_path_, key_of(pattern), name, value.dump());
+      if (!value.is_number() || !(value.get<double>() > 0) || value.get<double>() > kGreatest) {
+        refuse("{}: {}.{} is {}, must be a number above 0, at most 1e6", config_path_, key_of(pattern), name,
+               value.dump());
       }
     }
   }

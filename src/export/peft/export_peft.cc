@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "export/peft/adapt.h"
 #include "export/peft/adapter.h"
+#include "export/rounded_inputs.h"
 #include "format/stored_matrix.h"
 #include "io/output_directory.h"
 #include "io/safetensors/safetensors.h"
@@ -91,6 +92,14 @@ class Exporter {
       misuse("{}: experts lie together in '{}': their matrices are no modules that an adapter could be on",
              model.path(), graph.slices.begin()->second.tensor);
     }
+    if (std::count(graph.embedding.begin(), graph.embedding.end(), '.') < 2) {
+      misuse(
+          "{}: its tensors are named without the model's prefix, as '{}' is: peft would not find the modules of an "
+          "adapter "
+          "by such names",
+          model.path(), graph.embedding);
+    }
+    refuse_rounded_inputs(model.path(), graph, "peft");
     const std::map<std::string, const Linear*> linears = block_linears(graph);
     for (const auto& [tensor, linear] : linears) {
       names_.push_back(module_of(tensor));

@@ -138,6 +138,10 @@ TEST_F(Refusal, KindsAndKeys) {
       {"init_lora_weights", "pissa_niter_4", "converted to plain LoRA"},
       {"rank_pattern", {{".*q_proj", 2}}, "is a regular expression"},
       {"alpha_pattern", {{"q_proj", -1}}, "alpha_pattern.q_proj is -1, must be a number above 0"},
+      {"alpha_pattern", {{"q_proj", 1e39}}, "alpha_pattern.q_proj is 1e+39, must be a number above 0, at most 1e6"},
+      {"lora_alpha", 1e39, "'lora_alpha' is 1e+39"},
+      {"init_lora_weights", "loftq", "converted to plain LoRA"},
+      {"init_lora_weights", "OLoRA", "converted to plain LoRA"},
       {"r", 5, "lora_A of rank 4 and lora_B of rank 4"},
       {"r", 0, "'r' is 0"},
       {"target_modules", {"q_proj", "v_proj"}, "leave out 'model.layers.0.mlp.down_proj'"},
@@ -286,6 +290,8 @@ TEST(Export, RefusesWhatIsNoAdapter) {
   EXPECT_THAT(refused(with_products(checkpoint_of("plain"), "int4-row+lowrank2-int8-row+frame-in8", in_plain)),
               HasSubstr("its product lies in other coordinates"));
   EXPECT_THAT(refused(Checkpoint::open(testing::golden("forward/gpt_oss"))), HasSubstr("experts lie together in"));
+  EXPECT_THAT(refused(Checkpoint::open(testing::golden("forward/gpt2_bare"))),
+              HasSubstr("'wte.weight' is: peft would not find the modules"));
 }
 
 }  // namespace
