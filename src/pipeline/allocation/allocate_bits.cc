@@ -146,11 +146,12 @@ double raise_outside(std::vector<Group>& groups, int64_t bytes) {
 }
 
 /// Of each group the first choice that it may have: of the blocks a step of widths below the mean that `chosen` gives
-/// them, or the one before where that is above the mean.
+/// those of them that have a choice, or the one before where that is above the mean.
 std::vector<size_t> floors_of(const std::vector<Group>& groups, const std::vector<size_t>& chosen) {
   int64_t bytes = 0, weights = 0;
   for (size_t g = 0; g < groups.size(); ++g) {
-    if (!groups[g].outside) bytes += groups[g].choices[chosen[g]].bytes, weights += groups[g].weights();
+    if (groups[g].outside || groups[g].choices.size() < 2) continue;
+    bytes += groups[g].choices[chosen[g]].bytes, weights += groups[g].weights();
   }
   const double mean = 8 * static_cast<double>(bytes) / static_cast<double>(std::max<int64_t>(weights, 1));
   std::vector<size_t> floors(groups.size());
@@ -165,10 +166,23 @@ std::vector<size_t> floors_of(const std::vector<Group>& groups, const std::vecto
   return floors;
 }
 
+/// Lowers floors, all by a choice at a time, until what stands on them fits.
+void lower_to_fit(const std::vector<Group>& groups, int64_t bytes, std::vector<size_t>& floors) {
+  const auto stands_on = [&] {
+    int64_t sum = 0;
+    for (size_t g = 0; g < groups.size(); ++g) sum += groups[g].choices[floors[g]].bytes;
+    return sum;
+  };
+  while (stands_on() > bytes && std::any_of(floors.begin(), floors.end(), [](size_t floor) { return floor > 0; })) {
+    for (size_t& floor : floors) floor -= floor > 0 ? 1 : 0;
+  }
+}
+
 /// Where bits save most, none below its floor.
 std::vector<size_t> choose(const std::vector<Group>& groups, const std::vector<std::vector<StorageChoice>>& choices,
                            int64_t bytes) {
-  const std::vector<size_t> floors = floors_of(groups, choose_storages(choices, bytes));
+  std::vector<size_t> floors = floors_of(groups, choose_storages(choices, bytes));
+  lower_to_fit(groups, bytes, floors);
   std::vector<std::vector<StorageChoice>> allowed;
   for (size_t g = 0; g < choices.size(); ++g) {
     allowed.emplace_back(choices[g].begin() + static_cast<std::ptrdiff_t>(floors[g]), choices[g].end());

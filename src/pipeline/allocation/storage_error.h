@@ -27,7 +27,7 @@ inline constexpr int64_t kSampleRows = 128;
 
 /// v [rows], the variance that the error has in each row for t = 1, sum_r cols v_r = sum w^2: the row's mean square,
 /// since scales follow rows; evened out over what a frame's rotation of the outputs mixes, and over the whole matrix
-/// for a trellis code, which has one scale, unless the frame has one for each row.
+/// for a trellis code or lattice, which has one scale, unless the frame has one for each row.
 std::vector<double> noise_of_rows(const RowSource& w, const RoundingTarget& target, ThreadPool& threads);
 
 }  // namespace bitloom
