@@ -210,7 +210,11 @@ ByteCodebooks to_bytes(std::span<const float> codebooks, int64_t size) {
   for (size_t begin = 0; begin < codebooks.size(); begin += static_cast<size_t>(size)) {
     const std::span<const float> book = codebooks.subspan(begin, static_cast<size_t>(size));
     float most = 0;
-    for (const float value : book) most = std::max(most, std::abs(value));
+    for (const float value : book) {
+      if (!std::isfinite(value))
+        fail(ErrorKind::kFailed, "a codebook's entry is not finite: error feedback grew too large; raise damping");
+      most = std::max(most, std::abs(value));
+    }
     const float scale = finite_f16(most / kMostByte);
     bytes.scales.push_back(scale);
     for (const float value : book) {

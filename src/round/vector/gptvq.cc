@@ -148,6 +148,26 @@ struct GptvqKey {
   bool operator==(const GptvqKey&) const = default;
 };
 
+/// Columns that nothing reads have no say in which codes are near, but for the nearest to 0 where all else is alike: on
+/// the factor's diagonal they stand as 1, whatever the others' size.
+void spare_dead_columns(const std::vector<float>& diagonal, int64_t group, std::vector<float>& metrics) {
+  constexpr double kShare = 1e-6;  // of the mean live column's
+  const auto columns = static_cast<int64_t>(diagonal.size());
+  const auto is_dead = [&](int64_t c) { return diagonal[static_cast<size_t>(c)] == 0; };
+  const auto metric = [&](int64_t c, int64_t a, int64_t b) -> float& {
+    return metrics[static_cast<size_t>((c / group * group + a) * group + b)];
+  };
+  double sum = 0, live = 0;
+  for (int64_t c = 0; c < columns; ++c) {
+    if (!is_dead(c)) sum += static_cast<double>(metric(c, c % group, c % group)), live += 1;
+  }
+  for (int64_t c = 0; c < columns; ++c) {
+    if (!is_dead(c)) continue;
+    for (int64_t t = 0; t < group; ++t) metric(c, c % group, t) = metric(c, t, c % group) = 0;
+    metric(c, c % group, c % group) = static_cast<float>(live > 0 ? kShare * sum / live : 1.0);
+  }
+}
+
 GptvqFacts facts_of(const GptvqRounding& options, const RoundingProblem& problem, int64_t group) {
   const SecondMoment& moment = options.guided ? problem.guided->in() : *problem.inputs->moment;
   const int64_t n = moment.channels();
@@ -159,6 +179,7 @@ GptvqFacts facts_of(const GptvqRounding& options, const RoundingProblem& problem
     fail(error.kind(), "{}: {}", problem.place, error.what());
   }
   facts.metrics = column_metrics(facts.factor.u.data(), n, group);
+  spare_dead_columns(facts.factor.diagonal, group, facts.metrics);
   facts.moment.width = (n + group - 1) / group * group;
   facts.moment.h.resize(static_cast<size_t>(facts.moment.width * facts.moment.width));
   std::vector<float> h(static_cast<size_t>(n * n));

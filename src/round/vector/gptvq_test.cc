@@ -183,6 +183,23 @@ TEST(Gptvq, DeadColumnsCountAsZeros) {
   for (size_t r = 0; r < 32; ++r) EXPECT_LT(std::abs(q[r * 32 + 3]), 1) << r;
 }
 
+// However small what is live: a column that nothing reads takes no entry from the others.
+TEST(Gptvq, DeadColumnsCostLiveOnesNothing) {
+  DenseMatrix w = normal_matrix(64, 64, 8);
+  ThreadPool threads(1);
+  const auto error_of_live = [&](float dead) {
+    const InputStatistics inputs = testing::correlated_inputs(
+        64, 400, 0.0f, [&](int64_t c) { return c % 16 == 3 ? dead : 1e-2f; }, threads);
+    const std::vector<float> q = round_by_data(GptvqRounding{}, w, "vq4-g2", &inputs).matrix->decode_all();
+    double sum = 0;
+    for (size_t i = 0; i < q.size(); ++i) {
+      if (i % 16 != 3) sum += std::pow(static_cast<double>(w.values()[i]) - static_cast<double>(q[i]), 2);
+    }
+    return sum;
+  };
+  EXPECT_LT(error_of_live(0), error_of_live(1e-2f));
+}
+
 TEST(Gptvq, RotatedAndGuidedToo) {
   const DenseMatrix w = normal_matrix(64, 64, 9);
   const InputStatistics inputs = inputs_of(64);
