@@ -91,7 +91,7 @@ void check_experts(const Recipe& recipe, const WalkTask& task) {
       misuse(
           "recipe '{}' compares what the float model's layers read with what the quantized prefix gives them, and the "
           "two send different tokens to the experts of block {} ({}); round experts without that (gptq:correction=0, "
-          "ldlq:drift=0, loom-2:drift=0)",
+          "ldlq:drift=0, loom-2:drift=0, apiq:drift=0)",
           recipe.name, b, at.name);
     }
   }

@@ -128,6 +128,10 @@ class Apiq {
   }
 
   Rounded descend() const {
+    if (problem_.target.search.constraint != ScaleConstraint::kNone) {
+      misuse("{}: apiq:parity=paper learns its scales, which '{}' binds to powers of two", problem_.place,
+             to_string(problem_.target));
+    }
     LearnedClip clip(problem_.target.storage.base.get<GridStorage>(), w_, rows_, cols_);
     LowRankPair pair = first_pair();
     AdamW of_clip(clip.logits.size(), options_.clip_rate, options_.decay);
