@@ -9,7 +9,7 @@ cmake --build --preset arm64
 ctest --preset arm64 -j "$(nproc)"
 for isa in portable neon neondot; do
   for model in assets/demo build/arm64/demo-int4; do
-    [ "$model" = assets/demo ] || [ -d "$model" ] || build/release/bitloom quantize assets/demo "$model" --recipe int4-g32 2>/dev/null
+    [ "$model" = assets/demo ] || [ -d "$model" ] || build/release/bitloom quantize assets/demo "$model" --recipe int4-g32 >/dev/null 2>&1
     said=$(BITLOOM_ISA=$isa qemu-aarch64-static build/arm64/bitloom run "$model" --exact --temp 0 -n 48 -p "Once upon a time" 2>/dev/null)
     expected=$(BITLOOM_ISA=portable build/release/bitloom run "$model" --exact --temp 0 -n 48 -p "Once upon a time" 2>/dev/null)
     if [ -z "$said" ] || [ "$said" != "$expected" ]; then
