@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "export/module_names.h"
 #include "export/rounded_inputs.h"
 #include "format/families/vector/vector_matrix.h"
 #include "format/stored_matrix.h"
@@ -109,9 +110,6 @@ Plan plan_of(const Checkpoint& model) {
   }
   return plan;
 }
-
-/// "model.layers.0.mlp.up_proj" of "model.layers.0.mlp.up_proj.weight".
-std::string module_of(const std::string& weight) { return weight.substr(0, weight.rfind('.')); }
 
 std::vector<TensorSpec> specs_of(const Plan& plan) {
   const VectorStorage& storage = *plan.storage;

@@ -8,42 +8,24 @@
 #include <map>
 
 #include "base/test_data.h"
+#include "export/test_export.h"
 #include "format/stored_matrix.h"
 #include "forward/decoder.h"
 #include "io/hash.h"
-#include "io/safetensors/safetensors.h"
 
 namespace bitloom {
 namespace {
 
 using ::testing::AllOf;
+using testing::export_to;
 using ::testing::HasSubstr;
 using testing::TempDir;
+using testing::tensors_in;
+using testing::values_of;
 
 const std::vector<std::string> kNames = {"2x8", "1x9"};
 
 std::string golden_of(const std::string& name) { return testing::golden("export/aqlm/" + name); }
-
-ExportReport export_to(const std::string& model, const std::string& out, bool force = false) {
-  ThreadPool threads(1);
-  Progress silent;
-  Context context{threads, silent};
-  return find_export_target("aqlm").write({*Checkpoint::open(model), out, force}, context);
-}
-
-std::map<std::string, TensorView> tensors_in(const std::string& directory) {
-  std::map<std::string, TensorView> tensors;
-  for (const TensorView& view : open_safetensors_directory(directory)) tensors.emplace(view.name, view);
-  return tensors;
-}
-
-std::vector<float> values_of(const TensorView& view) {
-  int64_t count = 1;
-  for (const int64_t extent : view.shape) count *= extent;
-  std::vector<float> values(static_cast<size_t>(count));
-  decode_to_f32(view.dtype, view.bytes.data(), 0, count, values.data());
-  return values;
-}
 
 /// W as aqlm/utils.py decodes it: unpack_int_data, then _dequantize_weight.
 std::vector<float> decoded(const std::map<std::string, TensorView>& tensors, const std::string& module, int64_t bits) {

@@ -9,8 +9,8 @@
 #include <map>
 
 #include "export/aqlm.h"
+#include "export/test_export.h"
 #include "format/stored_matrix.h"
-#include "io/safetensors/safetensors.h"
 #include "pipeline/test_models.h"
 
 namespace bitloom {
@@ -19,32 +19,13 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::Contains;
+using testing::export_to;
 using ::testing::HasSubstr;
 using testing::TempDir;
+using testing::tensors_in;
+using testing::values_of;
 
 const std::string kTiny = testing::golden("forward/llama_bf16");
-
-ExportReport export_to(const std::string& model, const std::string& out, bool force = false,
-                       const char* target = "aqlm") {
-  ThreadPool threads(1);
-  Progress silent;
-  Context context{threads, silent};
-  return find_export_target(target).write({*Checkpoint::open(model), out, force}, context);
-}
-
-std::map<std::string, TensorView> tensors_in(const std::string& directory) {
-  std::map<std::string, TensorView> tensors;
-  for (const TensorView& view : open_safetensors_directory(directory)) tensors.emplace(view.name, view);
-  return tensors;
-}
-
-std::vector<float> values_of(const TensorView& view) {
-  int64_t count = 1;
-  for (const int64_t extent : view.shape) count *= extent;
-  std::vector<float> values(static_cast<size_t>(count));
-  decode_to_f32(view.dtype, view.bytes.data(), 0, count, values.data());
-  return values;
-}
 
 TEST(ExportAqlm, KeepsTheRestAndNamesIt) {
   const TempDir dir;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/vector_clones.h"
+#include "export/module_names.h"
 #include "format/stored_matrix.h"
 #include "io/tensor_view.h"
 
@@ -88,21 +89,6 @@ bool has_product(const RowSource& rows) {
 
 RowSourcePtr adapted_rows(RowSourcePtr base, AdapterModule module) {
   return std::make_shared<const AdaptedRows>(std::move(base), std::move(module));
-}
-
-std::string module_of(const std::string& tensor) {
-  constexpr std::string_view kWeight = ".weight";
-  return tensor.ends_with(kWeight) ? tensor.substr(0, tensor.size() - kWeight.size()) : tensor;
-}
-
-std::map<std::string, const Linear*> block_linears(const Graph& graph) {
-  std::map<std::string, const Linear*> linears;
-  for (const Block& block : graph.blocks) {
-    for (const Linear& linear : block.linears) {
-      if (linear.present()) linears[linear.weight] = &linear;
-    }
-  }
-  return linears;
 }
 
 std::shared_ptr<const Checkpoint> adapted(std::shared_ptr<const Checkpoint> model, PeftAdapter adapter,

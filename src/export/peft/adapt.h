@@ -23,9 +23,4 @@ RowSourcePtr adapted_rows(RowSourcePtr base, AdapterModule module);
 std::shared_ptr<const Checkpoint> adapted(std::shared_ptr<const Checkpoint> model, PeftAdapter adapter,
                                           const std::function<void(const std::string&)>& warn = {});
 
-/// "model.layers.0.self_attn.q_proj" of "model.layers.0.self_attn.q_proj.weight": what peft calls the module.
-std::string module_of(const std::string& tensor);
-/// Every linear layer of the blocks, by tensor.
-std::map<std::string, const Linear*> block_linears(const Graph& graph);
-
 }  // namespace bitloom

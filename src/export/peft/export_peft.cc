@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "export/module_names.h"
 #include "export/peft/adapt.h"
 #include "export/peft/adapter.h"
 #include "export/rounded_inputs.h"

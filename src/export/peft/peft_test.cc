@@ -11,6 +11,7 @@
 #include <set>
 
 #include "base/test_data.h"
+#include "export/module_names.h"
 #include "export/peft/adapt.h"
 #include "export/peft/adapter.h"
 #include "export/peft/export_peft.h"
