@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "base/dense_matrix.h"
-#include "format/families/trellis/trellis_storage.h"
 #include "format/families/vector/block_vectors.h"
-#include "format/families/vector/e8p.h"
 #include "round/plain_error.h"
+#include "round/trellis/tile_code.h"
 
 namespace bitloom {
 namespace {
@@ -21,10 +20,6 @@ constexpr int64_t kNormalRows = 32, kNormalCols = 128;  // tells an error to abo
 /// Whether parts are fitted to more of a matrix than a sample of it has, whose error would then be too small.
 bool is_fitted_to_all(const Storage& storage) {
   return storage.side.low_rank.present() || storage.base.get_if<BlockVectorStorage>() != nullptr;
-}
-
-bool has_one_scale(const Storage& storage) {
-  return storage.base.get_if<TrellisStorage>() != nullptr || storage.base.get_if<E8pStorage>() != nullptr;
 }
 
 /// Evenly spaced rows.
@@ -64,7 +59,7 @@ std::vector<double> noise_of_rows(const RowSource& w, const RoundingTarget& targ
   const FrameStorage& frame = target.storage.side.frame;
   if (frame.out_scales) return squares;
   int64_t alike = frame.out_block > 0 ? out_rotation(frame, w.rows()).block() : 1;
-  if (has_one_scale(target.storage)) alike = w.rows();
+  if (is_tile_storage({target.storage.base, {}})) alike = w.rows();
   for (auto begin = squares.begin(); begin != squares.end(); begin += alike) {
     std::fill_n(begin, alike, std::accumulate(begin, begin + alike, 0.0) / static_cast<double>(alike));
   }
