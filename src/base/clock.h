@@ -2,11 +2,19 @@
 // Time that only goes forward, in seconds: for measuring, never for results.
 
 #include <chrono>
+#include <ctime>
 
 namespace bitloom {
 
 inline double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Seconds that all threads of this process have computed: what other work on the machine leaves alone, about.
+inline double processor_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 /// Seconds since it was made.

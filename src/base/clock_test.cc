@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 namespace bitloom {
 namespace {
 
@@ -9,6 +11,16 @@ void wait_for_a_tick() {
   const double start = steady_seconds();
   while (steady_seconds() == start) {
   }
+}
+
+TEST(ProcessorSeconds, CountsWhatEveryThreadComputes) {
+  const double start = processor_seconds();
+  std::thread([] {
+    const double begin = processor_seconds();
+    while (processor_seconds() < begin + 0.01) {
+    }
+  }).join();
+  EXPECT_GE(processor_seconds() - start, 0.01);
 }
 
 TEST(ScopedTimer, AddsItsLifeToASum) {

@@ -31,6 +31,7 @@ void check_memory(const TuningCost& cost, int64_t allowed) {
 
 QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, Context& context, const Tuner* tuner) {
   const Stopwatch watch;
+  const double processor_start = processor_seconds();
   const QuantizeOptions& options = task.options;
   const bool calibrates = needs_of(task.recipe).any();
   if (!calibrates && !options.ranks->leads()) return {};
@@ -50,6 +51,7 @@ QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, 
   QuantizeResult result = write_output(task, calibrated ? &*calibrated : nullptr, out, context);
   if (calibrated) calibrated->journal->discard();
   result.seconds = watch.seconds();
+  result.processor_seconds = processor_seconds() - processor_start;
   return result;
 }
 

@@ -16,7 +16,8 @@ Json to_json(const QuantizeResult& result) {
           {"bytes", result.bytes},
           {"bytes_before", result.bytes_before},
           {"remarks", result.remarks},
-          {"seconds", result.seconds}};
+          {"seconds", result.seconds},
+          {"processor_seconds", result.processor_seconds}};
 }
 
 std::string lost_remark(const std::vector<SiteRecord>& sites) {

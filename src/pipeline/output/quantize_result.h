@@ -23,7 +23,7 @@ struct QuantizeResult {
   int64_t bytes = 0, bytes_before = 0;
   std::vector<std::string> remarks;  // what the user should know, logged as it was found
   std::string growth;                // one of them: see growth.h
-  double seconds = 0;
+  double seconds = 0, processor_seconds = 0;  // of this run, not of what it resumed; the latter of this process's threads
   std::optional<WalkTimes> times;
 };
 
