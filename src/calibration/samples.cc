@@ -13,7 +13,8 @@ namespace {
 constexpr int64_t kMost = int64_t{1} << 31;  // of samples and of length: their product stays in 64 bits
 
 void check(const CalibrationOptions& options) {
-  if (options.samples < 1 || options.samples > kMost)
+  const bool all = options.rule == SamplingRule::kPacked && options.samples == kAllWindows;
+  if (!all && (options.samples < 1 || options.samples > kMost))
     misuse("{} calibration samples: must be 1 to {}", options.samples, kMost);
   if (options.length < 2 || options.length > kMost)
     misuse("calibration samples of {} tokens: must be 2 to {}", options.length, kMost);
@@ -77,6 +78,7 @@ CalibrationSet sample_calibration(const Tokenizer* tokenizer, int64_t vocab_size
   std::string().swap(text.bytes);  // the documents hold what they need
   Selection selection = select(documents, options);
   set.sequences = std::move(selection.sequences);
+  if (options.samples == kAllWindows) set.options.samples = static_cast<int64_t>(set.sequences.size());
   set.description = describe(set, selection.note);
   return set;
 }

@@ -32,6 +32,7 @@ namespace bitloom {
 ///           same ids.
 ///   packed  documents in the order that random.shuffle gives their indices, joined, cut into consecutive windows of L;
 ///           the first ones in that order. Of one document the windows are shuffled instead, and the first ones taken.
+///           kAllWindows samples: all that there are.
 ///   rows    one document, one sequence: the first L tokens; shorter documents as they are. Documents in the order that
 ///           random.shuffle gives their indices; those of fewer than 2 tokens are passed over.
 ///
@@ -55,6 +56,8 @@ struct CalibrationFormat {
 CalibrationFormat parse_calibration_format(const std::string& text);
 std::string to_string(const CalibrationFormat& format);
 
+inline constexpr int64_t kAllWindows = 0;
+
 struct CalibrationOptions {
   std::string file;  // empty: the built-in text; *.xz is unpacked
   CalibrationFormat format;
@@ -68,8 +71,8 @@ struct CalibrationSet {
   std::string source;                           // the file's name without directory, or "built-in mixed text"
   std::string sha256;                           // of the file's bytes, unpacked when it is an .xz file
   std::string tokenizer_sha256;
-  std::string description;  // one line: goes with every figure
-  CalibrationOptions options;
+  std::string description;     // one line: goes with every figure
+  CalibrationOptions options;  // samples: as many as there are
 
   int64_t tokens() const;
   /// SHA-256 of the choice: per sequence its length and its ids, each a little-endian u32.

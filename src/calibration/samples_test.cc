@@ -220,6 +220,17 @@ TEST(PackedRule, ShufflesTheWindowsOfOneDocument) {
   EXPECT_EQ(starts.size(), 100u);
 }
 
+TEST(PackedRule, TakesAllWindowsOnRequest) {
+  const CalibrationSet one = sample(ids_line(0, 1003), "packed", "tokens", kAllWindows, 10);
+  EXPECT_EQ(one.sequences, sample(ids_line(0, 1003), "packed", "tokens", 100, 10).sequences);
+  EXPECT_EQ(one.options.samples, 100);
+  EXPECT_THAT(one.description, HasSubstr("packed: 100 x 10 tokens"));
+  const std::string two = ids_line(10, 4) + ids_line(20, 5);
+  EXPECT_EQ(sample(two, "packed", "tokens", kAllWindows, 3).sequences, sample(two, "packed", "tokens", 3, 3).sequences);
+  EXPECT_EQ(refusal(ids_line(0, 9), "packed", "tokens", kAllWindows, 10),
+            "t: too little text: it has 9 tokens, a window takes 10 (give a longer text or a smaller length)");
+}
+
 TEST(PackedRule, JoinsByBlankLinesWithoutEos) {
   ASSERT_FALSE(without_eos().eos_id().has_value());
   const Tokens gap = without_eos().encode("\n\n", false);

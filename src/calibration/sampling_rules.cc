@@ -26,6 +26,10 @@ std::vector<int64_t> shuffled(int64_t count, PythonRandom& random) {
 
 void require_tokens(int64_t tokens, int64_t needed, const std::string& origin, const CalibrationOptions& options) {
   if (tokens >= needed) return;
+  if (options.samples == kAllWindows) {
+    refuse("{}: too little text: it has {} tokens, a window takes {} (give a longer text or a smaller length)", origin,
+           tokens, options.length);
+  }
   refuse(
       "{}: too little text: it has {} tokens, {} samples of {} by rule {} need {}: {} tokens are missing (give a "
       "longer text, fewer samples or a smaller length)",
@@ -67,7 +71,8 @@ std::string joined_note(const Documents& documents, int64_t count, const std::st
 Selection packed_windows(const std::vector<int32_t>& stream, const std::vector<int64_t>& order,
                          const CalibrationOptions& options) {
   Selection selection;
-  for (int64_t sample = 0; sample < options.samples; ++sample) {
+  const int64_t samples = options.samples == kAllWindows ? static_cast<int64_t>(order.size()) : options.samples;
+  for (int64_t sample = 0; sample < samples; ++sample) {
     const int64_t start = order[static_cast<size_t>(sample)] * options.length;
     selection.sequences.push_back(window(stream, start, options.length));
   }
@@ -100,7 +105,8 @@ Selection sample_gptq(Documents& documents, const CalibrationOptions& options) {
 }
 
 Selection sample_packed(Documents& documents, const CalibrationOptions& options) {
-  const int64_t needed = options.samples * options.length;
+  const bool all = options.samples == kAllWindows;
+  const int64_t needed = (all ? 1 : options.samples) * options.length;
   PythonRandom random(options.seed);
   if (documents.count() == 1) {
     const std::vector<int32_t>& stream = documents.tokens(0);
@@ -112,12 +118,12 @@ Selection sample_packed(Documents& documents, const CalibrationOptions& options)
   std::vector<int32_t> stream;
   int64_t taken = 0;
   for (const int64_t document : shuffled(documents.count(), random)) {
-    if (size_of(stream) >= needed) break;
+    if (!all && size_of(stream) >= needed) break;
     documents.append_to(stream, document);
     ++taken;
   }
   require_tokens(size_of(stream), needed, documents.origin(), options);
-  std::vector<int64_t> in_order(static_cast<size_t>(options.samples));
+  std::vector<int64_t> in_order(static_cast<size_t>(all ? size_of(stream) / options.length : options.samples));
   std::iota(in_order.begin(), in_order.end(), 0);
   Selection selection = packed_windows(stream, in_order, options);
   selection.note = joined_note(documents, taken, "consecutive windows") +
