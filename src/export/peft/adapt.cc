@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -91,35 +92,40 @@ RowSourcePtr adapted_rows(RowSourcePtr base, AdapterModule module) {
   return std::make_shared<const AdaptedRows>(std::move(base), std::move(module));
 }
 
-std::shared_ptr<const Checkpoint> adapted(std::shared_ptr<const Checkpoint> model, PeftAdapter adapter,
-                                          const std::function<void(const std::string&)>& warn) {
-  const std::map<std::string, const Linear*> linears = block_linears(model->graph());
+std::map<std::string, std::string> modules_by_tensor(const Model& model, const PeftAdapter& adapter,
+                                                     const std::function<void(const std::string&)>& warn) {
+  const std::map<std::string, const Linear*> linears = block_linears(model.graph());
   std::map<std::string, std::string> found;  // module by tensor
   for (const auto& [name, module] : adapter.modules) {
     const std::string* tensor = find_tensor(linears, name);
-    if (tensor == nullptr) refuse("{}: '{}' is no linear layer of the blocks of {}", adapter.path, name, model->path());
+    if (tensor == nullptr) refuse("{}: '{}' is no linear layer of the blocks of {}", adapter.path, name, model.path());
     const Linear& linear = *linears.at(*tensor);
     if (module.out != linear.out || module.in != linear.in) {
       refuse("{}: '{}' is for a layer of {} outputs and {} inputs, that of {} has {} and {}", adapter.path, name,
-             module.out, module.in, model->path(), linear.out, linear.in);
+             module.out, module.in, model.path(), linear.out, linear.in);
     }
     if (!found.emplace(*tensor, name).second) {
       refuse("{}: '{}' and '{}' are both for '{}'", adapter.path, found.at(*tensor), name, *tensor);
     }
   }
   check_targets(adapter, found, linears);
-  TensorEdits edits;
-  size_t products = 0;
-  for (const auto& [tensor, module] : found) {
-    RowSourcePtr base = model->matrix(*linears.at(tensor));
-    products += has_product(*base) ? 1 : 0;
-    edits.tensors[tensor] = adapted_rows(std::move(base), std::move(adapter.modules.at(module)));
-  }
+  const auto products = std::count_if(
+      found.begin(), found.end(), [&](const auto& of) { return has_product(*model.matrix(*linears.at(of.first))); });
   if (products > 0 && warn) {
     warn(
         fmt::format("{} matrices of {} have a low-rank product of their own, which stays: an adapter that was exported "
                     "from it belongs on the exported base",
-                    products, model->path()));
+                    products, model.path()));
+  }
+  return found;
+}
+
+std::shared_ptr<const Checkpoint> adapted(std::shared_ptr<const Checkpoint> model, PeftAdapter adapter,
+                                          const std::function<void(const std::string&)>& warn) {
+  const std::map<std::string, const Linear*> linears = block_linears(model->graph());
+  TensorEdits edits;
+  for (const auto& [tensor, module] : modules_by_tensor(*model, adapter, warn)) {
+    edits.tensors[tensor] = adapted_rows(model->matrix(*linears.at(tensor)), std::move(adapter.modules.at(module)));
   }
   return Checkpoint::edited(std::move(model), edits);
 }

@@ -5,8 +5,12 @@
 #include <filesystem>
 #include <optional>
 #include <set>
+#include <span>
+#include <utility>
 
 #include "base/error.h"
+#include "export/module_names.h"
+#include "io/output_file.h"
 #include "io/safetensors/safetensors.h"
 #include "model/config_reader.h"
 
@@ -191,6 +195,12 @@ class AdapterReader {
 
 std::string last_name(const std::string& module) { return module.substr(module.rfind('.') + 1); }
 
+/// An integer where it is one, as peft writes ranks and alphas.
+Json number(double value) {
+  if (value == std::floor(value)) return static_cast<int64_t>(value);
+  return value;
+}
+
 }  // namespace
 
 PeftAdapter read_peft_adapter(const std::string& directory) { return AdapterReader(directory).read(); }
@@ -200,13 +210,20 @@ bool is_target(const std::vector<std::string>& targets, const std::string& modul
                      [&](const std::string& target) { return module == target || module.ends_with("." + target); });
 }
 
-Json peft_config(const std::map<std::string, AdapterModule>& modules, const std::vector<std::string>& linears,
-                 const std::string& base, bool conv1d) {
+AdapterBase adapter_base(const Graph& graph, const std::string& name) {
+  AdapterBase base{name, {}};
+  for (const auto& [tensor, linear] : block_linears(graph)) {
+    base.linears.push_back(module_of(tensor));
+    base.conv1d |= linear->stored_in_out;
+  }
+  return base;
+}
+
+Json peft_config(const std::map<std::string, AdapterModule>& modules, const AdapterBase& base) {
   std::set<std::string> names, targets;
-  std::map<int64_t, int64_t> ranks;
-  for (const auto& [name, module] : modules) names.insert(last_name(name)), ++ranks[module.rank];
+  for (const auto& [name, module] : modules) names.insert(last_name(name));
   for (const std::string& name : names) {
-    const bool all = std::all_of(linears.begin(), linears.end(), [&](const std::string& linear) {
+    const bool all = std::all_of(base.linears.begin(), base.linears.end(), [&](const std::string& linear) {
       return last_name(linear) != name || modules.contains(linear);
     });
     if (all) targets.insert(name);
@@ -214,17 +231,58 @@ Json peft_config(const std::map<std::string, AdapterModule>& modules, const std:
       if (!all && last_name(module) == name) targets.insert(module);
     }
   }
-  const auto usual =
-      std::max_element(ranks.begin(), ranks.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  Json patterns = Json::object();
+  const auto alpha_of = [](const AdapterModule& module) { return module.scale * static_cast<double>(module.rank); };
+  std::map<std::pair<int64_t, double>, int64_t> kinds;  // rank and alpha
+  for (const auto& [name, module] : modules) ++kinds[{module.rank, alpha_of(module)}];
+  const auto [rank, alpha] = std::max_element(kinds.begin(), kinds.end(), [](const auto& a, const auto& b) {
+                               return a.second < b.second;
+                             })->first;
+  Json ranks = Json::object(), alphas = Json::object();
   for (const auto& [name, module] : modules) {
-    if (module.rank != usual->first) patterns[name] = module.rank;
+    if (module.rank != rank) ranks[name] = module.rank;
+    if (alpha_of(module) != alpha) alphas[name] = number(alpha_of(module));
   }
-  return {{"peft_type", "LORA"},      {"task_type", "CAUSAL_LM"},  {"base_model_name_or_path", base},
-          {"inference_mode", true},   {"r", usual->first},         {"lora_alpha", usual->first},
-          {"rank_pattern", patterns}, {"alpha_pattern", patterns}, {"lora_dropout", 0.0},
-          {"bias", "none"},           {"use_rslora", false},       {"use_dora", false},
-          {"fan_in_fan_out", conv1d}, {"init_lora_weights", true}, {"target_modules", targets}};
+  const bool dora = !modules.empty() && !modules.begin()->second.magnitude.empty();
+  return {{"peft_type", "LORA"},
+          {"task_type", "CAUSAL_LM"},
+          {"base_model_name_or_path", base.name},
+          {"inference_mode", true},
+          {"r", rank},
+          {"lora_alpha", number(alpha)},
+          {"rank_pattern", ranks},
+          {"alpha_pattern", alphas},
+          {"lora_dropout", 0.0},
+          {"bias", "none"},
+          {"use_rslora", false},
+          {"use_dora", dora},
+          {"fan_in_fan_out", base.conv1d},
+          {"init_lora_weights", true},
+          {"target_modules", targets}};
+}
+
+int64_t bytes_of(const std::map<std::string, AdapterModule>& modules) {
+  int64_t values = 0;
+  for (const auto& [name, module] : modules) {
+    values += static_cast<int64_t>(module.a.size() + module.b.size() + module.magnitude.size());
+  }
+  return values * static_cast<int64_t>(sizeof(float));
+}
+
+void write_peft_adapter(const std::string& directory, const std::map<std::string, AdapterModule>& modules,
+                        const AdapterBase& base) {
+  std::vector<TensorBytes> tensors;
+  for (const auto& [name, module] : modules) {
+    const auto add = [&](const char* which, const std::vector<float>& values, std::vector<int64_t> shape) {
+      if (values.empty()) return;
+      tensors.push_back({{std::string(kPrefix) + name + which, DType::kF32, std::move(shape)},
+                         std::as_bytes(std::span<const float>(values))});
+    };
+    add(".lora_A.weight", module.a, {module.rank, module.in});
+    add(".lora_B.weight", module.b, {module.out, module.rank});
+    add(".lora_magnitude_vector", module.magnitude, {module.out});
+  }
+  write_safetensors_file(directory + "/" + kAdapterWeights, tensors, {{"format", "pt"}});
+  replace_file(directory + "/" + kAdapterConfig, dump_json(peft_config(modules, base)));
 }
 
 }  // namespace bitloom

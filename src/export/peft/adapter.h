@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "io/json.h"
+#include "model/graph.h"
 
 namespace bitloom {
 
@@ -46,10 +47,23 @@ PeftAdapter read_peft_adapter(const std::string& directory);
 /// Whether target_modules' list means this module: its name, or what it ends with behind a dot.
 bool is_target(const std::vector<std::string>& targets, const std::string& module);
 
-/// What peft needs to know of an adapter of these modules, all of scale 1 and one dtype, over the model `base` (a path
-/// or a name). Targets are last names where every linear module of `linears` with such a name is adapted, else whole
-/// names; ranks that are not the most frequent are in rank_pattern. `conv1d`: modules hold W^T (GPT-2).
-Json peft_config(const std::map<std::string, AdapterModule>& modules, const std::vector<std::string>& linears,
-                 const std::string& base, bool conv1d);
+/// The model that an adapter lies on, as peft is told of it.
+struct AdapterBase {
+  std::string name;                  // a path or a name
+  std::vector<std::string> linears;  // every linear module of the blocks
+  bool conv1d = false;               // modules hold W^T (GPT-2)
+};
+AdapterBase adapter_base(const Graph& graph, const std::string& name);
+
+/// What peft needs to know of an adapter of these modules, with DoRA all or none, alpha = scale r. Targets are last
+/// names where every linear module of the base with such a name is adapted, else whole names; ranks and alphas that
+/// are not the most frequent are in rank_pattern and alpha_pattern.
+Json peft_config(const std::map<std::string, AdapterModule>& modules, const AdapterBase& base);
+
+/// Writes kAdapterConfig and kAdapterWeights, fp32, into a directory that is there: what read_peft_adapter() reads.
+void write_peft_adapter(const std::string& directory, const std::map<std::string, AdapterModule>& modules,
+                        const AdapterBase& base);
+/// Bytes of the factors.
+int64_t bytes_of(const std::map<std::string, AdapterModule>& modules);
 
 }  // namespace bitloom

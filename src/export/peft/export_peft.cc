@@ -86,7 +86,11 @@ struct BaseTensor {
 class Exporter {
  public:
   Exporter(const ExportJob& job, DType dtype, Context& context)
-      : job_(job), model_(job.model), dtype_(dtype), context_(context) {
+      : job_(job),
+        model_(job.model),
+        dtype_(dtype),
+        context_(context),
+        adapter_base_(adapter_base(job.model.graph(), job.out)) {
     const Model& model = job.model;
     const Graph& graph = model.graph();
     if (!graph.slices.empty()) {
@@ -102,10 +106,6 @@ class Exporter {
     }
     refuse_rounded_inputs(model.path(), graph, "peft");
     const std::map<std::string, const Linear*> linears = block_linears(graph);
-    for (const auto& [tensor, linear] : linears) {
-      names_.push_back(module_of(tensor));
-      conv1d_ |= linear->stored_in_out;
-    }
     for (const CheckpointTensor& tensor : model.tensors()) {
       const auto linear = linears.find(tensor.name);
       plan(tensor, linear == linears.end() ? nullptr : linear->second);
@@ -122,16 +122,7 @@ class Exporter {
     ExportReport report;
     std::vector<TensorSpec> specs;
     for (const BaseTensor& tensor : base_) specs.push_back(tensor.spec), report.bytes += tensor.spec.bytes();
-    std::vector<TensorBytes> factors;
-    for (const auto& [name, module] : modules_) {
-      const auto add = [&](const char* which, const std::vector<float>& values, int64_t rows, int64_t cols) {
-        factors.push_back({{"base_model.model." + name + which, DType::kF32, {rows, cols}},
-                           std::as_bytes(std::span<const float>(values))});
-        report.bytes += factors.back().spec.bytes();
-      };
-      add(".lora_A.weight", module.a, module.rank, module.in);
-      add(".lora_B.weight", module.b, module.out, module.rank);
-    }
+    report.bytes += bytes_of(modules_);
     report.matrices = static_cast<int64_t>(modules_.size());
     report.layout = ranks();
     constexpr int64_t kTexts = 64 << 20;  // tokenizer, configuration, headers
@@ -139,9 +130,7 @@ class Exporter {
     write_base(directory, std::move(specs));
     const std::string adapter = directory.staging() + "/" + kAdapterFolder;
     std::filesystem::create_directory(adapter);
-    write_safetensors_file(adapter + "/" + kAdapterWeights, factors, {{"format", "pt"}});
-    directory.write_text(std::string(kAdapterFolder) + "/" + kAdapterConfig,
-                         dump_json(peft_config(modules_, names_, job_.out, conv1d_)));
+    write_peft_adapter(adapter, modules_, adapter_base_);
     directory.commit();
     return report;
   }
@@ -192,7 +181,7 @@ class Exporter {
   void write_tensor(const BaseTensor& tensor, SafetensorsWriter& writer) const {
     const int64_t rows = tensor.rows->rows(), cols = tensor.rows->cols();
     // A transposing view decodes all of its source at once.
-    const bool whole = tensor.spec.shape.size() == 2 && conv1d_;
+    const bool whole = tensor.spec.shape.size() == 2 && adapter_base_.conv1d;
     const int64_t piece = whole ? rows : std::max<int64_t>(1, kPieceValues / std::max<int64_t>(cols, 1));
     for (int64_t first = 0; first < rows; first += piece) {
       const int64_t count = std::min(piece, rows - first);
@@ -219,8 +208,7 @@ class Exporter {
   const Checkpoint& model_;
   const DType dtype_;  // of the base
   Context& context_;
-  std::vector<std::string> names_;  // modules of the blocks
-  bool conv1d_ = false;
+  const AdapterBase adapter_base_;
   std::vector<BaseTensor> base_;
   std::map<std::string, AdapterModule> modules_;
 };

@@ -80,6 +80,24 @@ TEST_P(Adapter, HasTheLogitsThatPeftMakes) {
   EXPECT_GT(moved, 0.05f * (*high - *low)) << "the adapter matters";
 }
 
+// What is written is read as the same adapter, ranks and alphas of modules, magnitudes and targets included.
+TEST_P(Adapter, IsWrittenAsItWasRead) {
+  const TempDir dir;
+  const auto base = Checkpoint::open(checkpoint_of(GetParam()));
+  const PeftAdapter read = read_peft_adapter(folder_of(GetParam()));
+  write_peft_adapter(dir.path(), read.modules, adapter_base(base->graph(), "base"));
+  const PeftAdapter again = read_peft_adapter(dir.path());
+  ASSERT_EQ(again.modules.size(), read.modules.size());
+  for (const auto& [name, module] : read.modules) {
+    const AdapterModule& other = again.modules.at(name);
+    EXPECT_EQ(other.a, module.a) << name;
+    EXPECT_EQ(other.b, module.b) << name;
+    EXPECT_EQ(other.magnitude, module.magnitude) << name;
+    EXPECT_DOUBLE_EQ(other.scale, module.scale) << name;
+  }
+  EXPECT_NO_THROW(adapted(base, again)) << "targets are those of the modules";
+}
+
 INSTANTIATE_TEST_SUITE_P(Peft, Adapter, ::testing::ValuesIn(kAdapters),
                          [](const auto& adapter) { return std::string(adapter.param); });
 
