@@ -29,6 +29,9 @@ using BlockInputGradient = std::function<void(int block, std::span<const float> 
 double model_gradient(const Model& model, std::span<const GradientBatch> batches, const GradientSink& sink,
                       const BlockInputGradient& blocks, ThreadPool& threads);
 
+/// The loss alone, forward once: memory of one block's activations.
+double model_loss(const Model& model, const GradientBatch& batch, ThreadPool& threads);
+
 /// Of one batch.
 double model_gradient(const Model& model, std::span<const int32_t> tokens, int64_t batch, int64_t length,
                       const RowLoss& loss, const GradientSink& sink, const BlockInputGradient& blocks,
