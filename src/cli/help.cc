@@ -21,10 +21,9 @@ std::string program_help() {
   for (const Verb& verb : verbs()) width = std::max(width, verb.name.size());
   for (const Verb& verb : verbs()) text += fmt::format("  {:<{}}  {}\n", verb.name, width, verb.summary);
   return text + fmt::format(
-                    "MODEL is a Hugging Face directory, a bitloom directory or a GGUF file. Every verb takes --json.\n"
-                    "Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n"
-                    "To begin: {}\n",
-                    verbs().front().examples[0]);
+                    "MODEL: Hugging Face or bitloom directory, or GGUF. All take --json. To begin: bitloom help {}\n"
+                    "Exit codes: 0 done, 1 failed while working, 2 wrong use, 3 input refused, 4 does not verify.\n",
+                    verbs().front().name);
 }
 
 std::string verb_help(const Verb& verb, const FlagSet& flags) {

@@ -40,6 +40,7 @@ Verb formats_verb();
 Verb cost_verb();
 Verb pareto_verb();
 Verb recipes_verb();
+Verb tune_verb();
 Verb verify_verb();
 Verb export_verb();
 Verb demo_verb();

@@ -23,7 +23,7 @@ AdamState begin_adam(Vectors values) {
 }
 
 void adam_step(const VectorGradients& gradients, const std::map<std::string, double>& sizes, double rate,
-               AdamState& state) {
+               AdamState& state, double decay) {
   const auto t = static_cast<double>(++state.steps);
   const double of_first = 1 - std::pow(kFirst, t), of_second = 1 - std::pow(kSecond, t);
   for (auto& [name, values] : state.values) {
@@ -36,7 +36,8 @@ void adam_step(const VectorGradients& gradients, const std::map<std::string, dou
       const double v = kSecond * static_cast<double>(second[i]) + (1 - kSecond) * g * g;
       first[i] = static_cast<float>(m), second[i] = static_cast<float>(v);
       const double step = m / of_first / (std::sqrt(v / of_second) + kEpsilon);
-      values[i] = static_cast<float>(static_cast<double>(values[i]) - rate * size * step);
+      const double value = values[i];
+      values[i] = static_cast<float>(value - rate * size * step - rate * decay * value);
     }
   }
 }
@@ -48,8 +49,9 @@ bool are_finite(const VectorGradients& gradients, const AdamState& state) {
   });
 }
 
-double cosine_rate(double rate, int64_t t, int64_t steps) {
-  return rate * (1 + std::cos(M_PI * static_cast<double>(t) / static_cast<double>(steps))) / 2;
+double cosine_rate(double rate, int64_t t, int64_t steps, int64_t warm_up) {
+  if (t < warm_up) return rate * static_cast<double>(t + 1) / static_cast<double>(warm_up);
+  return rate * (1 + std::cos(M_PI * static_cast<double>(t - warm_up) / static_cast<double>(steps - warm_up))) / 2;
 }
 
 }  // namespace bitloom

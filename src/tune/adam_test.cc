@@ -44,5 +44,22 @@ TEST(Adam, RateFallsByHalfACosine) {
   EXPECT_GT(cosine_rate(0.2, 9, 10), 0);
 }
 
+// AdamW: what decays is the value, whatever the gradient is.
+TEST(Adam, DecaysApartFromTheGradient) {
+  AdamState plain = begin_adam({{"a", {1.0f, -2.0f}}}), decayed = plain;
+  adam_step({{"a", {0.5, 0.0}}}, {{"a", 1.0}}, 0.01, plain);
+  adam_step({{"a", {0.5, 0.0}}}, {{"a", 1.0}}, 0.01, decayed, 0.1);
+  EXPECT_NEAR(decayed.values["a"][0], plain.values["a"][0] - 0.001, 1e-7);
+  EXPECT_NEAR(decayed.values["a"][1], -2.0 + 0.002, 1e-7);
+  EXPECT_EQ(decayed.first, plain.first);
+}
+
+TEST(Adam, RateRisesBeforeItFalls) {
+  EXPECT_DOUBLE_EQ(cosine_rate(0.2, 0, 14, 4), 0.05);
+  EXPECT_DOUBLE_EQ(cosine_rate(0.2, 3, 14, 4), 0.2);
+  EXPECT_DOUBLE_EQ(cosine_rate(0.2, 4, 14, 4), 0.2);
+  EXPECT_DOUBLE_EQ(cosine_rate(0.2, 9, 14, 4), cosine_rate(0.2, 5, 10));
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -1,6 +1,6 @@
 #include "tune/checkpoint.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <map>
@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "io/json.h"
 #include "io/safetensors/safetensors.h"
 
 namespace bitloom {
@@ -32,8 +33,28 @@ void take(const std::map<std::string, std::string>& metadata, const std::string&
   to = *number;
 }
 
-LearningState read_state(const std::string& path, const Vectors& like) {
-  const SafetensorsFile file = open_safetensors(path);
+/// What differs between two runs: "lr was 0.001, is 0.002".
+std::vector<std::string> differences(const std::string& was, const std::string& is) {
+  const Json before = Json::parse(was, nullptr, false), now = Json::parse(is);
+  if (!before.is_object()) return {"it does not say of which"};
+  std::vector<std::string> lines;
+  for (const auto& [key, value] : now.items()) {
+    const Json old = before.value(key, Json());
+    if (old != value) lines.push_back(fmt::format("{} was {}, is {}", key, old.dump(), value.dump()));
+  }
+  return lines;
+}
+
+void check_run(const SafetensorsFile& file, const std::string& run) {
+  if (run.empty()) return;
+  const auto found = file.metadata.find("run");
+  const std::vector<std::string> lines = differences(found == file.metadata.end() ? "" : found->second, run);
+  if (lines.empty()) return;
+  misuse("{}: where another run stood: {}; repeat that one's command to go on with it, or add --restart to begin anew",
+         file.path, fmt::join(lines, "; "));
+}
+
+LearningState read_state(const SafetensorsFile& file, const Vectors& like) {
   std::map<std::string, const TensorView*> tensors;
   for (const TensorView& view : file.tensors) tensors.emplace(view.name, &view);
   LearningState state;
@@ -52,8 +73,8 @@ LearningState read_state(const std::string& path, const Vectors& like) {
   }
   int64_t done = 0;
   take(file.metadata, "steps", state.adam.steps);
-  take(file.metadata, "first_kl", state.held_out.first);
-  take(file.metadata, "best_kl", state.held_out.best);
+  take(file.metadata, "first_loss", state.held_out.first);
+  take(file.metadata, "best_loss", state.held_out.best);
   take(file.metadata, "best_step", state.held_out.best_step);
   take(file.metadata, "checks_since", state.held_out.checks_since);
   take(file.metadata, "done", done);
@@ -63,7 +84,7 @@ LearningState read_state(const std::string& path, const Vectors& like) {
 
 }  // namespace
 
-void save(const std::string& path, const LearningState& state) {
+void save(const std::string& path, const LearningState& state, const std::string& run) {
   std::vector<TensorBytes> tensors;
   for (const auto& [group, vectors] : groups_of(state)) {
     for (const auto& [name, values] : *vectors) {
@@ -71,22 +92,28 @@ void save(const std::string& path, const LearningState& state) {
                          std::as_bytes(std::span(values))});
     }
   }
-  write_safetensors_file(path, tensors,
-                         {{"steps", fmt::format("{}", state.adam.steps)},
-                          {"first_kl", fmt::format("{}", state.held_out.first)},
-                          {"best_kl", fmt::format("{}", state.held_out.best)},
-                          {"best_step", fmt::format("{}", state.held_out.best_step)},
-                          {"checks_since", fmt::format("{}", state.held_out.checks_since)},
-                          {"done", state.done ? "1" : "0"}});
+  std::map<std::string, std::string> metadata = {{"steps", fmt::format("{}", state.adam.steps)},
+                                                 {"first_loss", fmt::format("{}", state.held_out.first)},
+                                                 {"best_loss", fmt::format("{}", state.held_out.best)},
+                                                 {"best_step", fmt::format("{}", state.held_out.best_step)},
+                                                 {"checks_since", fmt::format("{}", state.held_out.checks_since)},
+                                                 {"done", state.done ? "1" : "0"}};
+  if (!run.empty()) metadata["run"] = run;
+  write_safetensors_file(path, tensors, metadata);
 }
 
-std::optional<LearningState> load_state(const std::string& path, const Vectors& like) {
+std::optional<LearningState> load_state(const std::string& path, const Vectors& like, const std::string& run) {
   if (!std::filesystem::exists(path)) return std::nullopt;
-  try {
-    return read_state(path, like);
-  } catch (const std::exception& error) {
-    refuse("{}: where learning stood cannot be read ({}); add --restart to begin anew", path, error.what());
-  }
+  const auto readable = [&](const auto& read) {
+    try {
+      return read();
+    } catch (const std::exception& error) {
+      refuse("{}: where learning stood cannot be read ({}); add --restart to begin anew", path, error.what());
+    }
+  };
+  const SafetensorsFile file = readable([&] { return open_safetensors(path); });
+  check_run(file, run);
+  return readable([&] { return read_state(file, like); });
 }
 
 }  // namespace bitloom

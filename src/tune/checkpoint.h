@@ -26,10 +26,10 @@ struct LearningState {
   bool done = false;
 };
 
-/// Complete or not at all.
-void save(const std::string& path, const LearningState& state);
+/// Complete or not at all. `run`: a JSON object of whatever decides what is learned, or "".
+void save(const std::string& path, const LearningState& state, const std::string& run = "");
 /// nullopt where there is no such file. Error(kRefused), saying that --restart begins anew, for one that is damaged or
-/// not of vectors with these names and lengths.
-std::optional<LearningState> load_state(const std::string& path, const Vectors& like);
+/// not of vectors with these names and lengths; Error(kUsage) for one of another run: names what differs.
+std::optional<LearningState> load_state(const std::string& path, const Vectors& like, const std::string& run = "");
 
 }  // namespace bitloom

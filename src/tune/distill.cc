@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "forward/adjoint/head_adjoint.h"
 #include "report/numbers.h"
+#include "tune/batches.h"
 #include "tune/learner.h"
 #include "tune/model_size.h"
 #include "tune/student.h"
@@ -28,29 +29,6 @@ const DistillTransform& options_of(const Recipe& recipe) { return *find_transfor
 constexpr int64_t kFileBytesOfLearned = 32;
 
 Learned learned_by(const DistillTransform& options) { return options.bases ? Learned::kAll : Learned::kFrames; }
-
-/// Neighbouring sequences of equal length, `batch` at most.
-std::vector<SequenceChunk> batches_of(const TokenSequences& sequences, int64_t batch) {
-  std::vector<SequenceChunk> batches;
-  const std::vector<int64_t> lengths = lengths_of(sequences);
-  for (size_t s = 0; s < lengths.size(); ++s) {
-    if (lengths[s] == 0) continue;
-    const bool joins = !batches.empty() && batches.back().length == lengths[s] && batches.back().batch < batch &&
-                       batches.back().first + batches.back().batch == static_cast<int64_t>(s);
-    if (joins) {
-      ++batches.back().batch;
-    } else {
-      batches.push_back({static_cast<int64_t>(s), 1, lengths[s]});
-    }
-  }
-  return batches;
-}
-
-std::vector<int64_t> rows_in(const std::vector<SequenceChunk>& batches) {
-  std::vector<int64_t> rows;
-  for (const SequenceChunk& batch : batches) rows.push_back(batch.rows());
-  return rows;
-}
 
 /// The KL from the original's logits.
 class Divergence final : public Objective {

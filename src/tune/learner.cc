@@ -13,20 +13,26 @@
 namespace bitloom {
 namespace {
 
-constexpr size_t kHeldOutEvery = 10;    // batches
 constexpr int64_t kChecksPerEpoch = 4;  // at most
 // Progress counts rows that go forward once. A step recomputes each block, and its backward pass takes two products for
 // each of the forward's.
 constexpr int64_t kStepWork = 5;
 constexpr uint64_t kOrderStream = 0x64697374696C6C;  // "distill"
 
+/// Checks are spread evenly over each epoch, or over all steps.
+bool checks_at(int64_t step, int64_t steps, const Split& split) {
+  const int64_t round = std::min(static_cast<int64_t>(split.learned_from.size()), steps);
+  return step == steps || step * kChecksPerEpoch / round != (step - 1) * kChecksPerEpoch / round;
+}
+
 }  // namespace
 
-Split split_batches(size_t batches) {
+Split split_batches(size_t batches, double share) {
+  const auto taken = [&](size_t of) { return std::floor(static_cast<double>(of) * share); };
   Split split;
   for (size_t b = 0; b < batches; ++b) {
     const bool last = b + 1 == batches && split.held_out.empty();
-    const bool out = b % kHeldOutEvery == kHeldOutEvery - 1 || last;
+    const bool out = taken(b + 1) > taken(b) || last;
     (out ? split.held_out : split.learned_from).push_back(b);
   }
   return split;
@@ -34,6 +40,18 @@ Split split_batches(size_t batches) {
 
 int64_t checks_of_epoch(const Split& split) {
   return std::min(kChecksPerEpoch, static_cast<int64_t>(split.learned_from.size()));
+}
+
+int64_t steps_of(const LearningPlan& plan, const Split& split) {
+  const int64_t all = plan.epochs * static_cast<int64_t>(split.learned_from.size());
+  return plan.steps > 0 ? std::min(all, plan.steps) : all;
+}
+
+int64_t checks_of(const LearningPlan& plan, const Split& split) {
+  const int64_t steps = steps_of(plan, split);
+  int64_t checks = 0;
+  for (int64_t step = 1; step <= steps; ++step) checks += checks_at(step, steps, split) ? 1 : 0;
+  return checks;
 }
 
 int64_t rows_of(const std::vector<int64_t>& rows, const std::vector<size_t>& places) {
@@ -49,26 +67,20 @@ Learner::Learner(Objective& objective, LearningPlan plan,
       advance_(std::move(advance)),
       progress_(progress),
       sizes_(objective.sizes()),
-      split_(split_batches(plan_.rows.size())),
-      steps_(plan_.epochs * static_cast<int64_t>(split_.learned_from.size())) {
+      split_(plan_.split ? *plan_.split : split_batches(plan_.rows.size())),
+      steps_(steps_of(plan_, split_)) {
   if (plan_.checkpoint.empty()) return;
-  if (std::optional<LearningState> kept = load_state(plan_.checkpoint, objective.vectors())) {
+  if (std::optional<LearningState> kept = load_state(plan_.checkpoint, objective.vectors(), plan_.run)) {
     state_ = std::move(*kept);
     goes_on_ = true;
   }
-}
-
-/// Checks are spread evenly over each epoch.
-bool Learner::checks_at(int64_t step) const {
-  const auto per_epoch = static_cast<int64_t>(split_.learned_from.size());
-  return step == steps_ || step * kChecksPerEpoch / per_epoch != (step - 1) * kChecksPerEpoch / per_epoch;
 }
 
 int64_t Learner::work_left() const {
   if (state_.done || split_.learned_from.empty()) return 0;
   const int64_t held_out = rows_of(plan_.rows, split_.held_out), taken = state_.adam.steps;
   int64_t work = goes_on_ ? 0 : held_out;
-  for (int64_t step = taken + 1; step <= steps_; ++step) work += checks_at(step) ? held_out : 0;
+  for (int64_t step = taken + 1; step <= steps_; ++step) work += checks_at(step, steps_, split_) ? held_out : 0;
   return work + kStepWork * rows_of(plan_.rows, split_.learned_from) * (steps_ - taken) /
                     static_cast<int64_t>(split_.learned_from.size());
 }
@@ -95,7 +107,7 @@ double Learner::held_out_loss() {
 void Learner::end(const std::string& why) {
   state_.done = true;
   if (!why.empty()) progress_.log(fmt::format("{}: ends after step {}: {}", plan_.name, state_.adam.steps, why));
-  if (!plan_.checkpoint.empty() && std::isfinite(state_.held_out.first)) save(plan_.checkpoint, state_);
+  if (!plan_.checkpoint.empty() && std::isfinite(state_.held_out.first)) save(plan_.checkpoint, state_, plan_.run);
 }
 
 void Learner::run() {
@@ -107,6 +119,10 @@ void Learner::run() {
       state_.adam = begin_adam(objective_.vectors());
       state_.best = objective_.vectors();
       state_.held_out.first = state_.held_out.best = held_out_loss();
+      if (plan_.tells) {
+        progress_.log(fmt::format("{}: held-out {} before the first of {} steps: {}", plan_.name, plan_.loss, steps_,
+                                  format_significant(state_.held_out.first, 5)));
+      }
       if (!std::isfinite(state_.held_out.first)) end(fmt::format("the held-out {} is not finite", plan_.loss));
     }
     while (!state_.done && state_.adam.steps < steps_) take_step();
@@ -124,11 +140,11 @@ void Learner::take_step() {
   if (!std::isfinite(loss) || !are_finite(gradients, state_.adam)) {
     return end("its loss or gradient is not finite");
   }
-  adam_step(gradients, sizes_, cosine_rate(plan_.rate, step, steps_), state_.adam);
+  adam_step(gradients, sizes_, cosine_rate(plan_.rate, step, steps_, plan_.warm_up), state_.adam, plan_.decay);
   objective_.set(state_.adam.values);
   advance_(kStepWork * plan_.rows[batch],
            fmt::format("step {}/{}, {} {}", step + 1, steps_, plan_.loss, format_significant(loss, 3)));
-  if (checks_at(state_.adam.steps)) check();
+  if (checks_at(state_.adam.steps, steps_, split_)) check();
 }
 
 void Learner::check() {
@@ -140,9 +156,14 @@ void Learner::check() {
   } else {
     ++held_out.checks_since;
   }
+  if (plan_.tells) {
+    progress_.log(fmt::format("{}: step {} of {}: held-out {} {}, the least {} by step {}", plan_.name,
+                              state_.adam.steps, steps_, plan_.loss, format_significant(now, 5),
+                              format_significant(held_out.best, 5), held_out.best_step));
+  }
   if (!std::isfinite(now)) return end(fmt::format("the held-out {} is not finite", plan_.loss));
   if (held_out.checks_since >= checks_of_epoch(split_)) return end("an epoch without gain");
-  if (!plan_.checkpoint.empty()) save(plan_.checkpoint, state_);
+  if (!plan_.checkpoint.empty()) save(plan_.checkpoint, state_, plan_.run);
 }
 
 }  // namespace bitloom

@@ -1,11 +1,12 @@
 #pragma once
-// Vectors that are learned by Adam, whatever the loss: distill.h has that of a whole model, block_tuner.h that of one
-// block.
+// Vectors that are learned by Adam, whatever the loss: distill.h and tune_adapter.h have that of a whole model,
+// block_tuner.h that of one block.
 //
-// One batch in ten is held out (of fewer than ten, the last). A step is one of the others, in an order of its own for
-// each epoch; the rate falls by half a cosine to 0. Four times an epoch the loss of what is held out is measured: what
-// comes of it are the vectors with the least. It ends early when a whole epoch brought none that is less, or where a
-// loss or a gradient is not finite: that step is not taken.
+// One batch in ten is held out (of fewer than ten, the last), or those that the plan says. A step is one of the others,
+// in an order of its own for each epoch; the rate falls by half a cosine to 0. Four times an epoch, or in all where
+// that is less, the loss of what is held out is measured: what comes of it are the vectors with the least. It ends
+// early when a whole epoch brought none that is less, or where a loss or a gradient is not finite: that step is not
+// taken.
 //
 // Goals: the same bytes for any number of threads, and for a run that was killed and goes on; never worse than it was
 // on what is held out.
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,8 +39,8 @@ class Objective {
 struct Split {
   std::vector<size_t> learned_from, held_out;
 };
-/// Of fewer than two batches, all are held out.
-Split split_batches(size_t batches);
+/// One in 1 / share is held out, spread evenly; the last where that is none: of fewer than two, all.
+Split split_batches(size_t batches, double share = 0.1);
 
 /// How it is learned.
 struct LearningPlan {
@@ -48,10 +50,19 @@ struct LearningPlan {
   double rate = 0;            // of Adam, relative to each vector's size
   uint64_t seed = 0;
   std::string checkpoint = "";  // a file that is kept up to date; "": none
+  std::string run = "";         // what the checkpoint is of, if anything decides it but the vectors' names
+  std::optional<Split> split = std::nullopt;  // else split_batches()
+  int64_t steps = 0;                          // at most; 0: those of all epochs
+  int64_t warm_up = 0;                        // steps on which the rate rises
+  double decay = 0;                           // of AdamW
+  bool tells = false;                         // a line of the log for each check
 };
 
 /// Checks of an epoch: as many as there are without gain end it.
 int64_t checks_of_epoch(const Split& split);
+/// Steps of a plan, at most, and the checks on their way.
+int64_t steps_of(const LearningPlan& plan, const Split& split);
+int64_t checks_of(const LearningPlan& plan, const Split& split);
 int64_t rows_of(const std::vector<int64_t>& rows, const std::vector<size_t>& places);
 
 class Learner {
@@ -76,7 +87,6 @@ class Learner {
   void end(const std::string& why);
   double held_out_loss();
   std::vector<size_t> order_of(int64_t epoch) const;
-  bool checks_at(int64_t step) const;
 
   Objective& objective_;
   const LearningPlan plan_;

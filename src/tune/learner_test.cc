@@ -75,6 +75,8 @@ TEST(Learner, ATenthIsHeldOutAndAlwaysSomething) {
   EXPECT_EQ(split_batches(3).held_out, std::vector<size_t>{2});
   EXPECT_EQ(split_batches(3).learned_from, (std::vector<size_t>{0, 1}));
   EXPECT_TRUE(split_batches(1).learned_from.empty());
+  EXPECT_EQ(split_batches(8, 0.25).held_out, (std::vector<size_t>{3, 7}));
+  EXPECT_EQ(split_batches(1000).held_out.size(), 100u);
 }
 
 }  // namespace

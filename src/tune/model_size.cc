@@ -24,31 +24,41 @@ double share_of_rows(const Graph& graph, const Site& site) {
 
 int64_t bytes_of(const LearnedSize& size) { return kBytesOfLearned * size.values + size.bytes; }
 
-ModelSize size_of(const QuantizeTask& task, Learned what) {
-  const Graph& graph = task.model->graph();
+ModelSize size_of(const Graph& graph) {
   const size_t blocks = graph.blocks.size();
   ModelSize size;
   std::vector<int64_t> weights(blocks);
   std::vector<double> widths(blocks);
-  std::vector<LearnedSize> learned(blocks, LearnedSize{kNormsOfBlock * graph.hidden, 0});
   for (const Site& site : linear_sites(graph)) {
     const int64_t out = site.linear->out, in = site.linear->in;
     const double share = share_of_rows(graph, site);
     const auto block = static_cast<size_t>(site.block);
     size.work += share * static_cast<double>(out * in);
     weights[block] += out * in, widths[block] += share * static_cast<double>(out);
-    const auto step = task.steps.find(site.linear->weight);
-    if (step == task.steps.end()) continue;
-    learned[block] += learned_size(step->second.storage(), out, in, what);
-    size.panels = std::max(size.panels, std::min(kGradientWave * kGradientPanel, out) * in);
   }
-  size.learned.values = graph.hidden;
   for (size_t b = 0; b < blocks; ++b) {
     const auto widest = static_cast<int64_t>(std::ceil(kValuesOfOutput * widths[b]));
     size.block = std::max(size.block, weights[b]);
     size.activations = std::max(size.activations, kStreamsOfBlock * graph.hidden + widest);
-    size.learned += learned[b];
-    if (bytes_of(learned[b]) > bytes_of(size.learned_of_block)) size.learned_of_block = learned[b];
+  }
+  return size;
+}
+
+ModelSize size_of(const QuantizeTask& task, Learned what) {
+  const Graph& graph = task.model->graph();
+  ModelSize size = size_of(graph);
+  std::vector<LearnedSize> learned(graph.blocks.size(), LearnedSize{kNormsOfBlock * graph.hidden, 0});
+  for (const Site& site : linear_sites(graph)) {
+    const auto step = task.steps.find(site.linear->weight);
+    if (step == task.steps.end()) continue;
+    const int64_t out = site.linear->out, in = site.linear->in;
+    learned[static_cast<size_t>(site.block)] += learned_size(step->second.storage(), out, in, what);
+    size.panels = std::max(size.panels, std::min(kGradientWave * kGradientPanel, out) * in);
+  }
+  size.learned.values = graph.hidden;
+  for (const LearnedSize& of_block : learned) {
+    size.learned += of_block;
+    if (bytes_of(of_block) > bytes_of(size.learned_of_block)) size.learned_of_block = of_block;
   }
   return size;
 }

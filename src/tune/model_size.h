@@ -17,6 +17,8 @@ struct ModelSize {
   int64_t panels = 0;            // numbers of the gradients of W that are held at once, at most
 };
 
+/// Of the graph alone: nothing is learned.
+ModelSize size_of(const Graph& graph);
 ModelSize size_of(const QuantizeTask& task, Learned what);
 
 /// Bytes of values that are learned: as they are, Adam's three numbers and the best of each in fp32, the gradient in

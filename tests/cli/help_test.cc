@@ -10,9 +10,10 @@ namespace bitloom::testing {
 namespace {
 
 const std::vector<std::string>& verb_names() {
-  static const std::vector<std::string> names = {
-      "quantize", "eval ppl", "eval kl", "eval tasks", "eval arithmetic", "compare", "run",  "tokenize", "info",
-      "formats",  "recipes",  "verify",  "demo",       "suite",           "bench",   "cost", "pareto",   "export"};
+  static const std::vector<std::string> names = {"quantize", "eval ppl", "eval kl",  "eval tasks", "eval arithmetic",
+                                                 "compare",  "run",      "tokenize", "info",       "formats",
+                                                 "recipes",  "verify",   "demo",     "suite",      "bench",
+                                                 "cost",     "pareto",   "export",   "tune"};
   return names;
 }
 
@@ -47,7 +48,7 @@ TEST_P(VerbHelp, FitsAScreenAndEndsWithTwoExamples) {
   EXPECT_EQ(outcome.err, "");
   // Some verbs need more than the classic terminal's lines.
   const std::string text = with_short_name(outcome.out);
-  const bool long_list = GetParam() == "quantize" || GetParam() == "compare";
+  const bool long_list = GetParam() == "quantize" || GetParam() == "compare" || GetParam() == "tune";
   expect_fits_screen(text, long_list ? 33 : GetParam() == "run" ? 25 : 24);
   const std::vector<std::string> lines = lines_of(text);
   ASSERT_GE(lines.size(), 5u);

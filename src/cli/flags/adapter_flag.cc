@@ -11,9 +11,7 @@
 #include "recipe/parts.h"
 
 namespace bitloom {
-namespace {
 
-/// Where the recipe of a quantized model moved its weights to other coordinates: the adapter's are the original's.
 void refuse_rewritten(const std::string& model) {
   const std::string manifest = model + "/" + kManifestFile;
   if (!std::filesystem::exists(manifest)) return;
@@ -32,8 +30,6 @@ void refuse_rewritten(const std::string& model) {
            manifest, name);
   }
 }
-
-}  // namespace
 
 void add_adapter_flag(FlagSet& app, AdapterFlag& adapter) {
   app.add_option("--adapter", adapter.directory, "a PEFT LoRA adapter on the model")->type_name("DIR");

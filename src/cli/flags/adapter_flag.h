@@ -21,6 +21,10 @@ struct AdapterFlag {
 };
 void add_adapter_flag(FlagSet& app, AdapterFlag& adapter);
 
+/// Error(kUsage) where the recipe of a quantized model moved its weights to other coordinates: an adapter's are the
+/// original's.
+void refuse_rewritten(const std::string& model);
+
 /// MODEL, with the adapter on it where one is given. Errors as Checkpoint::open and adapted().
 std::shared_ptr<const Checkpoint> open_model(const std::string& path, const AdapterFlag& adapter, Session& session);
 

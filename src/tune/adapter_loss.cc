@@ -1,0 +1,125 @@
+#include "tune/adapter_loss.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "export/module_names.h"
+#include "export/peft/adapt.h"
+#include "forward/adjoint/model_gradient.h"
+#include "linalg/gemm.h"
+
+namespace bitloom {
+namespace {
+
+constexpr const char *kA = ".lora_A", *kB = ".lora_B";
+constexpr int64_t kPanel = 256;  // rows of a factor's gradient that are made together
+
+/// The token behind each; -1 behind the last of a sequence.
+std::vector<int32_t> labels_of(const std::vector<int32_t>& tokens, int64_t length) {
+  std::vector<int32_t> labels(tokens.begin() + 1, tokens.end());
+  labels.push_back(-1);
+  for (size_t last = static_cast<size_t>(length) - 1; last < labels.size(); last += static_cast<size_t>(length)) {
+    labels[last] = -1;
+  }
+  return labels;
+}
+
+/// sum += scale * left^T right, left [rows, m], right [rows, n] of row stride n; panels of the result's rows, or of its
+/// columns where `by_columns`, on all threads.
+struct OuterProduct {
+  const float *left, *right;
+  int64_t rows, m, n;
+  float scale;
+};
+void add_outer_product(const OuterProduct& of, bool by_columns, std::vector<double>& sum, ThreadPool& threads) {
+  const int64_t side = by_columns ? of.n : of.m;
+  threads.parallel_for((side + kPanel - 1) / kPanel, [&](int64_t panel) {
+    const int64_t begin = panel * kPanel, count = std::min(kPanel, side - begin);
+    const int64_t m = by_columns ? of.m : count, n = by_columns ? count : of.n;
+    const int64_t row = by_columns ? 0 : begin, column = by_columns ? begin : 0;
+    std::vector<float> product(static_cast<size_t>(m * n));
+    sgemm(Transpose::kYes, Transpose::kNo, m, n, of.rows, of.scale, of.left + row, of.m, of.right + column, of.n, 0.0f,
+          product.data(), n);
+    for (int64_t i = 0; i < m; ++i) {
+      double* to = sum.data() + (row + i) * of.n + column;
+      for (int64_t j = 0; j < n; ++j) to[j] += static_cast<double>(product[static_cast<size_t>(i * n + j)]);
+    }
+  });
+}
+
+}  // namespace
+
+AdapterLoss::AdapterLoss(std::shared_ptr<const Model> model, PeftAdapter adapter, const TokenSequences& sequences,
+                         const std::vector<SequenceChunk>& batches, ThreadPool& threads)
+    : model_(std::move(model)),
+      adapter_(std::move(adapter)),
+      modules_(modules_by_tensor(*model_, adapter_)),
+      sequences_(sequences),
+      batches_(batches),
+      threads_(threads) {
+  Vectors start;
+  for (const auto& [name, module] : adapter_.modules) start[name + kA] = module.a, start[name + kB] = module.b;
+  set(std::move(start));
+}
+
+std::map<std::string, double> AdapterLoss::sizes() const {
+  std::map<std::string, double> sizes;
+  for (const auto& [name, values] : vectors_) sizes[name] = 1;
+  return sizes;
+}
+
+void AdapterLoss::set(Vectors values) {
+  vectors_ = std::move(values);
+  for (auto& [name, module] : adapter_.modules) module.a = vectors_.at(name + kA), module.b = vectors_.at(name + kB);
+  const std::map<std::string, const Linear*> linears = block_linears(model_->graph());
+  TensorEdits edits;
+  for (const auto& [tensor, module] : modules_) {
+    edits.tensors[tensor] = adapted_rows(model_->matrix(*linears.at(tensor)), adapter_.modules.at(module));
+  }
+  current_ = model_->edited(edits);
+}
+
+double AdapterLoss::loss(size_t batch, VectorGradients* gradients) {
+  const SequenceChunk& whole = batches_[batch];
+  const int64_t most = std::max<int64_t>(1, kPieceRows / whole.length);
+  const double share = 1 / static_cast<double>(whole.batch * (whole.length - 1));
+  VectorGradients all;
+  GradientSink sink;
+  if (gradients != nullptr) {
+    for (const auto& [name, values] : vectors_) all[name].resize(values.size());
+    sink.linear = [&](const Linear& linear, std::span<const float> x, std::span<const float> dy) {
+      const auto module = modules_.find(linear.weight);
+      if (module != modules_.end() && !x.empty()) add_gradients(module->second, x, dy, all);
+    };
+  }
+  double sum = 0;
+  for (int64_t first = 0; first < whole.batch; first += most) {
+    const SequenceChunk piece{whole.first + first, std::min(most, whole.batch - first), whole.length};
+    const std::vector<int32_t> tokens = tokens_of(piece, sequences_), labels = labels_of(tokens, piece.length);
+    const RowLoss of_row = [share, each = cross_entropy(labels)](int64_t row, std::span<float> logits) {
+      const double loss = each(row, logits);
+      for (float& value : logits) value = static_cast<float>(static_cast<double>(value) * share);
+      return loss * share;
+    };
+    const GradientBatch of_piece{tokens, piece.batch, piece.length, of_row};
+    sum += gradients == nullptr ? model_loss(*current_, of_piece, threads_)
+                                : model_gradient(*current_, {&of_piece, 1}, sink, {}, threads_);
+  }
+  if (gradients != nullptr) *gradients = std::move(all);
+  return sum;
+}
+
+void AdapterLoss::add_gradients(const std::string& name, std::span<const float> x, std::span<const float> dy,
+                                VectorGradients& gradients) const {
+  const AdapterModule& module = adapter_.modules.at(name);
+  const int64_t rows = static_cast<int64_t>(x.size()) / module.in, rank = module.rank;
+  const auto scale = static_cast<float>(module.scale);
+  std::vector<float> inner(static_cast<size_t>(rows * rank)), d_inner(inner.size());  // x A^T and dy B
+  sgemm_panels(Transpose::kYes, rows, rank, module.in, 1.0f, x.data(), module.a.data(), 0.0f, inner.data(), threads_);
+  sgemm_panels(Transpose::kNo, rows, rank, module.out, 1.0f, dy.data(), module.b.data(), 0.0f, d_inner.data(),
+               threads_);
+  add_outer_product({dy.data(), inner.data(), rows, module.out, rank, scale}, false, gradients.at(name + kB), threads_);
+  add_outer_product({d_inner.data(), x.data(), rows, rank, module.in, scale}, true, gradients.at(name + kA), threads_);
+}
+
+}  // namespace bitloom
