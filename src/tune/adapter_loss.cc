@@ -1,17 +1,19 @@
 #include "tune/adapter_loss.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "export/module_names.h"
 #include "export/peft/adapt.h"
 #include "forward/adjoint/model_gradient.h"
 #include "linalg/gemm.h"
+#include "tune/parametrisation.h"
 
 namespace bitloom {
 namespace {
 
-constexpr const char *kA = ".lora_A", *kB = ".lora_B";
+constexpr const char *kA = ".lora_A", *kB = ".lora_B", *kMagnitude = ".lora_magnitude_vector";
 constexpr int64_t kPanel = 256;  // rows of a factor's gradient that are made together
 
 /// The token behind each; -1 behind the last of a sequence.
@@ -47,6 +49,21 @@ void add_outer_product(const OuterProduct& of, bool by_columns, std::vector<doub
   });
 }
 
+/// Of one row: g = dL/dW'_r becomes dL/dV_r; returns dL/dm_r. A row of zeros has no direction, and no gradient.
+double direction_gradient(float magnitude, const float* v, int64_t n, float* g) {
+  double square = 0, along = 0;
+  for (int64_t c = 0; c < n; ++c) {
+    square += static_cast<double>(v[c]) * static_cast<double>(v[c]);
+    along += static_cast<double>(v[c]) * static_cast<double>(g[c]);
+  }
+  const double length = std::sqrt(square), factor = square > 0 ? static_cast<double>(magnitude) / length : 0;
+  for (int64_t c = 0; c < n; ++c) {
+    const double across = square > 0 ? static_cast<double>(g[c]) - along / square * static_cast<double>(v[c]) : 0;
+    g[c] = static_cast<float>(factor * across);
+  }
+  return square > 0 ? along / length : 0;
+}
+
 }  // namespace
 
 AdapterLoss::AdapterLoss(std::shared_ptr<const Model> model, PeftAdapter adapter, const TokenSequences& sequences,
@@ -58,7 +75,10 @@ AdapterLoss::AdapterLoss(std::shared_ptr<const Model> model, PeftAdapter adapter
       batches_(batches),
       threads_(threads) {
   Vectors start;
-  for (const auto& [name, module] : adapter_.modules) start[name + kA] = module.a, start[name + kB] = module.b;
+  for (const auto& [name, module] : adapter_.modules) {
+    start[name + kA] = module.a, start[name + kB] = module.b;
+    if (!module.magnitude.empty()) start[name + kMagnitude] = module.magnitude;
+  }
   set(std::move(start));
 }
 
@@ -70,11 +90,20 @@ std::map<std::string, double> AdapterLoss::sizes() const {
 
 void AdapterLoss::set(Vectors values) {
   vectors_ = std::move(values);
-  for (auto& [name, module] : adapter_.modules) module.a = vectors_.at(name + kA), module.b = vectors_.at(name + kB);
+  for (auto& [name, module] : adapter_.modules) {
+    module.a = vectors_.at(name + kA), module.b = vectors_.at(name + kB);
+    if (!module.magnitude.empty()) module.magnitude = vectors_.at(name + kMagnitude);
+  }
   const std::map<std::string, const Linear*> linears = block_linears(model_->graph());
   TensorEdits edits;
   for (const auto& [tensor, module] : modules_) {
-    edits.tensors[tensor] = adapted_rows(model_->matrix(*linears.at(tensor)), adapter_.modules.at(module));
+    const AdapterModule& of = adapter_.modules.at(module);
+    const RowSourcePtr base = model_->matrix(*linears.at(tensor));
+    edits.tensors[tensor] = adapted_rows(base, of);
+    if (of.magnitude.empty()) continue;
+    AdapterModule direction = of;
+    direction.magnitude.clear();
+    directions_[module] = adapted_rows(base, std::move(direction));
   }
   current_ = model_->edited(edits);
 }
@@ -112,6 +141,7 @@ double AdapterLoss::loss(size_t batch, VectorGradients* gradients) {
 void AdapterLoss::add_gradients(const std::string& name, std::span<const float> x, std::span<const float> dy,
                                 VectorGradients& gradients) const {
   const AdapterModule& module = adapter_.modules.at(name);
+  if (!module.magnitude.empty()) return add_dora_gradients(name, x, dy, gradients);
   const int64_t rows = static_cast<int64_t>(x.size()) / module.in, rank = module.rank;
   const auto scale = static_cast<float>(module.scale);
   std::vector<float> inner(static_cast<size_t>(rows * rank)), d_inner(inner.size());  // x A^T and dy B
@@ -120,6 +150,44 @@ void AdapterLoss::add_gradients(const std::string& name, std::span<const float> 
                threads_);
   add_outer_product({dy.data(), inner.data(), rows, module.out, rank, scale}, false, gradients.at(name + kB), threads_);
   add_outer_product({d_inner.data(), x.data(), rows, rank, module.in, scale}, true, gradients.at(name + kA), threads_);
+}
+
+// Panels of rows of V at a time; what all of them add to dL/dA is summed panel by panel in their order.
+void AdapterLoss::add_dora_gradients(const std::string& name, std::span<const float> x, std::span<const float> dy,
+                                     VectorGradients& gradients) const {
+  const AdapterModule& module = adapter_.modules.at(name);
+  const RowSource& direction = *directions_.at(name);
+  const int64_t in = module.in, out = module.out, rank = module.rank, rows = static_cast<int64_t>(x.size()) / in;
+  const auto scale = static_cast<float>(module.scale);
+  std::vector<double>&of_a = gradients.at(name + kA), &of_b = gradients.at(name + kB),
+  &of_magnitude = gradients.at(name + kMagnitude);
+  const int64_t panels = (out + kGradientPanel - 1) / kGradientPanel;
+  for (int64_t first = 0; first < panels; first += kGradientWave) {
+    const int64_t wave = std::min(kGradientWave, panels - first);
+    std::vector<std::vector<float>> shares(static_cast<size_t>(wave));  // of dL/dA
+    threads_.parallel_for(wave, [&](int64_t i) {
+      const int64_t begin = (first + i) * kGradientPanel, count = std::min(kGradientPanel, out - begin);
+      std::vector<float> g(static_cast<size_t>(count * in)), v(g.size()), own(static_cast<size_t>(count * rank));
+      sgemm(Transpose::kYes, Transpose::kNo, count, in, rows, 1.0f, dy.data() + begin, out, x.data(), in, 0.0f,
+            g.data(), in);
+      direction.decode_rows(begin, begin + count, v.data());
+      for (int64_t r = 0; r < count; ++r) {
+        float *g_row = g.data() + r * in, *v_row = v.data() + r * in;
+        of_magnitude[static_cast<size_t>(begin + r)] +=
+            direction_gradient(module.magnitude[static_cast<size_t>(begin + r)], v_row, in, g_row);
+      }
+      sgemm(Transpose::kNo, Transpose::kYes, count, rank, in, scale, g.data(), in, module.a.data(), in, 0.0f,
+            own.data(), rank);
+      for (size_t k = 0; k < own.size(); ++k) of_b[static_cast<size_t>(begin * rank) + k] += own[k];
+      std::vector<float>& share = shares[static_cast<size_t>(i)];
+      share.resize(static_cast<size_t>(rank * in));
+      sgemm(Transpose::kYes, Transpose::kNo, rank, in, count, scale, module.b.data() + begin * rank, rank, g.data(), in,
+            0.0f, share.data(), in);
+    });
+    for (const std::vector<float>& share : shares) {
+      for (size_t k = 0; k < share.size(); ++k) of_a[k] += share[k];
+    }
+  }
 }
 
 }  // namespace bitloom

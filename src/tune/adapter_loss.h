@@ -6,12 +6,17 @@
 //   dL/dB = s dy^T (x A^T)      [out, r]
 //   dL/dA = s (dy B)^T x        [r, in]
 //
-// so that no gradient of W' is made.
+// so that no gradient of W' is made. With DoRA (2402.09353, eq. 5) W' = m V / |V| row by row, V = W + s B A, and with
+// G = dL/dW' = dy^T x, panel by panel, and q = <G_r, V_r>
+//
+//   dL/dm_r = q / |V_r|,   dL/dV_r = m_r / |V_r| (G_r - q / |V_r|^2 V_r),   dL/dB = s dL/dV A^T,  dL/dA = s B^T dL/dV
+//
+// (peft holds |V| fast where it differentiates, the paper's 4.3; here nothing is.)
 //
 // Goals: every architecture, by the adjoints of forward/; any storage of W; the same bytes for any number of threads.
 // Memory: a batch goes through the model some sequences at a time (kPieceRows): the streams before all blocks, the
 // activations of one block, a tile of W.
-// Non-goals: DoRA's magnitudes; formats of activations (inputs are read as they are).
+// Non-goals: formats of activations (inputs are read as they are).
 
 #include <cstdint>
 #include <map>
@@ -31,7 +36,8 @@ namespace bitloom {
 /// Rows that go through the model together, or one sequence where that is longer.
 inline constexpr int64_t kPieceRows = 2048;
 
-/// Vectors: MODULE.lora_A [r, in] and MODULE.lora_B [out, r], row-major. Steps of Adam are not relative to them.
+/// Vectors: MODULE.lora_A [r, in] and MODULE.lora_B [out, r], row-major, with DoRA MODULE.lora_magnitude_vector [out].
+/// Steps of Adam are not relative to them.
 class AdapterLoss final : public Objective {
  public:
   /// `sequences` of at least two tokens, and `batches` of them, outlive it. Errors as modules_by_tensor().
@@ -50,6 +56,8 @@ class AdapterLoss final : public Objective {
  private:
   void add_gradients(const std::string& module, std::span<const float> x, std::span<const float> dy,
                      VectorGradients& gradients) const;
+  void add_dora_gradients(const std::string& module, std::span<const float> x, std::span<const float> dy,
+                          VectorGradients& gradients) const;
 
   const std::shared_ptr<const Model> model_;
   PeftAdapter adapter_;
@@ -59,6 +67,7 @@ class AdapterLoss final : public Objective {
   ThreadPool& threads_;
   Vectors vectors_;
   std::optional<Model> current_;
+  std::map<std::string, RowSourcePtr> directions_;  // V of the modules with DoRA
 };
 
 }  // namespace bitloom

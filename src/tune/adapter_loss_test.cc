@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cmath>
+#include <tuple>
 
 #include "base/rng.h"
 #include "forward/decoder.h"
@@ -23,13 +24,13 @@ constexpr int64_t kLength = 12;
 
 /// An adapter of rank 3 on every layer of a golden model, some of its factors moved away from their start.
 struct Lesson {
-  explicit Lesson(const std::string& name, int threads_count = 2)
+  explicit Lesson(const std::string& name, int threads_count = 2, bool dora = false)
       : threads(threads_count),
         model(Checkpoint::open(golden_model(name))),
         data(testing::some_data(golden_model(name), {kLength, kLength, kLength}, 7)),
         batches(batches_of(data.sequences, 3)),
-        loss(model, begin_adapter(model->graph(), {.rank = 3, .alpha = 6, .targets = {}}), data.sequences, batches,
-             threads) {
+        loss(model, begin_adapter(*model, {.rank = 3, .alpha = 6, .targets = {}, .dora = dora}), data.sequences,
+             batches, threads) {
     start = loss.vectors();
     Rng rng(3, 1);
     for (auto& [vector, values] : start) {
@@ -44,12 +45,13 @@ struct Lesson {
   Vectors start;  // not where it begins: there B is 0, and so is the gradient of A
 };
 
-class AdapterLossOf : public ::testing::TestWithParam<std::string> {};
+class AdapterLossOf : public ::testing::TestWithParam<std::tuple<std::string, bool>> {};
 
 // Each factor is moved along its gradient's signs to either side: what the loss changes by is the gradient times that.
 // The error of the central difference is of third order, some (1/256)^2 of it; sums in fp32 add some 1e-6.
 TEST_P(AdapterLossOf, GradientsAreCentralDifferences) {
-  Lesson lesson(GetParam());
+  const auto& [model, dora] = GetParam();
+  Lesson lesson(model, 2, dora);
   lesson.loss.set(lesson.start);
   VectorGradients gradients;
   const double loss = lesson.loss.loss(0, &gradients);
@@ -76,12 +78,18 @@ TEST_P(AdapterLossOf, GradientsAreCentralDifferences) {
   EXPECT_GT(greatest, 1e-3) << "there is something to compare";
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, AdapterLossOf, ::testing::Values("llama", "gemma2", "gpt2", "mixtral"),
-                         [](const auto& model) { return testing::test_name(model.param); });
+std::string name_of(const ::testing::TestParamInfo<std::tuple<std::string, bool>>& of) {
+  const auto& [model, dora] = of.param;
+  return testing::test_name(model) + (dora ? "_dora" : "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden, AdapterLossOf,
+                         ::testing::Combine(::testing::Values("llama", "gemma2", "gpt2", "mixtral"), ::testing::Bool()),
+                         name_of);
 
 // The mean over all tokens but the first of each sequence, from the decoder's logits.
 TEST(AdapterLoss, IsTheNextTokensNegativeLogLikelihood) {
-  Lesson lesson("llama");
+  Lesson lesson("llama"), with_dora("llama", 2, true);
   Decoder decoder(lesson.model, lesson.threads);
   const auto vocab = static_cast<size_t>(lesson.model->graph().vocab_size);
   double sum = 0;
@@ -96,16 +104,19 @@ TEST(AdapterLoss, IsTheNextTokensNegativeLogLikelihood) {
   }
   const double expected = sum / static_cast<double>(3 * (kLength - 1));
   EXPECT_NEAR(lesson.loss.loss(0, nullptr), expected, 1e-5 * expected) << "a new adapter changes nothing";
+  EXPECT_NEAR(with_dora.loss.loss(0, nullptr), expected, 1e-5 * expected) << "nor does one with magnitudes";
   lesson.loss.set(lesson.start);
   EXPECT_GT(std::abs(lesson.loss.loss(0, nullptr) - expected), 1e-3 * expected) << "another one does";
 }
 
 TEST(AdapterLoss, HasTheSameGradientsWithAnyThreads) {
-  Lesson two("llama", 2), one("llama", 1);
-  VectorGradients with_two, with_one;
-  two.loss.set(two.start), one.loss.set(one.start);
-  EXPECT_EQ(two.loss.loss(0, &with_two), one.loss.loss(0, &with_one));
-  EXPECT_EQ(with_two, with_one);
+  for (const bool dora : {false, true}) {
+    Lesson two("llama", 2, dora), one("llama", 1, dora);
+    VectorGradients with_two, with_one;
+    two.loss.set(two.start), one.loss.set(one.start);
+    EXPECT_EQ(two.loss.loss(0, &with_two), one.loss.loss(0, &with_one));
+    EXPECT_EQ(with_two, with_one);
+  }
 }
 
 // A batch of more rows than go through at once: the mean is that of its windows.
@@ -116,7 +127,7 @@ TEST(AdapterLoss, OfManyWindowsIsTheMean) {
   const CalibrationData data = testing::some_data(golden_model("llama"), std::vector<int64_t>(windows, kLength));
   const std::vector<SequenceChunk> whole = batches_of(data.sequences, static_cast<int64_t>(windows));
   const std::vector<SequenceChunk> single = batches_of(data.sequences, 1);
-  const PeftAdapter adapter = begin_adapter(model->graph(), {.rank = 2, .alpha = 0, .targets = {"q_proj"}});
+  const PeftAdapter adapter = begin_adapter(*model, {.rank = 2, .alpha = 0, .targets = {"q_proj"}});
   AdapterLoss of_all(model, adapter, data.sequences, whole, threads);
   AdapterLoss of_each(model, adapter, data.sequences, single, threads);
   VectorGradients gradients, sum, one;
@@ -140,8 +151,7 @@ TEST(AdapterLoss, OfManyWindowsIsTheMean) {
 
 TEST(BeginAdapter, IsAsPeftBegins) {
   const auto model = Checkpoint::open(golden_model("llama"));
-  const PeftAdapter adapter =
-      begin_adapter(model->graph(), {.rank = 4, .alpha = 8, .targets = {"q_proj", "down_proj"}});
+  const PeftAdapter adapter = begin_adapter(*model, {.rank = 4, .alpha = 8, .targets = {"q_proj", "down_proj"}});
   ASSERT_EQ(adapter.modules.size(), 2 * model->graph().blocks.size());
   for (const auto& [name, module] : adapter.modules) {
     EXPECT_EQ(module.scale, 2);
@@ -161,7 +171,7 @@ TEST(BeginAdapter, IsAsPeftBegins) {
 TEST(BeginAdapter, RefusesWhatTheModelLacks) {
   const auto llama = Checkpoint::open(golden_model("llama"));
   const auto refused = [](const Checkpoint& model, const NewAdapter& options) {
-    return message_of(ErrorKind::kUsage, [&] { begin_adapter(model.graph(), options); });
+    return message_of(ErrorKind::kUsage, [&] { begin_adapter(model, options); });
   };
   EXPECT_THAT(refused(*llama, {.rank = 2, .alpha = 0, .targets = {"q_poj"}}),
               HasSubstr("--targets 'q_poj' (did you mean 'q_proj'?) is no linear layer of the blocks; there are: "));

@@ -37,6 +37,17 @@ bool is_wanted(const Linear& linear, const std::string& module, const std::vecto
   return targets.empty() ? linear.role != "router" : is_target(targets, module);
 }
 
+std::vector<float> lengths_of_rows(const RowSource& w) {
+  std::vector<float> lengths, row(static_cast<size_t>(w.cols()));
+  for (int64_t r = 0; r < w.rows(); ++r) {
+    w.decode_rows(r, r + 1, row.data());
+    double square = 0;
+    for (const float value : row) square += static_cast<double>(value) * static_cast<double>(value);
+    lengths.push_back(static_cast<float>(std::sqrt(square)));
+  }
+  return lengths;
+}
+
 AdapterModule begin_module(const Linear& linear, const NewAdapter& options, uint64_t stream) {
   AdapterModule module;
   module.rank = options.rank, module.in = linear.in, module.out = linear.out;
@@ -51,7 +62,8 @@ AdapterModule begin_module(const Linear& linear, const NewAdapter& options, uint
 
 }  // namespace
 
-PeftAdapter begin_adapter(const Graph& graph, const NewAdapter& options) {
+PeftAdapter begin_adapter(const Model& model, const NewAdapter& options) {
+  const Graph& graph = model.graph();
   check_targets(graph, options.targets);
   if (options.rank < 1) misuse("--rank {}: must be at least 1", options.rank);
   PeftAdapter adapter;
@@ -68,7 +80,9 @@ PeftAdapter begin_adapter(const Graph& graph, const NewAdapter& options) {
       misuse("--rank {} is above the lesser side of '{}', which is {} x {}", options.rank, module, linear->out,
              linear->in);
     }
-    adapter.modules.emplace(module, begin_module(*linear, options, stream++));
+    AdapterModule begun = begin_module(*linear, options, stream++);
+    if (options.dora) begun.magnitude = lengths_of_rows(*model.matrix(*linear));
+    adapter.modules.emplace(module, std::move(begun));
   }
   return adapter;
 }

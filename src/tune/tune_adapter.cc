@@ -23,6 +23,7 @@
 #include "tune/batches.h"
 #include "tune/learner.h"
 #include "tune/model_size.h"
+#include "tune/parametrisation.h"
 
 namespace bitloom {
 namespace {
@@ -116,15 +117,21 @@ int64_t rows_at_once(int64_t batch, int64_t length) {
 }
 
 /// Beside what the process has now. The numbers that are learned, twice more for the model that wears them and the copy
-/// that it is made of; the streams before all blocks, the activations of one, logits, a tile of W that is read
-/// backwards.
-int64_t memory_of(const Graph& graph, int64_t learned, int64_t rows) {
+/// that it is made of; the streams before all blocks, the activations of one, what the factors' gradients are made of,
+/// logits, a tile of W that is read backwards; with magnitudes a wave of panels of dL/dV, V and shares of dL/dA.
+int64_t memory_of(const Graph& graph, const PeftAdapter& adapter, int64_t rows) {
   const ModelSize size = size_of(graph);
-  int64_t widest = 0;
+  const int64_t learned = learned_by(adapter);
+  int64_t widest = graph.hidden, rank = 0;
+  bool dora = false;
   for (const Site& site : linear_sites(graph)) widest = std::max(widest, site.linear->in);
+  for (const auto& [name, module] : adapter.modules) {
+    rank = std::max(rank, module.rank), dora = dora || !module.magnitude.empty();
+  }
   return bytes_of(LearnedSize{learned, 2 * kFloat * learned}) +
-         kFloat * (rows * (graph.hidden * static_cast<int64_t>(graph.blocks.size() + 1) + size.activations) +
-                   3 * std::min(rows, kHeadRows) * graph.vocab_size + kAdjointRows * std::max(widest, graph.hidden));
+         kFloat * (rows * (graph.hidden * static_cast<int64_t>(graph.blocks.size() + 1) + size.activations + 2 * rank) +
+                   3 * std::min(rows, kHeadRows) * graph.vocab_size + kAdjointRows * widest +
+                   (dora ? kGradientWave * (2 * kGradientPanel + rank) * widest : 0));
 }
 
 void check_memory(const AdapterTask& task) {
@@ -132,10 +139,10 @@ void check_memory(const AdapterTask& task) {
   const int64_t needed = cost_of(task).memory;
   if (allowed == 0 || needed <= allowed) return;
   const Graph& graph = task.model->graph();
-  const int64_t learned = learned_by(task.adapter), has = private_resident_bytes();
+  const int64_t has = private_resident_bytes();
   std::string remedy;
   for (auto length = static_cast<int64_t>(task.sequences[0].size()) / 2; length >= 8 && remedy.empty(); length /= 2) {
-    const int64_t least = has + memory_of(graph, learned, rows_at_once(1, length));
+    const int64_t least = has + memory_of(graph, task.adapter, rows_at_once(1, length));
     if (least <= allowed) remedy = fmt::format("; --batch 1 --seq {} takes {}", length, human_bytes(least));
   }
   fail(ErrorKind::kFailed, "--mem {} is too little to tune this adapter: {} are needed{}", human_bytes(allowed),
@@ -157,7 +164,7 @@ Json identity_of(const AdapterTask& task, const LearningPlan& plan, Context& con
   std::string values;
   for (const auto& [name, module] : task.adapter.modules) {
     values += fmt::format("{} {} {}\n", name, module.rank, module.scale);
-    for (const auto* part : {&module.a, &module.b}) {
+    for (const auto* part : {&module.a, &module.b, &module.magnitude}) {
       values.append(reinterpret_cast<const char*>(part->data()), part->size() * sizeof(float));
     }
   }
@@ -179,10 +186,6 @@ void write(const AdapterTask& task, const std::map<std::string, AdapterModule>& 
 void check_adapter_task(const AdapterTask& task) {
   check_options(task.options);
   check_inputs(*task.model);
-  for (const auto& [name, module] : task.adapter.modules) {
-    if (!module.magnitude.empty())
-      misuse("{}: '{}' has DoRA's magnitudes, which are not tuned", task.adapter.path, name);
-  }
   modules_by_tensor(*task.model, task.adapter);
   check_split(task);
 }
@@ -206,7 +209,7 @@ AdapterCost cost_of(const AdapterTask& task) {
                     checks * static_cast<double>(held_out_rows) * (work + 2 * head));
   cost.memory =
       private_resident_bytes() +
-      memory_of(graph, cost.learned, rows_at_once(task.options.batch, static_cast<int64_t>(task.sequences[0].size())));
+      memory_of(graph, task.adapter, rows_at_once(task.options.batch, static_cast<int64_t>(task.sequences[0].size())));
   return cost;
 }
 

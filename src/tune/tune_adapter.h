@@ -45,7 +45,7 @@ struct AdapterTask {
 };
 
 /// Before any work. Error(kUsage): options outside their range, a share that holds out nothing or all, a model whose
-/// inputs are rounded, an adapter with DoRA. Errors as modules_by_tensor().
+/// inputs are rounded. Errors as modules_by_tensor().
 void check_adapter_task(const AdapterTask& task);
 
 struct AdapterCost {

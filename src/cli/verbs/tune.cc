@@ -40,14 +40,14 @@ PeftAdapter adapter_of(const Flags& flags, const Checkpoint& model) {
     misuse("bitloom tune needs one of: --adapter DIR, an adapter to go on with; --rank N, to begin one");
   }
   if (!begins) {
-    if (flags.begin.alpha > 0 || !flags.begin.targets.empty()) {
-      misuse("--alpha and --targets are of a new adapter (--rank N); '{}' has its own", flags.adapter);
+    if (flags.begin.alpha > 0 || !flags.begin.targets.empty() || flags.begin.dora) {
+      misuse("--alpha, --targets and --dora are of a new adapter (--rank N); '{}' has its own", flags.adapter);
     }
     return read_peft_adapter(flags.adapter);
   }
   NewAdapter begin = flags.begin;
   begin.seed = flags.tuning.seed;
-  return begin_adapter(model.graph(), begin);
+  return begin_adapter(model, begin);
 }
 
 CalibrationSet windows_of(const Flags& flags, const Checkpoint& model, Session& session) {
@@ -143,6 +143,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
                  "modules of a new one, as q_proj,v_proj (default: all linear layers)")
       ->type_name("NAMES")
       ->delimiter(',');
+  app.add_flag("--dora", flags->begin.dora, "give a new one magnitudes of rows (DoRA)");
   app.add_option("-f,--text", flags->text, "text to learn")->type_name("FILE")->required();
   app.add_option("--text-format", flags->format, "plain, hf-rows, jsonl:FIELD or tokens")
       ->type_name("FORMAT")
