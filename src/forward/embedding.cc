@@ -32,8 +32,8 @@ void check_tokens(const Model& model, const OuterWeights& weights, std::span<con
   }
 }
 
-void embed_tokens(const Graph& graph, const OuterWeights& weights, std::span<const int32_t> tokens, const Pass& pass,
-                  Workspace& work, ThreadPool& threads) {
+void embed_before_norm(const Graph& graph, const OuterWeights& weights, std::span<const int32_t> tokens,
+                       const Pass& pass, Workspace& work, ThreadPool& threads) {
   const int64_t width = weights.embedding->cols(), hidden = graph.hidden;
   float* embedded = weights.project_in.present() ? work.narrow.data() : work.hidden.data();
   for_rows(threads, pass.rows(), [&](int64_t row) {
@@ -46,12 +46,19 @@ void embed_tokens(const Graph& graph, const OuterWeights& weights, std::span<con
     const LinearReader widen = {&weights.project_in, work.hidden.data()};
     apply_layers({&widen, 1}, {embedded}, pass.rows(), work.linears, threads);
   }
-  const NormWeights& norm = weights.embedding_norm;
-  if (weights.positions == nullptr && !norm.present()) return;
+  if (weights.positions == nullptr) return;
   for_rows(threads, pass.rows(), [&](int64_t row) {
-    float* h = work.hidden.data() + row * hidden;
-    if (weights.positions != nullptr) add_position(graph, weights, pass, row, work.normed.data() + row * hidden, h);
-    if (norm.present()) norm_row(norm, h, h);
+    add_position(graph, weights, pass, row, work.normed.data() + row * hidden, work.hidden.data() + row * hidden);
+  });
+}
+
+void embed_tokens(const Graph& graph, const OuterWeights& weights, std::span<const int32_t> tokens, const Pass& pass,
+                  Workspace& work, ThreadPool& threads) {
+  embed_before_norm(graph, weights, tokens, pass, work, threads);
+  if (!weights.embedding_norm.present()) return;
+  for_rows(threads, pass.rows(), [&](int64_t row) {
+    float* h = work.hidden.data() + row * graph.hidden;
+    norm_row(weights.embedding_norm, h, h);
   });
 }
 

@@ -8,7 +8,7 @@ of golden.safetensors. Writes OUT/gradients.safetensors, f32:
   MODEL/TENSOR     [17]: of the gradient of a tensor, as the checkpoint holds it, the greatest magnitude, then the
                    values at (i * 2654435761 + 12345) mod size, i < 16
 
-Of embeddings, and heads tied to them, there are none. Left out: phimoe, whose router has a gradient of its own making
+Left out: phimoe, whose router has a gradient of its own making
 in transformers, not that of its formula; checkpoints that hold another model's values in another form.
 
 usage: forward_gradients.py [--out DIR] [NAME...]     (transformers 5.23, torch 2.8; CPU, fp32, eager attention)

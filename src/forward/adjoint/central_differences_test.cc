@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 
 #include "base/rng.h"
@@ -19,6 +21,7 @@ constexpr int64_t kLength = 24;
 struct Gradients {
   std::map<std::string, std::pair<const Linear*, std::vector<double>>> weights;
   VectorGradients vectors;
+  std::map<std::string, std::vector<double>> tables;  // that rows are looked up in
   std::vector<float> first;  // of what the first block reads
   double loss = 0;
 };
@@ -37,6 +40,12 @@ Gradients gradients_of(const Model& model, const std::vector<int32_t>& tokens) {
         for (size_t i = 0; i < in; ++i) sum[o * in + i] += static_cast<double>(dy[row * out + o]) * x[row * in + i];
       }
     }
+  };
+  sink.looked_up = [&](const std::string& table, std::span<const int64_t> rows, std::span<const float> dy) {
+    std::vector<double>& sum = all.tables[table];
+    const size_t width = dy.size() / rows.size();
+    sum.resize(static_cast<size_t>(model.tensor(table).rows->rows()) * width);
+    for (size_t i = 0; i < dy.size(); ++i) sum[static_cast<size_t>(rows[i / width]) * width + i % width] += dy[i];
   };
   std::vector<int32_t> labels(tokens.begin() + 1, tokens.end());
   labels.push_back(-1);
@@ -81,7 +90,7 @@ TEST_P(CentralDifferences, AreTheGradient) {
   std::vector<int32_t> tokens;
   Rng rng(4, 2);
   for (int64_t t = 0; t < kLength; ++t) tokens.push_back(static_cast<int32_t>(rng.next_u32() % graph.vocab_size));
-  const Gradients all = gradients_of(*model, tokens);
+  Gradients all = gradients_of(*model, tokens);
   testing::ReferenceForward reference(*model);
   const double loss = reference.loss(tokens);
   ASSERT_NEAR(all.loss, loss, 1e-5 * loss);
@@ -100,8 +109,16 @@ TEST_P(CentralDifferences, AreTheGradient) {
     EXPECT_NEAR((losses[1] - losses[0]) / (2 * kStep), direction.along(), direction.tolerance()) << name;
   };
   for (const auto& [name, weight] : all.weights) {
-    if (graph.tied_head && name == graph.head.weight) continue;  // also what tokens are embedded by
+    if (graph.tied_head && name == graph.head.weight) continue;  // below
     compare(name, weight.second, reference.values(*weight.first));
+  }
+  ASSERT_TRUE(all.tables.contains(graph.embedding));
+  for (auto& [name, gradient] : all.tables) {
+    if (graph.tied_head && name == graph.head.weight) {
+      const std::vector<double>& of_head = all.weights.at(name).second;
+      std::transform(gradient.begin(), gradient.end(), of_head.begin(), gradient.begin(), std::plus<>());
+    }
+    compare(name, gradient, reference.values(name));
   }
   for (const auto& [name, gradient] : all.vectors) compare(name, gradient, reference.values(name));
   const Direction direction(all.first, 0);

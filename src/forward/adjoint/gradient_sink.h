@@ -20,6 +20,9 @@ struct GradientSink {
   /// gave, dy [rows, out], the same rows: all of the pass, or an expert's. The weight's gradient is dy^T x. Valid
   /// during the call.
   std::function<void(const Linear& linear, std::span<const float> x, std::span<const float> dy)> linear;
+  /// The embedding, and learned positions: row rows[i] of the table was what dy's row i [columns of the table] is the
+  /// gradient of. The table's gradient is the sum; that of a tied head comes by linear(). Valid during the call.
+  std::function<void(const std::string& table, std::span<const int64_t> rows, std::span<const float> dy)> looked_up;
   VectorGradients* vectors = nullptr;  // added to
 };
 

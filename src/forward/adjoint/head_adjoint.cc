@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "forward/adjoint/outer_layers.h"
 #include "forward/row_loop.h"
 
 namespace bitloom {
@@ -44,25 +45,6 @@ struct LogitScale {
     }
   }
 };
-
-void add_bias(const GradientSink& sink, const std::string& name, const std::vector<float>& dy, int64_t rows) {
-  if (sink.vectors == nullptr || name.empty() || rows == 0) return;
-  const size_t width = dy.size() / static_cast<size_t>(rows);
-  std::vector<double>& sum = (*sink.vectors)[name];
-  sum.resize(width);
-  for (size_t i = 0; i < dy.size(); ++i) sum[i % width] += dy[i];
-}
-
-// dx = dy W of one layer outside the blocks, shown to the sink.
-std::vector<float> layer_adjoint(const Linear& named, const LinearWeights& layer, const std::vector<float>& x,
-                                 const std::vector<float>& dy, int64_t rows, const GradientSink& sink,
-                                 ThreadPool& threads) {
-  if (sink.linear) sink.linear(named, x, dy);
-  if (!layer.bias.empty()) add_bias(sink, named.bias, dy, rows);
-  std::vector<float> dx(x.size());
-  add_linear_adjoint(layer, dy.data(), rows, dx.data(), threads);
-  return dx;
-}
 
 }  // namespace
 
@@ -127,21 +109,7 @@ double head_adjoint(const Graph& graph, const OuterWeights& weights, float* hidd
       std::copy(d.begin(), d.end(), h);
       continue;
     }
-    const bool wanted = sink.vectors != nullptr;
-    RowSums of_weight(wanted ? count : 0, width), of_bias(wanted ? count : 0, width);
-    for_rows(threads, count, [&](int64_t row) {
-      float* x = h + row * width;
-      norm_row_adjoint(weights.final_norm, 0, width, std::vector<float>(x, x + width).data(), d.data() + row * width, x,
-                       wanted ? of_weight.of(row) : nullptr, wanted ? of_bias.of(row) : nullptr);
-    });
-    const auto keep = [&](const std::string& name, const RowSums& sums) {
-      if (!wanted || name.empty()) return;
-      std::vector<double>& sum = (*sink.vectors)[name];
-      sum.resize(static_cast<size_t>(width));
-      sums.add_to(sum);
-    };
-    keep(graph.final_norm.weight, of_weight);
-    keep(graph.final_norm.bias, of_bias);
+    norm_adjoint(graph.final_norm, weights.final_norm, h, d.data(), count, width, sink, threads);
   }
   return total;
 }

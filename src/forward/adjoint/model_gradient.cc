@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "forward/adjoint/block_adjoint.h"
+#include "forward/adjoint/embedding_adjoint.h"
 #include "forward/block.h"
 #include "forward/embedding.h"
 
@@ -80,6 +81,10 @@ double model_gradient(const Model& model, std::span<const GradientBatch> batches
       block.backward(gradients[k].data(), sink, threads);
       if (blocks) blocks(static_cast<int>(b), gradients[k]);
     }
+  }
+  for (size_t k = 0; k < batches.size(); ++k) {
+    const Pass pass = Pass::whole(batches[k].batch, batches[k].length);
+    embedding_adjoint(graph, weights, batches[k].tokens, pass, std::move(gradients[k]), sink, threads);
   }
   return total;
 }
