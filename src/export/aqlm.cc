@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -35,7 +36,7 @@ struct Exported {
 struct Plan {
   std::optional<VectorStorage> storage;  // of all matrices
   std::vector<Exported> tensors;
-  std::vector<std::string> widened;  // quantized outside the blocks
+  std::vector<std::string> widened;  // quantized outside the blocks: what is written for them
 };
 
 const StoredMatrix* stored(const CheckpointTensor& tensor) {
@@ -79,6 +80,28 @@ void check_layer(const Checkpoint& model, const Site& site) {
   if (!name.ends_with(".weight")) refuse_tensor(model, name, "has no name that ends in '.weight'");
 }
 
+/// f(values) of some rows at a time.
+void for_pieces(const RowSource& rows, const std::function<void(const std::vector<float>&)>& f) {
+  const int64_t piece = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(rows.cols(), 1));
+  for (int64_t first = 0; first < rows.rows(); first += piece) {
+    const int64_t last = std::min(rows.rows(), first + piece);
+    std::vector<float> values(static_cast<size_t>((last - first) * rows.cols()));
+    rows.decode_rows(first, last, values.data());
+    f(values);
+  }
+}
+
+bool within_f16(const std::vector<float>& values) {
+  return std::all_of(values.begin(), values.end(), [](float x) { return std::abs(x) <= kGreatestF16; });
+}
+
+/// fp16, or fp32 where a value is beyond its range.
+DType dtype_of_values(const RowSource& rows) {
+  bool fits = true;
+  for_pieces(rows, [&](const std::vector<float>& values) { fits = fits && within_f16(values); });
+  return fits ? DType::kF16 : DType::kF32;
+}
+
 Plan plan_of(const Checkpoint& model) {
   refuse_rounded_inputs(model.path(), model.graph(), "aqlm");
   Plan plan;
@@ -93,7 +116,9 @@ Plan plan_of(const Checkpoint& model) {
       check_layer(model, layer->second);
       exported.codes = matrix;
     } else if (matrix != nullptr) {
-      plan.widened.push_back(fmt::format("{} ({})", tensor.name, matrix->storage()));
+      exported.dtype = dtype_of_values(*matrix);
+      plan.widened.push_back(fmt::format("{} ({}) is written as {} values", tensor.name, matrix->storage(),
+                                         exported.dtype == DType::kF16 ? "fp16" : "fp32"));
     } else if (model.graph().slices.contains(tensor.name) && layer != layers.end()) {
       refuse_tensor(model, tensor.name,
                     fmt::format("lies in '{}' with other matrices", model.graph().slices.at(tensor.name).tensor));
@@ -158,18 +183,14 @@ void write_matrix(const Exported& exported, const VectorStorage& storage, Safete
 
 /// Whether every value is one of fp16's range.
 bool write_values(const Exported& exported, SafetensorsWriter& writer) {
-  const RowSource& rows = *exported.tensor.rows;
-  const int64_t piece = std::max<int64_t>(1, kPieceValues / std::max<int64_t>(rows.cols(), 1));
   bool fits = true;
-  for (int64_t first = 0; first < rows.rows(); first += piece) {
-    const int64_t last = std::min(rows.rows(), first + piece), count = (last - first) * rows.cols();
-    std::vector<float> values(static_cast<size_t>(count));
-    rows.decode_rows(first, last, values.data());
-    fits = fits && std::all_of(values.begin(), values.end(), [](float x) { return std::abs(x) <= kGreatestF16; });
+  for_pieces(*exported.tensor.rows, [&](const std::vector<float>& values) {
+    const int64_t count = std::ssize(values);
+    fits = fits && within_f16(values);
     std::vector<std::byte> bytes(static_cast<size_t>(bytes_of(exported.dtype, count)));
     encode_from_f32(exported.dtype, values.data(), count, bytes.data());
     writer.write(exported.tensor.name, bytes);
-  }
+  });
   return fits;
 }
 
@@ -234,7 +255,7 @@ ExportReport export_aqlm(const ExportJob& job, Context& context) {
   directory.write_text("config.json", dump_json(config_of(model, plan, fits ? "float16" : "float32")));
   directory.commit();
   for (const std::string& tensor : plan.widened) {
-    report.remarks.push_back(fmt::format("{} is written as fp16 values: the layout quantizes blocks alone", tensor));
+    report.remarks.push_back(tensor + ": the layout quantizes blocks alone");
   }
   if (!fits) report.remarks.emplace_back("values beyond fp16's range are there: config.json asks for float32");
   return report;

@@ -12,7 +12,7 @@
 // blocks' quantized matrices must all be of one storage "aqMxB-gG" (format/families/vector) without side terms, with
 // inputs that G divides, that are read without formats of activations, and have tensors of their own (no experts that
 // a checkpoint holds together, no Conv1D). What is quantized outside the blocks (embedding, head) is written as the
-// fp16 values nearest to what it decodes to; all else keeps its type.
+// fp16 values nearest to what it decodes to, or in fp32 where one is beyond fp16; all else keeps its type.
 
 #include "export/export_model.h"
 

@@ -74,6 +74,21 @@ TEST(ExportAqlm, WhatIsQuantizedOutsideTheBlocksIsWrittenAsFp16) {
   EXPECT_EQ(values_of(tensors_in(dir.file("out")).at(name)), expected);
 }
 
+TEST(ExportAqlm, ValuesBeyondFp16AreWrittenInFp32) {
+  const TempDir dir;
+  testing::copy_model(kTiny, dir.file("m"));
+  const std::string name = Checkpoint::open(dir.file("m"))->graph().embedding;
+  testing::patch_tensor(dir.file("m/model.safetensors"), name, 0, std::string("\x00\x48", 2));  // 131072 in bf16
+  std::ofstream(dir.file("r.yaml")) << "steps: [{quantize: aq2x4-g4, rounding: additive}, "
+                                       "{quantize: int8-row, targets: [embedding]}]\n";
+  testing::quantize(dir.file("m"), dir.file("q"), dir.file("r.yaml"));
+  const ExportReport report = export_to(dir.file("q"), dir.file("out"));
+  EXPECT_THAT(report.remarks, Contains(AllOf(HasSubstr(name), HasSubstr("fp32"))));
+  EXPECT_EQ(values_of(tensors_in(dir.file("out")).at(name)),
+            Checkpoint::open(dir.file("q"))->tensor(name).rows->decode_all());
+  EXPECT_EQ(read_json(dir.file("out/config.json")).at("torch_dtype"), "float32");
+}
+
 TEST(ExportAqlm, RefusesWhatTheLayoutCannotHold) {
   const TempDir dir;
   const auto message = [&](const std::string& recipe, const std::string& model = kTiny) {
