@@ -52,6 +52,7 @@ std::vector<TensorPart> greatest_parts(const Storage& storage, int64_t rows, int
 bool has_fixed_sizes(const Storage& storage) { return storage.base.has_fixed_sizes() && sizes_are_fixed(storage.side); }
 
 void check_storable(const std::string& name, const Storage& storage, int64_t cols) {
+  if (storage.side.frame.in_block == kWholeWidth) check_whole_width(name + ": " + to_string(storage), cols);
   if (!storage.side.outliers.present() || cols <= kMostOutlierColumns) return;
   misuse("{}: {} names the columns of outliers in 16 bits, so its {} columns are too many (at most {})", name,
          to_string(storage), cols, kMostOutlierColumns);

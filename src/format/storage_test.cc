@@ -16,6 +16,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 std::string message(const std::string& text) {
   return testing::message_of(ErrorKind::kUsage, [&] { parse_storage(text); });
@@ -124,6 +125,13 @@ TEST(Storage, OutliersNameColumnsIn16Bits) {
   EXPECT_THAT(testing::message_of(ErrorKind::kUsage,
                                   [] { check_storable("w", parse_storage("int4-g128+outliers0.01"), 65537); }),
               HasSubstr("its 65537 columns are too many (at most 65536)"));
+}
+
+TEST(Storage, WholeRotationsNeedAMatrix) {
+  const Storage storage = parse_storage("int4-g32+frame-infull");
+  check_storable("w", storage, 2 * 1023);
+  EXPECT_THAT(testing::message_of(ErrorKind::kUsage, [&] { check_storable("w", storage, 2 * 2051); }),
+              AllOf(StartsWith("w: int4-g32+frame-infull: "), HasSubstr("4102"), HasSubstr("2051")));
 }
 
 }  // namespace

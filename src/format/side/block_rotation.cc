@@ -1,5 +1,6 @@
 #include "format/side/block_rotation.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 
@@ -9,23 +10,20 @@
 #include "base/walsh_hadamard.h"
 
 namespace bitloom {
-namespace {
 
-void check_whole(int64_t n) {
-  int64_t odd = n;
+void check_whole_width(const std::string& name, int64_t n) {
+  int64_t odd = std::max<int64_t>(n, 1);
   while (odd % 2 == 0) odd /= 2;
   if (odd <= BlockRotation::kMostRandomCore || hadamard_core(n)) return;
   misuse(
-      "a rotation of all {} channels would take a random orthogonal matrix of {}, more than {}, as no Hadamard matrix "
-      "is known; use blocks of a power of two",
-      n, odd, BlockRotation::kMostRandomCore);
+      "{}: a rotation of all its {} channels would take a random orthogonal matrix of {}, more than {}, as no Hadamard "
+      "matrix is known; use blocks of a power of two",
+      name, n, odd, BlockRotation::kMostRandomCore);
 }
-
-}  // namespace
 
 BlockRotation::BlockRotation(int64_t n, int64_t most, uint64_t seed, uint64_t stream) {
   if (most == kWholeWidth && n > 0) {
-    check_whole(n);
+    check_whole_width("a frame", n);
     whole_ = std::make_shared<const KroneckerHadamard<float>>(n, seed, stream);
     block_ = n;
   }

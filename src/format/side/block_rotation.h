@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/kronecker_hadamard.h"
@@ -14,8 +15,8 @@ namespace bitloom {
 class BlockRotation {
  public:
   /// Blocks of the largest power of two that divides n and is no larger than `most`; kWholeWidth: one of n channels.
-  /// The same n, most, seed and stream give the same matrix; `stream` separates uses of one seed. Error(kUsage) for a
-  /// whole width that would take a random matrix of more than kMostRandomCore channels.
+  /// The same n, most, seed and stream give the same matrix; `stream` separates uses of one seed. A whole width passes
+  /// check_whole_width().
   BlockRotation(int64_t n, int64_t most, uint64_t seed, uint64_t stream);
   static constexpr int64_t kMostRandomCore = 1024;
 
@@ -36,5 +37,9 @@ class BlockRotation {
   std::shared_ptr<const KroneckerHadamard<float>> whole_;  // null: Sylvester's of each block
   std::vector<float> signs_;                               // sigma / sqrt(b), or sigma times the scale of T
 };
+
+/// Error(kUsage), naming `name`, when a rotation of all n channels at once would take a random matrix of more than
+/// BlockRotation::kMostRandomCore.
+void check_whole_width(const std::string& name, int64_t n);
 
 }  // namespace bitloom

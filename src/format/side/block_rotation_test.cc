@@ -106,8 +106,8 @@ TEST(BlockRotation, AWholeWidthIsOneBlock) {
   }
   // Of a power of two it is the same as one block.
   EXPECT_EQ(dense({64, kWholeWidth, 3, 4}), dense({64, 64, 3, 4}));
-  EXPECT_EQ(testing::message_of(ErrorKind::kUsage, [] { BlockRotation(2 * 1223, kWholeWidth, 0, 0); }),
-            "a rotation of all 2446 channels would take a random orthogonal matrix of 1223, more than 1024, as no "
+  EXPECT_EQ(testing::message_of(ErrorKind::kUsage, [] { check_whole_width("w", 2 * 1223); }),
+            "w: a rotation of all its 2446 channels would take a random orthogonal matrix of 1223, more than 1024, as no "
             "Hadamard matrix is known; use blocks of a power of two");
 }
 

@@ -1,11 +1,14 @@
 #include "pipeline/output/plan.h"
 
+#include <fmt/format.h>
+
 #include <map>
 #include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "format/families/trellis/trellis_storage.h"
+#include "format/side/block_rotation.h"
 #include "io/weights_directory.h"
 #include "pipeline/output/dense_values.h"
 #include "pipeline/output/lossless_target.h"
@@ -122,6 +125,10 @@ class Planner {
     const RowSourcePtr matrix = matrix_of(tensor);
     if (const auto step = steps_.find(tensor.name); step != steps_.end()) {
       check_storable(tensor.name, step->second.storage(), matrix->cols());
+      const std::optional<ActivationFormat>& inputs = step->second.activations;
+      if (inputs && inputs->rotation == kWholeWidth) {
+        check_whole_width(fmt::format("{}: inputs in {}", tensor.name, to_string(*inputs)), matrix->cols());
+      }
       return RoundByStep{step->second};
     }
     if (auto quantized = std::dynamic_pointer_cast<const StoredMatrix>(matrix)) return TakeOver{std::move(quantized)};
