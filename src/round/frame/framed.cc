@@ -15,12 +15,24 @@ struct FrameKey {
   bool operator==(const FrameKey&) const = default;
 };
 
+/// x [n, cols] <- Q x, in panels: a rotation of all channels is one block, whatever their number.
+void rotate_columns(float* x, int64_t cols, const BlockRotation& q, ThreadPool& threads) {
+  constexpr int64_t kPanel = 64;
+  const int64_t block = q.block(), panels = (cols + kPanel - 1) / kPanel;
+  threads.parallel_for(q.size() / block * panels, [&](int64_t i) {
+    const int64_t begin = i / panels * block, first = i % panels * kPanel, width = std::min(kPanel, cols - first);
+    std::vector<float> panel(static_cast<size_t>(block * width));
+    for (int64_t r = 0; r < block; ++r) std::copy_n(x + (begin + r) * cols + first, width, panel.data() + r * width);
+    q.rotate(panel.data(), begin, begin + block, width);
+    for (int64_t r = 0; r < block; ++r) std::copy_n(panel.data() + r * width, width, x + (begin + r) * cols + first);
+  });
+}
+
 /// h [n, n] <- Q h Q^T.
 void rotate_both_sides(std::vector<float>& h, const BlockRotation& q, ThreadPool& threads) {
   const int64_t n = q.size();
   threads.parallel_for(n, [&](int64_t i) { q.rotate(h.data() + i * n, 0, n, 1); });
-  threads.parallel_for(
-      n / q.block(), [&](int64_t b) { q.rotate(h.data() + b * q.block() * n, b * q.block(), (b + 1) * q.block(), n); });
+  rotate_columns(h.data(), n, q, threads);
 }
 
 /// H [n, n] <- Q D H D Q^T; d empty: ones.
@@ -127,10 +139,7 @@ void FramedProblem::load_weights() {
     if (in) in->rotate(row, 0, cols, 1);
   });
   if (frame_.out_block == 0) return;
-  const BlockRotation q = out_rotation(frame_, rows);
-  outer_.threads.parallel_for(rows / q.block(), [&](int64_t b) {
-    q.rotate(w.data() + b * q.block() * cols, b * q.block(), (b + 1) * q.block(), cols);
-  });
+  rotate_columns(w.data(), cols, out_rotation(frame_, rows), outer_.threads);
 }
 
 Rounded FramedProblem::finish(Rounded rounded) const {
