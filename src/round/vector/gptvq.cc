@@ -35,12 +35,15 @@ double kmeans_flops(int64_t turns, const RoundingShape& shape) {
   return 6 * static_cast<double>(turns + 1) * vectors * static_cast<double>(s.entries() * (s.group + 1));
 }
 
-/// Of a tile: codes, vectors of a run of columns, codebooks in fp32 and their bytes.
+/// Of a tile: codes, vectors of a run of columns and what k-means keeps of each and sums for each entry, codebooks in
+/// fp32 and their bytes.
 int64_t tile_bytes(const RoundingShape& shape) {
   const BlockVectorStorage& s = storage_of(shape.target);
   const int64_t rows = std::min(kGptqTileRows, shape.rows);
   const VectorBlocks blocks(s, rows, shape.cols);
-  return 2 * rows * (shape.cols / s.group + 1) + 4 * rows * blocks.width + 5 * blocks.count() * s.entries() * s.group;
+  const int64_t run = rows * (blocks.width / s.group + 1);
+  const int64_t kmeans = 18 * run + 8 * s.entries() * s.group * (s.group + 1);
+  return 2 * rows * (shape.cols / s.group + 1) + 4 * run * s.group + kmeans + 5 * blocks.count() * s.entries() * s.group;
 }
 
 /// Of the fit after the loop: W, errors and products in fp32; six vectors in fp64, one of them of blocks.
