@@ -283,7 +283,7 @@ class Predictor {
         const RoundingCost cost = rounding_cost(b, input, *site.linear, *step);
         // Moments of its own are loaded for it, and moved into a frame's coordinates.
         rounding = std::max(rounding, cost.bytes + bytes + 2 * moments_bytes(*site.linear));
-        shared = std::max(shared, cost.shared_bytes);
+        shared = std::max(shared, cost.shared_bytes + unseen_bytes(site, *step));
       }
       rounding = std::max({rounding + shared, format_cost(b, input).bytes, gathered_bytes(b, input)});
       if (!at_once && begins_step(b, input)) waiting = step_statistics_bytes(b, input);
@@ -291,6 +291,14 @@ class Predictor {
       waiting -= statistics_bytes(b, input);
     }
     return std::max({worst, looking, scaling_bytes(b)}) + rewritten_bytes(b);
+  }
+
+  /// Of an expert that saw too little: a second moment of no data beside its own, and what it is made from.
+  int64_t unseen_bytes(const Site& site, const RecipeStep& step) const {
+    const Needs needs = needs_of(step.rounding);
+    const bool by_moments = needs.second_moment || needs.guided_moment;
+    if (site.reads->expert < 0 || !by_moments || find_rounding_without_data(step.quantize->storage)) return 0;
+    return moment_bytes(site.reads->width) + 4 * site.reads->width * site.reads->width;
   }
 
   int64_t statistics_bytes(int b, int input) const {

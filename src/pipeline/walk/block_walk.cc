@@ -26,7 +26,7 @@ namespace {
 /// How a matrix is rounded: as the recipe says, but for experts that saw too little.
 struct Taken {
   RecipeStep step;
-  std::optional<InputStatistics> uncorrelated;  // instead of what was seen
+  bool as_uncorrelated = false;  // by uncorrelated_inputs() instead of what was seen
 };
 
 /// Second moment 1, of channels that nothing is known of.
@@ -297,6 +297,8 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
   const bool rounds_input = input_rounder != state.rounders.end();
   const auto* input_format = rounds_input ? &input_rounder->second.format() : nullptr;
   MatrixRounder rounder(statistics, ranks_, context_.threads, input_format);
+  std::optional<InputStatistics> uncorrelated;  // once one needs them
+  std::optional<MatrixRounder> without_data;
   const double weights_of_input = weights_to_round(state.index, input);
   for (const Site& site : linear_sites(graph_, state.index)) {
     const std::string& name = site.linear->weight;
@@ -320,11 +322,13 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
       done += share;
       advance_progress(state.index, seconds * share, name);
     };
-    MatrixRounder otherwise(taken.uncorrelated ? &*taken.uncorrelated : nullptr, ranks_, context_.threads,
-                            input_format);
-    const Rounded rounded = (taken.uncorrelated ? otherwise : rounder)
+    if (taken.as_uncorrelated && !without_data) {
+      uncorrelated = uncorrelated_inputs(site.reads->width);
+      without_data.emplace(&*uncorrelated, ranks_, context_.threads, input_format);
+    }
+    const Rounded rounded = (taken.as_uncorrelated ? *without_data : rounder)
                                 .round(place, *before, taken.step, record, moments ? &*moments : nullptr, advance);
-    if (taken.uncorrelated) count_seen(*statistics, record);
+    if (taken.as_uncorrelated) count_seen(*statistics, record);
     weights.weight = state.outcome.quantized[name] = rounded.matrix;
     for (const std::string& remark : rounded.report.remarks) {
       state.outcome.remarks.push_back(fmt::format("'{}': {}", name, remark));
@@ -342,17 +346,17 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
 Taken Walk::step_for(BlockState& state, const Site& site, const RecipeStep& step, const InputStatistics* statistics) {
   const Needs needs = needs_of(step.rounding);
   const bool by_moments = needs.second_moment || needs.guided_moment;
-  if (site.reads->expert < 0 || statistics == nullptr || !by_moments) return {step, std::nullopt};
+  if (site.reads->expert < 0 || statistics == nullptr || !by_moments) return {step};
   const int64_t tokens = statistics->tokens();
-  if (tokens >= site.reads->width) return {step, std::nullopt};
-  Taken taken{step, std::nullopt};
+  if (tokens >= site.reads->width) return {step};
+  Taken taken{step};
   std::string how;
   if (std::optional<Rounding> without = find_rounding_without_data(step.quantize->storage)) {
     how = fmt::format("{} instead of {}", to_short(*without), to_short(step.rounding));
     taken.step.rounding = std::move(*without);
   } else {
     how = fmt::format("{} as if its inputs were uncorrelated and of one size", to_short(step.rounding));
-    taken.uncorrelated = uncorrelated_inputs(site.reads->width);
+    taken.as_uncorrelated = true;
   }
   state.outcome.remarks.push_back(
       fmt::format("'{}': rounded by {}: its expert saw {} calibration tokens, fewer than its {} channels",
