@@ -33,6 +33,10 @@ BITLOOM_VECTOR_CLONES void divide(const float* x, float by, int64_t count, float
   for (int64_t i = 0; i < count; ++i) out[i] = x[i] / by;
 }
 
+BITLOOM_VECTOR_CLONES void multiply(float* x, float by, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) x[i] *= by;
+}
+
 /// max|x|; NaN when a value is not finite.
 float absmax_of(const float* x, int64_t count) {
   const auto absmax = std::bit_cast<float>(greatest_magnitude(x, count));
@@ -107,7 +111,7 @@ void InputRounder::round_run(const float* x, int64_t count, Scale scale, float* 
   if (format_.asymmetric) return round_integers(x, count, scale, out);
   divide(x, scale.step, count, out);
   encoder_->snap(out, count, out);
-  for (int64_t i = 0; i < count; ++i) out[i] *= scale.step;
+  multiply(out, scale.step, count);
 }
 
 bool InputRounder::has_token_scales() const {

@@ -5,12 +5,28 @@
 #include <cmath>
 #include <limits>
 
+#include "base/vector_clones.h"
+
 namespace bitloom {
 namespace {
 
 int lowest(const IntFormat& f) { return -(1 << (f.bits - 1)) + (f.narrow ? 1 : 0); }
 int highest(const IntFormat& f) { return (1 << (f.bits - 1)) - 1; }
 uint8_t code_of(const IntFormat& f, int value) { return static_cast<uint8_t>(value & ((1 << f.bits) - 1)); }
+
+/// Adding 1.5 * 2^23 leaves no bit below the unit, so the sum rounds to an integer, ties to even; |y| <= 128 here.
+float round_clamped(float y, float low, float high) {
+  constexpr float kUnit = 12582912.0f;
+  y = y < low ? low : y;
+  y = y > high ? high : y;
+  return (y + kUnit) - kUnit;
+}
+
+/// levels[i] = clamp(round_even(y[i] up), low, high) down: inputs of layers are rounded so as the model runs.
+BITLOOM_VECTOR_CLONES void snap_integers(const float* y, int64_t n, float up, float down, float low, float high,
+                                         float* levels) {
+  for (int64_t i = 0; i < n; ++i) levels[i] = round_clamped(y[i] * up, low, high) * down;
+}
 
 /// q = clamp(round_even(y 2^F), lo, hi); code = q mod 2^b.
 class IntEncoder final : public ArrayEncoder {
@@ -31,19 +47,10 @@ class IntEncoder final : public ArrayEncoder {
   }
 
   void snap(const float* y, int64_t n, float* levels) const override {
-    const float up = up_, down = down_, low = low_, high = high_;
-    for (int64_t i = 0; i < n; ++i) levels[i] = round_clamped(y[i] * up, low, high) * down;
+    snap_integers(y, n, up_, down_, low_, high_, levels);
   }
 
  private:
-  /// Adding 1.5 * 2^23 leaves no bit below the unit, so the sum rounds to an integer, ties to even; |y| <= 128 here.
-  static float round_clamped(float y, float low, float high) {
-    constexpr float kUnit = 12582912.0f;
-    y = y < low ? low : y;
-    y = y > high ? high : y;
-    return (y + kUnit) - kUnit;
-  }
-
   float up_, down_, low_, high_;
   int mask_;
 };

@@ -3,12 +3,34 @@
 #include <bit>
 #include <cmath>
 
+#include "base/vector_clones.h"
 #include "format/minifloat/minifloat.h"
 
 namespace bitloom {
 namespace {
 
 constexpr uint32_t kSign = 0x80000000u, kExponent = 0x7F800000u;
+
+/// |y| clamped to max (a level, so the order of clamp and rounding does not matter) and rounded to even significands:
+/// adding 1.5 * 2^(23 - M) * 2^p leaves no bit below 2^(p - M).
+float round_magnitude(float y, float max, float min_normal, float unit) {
+  float a = std::bit_cast<float>(std::bit_cast<uint32_t>(y) & ~kSign);
+  a = a < max ? a : max;
+  float binade = std::bit_cast<float>(std::bit_cast<uint32_t>(a) & kExponent);
+  binade = binade > min_normal ? binade : min_normal;
+  const float shift = binade * unit;
+  return (a + shift) - shift;
+}
+
+/// levels[i] = y[i] rounded: inputs of layers are rounded so as the model runs.
+BITLOOM_VECTOR_CLONES void snap_floats(const float* y, int64_t n, float max, float min_normal, float unit,
+                                       float* levels) {
+  for (int64_t i = 0; i < n; ++i) {
+    const uint32_t sign = std::bit_cast<uint32_t>(y[i]) & kSign;
+    const uint32_t z = std::bit_cast<uint32_t>(round_magnitude(y[i], max, min_normal, unit));
+    levels[i] = std::bit_cast<float>(z | sign);
+  }
+}
 
 class MinifloatEncoder final : public ArrayEncoder {
  public:
@@ -23,12 +45,7 @@ class MinifloatEncoder final : public ArrayEncoder {
         signed_zero_(f.reserve != Reserve::kFnuz) {}
 
   void snap(const float* y, int64_t n, float* levels) const override {
-    const float max = max_, min_normal = min_normal_, unit = unit_;
-    for (int64_t i = 0; i < n; ++i) {
-      const uint32_t sign = std::bit_cast<uint32_t>(y[i]) & kSign;
-      const uint32_t z = std::bit_cast<uint32_t>(round_magnitude(y[i], max, min_normal, unit));
-      levels[i] = std::bit_cast<float>(z | sign);
-    }
+    snap_floats(y, n, max_, min_normal_, unit_, levels);
   }
 
   void encode(const float* y, int64_t n, uint8_t* codes) const override {
@@ -53,17 +70,6 @@ class MinifloatEncoder final : public ArrayEncoder {
   }
 
  private:
-  /// |y| clamped to max (a level, so the order of clamp and rounding does not matter) and rounded to even significands:
-  /// adding 1.5 * 2^(23 - M) * 2^p leaves no bit below 2^(p - M).
-  static float round_magnitude(float y, float max, float min_normal, float unit) {
-    float a = std::bit_cast<float>(std::bit_cast<uint32_t>(y) & ~kSign);
-    a = a < max ? a : max;
-    float binade = std::bit_cast<float>(std::bit_cast<uint32_t>(a) & kExponent);
-    binade = binade > min_normal ? binade : min_normal;
-    const float shift = binade * unit;
-    return (a + shift) - shift;
-  }
-
   float max_, min_normal_, unit_;
   int shift_;
   uint32_t offset_, step_;

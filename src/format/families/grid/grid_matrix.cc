@@ -4,10 +4,19 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/vector_clones.h"
 #include "format/table/fitted_table.h"
 #include "packing/bitstream.h"
 
 namespace bitloom {
+namespace {
+
+BITLOOM_VECTOR_CLONES void decode_levels(const uint8_t* __restrict codes, int64_t n, const float* __restrict table,
+                                         float scale, float* __restrict out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = scale * table[codes[i]];
+}
+
+}  // namespace
 
 GridMatrix::GridMatrix(const std::string& name, const GridStorage& storage, int64_t rows, int64_t cols,
                        const std::vector<TensorPart>& parts)
@@ -52,7 +61,8 @@ void GridMatrix::decode_rows(int64_t begin, int64_t end, float* out) const {
   const float* table = decode_table_.data();
   int64_t loaded = -1;
   for (int64_t r = begin; r < end; ++r, out += cols_) {
-    codes_of_row(r, codes.data());
+    const uint8_t* in = reinterpret_cast<const uint8_t*>(stored_codes() + r * bitstream_bytes(bits_, cols_));
+    if (bits_ != 8) codes_of_row(r, codes.data()), in = codes.data();
     if (const int64_t sr = r / shape_.group_rows; sr != loaded) {
       scales_of_row(sr, scales.data(), zeros.data());
       loaded = sr;
@@ -60,12 +70,11 @@ void GridMatrix::decode_rows(int64_t begin, int64_t end, float* out) const {
     for (int64_t g = 0; g < shape_.cols; ++g) {
       const int64_t first = g * shape_.group_cols, last = std::min(cols_, first + shape_.group_cols);
       const float scale = scales[static_cast<size_t>(g)];
-      const uint8_t* in = codes.data();
       if (storage_.asymmetric) {
         const int zero = zeros[static_cast<size_t>(g)];
         for (int64_t c = first; c < last; ++c) out[c] = scale * static_cast<float>(in[c] - zero);
       } else {
-        for (int64_t c = first; c < last; ++c) out[c] = scale * table[in[c]];
+        decode_levels(in + first, last - first, table, scale, out + first);
       }
     }
   }
