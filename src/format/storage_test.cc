@@ -43,6 +43,9 @@ TEST(Storage, MessagesNameThePartAndTheAllowedOnes) {
   EXPECT_THAT(message("int4-g128+lowrank8"),
               AllOf(HasSubstr("should be +lowrankR-STORAGE"), HasSubstr("as in +lowrank8-int8-row")));
   EXPECT_THAT(message("codebook"), HasSubstr("unknown format \"codebook\""));
+  // Without bits of exponent.
+  EXPECT_THAT(message("e0m3-g32"), AllOf(HasSubstr("unknown format \"e0m3\" in \"e0m3-g32\""), HasSubstr("eXmY"),
+                                         HasSubstr("did you mean 'e1m3'?")));
 }
 
 TEST(Storage, NominalBits) {

@@ -267,7 +267,7 @@ CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int6
   check_data(task);
   WalkTask walk = walk_of(task, tuner);
   CalibratedModel calibrated;
-  calibrated.remarks = remarks_on_transforms(walk);
+  calibrated.remarks = remarks_on_recipe(walk);
   // Memory matters to every rank, time and disk to the one that shows progress and writes.
   const std::vector<SequenceChunk> mine = chunks_of_rank(walk.chunks, ranks);
   walk.cost = ranks.leads() ? predict_walk(walk, mine, context.threads)
@@ -306,7 +306,7 @@ CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int6
 WalkCost predict_calibration(const QuantizeTask& task, ThreadPool& threads, const BlockTuner* tuner) {
   check_data(task);
   const WalkTask walk = walk_of(task, tuner);
-  remarks_on_transforms(walk);
+  remarks_on_recipe(walk);
   WalkCost cost = predict_walk(walk, chunks_of_rank(walk.chunks, *task.options.ranks), threads);
   add_tuning(task, walk, threads, cost);
   return cost;

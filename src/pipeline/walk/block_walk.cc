@@ -418,7 +418,7 @@ bool Walk::corrects_bias(const std::string& tensor) const {
 void Walk::correct_bias(BlockState& state, const Site& site, const RowSource& before,
                         const InputStatistics& statistics) {
   LinearWeights& weights = state.current.linears[static_cast<size_t>(site.linear_index)];
-  if (weights.bias.empty()) return;  // said before the walk: see remarks_on_transforms
+  if (weights.bias.empty()) return;  // said before the walk: see remarks_on_recipe
   weights.bias = corrected_bias(before, *weights.weight, statistics.range.mean(), weights.bias, context_.threads);
   state.outcome.rewritten[site.linear->bias] = weights.bias;
 }

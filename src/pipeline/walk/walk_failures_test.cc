@@ -224,7 +224,25 @@ TEST(WalkRemarks, InputsThatNoScaleCanBeTakenFrom) {
   EXPECT_THAT(remarks_of("gpt2", "smoothquant+int8-row"),
               Contains("smoothquant: 2 of 8 inputs stay as they are, such as that of block 0, mlp_down: " + reason));
   EXPECT_THAT(remarks_of("gpt2", "awq:steps=2+int8-row"), Contains(HasSubstr("awq:2: 2 of 8 inputs")));
+  // Inputs of 4 bits then are shifted as they are rounded, by all of it.
+  EXPECT_THAT(remarks_of("gpt2", "preshift+e2m1-row@e2m1-tensor-joint-shift"),
+              Contains("preshift: 2 of 8 inputs stay as they are, such as that of block 0, mlp_down: " + reason));
   EXPECT_THAT(remarks_of("llama", "smoothquant+int8-row"), ::testing::Not(Contains(HasSubstr(reason))));
+}
+
+TEST(WalkRemarks, GroupsWhoseScalesM2Binds) {
+  const auto said =
+      HasSubstr(" matrices, such as 'model.layers.0.mlp.down_proj.weight': M2 binds scales of groups to ");
+  EXPECT_THAT(remarks_of("llama", "gptq+e2m1-g16-m2mse"), Contains(said));
+  EXPECT_THAT(remarks_of("llama", "lorc+e2m1-g16-m2ceil+lowrank2-int8-row"), Contains(said));
+  for (const char* recipe : {"gptq:static-groups+e2m1-g16-m2mse", "gptq+e2m1-row-m2mse", "gptq+e2m1-g16-m1"}) {
+    EXPECT_THAT(remarks_of("llama", recipe), ::testing::Not(Contains(HasSubstr("M2")))) << recipe;
+  }
+  const auto weights = [](const std::string& recipe) {
+    return run_of("llama", recipe).files().at("model.safetensors");
+  };
+  EXPECT_EQ(weights("gptq+e2m1-g16-m2mse"), weights("gptq:static-groups+e2m1-g16-m2mse"));
+  EXPECT_NE(weights("gptq+e2m1-g16-m1"), weights("gptq:static-groups+e2m1-g16-m1"));
 }
 
 }  // namespace

@@ -1,7 +1,13 @@
 #include "pipeline/walk/walk_remarks.h"
 
+#include <fmt/format.h>
+
 #include "base/error.h"
+#include "format/families/grid/grid_storage.h"
 #include "recipe/parts.h"
+#include "round/gptq/gptq_factor.h"
+#include "round/lorc/lorc.h"
+#include "round/scale/scale_constraint.h"
 #include "transform/scaling/channel_scaling.h"
 
 namespace bitloom {
@@ -39,10 +45,35 @@ Left layers_without_bias(const WalkTask& task, const TransformSites& sites) {
   return layers;
 }
 
+/// Whether scales of groups are those of compensated weights, where the storage and the search allow it.
+bool asks_for_fresh_scales(const Rounding& rounding) {
+  if (const auto* lorc = rounding.get_if<LorcRounding>()) return lorc->codes == LorcRounding::Codes::kGptq;
+  const auto* gptq = rounding.get_if<GptqRounding>();
+  return gptq != nullptr && !gptq->static_groups;
+}
+
+/// M2 binds a group's scale to the greatest of its row, which must be known before the first column is rounded.
+Left groups_with_bound_scales(const WalkTask& task) {
+  Left matrices;
+  for (const auto& [name, step] : task.steps) {
+    if (!step.quantize || !asks_for_fresh_scales(step.rounding)) continue;
+    const auto* grid = step.quantize->storage.base.get_if<GridStorage>();
+    if (grid == nullptr || grid->granularity.kind != Granularity::Kind::kGroup) continue;
+    matrices.count(!is_m2(step.quantize->search.constraint), name);
+  }
+  return matrices;
+}
+
 }  // namespace
 
-std::vector<std::string> remarks_on_transforms(const WalkTask& task) {
+std::vector<std::string> remarks_on_recipe(const WalkTask& task) {
   std::vector<std::string> remarks;
+  if (const Left bound = groups_with_bound_scales(task); bound.left > 0) {
+    remarks.push_back(
+        fmt::format("static-groups for {} matrices, such as '{}': M2 binds scales of groups to the greatest of their "
+                    "row, so they are found in the original weights",
+                    bound.left, bound.first));
+  }
   for (const TransformSites& sites : task.transforms) {
     const std::string name = to_short(sites.transform);
     if (stage_of(sites.transform) == PartStage::kScaling) {

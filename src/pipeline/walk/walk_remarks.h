@@ -9,7 +9,8 @@
 namespace bitloom {
 
 /// One line for every transform that can be made for some of its sites only: inputs that no scale can be taken from,
-/// layers without a bias to correct. Error(kUsage) for a bias correction that finds no bias at all.
-std::vector<std::string> remarks_on_transforms(const WalkTask& task);
+/// layers without a bias to correct; and where error feedback cannot have the scales of groups that it would have.
+/// Error(kUsage) for a bias correction that finds no bias at all.
+std::vector<std::string> remarks_on_recipe(const WalkTask& task);
 
 }  // namespace bitloom

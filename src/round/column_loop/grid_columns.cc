@@ -129,11 +129,6 @@ Bytes GridColumns::chosen() const {
   return bytes;
 }
 
-bool is_m2(ScaleConstraint constraint) {
-  return constraint == ScaleConstraint::kM2Ceil || constraint == ScaleConstraint::kM2Round ||
-         constraint == ScaleConstraint::kM2Floor || constraint == ScaleConstraint::kM2Mse;
-}
-
 /// Whether every run of `group` positions (the last may be shorter) holds the columns of one group.
 bool groups_stay_together(const std::vector<int64_t>& order, int64_t group) {
   for (size_t p = 0; p < order.size(); ++p) {

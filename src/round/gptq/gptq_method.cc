@@ -18,7 +18,8 @@ constexpr std::string_view kOrders[] = {"natural", "act-order", "group-aware"};
 constexpr Option kOptions[] = {
     number_option<&GptqRounding::damping>("damping", 0, 0.99, "added to the diagonal, as a share of its mean", "damp"),
     choice_option<&GptqRounding::order>("order", kOrders, "in which columns are rounded"),
-    flag_option<&GptqRounding::static_groups>("static-groups", "group scales from the original weights"),
+    flag_option<&GptqRounding::static_groups>("static-groups",
+                                              "group scales from the original weights, as M2 always has them"),
     number_option<&GptqRounding::correction>("correction", 0, 1, "share of the inputs' own error compensated (GPTAQ)"),
     flag_option<&GptqRounding::guided>("guided", "tokens weighted by the squares of their outputs' gradients"),
 };

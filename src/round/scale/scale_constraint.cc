@@ -9,10 +9,6 @@ namespace {
 
 using Constraint = ScaleConstraint;
 
-bool is_m2(Constraint c) {
-  return c == Constraint::kM2Ceil || c == Constraint::kM2Round || c == Constraint::kM2Floor || c == Constraint::kM2Mse;
-}
-
 /// The integers that log2(ratio) may be rounded to. Exact at powers of two: ratio is a quotient of floats in double.
 std::vector<int> exponents(double ratio, Constraint constraint) {
   int exponent;

@@ -7,6 +7,12 @@
 
 namespace bitloom {
 
+/// Whether scales are bound to the greatest of their row.
+constexpr bool is_m2(ScaleConstraint constraint) {
+  return constraint == ScaleConstraint::kM2Ceil || constraint == ScaleConstraint::kM2Round ||
+         constraint == ScaleConstraint::kM2Floor || constraint == ScaleConstraint::kM2Mse;
+}
+
 /// What a group's scale may become under the target's constraint: one scale, or the two neighbours of which the one
 /// with the smaller squared error is meant (the wider first, to be kept when equal).
 ///   powers of two: 2^R(log2 S)                          M1 is R = ceil
