@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <utility>
 
 #include "base/error.h"
@@ -80,7 +81,7 @@ class Claq {
   /// The root mean square of each row, in fp16; 1 for a row whose is 0 or no number of fp16.
   std::vector<float> row_scales() const {
     std::vector<float> scales(static_cast<size_t>(rows_));
-    for (int64_t r = 0; r < rows_; ++r) {
+    problem_.threads.parallel_for(rows_, [&](int64_t r) {
       double sum = 0;
       for (int64_t c = 0; c < cols_; ++c) {
         const double w = w_[static_cast<size_t>(r * cols_ + c)];
@@ -89,7 +90,7 @@ class Claq {
       const float scale =
           finite_f16(static_cast<float>(std::sqrt(sum / static_cast<double>(std::max<int64_t>(cols_, 1)))));
       scales[static_cast<size_t>(r)] = scale > 0 && std::isfinite(scale) ? scale : 1.0f;
-    }
+    });
     return scales;
   }
 
@@ -104,14 +105,16 @@ class Claq {
     return ranked_widths(by_falling(scores, factor_.diagonal), milli_bits_, pair);
   }
 
-  /// Errors of every width from one k-means of each original column.
+  /// Errors of every width from one k-means of each original column, or of a sample of its rows.
   std::vector<int> gain_widths(const std::vector<float>& scales) const {
     const auto whole = static_cast<int>(milli_bits_ / 1000);
     const WidthPair pair =
         width_pair(problem_.place, milli_bits_, options_.narrow != 0 ? options_.narrow : std::max(1, whole - 1),
                    options_.wide != 0 ? options_.wide : std::min(8, whole < 4 ? whole + 2 : whole + 1));
-    std::vector<float> masses;
-    for (const float scale : scales) masses.push_back(scale * scale);
+    const std::vector<uint32_t> sample = sampled_rows(rows_, kMostSampledRows);
+    std::vector<float> own_scales, masses;
+    for (const uint32_t r : sample) own_scales.push_back(scales.empty() ? 1.0f : scales[r]);
+    for (const float scale : own_scales) masses.push_back(scale * scale);
     struct Scratch {
       std::vector<float> x, sorted, masses;
       std::vector<uint32_t> places;
@@ -119,11 +122,12 @@ class Claq {
     };
     std::vector<Scratch> scratches(static_cast<size_t>(problem_.threads.thread_count()));
     std::vector<std::vector<double>> errors(static_cast<size_t>(cols_));
-    const std::vector<float> columns = transposed();
+    const auto count = static_cast<int64_t>(sample.size());
+    const std::vector<float> columns = transposed(sample);
     problem_.threads.parallel_for_thread(cols_, [&](int64_t c, int thread) {
       Scratch& own = scratches[static_cast<size_t>(thread)];
-      own.x.assign(columns.begin() + c * rows_, columns.begin() + (c + 1) * rows_);
-      for (size_t r = 0; r < scales.size(); ++r) own.x[r] /= scales[r];
+      own.x.assign(columns.begin() + c * count, columns.begin() + (c + 1) * count);
+      for (size_t i = 0; i < own.x.size(); ++i) own.x[i] /= own_scales[i];
       sort_places(own.x, own.places, own.items);
       own.sorted.resize(own.x.size()), own.masses.resize(masses.size());
       for (size_t i = 0; i < own.x.size(); ++i) own.sorted[i] = own.x[own.places[i]];
@@ -139,15 +143,17 @@ class Claq {
     return widths_by_gain(errors, milli_bits_, pair);
   }
 
-  /// W^T [cols, rows], in blocks of 16 rows for the cache's sake.
-  std::vector<float> transposed() const {
+  /// Such rows of W, transposed [cols, rows], in blocks of 16 for the cache's sake.
+  std::vector<float> transposed(const std::vector<uint32_t>& sample) const {
     constexpr int64_t kRows = 16;
-    std::vector<float> columns(w_.size());
-    problem_.threads.parallel_for((rows_ + kRows - 1) / kRows, [&](int64_t block) {
-      const int64_t first = block * kRows, last = std::min(rows_, first + kRows);
+    const auto count = static_cast<int64_t>(sample.size());
+    std::vector<float> columns(static_cast<size_t>(count * cols_));
+    problem_.threads.parallel_for((count + kRows - 1) / kRows, [&](int64_t block) {
+      const int64_t first = block * kRows, last = std::min(count, first + kRows);
       for (int64_t c = 0; c < cols_; ++c) {
-        for (int64_t r = first; r < last; ++r) {
-          columns[static_cast<size_t>(c * rows_ + r)] = w_[static_cast<size_t>(r * cols_ + c)];
+        for (int64_t i = first; i < last; ++i) {
+          columns[static_cast<size_t>(c * count + i)] =
+              w_[static_cast<size_t>(sample[static_cast<size_t>(i)] * cols_ + c)];
         }
       }
     });
@@ -156,14 +162,14 @@ class Claq {
 
   void refine(const LoopResult& result, ColumnCodebooks& chosen) const {
     const SecondMoment& moment = *problem_.inputs->moment;
-    std::vector<float> h(static_cast<size_t>(cols_ * cols_));
-    moment.copy_to(h.data(), problem_.threads);
+    const auto h = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(cols_ * cols_));
+    moment.copy_to(h.get(), problem_.threads);
     for (int64_t c = 0; c < cols_; ++c) {
       float& own = h[static_cast<size_t>(c * cols_ + c)];
       // Damped as the loop's: a direction in which no token went is no licence for any weight.
       own = static_cast<float>((own == 0 ? 1.0 : static_cast<double>(own)) + factor_.lambda());
     }
-    refine_codebooks({rows_, cols_, result.original, factor_.order, h.data(), scales_, result.scratch}, options_.refine,
+    refine_codebooks({rows_, cols_, result.original, factor_.order, h.get(), scales_, result.scratch}, options_.refine,
                      chosen, problem_.threads);
   }
 
@@ -212,14 +218,14 @@ Storage storage_by(const ClaqRounding& options, Storage wanted) {
   return wanted;
 }
 
-/// Beside the loop k-means once or twice, the second moment, and less than the loop's own weights while widths are
-/// found.
+/// Beside the loop k-means once or twice, the second moment, errors in words, and less than the loop's own weights
+/// while widths are found.
 RoundingCost cost_of(const ClaqRounding& options, const RoundingShape& shape) {
   const double turns = static_cast<double>(effective(options).refine);
   const auto n = static_cast<double>(shape.rows), d = static_cast<double>(shape.cols);
   RoundingCost cost = feedback_cost(shape, {.separable = false, .nearest = 2 * kmeans_work(shape)}, false);
   cost.flops += 2 * turns * n * d * d;
-  cost.bytes += 4 * (640 * shape.rows + shape.cols * shape.cols);
+  cost.bytes += 4 * (640 * shape.rows + shape.cols * shape.cols) + ErrorProduct::memory(shape.rows, shape.cols);
   return cost;
 }
 

@@ -5,15 +5,16 @@
 #include "base/dtype.h"
 #include "base/vector_clones.h"
 #include "linalg/gemm.h"
+#include "round/claq/error_product.h"
 #include "round/kmeans/kmeans.h"
 
 namespace bitloom {
 namespace {
 
-constexpr int64_t kSpan = 512;   // columns whose G is made at once
-constexpr int64_t kBlock = 128;  // columns between products inside a span
-constexpr int64_t kLeaf = 16;    // columns that change each other's G one by one
-constexpr int64_t kSlab = 256;   // rows that one thread takes
+constexpr int64_t kSpan = ErrorProduct::kMostColumns;  // columns whose G is made at once
+constexpr int64_t kBlock = 128;                        // columns between products inside a span
+constexpr int64_t kLeaf = 16;                          // columns that change each other's G one by one
+constexpr int64_t kSlab = 256;                         // rows that one thread takes
 
 BITLOOM_VECTOR_CLONES void add_scaled(float* y, const float* x, float factor, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] += factor * x[i];
@@ -31,6 +32,7 @@ class Refiner {
       : p_(problem),
         chosen_(chosen),
         threads_(threads),
+        product_(p_.h, p_.rows, p_.cols, p_.row_scales, p_.words, threads),
         gradient_(static_cast<size_t>(std::min(kSpan, p_.cols) * p_.rows)),
         moved_(static_cast<size_t>(std::min(kBlock, p_.cols) * p_.rows)),
         q_(static_cast<size_t>(p_.rows)),
@@ -41,12 +43,13 @@ class Refiner {
       decode(static_cast<size_t>(c), column(c));
       subtract_from(p_.original + position * p_.rows, column(c), p_.rows);
     });
+    product_.load(p_.errors, 0, p_.cols);
   }
 
   void turn() {
     for (begin_ = 0; begin_ < p_.cols; begin_ = end_) {
       end_ = std::min(p_.cols, begin_ + kSpan);
-      make_gradient();
+      product_.multiply(p_.errors, begin_, end_, gradient_.data());
       for (int64_t block = begin_; block < end_; block += kBlock) {
         const int64_t block_end = std::min(end_, block + kBlock);
         for (int64_t leaf = block; leaf < block_end; leaf += kLeaf) {
@@ -56,6 +59,7 @@ class Refiner {
         }
         pay(block, block_end, end_, moved_.data());
       }
+      product_.load(p_.errors, begin_, end_);
     }
   }
 
@@ -64,15 +68,6 @@ class Refiner {
   float scale(size_t r) const { return p_.row_scales.empty() ? 1.0f : p_.row_scales[r]; }
 
   float* gradient(int64_t c) { return gradient_.data() + (c - begin_) * p_.rows; }
-
-  /// G of the span = H[begin:end, :] E.
-  void make_gradient() {
-    threads_.parallel_for((p_.rows + kSlab - 1) / kSlab, [&](int64_t slab) {
-      const int64_t row = slab * kSlab, count = std::min(p_.rows - row, kSlab);
-      sgemm(Transpose::kNo, Transpose::kNo, end_ - begin_, count, p_.cols, 1.0f, p_.h + begin_ * p_.cols, p_.cols,
-            p_.errors + row, p_.rows, 0.0f, gradient_.data() + row, p_.rows);
-    });
-  }
 
   /// G of the columns [from_end, to_end) for what [from, from_end) moved by, `moved` [from_end - from, rows].
   void pay(int64_t from, int64_t from_end, int64_t to_end, const float* moved) {
@@ -122,6 +117,7 @@ class Refiner {
   const RefineProblem& p_;
   ColumnCodebooks& chosen_;
   ThreadPool& threads_;
+  ErrorProduct product_;
   int64_t begin_ = 0, end_ = 0;  // of the span
   std::vector<float> gradient_;  // G of the span, [columns, rows]
   std::vector<float> moved_;     // how far a block's columns moved

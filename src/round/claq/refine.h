@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/threads.h"
+#include "round/claq/error_product.h"
 #include "round/column_loop/codebook_columns.h"
 
 namespace bitloom {
@@ -23,9 +24,12 @@ struct RefineProblem {
   const float* h = nullptr;              // second moment [cols, cols], dead columns 1 on the diagonal, symmetric
   const std::vector<float>& row_scales;  // empty: 1
   float* errors = nullptr;               // [cols, rows], becomes E^T, by column
+  // G by words (round/claq/error_product.h); otherwise by sgemm.
+  bool words = ErrorProduct::words_are_fast();
 };
 
-/// rows cols^2 multiply-adds a turn. Memory: 640 columns. The same bytes for any number of threads.
+/// rows cols^2 multiply-adds a turn. Memory: 640 columns and ErrorProduct::memory(). The same bytes for any number of
+/// threads.
 void refine_codebooks(const RefineProblem& problem, int64_t turns, ColumnCodebooks& chosen, ThreadPool& threads);
 
 }  // namespace bitloom

@@ -16,7 +16,9 @@ namespace {
 /// Rows of the weights that are kept, and tables for the others; buffers that serve column after column.
 class TableFit {
  public:
-  TableFit(const CodebookPlan& plan, size_t rows) : plan_(plan), x_(rows) {
+  /// Tables are fitted to the rows of `fitted`, ascending.
+  TableFit(const CodebookPlan& plan, size_t rows, const std::vector<uint32_t>& fitted)
+      : plan_(plan), fitted_(fitted), x_(rows) {
     for (const float scale : plan.row_scales) masses_.push_back(scale * scale);
   }
 
@@ -28,9 +30,15 @@ class TableFit {
   }
   const std::vector<float>& x() const { return x_; }
   const std::vector<float>& masses() const { return masses_; }
-  void sort() { sort_places(x_, places_, scratch_); }
+  void sort() {
+    sorted_.clear();
+    for (const uint32_t r : fitted_) sorted_.push_back(x_[r]);
+    sort_places(sorted_, places_, scratch_);
+    for (uint32_t& place : places_) place = fitted_[place];
+  }
 
-  /// Of the loaded column, w; ascending, ties go to the lower row. Counts from the top and the bottom need sort().
+  /// Of the loaded column, w; ascending, ties go to the lower row. Counts from the top and the bottom need sort() of
+  /// all rows.
   std::vector<uint32_t> keep(const KeptCounts& counts, const float* w) const {
     const size_t rows = x_.size();
     std::vector<uint32_t> kept;
@@ -79,8 +87,9 @@ class TableFit {
 
  private:
   const CodebookPlan& plan_;
+  const std::vector<uint32_t>& fitted_;
   std::vector<float> x_, masses_, sorted_, sorted_masses_;
-  std::vector<uint32_t> places_;  // of x in ascending order
+  std::vector<uint32_t> places_;  // fitted rows in ascending order of x
   std::vector<uint64_t> scratch_;
 };
 
@@ -91,7 +100,8 @@ class CodebookColumns final : public StoringPolicy {
         plan_(plan),
         threads_(threads),
         rows_(static_cast<size_t>(rows)),
-        fits_(static_cast<size_t>(threads == nullptr ? 1 : threads->thread_count()), TableFit(plan, rows_)) {
+        fitted_(threads == nullptr ? sampled_rows(rows, rows) : sampled_rows(rows, kMostSampledRows)),
+        fits_(static_cast<size_t>(threads == nullptr ? 1 : threads->thread_count()), TableFit(plan, rows_, fitted_)) {
     chosen_.columns.resize(order.size());
     chosen_.kept.resize(order.size());
   }
@@ -107,7 +117,11 @@ class CodebookColumns final : public StoringPolicy {
       TableFit& fit = fits_[static_cast<size_t>(thread)];
       fit.load(w);
       fit.sort();
-      chosen_.columns[column].table = fit.fit(levels_of(column), fit.flags(kept_of(column, fit, w)));
+      const std::vector<uint8_t> left_out = fit.flags(kept_of(column, fit, w));
+      CodebookColumn& chosen = chosen_.columns[column];
+      chosen.table = fit.fit(levels_of(column), left_out);
+      chosen.codes.resize(rows_);
+      if (fitted_.size() < rows_) move_table(fit, left_out, kTurnsAhead, chosen);
     });
   }
 
@@ -121,15 +135,8 @@ class CodebookColumns final : public StoringPolicy {
     const std::vector<uint8_t> left_out = plan_.tables_fit_kept ? std::vector<uint8_t>{} : fit.flags(kept);
     column.bits = plan_.widths[c];
     column.codes.resize(rows_);
-    const auto encode = [&] {
-      encode_levels(column.table, fit.x().data(), static_cast<int64_t>(rows_), column.codes.data());
-    };
     if (!fits_ahead()) column.table = fit.fit(levels_of(c), left_out);
-    encode();
-    for (int turn = 0; fits_ahead() && turn < kTurns; ++turn) {
-      move_levels(fit.x().data(), column.codes, fit.masses(), left_out, column.table);
-      encode();
-    }
+    move_table(fit, left_out, fits_ahead() ? kTurns : 0, column);
     for (const uint32_t r : kept) {
       chosen_.kept[c].push_back({r, finite_f16(fit.x()[r] - column.table[column.codes[r]])});
     }
@@ -156,12 +163,22 @@ class CodebookColumns final : public StoringPolicy {
 
  private:
   static constexpr int64_t kColumnsAhead = 16;
-  static constexpr int kTurns = 3;  // of Lloyd's algorithm from the table fitted ahead
+  // Turns of Lloyd's algorithm from the table fitted ahead, and before, over all rows where it was fitted to some.
+  static constexpr int kTurns = 3, kTurnsAhead = 2;
 
   bool fits_ahead() const { return threads_ != nullptr; }
   int64_t levels_of(size_t column) const { return int64_t{1} << plan_.widths[column]; }
   std::vector<uint32_t> kept_of(size_t column, const TableFit& fit, const float* w) const {
     return plan_.kept.empty() ? std::vector<uint32_t>{} : fit.keep(plan_.kept[column], w);
+  }
+
+  /// Codes of the loaded column, and so many turns of Lloyd's algorithm.
+  void move_table(const TableFit& fit, const std::vector<uint8_t>& left_out, int turns, CodebookColumn& column) const {
+    encode_levels(column.table, fit.x().data(), static_cast<int64_t>(rows_), column.codes.data());
+    for (int turn = 0; turn < turns; ++turn) {
+      move_levels(fit.x().data(), column.codes, fit.masses(), left_out, column.table);
+      encode_levels(column.table, fit.x().data(), static_cast<int64_t>(rows_), column.codes.data());
+    }
   }
 
   /// As the stored matrix decodes.
@@ -176,6 +193,7 @@ class CodebookColumns final : public StoringPolicy {
   const CodebookPlan& plan_;
   ThreadPool* threads_;
   size_t rows_;
+  std::vector<uint32_t> fitted_;
   std::vector<TableFit> fits_;  // by thread
   ColumnCodebooks chosen_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -85,16 +86,18 @@ class GptqRun {
   }
 
   Tile solve(RowRange rows) const {
+    // Threads write them first, so that they share the time in which the system finds memory.
     const auto size = static_cast<size_t>(rows.count() * w_.cols());
-    std::vector<float> original(size), columns(size), errors(size);
-    load_columns(rows, original, columns);
+    const auto room = [size] { return std::make_unique_for_overwrite<float[]>(size); };
+    const auto original = room(), columns = room(), errors = room();
+    load_columns(rows, original.get(), columns.get(), errors.get());
     const std::unique_ptr<StoringPolicy> policy = policies_.policy(rows);
     Tile tile;
     tile.report = {rows.begin, rows.end};
-    tile.report.loss = column_loop(feedback_, columns.data(), errors.data(), rows.count(), *policy,
+    tile.report.loss = column_loop(feedback_, columns.get(), errors.get(), rows.count(), *policy,
                                    policies_.rows_are_separable() ? nullptr : &threads_);
-    policy->refine({original.data(), errors.data()});
-    measure(original, columns, *policy, tile.report);
+    policy->refine({original.get(), errors.get()});
+    measure(original.get(), columns.get(), *policy, tile.report);
     tile.chosen = policy->chosen();
     return tile;
   }
@@ -133,9 +136,10 @@ class GptqRun {
   bool is_dead(int64_t column) const { return factor_.diagonal[static_cast<size_t>(column)] == 0; }
 
   /// original, columns [position, rows] = W^T in the order of the loop, in columns dead ones 0; blocks of 16 rows for
-  /// the cache's sake.
-  void load_columns(const RowRange& range, std::vector<float>& original, std::vector<float>& columns) const {
+  /// the cache's sake. errors [position, rows]: 0.
+  void load_columns(const RowRange& range, float* original, float* columns, float* errors) const {
     const int64_t n = w_.cols(), rows = range.count();
+    threads_.parallel_for(n, [&](int64_t p) { std::fill_n(errors + p * rows, rows, 0.0f); });
     constexpr int64_t kRows = 16;
     threads_.parallel_for((rows + kRows - 1) / kRows, [&](int64_t block) {
       const int64_t first = block * kRows, count = std::min(rows - first, kRows);
@@ -146,22 +150,21 @@ class GptqRun {
         const bool dead = is_dead(column);
         for (int64_t r = 0; r < count; ++r) {
           const float value = tile[static_cast<size_t>(r * n + column)];
-          original[static_cast<size_t>(p * rows + first + r)] = value;
-          columns[static_cast<size_t>(p * rows + first + r)] = dead ? 0 : value;
+          original[p * rows + first + r] = value;
+          columns[p * rows + first + r] = dead ? 0 : value;
         }
       }
     });
   }
 
   /// Errors of the values that will be decoded, against the original weights; `compensated` as the loop left it.
-  void measure(const std::vector<float>& original, const std::vector<float>& compensated, const StoringPolicy& policy,
-               TileReport& tile) const {
+  void measure(const float* original, const float* compensated, const StoringPolicy& policy, TileReport& tile) const {
     const int64_t n = w_.cols(), rows = tile.end - tile.begin;
     std::vector<TileReport> columns(static_cast<size_t>(n));
     threads_.parallel_for(n, [&](int64_t p) {
       std::vector<float> q(static_cast<size_t>(rows));
       policy.decode_column(p, q.data());
-      measure_column(original.data() + p * rows, compensated.data() + p * rows, q, columns[static_cast<size_t>(p)]);
+      measure_column(original + p * rows, compensated + p * rows, q, columns[static_cast<size_t>(p)]);
     });
     for (const TileReport& column : columns) {
       tile.error += column.error, tile.norm += column.norm;

@@ -70,6 +70,13 @@ void sort_places(std::span<const float> values, std::vector<uint32_t>& order, st
   for (size_t i = 0; i < n; ++i) order[i] = static_cast<uint32_t>(items[i]);
 }
 
+std::vector<uint32_t> sampled_rows(int64_t rows, int64_t most) {
+  const int64_t count = std::min(rows, most);
+  std::vector<uint32_t> sample;
+  for (int64_t i = 0; i < count; ++i) sample.push_back(static_cast<uint32_t>(i * rows / count));
+  return sample;
+}
+
 SortedPoints::SortedPoints(std::span<const float> ascending, std::span<const float> masses)
     : values_(ascending), sums_(ascending.size() + 1) {
   double mass = 0, sum = 0;

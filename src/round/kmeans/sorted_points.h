@@ -17,6 +17,11 @@ namespace bitloom {
 /// grows; passing it again saves allocations.
 void sort_places(std::span<const float> values, std::vector<uint32_t>& order, std::vector<uint64_t>& scratch);
 
+/// Of a column of so many rows those, evenly spread, that are enough to begin a table from, or to say what another bit
+/// would be worth: all up to `most`, ascending.
+std::vector<uint32_t> sampled_rows(int64_t rows, int64_t most);
+inline constexpr int64_t kMostSampledRows = 1024;
+
 class SortedPoints {
  public:
   /// Sums of the points before one.
