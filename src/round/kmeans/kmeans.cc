@@ -220,8 +220,69 @@ void encode_levels(const std::vector<float>& levels, const float* x, int64_t n, 
   }
 }
 
+namespace {
+
+constexpr size_t kFewLevels = 4;
+
+/// What stands for each of kFewLevels: sum m and sum m x over the codes that are it, every eighth in a lane of its own.
+struct LaneSums {
+  static constexpr int64_t kLanes = 8;
+  double mass[kFewLevels][kLanes] = {}, sum[kFewLevels][kLanes] = {};
+};
+
+BITLOOM_VECTOR_CLONES void add_to_levels(const float* x, const uint8_t* codes, const float* masses, int64_t n,
+                                         LaneSums& sums) {
+  constexpr int64_t kLanes = LaneSums::kLanes;
+  using Lanes = double __attribute__((vector_size(8 * kLanes)));
+  using Places = int64_t __attribute__((vector_size(8 * kLanes)));
+  Lanes mass[kFewLevels] = {}, sum[kFewLevels] = {};
+  for (int64_t i = 0; i < n; i += kLanes) {
+    Lanes m, product;
+    Places code;
+    for (int64_t l = 0; l < kLanes; ++l) {
+      m[l] = static_cast<double>(masses[i + l]);
+      product[l] = static_cast<double>(x[i + l]);
+      code[l] = codes[i + l];
+    }
+    product *= m;
+#pragma GCC unroll 4
+    for (size_t k = 0; k < kFewLevels; ++k) {
+      const Places own = code == static_cast<int64_t>(k);
+      mass[k] += own ? m : Lanes{};
+      sum[k] += own ? product : Lanes{};
+    }
+  }
+  for (size_t k = 0; k < kFewLevels; ++k) {
+    for (int64_t l = 0; l < kLanes; ++l) sums.mass[k][l] = mass[k][l], sums.sum[k][l] = sum[k][l];
+  }
+}
+
+/// move_levels() of few levels where every weight has a mass.
+void move_few_levels(const float* x, const std::vector<uint8_t>& codes, const std::vector<float>& masses,
+                     std::vector<float>& levels) {
+  constexpr int64_t kLanes = LaneSums::kLanes;
+  LaneSums sums;
+  const auto n = static_cast<int64_t>(codes.size()), whole = n / kLanes * kLanes;
+  add_to_levels(x, codes.data(), masses.data(), whole, sums);
+  for (int64_t r = whole; r < n; ++r) {
+    const auto i = static_cast<size_t>(r);
+    sums.mass[codes[i]][0] += static_cast<double>(masses[i]);
+    sums.sum[codes[i]][0] += static_cast<double>(masses[i]) * static_cast<double>(x[r]);
+  }
+  for (size_t k = 0; k < levels.size(); ++k) {
+    double mass = 0, sum = 0;
+    for (int64_t l = 0; l < kLanes; ++l) mass += sums.mass[k][l], sum += sums.sum[k][l];
+    if (mass > 0) levels[k] = finite_f16(static_cast<float>(sum / mass));
+  }
+}
+
+}  // namespace
+
 void move_levels(const float* x, const std::vector<uint8_t>& codes, const std::vector<float>& masses,
                  const std::vector<uint8_t>& left_out, std::vector<float>& levels) {
+  if (levels.size() <= kFewLevels && !masses.empty() && left_out.empty()) {
+    return move_few_levels(x, codes, masses, levels);
+  }
   constexpr size_t kRuns = 4;  // sums that do not wait for each other
   struct Sums {
     double mass = 0, sum = 0;

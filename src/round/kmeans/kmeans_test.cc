@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "base/test_data.h"
 #include "round/test_matrix.h"
 
@@ -147,6 +148,42 @@ TEST(KMeans, RefusesWhatItCannotStore) {
   EXPECT_THAT(
       testing::message_of(ErrorKind::kUsage, [&] { quantize_kmeans("w", w, parse_storage("int4-g32"), {}, threads); }),
       HasSubstr("k-means makes codebooks, not int4-g32"));
+}
+
+/// Few levels with masses, and others, go through loops of their own.
+TEST(MoveLevels, ToTheMeansOfWhatTheyStandFor) {
+  Rng rng(5, 1);
+  for (const size_t count : {2, 4, 8}) {
+    for (const size_t n : {1, 7, 8, 533}) {
+      std::vector<float> x, masses;
+      std::vector<uint8_t> codes;
+      for (size_t i = 0; i < n; ++i) {
+        x.push_back(static_cast<float>(rng.normal())), masses.push_back(static_cast<float>(rng.uniform()));
+        codes.push_back(static_cast<uint8_t>(static_cast<double>(count) * rng.uniform()));
+      }
+      std::vector<uint8_t> left_out(n, 0);
+      left_out[n / 2] = 1;
+      for (const bool weighted : {false, true}) {
+        for (const bool leaves_out : {false, true}) {
+          std::vector<float> levels(count, 100.0f);
+          move_levels(x.data(), codes, weighted ? masses : std::vector<float>{},
+                      leaves_out ? left_out : std::vector<uint8_t>{}, levels);
+          for (size_t k = 0; k < count; ++k) {
+            double mass = 0, sum = 0;
+            for (size_t i = 0; i < n; ++i) {
+              if (codes[i] != k || (leaves_out && left_out[i] != 0)) continue;
+              const double own = weighted ? static_cast<double>(masses[i]) : 1.0;
+              mass += own, sum += own * static_cast<double>(x[i]);
+            }
+            // A number of fp16, of which the nearest may be another one's where sums are added up in another order.
+            const double expected = mass > 0 ? sum / mass : 100;
+            EXPECT_NEAR(static_cast<double>(levels[k]), expected, 0x1p-10 * std::abs(expected) + 0x1p-24)
+                << count << " levels, " << n << " weights, " << weighted << leaves_out << ", level " << k;
+          }
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
