@@ -89,6 +89,13 @@ TEST(RecipeLibrary, BlocksOfAqlmAreTunedOnRequest) {
   EXPECT_EQ(tuned.steps[1].transform, Transform(BlockTuningTransform{}));
 }
 
+TEST(RecipeLibrary, PvTuningLearnsCodesBehindTunedBlocks) {
+  const Recipe recipe = load_recipe("aqlm-2x8-pv");
+  ASSERT_EQ(recipe.steps.size(), 3u);
+  EXPECT_EQ(recipe.steps[1].transform, Transform(BlockTuningTransform{}));
+  EXPECT_TRUE(std::get<DistillTransform>(*recipe.steps[2].transform).codes);
+}
+
 TEST(RecipeLibrary, EveryRecipeKeepsTheRulesAndFitsTheDemoModel) {
   const auto demo = Checkpoint::open("assets/demo");
   const auto recipes = list_recipes();

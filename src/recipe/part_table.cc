@@ -32,6 +32,14 @@ constexpr Option kDistillOptions[] = {
     number_option<&DistillTransform::rate>("rate", 1e-6, 1, "of Adam, relative to each vector; falls to 0"),
     number_option<&DistillTransform::batch>("batch", 1, 4096, "sequences of a step"),
     flag_option<&DistillTransform::bases>("bases", "codebooks and scales of bases too"),
+    flag_option<&DistillTransform::codes>("codes", "bases, and codes of additive codebooks too: PV-Tuning"),
+    number_option<&DistillTransform::code_rate>("code-rate", 1e-6, 1,
+                                                "steps of what codes come near to, relative to weights"),
+    number_option<&DistillTransform::changes>("changes", 0, 1,
+                                              "share of the groups whose codes are looked at in a step"),
+    number_option<&DistillTransform::trust>("trust", 0, 1, "what changed codes may move a matrix by, relative to it"),
+    number_option<&DistillTransform::decay>("decay", 0, 1, "of what codes come near to, back to the weights"),
+    number_option<&DistillTransform::beam>("beam", 1, 64, "hypotheses of a group that go on"),
 };
 
 constexpr std::string_view kTuningTargets[] = {"block", "model"};

@@ -59,6 +59,9 @@ struct DistillTransform {
   double rate = 0.002;  // Adam's first step, relative to a vector's root mean square
   int64_t batch = 4;    // sequences of a step
   bool bases = false;   // codebooks and scales of bases too
+  bool codes = false;   // and codes of additive codebooks: PV-Tuning, tune/code_step.h
+  double code_rate = 0.01, changes = 0.01, trust = 0.01, decay = 0;
+  int64_t beam = 4;
   bool operator==(const DistillTransform&) const = default;
 };
 

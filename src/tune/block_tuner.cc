@@ -61,7 +61,7 @@ class BlockError final : public Objective {
   std::map<std::string, double> sizes() const override { return weights_.sizes(); }
   void set(Vectors values) override { weights_.set(std::move(values)); }
 
-  double loss(size_t batch, VectorGradients* gradients) override {
+  double loss(size_t batch, VectorGradients* gradients, const OfWeights& of_weights) override {
     const Piece& piece = pieces_[batch];
     std::vector<float> stream = read(lesson_.input, piece);
     const std::vector<float> target = read(lesson_.target, piece);
@@ -74,7 +74,7 @@ class BlockError final : public Objective {
     const double error = to_gradient(target, stream);
     if (gradients == nullptr) return error;
     *gradients = weights_.no_gradients();
-    adjoint.backward(stream.data(), weights_.sink(unscaled, *gradients, threads_), threads_);
+    adjoint.backward(stream.data(), weights_.sink(unscaled, *gradients, of_weights, threads_), threads_);
     return error;
   }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <span>
@@ -18,11 +19,53 @@ namespace {
 
 /// The state's vectors under their names in the file.
 template <class State>
-auto groups_of(State& state) {
+auto vectors_of(State& state) {
   return std::map<std::string, decltype(&state.best)>{{"values", &state.adam.values},
                                                       {"first", &state.adam.first},
                                                       {"second", &state.adam.second},
                                                       {"best", &state.best}};
+}
+
+/// Those of the matrices whose codes are learned.
+template <class State>
+auto weights_of(State& state) {
+  return std::map<std::string, decltype(&state.best)>{{"wanted", &state.codes.wanted},
+                                                      {"weight_second", &state.codes.second}};
+}
+
+template <class State>
+auto codes_of(State& state) {
+  return std::map<std::string, decltype(&state.best_codes)>{{"codes", &state.codes.codes},
+                                                            {"best_codes", &state.best_codes}};
+}
+
+using TensorsByName = std::map<std::string, const TensorView*>;
+
+const TensorView& find(const TensorsByName& tensors, const std::string& name, DType dtype, size_t count) {
+  const auto found = tensors.find(name);
+  if (found == tensors.end()) refuse("tensor '{}' is missing", name);
+  const TensorView& view = *found->second;
+  if (view.dtype != dtype || view.bytes.size() != static_cast<size_t>(bytes_of(dtype, static_cast<int64_t>(count)))) {
+    refuse("tensor '{}' is not {} values of {}", name, count, info(dtype).name);
+  }
+  return view;
+}
+
+/// Vectors of these names and lengths.
+void read_vectors(const TensorsByName& tensors, const std::string& group, const Vectors& like, Vectors& to) {
+  for (const auto& [name, values] : like) {
+    const TensorView& view = find(tensors, fmt::format("{}/{}", group, name), DType::kF32, values.size());
+    to[name].resize(values.size());
+    decode_to_f32(view.dtype, view.bytes.data(), 0, static_cast<int64_t>(values.size()), to[name].data());
+  }
+}
+
+void read_codes(const TensorsByName& tensors, const std::string& group, const Codes& like, Codes& to) {
+  for (const auto& [name, codes] : like) {
+    const TensorView& view = find(tensors, fmt::format("{}/{}", group, name), DType::kU16, codes.size());
+    to[name].resize(codes.size());
+    std::memcpy(to[name].data(), view.bytes.data(), view.bytes.size());
+  }
 }
 
 template <class Number>
@@ -54,23 +97,13 @@ void check_run(const SafetensorsFile& file, const std::string& run) {
          file.path, fmt::join(lines, "; "));
 }
 
-LearningState read_state(const SafetensorsFile& file, const Vectors& like) {
-  std::map<std::string, const TensorView*> tensors;
+LearningState read_state(const SafetensorsFile& file, const Vectors& like, const CodeState& codes) {
+  TensorsByName tensors;
   for (const TensorView& view : file.tensors) tensors.emplace(view.name, &view);
   LearningState state;
-  for (const auto& [group, vectors] : groups_of(state)) {
-    for (const auto& [name, values] : like) {
-      const auto found = tensors.find(fmt::format("{}/{}", group, name));
-      if (found == tensors.end()) refuse("tensor '{}/{}' is missing", group, name);
-      const TensorView& view = *found->second;
-      if (view.dtype != DType::kF32 || view.bytes.size() != values.size() * sizeof(float)) {
-        refuse("tensor '{}/{}' is not {} values of F32", group, name, values.size());
-      }
-      std::vector<float>& to = (*vectors)[name];
-      to.resize(values.size());
-      decode_to_f32(view.dtype, view.bytes.data(), 0, static_cast<int64_t>(to.size()), to.data());
-    }
-  }
+  for (const auto& [group, vectors] : vectors_of(state)) read_vectors(tensors, group, like, *vectors);
+  for (const auto& [group, vectors] : weights_of(state)) read_vectors(tensors, group, codes.wanted, *vectors);
+  for (const auto& [group, of] : codes_of(state)) read_codes(tensors, group, codes.codes, *of);
   int64_t done = 0;
   take(file.metadata, "steps", state.adam.steps);
   take(file.metadata, "first_loss", state.held_out.first);
@@ -86,12 +119,15 @@ LearningState read_state(const SafetensorsFile& file, const Vectors& like) {
 
 void save(const std::string& path, const LearningState& state, const std::string& run) {
   std::vector<TensorBytes> tensors;
-  for (const auto& [group, vectors] : groups_of(state)) {
-    for (const auto& [name, values] : *vectors) {
-      tensors.push_back({{fmt::format("{}/{}", group, name), DType::kF32, {static_cast<int64_t>(values.size())}},
+  const auto add = [&](const std::string& group, DType dtype, const auto& of) {
+    for (const auto& [name, values] : of) {
+      tensors.push_back({{fmt::format("{}/{}", group, name), dtype, {static_cast<int64_t>(values.size())}},
                          std::as_bytes(std::span(values))});
     }
-  }
+  };
+  for (const auto& [group, vectors] : vectors_of(state)) add(group, DType::kF32, *vectors);
+  for (const auto& [group, vectors] : weights_of(state)) add(group, DType::kF32, *vectors);
+  for (const auto& [group, codes] : codes_of(state)) add(group, DType::kU16, *codes);
   std::map<std::string, std::string> metadata = {{"steps", fmt::format("{}", state.adam.steps)},
                                                  {"first_loss", fmt::format("{}", state.held_out.first)},
                                                  {"best_loss", fmt::format("{}", state.held_out.best)},
@@ -102,7 +138,8 @@ void save(const std::string& path, const LearningState& state, const std::string
   write_safetensors_file(path, tensors, metadata);
 }
 
-std::optional<LearningState> load_state(const std::string& path, const Vectors& like, const std::string& run) {
+std::optional<LearningState> load_state(const std::string& path, const Vectors& like, const CodeState& codes,
+                                         const std::string& run) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   const auto readable = [&](const auto& read) {
     try {
@@ -113,7 +150,7 @@ std::optional<LearningState> load_state(const std::string& path, const Vectors& 
   };
   const SafetensorsFile file = readable([&] { return open_safetensors(path); });
   check_run(file, run);
-  return readable([&] { return read_state(file, like); });
+  return readable([&] { return read_state(file, like, codes); });
 }
 
 }  // namespace bitloom

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "tune/adam.h"
+#include "tune/code_step.h"
 #include "tune/vectors.h"
 
 namespace bitloom {
@@ -21,7 +22,9 @@ struct HeldOut {
 
 struct LearningState {
   AdamState adam;
+  CodeState codes;
   Vectors best;  // values at best_step
+  Codes best_codes;
   HeldOut held_out;
   bool done = false;
 };
@@ -29,7 +32,8 @@ struct LearningState {
 /// Complete or not at all. `run`: a JSON object of whatever decides what is learned, or "".
 void save(const std::string& path, const LearningState& state, const std::string& run = "");
 /// nullopt where there is no such file. Error(kRefused), saying that --restart begins anew, for one that is damaged or
-/// not of vectors with these names and lengths; Error(kUsage) for one of another run: names what differs.
-std::optional<LearningState> load_state(const std::string& path, const Vectors& like, const std::string& run = "");
+/// not of vectors and codes with these names and lengths; Error(kUsage) for one of another run: names what differs.
+std::optional<LearningState> load_state(const std::string& path, const Vectors& like, const CodeState& codes,
+                                        const std::string& run = "");
 
 }  // namespace bitloom

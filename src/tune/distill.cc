@@ -26,9 +26,20 @@ namespace {
 const DistillTransform& options_of(const Recipe& recipe) { return *find_transform<DistillTransform>(recipe); }
 
 // A state's file as it is written, beside the one that it replaces.
-constexpr int64_t kFileBytesOfLearned = 32;
+constexpr int64_t kFileBytesOfLearned = 32, kFileBytesOfWeight = 16, kFileBytesOfCode = 8;
 
-Learned learned_by(const DistillTransform& options) { return options.bases ? Learned::kAll : Learned::kFrames; }
+Learned learned_by(const DistillTransform& options) {
+  if (options.codes) return Learned::kAllAndCodes;
+  return options.bases ? Learned::kAll : Learned::kFrames;
+}
+
+CodeOptions code_options(const DistillTransform& options) {
+  return {.rate = options.code_rate,
+          .changes = options.changes,
+          .trust = options.trust,
+          .decay = options.decay,
+          .beam = options.beam};
+}
 
 /// The KL from the original's logits.
 class Divergence final : public Objective {
@@ -42,13 +53,19 @@ class Divergence final : public Objective {
   const Vectors& vectors() const override { return student_.vectors(); }
   std::map<std::string, double> sizes() const override { return student_.sizes(); }
   void set(Vectors values) override { student_.set(std::move(values)); }
-  double loss(size_t batch, VectorGradients* gradients) override {
+  CodeState begin_codes() override { return student_.begin_codes(threads_); }
+  void set_codes(Codes codes) override { student_.set_codes(std::move(codes)); }
+  void choose_codes(const CodeOptions& options, CodeState& state) override {
+    student_.choose_codes(options, state, threads_);
+  }
+  double loss(size_t batch, VectorGradients* gradients, const OfWeights& of_weights) override {
     const SequenceChunk& chunk = batches_[batch];
     const std::vector<float> hidden = teacher_->hidden(batch);
     const TargetLogits target = [&](int64_t first, int64_t count, float* out) {
       teacher_->logits(hidden.data() + first * teacher_->width(), count, out);
     };
-    return student_.kl(tokens_of(chunk, sequences_), chunk.batch, chunk.length, target, gradients, threads_);
+    return student_.kl(tokens_of(chunk, sequences_), chunk.batch, chunk.length, target, gradients, threads_,
+                       of_weights);
   }
 
  private:
@@ -116,13 +133,16 @@ TuningCost cost_of_distillation(const QuantizeTask& task) {
   // too.
   cost.flops = 2 * (static_cast<double>(learned + held_out) * size.work +
                     epochs * (of_steps * (4 * size.work + 3 * head) + of_checks * (size.work + 3 * head)));
+  const double steps = epochs * static_cast<double>(parts.learned_from.size());
+  cost.flops += steps * options.changes * static_cast<double>(options.beam) * size.learned.search;
   const int64_t kept = 4 * (learned + held_out) * graph.hidden;  // the original's hidden states
   const bool spills = task.options.memory > 0;
   // The streams before all blocks, the activations of one, its weights twice, and panels of their gradients.
   cost.memory = (spills ? 0 : kept) + bytes_of(size.learned) +
                 4 * (most * (graph.hidden * static_cast<int64_t>(graph.blocks.size()) + size.activations) +
                      2 * kHeadRows * graph.vocab_size + 2 * size.block + size.panels);
-  cost.disk = (spills ? kept : 0) + kFileBytesOfLearned * size.learned.values;
+  cost.disk = (spills ? kept : 0) + kFileBytesOfLearned * size.learned.values +
+              kFileBytesOfWeight * size.learned.weights + kFileBytesOfCode * size.learned.codes;
   return cost;
 }
 
@@ -143,7 +163,8 @@ void distill(const QuantizeTask& task, CalibratedModel& calibrated, Context& con
                    .epochs = options.epochs,
                    .rate = options.rate,
                    .seed = task.options.seed,
-                   .checkpoint = journal + "/tuning.safetensors"},
+                   .checkpoint = journal + "/tuning.safetensors",
+                   .codes = code_options(options)},
                   advance, context.progress);
   std::optional<Teacher> teacher;
   std::optional<ProgressTask> progress;

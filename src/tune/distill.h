@@ -2,10 +2,10 @@
 // Scales and norms by distillation (papers' beyond page, 2.6; LLVQ, 2603.11021, trains the same vectors): once every
 // block is rounded, the vectors of learned_weights.h are learned (learner.h) on the KL divergence from the original's
 // logits: norms and the scales of frames; with `bases`, codebooks and scales of bases too, which is AQLM's end-to-end
-// tuning (2401.06118, appendix A). Codes and rotations stay as they are, and so do sizes. The state is
-// tuning.safetensors in the journal.
+// tuning (2401.06118, appendix A); with `codes`, codes of additive codebooks besides (code_step.h). Other codes and
+// rotations stay as they are, and so do sizes. The state is tuning.safetensors in the journal.
 //
-// Non-goals: codes, biases; ranks (the leading one does it alone); matrices outside the blocks, which are rounded
+// Non-goals: biases; ranks (the leading one does it alone); matrices outside the blocks, which are rounded
 // afterwards; formats of activations.
 
 #include "pipeline/tuner.h"

@@ -26,6 +26,7 @@ using testing::TempDir;
 
 constexpr const char* kScaled = "gptq+int3-row+frame-in16-out16-inscales-outscales";
 const std::string kPatient = "distill:epochs=8,rate=0.004,batch=1+";
+const std::string kWithCodes = "distill:epochs=8,rate=0.004,batch=1,codes,code-rate=0.03,changes=0.1,trust=0.1+";
 const std::vector<int64_t> kMany(20, 24);
 
 CalibratedRun run_of(const std::string& recipe, const std::vector<int64_t>& lengths = {24, 24, 24, 24, 17, 17}) {
@@ -130,8 +131,35 @@ TEST(Distill, BasesAreLearnedOnRequest) {
   }
 }
 
-TEST(Distill, BasesGoOnWhereAKilledRunStopped) {
-  const CalibratedRun run = run_of("distill:epochs=2,rate=0.004,batch=1,bases+additive+aq2x4-g4");
+// Codes too, and what is written is the model of the best check.
+TEST(Distill, CodesAreLearnedOnRequest) {
+  const std::string rounding = "aqlm+aq2x4-g4";
+  const CalibratedRun plain = run_of(rounding, kMany);
+  const CalibratedRun tuned = run_of(kWithCodes + rounding, kMany);
+  const TempDir dir;
+  plain.into(dir.file("plain")), tuned.into(dir.file("tuned"));
+  EXPECT_NO_THROW(testing::verify(dir.file("tuned")));
+  const Json record = record_in(dir.file("tuned"));
+  const double after = kl_between(tuned, dir.file("tuned"), {9, 19});
+  EXPECT_NEAR(record["kl_after"].get<double>(), after, 1e-4 * after);
+  EXPECT_LT(after, 0.95 * record["kl_before"].get<double>());
+  EXPECT_EQ(size_of(dir.file("plain")), size_of(dir.file("tuned")));
+  const auto before = open_safetensors_directory(dir.file("plain")),
+             now = open_safetensors_directory(dir.file("tuned"));
+  ASSERT_EQ(before.size(), now.size());
+  int with_codes = 0, changed = 0;
+  for (size_t i = 0; i < now.size(); ++i) {
+    if (!now[i].name.ends_with(".codes")) continue;
+    ++with_codes;
+    changed += std::equal(now[i].bytes.begin(), now[i].bytes.end(), before[i].bytes.begin()) ? 0 : 1;
+  }
+  EXPECT_GT(changed, with_codes / 2) << "of " << with_codes;
+}
+
+class DistilledBases : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(DistilledBases, GoOnWhereAKilledRunStopped) {
+  const CalibratedRun run = run_of(GetParam() + "additive+aq2x4-g4");
   const TempDir whole;
   Listener complete;
   run.into(whole.file("out"), complete);
@@ -146,6 +174,31 @@ TEST(Distill, BasesGoOnWhereAKilledRunStopped) {
     testing::expect_same_files(testing::files_of(dir.file("out")), expected, fmt::format("stopped at {}", call));
   }
   EXPECT_TRUE(went_on);
+}
+
+TEST_P(DistilledBases, AreTheSameBytesWithOneThread) {
+  CalibratedRun run = run_of(GetParam() + "additive+aq2x4-g4");
+  const auto two = run.files();
+  run.threads = 1;
+  testing::expect_same_files(run.files(), two, "threads");
+}
+
+INSTANTIATE_TEST_SUITE_P(Parts, DistilledBases,
+                         ::testing::Values("distill:epochs=2,rate=0.004,batch=1,bases+",
+                                           "distill:epochs=2,rate=0.004,batch=1,codes,changes=0.1,trust=0.1+"),
+                         [](const auto& recipe) {
+                           return recipe.param.find("codes") == std::string::npos ? "Numbers" : "Codes";
+                         });
+
+TEST(Distill, CodesAreNeverWorseOnWhatIsHeldOut) {
+  const TempDir dir;
+  const CalibratedRun run =
+      run_of("distill:epochs=5,rate=0.001,batch=1,codes,code-rate=1,changes=1,trust=1+additive+aq2x4-g4");
+  run.into(dir.file("out"));
+  const Json record = record_in(dir.file("out"));
+  EXPECT_LE(record["kl_after"].get<double>(), record["kl_before"].get<double>());
+  const double after = kl_between(run, dir.file("out"), {5});
+  EXPECT_NEAR(record["kl_after"].get<double>(), after, 1e-4 * after);
 }
 
 // Steps as large as the values themselves: whatever they lead to, the vectors of the best check are kept.
@@ -318,6 +371,19 @@ TEST(Distill, MemoryAndDiskAreThoseOfWhatIsHeld) {
   int64_t vectors = 0;
   for (const Site& site : linear_sites(graph)) vectors += site.linear->in + site.linear->out;
   EXPECT_GE(in_memory.disk, 4 * 4 * vectors) << "values, two means and the best of each";
+}
+
+// For every weight what codes are to come near to and a square, two numbers in memory and in both files of a check;
+// codes of 16 bits thrice, and twice in each file.
+TEST(Distill, MemoryAndDiskOfCodes) {
+  const auto model = Checkpoint::open(golden_model("llama_bf16"));
+  int64_t weights = 0;
+  for (const Site& site : linear_sites(model->graph())) weights += site.linear->out * site.linear->in;
+  const TuningCost bases = cost_of("distill:batch=1,bases+aqlm+aq2x4-g4", {24, 24});
+  const TuningCost codes = cost_of("distill:batch=1,codes+aqlm+aq2x4-g4", {24, 24});
+  EXPECT_EQ(codes.memory - bases.memory, 8 * weights + 6 * weights / 2);
+  EXPECT_EQ(codes.disk - bases.disk, 2 * (8 * weights + 4 * weights / 2));
+  EXPECT_GT(codes.flops, bases.flops);
 }
 
 }  // namespace

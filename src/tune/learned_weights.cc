@@ -50,6 +50,7 @@ void LearnedWeights::add_matrix(const std::string& name, const FinishedMatrix& f
   std::unique_ptr<const Parametrisation> parts = parametrise(name, finished.matrix, what);
   if (parts == nullptr) return;
   for (const LearnedPart& part : parts->parts()) vectors_.emplace(name + part.suffix, part.start);
+  if (parts->tile() > 0) codes_.emplace(name, std::vector<uint16_t>(parts->codes().begin(), parts->codes().end()));
   matrices_.emplace(name, Matrix{finished, std::move(parts)});
 }
 
@@ -92,9 +93,32 @@ Parametrisation::Values LearnedWeights::values_of(const std::string& name, const
   Parametrisation::Values values;
   for (const LearnedPart& part : parts.parts()) {
     const auto stored = stored_.find(name + part.suffix);
-    values.push_back(stored != stored_.end() ? &stored->second : &vectors_.at(name + part.suffix));
+    values.parts.push_back(stored != stored_.end() ? &stored->second : &vectors_.at(name + part.suffix));
   }
+  if (const auto codes = codes_.find(name); codes != codes_.end()) values.codes = &codes->second;
   return values;
+}
+
+CodeState LearnedWeights::begin_codes(ThreadPool& threads) const {
+  CodeState state{codes_, {}, {}};
+  for (const auto& [name, codes] : codes_) {
+    const Matrix& matrix = matrices_.at(name);
+    const StoredMatrix& stored = *matrix.finished.matrix;
+    const auto& w = state.wanted[name] =
+        dense_weights({*matrix.parts, values_of(name, *matrix.parts), stored.rows(), stored.cols()}, threads);
+    state.second[name].resize(w.size());
+  }
+  return state;
+}
+
+void LearnedWeights::choose_codes(const CodeOptions& options, CodeState& state, ThreadPool& threads) {
+  for (auto& [name, codes] : codes_) {
+    const Matrix& matrix = matrices_.at(name);
+    const StoredMatrix& stored = *matrix.finished.matrix;
+    bitloom::choose_codes({*matrix.parts, values_of(name, *matrix.parts), stored.rows(), stored.cols()}, options, codes,
+                          state.wanted.at(name), threads);
+  }
+  state.codes = codes_;
 }
 
 BlockWeights LearnedWeights::load_block(int block, Unscaled* unscaled, ThreadPool& threads) const {
@@ -127,14 +151,16 @@ VectorGradients LearnedWeights::no_gradients() const {
   return gradients;
 }
 
-GradientSink LearnedWeights::sink(const Unscaled& unscaled, VectorGradients& gradients, ThreadPool& threads) const {
+GradientSink LearnedWeights::sink(const Unscaled& unscaled, VectorGradients& gradients, const OfWeights& of_weights,
+                                  ThreadPool& threads) const {
   GradientSink sink;
   sink.vectors = &gradients;
-  sink.linear = [this, &unscaled, &gradients, &threads](const Linear& linear, std::span<const float> x,
-                                                        std::span<const float> dy) {
+  sink.linear = [this, &unscaled, &gradients, &of_weights, &threads](const Linear& linear, std::span<const float> x,
+                                                                     std::span<const float> dy) {
     const auto learned = matrices_.find(linear.weight);
     if (learned == matrices_.end()) return;
-    add_gradients(linear.weight, *learned->second.parts, unscaled.at(linear.weight), x, dy, gradients, threads);
+    add_gradients(linear.weight, *learned->second.parts, unscaled.at(linear.weight), x, dy, gradients, of_weights,
+                  threads);
   };
   return sink;
 }
@@ -142,7 +168,7 @@ GradientSink LearnedWeights::sink(const Unscaled& unscaled, VectorGradients& gra
 // Panels of rows at a time; parts that all rows add to are summed panel by panel in their order.
 void LearnedWeights::add_gradients(const std::string& name, const Parametrisation& parts, const std::vector<float>& v,
                                    std::span<const float> x, std::span<const float> dy, VectorGradients& gradients,
-                                   ThreadPool& threads) const {
+                                   const OfWeights& of_weights, ThreadPool& threads) const {
   const Parametrisation::Values values = values_of(name, parts);
   const StoredMatrix& matrix = *matrices_.at(name).finished.matrix;
   const int64_t out = matrix.rows(), in = matrix.cols(), rows = static_cast<int64_t>(x.size()) / in;
@@ -162,6 +188,7 @@ void LearnedWeights::add_gradients(const std::string& name, const Parametrisatio
         sums.push_back(part.by_rows ? gradients.at(name + part.suffix).data() : of_part.data());
       }
       parts.add_gradient(values, {begin, count, g.data()}, v.data() + begin * in, sums);
+      if (of_weights && values.codes != nullptr) of_weights(name, begin * in, g);
     });
     for (const auto& of_panel : shared) {
       for (size_t p = 0; p < of_panel.size(); ++p) {
@@ -176,7 +203,8 @@ FinishedMatrices LearnedWeights::matrices() const {
   FinishedMatrices changed;
   for (const auto& [name, matrix] : matrices_) {
     Parametrisation::Values values;
-    for (const LearnedPart& part : matrix.parts->parts()) values.push_back(&vectors_.at(name + part.suffix));
+    for (const LearnedPart& part : matrix.parts->parts()) values.parts.push_back(&vectors_.at(name + part.suffix));
+    if (const auto codes = codes_.find(name); codes != codes_.end()) values.codes = &codes->second;
     changed[name] = {matrix.parts->store(name, matrix.finished.matrix, values), matrix.finished.site};
   }
   return changed;

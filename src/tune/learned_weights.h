@@ -1,7 +1,7 @@
 #pragma once
 // A model whose vectors can be changed, block by block: the parametrised parts of its quantized matrices
 // (parametrisation.h) and the weights of norms, by the names of vectors.h. Objectives (student.h, block_tuner.h) are
-// written on top of it.
+// written on top of it. With Learned::kAllAndCodes codes can be changed too, those that their storage can choose anew.
 //
 // Goals: every architecture; the same bytes for any number of threads. Memory: the vectors, codes of additive codebooks
 // in 16 bits each, and what a caller asks for; other codes stay where the finished matrices have them.
@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/threads.h"
@@ -20,6 +21,7 @@
 #include "forward/weights.h"
 #include "model/model.h"
 #include "pipeline/rounding/finished_matrix.h"
+#include "tune/code_step.h"
 #include "tune/parametrisation.h"
 #include "tune/vectors.h"
 
@@ -38,6 +40,13 @@ class LearnedWeights {
   std::map<std::string, double> sizes() const;
   /// Values of vectors(), all of them; what is kept of them is what can be stored.
   void set(Vectors values);
+  /// Those that are learned, by matrix.
+  const Codes& codes() const { return codes_; }
+  void set_codes(Codes codes) { codes_ = std::move(codes); }
+  /// Where learning them begins: B is W.
+  CodeState begin_codes(ThreadPool& threads) const;
+  /// The V step of every matrix (code_step.h); codes() are then the state's.
+  void choose_codes(const CodeOptions& options, CodeState& state, ThreadPool& threads);
 
   const Graph& graph() const { return model_.graph(); }
   /// With the present norms.
@@ -49,8 +58,10 @@ class LearnedWeights {
   BlockWeights load_block(int block, Unscaled* unscaled, ThreadPool& threads) const;
   /// Zeros for every vector.
   VectorGradients no_gradients() const;
-  /// Adds the gradients of a block's vectors to `gradients`, made by no_gradients(). All must outlive the sink.
-  GradientSink sink(const Unscaled& unscaled, VectorGradients& gradients, ThreadPool& threads) const;
+  /// Adds the gradients of a block's vectors to `gradients`, made by no_gradients(), and gives those of matrices whose
+  /// codes are learned to `of_weights`; empty: not wanted. All must outlive the sink.
+  GradientSink sink(const Unscaled& unscaled, VectorGradients& gradients, const OfWeights& of_weights,
+                    ThreadPool& threads) const;
 
   /// The finished matrices that have vectors, with their present values; records stay, and all other parts are those of
   /// the matrices that this was made of.
@@ -69,12 +80,13 @@ class LearnedWeights {
   Parametrisation::Values values_of(const std::string& name, const Parametrisation& parts) const;
   void add_gradients(const std::string& name, const Parametrisation& parts, const std::vector<float>& v,
                      std::span<const float> x, std::span<const float> dy, VectorGradients& gradients,
-                     ThreadPool& threads) const;
+                     const OfWeights& of_weights, ThreadPool& threads) const;
 
   const Model model_;
   std::optional<Model> current_;
   std::map<std::string, Matrix> matrices_;  // by tensor
   Vectors vectors_, stored_;  // stored_: of parts that a storage of their own rounds (LearnedPart::to_stored)
+  Codes codes_;
   std::vector<std::string> norms_;
 };
 

@@ -25,6 +25,12 @@ bool checks_at(int64_t step, int64_t steps, const Split& split) {
   return step == steps || step * kChecksPerEpoch / round != (step - 1) * kChecksPerEpoch / round;
 }
 
+double mean_square_root(const std::vector<float>& values) {
+  double sum = 0;
+  for (const float value : values) sum += static_cast<double>(value) * static_cast<double>(value);
+  return std::sqrt(sum / static_cast<double>(std::max<size_t>(values.size(), 1)));
+}
+
 }  // namespace
 
 Split split_batches(size_t batches, double share) {
@@ -69,8 +75,11 @@ Learner::Learner(Objective& objective, LearningPlan plan,
       sizes_(objective.sizes()),
       split_(plan_.split ? *plan_.split : split_batches(plan_.rows.size())),
       steps_(steps_of(plan_, split_)) {
+  state_.codes = objective.begin_codes();
+  for (const auto& [name, w] : state_.codes.wanted) code_sizes_[name] = mean_square_root(w);
   if (plan_.checkpoint.empty()) return;
-  if (std::optional<LearningState> kept = load_state(plan_.checkpoint, objective.vectors(), plan_.run)) {
+  if (std::optional<LearningState> kept =
+          load_state(plan_.checkpoint, objective.vectors(), state_.codes, plan_.run)) {
     state_ = std::move(*kept);
     goes_on_ = true;
   }
@@ -98,7 +107,7 @@ std::vector<size_t> Learner::order_of(int64_t epoch) const {
 double Learner::held_out_loss() {
   double sum = 0;
   for (const size_t b : split_.held_out) {
-    sum += objective_.loss(b, nullptr) * static_cast<double>(plan_.rows[b]);
+    sum += objective_.loss(b, nullptr, {}) * static_cast<double>(plan_.rows[b]);
     advance_(plan_.rows[b], fmt::format("step {}/{}, held-out {}", state_.adam.steps, steps_, plan_.loss));
   }
   return sum / static_cast<double>(rows_of(plan_.rows, split_.held_out));
@@ -115,9 +124,10 @@ void Learner::run() {
     if (goes_on_) {
       progress_.log(fmt::format("{}: going on after step {} of {}", plan_.name, state_.adam.steps, steps_));
       objective_.set(state_.adam.values);
+      objective_.set_codes(state_.codes.codes);
     } else {
       state_.adam = begin_adam(objective_.vectors());
-      state_.best = objective_.vectors();
+      state_.best = objective_.vectors(), state_.best_codes = state_.codes.codes;
       state_.held_out.first = state_.held_out.best = held_out_loss();
       if (plan_.tells) {
         progress_.log(fmt::format("{}: held-out {} before the first of {} steps: {}", plan_.name, plan_.loss, steps_,
@@ -129,6 +139,17 @@ void Learner::run() {
     if (!state_.done) end("");
   }
   objective_.set(state_.best);
+  objective_.set_codes(state_.best_codes);
+}
+
+/// A step that turns out not to be finite leaves B without meaning: learning ends there.
+OfWeights Learner::wanted_mover(int64_t step) {
+  if (!learns_codes()) return {};
+  return [this, rate = cosine_rate(plan_.codes.rate, step, steps_), step](const std::string& name, int64_t first,
+                                                                          std::span<const float> g) {
+    float *wanted = state_.codes.wanted.at(name).data() + first, *second = state_.codes.second.at(name).data() + first;
+    move_wanted(g, rate * code_sizes_.at(name), step + 1, wanted, second);
+  };
 }
 
 void Learner::take_step() {
@@ -136,12 +157,13 @@ void Learner::take_step() {
   const int64_t step = state_.adam.steps;
   const size_t batch = order_of(step / per_epoch)[static_cast<size_t>(step % per_epoch)];
   VectorGradients gradients;
-  const double loss = objective_.loss(batch, &gradients);
+  const double loss = objective_.loss(batch, &gradients, wanted_mover(step));
   if (!std::isfinite(loss) || !are_finite(gradients, state_.adam)) {
     return end("its loss or gradient is not finite");
   }
   adam_step(gradients, sizes_, cosine_rate(plan_.rate, step, steps_, plan_.warm_up), state_.adam, plan_.decay);
   objective_.set(state_.adam.values);
+  if (learns_codes()) objective_.choose_codes(plan_.codes, state_.codes);
   advance_(kStepWork * plan_.rows[batch],
            fmt::format("step {}/{}, {} {}", step + 1, steps_, plan_.loss, format_significant(loss, 3)));
   if (checks_at(state_.adam.steps, steps_, split_)) check();
@@ -152,7 +174,7 @@ void Learner::check() {
   const double now = held_out_loss();
   if (now < held_out.best) {
     held_out.best = now, held_out.best_step = state_.adam.steps, held_out.checks_since = 0;
-    state_.best = objective_.vectors();
+    state_.best = objective_.vectors(), state_.best_codes = state_.codes.codes;
   } else {
     ++held_out.checks_since;
   }

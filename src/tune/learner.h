@@ -1,6 +1,6 @@
 #pragma once
-// Vectors that are learned by Adam, whatever the loss: distill.h and tune_adapter.h have that of a whole model,
-// block_tuner.h that of one block.
+// Vectors that are learned by Adam, whatever the loss, and codes beside them (code_step.h): distill.h and
+// tune_adapter.h have the loss of a whole model, block_tuner.h that of one block.
 //
 // One batch in ten is held out (of fewer than ten, the last), or those that the plan says. A step is one of the others,
 // in an order of its own for each epoch; the rate falls by half a cosine to 0. Four times an epoch, or in all where
@@ -31,8 +31,15 @@ class Objective {
   /// The scale of each vector's steps.
   virtual std::map<std::string, double> sizes() const = 0;
   virtual void set(Vectors values) = 0;
-  /// The mean over the batch's rows; `gradients` null: not wanted, else set to those of all vectors().
-  virtual double loss(size_t batch, VectorGradients* gradients) = 0;
+  /// The mean over the batch's rows; `gradients` null: not wanted, else set to those of all vectors(), and those of
+  /// matrices whose codes are learned given to `of_weights`, if that is not empty.
+  virtual double loss(size_t batch, VectorGradients* gradients, const OfWeights& of_weights) = 0;
+
+  /// Codes that are learned too: where that begins. None here.
+  virtual CodeState begin_codes() { return {}; }
+  virtual void set_codes(Codes) {}
+  /// The V step at the present vectors.
+  virtual void choose_codes(const CodeOptions&, CodeState&) {}
 };
 
 /// Places of batches.
@@ -56,6 +63,7 @@ struct LearningPlan {
   int64_t warm_up = 0;                        // steps on which the rate rises
   double decay = 0;                           // of AdamW
   bool tells = false;                         // a line of the log for each check
+  CodeOptions codes = {};       // their rate falls as Adam's does
 };
 
 /// Checks of an epoch: as many as there are without gain end it.
@@ -82,6 +90,8 @@ class Learner {
   int64_t steps() const { return steps_; }  // at most
 
  private:
+  bool learns_codes() const { return !state_.codes.codes.empty(); }
+  OfWeights wanted_mover(int64_t step);
   void take_step();
   void check();
   void end(const std::string& why);
@@ -93,6 +103,7 @@ class Learner {
   const std::function<void(int64_t rows, const std::string& where)> advance_;
   Progress& progress_;
   const std::map<std::string, double> sizes_;
+  std::map<std::string, double> code_sizes_;  // of the matrices whose codes are learned
   const Split split_;
   const int64_t steps_;
   bool goes_on_ = false;

@@ -14,7 +14,7 @@ class Parabola final : public Objective {
   const Vectors& vectors() const override { return vectors_; }
   std::map<std::string, double> sizes() const override { return {{"x", 1.0}}; }
   void set(Vectors values) override { vectors_ = std::move(values); }
-  double loss(size_t, VectorGradients* gradients) override {
+  double loss(size_t, VectorGradients* gradients, const OfWeights&) override {
     const double off = static_cast<double>(vectors_.at("x")[0]) - 3;
     const bool breaks = gradients != nullptr && ++steps_ >= breaks_at;
     if (gradients != nullptr) (*gradients)["x"] = {breaks && gradient_breaks ? std::nan("") : 2 * off};
@@ -58,6 +58,50 @@ TEST(Learner, RefusesAStepThatIsNotFiniteAndKeepsTheLastGoodState) {
     EXPECT_NEAR((x - 3) * (x - 3), learner.state().held_out.best, 1e-12);
     EXPECT_GT(x, 1.2) << "it has learned until then";
   }
+}
+
+/// A code that the V step counts up, and that should be 3.
+class Counter final : public Objective {
+ public:
+  const Vectors& vectors() const override { return vectors_; }
+  std::map<std::string, double> sizes() const override { return {{"x", 1.0}}; }
+  void set(Vectors) override {}
+  CodeState begin_codes() override { return {{{"w", {0}}}, {{"w", {2.0f}}}, {{"w", {0.0f}}}}; }
+  void set_codes(Codes codes) override { codes_ = std::move(codes); }
+  void choose_codes(const CodeOptions&, CodeState& state) override {
+    ++state.codes.at("w")[0];
+    wanted = state.wanted.at("w")[0];
+    codes_ = state.codes;
+  }
+  double loss(size_t, VectorGradients* gradients, const OfWeights& of_weights) override {
+    if (gradients != nullptr) {
+      (*gradients)["x"] = {0.0};
+      of_weights("w", 0, std::vector<float>{0.5f});
+    }
+    return std::abs(static_cast<double>(codes_.at("w")[0]) - 3);
+  }
+  const Codes& codes() const { return codes_; }
+  float wanted = 0;
+
+ private:
+  Vectors vectors_ = {{"x", {1.0f}}};
+  Codes codes_ = {{"w", {0}}};
+};
+
+// One step an epoch, a check behind each: the fourth is worse, and ends it.
+TEST(Learner, KeepsTheCodesOfTheBestCheck) {
+  Counter counter;
+  Progress silent;
+  Learner learner(
+      counter, {.name = "test", .loss = "error", .rows = {2, 2}, .epochs = 20, .codes = {.rate = 0.25}},
+      [](int64_t, const std::string&) {}, silent);
+  learner.run();
+  EXPECT_EQ(learner.state().codes.codes.at("w")[0], 4);
+  EXPECT_EQ(learner.state().held_out.best, 0);
+  EXPECT_EQ(counter.codes().at("w")[0], 3);
+  double expected = 2;  // steps of the rate, which falls by half a cosine, times the size 2, down
+  for (int t = 0; t < 4; ++t) expected -= 2 * cosine_rate(0.25, t, 20);
+  EXPECT_NEAR(counter.wanted, expected, 1e-5);
 }
 
 TEST(Learner, StepsThatAreTooLongChangeNothing) {

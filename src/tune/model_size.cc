@@ -11,7 +11,7 @@ namespace {
 // a layer gives (it, what it becomes before it is read, the gradients of both, the forward pass's own).
 constexpr int64_t kStreamsOfBlock = 12, kNormsOfBlock = 4;
 constexpr double kValuesOfOutput = 6;
-constexpr int64_t kBytesOfLearned = 52;
+constexpr int64_t kBytesOfLearned = 52, kBytesOfWeight = 8, kBytesOfCode = 6;
 
 /// Experts count by the share of rows that they see, all others whole.
 double share_of_rows(const Graph& graph, const Site& site) {
@@ -22,7 +22,9 @@ double share_of_rows(const Graph& graph, const Site& site) {
 
 }  // namespace
 
-int64_t bytes_of(const LearnedSize& size) { return kBytesOfLearned * size.values + size.bytes; }
+int64_t bytes_of(const LearnedSize& size) {
+  return kBytesOfLearned * size.values + size.bytes + kBytesOfWeight * size.weights + kBytesOfCode * size.codes;
+}
 
 ModelSize size_of(const Graph& graph) {
   const size_t blocks = graph.blocks.size();

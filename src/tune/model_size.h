@@ -22,7 +22,8 @@ ModelSize size_of(const Graph& graph);
 ModelSize size_of(const QuantizeTask& task, Learned what);
 
 /// Bytes of values that are learned: as they are, Adam's three numbers and the best of each in fp32, the gradient in
-/// double, and the checkpoint as it is written; and what is held besides them.
+/// double, and the checkpoint as it is written; what is held besides them; of weights whose codes are learned B and its
+/// squares in fp32, and the codes as they are, twice, and the best.
 int64_t bytes_of(const LearnedSize& size);
 
 }  // namespace bitloom

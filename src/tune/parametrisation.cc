@@ -12,6 +12,7 @@
 #include "format/families/vector/vector_matrix.h"
 #include "round/nearest/nearest.h"
 #include "round/round_matrix.h"
+#include "round/vector/code_search.h"
 
 namespace bitloom {
 namespace {
@@ -71,8 +72,8 @@ class FrameScales final : public Parametrisation {
   }
 
   void scale_row(const Values& values, int64_t r, float* row) const override {
-    for (int64_t c = 0; c < cols_ && in_; ++c) row[c] *= (*values[*in_])[static_cast<size_t>(c)];
-    for (int64_t c = 0; c < cols_ && out_; ++c) row[c] *= (*values[*out_])[static_cast<size_t>(r)];
+    for (int64_t c = 0; c < cols_ && in_; ++c) row[c] *= values[*in_][static_cast<size_t>(c)];
+    for (int64_t c = 0; c < cols_ && out_; ++c) row[c] *= values[*out_][static_cast<size_t>(r)];
   }
 
   void add_gradient(const Values& values, const WeightGradient& gradient, const float* v,
@@ -80,11 +81,11 @@ class FrameScales final : public Parametrisation {
     for (int64_t r = 0; r < gradient.count; ++r) {
       const float *g_row = gradient.g + r * cols_, *v_row = v + r * cols_;
       const auto place = static_cast<size_t>(gradient.begin + r);
-      const double scale = out_ ? (*values[*out_])[place] : 1;
+      const double scale = out_ ? values[*out_][place] : 1;
       double sum = 0;
       for (int64_t c = 0; c < cols_; ++c) {
         const double product = static_cast<double>(g_row[c]) * static_cast<double>(v_row[c]);
-        sum += product * (in_ ? (*values[*in_])[static_cast<size_t>(c)] : 1);
+        sum += product * (in_ ? values[*in_][static_cast<size_t>(c)] : 1);
         if (in_) sums[*in_][c] += product * scale;
       }
       if (out_) sums[*out_][place] += sum;
@@ -109,21 +110,22 @@ class FrameScales final : public Parametrisation {
 
 class AdditiveCodebooks final : public Parametrisation {
  public:
-  explicit AdditiveCodebooks(const StoredMatrix& matrix)
+  AdditiveCodebooks(const StoredMatrix& matrix, Learned what)
       : Parametrisation({{".codebooks", false, false, read_part(*matrix.find_part(".codebooks"))},
                          {".scales", true, true, read_part(*matrix.find_part(".scales"))}}),
         storage_(matrix.spec().base.get<VectorStorage>()),
         rows_(matrix.rows()),
         cols_(matrix.cols()),
         groups_((cols_ + storage_.group - 1) / storage_.group),
+        codes_are_learned_(what == Learned::kAllAndCodes),
         codes_(unpack_codes(storage_, rows_, cols_, matrix.find_part(".codes")->bytes)) {}
 
   std::vector<float> unscaled(const Values& values, ThreadPool& threads) const override {
     std::vector<float> v(static_cast<size_t>(rows_ * cols_));
-    const float* books = values[kBooks]->data();
+    const float* books = values[kBooks].data();
     threads.parallel_for((rows_ + kPiece - 1) / kPiece, [&](int64_t piece) {
       for (int64_t r = piece * kPiece; r < std::min(rows_, (piece + 1) * kPiece); ++r) {
-        for_each_vector(r, [&](int64_t entry, int64_t first, int64_t width) {
+        for_each_vector(values, r, [&](int64_t entry, int64_t first, int64_t width) {
           float* out = v.data() + r * cols_ + first;
           for (int64_t c = 0; c < width; ++c) out[c] += books[entry + c];
         });
@@ -133,7 +135,7 @@ class AdditiveCodebooks final : public Parametrisation {
   }
 
   void scale_row(const Values& values, int64_t r, float* row) const override {
-    const float scale = (*values[kScales])[static_cast<size_t>(r)];
+    const float scale = values[kScales][static_cast<size_t>(r)];
     for (int64_t c = 0; c < cols_; ++c) row[c] *= scale;
   }
 
@@ -142,24 +144,89 @@ class AdditiveCodebooks final : public Parametrisation {
     for (int64_t i = 0; i < gradient.count; ++i) {
       const int64_t r = gradient.begin + i;
       const float *g = gradient.g + i * cols_, *v_row = v + i * cols_;
-      const double scale = (*values[kScales])[static_cast<size_t>(r)];
+      const double scale = values[kScales][static_cast<size_t>(r)];
       double sum = 0;
       for (int64_t c = 0; c < cols_; ++c) sum += static_cast<double>(g[c]) * static_cast<double>(v_row[c]);
       sums[kScales][r] += sum;
-      for_each_vector(r, [&](int64_t entry, int64_t first, int64_t width) {
+      for_each_vector(values, r, [&](int64_t entry, int64_t first, int64_t width) {
         double* to = sums[kBooks] + entry;
         for (int64_t c = 0; c < width; ++c) to[c] += scale * static_cast<double>(g[first + c]);
       });
     }
   }
 
+  int64_t tile() const override { return codes_are_learned_ ? storage_.group : 0; }
+  std::span<const uint16_t> codes() const override { return codes_; }
+
+  NearestCodes nearest_codes(const Values& values, std::span<const int64_t> tiles, std::span<const float> targets,
+                             int64_t beam, ThreadPool& threads) const override {
+    NearestCodes nearest{std::vector<uint16_t>(tiles.size() * static_cast<size_t>(storage_.codebooks)),
+                         std::vector<float>(targets.size())};
+    const int64_t last_width = cols_ - (groups_ - 1) * storage_.group;
+    std::vector<int64_t> whole, narrow;  // places in `tiles`
+    for (int64_t i = 0; i < static_cast<int64_t>(tiles.size()); ++i) {
+      const bool is_last = tiles[static_cast<size_t>(i)] % groups_ == groups_ - 1;
+      (is_last && last_width < storage_.group ? narrow : whole).push_back(i);
+    }
+    search(values, tiles, targets, beam, whole, storage_.group, nearest, threads);
+    search(values, tiles, targets, beam, narrow, last_width, nearest, threads);
+    return nearest;
+  }
+
+  std::shared_ptr<const StoredMatrix> store(const std::string& name, std::shared_ptr<const StoredMatrix> matrix,
+                                            const Values& values) const override {
+    std::map<std::string, std::vector<std::byte>> codes;
+    if (values.codes != nullptr) codes[".codes"] = pack_codes(storage_, rows_, cols_, *values.codes);
+    const Storage storage = matrix->spec();
+    return exchanged(name, std::move(matrix), storage, {{".codebooks", values[kBooks]}, {".scales", values[kScales]}},
+                     std::move(codes));
+  }
+
  private:
   static constexpr size_t kBooks = 0, kScales = 1;
 
+  const std::vector<uint16_t>& codes_of(const Values& values) const {
+    return values.codes != nullptr ? *values.codes : codes_;
+  }
+
+  /// Tiles of one width, each as a row of one group of a matrix of its own.
+  void search(const Values& values, std::span<const int64_t> tiles, std::span<const float> targets, int64_t beam,
+              const std::vector<int64_t>& places, int64_t width, NearestCodes& nearest, ThreadPool& threads) const {
+    if (places.empty()) return;
+    const int64_t g = storage_.group, books = storage_.codebooks, count = static_cast<int64_t>(places.size());
+    AdditiveCode code{storage_, count, 1, {}, values[kBooks], {}};
+    LayerMoment moment{g, {}};  // what lies beyond a narrow tile does not count
+    if (width < g) {
+      moment.h.resize(static_cast<size_t>(g * g));
+      for (int64_t c = 0; c < width; ++c) moment.h[static_cast<size_t>(c * g + c)] = 1;
+    }
+    std::vector<float> wanted;
+    for (const int64_t place : places) {
+      const int64_t tile = tiles[static_cast<size_t>(place)];
+      const auto own = codes_of(values).begin() + tile * books;
+      code.codes.insert(code.codes.end(), own, own + books);
+      code.scales.push_back(values[kScales][static_cast<size_t>(tile / groups_)]);
+      const auto target = targets.begin() + place * g;
+      wanted.insert(wanted.end(), target, target + g);
+    }
+    std::vector<float> before(wanted.size()), residual(wanted.size()), after(wanted.size());
+    find_residual(code, moment, wanted, before, residual, threads);
+    sweep_codes(code, moment, random_order(code, 0, 0), beam, residual, threads);
+    find_residual(code, moment, wanted, after, residual, threads);
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t place = places[static_cast<size_t>(i)];
+      std::copy_n(code.codes.begin() + i * books, books, nearest.codes.begin() + place * books);
+      for (int64_t c = i * g; c < i * g + width; ++c) {
+        nearest.moves[static_cast<size_t>((place - i) * g + c)] =
+            after[static_cast<size_t>(c)] - before[static_cast<size_t>(c)];
+      }
+    }
+  }
+
   /// f(where its vector begins in the codebooks, first column, columns) for each code of a row.
   template <class F>
-  void for_each_vector(int64_t r, const F& f) const {
-    const uint16_t* code = codes_.data() + r * groups_ * storage_.codebooks;
+  void for_each_vector(const Values& values, int64_t r, const F& f) const {
+    const uint16_t* code = codes_of(values).data() + r * groups_ * storage_.codebooks;
     for (int64_t j = 0; j < groups_; ++j) {
       const int64_t first = j * storage_.group, width = std::min(storage_.group, cols_ - first);
       for (int64_t m = 0; m < storage_.codebooks; ++m, ++code) {
@@ -170,6 +237,7 @@ class AdditiveCodebooks final : public Parametrisation {
 
   VectorStorage storage_;
   int64_t rows_, cols_, groups_;
+  bool codes_are_learned_;
   std::vector<uint16_t> codes_;  // [rows, groups, M]
 };
 
@@ -188,7 +256,7 @@ class GroupScales final : public Parametrisation {
   }
 
   void scale_row(const Values& values, int64_t r, float* row) const override {
-    const float* scales = values[0]->data() + first_of(r);
+    const float* scales = values[0].data() + first_of(r);
     for (int64_t c = 0; c < cols_; ++c) row[c] *= scales[c / shape_.group_cols];
   }
 
@@ -233,7 +301,7 @@ class ScalesAndProduct final : public Parametrisation {
   void scale_row(const Values& values, int64_t r, float* row) const override {
     scales_->scale_row(values, r, row);
     for (int64_t k = 0; k < rank_; ++k) {  // in the order in which the storage adds them
-      const float a = (*values[kA])[static_cast<size_t>(k * rows_ + r)], *b = values[kB]->data() + k * cols_;
+      const float a = values[kA][static_cast<size_t>(k * rows_ + r)], *b = values[kB].data() + k * cols_;
       for (int64_t c = 0; c < cols_; ++c) row[c] += a * b[c];
     }
   }
@@ -245,8 +313,8 @@ class ScalesAndProduct final : public Parametrisation {
       const float* g = gradient.g + i * cols_;
       const int64_t r = gradient.begin + i;
       for (int64_t k = 0; k < rank_; ++k) {
-        const double a = (*values[kA])[static_cast<size_t>(k * rows_ + r)];
-        const float* b = values[kB]->data() + k * cols_;
+        const double a = values[kA][static_cast<size_t>(k * rows_ + r)];
+        const float* b = values[kB].data() + k * cols_;
         double *to = sums[kB] + k * cols_, sum = 0;
         for (int64_t c = 0; c < cols_; ++c) {
           sum += static_cast<double>(g[c]) * static_cast<double>(b[c]);
@@ -263,13 +331,13 @@ class ScalesAndProduct final : public Parametrisation {
     const BaseStorage& factors = matrix->spec().side.low_rank.factors;
     std::map<std::string, std::vector<std::byte>> bytes;
     for (const size_t part : {kA, kB}) {
-      const auto factor = stored_factor(factors, rank_, *values[part], threads);
+      const auto factor = stored_factor(factors, rank_, values[part], threads);
       for (const TensorPart& of : factor->parts()) {
         bytes[parts()[part].suffix + of.suffix].assign(of.bytes.begin(), of.bytes.end());
       }
     }
     const Storage storage = matrix->spec();
-    return exchanged(name, std::move(matrix), storage, {{".scales", *values[0]}}, std::move(bytes));
+    return exchanged(name, std::move(matrix), storage, {{".scales", values[0]}}, std::move(bytes));
   }
 
  private:
@@ -364,7 +432,7 @@ std::unique_ptr<const Parametrisation> parametrise(const std::string& name,
     case Kind::kFrame:
       return std::make_unique<FrameScales>(name, matrix);
     case Kind::kCodebooks:
-      return std::make_unique<AdditiveCodebooks>(*matrix);
+      return std::make_unique<AdditiveCodebooks>(*matrix, what);
     case Kind::kGroupScales:
       return std::make_unique<GroupScales>(name, matrix, shape_of_scales(storage, matrix->rows(), matrix->cols()),
                                            !may_be_negative(storage));
@@ -389,7 +457,12 @@ LearnedSize learned_size(const Storage& storage, int64_t rows, int64_t cols, Lea
       const auto& vectors = storage.base.get<VectorStorage>();
       const int64_t books = vectors.codebooks * vectors.entries() * vectors.group;
       const int64_t codes = rows * ((cols + vectors.group - 1) / vectors.group) * vectors.codebooks;
-      return {books + rows, 2 * codes + kSum * books};
+      LearnedSize size{books + rows, 2 * codes + kSum * books};
+      if (what != Learned::kAllAndCodes) return size;
+      size.weights = rows * cols, size.codes = codes;
+      // A multiply-add of a candidate takes some three of those of dense products.
+      size.search = 6 * static_cast<double>(codes) * static_cast<double>(vectors.entries() * vectors.group);
+      return size;
     }
     case Kind::kGroupScales:
     case Kind::kScalesAndProduct: {
@@ -401,11 +474,16 @@ LearnedSize learned_size(const Storage& storage, int64_t rows, int64_t cols, Lea
   return {};
 }
 
+Parametrisation::NearestCodes Parametrisation::nearest_codes(const Values&, std::span<const int64_t>,
+                                                             std::span<const float>, int64_t, ThreadPool&) const {
+  return {};
+}
+
 std::shared_ptr<const StoredMatrix> Parametrisation::store(const std::string& name,
                                                            std::shared_ptr<const StoredMatrix> matrix,
                                                            const Values& values) const {
   std::map<std::string, std::vector<float>> by_suffix;
-  for (size_t i = 0; i < parts_.size(); ++i) by_suffix[parts_[i].suffix] = *values[i];
+  for (size_t i = 0; i < parts_.size(); ++i) by_suffix[parts_[i].suffix] = values[i];
   const Storage storage = matrix->spec();
   return exchanged(name, std::move(matrix), storage, by_suffix);
 }

@@ -1,6 +1,6 @@
 #pragma once
 // What of a stored matrix can be learned, as vectors of its parts: how W [rows, cols] comes of them, and the gradient
-// of a loss with respect to them from G = dL/dW. Codes stay; with V what they mean,
+// of a loss with respect to them from G = dL/dW. With V what its codes mean,
 //
 //   frame scales D_O, D_I     W = D_O V D_I           dL/dD_O[r] = sum_c G[r,c] V[r,c] D_I[c]
 //   (format/side/frame.h)                             dL/dD_I[c] = sum_r D_O[r] G[r,c] V[r,c]
@@ -18,11 +18,16 @@
 // factors those that are nearest in their storage, straight through which gradients go (ApiQ-bw, 2402.05147, whose
 // codes are found anew in each step; here they stay). Scales of another type stay as they are.
 //
+// Of additive codebooks the codes can be chosen anew, those that bring a group of weights nearest to others
+// (code_step.h); of all other storages they stay.
+//
 // Goals: W is just what the stored matrix decodes to; the same bytes for any number of threads.
-// Non-goals: codes, zero points, levels.
+// Non-goals: codes of grids, zero points, levels.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -53,9 +58,13 @@ class Parametrisation {
   virtual ~Parametrisation() = default;
   const std::vector<LearnedPart>& parts() const { return parts_; }
 
-  /// By place in parts(): values, or sums of gradients.
-  using Values = std::vector<const std::vector<float>*>;
-  using Sums = std::vector<double*>;
+  /// What W is made of: values by place in parts(), and codes; null: those that came.
+  struct Values {
+    std::vector<const std::vector<float>*> parts;
+    const std::vector<uint16_t>* codes = nullptr;
+    const std::vector<float>& operator[](size_t part) const { return *parts[part]; }
+  };
+  using Sums = std::vector<double*>;  // of gradients, by place in parts()
 
   /// V [rows, cols].
   virtual std::vector<float> unscaled(const Values& values, ThreadPool& threads) const = 0;
@@ -65,8 +74,23 @@ class Parametrisation {
   virtual void add_gradient(const Values& values, const WeightGradient& gradient, const float* v,
                             const Sums& sums) const = 0;
 
-  /// The matrix with what is stored for these values of the parts, before to_stored; all other parts are those of
-  /// `matrix`, kept alive.
+  /// Neighbouring weights of a row whose codes are chosen together, a tile; the last of a row may be narrower. 0: codes
+  /// stay.
+  virtual int64_t tile() const { return 0; }
+  /// As they came, [rows, tiles of a row, codes of a tile].
+  virtual std::span<const uint16_t> codes() const { return {}; }
+  /// For each of `tiles`, counted row by row, codes that bring W nearest to targets [tiles, tile()], by a beam that
+  /// starts at its own, and so never farther: to codes [tiles, codes of a tile]; to moves [tiles, tile()] what they
+  /// change W by.
+  struct NearestCodes {
+    std::vector<uint16_t> codes;
+    std::vector<float> moves;
+  };
+  virtual NearestCodes nearest_codes(const Values& values, std::span<const int64_t> tiles,
+                                     std::span<const float> targets, int64_t beam, ThreadPool& threads) const;
+
+  /// The matrix with what is stored for these values of the parts, before to_stored, and these codes; all other parts
+  /// are those of `matrix`, kept alive.
   virtual std::shared_ptr<const StoredMatrix> store(const std::string& name, std::shared_ptr<const StoredMatrix> matrix,
                                                     const Values& values) const;
 
@@ -80,6 +104,7 @@ class Parametrisation {
 enum class Learned {
   kFrames,  // scales of frames alone
   kAll,
+  kAllAndCodes,
 };
 
 /// Null where there is nothing to learn.
@@ -88,10 +113,13 @@ std::unique_ptr<const Parametrisation> parametrise(const std::string& name,
 
 /// What learning a matrix takes.
 struct LearnedSize {
-  int64_t values = 0;  // that are learned
-  int64_t bytes = 0;   // that are held besides them: codes, sums of panels
+  int64_t values = 0;              // that are learned
+  int64_t bytes = 0;               // that are held besides them: codes, sums of panels
+  int64_t weights = 0, codes = 0;  // of matrices whose codes are learned
+  double search = 0;               // flops of a search for all those codes, of one hypothesis
   LearnedSize& operator+=(const LearnedSize& other) {
-    values += other.values, bytes += other.bytes;
+    values += other.values, bytes += other.bytes, weights += other.weights, codes += other.codes;
+    search += other.search;
     return *this;
   }
 };

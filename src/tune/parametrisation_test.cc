@@ -31,7 +31,7 @@ std::shared_ptr<const StoredMatrix> rounded(const std::string& text, int64_t col
 
 Parametrisation::Values pointers(const std::vector<std::vector<float>>& values) {
   Parametrisation::Values pointers;
-  for (const std::vector<float>& of : values) pointers.push_back(&of);
+  for (const std::vector<float>& of : values) pointers.parts.push_back(&of);
   return pointers;
 }
 

@@ -68,7 +68,7 @@ const RopeTable* Student::rope_of(int block) const {
 }
 
 double Student::kl(std::span<const int32_t> tokens, int64_t batch, int64_t length, const TargetLogits& target,
-                   VectorGradients* gradients, ThreadPool& threads) {
+                   VectorGradients* gradients, ThreadPool& threads, const OfWeights& of_weights) {
   const Graph& graph = weights_.graph();
   const auto blocks = static_cast<int>(graph.blocks.size());
   const Pass pass = Pass::whole(batch, length);
@@ -92,7 +92,7 @@ double Student::kl(std::span<const int32_t> tokens, int64_t batch, int64_t lengt
   for (int b = blocks - 1; b >= 0; --b) {
     LearnedWeights::Unscaled unscaled;
     const BlockWeights weights = weights_.load_block(b, &unscaled, threads);
-    const GradientSink sink = weights_.sink(unscaled, all, threads);
+    const GradientSink sink = weights_.sink(unscaled, all, of_weights, threads);
     BlockAdjoint adjoint(graph, b, weights, rope_of(b));
     adjoint.run(pass, inputs[static_cast<size_t>(b)].data(), threads);
     adjoint.backward(stream.data(), sink, threads);

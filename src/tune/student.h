@@ -11,6 +11,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "forward/attention/rope.h"
@@ -34,13 +35,18 @@ class Student {
   const Vectors& vectors() const { return weights_.vectors(); }
   std::map<std::string, double> sizes() const { return weights_.sizes(); }
   void set(Vectors values);
+  void set_codes(Codes codes) { weights_.set_codes(std::move(codes)); }
+  CodeState begin_codes(ThreadPool& threads) const { return weights_.begin_codes(threads); }
+  void choose_codes(const CodeOptions& options, CodeState& state, ThreadPool& threads) {
+    weights_.choose_codes(options, state, threads);
+  }
   FinishedMatrices matrices() const { return weights_.matrices(); }
   Vectors norms() const { return weights_.norms(); }
 
   /// The mean KL over the rows of `batch` sequences of `length` tokens, tokens [batch, length]. `gradients` null: not
-  /// wanted; else set to those of all vectors().
+  /// wanted; else set to those of all vectors(), those of weights as LearnedWeights::sink gives them.
   double kl(std::span<const int32_t> tokens, int64_t batch, int64_t length, const TargetLogits& target,
-            VectorGradients* gradients, ThreadPool& threads);
+            VectorGradients* gradients, ThreadPool& threads, const OfWeights& of_weights = {});
 
  private:
   double head_loss(const TargetLogits& target, std::vector<float>& stream, int64_t rows, const GradientSink& sink,

@@ -1,7 +1,8 @@
 #pragma once
 // Vectors that are learned, by name: a norm's weights by those of its tensor, parts of a quantized matrix by
-// it and the part, "model.layers.0.mlp.up_proj.weight.in_scales".
+// it and the part, "model.layers.0.mlp.up_proj.weight.in_scales". Codes that are learned, by the matrix.
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -9,5 +10,6 @@
 namespace bitloom {
 
 using Vectors = std::map<std::string, std::vector<float>>;
+using Codes = std::map<std::string, std::vector<uint16_t>>;
 
 }  // namespace bitloom
