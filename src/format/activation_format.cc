@@ -23,7 +23,7 @@ using Kind = ActivationRange::Kind;
 // ---- options -------------------------------------------------------------------------------------------------------
 
 /// What an option sets; two options of one slot in a text are a contradiction.
-enum Slot { kSharers, kZero, kScale, kMode, kRange, kShift, kClip, kRotation, kSeed };
+enum Slot { kSharers, kZero, kScale, kMode, kRange, kShift, kClip, kRotation, kSeed, kMoves };
 
 template <Who kWho>
 void share(ActivationFormat& format) {
@@ -129,6 +129,12 @@ bool set_seed(std::string_view text, ActivationFormat& format) {
   return true;
 }
 
+/// "[12>7=3;40>7=3]"
+bool set_moves(std::string_view text, ActivationFormat& format) {
+  if (text.size() < 3 || text.front() != '[' || text.back() != ']') return false;
+  return parse_moves(text.substr(1, text.size() - 2), format.moves);
+}
+
 constexpr OptionPrefix<ActivationFormat> kPrefixes[] = {
     {"g", kSharers, set_group, "gN (a positive integer)"},
     {"at", kRange, set_fixed, "at[HIGH] or at[LOW;HIGH] (finite numbers)"},
@@ -137,6 +143,8 @@ constexpr OptionPrefix<ActivationFormat> kPrefixes[] = {
     {"clip", kClip, set_clip, "clipR (from 0.1 to 1)"},
     {"had", kRotation, set_rotation, "hadN (a power of two from 2 to 4096, or full)"},
     {"seed", kSeed, set_seed, "seedS (an integer)"},
+    {"reassembled", kMoves, set_moves,
+     "reassembled[MOVES] (12>7=3;40>7=3: a channel's slot, what it joins, what it holds)"},
 };
 
 std::vector<std::string> option_names() {
@@ -238,6 +246,15 @@ class Reader {
     }
     if (format_.range.kind != Kind::kDynamic) check_range();
     check_shifts();
+    check_moves();
+  }
+
+  void check_moves() const {
+    if (format_.moves.empty()) return;
+    if (format_.rotation != 0 || format_.shifted || format_.range.is_calibrated()) {
+      misuse("\"{}\": -reassembled goes with ranges that are known, and without -had and -shift", text_);
+    }
+    if (const std::string reason = bad_moves(format_.moves, 0); !reason.empty()) misuse("\"{}\": {}", text_, reason);
   }
 
   /// Ranges by outputs, and shifts: of minifloats.
@@ -337,8 +354,10 @@ ActivationFormat parse_activation_format(std::string_view text) { return Reader(
 
 std::string to_string(const ActivationFormat& format) {
   const ActivationRange& range = format.range;
-  return text_of(format, format.asymmetric ? fmt::format("{};{}", range.low, range.high) : fmt::to_string(range.high),
-                 shifts_text(format));
+  const std::string text =
+      text_of(format, format.asymmetric ? fmt::format("{};{}", range.low, range.high) : fmt::to_string(range.high),
+              shifts_text(format));
+  return format.moves.empty() ? text : fmt::format("{}-reassembled[{}]", text, to_string(format.moves));
 }
 
 std::string kind_text(const ActivationFormat& format) { return text_of(format, "...", "..."); }

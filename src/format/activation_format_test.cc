@@ -158,6 +158,23 @@ TEST(ActivationFormat, SaysWhatHasNoShifts) {
   EXPECT_THAT(misused("e3m0-tensor-at[3]-shift[01]-had8"), HasSubstr("which -had mixes"));
 }
 
+TEST(ActivationFormat, ReassembledChannels) {
+  const std::string text = "int4-asym-token-reassembled[12>7=3;40>7=3]";
+  const ActivationFormat format = parse_activation_format(text);
+  EXPECT_EQ(format.moves, (ChannelMoves{{12, 7, 3}, {40, 7, 3}}));
+  EXPECT_EQ(to_string(format), text);
+  EXPECT_EQ(kind_text(format), "int4-asym-token");
+  EXPECT_NE(format, parse_activation_format("int4-asym-token"));
+  for (const char* part : {"", "[]", "[1>0]", "[1>0=2", "[1>0=x]"}) {
+    EXPECT_THAT(misused(std::string("int4-token-reassembled") + part), HasSubstr("should be -reassembled[MOVES]"))
+        << part;
+  }
+  EXPECT_THAT(misused("int4-token-reassembled[1>0=1]"), HasSubstr("channel 1 is to be two of freed, joined and split"));
+  for (const char* base : {"int4-tensor-absmax", "int4-token-had64", "e2m1-tensor-at[3]-shift[01]"}) {
+    EXPECT_THAT(misused(std::string(base) + "-reassembled[1>0=2]"), HasSubstr("without -had and -shift")) << base;
+  }
+}
+
 TEST(ActivationFormat, ScalesOfRanges) {
   const auto scale = [](const char* text, float low, float high) {
     return scale_of_range(parse_activation_format(text), low, high);

@@ -55,6 +55,7 @@ InputRounder::InputRounder(const ActivationFormat& format, int64_t width)
 InputRounder::InputRounder(ActivationFormat format, std::shared_ptr<const ArrayEncoder> encoder)
     : format_(std::move(format)),
       encoder_(std::move(encoder)),
+      reassembly_(format_.moves),
       limits_(limits_of(format_.format)),
       least_(format_.scale == ScaleType::kE8M0 ? 0x1p-127f : std::numeric_limits<float>::min()) {
   const ActivationRange& range = format_.range;
@@ -154,6 +155,13 @@ void InputRounder::round(const float* x, int64_t rows, int64_t width, float* out
     });
     x = out;
   }
+  if (!reassembly_.empty()) {
+    for_rows(threads, rows, [&](int64_t row) {
+      if (out != x) std::copy_n(x + row * width, width, out + row * width);
+      reassembly_.move_values(out + row * width);
+    });
+    x = out;
+  }
   const bool turns_back = rotation_ != nullptr && place == Coordinates::kOwn;
   std::optional<Scale> of_all;
   if (format_.granularity == Granularity::kTensor && !fixed_) of_all = scale_of(x, rows * width);
@@ -166,9 +174,13 @@ void InputRounder::round(const float* x, int64_t rows, int64_t width, float* out
 
 void InputRounder::round_row(const float* x, int64_t width, float* out) const {
   assert(format_.granularity != Granularity::kTensor || fixed_);
-  if (rotation_ == nullptr) return static_cast<void>(round_groups(x, width, std::nullopt, out));
-  assert(rotation_->size() == width);
+  if (rotation_ == nullptr && reassembly_.empty()) return static_cast<void>(round_groups(x, width, std::nullopt, out));
   if (out != x) std::copy_n(x, width, out);
+  if (!reassembly_.empty()) {
+    reassembly_.move_values(out);
+    return static_cast<void>(round_groups(out, width, std::nullopt, out));
+  }
+  assert(rotation_->size() == width);
   rotation_->rotate(out, 0, width, 1);
   round_groups(out, width, std::nullopt, out);
   rotation_->rotate_back(out, 0, width, 1);

@@ -39,6 +39,8 @@ class InputRounder {
   /// that rotates): what kernels of 8-bit inputs can keep.
   bool has_token_scales() const;
   bool rotates() const { return rotation_ != nullptr; }
+  /// What is made of a row's channels before they are rounded.
+  const Reassembly& reassembly() const { return reassembly_; }
 
  private:
   using Scale = ActivationScale;
@@ -52,6 +54,7 @@ class InputRounder {
   ActivationFormat format_;
   std::shared_ptr<const ArrayEncoder> encoder_;
   std::shared_ptr<const BlockRotation> rotation_;  // null: values are rounded as they are
+  Reassembly reassembly_;
   FormatLimits limits_;
   float least_;                   // scales below it are none
   std::optional<Scale> fixed_;    // found beforehand

@@ -168,6 +168,23 @@ double squared_error(const std::vector<float>& a, const std::vector<float>& b) {
   return sum;
 }
 
+// The large channel of four lies in two slots with half of its values each, so the scale is half as great; 0 and 1 are
+// one.
+TEST(InputRounder, ReassembledChannels) {
+  const std::string format = "int8-token-reassembled[1>0=2]";
+  EXPECT_THAT(round(format, {3, 4, 254, -5.2f}, 4), ElementsAre(4, 127, 127, -5));
+  const InputRounder rounder(parse_activation_format(format), 4);
+  std::vector<float> row = {3, 4, 254, -5.2f}, out(4);
+  rounder.round_row(row.data(), 4, out.data());
+  EXPECT_THAT(out, ElementsAre(4, 127, 127, -5));
+  EXPECT_THAT(row, ElementsAre(3, 4, 254, -5.2f));
+  EXPECT_TRUE(rounder.has_token_scales());
+  ThreadPool threads(2);
+  std::vector<float> scales(1);
+  rounder.round(row.data(), 1, 4, out.data(), threads, scales.data());
+  EXPECT_EQ(scales[0], 1);
+}
+
 // One channel of 512 is a hundred times the others: all of these round to 0 beside it, and a rotation spreads it.
 TEST(InputRounder, RotationsSpreadOutliers) {
   std::vector<float> x = waves(512);

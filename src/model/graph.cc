@@ -149,6 +149,7 @@ std::string bad_operand_format(Operand operand, const ActivationFormat& format) 
     return text + ": tokens come one by one here; allowed: -token (of each head), -gN, or -tensor with a range (-at)";
   }
   if (format.shifted) return text + ": shifts are found for what linear layers read alone; leave them out";
+  if (!format.moves.empty()) return text + ": channels are moved before linear layers alone; leave it out";
   if (operand == Operand::kProbabilities && format.rotation != 0) {
     return text + ": their rows grow with the keys that are seen, so nothing rotates them";
   }

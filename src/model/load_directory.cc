@@ -249,6 +249,7 @@ void read_activations(const Json& config, const std::string& origin, Graph& grap
       if (format.shifted && shifts != place_of.width) {
         misuse("{} shifts, and the input has {} channels", shifts, place_of.width);
       }
+      if (const std::string reason = bad_moves(format.moves, place_of.width); !reason.empty()) misuse("{}", reason);
       *place_of.format = format;
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kUsage) throw;

@@ -1,0 +1,83 @@
+#include "format/channel_moves.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "base/rng.h"
+
+namespace bitloom {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+ChannelMoves moves_of(const std::string& text) {
+  ChannelMoves moves;
+  EXPECT_TRUE(parse_moves(text, moves)) << text;
+  return moves;
+}
+
+std::vector<float> moved(const std::string& text, std::vector<float> x) {
+  Reassembly(moves_of(text)).move_values(x.data());
+  return x;
+}
+
+std::vector<float> rewritten(const std::string& text, std::vector<float> w) {
+  Reassembly(moves_of(text)).move_weights(w.data());
+  return w;
+}
+
+TEST(ChannelMoves, ReadsWhatItWrites) {
+  for (const std::string text : {"1>0=2", "12>7=3;40>7=3", "0>1=5;2>1=6"}) EXPECT_EQ(to_string(moves_of(text)), text);
+  for (const std::string text : {"", "1>0", "1=0>2", "a>0=2", "1>-1=2", "1>0=2;", "1>0=2,3>0=2"}) {
+    ChannelMoves moves;
+    EXPECT_FALSE(parse_moves(text, moves)) << text;
+  }
+}
+
+TEST(ChannelMoves, ByTheFormula) {
+  // 2 is split into three, two of which lie in 1 and 3; 0 is the mean of 0 and 1, 4 that of 3 and 4.
+  EXPECT_THAT(moved("1>0=2;3>4=2", {2, 4, 9, 10, 20}), ElementsAre(3, 3, 3, 3, 15));
+  EXPECT_THAT(rewritten("1>0=2;3>4=2", {1, 2, 3, 4, 5}), ElementsAre(3, 3, 3, 3, 9));
+  // Two join one channel: the mean of three.
+  EXPECT_THAT(moved("1>0=3;2>0=4", {3, 6, 9, 8, 10}), ElementsAre(6, 4, 5, 4, 5));
+  EXPECT_THAT(rewritten("1>0=3;2>0=4", {1, 2, 3, 4, 5}), ElementsAre(6, 4, 5, 4, 5));
+}
+
+double product(const std::vector<float>& w, const std::vector<float>& x) {
+  double sum = 0;
+  for (size_t c = 0; c < x.size(); ++c) sum += static_cast<double>(w[c]) * static_cast<double>(x[c]);
+  return sum;
+}
+
+// Splitting is exact; what is lost is (x_i - x_j)(w_i - w_j)/2 of a pair, nothing of two that are equal.
+TEST(ChannelMoves, LoseHalfTheProductOfDifferences) {
+  Rng rng(3, 1);
+  for (int turn = 0; turn < 50; ++turn) {
+    std::vector<float> x(6), w(6);
+    for (float& value : x) value = rng.uniform() - 0.5f;
+    for (float& value : w) value = rng.uniform() - 0.5f;
+    x[5] *= 40;
+    const double exact = product(w, x),
+                 lost = 0.5 * static_cast<double>(x[1] - x[0]) * static_cast<double>(w[1] - w[0]);
+    EXPECT_NEAR(exact - product(rewritten("1>0=5", w), moved("1>0=5", x)), lost, 1e-5);
+    x[1] = x[0];  // alike inputs
+    EXPECT_NEAR(product(w, x), product(rewritten("1>0=5", w), moved("1>0=5", x)), 1e-5);
+    x[1] = -x[0], w[1] = w[0];  // alike weights
+    EXPECT_NEAR(product(w, x), product(rewritten("1>0=5", w), moved("1>0=5", x)), 1e-5);
+  }
+}
+
+TEST(ChannelMoves, BadOnes) {
+  EXPECT_EQ(bad_moves(moves_of("1>0=2;3>0=2"), 4), "");
+  EXPECT_THAT(bad_moves(moves_of("1>0=2"), 2), HasSubstr("no channel 2 among 2"));
+  EXPECT_THAT(bad_moves(moves_of("1>0=2;1>3=2"), 4), HasSubstr("channel 1 is freed twice"));
+  for (const std::string text : {"1>1=2", "1>0=1", "1>2=2", "1>0=2;0>3=2", "1>0=2;2>0=3", "1>0=2;3>2=4"}) {
+    EXPECT_THAT(bad_moves(moves_of(text), 5), HasSubstr("two of freed, joined and split")) << text;
+  }
+}
+
+}  // namespace
+}  // namespace bitloom
