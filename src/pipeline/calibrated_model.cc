@@ -17,6 +17,7 @@
 #include "pipeline/journal/shared_journal.h"
 #include "pipeline/task/file_records.h"
 #include "pipeline/walk/block_lesson.h"
+#include "pipeline/walk/block_reassembly.h"
 #include "pipeline/walk/block_tuner.h"
 #include "pipeline/walk/block_walk.h"
 #include "pipeline/walk/calibration_stream.h"
@@ -169,7 +170,8 @@ StatisticsOrigin origin_of(const Json& source_files, const Recipe& recipe, const
 void check_statistics_flags(const WalkTask& task) {
   if (task.options->statistics_in.empty() && task.options->statistics_out.empty()) return;
   for (const TransformSites& sites : task.transforms) {
-    if (stage_of(sites.transform) != PartStage::kScaling) continue;
+    const PartStage stage = stage_of(sites.transform);
+    if (stage != PartStage::kScaling && stage != PartStage::kReassembly) continue;
     misuse("kept statistics cannot serve '{}', which changes the inputs they are of", to_short(sites.transform));
   }
 }
@@ -205,7 +207,7 @@ void add_tuning_records(const std::map<int, BlockTuningRecord>& tuned, Calibrate
 }
 
 /// What the journal's blocks came to.
-void collect(const Journal& journal, const Graph& graph, CalibratedModel& calibrated) {
+void collect(const Journal& journal, const Recipe& recipe, const Graph& graph, CalibratedModel& calibrated) {
   std::map<int, BlockTuningRecord> tuned;
   for (int b = 0; b < journal.finished(); ++b) {
     BlockOutcome outcome = journal.load(b);
@@ -218,6 +220,9 @@ void collect(const Journal& journal, const Graph& graph, CalibratedModel& calibr
     for (const auto& [input, format] : outcome.activations) calibrated.activations.emplace(std::pair(b, input), format);
     calibrated.remarks.insert(calibrated.remarks.end(), outcome.remarks.begin(), outcome.remarks.end());
     if (outcome.tuning) tuned.emplace(b, *outcome.tuning);
+  }
+  if (find_transform<ReassembleTransform>(recipe) != nullptr) {
+    calibrated.remarks.push_back(remark_on_reassembly(calibrated.activations, graph));
   }
   add_tuning_records(tuned, calibrated);
 }
@@ -299,7 +304,7 @@ CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int6
   calibrated.times = walk_blocks(walk, journal, context);
   scratch.reset();
   ranks.barrier();  // what others have there lies in the journal, which the leading rank removes
-  if (ranks.leads()) collect(*calibrated.journal, task.model->graph(), calibrated);
+  if (ranks.leads()) collect(*calibrated.journal, task.recipe, task.model->graph(), calibrated);
   return calibrated;
 }
 

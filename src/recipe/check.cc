@@ -88,6 +88,10 @@ std::string bad_step(const RecipeStep& step) {
                                         : "the step keeps its matrices as they are");
   }
   if (step.attention) return bad_attention(step);
+  if (step.activations && !step.activations->moves.empty()) {
+    return fmt::format("{}: channels are moved in the weights, too, so 'reassemble' finds which",
+                       to_string(*step.activations));
+  }
   if (!step.quantize && step.activations) return "has a format of what is read, but quantizes nothing";
   if (step.transform) return bad_transform(step);
   if (step.keeps() && step.targets.empty()) return "keeps, but names no patterns";
@@ -106,18 +110,34 @@ std::string bad_step(const RecipeStep& step) {
 
 /// A search that rounds to nearest on the way, before a storage that has no nearest rounding.
 std::string bad_search(const RecipeStep& search, const RecipeStep& quantize) {
-  if (!search.transform || !quantize.quantize || !std::holds_alternative<ScaleSearchTransform>(*search.transform))
-    return "";
-  if (rounds_onto(Rounding(), quantize.quantize->storage)) return "";
-  return fmt::format("'{}' tries scales by rounding to nearest, which {} has no grid for",
-                     row_of(part_of(*search.transform)).name, to_string(quantize.quantize->storage));
+  if (!search.transform || !quantize.quantize) return "";
+  const bool scales = std::holds_alternative<ScaleSearchTransform>(*search.transform);
+  const bool moves = std::holds_alternative<ReassembleTransform>(*search.transform);
+  if (!(scales || moves) || rounds_onto(Rounding(), quantize.quantize->storage)) return "";
+  return fmt::format("'{}' tries {} by rounding to nearest, which {} has no grid for",
+                     row_of(part_of(*search.transform)).name, scales ? "scales" : "thresholds",
+                     to_string(quantize.quantize->storage));
+}
+
+/// Channels are moved for the sake of inputs that are rounded; what learns afterwards reads them as they are.
+std::string bad_reassembly(const Recipe& recipe, const RecipeStep& step) {
+  if (!step.transform || !std::holds_alternative<ReassembleTransform>(*step.transform)) return "";
+  const std::string_view name = row_of(part_of(*step.transform)).name;
+  bool rounds_inputs = false;
+  for (const RecipeStep& other : recipe.steps) {
+    rounds_inputs = rounds_inputs || other.activations;
+    if (!other.transform || stage_of(*other.transform) != PartStage::kTuning) continue;
+    return fmt::format("'{}' learns with inputs as they are, and '{}' moves their channels; choose one",
+                       row_of(part_of(*other.transform)).name, name);
+  }
+  return rounds_inputs ? "" : fmt::format("'{}' is about rounded inputs, but no step has activations", name);
 }
 
 /// Gradients are those of the model as it is: scales that are found block by block change what they are of.
 std::string bad_gradients(const RecipeStep& scaling, const RecipeStep& quantize) {
   if (!scaling.transform || !quantize.quantize || !needs_gradients(needs_of(quantize.rounding))) return "";
   const PartRow& row = row_of(part_of(*scaling.transform));
-  if (row.stage != PartStage::kScaling) return "";
+  if (row.stage != PartStage::kScaling && row.stage != PartStage::kReassembly) return "";
   return fmt::format("'{}' takes gradients of the model before '{}' scales it; choose one", to_short(quantize.rounding),
                      row.name);
 }
@@ -133,6 +153,10 @@ std::string bad_pair(const RecipeStep& earlier, const RecipeStep& later) {
   const PartRow &first = row_of(part_of(*earlier.transform)), &second = row_of(part_of(*later.transform));
   if (first.stage == PartStage::kScaling && second.stage == PartStage::kRewrite) {
     return fmt::format("'{}' must come before '{}': it would undo scales that were found on the data", second.name,
+                       first.name);
+  }
+  if (first.stage == PartStage::kReassembly && second.stage < PartStage::kReassembly) {
+    return fmt::format("'{}' must come before '{}', which is about the inputs as they are then", second.name,
                        first.name);
   }
   return "";
@@ -168,6 +192,7 @@ std::optional<RecipeFault> find_fault(const Recipe& recipe) {
     std::string reason = bad_step(step);
     for (size_t e = 0; e < s && reason.empty(); ++e) reason = bad_pair(recipe.steps[e], step);
     if (reason.empty()) reason = lacks_format(recipe, step);
+    if (reason.empty()) reason = bad_reassembly(recipe, step);
     if (!reason.empty()) return RecipeFault{s, reason};
   }
   return std::nullopt;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "recipe/parts.h"
 #include "recipe/recipe.h"
 #include "round/adaround/adaround.h"
 #include "round/fpq/fpq.h"
@@ -43,6 +44,36 @@ std::string verdict(std::vector<RecipeStep> steps) {
     return error.what();
   }
   return "";
+}
+
+TEST(CheckRecipe, ReassemblesWhatIsRounded) {
+  RecipeStep rounded = quantize(NearestRounding{});
+  EXPECT_EQ(verdict({transform(ReassembleTransform{}), rounded}),
+            "recipe 'r', step 1: 'reassemble' is about rounded inputs, but no step has activations");
+  rounded.activations = parse_activation_format("int4-asym-token");
+  EXPECT_EQ(verdict({transform(ReassembleTransform{}), rounded}), "");
+  EXPECT_EQ(verdict({transform(SmoothTransform{}), transform(ReassembleTransform{}), rounded}), "");
+  EXPECT_THAT(verdict({transform(ReassembleTransform{}), transform(SmoothTransform{}), rounded}),
+              HasSubstr("'smoothquant' must come before 'reassemble', which is about the inputs as they are then"));
+  EXPECT_THAT(verdict({transform(ReassembleTransform{}), transform(ReassembleTransform{}), rounded}),
+              HasSubstr("'reassemble' is given twice"));
+  EXPECT_THAT(verdict({transform(ReassembleTransform{}), rounded, transform(BlockTuningTransform{})}),
+              HasSubstr("'tune-blocks' learns with inputs as they are, and 'reassemble' moves their channels"));
+  RecipeStep guided = rounded;
+  guided.rounding = GptqRounding{.guided = true};
+  EXPECT_THAT(verdict({transform(ReassembleTransform{}), guided}), HasSubstr("takes gradients of the model before"));
+  for (const double ratio : {0.0, 0.6}) {
+    EXPECT_THAT(verdict({transform(ReassembleTransform{.ratio = ratio}), rounded}),
+                HasSubstr("ratio of 'reassemble' must be a number from 0.001 to 0.5"))
+        << ratio;
+  }
+  RecipeStep codebook = rounded;
+  codebook.quantize = parse_target("codebook4-col");
+  codebook.rounding = find_part("kmeans") ? rounding_of(*find_part("kmeans")) : Rounding();
+  EXPECT_THAT(verdict({transform(ReassembleTransform{}), codebook}),
+              HasSubstr("'reassemble' tries thresholds by rounding to nearest, which codebook4-col has no grid for"));
+  rounded.activations = parse_activation_format("int4-token-reassembled[1>0=2]");
+  EXPECT_THAT(verdict({rounded}), HasSubstr("channels are moved in the weights, too, so 'reassemble' finds which"));
 }
 
 TEST(CheckRecipe, RefusesARoundingOfNothing) {

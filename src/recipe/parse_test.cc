@@ -161,7 +161,7 @@ TEST(ParseRecipe, NamesThePlaceOfABadPart) {
               StartsWith("r.yaml:3:15: step 1: unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, "));
   EXPECT_EQ(refusal("steps:\n - transform: gptq\n"),
             "r.yaml:2:15: step 1: 'gptq' is a rounding, not a transform; allowed: hadamard, equalize, smoothquant, "
-            "preshift, awq, bias-correction, tune-blocks, distill");
+            "preshift, awq, reassemble, bias-correction, tune-blocks, distill");
   EXPECT_EQ(refusal("steps:\n - transform:\n    smoothquant:\n     alhpa: 1\n"),
             "r.yaml:4:6: step 1: unknown option 'alhpa' of 'smoothquant' (did you mean 'alpha'?); allowed: alpha");
   EXPECT_EQ(refusal("steps:\n - transform:\n    smoothquant:\n     alpha: 2\n"),

@@ -3,6 +3,7 @@
 
 #include "recipe/parts.h"
 #include "round/gptq/gptq.h"
+#include "transform/reassembly/reassemble.h"
 
 namespace bitloom {
 namespace {
@@ -25,6 +26,11 @@ constexpr Option kPreshiftOptions[] = {
 
 constexpr Option kScaleSearchOptions[] = {
     number_option<&ScaleSearchTransform::steps>("steps", 1, 1000, "exponents tried: 0 to 1 in so many steps"),
+};
+
+constexpr Option kReassembleOptions[] = {
+    number_option<&ReassembleTransform::ratio>("ratio", 0.001, 0.5, "share of an input's channels that may be added"),
+    number_option<&ReassembleTransform::steps>("steps", 2, 1000, "thresholds tried, from the greatest magnitude down"),
 };
 
 constexpr Option kDistillOptions[] = {
@@ -54,6 +60,7 @@ constexpr Option kBlockTuningOptions[] = {
 
 constexpr Needs kMoment{.second_moment = true};
 constexpr Needs kRanges{.range = true};
+constexpr Needs kReassembly{.second_moment = true, .range = true, .sample = kReassemblyTokens};
 constexpr Needs kMeans{.mean = true};
 constexpr Needs kSequences{.sequences = true};
 constexpr Needs kBlockOutputs{.block_outputs = true};
@@ -94,6 +101,14 @@ std::vector<PartRow> transforms() {
        .needs = kMoment,
        .help = "channel scales searched for the smallest output error",
        .words = "channel scales by search (AWQ)"},
+      {.name = "reassemble",
+       .stage = PartStage::kReassembly,
+       .defaults = Part(ReassembleTransform{}),
+       .options = kReassembleOptions,
+       .needs_a_format = true,
+       .needs = kReassembly,
+       .help = "large channels split and similar ones merged, before inputs are rounded",
+       .words = "large channels split, similar ones merged (QLLM)"},
       {.name = "bias-correction",
        .stage = PartStage::kAfterwards,
        .defaults = Part(BiasCorrectionTransform{}),

@@ -32,6 +32,7 @@ Transform transform_of(const Part& part);
 enum class PartStage {
   kRewrite,     // before rounding, from the weights alone
   kScaling,     // before rounding, channel scales from data; one a site
+  kReassembly,  // before rounding, of scaled inputs: which channels are split and merged
   kRounding,    // chooses codes; one a quantize step
   kAfterwards,  // after rounding
   kTuning,      // once everything is rounded

@@ -141,7 +141,7 @@ TEST(Parts, RefuseUnknownNames) {
               StartsWith("unknown rounding 'gtpq' (did you mean 'gptq'?); allowed: nearest, gptq, "));
   EXPECT_EQ(refusal([] { transform_named("hadmard"); }),
             "unknown transform 'hadmard' (did you mean 'hadamard'?); allowed: hadamard, equalize, smoothquant, "
-            "preshift, awq, bias-correction, tune-blocks, distill");
+            "preshift, awq, reassemble, bias-correction, tune-blocks, distill");
   EXPECT_THAT(refusal([] { rounding_named("awq"); }),
               StartsWith("'awq' is a transform, not a rounding; allowed: nearest, gptq, "));
   EXPECT_THAT(refusal([] { transform_named("gptaq"); }),

@@ -129,7 +129,8 @@ std::string to_short(const Transform& transform);
 /// Whether the steps make sense together, whatever the model. Error(kUsage) naming recipe, step and reason: a rounding
 /// on something that is not quantized, targets of a transform of the whole model, option values out of range, two
 /// channel scalings (or twice the same transform) of one site, a data-free rewrite after a scaling by data, a transform
-/// that needs a format in a recipe that quantizes nothing. parse_recipe, parse_short and resolve check by themselves.
+/// that needs a format in a recipe that quantizes nothing, or rounded inputs in one that rounds none. parse_recipe,
+/// parse_short and resolve check by themselves.
 void check(const Recipe& recipe);
 
 /// What a recipe wants to know of any input: whether it needs calibration data at all.

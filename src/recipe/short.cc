@@ -199,7 +199,7 @@ class Composer {
   Recipe with_any_format() const {
     Recipe whole = recipe_;
     RecipeStep any;
-    any.quantize = RoundingTarget{};
+    any.quantize = RoundingTarget{}, any.activations = ActivationFormat{};
     whole.steps.push_back(any);
     return whole;
   }

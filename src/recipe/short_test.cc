@@ -137,7 +137,7 @@ TEST(ShortRecipe, IsNotForEveryRecipe) {
 TEST(ShortRecipe, SaysWhichStepIsWrongAndHow) {
   EXPECT_THAT(refusal("gtpq+int4-g128"),
               StartsWith("short recipe 'gtpq+int4-g128', step 1: unknown part 'gtpq' (did you mean 'gptq'?); allowed: "
-                         "hadamard, equalize, smoothquant, preshift, awq, nearest, gptq, "));
+                         "hadamard, equalize, smoothquant, preshift, awq, reassemble, nearest, gptq, "));
   EXPECT_THAT(
       refusal("hadamard+gptq:dmap=1+int4-g128"),
       HasSubstr("step 2: unknown option 'dmap' of 'gptq' (did you mean 'damp'?); allowed: damping (or damp), "));

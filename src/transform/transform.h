@@ -46,6 +46,14 @@ struct ScaleSearchTransform {
   bool operator==(const ScaleSearchTransform&) const = default;
 };
 
+/// Large channels of an input split, and others that are alike merged, as many as serve its rounding (QLLM);
+/// transform/reassembly/reassemble.h. Recipes call it "reassemble".
+struct ReassembleTransform {
+  double ratio = 0.2;   // of the channels, that may be added at most
+  int64_t steps = 100;  // thresholds tried, from the greatest magnitude down to 0
+  bool operator==(const ReassembleTransform&) const = default;
+};
+
 /// The mean output error of each quantized layer taken back through its bias; transform/bias_correction.h. Recipes
 /// call it "bias-correction". Made after rounding.
 struct BiasCorrectionTransform {
@@ -80,7 +88,8 @@ struct BlockTuningTransform {
   bool operator==(const BlockTuningTransform&) const = default;
 };
 
-using Transform = std::variant<HadamardTransform, EqualizeTransform, SmoothTransform, PreshiftTransform,
-                               ScaleSearchTransform, BiasCorrectionTransform, BlockTuningTransform, DistillTransform>;
+using Transform =
+    std::variant<HadamardTransform, EqualizeTransform, SmoothTransform, PreshiftTransform, ScaleSearchTransform,
+                 ReassembleTransform, BiasCorrectionTransform, BlockTuningTransform, DistillTransform>;
 
 }  // namespace bitloom

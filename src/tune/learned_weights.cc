@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/dense_matrix.h"
+#include "base/error.h"
 #include "linalg/gemm.h"
 
 namespace bitloom {
@@ -123,6 +124,11 @@ void LearnedWeights::choose_codes(const CodeOptions& options, CodeState& state, 
 
 BlockWeights LearnedWeights::load_block(int block, Unscaled* unscaled, ThreadPool& threads) const {
   BlockWeights weights = load_block_weights(*current_, block);
+  for (const auto& [input, rounder] : weights.rounders) {
+    if (rounder.reassembly().empty()) continue;
+    refuse("block {}, {}: its channels are split and merged as it is rounded, and what learns reads inputs as they are",
+           block, input_at(graph(), block, input).name);
+  }
   weights.rounders.clear(), weights.operands.clear();
   const std::vector<Linear>& linears = graph().blocks[static_cast<size_t>(block)].linears;
   for (size_t l = 0; l < linears.size(); ++l) {

@@ -25,7 +25,7 @@ void refuse_rewritten(const std::string& model) {
                              : transform->is_string()                      ? transform->get<std::string>()
                                                                            : "";
     const std::optional<Part> part = find_part(name);
-    if (!part || row_of(*part).stage > PartStage::kScaling) continue;
+    if (!part || row_of(*part).stage >= PartStage::kRounding) continue;
     misuse("{}: '{}' rewrote its weights before they were rounded, so an adapter of the original's does not fit them",
            manifest, name);
   }

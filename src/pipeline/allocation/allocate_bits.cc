@@ -197,7 +197,7 @@ bool rewrites_by_data(const Recipe& recipe) {
   return std::any_of(recipe.steps.begin(), recipe.steps.end(), [](const RecipeStep& step) {
     if (!step.transform) return false;
     const PartStage stage = row_of(part_of(*step.transform)).stage;
-    return stage == PartStage::kScaling || stage == PartStage::kAfterwards;
+    return stage == PartStage::kScaling || stage == PartStage::kReassembly || stage == PartStage::kAfterwards;
   });
 }
 

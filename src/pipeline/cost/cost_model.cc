@@ -17,6 +17,7 @@
 #include "round/fpq/fpq.h"
 #include "round/gptq/gptq.h"
 #include "round/nearest/nearest.h"
+#include "transform/reassembly/reassemble.h"
 
 namespace bitloom {
 namespace {
@@ -220,10 +221,10 @@ class Predictor {
 
   BlockCost block(int b) const {
     BlockCost cost;
-    bool scales = false;
+    bool scales = false, moves = false;
     for (int input = 0; input < input_count(graph_, b); ++input) {
       const InputNeeds needs = needs_of_input(task_, b, input);
-      scales |= needs.scaling.any();
+      scales |= needs.scaling.any(), moves |= needs.moving.any();
       cost.gather[input] = static_cast<double>(streams_) * forward_seconds(b, input);
       cost.gather[input] += statistics_seconds(b, input, needs.rounding);
       double shared = 0;
@@ -238,14 +239,17 @@ class Predictor {
       cost.round[input] += seconds_of_matrix(format_cost(b, input));
       cost.round[input] += shared;
       cost.scale += statistics_seconds(b, input, needs.scaling) + search_seconds(b, input);
+      cost.move += statistics_seconds(b, input, needs.moving) + reassembly_seconds(b, input);
     }
-    // Once more for the scales' statistics, and in order "block" for leaving with the quantized weights.
+    // Once more for the scales' statistics, for those of channels that are moved, and in order "block" for leaving with
+    // the quantized weights.
     double pass = 0;
     for (int input = 0; input < input_count(graph_, b); ++input) {
       pass += static_cast<double>(streams_) * forward_seconds(b, input);
     }
     const bool twice = task_.options->order == WalkOrder::kBlock;
     if (scales) cost.scale += pass;
+    if (moves) cost.move += pass;
     cost.leave = leave_seconds(b) + (twice ? pass : 0);
     cost.peak_memory = block_memory(b);
     return cost;
@@ -263,6 +267,47 @@ class Predictor {
       }
     }
     return seconds;
+  }
+
+  /// Candidates are at most as many as channels may be added.
+  double reassembly_seconds(int b, int input) const {
+    if (!needs_of_input(task_, b, input).moving.any()) return 0;
+    const ReassembleTransform& transform = *reassembly();
+    const auto d = static_cast<double>(input_at(graph_, b, input).width);
+    const double candidates = 1 + std::min(static_cast<double>(transform.steps), transform.ratio * d);
+    const auto tokens = static_cast<double>(std::min(kReassemblyTokens, tokens_));
+    double seconds = 0;
+    for (const Site& site : linear_sites(graph_, b)) {
+      if (site.input != input) continue;
+      const double n = static_cast<double>(site.linear->out);
+      seconds += candidates * (n * d / rates_.rounding + flops(tokens * n * d) / rates_.forward);
+      seconds += flops(n * d * d) / rates_.forward;
+    }
+    return seconds;
+  }
+
+  const ReassembleTransform* reassembly() const {
+    for (const TransformSites& sites : task_.transforms) {
+      if (const auto* found = std::get_if<ReassembleTransform>(&sites.transform)) return found;
+    }
+    return nullptr;
+  }
+
+  /// Statistics of the inputs whose channels are moved, and what the search for one of them holds.
+  int64_t moving_bytes(int b) const {
+    int64_t statistics = 0, search = 0;
+    for (int input = 0; input < input_count(graph_, b); ++input) {
+      const Needs needs = needs_of_input(task_, b, input).moving;
+      if (!needs.any()) continue;
+      const int64_t d = input_at(graph_, b, input).width, tokens = std::min(kReassemblyTokens, tokens_);
+      int64_t rows = 0, widest = 0;
+      for (const Site& site : linear_sites(graph_, b)) {
+        if (site.input == input) rows += site.linear->out, widest = std::max(widest, site.linear->out);
+      }
+      statistics += bytes_of_statistics(needs, d);
+      search = std::max(search, 4 * (3 * d * d + (rows + 2 * widest) * d + tokens * (2 * d + rows + widest)));
+    }
+    return statistics + search;
   }
 
   /// Bytes beyond what is held all the time, at the block's worst moment.
@@ -290,7 +335,7 @@ class Predictor {
       worst = std::max(worst, waiting + rounding + source + quantized);
       waiting -= statistics_bytes(b, input);
     }
-    return std::max({worst, looking, scaling_bytes(b)}) + rewritten_bytes(b);
+    return std::max({worst, looking, scaling_bytes(b), moving_bytes(b)}) + rewritten_bytes(b) + moved_rows_bytes(b);
   }
 
   /// Of an expert that saw too little: a second moment of no data beside its own, and what it is made from.
@@ -357,11 +402,22 @@ class Predictor {
     });
   }
 
+  /// Rows of an input whose channels are moved before they are looked at: one chunk's, of both streams.
+  int64_t moved_rows_bytes(int b) const {
+    int64_t widest = 0;
+    for (int input = 0; input < input_count(graph_, b); ++input) {
+      if (needs_of_input(task_, b, input).moving.any()) widest = std::max(widest, input_at(graph_, b, input).width);
+    }
+    return 4 * streams_ * widest * longest_chunk_;
+  }
+
   /// Rewritten matrices are held as fp32 while their block is walked; see block_walk.cc.
   int64_t rewritten_bytes(int b) const {
     bool scaled = false;
-    for (int input = 0; input < input_count(graph_, b); ++input)
-      scaled |= needs_of_input(task_, b, input).scaling.any();
+    for (int input = 0; input < input_count(graph_, b); ++input) {
+      const InputNeeds needs = needs_of_input(task_, b, input);
+      scaled |= needs.scaling.any() || needs.moving.any();
+    }
     int64_t bytes = 0;
     for (const Site& site : linear_sites(graph_, b)) {
       if (scaled || task_.model->is_edited(site.linear->weight)) bytes += 4 * site.linear->out * site.linear->in;

@@ -1,5 +1,9 @@
 #include "pipeline/task/quantize_task.h"
 
+#include <fmt/format.h>
+
+#include <map>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
@@ -49,6 +53,45 @@ void check_fixed_ranges(const QuantizeTask& task) {
   }
 }
 
+/// Of a model whose channels were moved nothing else can be made: transforms know channels by their places, and weights
+/// that are kept would read inputs that are not moved.
+void refuse_moved_channels(const QuantizeTask& task) {
+  const Graph& graph = task.source->graph();
+  for (const Site& site : linear_sites(graph)) {
+    const std::optional<ActivationFormat>& format = site.reads->activations;
+    if (!format || format->moves.empty()) continue;
+    refuse("{}: '{}' reads channels that were split and merged; quantize the model that it was made of",
+           task.source->path(), site.linear->weight);
+  }
+}
+
+/// Channels are moved as inputs are rounded, by scales that are found in what was moved; each matrix reads one input.
+void check_reassembly(const QuantizeTask& task) {
+  const Graph& graph = task.model->graph();
+  std::map<std::string, int> uses;
+  for (const Site& site : linear_sites(graph)) ++uses[site.linear->weight];
+  for (const TransformSites& sites : resolve_transforms(task.recipe, graph)) {
+    if (!std::holds_alternative<ReassembleTransform>(sites.transform)) continue;
+    for (const Site& site : linear_sites(graph)) {
+      if (!sites.tensors.contains(site.linear->weight)) continue;
+      const auto format = task.activations.find({site.block, site.input});
+      const std::string place = fmt::format("recipe '{}', step {}: '{}' is for '{}'", task.recipe.name, sites.step + 1,
+                                            to_short(sites.transform), site.linear->weight);
+      if (format == task.activations.end()) {
+        misuse("{}, whose input is not rounded; give it activations, such as int4-asym-token, or name targets", place);
+      }
+      const ActivationFormat& of_input = format->second;
+      if (of_input.range.kind != ActivationRange::Kind::kDynamic || of_input.rotation != 0) {
+        misuse(
+            "{}, whose input is rounded to {}; channels are moved where tokens have ranges of their own and nothing "
+            "is rotated, such as int4-asym-token",
+            place, to_string(of_input));
+      }
+      if (uses.at(site.linear->weight) > 1) misuse("{}, which {} layers share", place, uses.at(site.linear->weight));
+    }
+  }
+}
+
 }  // namespace
 
 QuantizeTask make_task(std::shared_ptr<const Checkpoint> source, const Recipe& recipe, const QuantizeOptions& options,
@@ -56,6 +99,7 @@ QuantizeTask make_task(std::shared_ptr<const Checkpoint> source, const Recipe& r
   QuantizeTask task;
   task.model = rewrite_model(source, recipe, options.seed, threads);
   task.source = std::move(source);
+  refuse_moved_channels(task);
   task.recipe = recipe;
   task.steps = resolve(recipe, task.model->graph());
   task.activations = resolve_activations(recipe, task.steps, task.model->graph());
@@ -63,6 +107,7 @@ QuantizeTask make_task(std::shared_ptr<const Checkpoint> source, const Recipe& r
   task.options = options;
   check_sizes(task);
   check_fixed_ranges(task);
+  check_reassembly(task);
   fit_formats(*task.model, task.steps, threads);
   return task;
 }

@@ -25,17 +25,19 @@ TensorEdits searched(const Checkpoint& model, int block, const ScaleSearchTransf
                      const std::map<int, InputStatistics>& statistics, ThreadPool& threads) {
   ChannelMoments moments;
   for (const auto& [input, of_input] : statistics) moments[input] = &*of_input.moment;
-  // A matrix that stays as it is has no rounding error.
-  const RoundedWeights rounded = [&](const RowSource& w, const Linear& linear) {
+  return search_block_scales(model, block, moments, transform, nearest_by(steps, threads), targeted, threads).edits;
+}
+
+}  // namespace
+
+RoundedWeights nearest_by(const std::map<std::string, RecipeStep>& steps, ThreadPool& threads) {
+  return [&steps, &threads](const RowSource& w, const Linear& linear) {
     const auto step = steps.find(linear.weight);
     if (step == steps.end()) return w.decode_all();
     return quantize_nearest(linear.weight, w, grid_target(*step->second.quantize, linear.weight), threads)
         ->decode_all();
   };
-  return search_block_scales(model, block, moments, transform, rounded, targeted, threads).edits;
 }
-
-}  // namespace
 
 TensorEdits scale_block(std::shared_ptr<const Checkpoint> model, int block,
                         const std::vector<TransformSites>& transforms, const std::map<std::string, RecipeStep>& steps,

@@ -8,6 +8,7 @@
 
 #include "base/dense_matrix.h"
 #include "base/error.h"
+#include "transform/reassembly/moved_columns.h"
 
 namespace bitloom {
 namespace {
@@ -89,6 +90,30 @@ void BlockState::rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool
   set_current(original);
 }
 
+void BlockState::move_channels(const std::map<int, ActivationFormat>& formats, ThreadPool& threads) {
+  if (!finished) outcome.activations.insert(formats.begin(), formats.end());
+  for (const auto& [input, format] : outcome.activations) {
+    if (format.moves.empty()) continue;
+    rounders.insert_or_assign(input, InputRounder(format, input_at(model->graph(), index, input).width));
+    for (const Site& site : linear_sites(model->graph(), index)) {
+      if (site.input != input) continue;
+      const std::string& name = site.linear->weight;
+      RowSourcePtr& weight = current.linears[static_cast<size_t>(site.linear_index)].weight;
+      const auto rewritten = outcome.rewritten.find(name);
+      weight = finished && rewritten != outcome.rewritten.end()
+                   ? rewritten_rows(model->graph(), index, name, rewritten->second)
+                   : in_memory(*moved_columns(weight, Reassembly(format.moves)), threads);
+    }
+  }
+  current.rounders = rounders;
+}
+
+const Reassembly& BlockState::reassembly(int input) const {
+  static const Reassembly none;
+  const auto rounder = rounders.find(input);
+  return rounder == rounders.end() ? none : rounder->second.reassembly();
+}
+
 void BlockState::fix_range(int input, const FormatFinder& find) {
   const auto rule = unfixed.find(input);
   if (rule == unfixed.end()) return;
@@ -109,6 +134,18 @@ void BlockState::fix_range(int input, const FormatFinder& find) {
 void BlockState::resume(BlockOutcome of_earlier_run) {
   outcome = std::move(of_earlier_run);
   finished = true;
+  for (const auto& [input, format] : outcome.activations) {
+    if (format.moves.empty()) continue;
+    ActivationFormat as_it_is = format;
+    as_it_is.moves.clear();
+    const auto rounder = rounders.find(input);
+    if (rounder != rounders.end() && rounder->second.format() == as_it_is &&
+        bad_moves(format.moves, input_at(model->graph(), index, input).width).empty()) {
+      continue;
+    }
+    refuse("the journal's block {}, input {}: {} does not come of the recipe; add --restart to begin anew", index,
+           input, to_string(format));
+  }
   for (const auto& [input, rule] : unfixed) {
     const auto found = outcome.activations.find(input);
     const bool given = found != outcome.activations.end();

@@ -29,10 +29,17 @@ struct BlockState {
   /// Other weights that compute the same.
   void rewrite(std::shared_ptr<const Checkpoint> rewritten, ThreadPool& threads);
 
+  /// From here on inputs are rounded as these formats say, with the channels moved that they name, and the matrices
+  /// that read them are rewritten for it; of a finished block, as the earlier run left both. The float model's stay.
+  void move_channels(const std::map<int, ActivationFormat>& formats, ThreadPool& threads);
+
   /// From here on the input is rounded as `find` says of its format, or said in the earlier run; formats that
   /// calibration has no part in are from the beginning on. Where calibration saw nothing but zeros, tokens have ranges
   /// of their own, which is remarked on.
   void fix_range(int input, const FormatFinder& find);
+
+  /// How the input's channels are moved.
+  const Reassembly& reassembly(int input) const;
 
   /// An earlier run has finished the block: it is only passed through, with what came of it.
   void resume(BlockOutcome of_earlier_run);
@@ -44,9 +51,9 @@ struct BlockState {
   void take_rewritten();
 
   int index;
-  std::map<int, InputRounder> rounders;     // of `current`
+  std::map<int, InputRounder> rounders;      // of `current`
   std::map<Operand, InputRounder> operands;  // of that, too
-  std::map<int, ActivationFormat> unfixed;  // inputs whose range is yet to be found
+  std::map<int, ActivationFormat> unfixed;   // inputs whose range is yet to be found
   std::shared_ptr<const Checkpoint> model;
   BlockWeights original, current;
   BlockRunner float_runner, runner;  // with `original`, with `current`

@@ -11,6 +11,7 @@
 #include "pipeline/ranks/rank_work.h"
 #include "pipeline/rounding/matrix_rounder.h"
 #include "pipeline/walk/block_lesson.h"
+#include "pipeline/walk/block_reassembly.h"
 #include "pipeline/walk/block_scaling.h"
 #include "pipeline/walk/block_state.h"
 #include "pipeline/walk/calibration_stream.h"
@@ -108,9 +109,11 @@ class Walk {
   void run_block(int block);
   bool gathers(const BlockState& state) const;
   void scale(BlockState& state);
+  void move(BlockState& state);
   void gather(BlockState& state, int first, Statistics& statistics);
   void look_at(BlockState& state, Statistics& statistics, double seconds);
-  void add(std::span<const float> f, std::span<const float> x, int64_t chunk, InputStatistics& statistics);
+  void add(const Reassembly& reassembly, std::span<const float> f, std::span<const float> x, int64_t chunk,
+           InputStatistics& statistics);
   void sum(InputStatistics& statistics);
   int64_t width_of(int block, int input) const { return input_at(graph_, block, input).width; }
   Statistics wanted_of_block(int block) const;
@@ -139,7 +142,8 @@ class Walk {
   std::vector<int64_t> first_tokens_;        // the number of each chunk's first token, of those of all ranks
   std::vector<RopeTable> ropes_;
   std::optional<CalibrationStream> quantized_, float_;
-  std::optional<LessonKeeper> lessons_;  // where blocks are tuned
+  std::optional<LessonKeeper> lessons_;     // where blocks are tuned
+  std::vector<float> moved_, moved_float_;  // rows of an input whose channels are moved
   WalkTimes times_;
 };
 
@@ -147,6 +151,7 @@ void Walk::run_block(int block) {
   BlockState state(task_.model, graph_, block, rope_of(block), task_.activations, task_.operands, context_.threads);
   if (block < journal_.finished()) state.resume(journal_.load(block));
   scale(state);
+  move(state);
   if (lessons_) keep_lesson(state);
   Statistics statistics;
   const bool at_once = options_.order == WalkOrder::kBlock && options_.statistics_in.empty();
@@ -208,6 +213,32 @@ void Walk::scale(BlockState& state) {
   state.rewrite(Checkpoint::edited(task_.model, edits), context_.threads);
 }
 
+/// Which channels of the block's inputs are split and merged.
+void Walk::move(BlockState& state) {
+  Statistics statistics;
+  for (int input = 0; input < input_count(graph_, state.index); ++input) {
+    const Needs needs = needs_of_input(task_, state.index, input).moving;
+    if (needs.any()) statistics.emplace(input, InputStatistics(width_of(state.index, input), needs));
+  }
+  if (statistics.empty()) return;
+  if (state.finished) return state.move_channels({}, context_.threads);
+  const double seconds = cost_of(state.index).move / 2;  // of looking at the inputs, and of the search
+  look_at(state, statistics, seconds);
+  const ScopedTimer timed(times_.scaling);
+  const double of_input = seconds / static_cast<double>(statistics.size());
+  const auto advance = [&](int input) {
+    advance_progress(state.index, of_input, input_at(graph_, state.index, input).name);
+  };
+  state.move_channels(reassembled_inputs(task_, state, statistics, advance, context_.threads), context_.threads);
+  for (const Site& site : linear_sites(graph_, state.index)) {
+    const auto format = state.outcome.activations.find(site.input);
+    const bool moved = format != state.outcome.activations.end() && !format->second.moves.empty();
+    if (!moved || task_.steps.contains(site.linear->weight)) continue;
+    const RowSource& weight = *state.current.linears[static_cast<size_t>(site.linear_index)].weight;
+    state.outcome.rewritten[site.linear->weight] = weight.decode_all();
+  }
+}
+
 /// Brings every sequence to the inputs of the step that `first` begins, and gathers what is wanted of them on the way.
 void Walk::gather(BlockState& state, int first, Statistics& statistics) {
   const bool kept = !options_.statistics_in.empty();
@@ -223,7 +254,9 @@ void Walk::gather(BlockState& state, int first, Statistics& statistics) {
     for (int input = first; input < end; ++input) {
       const std::span<const float> f = reach(float_, c, state.float_runner, input);
       const std::span<const float> x = quantized_ ? reach(quantized_, c, state.runner, input) : f;
-      if (const auto found = statistics.find(input); found != statistics.end()) add(f, x, c, found->second);
+      if (const auto found = statistics.find(input); found != statistics.end()) {
+        add(state.reassembly(input), f, x, c, found->second);
+      }
       advance_progress(state.index, per_chunk(cost_of(state.index).gather.at(input)),
                        input_at(graph_, state.index, input).name);
     }
@@ -240,11 +273,24 @@ std::span<const float> Walk::reach(std::optional<CalibrationStream>& stream, int
   return stream ? stream->reach(chunk, runner, input) : std::span<const float>();
 }
 
-/// x: what the sites read of a chunk; f: what they would read in the float model, where that is asked for. An expert's
-/// rows, no more than the chunk's, are numbered as they come.
-void Walk::add(std::span<const float> f, std::span<const float> x, int64_t chunk, InputStatistics& statistics) {
+std::span<const float> moved_rows(const Reassembly& reassembly, std::span<const float> x, int64_t channels,
+                                  std::vector<float>& moved) {
+  if (reassembly.empty() || x.empty()) return x;
+  moved.assign(x.begin(), x.end());
+  for (size_t begin = 0; begin < moved.size(); begin += static_cast<size_t>(channels)) {
+    reassembly.move_values(moved.data() + begin);
+  }
+  return moved;
+}
+
+/// x: what the sites read of a chunk, before channels are moved; f: what they would read in the float model, where that
+/// is asked for. An expert's rows, no more than the chunk's, are numbered as they come.
+void Walk::add(const Reassembly& reassembly, std::span<const float> f, std::span<const float> x, int64_t chunk,
+               InputStatistics& statistics) {
   if (x.empty()) return;
   const ScopedTimer timed(times_.statistics);
+  x = moved_rows(reassembly, x, statistics.channels(), moved_);
+  if (statistics.cross) f = moved_rows(reassembly, f, statistics.channels(), moved_float_);
   statistics.add(f.data(), x.data(), static_cast<int64_t>(x.size()) / statistics.channels(), context_.threads,
                  first_tokens_[static_cast<size_t>(chunk)]);
 }
@@ -280,7 +326,7 @@ void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
     }
     seen.look_through(c, runner, [&](int input, std::span<const float> x) {
       const auto found = statistics.find(input);
-      if (found != statistics.end()) add(wanted[input], x, c, found->second);
+      if (found != statistics.end()) add(state.reassembly(input), wanted[input], x, c, found->second);
     });
     advance_progress(state.index, per_chunk(seconds), "inputs");
   }

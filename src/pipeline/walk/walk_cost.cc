@@ -3,7 +3,7 @@
 namespace bitloom {
 
 double BlockCost::seconds() const {
-  double total = scale + leave + tune;
+  double total = scale + move + leave + tune;
   for (const auto& [input, cost] : gather) total += cost;
   for (const auto& [input, cost] : round) total += cost;
   return total;
@@ -16,7 +16,7 @@ double WalkCost::seconds_after(int finished, WalkOrder order) const {
     total += cost.seconds();
     if (static_cast<int>(b) >= finished) continue;
     for (const auto& [input, of_input] : cost.round) total -= of_input;
-    total -= cost.tune;
+    total -= cost.tune + cost.move;
     if (order != WalkOrder::kBlock) continue;
     for (const auto& [input, of_input] : cost.gather) total -= of_input;
   }

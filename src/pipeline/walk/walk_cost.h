@@ -12,7 +12,8 @@ namespace bitloom {
 /// Seconds of one block's parts.
 struct BlockCost {
   std::map<int, double> gather, round;  // up to the input, its statistics included; its sites
-  double scale = 0, leave = 0;          // rewrites before; from the last input to the next block
+  double scale = 0, move = 0;           // rewrites before: scales, channels
+  double leave = 0;                     // from the last input to the next block
   double tune = 0;
   int64_t peak_memory = 0;  // bytes above what is held all the time
   double seconds() const;

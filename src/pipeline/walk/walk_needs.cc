@@ -18,6 +18,7 @@ InputNeeds needs_of_input(const WalkTask& task, int block, int input) {
       if (!transform.tensors.contains(name)) continue;
       const PartRow& row = row_of(part_of(transform.transform));
       if (row.stage == PartStage::kScaling && scaled) needs.scaling |= row.needs;
+      if (row.stage == PartStage::kReassembly && reads) needs.moving |= row.needs;
       if (row.stage == PartStage::kAfterwards && reads) needs.rounding |= row.needs;
     }
     if (!reads) continue;

@@ -9,6 +9,7 @@ namespace bitloom {
 struct InputNeeds {
   Needs rounding;  // while the block's matrices are rounded, and their biases corrected
   Needs scaling;   // before: channel scales are found for this input
+  Needs moving;    // between: its channels are reassembled
 };
 
 InputNeeds needs_of_input(const WalkTask& task, int block, int input);

@@ -1,0 +1,24 @@
+#pragma once
+// Which channels of a block's inputs are split and merged before they are rounded (transform/reassembly/reassemble.h).
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "observe/input_statistics.h"
+#include "pipeline/walk/block_state.h"
+#include "pipeline/walk/walk_task.h"
+
+namespace bitloom {
+
+/// The formats of the inputs that the recipe reassembles, with the moves that were found best for them; those that stay
+/// as they are have no entry, nor have those of experts that saw no token. `statistics` are of the inputs as the
+/// block's weights make them. `advance` is told of each input that is done.
+std::map<int, ActivationFormat> reassembled_inputs(const WalkTask& task, const BlockState& state,
+                                                   const std::map<int, InputStatistics>& statistics,
+                                                   const std::function<void(int input)>& advance, ThreadPool& threads);
+
+/// Of all blocks, in words: how many inputs and channels, and what the lists of moves take.
+std::string remark_on_reassembly(const InputFormats& activations, const Graph& graph);
+
+}  // namespace bitloom

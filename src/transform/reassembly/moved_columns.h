@@ -1,0 +1,12 @@
+#pragma once
+// A matrix that reads a reassembled input (format/channel_moves.h), made of one that reads it as it is.
+
+#include "base/row_source.h"
+#include "format/channel_moves.h"
+
+namespace bitloom {
+
+/// W' of W [rows, channels], moved as it is decoded; the moves must be valid for so many channels.
+RowSourcePtr moved_columns(RowSourcePtr source, Reassembly reassembly);
+
+}  // namespace bitloom
