@@ -98,9 +98,9 @@ constexpr const char* kKernelRecipes[] = {"claq-2", "claq-2.1",  "claq-2.12", "c
                                           "hqq-2",  "hqq-3",     "hqq-4",     "onebit-svid"};
 INSTANTIATE_TEST_SUITE_P(Recipes, FamilyRecipe, ::testing::ValuesIn(kKernelRecipes), name_of);
 INSTANTIATE_TEST_SUITE_P(Recipes, KernelRecipe, ::testing::ValuesIn(kKernelRecipes), name_of);
-INSTANTIATE_TEST_SUITE_P(DecodedByTiles, FamilyRecipe,
-                         ::testing::Values("gptvq-2.125", "gptvq-2.125:dimension=2", "gptvq-2.125:dimension=1",
-                                           "e8p-2"),
+INSTANTIATE_TEST_SUITE_P(Others, FamilyRecipe,
+                         ::testing::Values("gptvq-2.125", "gptvq-2.125:dimension=2", "gptvq-2.125:dimension=1", "e8p-2",
+                                           "qllm-w4a4", "qllm-w4a8:rounding=gptq"),
                          name_of);
 
 }  // namespace
