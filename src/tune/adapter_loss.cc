@@ -108,7 +108,7 @@ void AdapterLoss::set(Vectors values) {
   current_ = model_->edited(edits);
 }
 
-double AdapterLoss::loss(size_t batch, VectorGradients* gradients) {
+double AdapterLoss::loss(size_t batch, VectorGradients* gradients, const OfWeights& /*of_weights*/) {
   const SequenceChunk& whole = batches_[batch];
   const int64_t most = std::max<int64_t>(1, kPieceRows / whole.length);
   const double share = 1 / static_cast<double>(whole.batch * (whole.length - 1));

@@ -48,7 +48,7 @@ class AdapterLoss final : public Objective {
   std::map<std::string, double> sizes() const override;
   void set(Vectors values) override;
   /// The mean of -log p(next token) in nats over all but the first token of each sequence.
-  double loss(size_t batch, VectorGradients* gradients) override;
+  double loss(size_t batch, VectorGradients* gradients, const OfWeights& of_weights = {}) override;
 
   /// With the present vectors.
   const PeftAdapter& adapter() const { return adapter_; }
