@@ -97,6 +97,31 @@ void SecondMoment::copy_to(float* out, ThreadPool& threads) const {
   });
 }
 
+void SecondMoment::copy_rows(int64_t begin, int64_t end, float* out, ThreadPool& threads) const {
+  constexpr int64_t kRows = 8;  // that take turns with a column: as many lines of the cache are written
+  const auto tokens = static_cast<double>(std::max<int64_t>(tokens_, 1));
+  const int64_t edge = edge_tiles(channels_), first_tile = begin / kTile;
+  threads.parallel_for(end > begin ? (edge_tiles(end) - first_tile) * edge : 0, [&](int64_t task) {
+    const int64_t i = first_tile + task / edge, j = task % edge;
+    const int64_t last = std::min(end, (i + 1) * kTile), cols = std::min(channels_, (j + 1) * kTile);
+    for (int64_t r0 = std::max(begin, i * kTile); r0 < last; r0 += kRows) {
+      const int64_t r1 = std::min(last, r0 + kRows);
+      // From the row itself where it lies in the upper triangle, else from the column that mirrors it.
+      for (int64_t r = r0; r < r1 && i <= j; ++r) {
+        const double* row = tiles_.data() + (tile_index(i, j) * kTile + r % kTile) * kTile;
+        float* to = out + (r - begin) * channels_;
+        for (int64_t c = std::max(r, j * kTile); c < cols; ++c) to[c] = static_cast<float>(row[c % kTile] / tokens);
+      }
+      for (int64_t c = j * kTile; c < std::min(cols, r1) && j <= i; ++c) {
+        const double* column = tiles_.data() + (tile_index(j, i) * kTile + c % kTile) * kTile;
+        for (int64_t r = std::max(r0, c + 1); r < r1; ++r) {
+          out[(r - begin) * channels_ + c] = static_cast<float>(column[r % kTile] / tokens);
+        }
+      }
+    }
+  });
+}
+
 SecondMoment SecondMoment::from_mean(int64_t channels, int64_t tokens, const std::vector<float>& mean) {
   SecondMoment moment(channels);
   moment.tokens_ = tokens;

@@ -35,6 +35,8 @@ class SecondMoment {
   std::vector<double> mean_squares() const;
   /// out [d, d] fp32, both triangles: sum / tokens.
   void copy_to(float* out, ThreadPool& threads) const;
+  /// Of that the rows [begin, end): out [end - begin, d].
+  void copy_rows(int64_t begin, int64_t end, float* out, ThreadPool& threads) const;
 
   /// The fp64 tiles, for files: tile (i, j), i <= j, row-major kTile x kTile, tiles ordered by j, then i.
   const std::vector<double>& tiles() const& { return tiles_; }

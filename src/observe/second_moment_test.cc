@@ -54,6 +54,22 @@ TEST(SecondMoment, EqualsTheReferenceForOddSizesAndStrides) {
   }
 }
 
+TEST(SecondMoment, CopiesRowsAsItCopiesAll) {
+  ThreadPool threads(2);
+  constexpr int64_t kChannels = 600;
+  const auto x = random_tokens(10 * kChannels, 7);
+  SecondMoment moment(kChannels);
+  moment.add(x.data(), 10, kChannels, threads);
+  std::vector<float> all(kChannels * kChannels);
+  moment.copy_to(all.data(), threads);
+  constexpr std::pair<int64_t, int64_t> kRanges[] = {{0, 600}, {0, 256}, {250, 515}, {512, 600}, {7, 8}, {9, 9}};
+  for (const auto& [begin, end] : kRanges) {
+    std::vector<float> rows(static_cast<size_t>((end - begin) * kChannels), -1.0f);
+    moment.copy_rows(begin, end, rows.data(), threads);
+    EXPECT_TRUE(std::equal(rows.begin(), rows.end(), all.begin() + begin * kChannels)) << begin << " to " << end;
+  }
+}
+
 TEST(SecondMoment, MergedPartsEqualTheWhole) {
   ThreadPool threads(2);
   const auto x = random_tokens(40 * 17, 2);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <utility>
 
 #include "base/error.h"
@@ -162,15 +161,17 @@ class Claq {
 
   void refine(const LoopResult& result, ColumnCodebooks& chosen) const {
     const SecondMoment& moment = *problem_.inputs->moment;
-    const auto h = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(cols_ * cols_));
-    moment.copy_to(h.get(), problem_.threads);
-    for (int64_t c = 0; c < cols_; ++c) {
-      float& own = h[static_cast<size_t>(c * cols_ + c)];
-      // Damped as the loop's: a direction in which no token went is no licence for any weight.
-      own = static_cast<float>((own == 0 ? 1.0 : static_cast<double>(own)) + factor_.lambda());
-    }
-    refine_codebooks({rows_, cols_, result.original, factor_.order, h.get(), scales_, result.scratch}, options_.refine,
-                     chosen, problem_.threads);
+    const double lambda = factor_.lambda();
+    const auto moment_rows = [&](int64_t begin, int64_t end, float* out) {
+      moment.copy_rows(begin, end, out, problem_.threads);
+      for (int64_t c = begin; c < end; ++c) {
+        float& own = out[(c - begin) * cols_ + c];
+        // Damped as the loop's: a direction in which no token went is no licence for any weight.
+        own = static_cast<float>((own == 0 ? 1.0 : static_cast<double>(own)) + lambda);
+      }
+    };
+    refine_codebooks({rows_, cols_, result.original, factor_.order, moment_rows, scales_, result.scratch},
+                     options_.refine, chosen, problem_.threads);
   }
 
   const ClaqRounding& options_;
@@ -218,14 +219,13 @@ Storage storage_by(const ClaqRounding& options, Storage wanted) {
   return wanted;
 }
 
-/// Beside the loop k-means once or twice, the second moment, errors in words, and less than the loop's own weights
-/// while widths are found.
+/// Beside the loop k-means once or twice, refinement, and less than the loop's own weights while widths are found.
 RoundingCost cost_of(const ClaqRounding& options, const RoundingShape& shape) {
   const double turns = static_cast<double>(effective(options).refine);
   const auto n = static_cast<double>(shape.rows), d = static_cast<double>(shape.cols);
   RoundingCost cost = feedback_cost(shape, {.separable = false, .nearest = 2 * kmeans_work(shape)}, false);
   cost.flops += 2 * turns * n * d * d;
-  cost.bytes += 4 * (640 * shape.rows + shape.cols * shape.cols) + ErrorProduct::memory(shape.rows, shape.cols);
+  cost.bytes += refine_memory(shape.rows, shape.cols) + shape.threads * ErrorProduct::kThreadMemory;
   return cost;
 }
 

@@ -9,8 +9,7 @@
 namespace bitloom {
 namespace {
 
-constexpr int64_t kSlab = 256;      // rows that a thread takes, plain or while they become words
-constexpr int64_t kWordSlab = 128;  // rows that it takes of a product of words
+constexpr int64_t kSlab = 256;  // rows that a thread takes, plain or while they become words
 constexpr float kMost = kMostWord;
 
 /// sum (x y)^2, added up in a fixed order.
@@ -64,14 +63,9 @@ int64_t parts(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
 bool ErrorProduct::words_are_fast() { return find_word_gemm(best_isa()).isa != Isa::kPortable; }
 
-ErrorProduct::ErrorProduct(const float* h, int64_t rows, int64_t cols, const std::vector<float>& row_scales, bool words,
+ErrorProduct::ErrorProduct(int64_t rows, int64_t cols, const std::vector<float>& row_scales, bool words,
                            ThreadPool& threads)
-    : h_(h),
-      rows_(rows),
-      cols_(cols),
-      blocks_(parts(cols, kBlock)),
-      strips_(parts(rows, kWordStrip)),
-      threads_(threads) {
+    : rows_(rows), cols_(cols), blocks_(parts(cols, kBlock)), strips_(parts(rows, kWordStrip)), threads_(threads) {
   if (!words) return;
   kernel_ = find_word_gemm(best_isa()).kernel;
   inverse_scales_.assign(static_cast<size_t>(rows), 1.0f);
@@ -121,21 +115,21 @@ void ErrorProduct::load_slab(const float* errors, int64_t block, int64_t end, in
   }
 }
 
-void ErrorProduct::multiply(const float* errors, int64_t begin, int64_t end, float* out) {
-  if (kernel_ != nullptr) return multiply_words(errors, begin, end, out);
+void ErrorProduct::multiply(const float* h, const float* errors, int64_t begin, int64_t end, float* out) {
+  if (kernel_ != nullptr) return multiply_words(h, errors, begin, end, out);
   threads_.parallel_for(parts(rows_, kSlab), [&](int64_t slab) {
     const int64_t row = slab * kSlab, count = std::min(rows_ - row, kSlab);
-    sgemm(Transpose::kNo, Transpose::kNo, end - begin, count, cols_, 1.0f, h_ + begin * cols_, cols_, errors + row,
-          rows_, 0.0f, out + row, rows_);
+    sgemm(Transpose::kNo, Transpose::kNo, end - begin, count, cols_, 1.0f, h, cols_, errors + row, rows_, 0.0f,
+          out + row, rows_);
   });
 }
 
 /// p and a of the rows [begin, end) of H.
-void ErrorProduct::load_moment(int64_t begin, int64_t end) {
+void ErrorProduct::load_moment(const float* h, int64_t begin, int64_t end) {
   const int64_t stride = blocks_ * kBlock;
   p_.resize(static_cast<size_t>((end - begin) * stride)), a_.resize(static_cast<size_t>((end - begin) * blocks_));
   threads_.parallel_for(end - begin, [&](int64_t i) {
-    std::vector<float> row(h_ + (begin + i) * cols_, h_ + (begin + i + 1) * cols_);
+    std::vector<float> row(h + i * cols_, h + (i + 1) * cols_);
     row[static_cast<size_t>(begin + i)] = 0;
     int16_t* words = p_.data() + i * stride;
     for (int64_t b = 0; b < blocks_; ++b) {
@@ -151,8 +145,8 @@ void ErrorProduct::load_moment(int64_t begin, int64_t end) {
   });
 }
 
-void ErrorProduct::multiply_words(const float* errors, int64_t begin, int64_t end, float* out) {
-  load_moment(begin, end);
+void ErrorProduct::multiply_words(const float* h, const float* errors, int64_t begin, int64_t end, float* out) {
+  load_moment(h, begin, end);
   const int64_t columns = end - begin;
   threads_.parallel_for_thread(parts(rows_, kWordSlab), [&](int64_t slab, int thread) {
     const int64_t row = slab * kWordSlab, count = std::min(rows_ - row, kWordSlab);
@@ -170,7 +164,7 @@ void ErrorProduct::multiply_words(const float* errors, int64_t begin, int64_t en
     }
     for (int64_t i = 0; i < columns; ++i) {
       const int64_t c = begin + i;
-      add_own(out + i * rows_ + row, sums.data() + i * kWordSlab, errors + c * rows_ + row, h_[c * cols_ + c], count);
+      add_own(out + i * rows_ + row, sums.data() + i * kWordSlab, errors + c * rows_ + row, h[i * cols_ + c], count);
     }
   });
 }

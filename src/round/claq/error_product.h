@@ -26,30 +26,30 @@ class ErrorProduct {
   /// Whether words are faster than fp32 here.
   static bool words_are_fast();
 
-  /// h [cols, cols] symmetric; row_scales [rows] or empty: 1. Both are referred to.
-  ErrorProduct(const float* h, int64_t rows, int64_t cols, const std::vector<float>& row_scales, bool words,
-               ThreadPool& threads);
+  /// row_scales [rows] or empty: 1.
+  ErrorProduct(int64_t rows, int64_t cols, const std::vector<float>& row_scales, bool words, ThreadPool& threads);
 
   /// Columns [begin, end) of errors [cols, rows] have changed, from a multiple of kBlock to another or to the last; all
   /// have before the first product.
   void load(const float* errors, int64_t begin, int64_t end);
-  /// out [end - begin, rows]: columns [begin, end) of G, end - begin <= kMostColumns. The same bytes for any number of
-  /// threads.
-  void multiply(const float* errors, int64_t begin, int64_t end, float* out);
+  /// out [end - begin, rows]: columns [begin, end) of G, end - begin <= kMostColumns; h [end - begin, cols]: rows
+  /// [begin, end) of the symmetric H. The same bytes for any number of threads.
+  void multiply(const float* h, const float* errors, int64_t begin, int64_t end, float* out);
 
   static constexpr int64_t kBlock = kWordDepth, kMostColumns = 512;
-  /// Bytes, beside what it refers to and 256 KiB a thread.
+  /// Bytes, beside kThreadMemory for each thread.
   static int64_t memory(int64_t rows, int64_t cols);
+  static constexpr int64_t kWordSlab = 128;  // rows that a thread takes of a product of words
+  static constexpr int64_t kThreadMemory = 4 * kMostColumns * kWordSlab;
 
  private:
   int16_t* words(int64_t block, int64_t strip) {
     return e_.get() + (block * strips_ + strip) * kWordDepth * kWordStrip;
   }
   void load_slab(const float* errors, int64_t block, int64_t end, int64_t slab);
-  void load_moment(int64_t begin, int64_t end);
-  void multiply_words(const float* errors, int64_t begin, int64_t end, float* out);
+  void load_moment(const float* h, int64_t begin, int64_t end);
+  void multiply_words(const float* h, const float* errors, int64_t begin, int64_t end, float* out);
 
-  const float* h_;
   int64_t rows_, cols_, blocks_, strips_;
   ThreadPool& threads_;
   WordGemmKernel* kernel_ = nullptr;      // null: plain

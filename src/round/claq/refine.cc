@@ -32,7 +32,8 @@ class Refiner {
       : p_(problem),
         chosen_(chosen),
         threads_(threads),
-        product_(p_.h, p_.rows, p_.cols, p_.row_scales, p_.words, threads),
+        product_(p_.rows, p_.cols, p_.row_scales, p_.words, threads),
+        h_(static_cast<size_t>(std::min(kSpan, p_.cols) * p_.cols)),
         gradient_(static_cast<size_t>(std::min(kSpan, p_.cols) * p_.rows)),
         moved_(static_cast<size_t>(std::min(kBlock, p_.cols) * p_.rows)),
         q_(static_cast<size_t>(p_.rows)),
@@ -49,7 +50,8 @@ class Refiner {
   void turn() {
     for (begin_ = 0; begin_ < p_.cols; begin_ = end_) {
       end_ = std::min(p_.cols, begin_ + kSpan);
-      product_.multiply(p_.errors, begin_, end_, gradient_.data());
+      p_.moment_rows(begin_, end_, h_.data());
+      product_.multiply(h_.data(), p_.errors, begin_, end_, gradient_.data());
       for (int64_t block = begin_; block < end_; block += kBlock) {
         const int64_t block_end = std::min(end_, block + kBlock);
         for (int64_t leaf = block; leaf < block_end; leaf += kLeaf) {
@@ -67,6 +69,8 @@ class Refiner {
   float* column(int64_t c) { return p_.errors + c * p_.rows; }
   float scale(size_t r) const { return p_.row_scales.empty() ? 1.0f : p_.row_scales[r]; }
 
+  /// Row c of H, in the span.
+  const float* moment(int64_t c) const { return h_.data() + (c - begin_) * p_.cols; }
   float* gradient(int64_t c) { return gradient_.data() + (c - begin_) * p_.rows; }
 
   /// G of the columns [from_end, to_end) for what [from, from_end) moved by, `moved` [from_end - from, rows].
@@ -74,14 +78,15 @@ class Refiner {
     if (from_end == to_end) return;
     threads_.parallel_for((p_.rows + kSlab - 1) / kSlab, [&](int64_t slab) {
       const int64_t row = slab * kSlab, count = std::min(p_.rows - row, kSlab);
-      sgemm(Transpose::kNo, Transpose::kNo, to_end - from_end, count, from_end - from, 1.0f,
-            p_.h + from_end * p_.cols + from, p_.cols, moved + row, p_.rows, 1.0f, gradient(from_end) + row, p_.rows);
+      sgemm(Transpose::kNo, Transpose::kNo, to_end - from_end, count, from_end - from, 1.0f, moment(from_end) + from,
+            p_.cols, moved + row, p_.rows, 1.0f, gradient(from_end) + row, p_.rows);
     });
   }
 
   /// moved [rows]: what the column's values become less.
   void run_column(int64_t c, int64_t leaf_end, float* moved) {
-    const float own = p_.h[c * p_.cols + c];
+    const float* h = moment(c);
+    const float own = h[c];
     const float* g = gradient(c);
     const auto place = static_cast<size_t>(c);
     decode(place, q_.data());
@@ -92,7 +97,7 @@ class Refiner {
     decode(place, moved);
     for (size_t r = 0; r < q_.size(); ++r) moved[r] = q_[r] - moved[r];
     add_scaled(column(c), moved, 1.0f, p_.rows);
-    for (int64_t k = c + 1; k < leaf_end; ++k) add_scaled(gradient(k), moved, p_.h[c * p_.cols + k], p_.rows);
+    for (int64_t k = c + 1; k < leaf_end; ++k) add_scaled(gradient(k), moved, h[k], p_.rows);
   }
 
   /// Codes, levels and kept weights of a column for its target.
@@ -119,6 +124,7 @@ class Refiner {
   ThreadPool& threads_;
   ErrorProduct product_;
   int64_t begin_ = 0, end_ = 0;  // of the span
+  std::vector<float> h_;         // H of the span, [columns, cols]
   std::vector<float> gradient_;  // G of the span, [columns, rows]
   std::vector<float> moved_;     // how far a block's columns moved
   std::vector<float> q_, target_, masses_;
@@ -126,6 +132,10 @@ class Refiner {
 };
 
 }  // namespace
+
+int64_t refine_memory(int64_t rows, int64_t cols) {
+  return 4 * ((kSpan + kBlock) * rows + kSpan * cols) + ErrorProduct::memory(rows, cols);
+}
 
 void refine_codebooks(const RefineProblem& problem, int64_t turns, ColumnCodebooks& chosen, ThreadPool& threads) {
   if (turns <= 0 || problem.rows == 0) return;

@@ -9,6 +9,7 @@
 // weights to t_ij. No step raises the error, up to the rounding of levels to fp16.
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/threads.h"
@@ -19,17 +20,21 @@ namespace bitloom {
 
 struct RefineProblem {
   int64_t rows = 0, cols = 0;
-  const float* original = nullptr;       // W^T [cols, rows], by position
-  const std::vector<int64_t>& order;     // position -> column
-  const float* h = nullptr;              // second moment [cols, cols], dead columns 1 on the diagonal, symmetric
+  const float* original = nullptr;    // W^T [cols, rows], by position
+  const std::vector<int64_t>& order;  // position -> column
+  // out [end - begin, cols]: rows [begin, end) of the symmetric second moment, above 0 on the diagonal. Called for all
+  // rows in turn, every turn.
+  std::function<void(int64_t begin, int64_t end, float* out)> moment_rows;
   const std::vector<float>& row_scales;  // empty: 1
   float* errors = nullptr;               // [cols, rows], becomes E^T, by column
   // G by words (round/claq/error_product.h); otherwise by sgemm.
   bool words = ErrorProduct::words_are_fast();
 };
 
-/// rows cols^2 multiply-adds a turn. Memory: 640 columns and ErrorProduct::memory(). The same bytes for any number of
-/// threads.
+/// rows cols^2 multiply-adds a turn. Memory: refine_memory(). The same bytes for any number of threads.
 void refine_codebooks(const RefineProblem& problem, int64_t turns, ColumnCodebooks& chosen, ThreadPool& threads);
+
+/// Bytes, beside ErrorProduct::kThreadMemory for each thread.
+int64_t refine_memory(int64_t rows, int64_t cols);
 
 }  // namespace bitloom

@@ -47,10 +47,10 @@ struct Problem {
 /// Columns [begin, end) of G [columns, rows].
 std::vector<float> product_of(const Problem& p, bool words, int64_t begin, int64_t end, int thread_count) {
   ThreadPool threads(thread_count);
-  ErrorProduct product(p.h.data(), p.rows, p.cols, p.scales, words, threads);
+  ErrorProduct product(p.rows, p.cols, p.scales, words, threads);
   product.load(p.errors.data(), 0, p.cols);
   std::vector<float> g(static_cast<size_t>((end - begin) * p.rows));
-  product.multiply(p.errors.data(), begin, end, g.data());
+  product.multiply(p.h.data() + begin * p.cols, p.errors.data(), begin, end, g.data());
   return g;
 }
 
@@ -144,7 +144,10 @@ double refined_error(const Problem& p, int64_t turns, bool words) {
   std::vector<int64_t> order(static_cast<size_t>(p.cols));
   std::iota(order.begin(), order.end(), int64_t{0});
   Problem left = p;
-  refine_codebooks({p.rows, p.cols, p.errors.data(), order, p.h.data(), p.scales, left.errors.data(), words}, turns,
+  const auto moment_rows = [&p](int64_t begin, int64_t end, float* out) {
+    std::copy(p.h.begin() + begin * p.cols, p.h.begin() + end * p.cols, out);
+  };
+  refine_codebooks({p.rows, p.cols, p.errors.data(), order, moment_rows, p.scales, left.errors.data(), words}, turns,
                    chosen, threads);
   double error = 0;
   for (int64_t c = 0; c < p.cols; ++c) {
