@@ -95,7 +95,7 @@ class Refiner {
     }
     choose(place);
     decode(place, moved);
-    for (size_t r = 0; r < q_.size(); ++r) moved[r] = q_[r] - moved[r];
+    subtract_from(q_.data(), moved, p_.rows);
     add_scaled(column(c), moved, 1.0f, p_.rows);
     for (int64_t k = c + 1; k < leaf_end; ++k) add_scaled(gradient(k), moved, h[k], p_.rows);
   }
@@ -104,17 +104,16 @@ class Refiner {
   void choose(size_t c) {
     CodebookColumn& column = chosen_.columns[c];
     std::sort(column.table.begin(), column.table.end());
-    encode_levels(column.table, target_.data(), p_.rows, column.codes.data());
     left_out_.assign(chosen_.kept[c].empty() ? 0 : q_.size(), 0);
     for (const KeptWeight& kept : chosen_.kept[c]) left_out_[kept.row] = 1;
-    move_levels(target_.data(), column.codes, masses_, left_out_, column.table);
+    encode_and_move(target_.data(), masses_, left_out_, column.table, column.codes);
     for (KeptWeight& kept : chosen_.kept[c])
       kept.added = finite_f16(target_[kept.row] - column.table[column.codes[kept.row]]);
   }
 
   void decode(size_t c, float* out) const {
     const CodebookColumn& column = chosen_.columns[c];
-    for (size_t r = 0; r < column.codes.size(); ++r) out[r] = column.table[column.codes[r]];
+    decode_levels(column.table, column.codes.data(), p_.rows, out);
     for (const KeptWeight& kept : chosen_.kept[c]) out[kept.row] += kept.added;
     for (size_t r = 0; r < p_.row_scales.size(); ++r) out[r] *= p_.row_scales[r];
   }

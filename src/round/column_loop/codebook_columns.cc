@@ -172,19 +172,17 @@ class CodebookColumns final : public StoringPolicy {
     return plan_.kept.empty() ? std::vector<uint32_t>{} : fit.keep(plan_.kept[column], w);
   }
 
-  /// Codes of the loaded column, and so many turns of Lloyd's algorithm.
+  /// So many turns of Lloyd's algorithm for the loaded column, and the codes by what comes of them.
   void move_table(const TableFit& fit, const std::vector<uint8_t>& left_out, int turns, CodebookColumn& column) const {
-    encode_levels(column.table, fit.x().data(), static_cast<int64_t>(rows_), column.codes.data());
-    for (int turn = 0; turn < turns; ++turn) {
-      move_levels(fit.x().data(), column.codes, fit.masses(), left_out, column.table);
-      encode_levels(column.table, fit.x().data(), static_cast<int64_t>(rows_), column.codes.data());
-    }
+    const float* x = fit.x().data();
+    for (int turn = 0; turn < turns; ++turn) encode_and_move(x, fit.masses(), left_out, column.table, column.codes);
+    encode_levels(column.table, x, static_cast<int64_t>(rows_), column.codes.data());
   }
 
   /// As the stored matrix decodes.
   void decode(size_t column, float* weights) const {
     const CodebookColumn& chosen = chosen_.columns[column];
-    for (size_t r = 0; r < rows_; ++r) weights[r] = chosen.table[chosen.codes[r]];
+    decode_levels(chosen.table, chosen.codes.data(), static_cast<int64_t>(rows_), weights);
     for (const KeptWeight& kept : chosen_.kept[column]) weights[kept.row] += kept.added;
     for (size_t r = 0; r < plan_.row_scales.size(); ++r) weights[r] *= plan_.row_scales[r];
   }

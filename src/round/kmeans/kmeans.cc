@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -230,21 +231,24 @@ struct LaneSums {
   double mass[kFewLevels][kLanes] = {}, sum[kFewLevels][kLanes] = {};
 };
 
-BITLOOM_VECTOR_CLONES void add_to_levels(const float* x, const uint8_t* codes, const float* masses, int64_t n,
-                                         LaneSums& sums) {
+/// codes [n] of x by the bounds between levels, and what stands for each; n a multiple of kLanes.
+BITLOOM_VECTOR_CLONES void encode_and_add(const float* bounds, const float* x, const float* masses, int64_t n,
+                                          uint8_t* codes, LaneSums& sums) {
   constexpr int64_t kLanes = LaneSums::kLanes;
   using Lanes = double __attribute__((vector_size(8 * kLanes)));
   using Places = int64_t __attribute__((vector_size(8 * kLanes)));
   Lanes mass[kFewLevels] = {}, sum[kFewLevels] = {};
   for (int64_t i = 0; i < n; i += kLanes) {
-    Lanes m, product;
-    Places code;
+    Lanes m, value;
     for (int64_t l = 0; l < kLanes; ++l) {
       m[l] = static_cast<double>(masses[i + l]);
-      product[l] = static_cast<double>(x[i + l]);
-      code[l] = codes[i + l];
+      value[l] = static_cast<double>(x[i + l]);
     }
-    product *= m;
+    Places code = {};
+#pragma GCC unroll 3
+    for (size_t k = 0; k + 1 < kFewLevels; ++k) code -= value > static_cast<double>(bounds[k]);  // true is -1
+    for (int64_t l = 0; l < kLanes; ++l) codes[i + l] = static_cast<uint8_t>(code[l]);
+    const Lanes product = value * m;
 #pragma GCC unroll 4
     for (size_t k = 0; k < kFewLevels; ++k) {
       const Places own = code == static_cast<int64_t>(k);
@@ -257,13 +261,18 @@ BITLOOM_VECTOR_CLONES void add_to_levels(const float* x, const uint8_t* codes, c
   }
 }
 
-/// move_levels() of few levels where every weight has a mass.
-void move_few_levels(const float* x, const std::vector<uint8_t>& codes, const std::vector<float>& masses,
-                     std::vector<float>& levels) {
+/// encode_and_move() of few levels where every weight has a mass.
+void encode_and_move_few(const float* x, const std::vector<float>& masses, std::vector<float>& levels,
+                         std::vector<uint8_t>& codes) {
   constexpr int64_t kLanes = LaneSums::kLanes;
+  float bounds[kFewLevels - 1];
+  for (size_t k = 0; k + 1 < kFewLevels; ++k) {
+    bounds[k] = k + 1 < levels.size() ? (levels[k] + levels[k + 1]) / 2 : std::numeric_limits<float>::infinity();
+  }
   LaneSums sums;
   const auto n = static_cast<int64_t>(codes.size()), whole = n / kLanes * kLanes;
-  add_to_levels(x, codes.data(), masses.data(), whole, sums);
+  encode_and_add(bounds, x, masses.data(), whole, codes.data(), sums);
+  encode_levels(levels, x + whole, n - whole, codes.data() + whole);
   for (int64_t r = whole; r < n; ++r) {
     const auto i = static_cast<size_t>(r);
     sums.mass[codes[i]][0] += static_cast<double>(masses[i]);
@@ -276,13 +285,34 @@ void move_few_levels(const float* x, const std::vector<uint8_t>& codes, const st
   }
 }
 
+/// Chosen level by level rather than looked up.
+BITLOOM_VECTOR_CLONES void choose_levels(const float* levels, const uint8_t* codes, int64_t n, float* out) {
+  const float level0 = levels[0], level1 = levels[1], level2 = levels[2], level3 = levels[3];
+  for (int64_t i = 0; i < n; ++i) {
+    const int32_t code = codes[i];
+    const float low = code == 0 ? level0 : level1, high = code == 2 ? level2 : level3;
+    out[i] = code < 2 ? low : high;
+  }
+}
+
 }  // namespace
+
+void decode_levels(const std::vector<float>& levels, const uint8_t* codes, int64_t n, float* out) {
+  if (levels.size() == kFewLevels) return choose_levels(levels.data(), codes, n, out);
+  for (int64_t i = 0; i < n; ++i) out[i] = levels[codes[i]];
+}
+
+void encode_and_move(const float* x, const std::vector<float>& masses, const std::vector<uint8_t>& left_out,
+                     std::vector<float>& levels, std::vector<uint8_t>& codes) {
+  if (levels.size() <= kFewLevels && !masses.empty() && left_out.empty()) {
+    return encode_and_move_few(x, masses, levels, codes);
+  }
+  encode_levels(levels, x, static_cast<int64_t>(codes.size()), codes.data());
+  move_levels(x, codes, masses, left_out, levels);
+}
 
 void move_levels(const float* x, const std::vector<uint8_t>& codes, const std::vector<float>& masses,
                  const std::vector<uint8_t>& left_out, std::vector<float>& levels) {
-  if (levels.size() <= kFewLevels && !masses.empty() && left_out.empty()) {
-    return move_few_levels(x, codes, masses, levels);
-  }
   constexpr size_t kRuns = 4;  // sums that do not wait for each other
   struct Sums {
     double mass = 0, sum = 0;

@@ -46,6 +46,11 @@ void encode_levels(const std::vector<float>& levels, const float* x, int64_t n, 
 /// those left out (1) not counted; rounded to fp16. A level that stands for none stays. Ascending levels stay so.
 void move_levels(const float* x, const std::vector<uint8_t>& codes, const std::vector<float>& masses,
                  const std::vector<uint8_t>& left_out, std::vector<float>& levels);
+/// encode_levels() by the levels as they are, then move_levels(). Codes have the size of x.
+void encode_and_move(const float* x, const std::vector<float>& masses, const std::vector<uint8_t>& left_out,
+                     std::vector<float>& levels, std::vector<uint8_t>& codes);
+/// out [n]: the levels that codes [n] stand for.
+void decode_levels(const std::vector<float>& levels, const uint8_t* codes, int64_t n, float* out);
 /// The greatest fp16: levels and weights lie within.
 inline constexpr float kMostF16 = 65504.0f;
 /// W [rows, cols]. Error(kRefused) naming `name` and the place for a weight that is not finite or beyond fp16.

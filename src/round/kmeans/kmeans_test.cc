@@ -151,6 +151,42 @@ TEST(KMeans, RefusesWhatItCannotStore) {
 }
 
 /// Few levels with masses, and others, go through loops of their own.
+TEST(EncodeAndMove, DoesOneAfterTheOther) {
+  Rng rng(6, 1);
+  for (const size_t count : {2, 4, 8}) {
+    for (const size_t n : {1, 7, 8, 533}) {
+      std::vector<float> x, masses, levels;
+      for (size_t k = 0; k < count; ++k) levels.push_back(static_cast<float>(rng.normal()));
+      std::sort(levels.begin(), levels.end());
+      // Some lie on a bound, which is the lower level's, or beyond all.
+      for (size_t i = 0; i < n; ++i) {
+        const float far = static_cast<float>((i % 7 == 0 ? 1e4 : 1) * rng.normal());
+        x.push_back(i % 5 == 0 ? (levels[0] + levels[1]) / 2 : far);
+        masses.push_back(static_cast<float>(rng.uniform()));
+      }
+      std::vector<uint8_t> left_out(n, 0), codes(n), expected_codes(n);
+      left_out[n / 2] = 1;
+      for (const bool weighted : {false, true}) {
+        for (const bool leaves_out : {false, true}) {
+          const std::vector<float> m = weighted ? masses : std::vector<float>{};
+          const std::vector<uint8_t> out = leaves_out ? left_out : std::vector<uint8_t>{};
+          std::vector<float> moved = levels, expected = levels;
+          encode_and_move(x.data(), m, out, moved, codes);
+          encode_levels(levels, x.data(), static_cast<int64_t>(n), expected_codes.data());
+          move_levels(x.data(), expected_codes, m, out, expected);
+          EXPECT_EQ(codes, expected_codes) << count << " levels, " << n << " weights";
+          for (size_t k = 0; k < count; ++k) {
+            EXPECT_NEAR(moved[k], expected[k], 0x1p-10f * std::abs(expected[k]) + 0x1p-24f) << count << " levels";
+          }
+          std::vector<float> decoded(n);
+          decode_levels(moved, codes.data(), static_cast<int64_t>(n), decoded.data());
+          for (size_t i = 0; i < n; ++i) ASSERT_EQ(decoded[i], moved[codes[i]]) << i;
+        }
+      }
+    }
+  }
+}
+
 TEST(MoveLevels, ToTheMeansOfWhatTheyStandFor) {
   Rng rng(5, 1);
   for (const size_t count : {2, 4, 8}) {
