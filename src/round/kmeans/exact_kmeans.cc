@@ -103,40 +103,60 @@ ClusterTable::ClusterTable(const SortedPoints& points, int64_t most, std::vector
   for (size_t k = 1; k < from_.size(); ++k) {
     std::swap(before_, now_);
     from_[k].resize(padded);
-    fill_firsts(k, 0, blocks - 1, 0, count - 1);
-    fill_blocks(k, blocks);
+    if (k + 1 == from_.size()) {
+      fill_last(k, blocks);
+    } else {
+      fill_firsts(k, 0, blocks - 1, 0, count - 1);
+      for (int64_t block = 0; block < blocks; ++block) fill_block(k, block, blocks);
+    }
     errors_.push_back(now_[last]);
   }
   before_.clear(), now_.clear();
   mass_.clear(), first_.clear(), second_.clear();
 }
 
-/// Where the last of k clusters begins, at the first place of each eight from `low` to `high`; it lies within
-/// [from_low, from_high], and not before where the last of k - 1 clusters up to the same place begins.
-void ClusterTable::fill_firsts(size_t k, int64_t low, int64_t high, int64_t from_low, int64_t from_high) {
-  if (low > high) return;
-  const int64_t middle = low + (high - low) / 2, end = middle * kLanes;
+/// Where the last of k clusters begins, at the first place of the eight; it lies within [from_low, from_high], and not
+/// before where the last of k - 1 clusters up to the same place begins.
+int64_t ClusterTable::fill_first(size_t k, int64_t block, int64_t from_low, int64_t from_high) {
+  const int64_t end = block * kLanes;
   const Layer layer{mass_.data(), first_.data(), second_.data(), before_.data()};
   const int64_t last = std::min(end, from_high);
   const int64_t first = std::min(last, std::max<int64_t>(from_low, from_[k - 1][static_cast<size_t>(end)]));
   const int64_t best = best_start(layer, end, first, last).from;
   from_[k][static_cast<size_t>(end)] = static_cast<uint32_t>(best);
+  return best;
+}
+
+/// The same for the eights from `low` to `high`.
+void ClusterTable::fill_firsts(size_t k, int64_t low, int64_t high, int64_t from_low, int64_t from_high) {
+  if (low > high) return;
+  const int64_t middle = low + (high - low) / 2, best = fill_first(k, middle, from_low, from_high);
   fill_firsts(k, low, middle - 1, from_low, best);
   fill_firsts(k, middle + 1, high, best, from_high);
 }
 
-/// D_k at all places; starts of each eight lie between those of its first and the next one's.
-void ClusterTable::fill_blocks(size_t k, int64_t blocks) {
+/// D_k at the places of an eight; their starts lie between those of its first and the next one's.
+void ClusterTable::fill_block(size_t k, int64_t block, int64_t blocks) {
   const Layer layer{mass_.data(), first_.data(), second_.data(), before_.data()};
   const auto last = static_cast<int64_t>(places_.size()) - 1;
   std::vector<uint32_t>& starts = from_[k];
-  for (int64_t block = 0; block < blocks; ++block) {
-    const int64_t end = block * kLanes, next = end + kLanes;
-    const int64_t high = block + 1 < blocks ? std::min<int64_t>(starts[static_cast<size_t>(next)], next - 1) : last;
-    int64_t from[kLanes];
-    best_starts(layer, end, starts[static_cast<size_t>(end)], high, now_.data() + end, from);
-    for (int64_t l = 0; l < kLanes; ++l) starts[static_cast<size_t>(end + l)] = static_cast<uint32_t>(from[l]);
+  const int64_t end = block * kLanes, next = end + kLanes;
+  const int64_t high = block + 1 < blocks ? std::min<int64_t>(starts[static_cast<size_t>(next)], next - 1) : last;
+  int64_t from[kLanes];
+  best_starts(layer, end, starts[static_cast<size_t>(end)], high, now_.data() + end, from);
+  for (int64_t l = 0; l < kLanes; ++l) starts[static_cast<size_t>(end + l)] = static_cast<uint32_t>(from[l]);
+}
+
+/// Of the greatest number of clusters only what ends at the last place is asked for: the last eight, by the way on
+/// which fill_firsts() comes to it.
+void ClusterTable::fill_last(size_t k, int64_t blocks) {
+  int64_t from_low = 0;
+  for (int64_t low = 0; low < blocks;) {
+    const int64_t middle = low + (blocks - 1 - low) / 2;
+    from_low = fill_first(k, middle, from_low, static_cast<int64_t>(places_.size()) - 1);
+    low = middle + 1;
   }
+  fill_block(k, blocks - 1, blocks);
 }
 
 Cuts ClusterTable::cuts(int64_t levels) const {

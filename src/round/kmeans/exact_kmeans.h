@@ -36,13 +36,16 @@ class ClusterTable {
   Cuts cuts(int64_t levels) const;
 
  private:
+  int64_t fill_first(size_t k, int64_t block, int64_t from_low, int64_t from_high);
   void fill_firsts(size_t k, int64_t low, int64_t high, int64_t from_low, int64_t from_high);
-  void fill_blocks(size_t k, int64_t blocks);
+  void fill_block(size_t k, int64_t block, int64_t blocks);
+  void fill_last(size_t k, int64_t blocks);
 
   std::vector<int64_t> places_;
   std::vector<double> mass_, first_, second_;  // sums at the places
   std::vector<double> before_, now_;           // D of k - 1 and k clusters, by place; padded to eights, as the sums
-  std::vector<std::vector<uint32_t>> from_;    // [k][place]: where cluster k of those up to the place begins
+  std::vector<std::vector<uint32_t>> from_;    // [k][place]: where cluster k of those up to the place begins; of
+                                               // the last k at the last places alone
   std::vector<double> errors_;
 };
 
