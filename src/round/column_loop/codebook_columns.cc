@@ -228,7 +228,7 @@ class CodebookPolicies final : public ColumnPolicies {
 
   std::shared_ptr<const StoredMatrix> finish(const std::string& name) override {
     const auto cols = static_cast<int64_t>(plan_.widths.size());
-    std::vector<std::vector<std::byte>> bytes = pack_columns(chosen_.columns);
+    std::vector<std::vector<std::byte>> bytes = pack_columns(chosen_.columns, plan_.fit_ahead);
     if (storage_.side.outliers.present()) {
       std::vector<Outlier> outliers;
       for (int64_t c = 0; c < cols; ++c) {

@@ -107,7 +107,7 @@ class Run {
   std::shared_ptr<const StoredMatrix> run(const std::string& name) {
     fit_all(widths());
     std::vector<std::vector<std::byte>> bytes =
-        codebook_.share == Share::kColumn ? pack_columns(columns()) : pack_rows();
+        codebook_.share == Share::kColumn ? pack_columns(columns(), &threads_) : pack_rows();
     if (storage_.side.outliers.present()) {
       for (auto& part : pack_outliers(outliers(), weights_.rows)) bytes.push_back(std::move(part));
     }

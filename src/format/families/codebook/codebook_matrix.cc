@@ -162,25 +162,35 @@ std::unique_ptr<const BaseMatrix> open_base(const std::string& name, const Codeb
 constinit const FamilyRow kCodebookFamily =
     family_row<CodebookStorage, parse_codebook>("codebook", is_codebook_spelling, codebook_option_names);
 
-std::vector<std::vector<std::byte>> pack_columns(const std::vector<CodebookColumn>& columns) {
+std::vector<std::vector<std::byte>> pack_columns(const std::vector<CodebookColumn>& columns, ThreadPool* threads) {
   std::vector<std::vector<std::byte>> parts(3);
   for (const CodebookColumn& column : columns) parts[0].push_back(static_cast<std::byte>(column.bits));
   const ColumnLayout layout(parts[0]);
   const auto rows = columns.empty() ? 0 : static_cast<int64_t>(columns[0].codes.size());
   parts[1].resize(static_cast<size_t>(tiles_of(rows) * layout.tile_bytes));
   parts[2].reserve(static_cast<size_t>(2 * layout.levels));
-  for (size_t i = 0; i < layout.order.size(); ++i) {
-    const CodebookColumn& column = columns[static_cast<size_t>(layout.order[i])];
-    for (int64_t first = 0; first < rows; first += kTileRows) {
-      std::byte* tile = parts[1].data() + first / kTileRows * layout.tile_bytes;
-      const uint8_t* codes = column.codes.data() + first;
-      const int64_t count = std::min(kTileRows, rows - first);
-      if (static_cast<int64_t>(i) >= layout.nibble_columns()) {
-        pack_bits(codes, count, column.bits, tile + layout.starts[i]);
-      } else {
-        for (int64_t r = 0; r < count; ++r) set_row_word_field(tile, layout.row_bytes, r, layout.starts[i], codes[r]);
+  constexpr int64_t kTiles = 16;  // that take turns with a column
+  const auto pack_tiles = [&](int64_t part) {
+    const int64_t begin = part * kTiles * kTileRows, end = std::min(rows, begin + kTiles * kTileRows);
+    for (size_t i = 0; i < layout.order.size(); ++i) {
+      const CodebookColumn& column = columns[static_cast<size_t>(layout.order[i])];
+      for (int64_t first = begin; first < end; first += kTileRows) {
+        std::byte* tile = parts[1].data() + first / kTileRows * layout.tile_bytes;
+        const uint8_t* codes = column.codes.data() + first;
+        const int64_t count = std::min(kTileRows, end - first);
+        if (static_cast<int64_t>(i) >= layout.nibble_columns()) {
+          pack_bits(codes, count, column.bits, tile + layout.starts[i]);
+        } else {
+          for (int64_t r = 0; r < count; ++r) set_row_word_field(tile, layout.row_bytes, r, layout.starts[i], codes[r]);
+        }
       }
     }
+  };
+  const int64_t tasks = (tiles_of(rows) + kTiles - 1) / kTiles;
+  if (threads != nullptr) threads->parallel_for(tasks, pack_tiles);
+  for (int64_t part = 0; part < tasks && threads == nullptr; ++part) pack_tiles(part);
+  for (const int64_t c : layout.order) {
+    const CodebookColumn& column = columns[static_cast<size_t>(c)];
     const size_t levels = parts[2].size();
     parts[2].resize(levels + 2 * column.table.size());
     encode_from_f32(DType::kF16, column.table.data(), static_cast<int64_t>(column.table.size()),

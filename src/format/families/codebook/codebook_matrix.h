@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/threads.h"
 #include "format/families/codebook/codebook_storage.h"
 
 namespace bitloom {
@@ -20,7 +21,8 @@ struct CodebookColumn {
   std::vector<uint8_t> codes;
   std::vector<float> table;  // rounded to fp16 when packed
 };
-/// The bytes of -col's parts, in the order of greatest_parts.
-std::vector<std::vector<std::byte>> pack_columns(const std::vector<CodebookColumn>& columns);
+/// The bytes of -col's parts, in the order of greatest_parts; null: on the caller's thread alone.
+std::vector<std::vector<std::byte>> pack_columns(const std::vector<CodebookColumn>& columns,
+                                                 ThreadPool* threads = nullptr);
 
 }  // namespace bitloom
