@@ -56,6 +56,8 @@ struct Kernel {
   static constexpr int kRun = bits_before(16) % 16 == 0 ? 16 : 32;
   static constexpr int kWords = bits_before(kRun) / 16;  // of a run
 
+  static constexpr int64_t kAhead = 8192;  // bytes that are fetched before their turn
+
   /// acc[r] += products of one super-tile's row r of every group.
   static void add(const std::byte* tile, int64_t groups, __mmask32 lanes, const int32_t* quads,
                   const TrellisValues& values, __m512i (&acc)[16]) {
@@ -65,7 +67,9 @@ struct Kernel {
       __m512i words[kWords + 1];
       words[0] = _mm512_maskz_loadu_epi16(lanes, tile + (run == 0 ? kAll - 1 : run * kWords - 1) * stride);
       for (int i = 0; i < kWords; ++i) {
-        words[i + 1] = _mm512_maskz_loadu_epi16(lanes, tile + (run * kWords + i) * stride);
+        const std::byte* word = tile + (run * kWords + i) * stride;
+        _mm_prefetch(reinterpret_cast<const char*>(word + kAhead), _MM_HINT_T1);
+        words[i + 1] = _mm512_maskz_loadu_epi16(lanes, word);
       }
 #pragma GCC unroll 32
       for (int i = 0; i < kRun; ++i) {
