@@ -144,7 +144,8 @@ TEST_P(TorchGradients, AreTheSame) {
   }
   // Nothing that torch has a gradient of is left out.
   for (const auto& [tensor, values] : expected) {
-    if (tensor.starts_with(name + "/")) EXPECT_TRUE(compared.contains(tensor.substr(name.size() + 1))) << tensor;
+    if (!tensor.starts_with(name + "/")) continue;
+    EXPECT_TRUE(compared.contains(tensor.substr(name.size() + 1))) << tensor;
   }
 }
 
