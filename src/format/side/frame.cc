@@ -68,6 +68,7 @@ class FrameView final : public SideView {
   FrameView(const std::string& name, const FrameStorage& storage, int64_t rows, int64_t cols,
             const std::vector<TensorPart>& parts)
       : cols_(cols), nominal_bits_(bitloom::nominal_bits(storage, rows, cols)) {
+    if (storage.in_block == kWholeWidth) check_whole_width(name, cols);
     if (storage.in_block > 0) in_ = in_rotation(storage, cols);
     if (storage.out_block > 0) out_ = out_rotation(storage, rows);
     for (const TensorPart& want : greatest_parts(storage, rows, cols)) {
