@@ -18,7 +18,7 @@
 namespace bitloom {
 
 inline constexpr int64_t kWordDepth = 256, kWordStrip = 64;  // k, r
-/// 256 * 2896^2 = 2^31 + 0.003 %.
+/// 256 products of such stay below 2^31, which 2897 would pass.
 inline constexpr int kMostWord = 2895;
 
 struct WordProduct {

@@ -55,7 +55,8 @@ BITLOOM_VECTOR_CLONES void add_own(float* out, const float* sum, const float* e,
   for (int64_t i = 0; i < n; ++i) out[i] = own * e[i] + sum[i];
 }
 
-float inverse_of(float x) { return x > 0 ? 1 / x : 0.0f; }
+/// 0 for what is next to nothing, whose inverse times the greatest word would be beyond fp32.
+float inverse_of(float x) { return x > 1e-30f ? 1 / x : 0.0f; }
 
 int64_t parts(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
