@@ -110,7 +110,8 @@ class Claq {
     const WidthPair pair =
         width_pair(problem_.place, milli_bits_, options_.narrow != 0 ? options_.narrow : std::max(1, whole - 1),
                    options_.wide != 0 ? options_.wide : std::min(8, whole < 4 ? whole + 2 : whole + 1));
-    const std::vector<uint32_t> sample = sampled_rows(rows_, kMostSampledRows);
+    constexpr int64_t kRowsALevel = 32;
+    const std::vector<uint32_t> sample = sampled_rows(rows_, int64_t{1} << pair.wide, kRowsALevel);
     std::vector<float> own_scales, masses;
     for (const uint32_t r : sample) own_scales.push_back(scales.empty() ? 1.0f : scales[r]);
     for (const float scale : own_scales) masses.push_back(scale * scale);

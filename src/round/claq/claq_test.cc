@@ -7,8 +7,10 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "base/test_data.h"
 #include "round/gptq/gptq.h"
+#include "round/kmeans/kmeans.h"
 #include "round/test_matrix.h"
 
 namespace bitloom {
@@ -68,6 +70,36 @@ TEST(Claq, RowScalesAndRefinementLowerTheOutputError) {
   EXPECT_LT(refined, scaled);
   options.refine = 4;
   EXPECT_LT(error_with(options, w, "codebook2-col", inputs, threads), refined);
+}
+
+/// Student's t with 5 degrees of freedom.
+DenseMatrix heavy_tailed_matrix(int64_t rows, int64_t cols) {
+  Rng rng(5, 1);
+  std::vector<float> values(static_cast<size_t>(rows * cols));
+  for (float& value : values) {
+    double squares = 0;
+    for (int i = 0; i < 5; ++i) squares += std::pow(rng.normal(), 2);
+    value = static_cast<float>(rng.normal() / std::sqrt(squares / 5));
+  }
+  return {rows, cols, std::move(values)};
+}
+
+TEST(Claq, TablesBegunFromSomeRowsServeAllOfThem) {
+  constexpr int64_t kManyRows = 5000, kFewCols = 16;
+  ThreadPool threads(2);
+  const DenseMatrix w = heavy_tailed_matrix(kManyRows, kFewCols);
+  std::vector<float> one(kFewCols * kFewCols);  // no feedback between columns: what is left are the tables' errors
+  for (int64_t c = 0; c < kFewCols; ++c) one[static_cast<size_t>(c * (kFewCols + 1))] = 1;
+  InputStatistics inputs(kFewCols, Needs{.second_moment = true});
+  inputs.moment = SecondMoment::from_mean(kFewCols, 1000, one);
+  for (const char* storage : {"codebook2-col", "codebook3-col", "codebook4-col", "codebook6-col"}) {
+    InputCache shared;
+    Ranks ranks;
+    const Rounded all_rows =
+        round_matrix(Rounding(KMeansRounding{}), {"w", w, parse_target(storage), nullptr, shared, ranks, threads});
+    const double error = round_with(kPlain, w, storage, inputs, threads).report.weight_error;
+    EXPECT_LT(error, 1.03 * all_rows.report.weight_error) << storage;
+  }
 }
 
 /// Weights whose sizes differ from column to column, with a few great ones in some columns.

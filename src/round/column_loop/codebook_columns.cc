@@ -17,8 +17,7 @@ namespace {
 class TableFit {
  public:
   /// Tables are fitted to the rows of `fitted`, ascending.
-  TableFit(const CodebookPlan& plan, size_t rows, const std::vector<uint32_t>& fitted)
-      : plan_(plan), fitted_(fitted), x_(rows) {
+  TableFit(const CodebookPlan& plan, size_t rows) : plan_(plan), x_(rows) {
     for (const float scale : plan.row_scales) masses_.push_back(scale * scale);
   }
 
@@ -30,11 +29,12 @@ class TableFit {
   }
   const std::vector<float>& x() const { return x_; }
   const std::vector<float>& masses() const { return masses_; }
-  void sort() {
+  /// Of the loaded column the rows that levels are fitted to.
+  void sort(const std::vector<uint32_t>& rows) {
     sorted_.clear();
-    for (const uint32_t r : fitted_) sorted_.push_back(x_[r]);
+    for (const uint32_t r : rows) sorted_.push_back(x_[r]);
     sort_places(sorted_, places_, scratch_);
-    for (uint32_t& place : places_) place = fitted_[place];
+    for (uint32_t& place : places_) place = rows[place];
   }
 
   /// Of the loaded column, w; ascending, ties go to the lower row. Counts from the top and the bottom need sort() of
@@ -87,9 +87,8 @@ class TableFit {
 
  private:
   const CodebookPlan& plan_;
-  const std::vector<uint32_t>& fitted_;
   std::vector<float> x_, masses_, sorted_, sorted_masses_;
-  std::vector<uint32_t> places_;  // fitted rows in ascending order of x
+  std::vector<uint32_t> places_;  // sorted rows in ascending order of x
   std::vector<uint64_t> scratch_;
 };
 
@@ -100,8 +99,11 @@ class CodebookColumns final : public StoringPolicy {
         plan_(plan),
         threads_(threads),
         rows_(static_cast<size_t>(rows)),
-        fitted_(threads == nullptr ? sampled_rows(rows, rows) : sampled_rows(rows, kMostSampledRows)),
-        fits_(static_cast<size_t>(threads == nullptr ? 1 : threads->thread_count()), TableFit(plan, rows_, fitted_)) {
+        fits_(static_cast<size_t>(threads == nullptr ? 1 : threads->thread_count()), TableFit(plan, rows_)) {
+    const int greatest = plan.widths.empty() ? 0 : *std::max_element(plan.widths.begin(), plan.widths.end());
+    for (int bits = 0; bits <= greatest; ++bits) {
+      fitted_.push_back(sampled_rows(rows, int64_t{1} << bits, fits_ahead() ? kRowsALevel : rows));
+    }
     chosen_.columns.resize(order.size());
     chosen_.kept.resize(order.size());
   }
@@ -115,13 +117,14 @@ class CodebookColumns final : public StoringPolicy {
       const auto column = static_cast<size_t>(order_[static_cast<size_t>(begin + i)]);
       const float* w = columns + i * static_cast<int64_t>(rows_);
       TableFit& fit = fits_[static_cast<size_t>(thread)];
+      const std::vector<uint32_t>& fitted = fitted_[static_cast<size_t>(plan_.widths[column])];
       fit.load(w);
-      fit.sort();
+      fit.sort(fitted);
       const std::vector<uint8_t> left_out = fit.flags(kept_of(column, fit, w));
       CodebookColumn& chosen = chosen_.columns[column];
       chosen.table = fit.fit(levels_of(column), left_out);
       chosen.codes.resize(rows_);
-      if (fitted_.size() < rows_) move_table(fit, left_out, kTurnsAhead, chosen);
+      if (fitted.size() < rows_) move_table(fit, left_out, kTurnsAhead, chosen);
     });
   }
 
@@ -130,7 +133,7 @@ class CodebookColumns final : public StoringPolicy {
     CodebookColumn& column = chosen_.columns[c];
     TableFit& fit = fits_[0];
     fit.load(w);
-    if (!fits_ahead()) fit.sort();
+    if (!fits_ahead()) fit.sort(fitted_[static_cast<size_t>(plan_.widths[c])]);
     const std::vector<uint32_t> kept = kept_of(c, fit, w);
     const std::vector<uint8_t> left_out = plan_.tables_fit_kept ? std::vector<uint8_t>{} : fit.flags(kept);
     column.bits = plan_.widths[c];
@@ -162,7 +165,7 @@ class CodebookColumns final : public StoringPolicy {
   }
 
  private:
-  static constexpr int64_t kColumnsAhead = 16;
+  static constexpr int64_t kColumnsAhead = 16, kRowsALevel = 256;
   // Turns of Lloyd's algorithm from the table fitted ahead, and before, over all rows where it was fitted to some.
   static constexpr int kTurns = 3, kTurnsAhead = 2;
 
@@ -191,7 +194,7 @@ class CodebookColumns final : public StoringPolicy {
   const CodebookPlan& plan_;
   ThreadPool* threads_;
   size_t rows_;
-  std::vector<uint32_t> fitted_;
+  std::vector<std::vector<uint32_t>> fitted_;  // by bits: the rows that a table is begun from
   std::vector<TableFit> fits_;  // by thread
   ColumnCodebooks chosen_;
 };

@@ -70,8 +70,8 @@ void sort_places(std::span<const float> values, std::vector<uint32_t>& order, st
   for (size_t i = 0; i < n; ++i) order[i] = static_cast<uint32_t>(items[i]);
 }
 
-std::vector<uint32_t> sampled_rows(int64_t rows, int64_t most) {
-  const int64_t count = std::min(rows, most);
+std::vector<uint32_t> sampled_rows(int64_t rows, int64_t levels, int64_t a_level) {
+  const int64_t count = std::min(rows, std::max(kLeastSampledRows, a_level * levels));
   std::vector<uint32_t> sample;
   for (int64_t i = 0; i < count; ++i) sample.push_back(static_cast<uint32_t>(i * rows / count));
   return sample;

@@ -17,10 +17,11 @@ namespace bitloom {
 /// grows; passing it again saves allocations.
 void sort_places(std::span<const float> values, std::vector<uint32_t>& order, std::vector<uint64_t>& scratch);
 
-/// Of a column of so many rows those, evenly spread, that are enough to begin a table from, or to say what another bit
-/// would be worth: all up to `most`, ascending.
-std::vector<uint32_t> sampled_rows(int64_t rows, int64_t most);
-inline constexpr int64_t kMostSampledRows = 1024;
+/// Of a column of so many rows those, evenly spread and ascending, that are enough to begin a table from, or to say what
+/// another bit would be worth: `a_level` for each of its levels, kLeastSampledRows at least. With fewer, levels far out
+/// in a heavy tail are missing, which Lloyd's algorithm does not bring back.
+std::vector<uint32_t> sampled_rows(int64_t rows, int64_t levels, int64_t a_level);
+inline constexpr int64_t kLeastSampledRows = 1024;
 
 class SortedPoints {
  public:
