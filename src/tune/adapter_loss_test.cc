@@ -178,6 +178,9 @@ TEST(BeginAdapter, RefusesWhatTheModelLacks) {
   EXPECT_THAT(refused(*llama, {.rank = 0}), HasSubstr("--rank 0: must be at least 1"));
   EXPECT_THAT(refused(*llama, {.rank = 1000}), HasSubstr("--rank 1000 is above the lesser side of 'model.layers.0."));
   EXPECT_THAT(refused(*Checkpoint::open(golden_model("gpt_oss")), {.rank = 2}), HasSubstr("experts lie together in '"));
+  EXPECT_THAT(refused(*Checkpoint::open(golden_model("gpt2_bare")), {.rank = 2}),
+              HasSubstr("'wte.weight' is: peft would not find the modules"));
+  EXPECT_NO_THROW(begin_adapter(*Checkpoint::open(golden_model("gpt2")), {.rank = 2}));
 }
 
 }  // namespace

@@ -64,6 +64,7 @@ AdapterModule begin_module(const Linear& linear, const NewAdapter& options, uint
 
 PeftAdapter begin_adapter(const Model& model, const NewAdapter& options) {
   const Graph& graph = model.graph();
+  check_names_for_peft(graph, model.path());
   check_targets(graph, options.targets);
   if (options.rank < 1) misuse("--rank {}: must be at least 1", options.rank);
   PeftAdapter adapter;

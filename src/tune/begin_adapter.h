@@ -19,8 +19,9 @@ struct NewAdapter {
 };
 
 /// B = 0; A uniform in [-1 / sqrt(in), 1 / sqrt(in)], as peft's kaiming_uniform with slope sqrt(5), by counter-based
-/// random numbers. Error(kUsage): a target that no module of the blocks is called, one whose experts a checkpoint holds
-/// together, a rank that is below 1 or above the lesser side of a matrix.
+/// random numbers. Error(kUsage): a checkpoint of whose modules peft would find none (check_names_for_peft), a target
+/// that no module of the blocks is called, one whose experts a checkpoint holds together, a rank that is below 1 or
+/// above the lesser side of a matrix.
 PeftAdapter begin_adapter(const Model& model, const NewAdapter& options);
 
 }  // namespace bitloom

@@ -260,6 +260,14 @@ Json peft_config(const std::map<std::string, AdapterModule>& modules, const Adap
           {"target_modules", targets}};
 }
 
+void check_names_for_peft(const Graph& graph, const std::string& path) {
+  if (std::count(graph.embedding.begin(), graph.embedding.end(), '.') >= 2) return;
+  misuse(
+      "{}: its tensors are named without the model's prefix, as '{}' is: peft would not find the modules of an adapter "
+      "by such names",
+      path, graph.embedding);
+}
+
 int64_t bytes_of(const std::map<std::string, AdapterModule>& modules) {
   int64_t values = 0;
   for (const auto& [name, module] : modules) {

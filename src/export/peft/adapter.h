@@ -55,6 +55,10 @@ struct AdapterBase {
 };
 AdapterBase adapter_base(const Graph& graph, const std::string& name);
 
+/// Error(kUsage): a checkpoint whose tensors are named without the model's prefix, as "wte.weight" is: peft would load
+/// an adapter of such modules, and silently leave out all of them. `path`: the checkpoint's.
+void check_names_for_peft(const Graph& graph, const std::string& path);
+
 /// What peft needs to know of an adapter of these modules, with DoRA all or none, alpha = scale r. Targets are last
 /// names where every linear module of the base with such a name is adapted, else whole names; ranks and alphas that
 /// are not the most frequent are in rank_pattern and alpha_pattern.

@@ -97,13 +97,7 @@ class Exporter {
       misuse("{}: experts lie together in '{}': their matrices are no modules that an adapter could be on",
              model.path(), graph.slices.begin()->second.tensor);
     }
-    if (std::count(graph.embedding.begin(), graph.embedding.end(), '.') < 2) {
-      misuse(
-          "{}: its tensors are named without the model's prefix, as '{}' is: peft would not find the modules of an "
-          "adapter "
-          "by such names",
-          model.path(), graph.embedding);
-    }
+    check_names_for_peft(graph, model.path());
     refuse_rounded_inputs(model.path(), graph, "peft");
     const std::map<std::string, const Linear*> linears = block_linears(graph);
     for (const CheckpointTensor& tensor : model.tensors()) {
