@@ -168,6 +168,19 @@ TEST(BeginAdapter, IsAsPeftBegins) {
   }
 }
 
+// A shared expert's gate has one output: no rank above 1 is on it.
+TEST(BeginAdapter, LeavesOutWhatWeighsExperts) {
+  const auto model = Checkpoint::open(golden_model("qwen2_moe"));
+  const PeftAdapter adapter = begin_adapter(*model, {.rank = 2});
+  const std::string mlp = "model.layers.0.mlp";
+  EXPECT_TRUE(adapter.modules.contains(mlp + ".shared_expert.gate_proj"));
+  EXPECT_TRUE(adapter.modules.contains(mlp + ".experts.5.up_proj"));
+  EXPECT_FALSE(adapter.modules.contains(mlp + ".gate"));
+  EXPECT_FALSE(adapter.modules.contains(mlp + ".shared_expert_gate"));
+  const NewAdapter named{.rank = 1, .alpha = 0, .targets = {"shared_expert_gate"}};
+  EXPECT_TRUE(begin_adapter(*model, named).modules.contains(mlp + ".shared_expert_gate"));
+}
+
 TEST(BeginAdapter, RefusesWhatTheModelLacks) {
   const auto llama = Checkpoint::open(golden_model("llama"));
   const auto refused = [](const Checkpoint& model, const NewAdapter& options) {

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <set>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -33,8 +35,12 @@ void check_targets(const Graph& graph, const std::vector<std::string>& targets) 
   }
 }
 
+/// What weighs experts, and has a few outputs at most: left out where no targets are named.
+constexpr std::string_view kGates[] = {"router", "shared_expert_gate"};
+
 bool is_wanted(const Linear& linear, const std::string& module, const std::vector<std::string>& targets) {
-  return targets.empty() ? linear.role != "router" : is_target(targets, module);
+  if (!targets.empty()) return is_target(targets, module);
+  return std::find(std::begin(kGates), std::end(kGates), linear.role) == std::end(kGates);
 }
 
 std::vector<float> lengths_of_rows(const RowSource& w) {

@@ -14,6 +14,7 @@ struct NewAdapter {
   int64_t rank = 16;
   double alpha = 0;                       // scale = alpha / rank; 0: alpha = rank
   std::vector<std::string> targets = {};  // modules by what their names end with; none: all, but routers of experts
+                                          // and the gates of shared ones
   bool dora = false;                      // with magnitudes (Liu et al. 2024, 2402.09353): the lengths of W's rows
   uint64_t seed = 0;
 };

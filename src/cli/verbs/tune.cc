@@ -139,8 +139,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
         const auto alpha = parse_number<double>(text);
         return alpha && *alpha > 0 && *alpha <= 1e6 ? "" : fmt::format("'{}' is no number above 0, 1e6 at most", text);
       });
-  app.add_option("--targets", flags->begin.targets,
-                 "modules of a new one, as q_proj,v_proj (default: all linear layers)")
+  app.add_option("--targets", flags->begin.targets, "modules of a new one, as q_proj,v_proj (default: all but routers)")
       ->type_name("NAMES")
       ->delimiter(',');
   app.add_flag("--dora", flags->begin.dora, "give a new one magnitudes of rows (DoRA)");
