@@ -8,7 +8,7 @@ void refuse_rounded_inputs(const std::string& model, const Graph& graph, std::st
   for (const Site& site : linear_sites(graph)) {
     if (!site.reads->activations) continue;
     misuse("{}: tensor '{}' is multiplied by inputs rounded to {}, which the {} layout cannot hold", model,
-           site.linear->weight, to_string(*site.reads->activations), layout);
+           site.linear->weight, kind_text(*site.reads->activations), layout);
   }
   for (size_t b = 0; b < graph.blocks.size(); ++b) {
     for (const Operand operand : kOperands) {

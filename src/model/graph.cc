@@ -140,7 +140,7 @@ std::string_view name_of(Operand operand) {
 std::string operand_place(int block, Operand operand) { return fmt::format("blocks.{}.{}", block, name_of(operand)); }
 
 std::string bad_operand_format(Operand operand, const ActivationFormat& format) {
-  const std::string text = fmt::format("{} for '{}'", to_string(format), name_of(operand));
+  const std::string text = fmt::format("{} for '{}'", kind_text(format), name_of(operand));
   if (format.range.is_calibrated()) {
     return text + ": ranges are found in what linear layers read alone; leave it out, or say which it is: -at";
   }

@@ -90,7 +90,7 @@ std::string bad_step(const RecipeStep& step) {
   if (step.attention) return bad_attention(step);
   if (step.activations && !step.activations->moves.empty()) {
     return fmt::format("{}: channels are moved in the weights, too, so 'reassemble' finds which",
-                       to_string(*step.activations));
+                       kind_text(*step.activations));
   }
   if (!step.quantize && step.activations) return "has a format of what is read, but quantizes nothing";
   if (step.transform) return bad_transform(step);

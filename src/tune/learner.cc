@@ -33,12 +33,16 @@ double mean_square_root(const std::vector<float>& values) {
 
 }  // namespace
 
+int64_t held_out_of(size_t batches, double share) {
+  constexpr double kRounding = 1e-9;  // far above that of a product, far below what a batch more changes
+  return static_cast<int64_t>(std::floor(static_cast<double>(batches) * share + kRounding));
+}
+
 Split split_batches(size_t batches, double share) {
-  const auto taken = [&](size_t of) { return std::floor(static_cast<double>(of) * share); };
   Split split;
   for (size_t b = 0; b < batches; ++b) {
     const bool last = b + 1 == batches && split.held_out.empty();
-    const bool out = taken(b + 1) > taken(b) || last;
+    const bool out = held_out_of(b + 1, share) > held_out_of(b, share) || last;
     (out ? split.held_out : split.learned_from).push_back(b);
   }
   return split;
@@ -78,8 +82,7 @@ Learner::Learner(Objective& objective, LearningPlan plan,
   state_.codes = objective.begin_codes();
   for (const auto& [name, w] : state_.codes.wanted) code_sizes_[name] = mean_square_root(w);
   if (plan_.checkpoint.empty()) return;
-  if (std::optional<LearningState> kept =
-          load_state(plan_.checkpoint, objective.vectors(), state_.codes, plan_.run)) {
+  if (std::optional<LearningState> kept = load_state(plan_.checkpoint, objective.vectors(), state_.codes, plan_.run)) {
     state_ = std::move(*kept);
     goes_on_ = true;
   }

@@ -46,7 +46,9 @@ class Objective {
 struct Split {
   std::vector<size_t> learned_from, held_out;
 };
-/// One in 1 / share is held out, spread evenly; the last where that is none: of fewer than two, all.
+/// floor(batches share), where a share of 1 / n of n is 1 whatever fp64 makes of it.
+int64_t held_out_of(size_t batches, double share);
+/// So many are held out, spread evenly; the last where that is none: of fewer than two, all.
 Split split_batches(size_t batches, double share = 0.1);
 
 /// How it is learned.
@@ -63,7 +65,7 @@ struct LearningPlan {
   int64_t warm_up = 0;                        // steps on which the rate rises
   double decay = 0;                           // of AdamW
   bool tells = false;                         // a line of the log for each check
-  CodeOptions codes = {};       // their rate falls as Adam's does
+  CodeOptions codes = {};                     // their rate falls as Adam's does
 };
 
 /// Checks of an epoch: as many as there are without gain end it.

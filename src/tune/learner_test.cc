@@ -123,5 +123,17 @@ TEST(Learner, ATenthIsHeldOutAndAlwaysSomething) {
   EXPECT_EQ(split_batches(1000).held_out.size(), 100u);
 }
 
+// 49 (1.0 / 49) is less than 1 in fp64.
+TEST(Learner, TheNthPartOfNIsOneAndAllButItTheRest) {
+  for (size_t n = 2; n <= 2000; ++n) {
+    const double part = 1 / static_cast<double>(n);
+    EXPECT_EQ(held_out_of(n, part), 1) << n;
+    EXPECT_EQ(held_out_of(n, 1 - part), static_cast<int64_t>(n) - 1) << n;
+    EXPECT_EQ(held_out_of(n, 0.99 * part), 0) << n;
+    EXPECT_EQ(split_batches(n, part).held_out, std::vector<size_t>{n - 1}) << n;
+    EXPECT_EQ(split_batches(n, 1 - part).learned_from.size(), 1u) << n;
+  }
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -69,7 +69,9 @@ LearningPlan plan_of(const AdapterTask& task, const Lessons& lessons) {
 
 void check_options(const AdapterTuning& options) {
   if (options.batch < 1) misuse("--batch {}: must be at least 1", options.batch);
-  if (options.epochs < 1) misuse("--epochs {}: must be at least 1", options.epochs);
+  if (options.epochs < 1 || options.epochs > kMostEpochs) {
+    misuse("--epochs {}: must be 1 to {}", options.epochs, kMostEpochs);
+  }
   if (options.steps < 0) misuse("--steps {}: must be at least 1", options.steps);
   if (!(options.rate > 0) || !std::isfinite(options.rate)) misuse("--lr {}: must be a number above 0", options.rate);
   if (!(options.decay >= 0) || options.decay > 1) misuse("--decay {}: must be 0 to 1", options.decay);
@@ -84,7 +86,7 @@ void check_inputs(const Model& model) {
   for (const Site& site : linear_sites(model.graph())) {
     if (!site.reads->activations) continue;
     misuse("{}: what '{}' reads is rounded to {}: adapters are tuned on models whose inputs are read as they are",
-           model.path(), site.linear->weight, to_string(*site.reads->activations));
+           model.path(), site.linear->weight, kind_text(*site.reads->activations));
   }
   for (const Block& block : model.graph().blocks) {
     for (const Operand operand : kOperands) {
@@ -98,12 +100,17 @@ void check_inputs(const Model& model) {
 /// Both sides of the split must have something.
 void check_split(const AdapterTask& task) {
   const size_t windows = task.sequences.size();
-  const double held_out = std::floor(static_cast<double>(windows) * task.options.validation);
+  const double share = task.options.validation;
+  const int64_t held_out = held_out_of(windows, share);
   if (windows < 2)
     misuse("the text has {} windows: one to learn from and one to hold out are needed (a smaller --seq)", windows);
   if (held_out < 1) {
-    misuse("--validation {} of {} windows leaves none to measure on: at least {} does", task.options.validation,
-           windows, 1 / static_cast<double>(windows));
+    misuse("--validation {} of {} windows leaves none to measure on: at least {} does", share, windows,
+           1 / static_cast<double>(windows));
+  }
+  if (held_out >= static_cast<int64_t>(windows)) {
+    misuse("--validation {} of {} windows leaves none to learn from: at most {} does", share, windows,
+           1 - 1 / static_cast<double>(windows));
   }
 }
 

@@ -23,9 +23,11 @@
 
 namespace bitloom {
 
+inline constexpr int64_t kMostEpochs = 1000;  // as recipes allow
+
 struct AdapterTuning {
   int64_t batch = 8;        // windows of a step
-  int64_t epochs = 3;       // passes over what is learned from
+  int64_t epochs = 3;       // passes over what is learned from, kMostEpochs at most
   int64_t steps = 0;        // at most; 0: those of all epochs
   double rate = 3e-4;       // of AdamW
   double warm_up = 0.03;    // share of the steps on which the rate rises

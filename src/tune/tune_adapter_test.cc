@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
+#include <limits>
 
 #include "export/peft/adapt.h"
 #include "forward/decoder.h"
@@ -213,10 +215,42 @@ TEST(TuneAdapter, RefusesOptionsThatMakeNoSense) {
   EXPECT_THAT(with([](AdapterTask& task) { task.options.validation = 0.04; }),
               HasSubstr("--validation 0.04 of 20 windows leaves none to measure on: at least 0.05 does"));
   EXPECT_THAT(with([](AdapterTask& task) { task.options.validation = 1; }), HasSubstr("must be above 0 and below 1"));
+  EXPECT_THAT(with([](AdapterTask& task) { task.options.validation = 1 - 0x1p-53; }),
+              HasSubstr("of 20 windows leaves none to learn from: at most 0.95 does"));
+  for (const int64_t epochs : {int64_t{0}, kMostEpochs + 1, std::numeric_limits<int64_t>::max()}) {
+    EXPECT_THAT(with([epochs](AdapterTask& task) { task.options.epochs = epochs; }),
+                HasSubstr(fmt::format("--epochs {}: must be 1 to 1000", epochs)));
+  }
   EXPECT_THAT(with([](AdapterTask& task) { task.options.rate = 0; }), HasSubstr("--lr 0: must be a number above 0"));
   EXPECT_THAT(with([](AdapterTask& task) { task.options.warm_up = 1; }), HasSubstr("--warmup 1: must be 0 to less"));
   EXPECT_THAT(with([](AdapterTask& task) { task.options.decay = -1; }), HasSubstr("--decay -1: must be 0 to 1"));
   EXPECT_THAT(with([](AdapterTask& task) { task.sequences.resize(1); }), HasSubstr("the text has 1 window"));
+}
+
+// Lists of moved channels are long: messages say which kind of format it is.
+TEST(TuneAdapter, RefusesRoundedInputsWithoutTheirMoves) {
+  const TempDir dir;
+  const std::string model = dir.file("model");
+  testing::CalibratedRun{golden_model("llama"), "gptq+int8-row@int4-asym-token",
+                         testing::three_chunks(golden_model("llama"))}
+      .into(model);
+  Json config = read_json(model + "/config.json");
+  for (auto& [input, format] : config["quantization_config"]["activations"].items()) {
+    format = "int4-asym-token-reassembled[1>0=2]";
+  }
+  std::ofstream(model + "/config.json") << dump_json(config);
+  EXPECT_THAT(refused(ErrorKind::kUsage, some_task(model)),
+              HasSubstr("reads is rounded to int4-asym-token: adapters are tuned on models whose inputs are read as"));
+}
+
+// Of 49 windows 1/49 holds out one, and the message about less names that share.
+TEST(TuneAdapter, TakesTheShareThatItNames) {
+  AdapterTask task = some_task();
+  task.sequences = some_windows(49, task.model->graph().vocab_size);
+  task.options.validation = 1 / 49.0;
+  EXPECT_NO_THROW(check_adapter_task(task));
+  task.options.validation = 0.02;
+  EXPECT_THAT(refused(ErrorKind::kUsage, task), HasSubstr(fmt::format("at least {} does", 1 / 49.0)));
 }
 
 TEST(TuneAdapter, RefusesAnAdapterOfAnotherModel) {

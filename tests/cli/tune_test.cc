@@ -86,6 +86,7 @@ TEST_F(Tune, RefusesWhatMakesNoSense) {
   expect_refusal({"--adapter", "x"}, 2, {"one of: --adapter DIR", "--rank N"});
   expect_refusal({"--targets", "q_poj"}, 2, {"--targets 'q_poj' (did you mean 'q_proj'?)"});
   expect_refusal({"--rank", "0"}, 2, {"--rank"});
+  expect_refusal({"--epochs", "1001"}, 2, {"--epochs", "'1001' is no integer from 1 to 1000"});
   expect_refusal({"--validation", "0.01"}, 2, {"leaves none to measure on"});
   write_file(dir_.file("short.txt"), "Once upon a time.");
   expect_refusal({"--text", dir_.file("short.txt")}, 3, {"short.txt: too little text: it has ", "a window takes 32"});

@@ -159,7 +159,7 @@ std::function<void()> setup(FlagSet& app, Session& session) {
       ->capture_default_str();
   app.add_option("--epochs", tuning.epochs, "passes over the text")
       ->type_name("N")
-      ->check(integer_from(1))
+      ->check(integer_in(1, kMostEpochs))
       ->capture_default_str();
   app.add_option("--steps", tuning.steps, "steps at most")->type_name("N")->check(integer_from(1));
   app.add_option("--lr", tuning.rate, "AdamW's rate; it falls by half a cosine")

@@ -143,8 +143,10 @@ void BlockState::resume(BlockOutcome of_earlier_run) {
         bad_moves(format.moves, input_at(model->graph(), index, input).width).empty()) {
       continue;
     }
-    refuse("the journal's block {}, input {}: {} does not come of the recipe; add --restart to begin anew", index,
-           input, to_string(format));
+    refuse(
+        "the journal's block {}, input {}: {} with channels moved as it says does not come of the recipe; add "
+        "--restart to begin anew",
+        index, input, kind_text(format));
   }
   for (const auto& [input, rule] : unfixed) {
     const auto found = outcome.activations.find(input);
