@@ -2,8 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <map>
 #include <span>
 #include <utility>
@@ -41,6 +41,14 @@ auto codes_of(State& state) {
 
 using TensorsByName = std::map<std::string, const TensorView*>;
 
+/// How many numbers are in each.
+template <class Values>
+std::map<std::string, size_t> lengths_of(const std::map<std::string, Values>& of) {
+  std::map<std::string, size_t> lengths;
+  for (const auto& [name, values] : of) lengths[name] = values.size();
+  return lengths;
+}
+
 const TensorView& find(const TensorsByName& tensors, const std::string& name, DType dtype, size_t count) {
   const auto found = tensors.find(name);
   if (found == tensors.end()) refuse("tensor '{}' is missing", name);
@@ -52,19 +60,27 @@ const TensorView& find(const TensorsByName& tensors, const std::string& name, DT
 }
 
 /// Vectors of these names and lengths.
-void read_vectors(const TensorsByName& tensors, const std::string& group, const Vectors& like, Vectors& to) {
-  for (const auto& [name, values] : like) {
-    const TensorView& view = find(tensors, fmt::format("{}/{}", group, name), DType::kF32, values.size());
-    to[name].resize(values.size());
-    decode_to_f32(view.dtype, view.bytes.data(), 0, static_cast<int64_t>(values.size()), to[name].data());
+void read_vectors(const TensorsByName& tensors, const std::string& group, const std::map<std::string, size_t>& lengths,
+                  Vectors& to) {
+  for (const auto& [name, length] : lengths) {
+    const TensorView& view = find(tensors, fmt::format("{}/{}", group, name), DType::kF32, length);
+    to[name].resize(length);
+    decode_to_f32(view.dtype, view.bytes.data(), 0, static_cast<int64_t>(length), to[name].data());
   }
 }
 
-void read_codes(const TensorsByName& tensors, const std::string& group, const Codes& like, Codes& to) {
-  for (const auto& [name, codes] : like) {
-    const TensorView& view = find(tensors, fmt::format("{}/{}", group, name), DType::kU16, codes.size());
-    to[name].resize(codes.size());
-    std::memcpy(to[name].data(), view.bytes.data(), view.bytes.size());
+void read_codes(const TensorsByName& tensors, const std::string& group, const std::map<std::string, CodeShape>& shapes,
+                Codes& to) {
+  for (const auto& [name, shape] : shapes) {
+    const std::string tensor = fmt::format("{}/{}", group, name);
+    const TensorView& view = find(tensors, tensor, DType::kU16, shape.codes);
+    std::vector<uint16_t>& codes = to[name];
+    codes.resize(shape.codes);
+    if (!codes.empty()) std::memcpy(codes.data(), view.bytes.data(), view.bytes.size());
+    const auto outside = std::find_if(codes.begin(), codes.end(), [&](uint16_t code) { return code >= shape.entries; });
+    if (outside == codes.end()) continue;
+    refuse("tensor '{}' has the code {} at {}, must be below {}", tensor, *outside, outside - codes.begin(),
+           shape.entries);
   }
 }
 
@@ -74,6 +90,12 @@ void take(const std::map<std::string, std::string>& metadata, const std::string&
   const auto number = found == metadata.end() ? std::nullopt : parse_number<Number>(found->second);
   if (!number) refuse("'{}' is no number", name);
   to = *number;
+}
+
+void take_count(const std::map<std::string, std::string>& metadata, const std::string& name, int64_t most,
+                int64_t& to) {
+  take(metadata, name, to);
+  if (to < 0 || to > most) refuse("'{}' is {}, must be 0 to {}", name, to, most);
 }
 
 /// What differs between two runs: "lr was 0.001, is 0.002".
@@ -97,20 +119,24 @@ void check_run(const SafetensorsFile& file, const std::string& run) {
          file.path, fmt::join(lines, "; "));
 }
 
-LearningState read_state(const SafetensorsFile& file, const Vectors& like, const CodeState& codes) {
+LearningState read_state(const SafetensorsFile& file, const ExpectedState& expected) {
   TensorsByName tensors;
   for (const TensorView& view : file.tensors) tensors.emplace(view.name, &view);
+  std::map<std::string, size_t> weights;
+  for (const auto& [name, shape] : expected.codes) weights[name] = shape.weights;
   LearningState state;
-  for (const auto& [group, vectors] : vectors_of(state)) read_vectors(tensors, group, like, *vectors);
-  for (const auto& [group, vectors] : weights_of(state)) read_vectors(tensors, group, codes.wanted, *vectors);
-  for (const auto& [group, of] : codes_of(state)) read_codes(tensors, group, codes.codes, *of);
+  for (const auto& [group, vectors] : vectors_of(state)) {
+    read_vectors(tensors, group, lengths_of(expected.vectors), *vectors);
+  }
+  for (const auto& [group, vectors] : weights_of(state)) read_vectors(tensors, group, weights, *vectors);
+  for (const auto& [group, of] : codes_of(state)) read_codes(tensors, group, expected.codes, *of);
   int64_t done = 0;
-  take(file.metadata, "steps", state.adam.steps);
+  take_count(file.metadata, "steps", expected.steps, state.adam.steps);
+  take_count(file.metadata, "best_step", state.adam.steps, state.held_out.best_step);
+  take_count(file.metadata, "checks_since", state.adam.steps, state.held_out.checks_since);
+  take_count(file.metadata, "done", 1, done);
   take(file.metadata, "first_loss", state.held_out.first);
   take(file.metadata, "best_loss", state.held_out.best);
-  take(file.metadata, "best_step", state.held_out.best_step);
-  take(file.metadata, "checks_since", state.held_out.checks_since);
-  take(file.metadata, "done", done);
   state.done = done != 0;
   return state;
 }
@@ -138,9 +164,7 @@ void save(const std::string& path, const LearningState& state, const std::string
   write_safetensors_file(path, tensors, metadata);
 }
 
-std::optional<LearningState> load_state(const std::string& path, const Vectors& like, const CodeState& codes,
-                                         const std::string& run) {
-  if (!std::filesystem::exists(path)) return std::nullopt;
+LearningState load_state(const std::string& path, const ExpectedState& expected) {
   const auto readable = [&](const auto& read) {
     try {
       return read();
@@ -149,8 +173,8 @@ std::optional<LearningState> load_state(const std::string& path, const Vectors& 
     }
   };
   const SafetensorsFile file = readable([&] { return open_safetensors(path); });
-  check_run(file, run);
-  return readable([&] { return read_state(file, like, codes); });
+  check_run(file, expected.run);
+  return readable([&] { return read_state(file, expected); });
 }
 
 }  // namespace bitloom

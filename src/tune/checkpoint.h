@@ -2,7 +2,7 @@
 // Where learning stands, on disk: a run that was killed goes on at its last check.
 
 #include <cstdint>
-#include <optional>
+#include <map>
 #include <string>
 
 #include "tune/adam.h"
@@ -29,11 +29,25 @@ struct LearningState {
   bool done = false;
 };
 
+/// A matrix whose codes are learned.
+struct CodeShape {
+  size_t codes = 0, weights = 0;
+  int64_t entries = 0;  // each code is less
+};
+
+/// What a state must be to be gone on with.
+struct ExpectedState {
+  const Vectors& vectors;  // names and lengths
+  std::map<std::string, CodeShape> codes = {};
+  int64_t steps = 0;     // at most
+  std::string run = "";  // as it was saved
+};
+
 /// Complete or not at all. `run`: a JSON object of whatever decides what is learned, or "".
 void save(const std::string& path, const LearningState& state, const std::string& run = "");
-/// nullopt where there is no such file. Error(kRefused), saying that --restart begins anew, for one that is damaged or
-/// not of vectors and codes with these names and lengths; Error(kUsage) for one of another run: names what differs.
-std::optional<LearningState> load_state(const std::string& path, const Vectors& like, const CodeState& codes,
-                                        const std::string& run = "");
+/// Error(kRefused), saying that --restart begins anew, for a file that is missing, damaged or not of vectors and codes
+/// with these names and lengths, and for codes and counts of steps out of their range; Error(kUsage) for one of another
+/// run: names what differs.
+LearningState load_state(const std::string& path, const ExpectedState& expected);
 
 }  // namespace bitloom

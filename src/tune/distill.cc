@@ -53,6 +53,7 @@ class Divergence final : public Objective {
   const Vectors& vectors() const override { return student_.vectors(); }
   std::map<std::string, double> sizes() const override { return student_.sizes(); }
   void set(Vectors values) override { student_.set(std::move(values)); }
+  std::map<std::string, int64_t> code_entries() const override { return student_.code_entries(); }
   CodeState begin_codes() override { return student_.begin_codes(threads_); }
   void set_codes(Codes codes) override { student_.set_codes(std::move(codes)); }
   void choose_codes(const CodeOptions& options, CodeState& state) override {

@@ -100,6 +100,12 @@ Parametrisation::Values LearnedWeights::values_of(const std::string& name, const
   return values;
 }
 
+std::map<std::string, int64_t> LearnedWeights::code_entries() const {
+  std::map<std::string, int64_t> entries;
+  for (const auto& [name, codes] : codes_) entries[name] = matrices_.at(name).parts->entries();
+  return entries;
+}
+
 CodeState LearnedWeights::begin_codes(ThreadPool& threads) const {
   CodeState state{codes_, {}, {}};
   for (const auto& [name, codes] : codes_) {

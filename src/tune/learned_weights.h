@@ -43,6 +43,8 @@ class LearnedWeights {
   /// Those that are learned, by matrix.
   const Codes& codes() const { return codes_; }
   void set_codes(Codes codes) { codes_ = std::move(codes); }
+  /// Number of entries that they choose from, by matrix.
+  std::map<std::string, int64_t> code_entries() const;
   /// Where learning them begins: B is W.
   CodeState begin_codes(ThreadPool& threads) const;
   /// The V step of every matrix (code_step.h); codes() are then the state's.

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
+#include <filesystem>
 #include <utility>
 
 #include "base/rng.h"
@@ -81,11 +81,14 @@ Learner::Learner(Objective& objective, LearningPlan plan,
       steps_(steps_of(plan_, split_)) {
   state_.codes = objective.begin_codes();
   for (const auto& [name, w] : state_.codes.wanted) code_sizes_[name] = mean_square_root(w);
-  if (plan_.checkpoint.empty()) return;
-  if (std::optional<LearningState> kept = load_state(plan_.checkpoint, objective.vectors(), state_.codes, plan_.run)) {
-    state_ = std::move(*kept);
-    goes_on_ = true;
+  if (plan_.checkpoint.empty() || !std::filesystem::exists(plan_.checkpoint)) return;
+  ExpectedState expected{objective.vectors(), {}, steps_, plan_.run};
+  for (const auto& [name, entries] : objective.code_entries()) {
+    expected.codes[name] = {state_.codes.codes.at(name).size(), state_.codes.wanted.at(name).size(), entries};
   }
+  state_ = {};  // B and v are not held twice
+  state_ = load_state(plan_.checkpoint, expected);
+  goes_on_ = true;
 }
 
 int64_t Learner::work_left() const {

@@ -37,6 +37,8 @@ class Objective {
 
   /// Codes that are learned too: where that begins. None here.
   virtual CodeState begin_codes() { return {}; }
+  /// By matrix, what their codes are less than.
+  virtual std::map<std::string, int64_t> code_entries() const { return {}; }
   virtual void set_codes(Codes) {}
   /// The V step at the present vectors.
   virtual void choose_codes(const CodeOptions&, CodeState&) {}

@@ -67,6 +67,7 @@ class Counter final : public Objective {
   std::map<std::string, double> sizes() const override { return {{"x", 1.0}}; }
   void set(Vectors) override {}
   CodeState begin_codes() override { return {{{"w", {0}}}, {{"w", {2.0f}}}, {{"w", {0.0f}}}}; }
+  std::map<std::string, int64_t> code_entries() const override { return {{"w", 256}}; }
   void set_codes(Codes codes) override { codes_ = std::move(codes); }
   void choose_codes(const CodeOptions&, CodeState& state) override {
     ++state.codes.at("w")[0];

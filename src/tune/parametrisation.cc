@@ -156,6 +156,7 @@ class AdditiveCodebooks final : public Parametrisation {
   }
 
   int64_t tile() const override { return codes_are_learned_ ? storage_.group : 0; }
+  int64_t entries() const override { return storage_.entries(); }
   std::span<const uint16_t> codes() const override { return codes_; }
 
   NearestCodes nearest_codes(const Values& values, std::span<const int64_t> tiles, std::span<const float> targets,

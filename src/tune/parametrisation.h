@@ -77,6 +77,8 @@ class Parametrisation {
   /// Neighbouring weights of a row whose codes are chosen together, a tile; the last of a row may be narrower. 0: codes
   /// stay.
   virtual int64_t tile() const { return 0; }
+  /// What a code can be: less than this.
+  virtual int64_t entries() const { return 0; }
   /// As they came, [rows, tiles of a row, codes of a tile].
   virtual std::span<const uint16_t> codes() const { return {}; }
   /// For each of `tiles`, counted row by row, codes that bring W nearest to targets [tiles, tile()], by a beam that

@@ -36,6 +36,7 @@ class Student {
   std::map<std::string, double> sizes() const { return weights_.sizes(); }
   void set(Vectors values);
   void set_codes(Codes codes) { weights_.set_codes(std::move(codes)); }
+  std::map<std::string, int64_t> code_entries() const { return weights_.code_entries(); }
   CodeState begin_codes(ThreadPool& threads) const { return weights_.begin_codes(threads); }
   void choose_codes(const CodeOptions& options, CodeState& state, ThreadPool& threads) {
     weights_.choose_codes(options, state, threads);
