@@ -7,7 +7,12 @@
 #include <filesystem>
 
 #include "forward/decoder.h"
+#include "forward/test_inputs.h"
+#include "pipeline/rounding/matrix_rounder.h"
+#include "pipeline/walk/token_entrance.h"
 #include "pipeline/walk_test_support.h"
+#include "round/fpq/fpq.h"
+#include "transform/reassembly/moved_columns.h"
 #include "transform/scaling/channel_scaling.h"
 
 namespace bitloom {
@@ -158,6 +163,56 @@ TEST(Reassembly, EveryOrderOfTheWalk) {
     EXPECT_LT(apart(logits_of(Checkpoint::open(dir.file("out"))), exact), 0.5) << to_string(order);
     EXPECT_THAT(progress.lines, ::testing::Contains(HasSubstr("channels are merged into others")));
   }
+}
+
+// The first input is the float model's: moved once, and rounded by the format without moves, it is what `fpq` judges the
+// moved matrices by.
+TEST(Reassembly, OutputsAreJudgedOnInputsMovedOnce) {
+  const TempDir dir;
+  testing::Listener progress;
+  const auto model = stressed(golden_model("llama"));
+  const std::string text = "reassemble:ratio=0.5+fpq+e2m1-row@int4-token";
+  quantized(model, text, dir.file("moved"), progress);
+  const auto found = Checkpoint::open(dir.file("moved"));
+  const Input& input = input_at(found->graph(), 0, 0);
+  ASSERT_TRUE(input.activations);
+  const ActivationFormat& with_moves = *input.activations;
+  ASSERT_FALSE(with_moves.moves.empty());
+  const ActivationFormat plain = parse_activation_format("int4-token");
+  const Reassembly reassembly(with_moves.moves);
+
+  ThreadPool threads(2);
+  const CalibrationData data = testing::three_chunks(model->path());
+  InputStatistics statistics(input.width, needs_of(FpqRounding{}));
+  int64_t first_token = 0;
+  for (const SequenceChunk& chunk : make_chunks(lengths_of(data.sequences))) {
+    testing::visit_inputs(*model, tokens_of(chunk, data.sequences), chunk.batch, chunk.length, threads,
+                          [&](int block, int of_block, std::span<const float> x) {
+                            if (block != 0 || of_block != 0) return;
+                            std::vector<float> y(x.begin(), x.end());
+                            for (int64_t row = 0; row < chunk.rows(); ++row) {
+                              reassembly.move_values(y.data() + row * input.width);
+                            }
+                            statistics.add(nullptr, y.data(), chunk.rows(), threads, first_token);
+                          });
+    first_token += chunk.rows();
+  }
+  const std::map<std::string, RecipeStep> steps = resolve(load_recipe(text), model->graph());
+  Ranks alone;
+  bool told_apart = false;
+  for (const Site& site : linear_sites(model->graph(), 0)) {
+    if (site.input != 0) continue;
+    const std::string& name = site.linear->weight;
+    const RowSourcePtr w = moved_columns(model->matrix(*site.linear), reassembly);
+    const auto rounded = [&](const ActivationFormat& format) {
+      SiteRecord record;
+      return MatrixRounder(&statistics, alone, threads, &format).round(name, *w, steps.at(name), record);
+    };
+    const std::vector<float> written = found->matrix(*site.linear)->decode_all();
+    EXPECT_EQ(written, rounded(plain).matrix->decode_all()) << name;
+    told_apart |= written != rounded(with_moves).matrix->decode_all();
+  }
+  EXPECT_TRUE(told_apart) << "moving the inputs twice chooses the same codes";
 }
 
 std::string refused(ErrorKind kind, const std::string& model, const std::string& recipe) {

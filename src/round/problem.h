@@ -45,7 +45,7 @@ struct RoundingProblem {
   std::string place;                        // starts every message: "FILE: tensor 'NAME'"
   const RowSource& weights;                 // W [rows, cols]
   RoundingTarget target;                    // what it is to be stored as, and how scales are searched
-  const InputStatistics* inputs = nullptr;  // of x in y = W x; null without data
+  const InputStatistics* inputs = nullptr;  // of x in y = W x, its channels moved already; null without data
   InputCache& shared;                       // one for all matrices that read `inputs`
   Ranks& ranks;                             // all round the same matrices in the same order; all get all rows
   ThreadPool& threads;
@@ -53,7 +53,7 @@ struct RoundingProblem {
   /// Told between the turns of a slow method what share of its work it has done since it was told last; may be empty.
   /// What it throws ends the rounding.
   std::function<void(double share)> on_progress = {};
-  const ActivationFormat* activations = nullptr;  // what `inputs` will be rounded to; null: they stay
+  const ActivationFormat* activations = nullptr;  // what `inputs` will be rounded to, of no moves; null: they stay
 };
 
 struct Rounded {

@@ -17,7 +17,8 @@ class MatrixRounder {
  public:
   /// `statistics` of the input, null without data; they must outlive the rounder. All ranks round the same matrices in
   /// the same order.
-  /// `activations`: what the input is rounded to, or null.
+  /// `activations`: what the input is rounded to, or null. Both are of what the matrices read: where channels are
+  /// moved, of the moved ones, and the format names no moves.
   MatrixRounder(const InputStatistics* statistics, Ranks& ranks, ThreadPool& threads,
                 const ActivationFormat* activations = nullptr)
       : statistics_(statistics), ranks_(ranks), threads_(threads), activations_(activations) {}

@@ -340,8 +340,12 @@ void Walk::look_at(BlockState& state, Statistics& statistics, double seconds) {
 void Walk::round_sites(BlockState& state, int input, const InputStatistics* statistics) {
   const ScopedTimer timed(times_.rounding);
   const auto input_rounder = state.rounders.find(input);
-  const bool rounds_input = input_rounder != state.rounders.end();
-  const auto* input_format = rounds_input ? &input_rounder->second.format() : nullptr;
+  std::optional<ActivationFormat> format;  // of what the statistics are of: channels are moved already
+  if (input_rounder != state.rounders.end()) {
+    format = input_rounder->second.format();
+    format->moves.clear();
+  }
+  const ActivationFormat* input_format = format ? &*format : nullptr;
   MatrixRounder rounder(statistics, ranks_, context_.threads, input_format);
   std::optional<InputStatistics> uncorrelated;  // once one needs them
   std::optional<MatrixRounder> without_data;
