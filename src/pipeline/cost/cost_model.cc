@@ -271,10 +271,10 @@ class Predictor {
 
   /// Candidates are at most as many as channels may be added.
   double reassembly_seconds(int b, int input) const {
-    if (!needs_of_input(task_, b, input).moving.any()) return 0;
-    const ReassembleTransform& transform = *reassembly();
+    const ReassembleTransform* transform = reassembly_of_input(task_, b, input);
+    if (transform == nullptr) return 0;
     const auto d = static_cast<double>(input_at(graph_, b, input).width);
-    const double candidates = 1 + std::min(static_cast<double>(transform.steps), transform.ratio * d);
+    const double candidates = 1 + std::min(static_cast<double>(transform->steps), transform->ratio * d);
     const auto tokens = static_cast<double>(std::min(kReassemblyTokens, tokens_));
     double seconds = 0;
     for (const Site& site : linear_sites(graph_, b)) {
@@ -286,16 +286,10 @@ class Predictor {
     return seconds;
   }
 
-  const ReassembleTransform* reassembly() const {
-    for (const TransformSites& sites : task_.transforms) {
-      if (const auto* found = std::get_if<ReassembleTransform>(&sites.transform)) return found;
-    }
-    return nullptr;
-  }
-
-  /// Statistics of the inputs whose channels are moved, and what the search for one of them holds.
+  /// Statistics of the inputs whose channels are moved; then what their samples of all ranks take, or what the search
+  /// for one of the inputs holds.
   int64_t moving_bytes(int b) const {
-    int64_t statistics = 0, search = 0;
+    int64_t statistics = 0, search = 0, gathered = 0;
     for (int input = 0; input < input_count(graph_, b); ++input) {
       const Needs needs = needs_of_input(task_, b, input).moving;
       if (!needs.any()) continue;
@@ -305,9 +299,10 @@ class Predictor {
         if (site.input == input) rows += site.linear->out, widest = std::max(widest, site.linear->out);
       }
       statistics += bytes_of_statistics(needs, d);
+      gathered = std::max(gathered, gathered_bytes(needs, d));
       search = std::max(search, 4 * (3 * d * d + (rows + 2 * widest) * d + tokens * (2 * d + rows + widest)));
     }
-    return statistics + search;
+    return statistics + std::max(search, gathered);
   }
 
   /// Bytes beyond what is held all the time, at the block's worst moment.
@@ -330,7 +325,9 @@ class Predictor {
         rounding = std::max(rounding, cost.bytes + bytes + 2 * moments_bytes(*site.linear));
         shared = std::max(shared, cost.shared_bytes + unseen_bytes(site, *step));
       }
-      rounding = std::max({rounding + shared, format_cost(b, input).bytes, gathered_bytes(b, input)});
+      const int64_t gathered =
+          gathered_bytes(needs_of_input(task_, b, input).rounding, input_at(graph_, b, input).width);
+      rounding = std::max({rounding + shared, format_cost(b, input).bytes, gathered});
       if (!at_once && begins_step(b, input)) waiting = step_statistics_bytes(b, input);
       worst = std::max(worst, waiting + rounding + source + quantized);
       waiting -= statistics_bytes(b, input);
@@ -351,10 +348,9 @@ class Predictor {
   }
 
   /// Of a sample with several ranks, when each has those of all, and makes one of them.
-  int64_t gathered_bytes(int b, int input) const {
+  int64_t gathered_bytes(const Needs& needs, int64_t d) const {
     const int64_t ranks = task_.options->ranks->size();
-    const Needs needs = needs_of_input(task_, b, input).rounding;
-    return ranks > 1 ? (ranks + 2) * bytes_of_sample(needs, input_at(graph_, b, input).width) : 0;
+    return ranks > 1 ? (ranks + 2) * bytes_of_sample(needs, d) : 0;
   }
 
   bool begins_step(int b, int input) const {
@@ -411,16 +407,18 @@ class Predictor {
     return 4 * streams_ * widest * longest_chunk_;
   }
 
-  /// Rewritten matrices are held as fp32 while their block is walked; see block_walk.cc.
+  /// Rewritten matrices are held as fp32 while their block is walked; where channels are moved the float model's stay
+  /// beside those of moved columns. See block_walk.cc, BlockState.
   int64_t rewritten_bytes(int b) const {
     bool scaled = false;
     for (int input = 0; input < input_count(graph_, b); ++input) {
-      const InputNeeds needs = needs_of_input(task_, b, input);
-      scaled |= needs.scaling.any() || needs.moving.any();
+      scaled |= needs_of_input(task_, b, input).scaling.any();
     }
     int64_t bytes = 0;
     for (const Site& site : linear_sites(graph_, b)) {
-      if (scaled || task_.model->is_edited(site.linear->weight)) bytes += 4 * site.linear->out * site.linear->in;
+      const bool edited = scaled || task_.model->is_edited(site.linear->weight);
+      const bool moved = needs_of_input(task_, b, site.input).moving.any();
+      bytes += ((edited ? 1 : 0) + (moved ? 1 : 0)) * 4 * site.linear->out * site.linear->in;
     }
     return bytes;
   }

@@ -8,6 +8,7 @@
 #include "observe/second_moment.h"
 #include "pipeline/calibrated_model.h"
 #include "pipeline/walk_test_support.h"
+#include "transform/reassembly/reassemble.h"
 
 namespace bitloom {
 namespace {
@@ -80,6 +81,40 @@ TEST_F(CostModel, MemoryOfASearchByOutputs) {
   // Its time, too: a product for each of the best candidates.
   const auto seconds = [&](const std::string& recipe) { return cost(recipe).blocks.at(1).round.at(3); };
   EXPECT_GT(seconds("e2m1-row@e2m1-tensor-joint"), 1.5 * seconds("e2m1-row@e2m1-tensor-absmax"));
+}
+
+// All seven matrices are held with moved columns, and beside these as the float model has them once they are rewritten.
+TEST_F(CostModel, MemoryOfMovedChannels) {
+  const std::string moved = "reassemble+int8-row@int8-token";
+  const int64_t matrices = 4 * (32 * 32 * 2 + 16 * 32 * 2 + 3 * 48 * 32);
+  for (const std::string before : {"smoothquant+", "hadamard+"}) {
+    EXPECT_EQ(block_memory(before + moved) - block_memory(moved), matrices) << before;
+  }
+  // Of six ranks each has the samples of all, and makes one of them.
+  class SixRanks final : public Ranks {
+   public:
+    int size() const override { return 6; }
+  };
+  const int64_t tile = SecondMoment::kTile * SecondMoment::kTile * 8, sample = kReassemblyTokens + 1;
+  const int64_t statistics = 4 * tile + sample * 4 * (3 * 32 + 48);
+  EXPECT_LT(block_memory(moved), statistics + 8 * sample * 4 * 48);
+  options_.ranks = std::make_shared<SixRanks>();
+  EXPECT_GE(block_memory(moved), statistics + 8 * sample * 4 * 48);
+}
+
+// Each input's search is as long as the transform says that is for its readers.
+TEST_F(CostModel, TimeOfMovedChannels) {
+  const testing::TempDir dir;
+  std::ofstream(dir.file("two.yaml")) << "steps:\n"
+                                         "  - transform: {reassemble: {steps: 2}}\n"
+                                         "    targets: [\"blocks.0.*\"]\n"
+                                         "  - transform: {reassemble: {ratio: 0.5}}\n"
+                                         "    targets: [\"blocks.1.*\"]\n"
+                                         "  - {quantize: int8-row, activations: int8-token}\n";
+  const WalkCost of_both = cost(dir.file("two.yaml"));
+  EXPECT_GT(of_both.blocks.at(1).move, 2 * of_both.blocks.at(0).move);
+  EXPECT_GT(of_both.blocks.at(0).move, 0);
+  EXPECT_EQ(of_both.blocks.at(2).move, 0);
 }
 
 TEST_F(CostModel, SpillsWhenTheMemoryIsShort) {

@@ -3,24 +3,10 @@
 #include <fmt/format.h>
 
 #include "pipeline/walk/block_scaling.h"
+#include "pipeline/walk/walk_needs.h"
 #include "transform/reassembly/reassemble.h"
 
 namespace bitloom {
-namespace {
-
-/// The transform that is for a reader of the input; null: none is.
-const ReassembleTransform* transform_of(const WalkTask& task, const BlockState& state, int input) {
-  for (const TransformSites& sites : task.transforms) {
-    const auto* reassemble = std::get_if<ReassembleTransform>(&sites.transform);
-    if (reassemble == nullptr) continue;
-    for (const Site& site : linear_sites(state.model->graph(), state.index)) {
-      if (site.input == input && sites.tensors.contains(site.linear->weight)) return reassemble;
-    }
-  }
-  return nullptr;
-}
-
-}  // namespace
 
 std::map<int, ActivationFormat> reassembled_inputs(const WalkTask& task, const BlockState& state,
                                                    const std::map<int, InputStatistics>& statistics,
@@ -28,7 +14,8 @@ std::map<int, ActivationFormat> reassembled_inputs(const WalkTask& task, const B
   const RoundedWeights rounded = nearest_by(task.steps, threads);
   std::map<int, ActivationFormat> formats;
   for (const auto& [input, of_input] : statistics) {
-    const ReassembleTransform* transform = of_input.tokens() == 0 ? nullptr : transform_of(task, state, input);
+    const ReassembleTransform* transform =
+        of_input.tokens() == 0 ? nullptr : reassembly_of_input(task, state.index, input);
     if (transform == nullptr) {
       advance(input);
       continue;

@@ -33,6 +33,17 @@ InputNeeds needs_of_input(const WalkTask& task, int block, int input) {
   return needs;
 }
 
+const ReassembleTransform* reassembly_of_input(const WalkTask& task, int block, int input) {
+  for (const TransformSites& sites : task.transforms) {
+    const auto* reassemble = std::get_if<ReassembleTransform>(&sites.transform);
+    if (reassemble == nullptr) continue;
+    for (const Site& site : linear_sites(task.model->graph(), block)) {
+      if (site.input == input && sites.tensors.contains(site.linear->weight)) return reassemble;
+    }
+  }
+  return nullptr;
+}
+
 bool tunes_to_model(const WalkTask& task) {
   const bool float_only = task.options->order == WalkOrder::kNone;  // the two are one there
   return task.tuner != nullptr && !float_only && task.tuning.target == BlockTuningTransform::Target::kModel;

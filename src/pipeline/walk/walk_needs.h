@@ -13,6 +13,8 @@ struct InputNeeds {
 };
 
 InputNeeds needs_of_input(const WalkTask& task, int block, int input);
+/// The transform that moves the input's channels, for the sake of a reader; null: none does.
+const ReassembleTransform* reassembly_of_input(const WalkTask& task, int block, int input);
 /// Whether blocks are tuned to what the float model gives, not to what its block makes of the prefix's output.
 bool tunes_to_model(const WalkTask& task);
 /// Whether some input needs the float model's activations beside the quantized prefix's.
