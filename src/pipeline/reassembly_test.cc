@@ -74,11 +74,15 @@ std::shared_ptr<const Checkpoint> stressed(const std::string& path) {
   return Checkpoint::edited(model, edits.take());
 }
 
+/// Lengths of so many sequences that experts see more tokens than they have channels.
+const std::vector<int64_t> kManyTokens(16, 60);
+
 QuantizeResult quantized(const std::shared_ptr<const Checkpoint>& model, const std::string& recipe,
-                         const std::string& out, Progress& progress, WalkOrder order = WalkOrder::kSequential) {
+                         const std::string& out, Progress& progress, WalkOrder order = WalkOrder::kSequential,
+                         const std::vector<int64_t>& lengths = {24, 24, 17, 24}) {
   ThreadPool threads(2);
   Context context{threads, progress};
-  const CalibrationData data = testing::three_chunks(model->path());
+  const CalibrationData data = testing::some_data(model->path(), lengths);
   QuantizeOptions options;
   options.data = &data;
   options.order = order;
@@ -94,8 +98,11 @@ TEST_P(EveryModel, ReadsWhatWasMoved) {
   testing::Listener progress;
   const auto model = stressed(golden_model(GetParam()));
   const std::vector<float> exact = logits_of(model);
-  quantized(model, "int8-row@int6-asym-token", dir.file("plain"), progress);
-  quantized(model, "reassemble:ratio=0.5+int8-row@int6-asym-token", dir.file("moved"), progress);
+  const auto by = [&](const std::string& recipe, const std::string& out) {
+    quantized(model, recipe, dir.file(out), progress, WalkOrder::kSequential, kManyTokens);
+  };
+  by("int8-row@int6-asym-token", "plain");
+  by("reassemble:ratio=0.5+int8-row@int6-asym-token", "moved");
   EXPECT_NO_THROW(testing::verify(dir.file("moved")));
   const double plain = apart(logits_of(Checkpoint::open(dir.file("plain"))), exact),
                moved = apart(logits_of(Checkpoint::open(dir.file("moved"))), exact);
@@ -165,8 +172,34 @@ TEST(Reassembly, EveryOrderOfTheWalk) {
   }
 }
 
-// The first input is the float model's: moved once, and rounded by the format without moves, it is what `fpq` judges the
-// moved matrices by.
+// Of fewer tokens than channels there is no telling which channels are alike.
+TEST(Reassembly, LeavesExpertsThatSawTooLittle) {
+  const TempDir dir;
+  const auto model = stressed(golden_model("mixtral"));
+  const auto moved_inputs = [&](const std::string& out, bool of_experts) {
+    int64_t moved = 0;
+    for (const Block& block : Checkpoint::open(out)->graph().blocks) {
+      for (const Input& input : block.inputs) {
+        moved += (input.expert >= 0) == of_experts && input.activations && !input.activations->moves.empty() ? 1 : 0;
+      }
+    }
+    return moved;
+  };
+  const auto remark = HasSubstr("not reassembled: its expert saw ");
+  const std::string recipe = "reassemble:ratio=0.5+int8-row@int6-asym-token";
+  testing::Listener of_few, of_many;
+  quantized(model, recipe, dir.file("few"), of_few, WalkOrder::kSequential, {9});  // an input has 32 channels, or 48
+  quantized(model, recipe, dir.file("many"), of_many, WalkOrder::kSequential, kManyTokens);
+  EXPECT_EQ(moved_inputs(dir.file("few"), true), 0);
+  EXPECT_GT(moved_inputs(dir.file("few"), false), 0);
+  EXPECT_GT(moved_inputs(dir.file("many"), true), 0);
+  // Two blocks of four experts with two inputs each.
+  EXPECT_THAT(of_few.lines, ::testing::Contains(remark).Times(16));
+  EXPECT_THAT(of_few.lines, ::testing::Contains(HasSubstr("calibration tokens, fewer than its 48 channels")).Times(8));
+}
+
+// The first input is the float model's: moved once, and rounded by the format without moves, it is what `fpq` judges
+// the moved matrices by.
 TEST(Reassembly, OutputsAreJudgedOnInputsMovedOnce) {
   const TempDir dir;
   testing::Listener progress;

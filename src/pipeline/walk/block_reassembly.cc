@@ -7,19 +7,31 @@
 #include "transform/reassembly/reassemble.h"
 
 namespace bitloom {
+namespace {
 
-std::map<int, ActivationFormat> reassembled_inputs(const WalkTask& task, const BlockState& state,
+/// Whether the statistics tell channels apart; see reassembled_inputs().
+bool saw_enough(BlockState& state, int input, const InputStatistics& statistics) {
+  const Input& at = input_at(state.model->graph(), state.index, input);
+  if (at.expert < 0 || statistics.tokens() >= at.width) return true;
+  state.outcome.remarks.push_back(
+      fmt::format("block {}, {}: not reassembled: its expert saw {} calibration tokens, fewer than its {} channels",
+                  state.index, at.name, statistics.tokens(), at.width));
+  return false;
+}
+
+}  // namespace
+
+std::map<int, ActivationFormat> reassembled_inputs(const WalkTask& task, BlockState& state,
                                                    const std::map<int, InputStatistics>& statistics,
                                                    const std::function<void(int input)>& advance, ThreadPool& threads) {
   const RoundedWeights rounded = nearest_by(task.steps, threads);
   std::map<int, ActivationFormat> formats;
   for (const auto& [input, of_input] : statistics) {
-    const ReassembleTransform* transform =
-        of_input.tokens() == 0 ? nullptr : reassembly_of_input(task, state.index, input);
-    if (transform == nullptr) {
+    if (!saw_enough(state, input, of_input)) {
       advance(input);
       continue;
     }
+    const ReassembleTransform& transform = *reassembly_of_input(task, state.index, input);
     std::vector<ReassembledReader> readers;
     for (const Site& site : linear_sites(state.model->graph(), state.index)) {
       if (site.input != input) continue;
@@ -28,7 +40,7 @@ std::map<int, ActivationFormat> reassembled_inputs(const WalkTask& task, const B
                          [&linear, &rounded](const RowSource& w) { return rounded(w, linear); }});
     }
     ActivationFormat format = state.rounders.at(input).format();
-    format.moves = choose_reassembly(of_input, format, readers, *transform, threads).moves;
+    format.moves = choose_reassembly(of_input, format, readers, transform, threads).moves;
     if (!format.moves.empty()) formats.emplace(input, std::move(format));
     advance(input);
   }

@@ -12,9 +12,10 @@
 namespace bitloom {
 
 /// The formats of the inputs that the recipe reassembles, with the moves that were found best for them; those that stay
-/// as they are have no entry, nor have those of experts that saw no token. `statistics` are of the inputs as the
-/// block's weights make them. `advance` is told of each input that is done.
-std::map<int, ActivationFormat> reassembled_inputs(const WalkTask& task, const BlockState& state,
+/// as they are have no entry. Of an expert that saw fewer tokens than its input has channels the second moment is
+/// singular, and channels would count as alike for want of tokens: its input stays, which the outcome remarks on.
+/// `statistics` are of the inputs as the block's weights make them. `advance` is told of each input that is done.
+std::map<int, ActivationFormat> reassembled_inputs(const WalkTask& task, BlockState& state,
                                                    const std::map<int, InputStatistics>& statistics,
                                                    const std::function<void(int input)>& advance, ThreadPool& threads);
 
