@@ -207,7 +207,8 @@ void add_tuning_records(const std::map<int, BlockTuningRecord>& tuned, Calibrate
 }
 
 /// What the journal's blocks came to.
-void collect(const Journal& journal, const Recipe& recipe, const Graph& graph, CalibratedModel& calibrated) {
+void collect(const Journal& journal, const Recipe& recipe, const WalkTask& walk, CalibratedModel& calibrated) {
+  const Graph& graph = walk.model->graph();
   std::map<int, BlockTuningRecord> tuned;
   for (int b = 0; b < journal.finished(); ++b) {
     BlockOutcome outcome = journal.load(b);
@@ -222,7 +223,7 @@ void collect(const Journal& journal, const Recipe& recipe, const Graph& graph, C
     if (outcome.tuning) tuned.emplace(b, *outcome.tuning);
   }
   if (find_transform<ReassembleTransform>(recipe) != nullptr) {
-    calibrated.remarks.push_back(remark_on_reassembly(calibrated.activations, graph));
+    calibrated.remarks.push_back(remark_on_reassembly(walk, calibrated.activations));
   }
   add_tuning_records(tuned, calibrated);
 }
@@ -304,7 +305,7 @@ CalibratedModel calibrate(const QuantizeTask& task, const std::string& out, int6
   calibrated.times = walk_blocks(walk, journal, context);
   scratch.reset();
   ranks.barrier();  // what others have there lies in the journal, which the leading rank removes
-  if (ranks.leads()) collect(*calibrated.journal, task.recipe, task.model->graph(), calibrated);
+  if (ranks.leads()) collect(*calibrated.journal, task.recipe, walk, calibrated);
   return calibrated;
 }
 

@@ -172,6 +172,17 @@ TEST(Reassembly, EveryOrderOfTheWalk) {
   }
 }
 
+// The inputs that no step names are not counted among those that could have been moved.
+TEST(Reassembly, SaysOfHowManyInputs) {
+  const TempDir dir;
+  std::ofstream(dir.file("some.yaml")) << "steps: [{transform: {reassemble: {ratio: 0.5}}, targets: [mlp]},"
+                                          " {quantize: int8-row, activations: int6-asym-token}]\n";
+  testing::Listener progress;
+  quantized(stressed(golden_model("llama")), dir.file("some.yaml"), dir.file("moved"), progress);
+  EXPECT_THAT(progress.lines, ::testing::Contains(::testing::AllOf(HasSubstr(" of the 3 inputs that it is for; "),
+                                                                   HasSubstr("channels are merged into others"))));
+}
+
 // Of fewer tokens than channels there is no telling which channels are alike.
 TEST(Reassembly, LeavesExpertsThatSawTooLittle) {
   const TempDir dir;

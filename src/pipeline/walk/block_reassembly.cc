@@ -47,11 +47,14 @@ std::map<int, ActivationFormat> reassembled_inputs(const WalkTask& task, BlockSt
   return formats;
 }
 
-std::string remark_on_reassembly(const InputFormats& activations, const Graph& graph) {
+std::string remark_on_reassembly(const WalkTask& task, const InputFormats& activations) {
+  const Graph& graph = task.model->graph();
   int64_t inputs = 0, moved = 0, channels = 0, moves = 0;
   double weights = 0;
   for (int b = 0; b < static_cast<int>(graph.blocks.size()); ++b) {
-    inputs += input_count(graph, b);
+    for (int input = 0; input < input_count(graph, b); ++input) {
+      inputs += reassembly_of_input(task, b, input) != nullptr ? 1 : 0;
+    }
     for (const Site& site : linear_sites(graph, b)) weights += static_cast<double>(site.linear->out * site.linear->in);
   }
   for (const auto& [place, format] : activations) {
@@ -59,12 +62,11 @@ std::string remark_on_reassembly(const InputFormats& activations, const Graph& g
     ++moved, moves += static_cast<int64_t>(format.moves.size());
     channels += input_at(graph, place.first, place.second).width;
   }
-  if (moved == 0) return fmt::format("reassemble: all {} inputs of the blocks are rounded best as they are", inputs);
+  if (moved == 0) return fmt::format("reassemble: all {} inputs that it is for stay as they are", inputs);
   constexpr double kBitsOfMove = 3 * 32;  // three channels
   return fmt::format(
-      "reassemble: {} of {} inputs of the blocks; {} of their {} channels are merged into others for parts of large "
-      "ones "
-      "({:.4f} bits per weight of the blocks for lists of them)",
+      "reassemble: {} of the {} inputs that it is for; {} of their {} channels are merged into others for parts of "
+      "large ones ({:.4f} bits per weight of the blocks for lists of them)",
       moved, inputs, moves, channels, kBitsOfMove * static_cast<double>(moves) / weights);
 }
 

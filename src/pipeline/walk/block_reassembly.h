@@ -19,7 +19,8 @@ std::map<int, ActivationFormat> reassembled_inputs(const WalkTask& task, BlockSt
                                                    const std::map<int, InputStatistics>& statistics,
                                                    const std::function<void(int input)>& advance, ThreadPool& threads);
 
-/// Of all blocks, in words: how many inputs and channels, and what the lists of moves take.
-std::string remark_on_reassembly(const InputFormats& activations, const Graph& graph);
+/// Of all blocks, in words: how many of the inputs that the recipe reassembles, how many channels, and what the lists
+/// of moves take.
+std::string remark_on_reassembly(const WalkTask& task, const InputFormats& activations);
 
 }  // namespace bitloom
