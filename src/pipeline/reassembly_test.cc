@@ -273,7 +273,7 @@ TEST(Reassembly, WhatItIsNotFor) {
   EXPECT_THAT(refused(ErrorKind::kUsage, golden_model("llama"), dir.file("some.yaml")),
               HasSubstr("step 1: 'reassemble' is for 'model.layers.0.self_attn.q_proj.weight', whose input is not "
                         "rounded; give it activations, such as int4-asym-token, or name targets"));
-  for (const std::string format : {"int4-tensor-absmax", "int4-tensor-at[2]", "int4-token-had16"}) {
+  for (const std::string format : {"int4-tensor", "int4-tensor-absmax", "int4-tensor-at[2]", "int4-token-had16"}) {
     EXPECT_THAT(refused(ErrorKind::kUsage, golden_model("llama"), "reassemble+int4-row@" + format),
                 HasSubstr("whose input is rounded to " + format + "; channels are moved where tokens have ranges"));
   }

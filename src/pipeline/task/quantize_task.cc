@@ -65,7 +65,8 @@ void refuse_moved_channels(const QuantizeTask& task) {
   }
 }
 
-/// Channels are moved as inputs are rounded, by scales that are found in what was moved; each matrix reads one input.
+/// Channels are moved as inputs are rounded, by scales that are found in what was moved; each matrix that reads the
+/// input, named or not, is rewritten for it, and so reads no other.
 void check_reassembly(const QuantizeTask& task) {
   const Graph& graph = task.model->graph();
   std::map<std::string, int> uses;
@@ -81,13 +82,18 @@ void check_reassembly(const QuantizeTask& task) {
         misuse("{}, whose input is not rounded; give it activations, such as int4-asym-token, or name targets", place);
       }
       const ActivationFormat& of_input = format->second;
-      if (of_input.range.kind != ActivationRange::Kind::kDynamic || of_input.rotation != 0) {
+      const bool of_all_tokens = of_input.granularity == ActivationFormat::Granularity::kTensor;
+      if (of_all_tokens || of_input.range.kind != ActivationRange::Kind::kDynamic || of_input.rotation != 0) {
         misuse(
             "{}, whose input is rounded to {}; channels are moved where tokens have ranges of their own and nothing "
             "is rotated, such as int4-asym-token",
             place, to_string(of_input));
       }
-      if (uses.at(site.linear->weight) > 1) misuse("{}, which {} layers share", place, uses.at(site.linear->weight));
+      for (const Site& reader : linear_sites(graph, site.block)) {
+        const int layers = uses.at(reader.linear->weight);
+        if (reader.input != site.input || layers == 1) continue;
+        misuse("{}, whose input '{}' reads, which {} layers share", place, reader.linear->weight, layers);
+      }
     }
   }
 }
