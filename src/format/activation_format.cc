@@ -293,7 +293,8 @@ class Reader {
     }
     if (format_.range.kind != Kind::kFixed) return;
     const auto [kind, percentile, low, high] = format_.range;
-    const bool both = text_.find(';', text_.find("-at[")) != std::string_view::npos;
+    const std::string_view from = text_.substr(text_.find("-at["));
+    const bool both = from.substr(0, from.find(']')).find(';') != std::string_view::npos;
     if (both != format_.asymmetric) {
       misuse("\"{}\": a range is at[LOW;HIGH] with -asym, and at[HIGH] without", text_);
     }

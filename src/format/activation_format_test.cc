@@ -165,6 +165,14 @@ TEST(ActivationFormat, ReassembledChannels) {
   EXPECT_EQ(to_string(format), text);
   EXPECT_EQ(kind_text(format), "int4-asym-token");
   EXPECT_NE(format, parse_activation_format("int4-asym-token"));
+  // What stands in other brackets is none of the range's.
+  for (const std::string range : {"int4-tensor-at[2]", "int4-asym-tensor-at[-1;2]"}) {
+    for (const std::string moves : {"[1>0=2]", "[1>0=2;4>0=2]"}) {
+      const std::string both = range + "-reassembled" + moves;
+      EXPECT_EQ(to_string(parse_activation_format(both)), both);
+    }
+  }
+  EXPECT_THAT(misused("int4-asym-tensor-at[2]-reassembled[1>0=2;4>0=2]"), HasSubstr("a range is at[LOW;HIGH] with"));
   for (const char* part : {"", "[]", "[1>0]", "[1>0=2", "[1>0=x]"}) {
     EXPECT_THAT(misused(std::string("int4-token-reassembled") + part), HasSubstr("should be -reassembled[MOVES]"))
         << part;
