@@ -15,7 +15,7 @@ void refuse_rounded_inputs(const std::string& model, const Graph& graph, std::st
       const auto& format = graph.blocks[b].attention.format_of(operand);
       if (!format) continue;
       misuse("{}: attention's {} are rounded to {}, which the {} layout cannot hold", model,
-             operand_place(static_cast<int>(b), operand), to_string(*format), layout);
+             operand_place(static_cast<int>(b), operand), kind_text(*format), layout);
     }
   }
 }

@@ -279,6 +279,23 @@ TEST(Reassembly, WhatItIsNotFor) {
   }
 }
 
+TEST(Reassembly, MovesOfAnotherFormatAreNotGoneOnWith) {
+  const std::string model = golden_model("llama");
+  const TempDir dir;
+  const CalibratedRun run{model, "reassemble+int8-row@int4-token", testing::three_chunks(model)};
+  testing::Listener complete;
+  run.into(dir.file("whole"), complete);
+  testing::Listener stopped(complete.calls - 1);
+  EXPECT_THROW(run.into(dir.file("q"), stopped), std::runtime_error);
+  const std::string path = dir.file("q.journal/block-0000/block.json");
+  Json outcome = read_json(path);
+  outcome["activations"]["0"] = "int4-asym-token-reassembled[1>0=2;3>0=2]";
+  std::ofstream(path) << dump_json(outcome);
+  EXPECT_THAT(testing::refusal(ErrorKind::kRefused, [&] { run.into(dir.file("q")); }),
+              HasSubstr("block 0, input 0: int4-asym-token with 2 moves of channels does not come of the recipe; add "
+                        "--restart to begin anew"));
+}
+
 TEST(Reassembly, WhatItLeavesIsNoSource) {
   const TempDir dir;
   testing::Listener progress;

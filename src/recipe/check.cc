@@ -89,8 +89,8 @@ std::string bad_step(const RecipeStep& step) {
   }
   if (step.attention) return bad_attention(step);
   if (step.activations && !step.activations->moves.empty()) {
-    return fmt::format("{}: channels are moved in the weights, too, so 'reassemble' finds which",
-                       kind_text(*step.activations));
+    return fmt::format("{} with {} moves: channels are moved in the weights, too, so 'reassemble' finds which",
+                       kind_text(*step.activations), step.activations->moves.size());
   }
   if (!step.quantize && step.activations) return "has a format of what is read, but quantizes nothing";
   if (step.transform) return bad_transform(step);

@@ -144,9 +144,9 @@ void BlockState::resume(BlockOutcome of_earlier_run) {
       continue;
     }
     refuse(
-        "the journal's block {}, input {}: {} with channels moved as it says does not come of the recipe; add "
-        "--restart to begin anew",
-        index, input, kind_text(format));
+        "the journal's block {}, input {}: {} with {} moves of channels does not come of the recipe; add --restart to "
+        "begin anew",
+        index, input, kind_text(format), format.moves.size());
   }
   for (const auto& [input, rule] : unfixed) {
     const auto found = outcome.activations.find(input);
@@ -154,7 +154,7 @@ void BlockState::resume(BlockOutcome of_earlier_run) {
     if (given && may_come_of(rule, found->second)) continue;
     refuse(
         "the journal's block {}, {}: its inputs' format is {}, expected what came of {}; add --restart to begin anew",
-        index, input_at(model->graph(), index, input).name, given ? to_string(found->second) : "missing",
+        index, input_at(model->graph(), index, input).name, given ? kind_text(found->second) : "missing",
         to_string(rule));
   }
 }
