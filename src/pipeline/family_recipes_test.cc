@@ -100,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(Recipes, FamilyRecipe, ::testing::ValuesIn(kKernelRecip
 INSTANTIATE_TEST_SUITE_P(Recipes, KernelRecipe, ::testing::ValuesIn(kKernelRecipes), name_of);
 INSTANTIATE_TEST_SUITE_P(Others, FamilyRecipe,
                          ::testing::Values("gptvq-2.125", "gptvq-2.125:dimension=2", "gptvq-2.125:dimension=1", "e8p-2",
-                                           "qllm-w4a4", "qllm-w4a8:rounding=gptq"),
+                                           "qllm-w4a4", "qllm-w4a8:rounding=gptq", "qllm-w6a6:qkv=paper"),
                          name_of);
 
 }  // namespace
