@@ -22,6 +22,10 @@ double share_of_rows(const Graph& graph, const Site& site) {
 
 }  // namespace
 
+double work_of(const Graph& graph, const Site& site) {
+  return share_of_rows(graph, site) * static_cast<double>(site.linear->out * site.linear->in);
+}
+
 int64_t bytes_of(const LearnedSize& size) {
   return kBytesOfLearned * size.values + size.bytes + kBytesOfWeight * size.weights + kBytesOfCode * size.codes;
 }
@@ -35,7 +39,7 @@ ModelSize size_of(const Graph& graph) {
     const int64_t out = site.linear->out, in = site.linear->in;
     const double share = share_of_rows(graph, site);
     const auto block = static_cast<size_t>(site.block);
-    size.work += share * static_cast<double>(out * in);
+    size.work += work_of(graph, site);
     weights[block] += out * in, widths[block] += share * static_cast<double>(out);
   }
   for (size_t b = 0; b < blocks; ++b) {

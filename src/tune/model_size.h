@@ -17,6 +17,9 @@ struct ModelSize {
   int64_t panels = 0;            // numbers of the gradients of W that are held at once, at most
 };
 
+/// Weights that a row meets in a linear layer: those of experts count by the share of rows that they see.
+double work_of(const Graph& graph, const Site& site);
+
 /// Of the graph alone: nothing is learned.
 ModelSize size_of(const Graph& graph);
 ModelSize size_of(const QuantizeTask& task, Learned what);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -141,6 +142,18 @@ int64_t memory_of(const Graph& graph, const PeftAdapter& adapter, int64_t rows) 
                    (dora ? kGradientWave * (2 * kGradientPanel + rank) * widest : 0));
 }
 
+/// Weights that a row meets in layers with magnitudes: dL/dW' of those is made.
+double work_with_magnitudes(const Model& model, const PeftAdapter& adapter) {
+  const std::map<std::string, std::string> modules = modules_by_tensor(model, adapter);
+  double work = 0;
+  for (const Site& site : linear_sites(model.graph())) {
+    const auto module = modules.find(site.linear->weight);
+    if (module == modules.end() || adapter.modules.at(module->second).magnitude.empty()) continue;
+    work += work_of(model.graph(), site);
+  }
+  return work;
+}
+
 void check_memory(const AdapterTask& task) {
   const int64_t allowed = task.options.memory;
   const int64_t needed = cost_of(task).memory;
@@ -148,9 +161,12 @@ void check_memory(const AdapterTask& task) {
   const Graph& graph = task.model->graph();
   const int64_t has = private_resident_bytes();
   std::string remedy;
-  for (auto length = static_cast<int64_t>(task.sequences[0].size()) / 2; length >= 8 && remedy.empty(); length /= 2) {
+  const auto whole = static_cast<int64_t>(task.sequences[0].size());
+  for (int64_t length = task.options.batch > 1 ? whole : whole / 2; length >= 8 && remedy.empty(); length /= 2) {
     const int64_t least = has + memory_of(graph, task.adapter, rows_at_once(1, length));
-    if (least <= allowed) remedy = fmt::format("; --batch 1 --seq {} takes {}", length, human_bytes(least));
+    if (least > allowed) continue;
+    const std::string windows = length < whole ? fmt::format(" --seq {}", length) : "";
+    remedy = fmt::format("; --batch 1{} takes {}", windows, human_bytes(least));
   }
   fail(ErrorKind::kFailed, "--mem {} is too little to tune this adapter: {} are needed{}", human_bytes(allowed),
        human_bytes(needed), remedy);
@@ -211,8 +227,8 @@ AdapterCost cost_of(const AdapterTask& task) {
   const double checks = static_cast<double>(checks_of(plan, lessons.split) + 1);
   AdapterCost cost;
   cost.steps = plan.steps, cost.learned = learned_by(task.adapter);
-  // A step: forward twice, and back with respect to what is read; the head once each.
-  cost.flops = 2 * (steps * rows_of_step * (3 * work + 2 * head) +
+  // A step: forward twice, and back with respect to what is read, with magnitudes to W', too; the head once each.
+  cost.flops = 2 * (steps * rows_of_step * (3 * work + work_with_magnitudes(*task.model, task.adapter) + 2 * head) +
                     checks * static_cast<double>(held_out_rows) * (work + 2 * head));
   cost.memory =
       private_resident_bytes() +

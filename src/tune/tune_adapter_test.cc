@@ -265,6 +265,38 @@ TEST(TuneAdapter, RefusesTooLittleMemoryBeforeAnyWork) {
   EXPECT_THAT(refused(ErrorKind::kFailed, task), HasSubstr("--mem 1.00 MiB is too little to tune this adapter: "));
 }
 
+// Of what would do the batch comes first: windows as long as they were asked for.
+TEST(TuneAdapter, NamesASmallerBatchBeforeShorterWindows) {
+  AdapterTask task = some_task();
+  task.sequences = some_windows(160, task.model->graph().vocab_size);
+  const auto memory = [&](int64_t batch) {
+    task.options.batch = batch;
+    return cost_of(task).memory;
+  };
+  const int64_t least = memory(1), whole = memory(128);
+  ASSERT_GT(whole - least, 2 << 20) << "far more than the process grows by meanwhile";
+  task.options.memory = least + (whole - least) / 2;
+  EXPECT_THAT(refused(ErrorKind::kFailed, task), HasSubstr(" are needed; --batch 1 takes "));
+}
+
+// With magnitudes dL/dW' of every adapted layer is made: rows times weights more.
+TEST(TuneAdapter, TimeIsThatOfWhatIsMade) {
+  AdapterTask task = some_task();
+  double weights = 0, named = 0;
+  for (const Site& site : linear_sites(task.model->graph())) {
+    const auto count = static_cast<double>(site.linear->out * site.linear->in);
+    weights += count, named += site.linear->role == "q" ? count : 0;
+  }
+  ASSERT_GT(named, 0);
+  constexpr double kRowsOfSteps = 4 * 18 * kLength;  // epochs, windows
+  const auto flops = [&](const std::vector<std::string>& targets, bool dora) {
+    task.adapter = begin_adapter(*task.model, {.rank = 4, .alpha = 8, .targets = targets, .dora = dora});
+    return cost_of(task).flops;
+  };
+  EXPECT_DOUBLE_EQ(flops({}, true) - flops({}, false), 2 * kRowsOfSteps * weights);
+  EXPECT_DOUBLE_EQ(flops({"q_proj"}, true) - flops({"q_proj"}, false), 2 * kRowsOfSteps * named);
+}
+
 // Per row of a batch: the stream before each block and the activations of one.
 TEST(TuneAdapter, MemoryIsThatOfWhatIsHeld) {
   AdapterTask task = some_task();
