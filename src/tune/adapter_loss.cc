@@ -103,7 +103,7 @@ void AdapterLoss::set(Vectors values) {
     if (of.magnitude.empty()) continue;
     AdapterModule direction = of;
     direction.magnitude.clear();
-    directions_[module] = adapted_rows(base, std::move(direction));
+    directions_[module] = {adapted_rows(base, std::move(direction)), piece_of(*base)};
   }
   current_ = model_->edited(edits);
 }
@@ -152,29 +152,32 @@ void AdapterLoss::add_gradients(const std::string& name, std::span<const float> 
   add_outer_product({d_inner.data(), x.data(), rows, rank, module.in, scale}, true, gradients.at(name + kA), threads_);
 }
 
-// Panels of rows of V at a time; what all of them add to dL/dA is summed panel by panel in their order.
+// A wave of rows of V at a time, and of it panels; what all of them add to dL/dA is summed panel by panel in their
+// order.
 void AdapterLoss::add_dora_gradients(const std::string& name, std::span<const float> x, std::span<const float> dy,
                                      VectorGradients& gradients) const {
   const AdapterModule& module = adapter_.modules.at(name);
-  const RowSource& direction = *directions_.at(name);
+  const Direction& direction = directions_.at(name);
   const int64_t in = module.in, out = module.out, rank = module.rank, rows = static_cast<int64_t>(x.size()) / in;
   const auto scale = static_cast<float>(module.scale);
   std::vector<double>&of_a = gradients.at(name + kA), &of_b = gradients.at(name + kB),
   &of_magnitude = gradients.at(name + kMagnitude);
-  const int64_t panels = (out + kGradientPanel - 1) / kGradientPanel;
-  for (int64_t first = 0; first < panels; first += kGradientWave) {
-    const int64_t wave = std::min(kGradientWave, panels - first);
-    std::vector<std::vector<float>> shares(static_cast<size_t>(wave));  // of dL/dA
-    threads_.parallel_for(wave, [&](int64_t i) {
-      const int64_t begin = (first + i) * kGradientPanel, count = std::min(kGradientPanel, out - begin);
-      std::vector<float> g(static_cast<size_t>(count * in)), v(g.size()), own(static_cast<size_t>(count * rank));
+  const int64_t wave = rows_of_wave(direction.piece);
+  std::vector<float> v(static_cast<size_t>(std::min(wave, out) * in));
+  for (int64_t first = 0; first < out; first += wave) {
+    const int64_t end = std::min(out, first + wave);
+    decode_pieces(*direction.rows, first, end, direction.piece, v.data(), threads_);
+    const int64_t panels = (end - first + kGradientPanel - 1) / kGradientPanel;
+    std::vector<std::vector<float>> shares(static_cast<size_t>(panels));  // of dL/dA
+    threads_.parallel_for(panels, [&](int64_t i) {
+      const int64_t begin = first + i * kGradientPanel, count = std::min(kGradientPanel, end - begin);
+      std::vector<float> g(static_cast<size_t>(count * in)), own(static_cast<size_t>(count * rank));
       sgemm(Transpose::kYes, Transpose::kNo, count, in, rows, 1.0f, dy.data() + begin, out, x.data(), in, 0.0f,
             g.data(), in);
-      direction.decode_rows(begin, begin + count, v.data());
       for (int64_t r = 0; r < count; ++r) {
-        float *g_row = g.data() + r * in, *v_row = v.data() + r * in;
+        const float* v_row = v.data() + (begin - first + r) * in;
         of_magnitude[static_cast<size_t>(begin + r)] +=
-            direction_gradient(module.magnitude[static_cast<size_t>(begin + r)], v_row, in, g_row);
+            direction_gradient(module.magnitude[static_cast<size_t>(begin + r)], v_row, in, g.data() + r * in);
       }
       sgemm(Transpose::kNo, Transpose::kYes, count, rank, in, scale, g.data(), in, module.a.data(), in, 0.0f,
             own.data(), rank);

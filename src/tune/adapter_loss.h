@@ -15,7 +15,8 @@
 //
 // Goals: every architecture, by the adjoints of forward/; any storage of W; the same bytes for any number of threads.
 // Memory: a batch goes through the model some sequences at a time (kPieceRows): the streams before all blocks, the
-// activations of one block, a tile of W.
+// activations of one block, a tile of W; with DoRA a wave of rows of V, of which blocks of a rotation are decoded once,
+// and of dL/dV.
 // Non-goals: formats of activations (inputs are read as they are).
 
 #include <cstdint>
@@ -67,7 +68,11 @@ class AdapterLoss final : public Objective {
   ThreadPool& threads_;
   Vectors vectors_;
   std::optional<Model> current_;
-  std::map<std::string, RowSourcePtr> directions_;  // V of the modules with DoRA
+  struct Direction {
+    RowSourcePtr rows;  // V
+    int64_t piece = 0;  // rows of it that are decoded together
+  };
+  std::map<std::string, Direction> directions_;  // of the modules with DoRA
 };
 
 }  // namespace bitloom

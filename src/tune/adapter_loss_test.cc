@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "base/rng.h"
+#include "export/module_names.h"
 #include "forward/decoder.h"
 #include "pipeline/walk_test_support.h"
 #include "tune/batches.h"
@@ -29,8 +30,8 @@ struct Lesson {
         model(Checkpoint::open(golden_model(name))),
         data(testing::some_data(golden_model(name), {kLength, kLength, kLength}, 7)),
         batches(batches_of(data.sequences, 3)),
-        loss(model, begin_adapter(*model, {.rank = 3, .alpha = 6, .targets = {}, .dora = dora}), data.sequences,
-             batches, threads) {
+        loss(model, begin_adapter(*model, {.rank = 3, .alpha = 6, .targets = {}, .dora = dora}, threads),
+             data.sequences, batches, threads) {
     start = loss.vectors();
     Rng rng(3, 1);
     for (auto& [vector, values] : start) {
@@ -127,7 +128,7 @@ TEST(AdapterLoss, OfManyWindowsIsTheMean) {
   const CalibrationData data = testing::some_data(golden_model("llama"), std::vector<int64_t>(windows, kLength));
   const std::vector<SequenceChunk> whole = batches_of(data.sequences, static_cast<int64_t>(windows));
   const std::vector<SequenceChunk> single = batches_of(data.sequences, 1);
-  const PeftAdapter adapter = begin_adapter(*model, {.rank = 2, .alpha = 0, .targets = {"q_proj"}});
+  const PeftAdapter adapter = begin_adapter(*model, {.rank = 2, .alpha = 0, .targets = {"q_proj"}}, threads);
   AdapterLoss of_all(model, adapter, data.sequences, whole, threads);
   AdapterLoss of_each(model, adapter, data.sequences, single, threads);
   VectorGradients gradients, sum, one;
@@ -149,9 +150,40 @@ TEST(AdapterLoss, OfManyWindowsIsTheMean) {
   }
 }
 
+PeftAdapter begun(const Model& model, const NewAdapter& options, int threads_count = 2) {
+  ThreadPool threads(threads_count);
+  return begin_adapter(model, options, threads);
+}
+
+// Of rows that a rotation mixes, too, and whatever the threads.
+TEST(BeginAdapter, MagnitudesAreTheLengthsOfRows) {
+  const testing::TempDir dir;
+  testing::CalibratedRun{golden_model("llama"), "gptq+int8-row+frame-in16-out16",
+                         testing::three_chunks(golden_model("llama"))}
+      .into(dir.file("rotated"));
+  for (const std::string& path : {golden_model("llama"), dir.file("rotated")}) {
+    const auto model = Checkpoint::open(path);
+    const PeftAdapter adapter = begun(*model, {.rank = 2, .alpha = 0, .targets = {}, .dora = true});
+    const PeftAdapter with_one = begun(*model, {.rank = 2, .alpha = 0, .targets = {}, .dora = true}, 1);
+    for (const auto& [tensor, linear] : block_linears(model->graph())) {
+      const AdapterModule& module = adapter.modules.at(module_of(tensor));
+      const std::vector<float> w = model->matrix(*linear)->decode_all();
+      ASSERT_EQ(static_cast<int64_t>(module.magnitude.size()), linear->out);
+      for (int64_t r = 0; r < linear->out; ++r) {
+        double square = 0;
+        for (int64_t c = 0; c < linear->in; ++c) {
+          square += std::pow(static_cast<double>(w[static_cast<size_t>(r * linear->in + c)]), 2);
+        }
+        EXPECT_NEAR(module.magnitude[static_cast<size_t>(r)], std::sqrt(square), 1e-6 * std::sqrt(square)) << tensor;
+      }
+      EXPECT_EQ(module.magnitude, with_one.modules.at(module_of(tensor)).magnitude) << tensor;
+    }
+  }
+}
+
 TEST(BeginAdapter, IsAsPeftBegins) {
   const auto model = Checkpoint::open(golden_model("llama"));
-  const PeftAdapter adapter = begin_adapter(*model, {.rank = 4, .alpha = 8, .targets = {"q_proj", "down_proj"}});
+  const PeftAdapter adapter = begun(*model, {.rank = 4, .alpha = 8, .targets = {"q_proj", "down_proj"}});
   ASSERT_EQ(adapter.modules.size(), 2 * model->graph().blocks.size());
   for (const auto& [name, module] : adapter.modules) {
     EXPECT_EQ(module.scale, 2);
@@ -171,20 +203,20 @@ TEST(BeginAdapter, IsAsPeftBegins) {
 // A shared expert's gate has one output: no rank above 1 is on it.
 TEST(BeginAdapter, LeavesOutWhatWeighsExperts) {
   const auto model = Checkpoint::open(golden_model("qwen2_moe"));
-  const PeftAdapter adapter = begin_adapter(*model, {.rank = 2});
+  const PeftAdapter adapter = begun(*model, {.rank = 2});
   const std::string mlp = "model.layers.0.mlp";
   EXPECT_TRUE(adapter.modules.contains(mlp + ".shared_expert.gate_proj"));
   EXPECT_TRUE(adapter.modules.contains(mlp + ".experts.5.up_proj"));
   EXPECT_FALSE(adapter.modules.contains(mlp + ".gate"));
   EXPECT_FALSE(adapter.modules.contains(mlp + ".shared_expert_gate"));
   const NewAdapter named{.rank = 1, .alpha = 0, .targets = {"shared_expert_gate"}};
-  EXPECT_TRUE(begin_adapter(*model, named).modules.contains(mlp + ".shared_expert_gate"));
+  EXPECT_TRUE(begun(*model, named).modules.contains(mlp + ".shared_expert_gate"));
 }
 
 TEST(BeginAdapter, RefusesWhatTheModelLacks) {
   const auto llama = Checkpoint::open(golden_model("llama"));
   const auto refused = [](const Checkpoint& model, const NewAdapter& options) {
-    return message_of(ErrorKind::kUsage, [&] { begin_adapter(model, options); });
+    return message_of(ErrorKind::kUsage, [&] { begun(model, options); });
   };
   EXPECT_THAT(refused(*llama, {.rank = 2, .alpha = 0, .targets = {"q_poj"}}),
               HasSubstr("--targets 'q_poj' (did you mean 'q_proj'?) is no linear layer of the blocks; there are: "));
@@ -193,7 +225,7 @@ TEST(BeginAdapter, RefusesWhatTheModelLacks) {
   EXPECT_THAT(refused(*Checkpoint::open(golden_model("gpt_oss")), {.rank = 2}), HasSubstr("experts lie together in '"));
   EXPECT_THAT(refused(*Checkpoint::open(golden_model("gpt2_bare")), {.rank = 2}),
               HasSubstr("'wte.weight' is: peft would not find the modules"));
-  EXPECT_NO_THROW(begin_adapter(*Checkpoint::open(golden_model("gpt2")), {.rank = 2}));
+  EXPECT_NO_THROW(begun(*Checkpoint::open(golden_model("gpt2")), {.rank = 2}));
 }
 
 }  // namespace

@@ -6,12 +6,14 @@
 #include <cmath>
 #include <iterator>
 #include <set>
+#include <span>
 #include <string_view>
 
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "export/module_names.h"
+#include "tune/parametrisation.h"
 
 namespace bitloom {
 namespace {
@@ -43,13 +45,19 @@ bool is_wanted(const Linear& linear, const std::string& module, const std::vecto
   return std::find(std::begin(kGates), std::end(kGates), linear.role) == std::end(kGates);
 }
 
-std::vector<float> lengths_of_rows(const RowSource& w) {
-  std::vector<float> lengths, row(static_cast<size_t>(w.cols()));
-  for (int64_t r = 0; r < w.rows(); ++r) {
-    w.decode_rows(r, r + 1, row.data());
-    double square = 0;
-    for (const float value : row) square += static_cast<double>(value) * static_cast<double>(value);
-    lengths.push_back(static_cast<float>(std::sqrt(square)));
+std::vector<float> lengths_of_rows(const RowSource& w, ThreadPool& threads) {
+  const int64_t rows = w.rows(), cols = w.cols(), piece = piece_of(w), wave = rows_of_wave(piece);
+  std::vector<float> lengths(static_cast<size_t>(rows)), values(static_cast<size_t>(std::min(wave, rows) * cols));
+  for (int64_t begin = 0; begin < rows; begin += wave) {
+    const int64_t end = std::min(rows, begin + wave);
+    decode_pieces(w, begin, end, piece, values.data(), threads);
+    threads.parallel_for(end - begin, [&](int64_t r) {
+      double square = 0;
+      for (const float value : std::span(values).subspan(static_cast<size_t>(r * cols), static_cast<size_t>(cols))) {
+        square += static_cast<double>(value) * static_cast<double>(value);
+      }
+      lengths[static_cast<size_t>(begin + r)] = static_cast<float>(std::sqrt(square));
+    });
   }
   return lengths;
 }
@@ -68,7 +76,7 @@ AdapterModule begin_module(const Linear& linear, const NewAdapter& options, uint
 
 }  // namespace
 
-PeftAdapter begin_adapter(const Model& model, const NewAdapter& options) {
+PeftAdapter begin_adapter(const Model& model, const NewAdapter& options, ThreadPool& threads) {
   const Graph& graph = model.graph();
   check_names_for_peft(graph, model.path());
   check_targets(graph, options.targets);
@@ -88,7 +96,7 @@ PeftAdapter begin_adapter(const Model& model, const NewAdapter& options) {
              linear->in);
     }
     AdapterModule begun = begin_module(*linear, options, stream++);
-    if (options.dora) begun.magnitude = lengths_of_rows(*model.matrix(*linear));
+    if (options.dora) begun.magnitude = lengths_of_rows(*model.matrix(*linear), threads);
     adapter.modules.emplace(module, std::move(begun));
   }
   return adapter;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/threads.h"
 #include "export/peft/adapter.h"
 #include "model/model.h"
 
@@ -23,6 +24,6 @@ struct NewAdapter {
 /// random numbers. Error(kUsage): a checkpoint of whose modules peft would find none (check_names_for_peft), a target
 /// that no module of the blocks is called, one whose experts a checkpoint holds together, a rank that is below 1 or
 /// above the lesser side of a matrix.
-PeftAdapter begin_adapter(const Model& model, const NewAdapter& options);
+PeftAdapter begin_adapter(const Model& model, const NewAdapter& options, ThreadPool& threads);
 
 }  // namespace bitloom

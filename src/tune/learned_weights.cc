@@ -144,7 +144,7 @@ BlockWeights LearnedWeights::load_block(int block, Unscaled* unscaled, ThreadPoo
     const int64_t rows = weight->rows(), cols = weight->cols();
     std::vector<float> dense;
     if (const auto learned = matrices_.find(name); learned == matrices_.end()) {
-      dense = decode_dense(*weight, piece_of(dynamic_cast<const StoredMatrix*>(weight.get())), threads);
+      dense = decode_dense(*weight, piece_of(*weight), threads);
     } else {
       const Parametrisation& parts = *learned->second.parts;
       const Parametrisation::Values values = values_of(name, parts);

@@ -68,7 +68,7 @@ class FrameScales final : public Parametrisation {
   }
 
   std::vector<float> unscaled(const Values&, ThreadPool& threads) const override {
-    return decode_dense(*unscaled_, piece_of(unscaled_.get()), threads);
+    return decode_dense(*unscaled_, piece_of(*unscaled_), threads);
   }
 
   void scale_row(const Values& values, int64_t r, float* row) const override {
@@ -489,16 +489,24 @@ std::shared_ptr<const StoredMatrix> Parametrisation::store(const std::string& na
   return exchanged(name, std::move(matrix), storage, by_suffix);
 }
 
-int64_t piece_of(const StoredMatrix* matrix) {
+int64_t piece_of(const RowSource& rows) {
+  const auto* matrix = dynamic_cast<const StoredMatrix*>(&rows);
   const FrameStorage frame = matrix != nullptr ? matrix->spec().side.frame : FrameStorage{};
   return std::max(kPiece, frame.out_block > 0 ? out_rotation(frame, matrix->rows()).block() : 1);
 }
 
+int64_t rows_of_wave(int64_t piece) { return std::max<int64_t>(1, kGradientWave * kGradientPanel / piece) * piece; }
+
+void decode_pieces(const RowSource& rows, int64_t begin, int64_t end, int64_t piece, float* out, ThreadPool& threads) {
+  threads.parallel_for((end - begin + piece - 1) / piece, [&](int64_t i) {
+    const int64_t first = begin + i * piece;
+    rows.decode_rows(first, std::min(end, first + piece), out + i * piece * rows.cols());
+  });
+}
+
 std::vector<float> decode_dense(const RowSource& rows, int64_t piece, ThreadPool& threads) {
   std::vector<float> values(static_cast<size_t>(rows.rows() * rows.cols()));
-  threads.parallel_for((rows.rows() + piece - 1) / piece, [&](int64_t i) {
-    rows.decode_rows(i * piece, std::min(rows.rows(), (i + 1) * piece), values.data() + i * piece * rows.cols());
-  });
+  decode_pieces(rows, 0, rows.rows(), piece, values.data(), threads);
   return values;
 }
 

@@ -130,9 +130,13 @@ LearnedSize learned_size(const Storage& storage, int64_t rows, int64_t cols, Lea
 /// Rows of a matrix's gradient that are made together, and how many such panels have sums of their own at a time.
 inline constexpr int64_t kGradientPanel = 64, kGradientWave = 16;
 
-/// All rows; `piece` of them are decoded together.
+/// out [end - begin, cols]: rows of which `piece` are decoded together; begin: a multiple of it.
+void decode_pieces(const RowSource& rows, int64_t begin, int64_t end, int64_t piece, float* out, ThreadPool& threads);
+/// All rows.
 std::vector<float> decode_dense(const RowSource& rows, int64_t piece, ThreadPool& threads);
 /// What suits it: blocks of a rotation are not decoded twice.
-int64_t piece_of(const StoredMatrix* matrix);
+int64_t piece_of(const RowSource& rows);
+/// Rows that are held at a time by what needs no more of them: whole pieces, as many rows as a wave of panels or more.
+int64_t rows_of_wave(int64_t piece);
 
 }  // namespace bitloom

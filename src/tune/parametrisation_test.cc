@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <mutex>
+#include <set>
+#include <utility>
 
 #include "base/dense_matrix.h"
 #include "base/rng.h"
@@ -149,6 +153,58 @@ TEST(Parametrisation, SizesAreAnnounced) {
     }
     EXPECT_EQ(learned_size(matrix->spec(), kRows, 48, Learned::kAll).values, values) << text;
   }
+}
+
+/// Rows of one number, which remembers what was decoded together.
+class WatchedRows final : public RowSource {
+ public:
+  explicit WatchedRows(int64_t rows) : rows_(rows) {}
+  int64_t rows() const override { return rows_; }
+  int64_t cols() const override { return 1; }
+  int64_t stored_bytes() const override { return 0; }
+  std::string storage() const override { return "watched"; }
+  void decode_rows(int64_t begin, int64_t end, float* out) const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    together.emplace(begin, end);
+    for (int64_t r = begin; r < end; ++r) *out++ = static_cast<float>(r);
+  }
+  mutable std::set<std::pair<int64_t, int64_t>> together;
+
+ private:
+  int64_t rows_;
+  mutable std::mutex mutex_;
+};
+
+TEST(DecodePieces, DecodesWholePiecesOnce) {
+  ThreadPool threads(2);
+  const WatchedRows rows(1000);
+  std::vector<float> out(488);
+  decode_pieces(rows, 512, 1000, 256, out.data(), threads);
+  EXPECT_EQ(rows.together, (std::set<std::pair<int64_t, int64_t>>{{512, 768}, {768, 1000}}));
+  for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], static_cast<float>(512 + i));
+}
+
+TEST(DecodePieces, WavesAreOfWholePieces) {
+  for (const int64_t piece : {64, 96, 512, 2048}) {
+    const int64_t wave = rows_of_wave(piece);
+    EXPECT_EQ(wave % piece, 0) << piece;
+    EXPECT_LE(wave, std::max(piece, kGradientWave * kGradientPanel)) << piece;
+    EXPECT_GT(wave, kGradientWave * kGradientPanel - piece) << piece;
+  }
+}
+
+// A block of a rotation of rows is decoded as a whole, so pieces are blocks.
+TEST(DecodePieces, ArePiecesOfARotation) {
+  ThreadPool threads(2);
+  EXPECT_EQ(piece_of(*dense_matrix(kRows, kCols, normal_numbers(kRows * kCols, 1))), 64);
+  const RowSourcePtr w = dense_matrix(256, 16, normal_numbers(256 * 16, 1));
+  Ranks alone;
+  InputCache cache;
+  const RoundingTarget target = parse_target("int8-row+frame-out128");
+  const auto matrix =
+      round_matrix(rounding_without_data(target.storage), {"w", *w, target, nullptr, cache, alone, threads}).matrix;
+  EXPECT_EQ(piece_of(*matrix), 128);
+  EXPECT_EQ(decode_dense(*matrix, piece_of(*matrix), threads), matrix->decode_all());
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "export/module_names.h"
 #include "export/peft/adapt.h"
 #include "forward/adjoint/head_adjoint.h"
 #include "io/hash.h"
@@ -124,22 +125,35 @@ int64_t rows_at_once(int64_t batch, int64_t length) {
   return std::min(batch, std::max<int64_t>(1, kPieceRows / length)) * length;
 }
 
+/// Numbers that the gradient of a module with magnitudes holds, at most: a wave of rows of V and of dL/dV, and the
+/// shares of its panels in dL/dA.
+int64_t held_for_magnitudes(const Model& model, const PeftAdapter& adapter) {
+  const std::map<std::string, const Linear*> linears = block_linears(model.graph());
+  int64_t most = 0;
+  for (const auto& [tensor, name] : modules_by_tensor(model, adapter)) {
+    const AdapterModule& module = adapter.modules.at(name);
+    if (module.magnitude.empty()) continue;
+    const int64_t rows = std::min(rows_of_wave(piece_of(*model.matrix(*linears.at(tensor)))), module.out);
+    const int64_t panels = (rows + kGradientPanel - 1) / kGradientPanel;
+    most = std::max(most, (2 * rows + panels * module.rank) * module.in);
+  }
+  return most;
+}
+
 /// Beside what the process has now. The numbers that are learned, twice more for the model that wears them and the copy
 /// that it is made of; the streams before all blocks, the activations of one, what the factors' gradients are made of,
-/// logits, a tile of W that is read backwards; with magnitudes a wave of panels of dL/dV, V and shares of dL/dA.
-int64_t memory_of(const Graph& graph, const PeftAdapter& adapter, int64_t rows) {
+/// logits, a tile of W that is read backwards; what magnitudes need.
+int64_t memory_of(const Model& model, const PeftAdapter& adapter, int64_t rows) {
+  const Graph& graph = model.graph();
   const ModelSize size = size_of(graph);
   const int64_t learned = learned_by(adapter);
   int64_t widest = graph.hidden, rank = 0;
-  bool dora = false;
   for (const Site& site : linear_sites(graph)) widest = std::max(widest, site.linear->in);
-  for (const auto& [name, module] : adapter.modules) {
-    rank = std::max(rank, module.rank), dora = dora || !module.magnitude.empty();
-  }
+  for (const auto& [name, module] : adapter.modules) rank = std::max(rank, module.rank);
   return bytes_of(LearnedSize{learned, 2 * kFloat * learned}) +
          kFloat * (rows * (graph.hidden * static_cast<int64_t>(graph.blocks.size() + 1) + size.activations + 2 * rank) +
                    3 * std::min(rows, kHeadRows) * graph.vocab_size + kAdjointRows * widest +
-                   (dora ? kGradientWave * (2 * kGradientPanel + rank) * widest : 0));
+                   held_for_magnitudes(model, adapter));
 }
 
 /// Weights that a row meets in layers with magnitudes: dL/dW' of those is made.
@@ -158,12 +172,11 @@ void check_memory(const AdapterTask& task) {
   const int64_t allowed = task.options.memory;
   const int64_t needed = cost_of(task).memory;
   if (allowed == 0 || needed <= allowed) return;
-  const Graph& graph = task.model->graph();
   const int64_t has = private_resident_bytes();
   std::string remedy;
   const auto whole = static_cast<int64_t>(task.sequences[0].size());
   for (int64_t length = task.options.batch > 1 ? whole : whole / 2; length >= 8 && remedy.empty(); length /= 2) {
-    const int64_t least = has + memory_of(graph, task.adapter, rows_at_once(1, length));
+    const int64_t least = has + memory_of(*task.model, task.adapter, rows_at_once(1, length));
     if (least > allowed) continue;
     const std::string windows = length < whole ? fmt::format(" --seq {}", length) : "";
     remedy = fmt::format("; --batch 1{} takes {}", windows, human_bytes(least));
@@ -230,9 +243,9 @@ AdapterCost cost_of(const AdapterTask& task) {
   // A step: forward twice, and back with respect to what is read, with magnitudes to W', too; the head once each.
   cost.flops = 2 * (steps * rows_of_step * (3 * work + work_with_magnitudes(*task.model, task.adapter) + 2 * head) +
                     checks * static_cast<double>(held_out_rows) * (work + 2 * head));
-  cost.memory =
-      private_resident_bytes() +
-      memory_of(graph, task.adapter, rows_at_once(task.options.batch, static_cast<int64_t>(task.sequences[0].size())));
+  cost.memory = private_resident_bytes() +
+                memory_of(*task.model, task.adapter,
+                          rows_at_once(task.options.batch, static_cast<int64_t>(task.sequences[0].size())));
   return cost;
 }
 

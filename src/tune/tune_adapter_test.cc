@@ -14,6 +14,7 @@
 #include "io/safetensors/safetensors.h"
 #include "pipeline/walk_test_support.h"
 #include "tune/begin_adapter.h"
+#include "tune/parametrisation.h"
 
 namespace bitloom {
 namespace {
@@ -38,11 +39,16 @@ TokenSequences some_windows(int64_t count, int64_t vocab) {
   return sequences;
 }
 
+PeftAdapter begun(const Model& model, const NewAdapter& options) {
+  ThreadPool threads(2);
+  return begin_adapter(model, options, threads);
+}
+
 /// One way to tune a golden model on 20 windows, of which the tenth and the twentieth are held out.
 AdapterTask some_task(const std::string& model = golden_model("llama_bf16")) {
   AdapterTask task;
   task.model = Checkpoint::open(model);
-  task.adapter = begin_adapter(*task.model, {.rank = 4, .alpha = 8, .targets = {}});
+  task.adapter = begun(*task.model, {.rank = 4, .alpha = 8, .targets = {}});
   task.sequences = some_windows(20, task.model->graph().vocab_size);
   task.text = {{"source", "sevens"}, {"ids_sha256", "some"}, {"length", kLength}};
   task.options.batch = 3, task.options.epochs = 4, task.options.rate = 0.01;
@@ -112,7 +118,7 @@ TEST(TuneAdapter, LowersTheLossOfWhatIsHeldOutAndSaysIt) {
 TEST(TuneAdapter, LearnsMagnitudesToo) {
   const TempDir dir;
   AdapterTask task = some_task();
-  task.adapter = begin_adapter(*task.model, {.rank = 4, .alpha = 8, .targets = {}, .dora = true});
+  task.adapter = begun(*task.model, {.rank = 4, .alpha = 8, .targets = {}, .dora = true});
   const AdapterTuned tuned = tune(task, dir.file("out"));
   EXPECT_LT(tuned.loss_after, 0.8 * tuned.loss_before);
   EXPECT_NEAR(loss_with(task, dir.file("out"), {9, 19}), tuned.loss_after, 1e-5 * tuned.loss_after);
@@ -255,7 +261,7 @@ TEST(TuneAdapter, TakesTheShareThatItNames) {
 
 TEST(TuneAdapter, RefusesAnAdapterOfAnotherModel) {
   AdapterTask task = some_task();
-  task.adapter = begin_adapter(*Checkpoint::open(golden_model("gpt2")), {.rank = 2});
+  task.adapter = begun(*Checkpoint::open(golden_model("gpt2")), {.rank = 2});
   EXPECT_THAT(refused(ErrorKind::kRefused, task), HasSubstr("is no linear layer of the blocks of"));
 }
 
@@ -290,7 +296,7 @@ TEST(TuneAdapter, TimeIsThatOfWhatIsMade) {
   ASSERT_GT(named, 0);
   constexpr double kRowsOfSteps = 4 * 18 * kLength;  // epochs, windows
   const auto flops = [&](const std::vector<std::string>& targets, bool dora) {
-    task.adapter = begin_adapter(*task.model, {.rank = 4, .alpha = 8, .targets = targets, .dora = dora});
+    task.adapter = begun(*task.model, {.rank = 4, .alpha = 8, .targets = targets, .dora = dora});
     return cost_of(task).flops;
   };
   EXPECT_DOUBLE_EQ(flops({}, true) - flops({}, false), 2 * kRowsOfSteps * weights);
@@ -311,6 +317,19 @@ TEST(TuneAdapter, MemoryIsThatOfWhatIsHeld) {
   const int64_t of_row = 4 * ((8 + blocks) * graph.hidden + 4 * qkv + 4 * block.mlp.width);
   EXPECT_GE(memory(4) - memory(2), 2 * kLength * of_row - (1 << 16));
   EXPECT_EQ(cost_of(task).learned, bytes_of(task.adapter.modules) / 4);
+}
+
+// Each panel of rows has a share of dL/dA, [rank, in]; a rank that no adapter has makes it stand out from the rest.
+TEST(TuneAdapter, MemoryOfMagnitudesIsThatOfWhatIsHeld) {
+  constexpr int64_t kRank = 1'000'000, kRest = 4 << 20;
+  AdapterTask task = some_task();
+  AdapterModule module = task.adapter.modules.begin()->second;
+  module.rank = kRank;
+  task.adapter.modules = {{task.adapter.modules.begin()->first, module}};
+  const int64_t without = cost_of(task).memory;
+  task.adapter.modules.begin()->second.magnitude.resize(static_cast<size_t>(module.out));
+  EXPECT_LE(module.out, kGradientPanel) << "one panel";
+  EXPECT_NEAR(cost_of(task).memory - without, 4 * kRank * module.in, kRest);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ struct Flags {
 };
 
 /// The one to go on with, or a new one.
-PeftAdapter adapter_of(const Flags& flags, const Checkpoint& model) {
+PeftAdapter adapter_of(const Flags& flags, const Checkpoint& model, ThreadPool& threads) {
   const bool begins = flags.begin.rank > 0;
   if (begins != flags.adapter.empty()) {
     misuse("bitloom tune needs one of: --adapter DIR, an adapter to go on with; --rank N, to begin one");
@@ -47,7 +47,7 @@ PeftAdapter adapter_of(const Flags& flags, const Checkpoint& model) {
   }
   NewAdapter begin = flags.begin;
   begin.seed = flags.tuning.seed;
-  return begin_adapter(model, begin);
+  return begin_adapter(model, begin, threads);
 }
 
 CalibrationSet windows_of(const Flags& flags, const Checkpoint& model, Session& session) {
@@ -108,7 +108,7 @@ void tune(Flags flags, Session& session) {
   task.model = Checkpoint::open(flags.model, session.warner());
   refuse_rewritten(flags.model);
   task.options = flags.tuning;
-  task.adapter = adapter_of(flags, *task.model);
+  task.adapter = adapter_of(flags, *task.model, session.context().threads);
   modules_by_tensor(*task.model, task.adapter, session.warner());
   const CalibrationSet windows = windows_of(flags, *task.model, session);
   session.progress().log(fmt::format("text: {}", windows.description));
