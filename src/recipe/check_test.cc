@@ -74,7 +74,7 @@ TEST(CheckRecipe, ReassemblesWhatIsRounded) {
               HasSubstr("'reassemble' tries thresholds by rounding to nearest, which codebook4-col has no grid for"));
   rounded.activations = parse_activation_format("int4-token-reassembled[1>0=2]");
   EXPECT_THAT(verdict({rounded}),
-              HasSubstr("int4-token: channels are moved in the weights, too, so 'reassemble' finds which"));
+              HasSubstr("int4-token with 1 moves: channels are moved in the weights, too, so 'reassemble' finds which"));
 }
 
 TEST(CheckRecipe, RefusesARoundingOfNothing) {
