@@ -34,11 +34,12 @@ inline void pause() {
 #endif
 }
 
-/// Looks at `done` for a while, 20 to 50 microseconds: the loops of a decode step follow each other faster than a
-/// sleeping thread wakes up, and longer waits must not burn a core. Whether it came true.
+/// Looks at `done` for a while, 0.1 to 0.3 ms: the loops of a decode step follow each other faster than a sleeping
+/// thread wakes up, and what one thread does between them (a rotation of some thousand channels) may take 0.1 ms; longer
+/// waits must not burn a core. Whether it came true.
 template <typename Done>
 bool spin_until(const Done& done) {
-  constexpr int kLooks = 1000;
+  constexpr int kLooks = 6000;
   for (int i = 0; i < kLooks; ++i) {
     if (done()) return true;
     pause();
