@@ -70,7 +70,6 @@ TEST(ErrorProduct, IsTheProductPlainly) {
 
 /// Each e and p is off by half of its step at most, and by step / sqrt(12) in the mean, independently of the others.
 TEST(ErrorProduct, OfWordsIsOffByItsRoundingAlone) {
-  if (!ErrorProduct::words_are_fast()) GTEST_SKIP() << "needs AVX-512 VNNI";
   const Problem p(300, 600);
   constexpr int64_t kBegin = 130, kEnd = 420;
   const std::vector<float> g = product_of(p, true, kBegin, kEnd, 2);
@@ -113,13 +112,11 @@ TEST(ErrorProduct, OfWordsIsOffByItsRoundingAlone) {
 }
 
 TEST(ErrorProduct, OfWordsIsTheSameForAnyNumberOfThreads) {
-  if (!ErrorProduct::words_are_fast()) GTEST_SKIP() << "needs AVX-512 VNNI";
   const Problem p(600, 300);
   EXPECT_EQ(product_of(p, true, 0, 300, 1), product_of(p, true, 0, 300, 3));
 }
 
 TEST(ErrorProduct, OfWordsTakesZeros) {
-  if (!ErrorProduct::words_are_fast()) GTEST_SKIP() << "needs AVX-512 VNNI";
   Problem p(20, 30);
   std::fill(p.errors.begin(), p.errors.end(), 0.0f);
   EXPECT_EQ(product_of(p, true, 0, 30, 1), std::vector<float>(600, 0.0f));
@@ -166,7 +163,6 @@ double refined_error(const Problem& p, int64_t turns, bool words) {
 
 /// The weights are what Problem calls errors.
 TEST(Refine, GainsByWordsWhatItGainsPlainly) {
-  if (!ErrorProduct::words_are_fast()) GTEST_SKIP() << "needs AVX-512 VNNI";
   const Problem p(150, 600);
   const double before = refined_error(p, 0, false);
   for (const int64_t turns : {1, 3}) {
