@@ -17,21 +17,11 @@
 #include "round/claq/claq.h"
 #include "round/gptq/gptq.h"
 #include "round/round_matrix.h"
+#include "round/test_matrix.h"
 #include "round/vector/aqlm.h"
 
 namespace bitloom {
 namespace {
-
-DenseMatrix heavy_tailed(int64_t rows, int64_t cols) {
-  Rng rng(1, 5);
-  std::vector<float> w(static_cast<size_t>(rows * cols));
-  for (float& x : w) {
-    double squares = 0;
-    for (int i = 0; i < 5; ++i) squares += std::pow(rng.normal(), 2);
-    x = static_cast<float>(0.02 * rng.normal() / std::sqrt(squares / 5));
-  }
-  return {rows, cols, std::move(w)};
-}
 
 InputStatistics inputs_of(int64_t cols, ThreadPool& threads) {
   constexpr int64_t kTokens = 1024;
@@ -44,7 +34,7 @@ InputStatistics inputs_of(int64_t cols, ThreadPool& threads) {
 }
 
 struct Case {
-  explicit Case(int64_t size) : w(heavy_tailed(size, size)), inputs(inputs_of(size, threads)) {}
+  explicit Case(int64_t size) : w(testing::heavy_tailed_matrix(size, size)), inputs(inputs_of(size, threads)) {}
   double seconds(const Rounding& rounding, const char* target) {
     InputCache shared;
     Ranks ranks;

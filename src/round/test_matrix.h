@@ -1,6 +1,7 @@
 #pragma once
 // For tests only: matrices in memory and what rounding does to them.
 
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,18 @@ inline DenseMatrix normal_matrix(int64_t rows, int64_t cols, uint64_t seed, doub
   for (int64_t r = 0; r < rows; ++r) {
     const double size = 0.02 * (1 + 3 * rng.uniform());
     for (int64_t c = 0; c < cols; ++c) w.push_back(static_cast<float>(size * (rng.normal() + mean)));
+  }
+  return {rows, cols, std::move(w)};
+}
+
+/// Student's t with 5 degrees of freedom, of size 0.02: heavier tails than normal ones.
+inline DenseMatrix heavy_tailed_matrix(int64_t rows, int64_t cols) {
+  Rng rng(1, 5);
+  std::vector<float> w(static_cast<size_t>(rows * cols));
+  for (float& x : w) {
+    double squares = 0;
+    for (int i = 0; i < 5; ++i) squares += std::pow(rng.normal(), 2);
+    x = static_cast<float>(0.02 * rng.normal() / std::sqrt(squares / 5));
   }
   return {rows, cols, std::move(w)};
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "forward/decoder.h"
 #include "io/safetensors/safetensors.h"
@@ -105,53 +106,47 @@ TEST(Distill, WithoutScalesOnlyNormsChange) {
   EXPECT_TRUE(norms_differ);
 }
 
-// What is learned where bases are asked for too: norms and fp16 scales or codebooks, no codes.
-TEST(Distill, BasesAreLearnedOnRequest) {
-  const std::string aqlm = "aqlm+aq2x4-g4", grid = "gptq+int3-g16";
-  for (const std::string& rounding : {aqlm, grid}) {
-    const CalibratedRun plain = run_of(rounding, kMany);
-    const CalibratedRun tuned = run_of("distill:epochs=8,rate=0.004,batch=1,bases+" + rounding, kMany);
-    const TempDir dir;
-    plain.into(dir.file("plain")), tuned.into(dir.file("tuned"));
-    EXPECT_NO_THROW(testing::verify(dir.file("tuned")));
-    const Json record = record_in(dir.file("tuned"));
-    const double after = kl_between(tuned, dir.file("tuned"), {9, 19});
-    EXPECT_NEAR(record["kl_after"].get<double>(), after, 1e-4 * after);
-    EXPECT_LT(after, 0.97 * record["kl_before"].get<double>()) << rounding;
-    EXPECT_EQ(size_of(dir.file("plain")), size_of(dir.file("tuned")));
-    const auto before = open_safetensors_directory(dir.file("plain")),
-               now = open_safetensors_directory(dir.file("tuned"));
-    ASSERT_EQ(before.size(), now.size());
-    for (size_t i = 0; i < now.size(); ++i) {
-      const bool same = std::equal(now[i].bytes.begin(), now[i].bytes.end(), before[i].bytes.begin());
-      const bool is_learned = now[i].name.ends_with(".scales") || now[i].name.ends_with(".codebooks");
-      EXPECT_TRUE(!same || !is_learned) << now[i].name;
-      EXPECT_TRUE(same || !now[i].name.ends_with(".codes")) << now[i].name;
-    }
-  }
-}
-
-// Codes too, and what is written is the model of the best check.
-TEST(Distill, CodesAreLearnedOnRequest) {
-  const std::string rounding = "aqlm+aq2x4-g4";
-  const CalibratedRun plain = run_of(rounding, kMany);
-  const CalibratedRun tuned = run_of(kWithCodes + rounding, kMany);
+/// Which tensors stay as they are when a part learns behind `rounding`: at no more bytes, and with less than `share` of
+/// the KL on what is held out, which the record tells.
+std::map<std::string, bool> learn(const std::string& part, const std::string& rounding, double share) {
+  const CalibratedRun plain = run_of(rounding, kMany), tuned = run_of(part + rounding, kMany);
   const TempDir dir;
   plain.into(dir.file("plain")), tuned.into(dir.file("tuned"));
   EXPECT_NO_THROW(testing::verify(dir.file("tuned")));
   const Json record = record_in(dir.file("tuned"));
   const double after = kl_between(tuned, dir.file("tuned"), {9, 19});
   EXPECT_NEAR(record["kl_after"].get<double>(), after, 1e-4 * after);
-  EXPECT_LT(after, 0.95 * record["kl_before"].get<double>());
+  EXPECT_LT(after, share * record["kl_before"].get<double>()) << rounding;
   EXPECT_EQ(size_of(dir.file("plain")), size_of(dir.file("tuned")));
   const auto before = open_safetensors_directory(dir.file("plain")),
              now = open_safetensors_directory(dir.file("tuned"));
-  ASSERT_EQ(before.size(), now.size());
+  EXPECT_EQ(before.size(), now.size());
+  std::map<std::string, bool> same;
+  for (size_t i = 0; i < std::min(before.size(), now.size()); ++i) {
+    same[now[i].name] = std::equal(now[i].bytes.begin(), now[i].bytes.end(), before[i].bytes.begin());
+  }
+  EXPECT_FALSE(same.empty());
+  return same;
+}
+
+// What is learned where bases are asked for too: norms and fp16 scales or codebooks, no codes.
+TEST(Distill, BasesAreLearnedOnRequest) {
+  const std::string aqlm = "aqlm+aq2x4-g4", grid = "gptq+int3-g16";
+  for (const std::string& rounding : {aqlm, grid}) {
+    for (const auto& [name, same] : learn("distill:epochs=8,rate=0.004,batch=1,bases+", rounding, 0.97)) {
+      const bool is_learned = name.ends_with(".scales") || name.ends_with(".codebooks");
+      EXPECT_TRUE(!same || !is_learned) << name;
+      EXPECT_TRUE(same || !name.ends_with(".codes")) << name;
+    }
+  }
+}
+
+// Codes too, and what is written is the model of the best check.
+TEST(Distill, CodesAreLearnedOnRequest) {
   int with_codes = 0, changed = 0;
-  for (size_t i = 0; i < now.size(); ++i) {
-    if (!now[i].name.ends_with(".codes")) continue;
-    ++with_codes;
-    changed += std::equal(now[i].bytes.begin(), now[i].bytes.end(), before[i].bytes.begin()) ? 0 : 1;
+  for (const auto& [name, same] : learn(kWithCodes, "aqlm+aq2x4-g4", 0.95)) {
+    if (!name.ends_with(".codes")) continue;
+    ++with_codes, changed += same ? 0 : 1;
   }
   EXPECT_GT(changed, with_codes / 2) << "of " << with_codes;
 }

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "forward/adjoint/model_gradient.h"
 #include "forward/adjoint/reference_forward.h"
+#include "forward/adjoint/test_gradients.h"
 #include "forward/golden_models.h"
 #include "model/checkpoint.h"
 
@@ -18,42 +19,20 @@ namespace {
 
 constexpr int64_t kLength = 24;
 
-struct Gradients {
-  std::map<std::string, std::pair<const Linear*, std::vector<double>>> weights;
-  VectorGradients vectors;
-  std::map<std::string, std::vector<double>> tables;  // that rows are looked up in
+struct Gradients : testing::SummedGradients {
   std::vector<float> first;  // of what the first block reads
   double loss = 0;
 };
 
 Gradients gradients_of(const Model& model, const std::vector<int32_t>& tokens) {
   Gradients all;
-  GradientSink sink;
-  sink.vectors = &all.vectors;
-  sink.linear = [&](const Linear& linear, std::span<const float> x, std::span<const float> dy) {
-    auto& [named, sum] = all.weights[linear.weight];
-    named = &linear;
-    sum.resize(static_cast<size_t>(linear.out * linear.in));
-    const auto in = static_cast<size_t>(linear.in), out = static_cast<size_t>(linear.out);
-    for (size_t row = 0; row < x.size() / in; ++row) {
-      for (size_t o = 0; o < out; ++o) {
-        for (size_t i = 0; i < in; ++i) sum[o * in + i] += static_cast<double>(dy[row * out + o]) * x[row * in + i];
-      }
-    }
-  };
-  sink.looked_up = [&](const std::string& table, std::span<const int64_t> rows, std::span<const float> dy) {
-    std::vector<double>& sum = all.tables[table];
-    const size_t width = dy.size() / rows.size();
-    sum.resize(static_cast<size_t>(model.tensor(table).rows->rows()) * width);
-    for (size_t i = 0; i < dy.size(); ++i) sum[static_cast<size_t>(rows[i / width]) * width + i % width] += dy[i];
-  };
   std::vector<int32_t> labels(tokens.begin() + 1, tokens.end());
   labels.push_back(-1);
   ThreadPool threads(1);
   const auto keep_first = [&](int block, std::span<const float> gradient) {
     if (block == 0) all.first.assign(gradient.begin(), gradient.end());
   };
-  all.loss = model_gradient(model, tokens, 1, kLength, cross_entropy(labels), sink, keep_first, threads);
+  all.loss = model_gradient(model, tokens, 1, kLength, cross_entropy(labels), all.sink(model), keep_first, threads);
   return all;
 }
 

@@ -5,8 +5,10 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "forward/adjoint/model_gradient.h"
+#include "forward/adjoint/test_gradients.h"
 #include "forward/golden_models.h"
 #include "io/safetensors/safetensors.h"
 #include "model/checkpoint.h"
@@ -80,42 +82,17 @@ AllGradients gradients_of(const Model& model, const Tensors& golden, int threads
   for (int64_t s = 1; s < kBatch; ++s) labels[static_cast<size_t>(s * length - 1)] = -1;
 
   AllGradients all;
-  VectorGradients vectors;
-  std::map<std::string, std::pair<const Linear*, std::vector<double>>> weights;
-  GradientSink sink;
-  sink.vectors = &vectors;
-  sink.linear = [&](const Linear& linear, std::span<const float> x, std::span<const float> dy) {
-    auto& [named, sum] = weights[linear.weight];
-    named = &linear;
-    sum.resize(static_cast<size_t>(linear.out * linear.in));
-    const int64_t rows = static_cast<int64_t>(x.size()) / linear.in;
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t o = 0; o < linear.out; ++o) {
-        const double d = dy[static_cast<size_t>(row * linear.out + o)];
-        for (int64_t i = 0; i < linear.in; ++i) {
-          sum[static_cast<size_t>(o * linear.in + i)] += d * x[static_cast<size_t>(row * linear.in + i)];
-        }
-      }
-    }
-  };
-  sink.looked_up = [&](const std::string& table, std::span<const int64_t> rows, std::span<const float> dy) {
-    std::vector<double>& sum = all.tensors[table];
-    const size_t width = dy.size() / rows.size();
-    sum.resize(static_cast<size_t>(model.tensor(table).rows->rows()) * width);
-    for (size_t i = 0; i < dy.size(); ++i) {
-      if (table == model.graph().embedding && rows[i / width] == padding) continue;
-      sum[static_cast<size_t>(rows[i / width]) * width + i % width] += dy[i];
-    }
-  };
+  testing::SummedGradients sums;
   ThreadPool threads(threads_count);
   all.loss = model_gradient(
-      model, tokens, kBatch, length, cross_entropy(labels), sink,
+      model, tokens, kBatch, length, cross_entropy(labels), sums.sink(model, padding),
       [&](int block, std::span<const float> gradient) {
         if (block == 0) all.first.assign(gradient.begin(), gradient.end());
       },
       threads);
-  for (const auto& [name, weight] : weights) place(model, *weight.first, weight.second, all);
-  for (const auto& [name, bias] : vectors) place_bias(model, name, bias, all);
+  all.tensors = std::move(sums.tables);
+  for (const auto& [name, weight] : sums.weights) place(model, *weight.first, weight.second, all);
+  for (const auto& [name, bias] : sums.vectors) place_bias(model, name, bias, all);
   return all;
 }
 

@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/rng.h"
 #include "base/test_data.h"
 #include "round/gptq/gptq.h"
 #include "round/kmeans/kmeans.h"
@@ -72,22 +71,10 @@ TEST(Claq, RowScalesAndRefinementLowerTheOutputError) {
   EXPECT_LT(error_with(options, w, "codebook2-col", inputs, threads), refined);
 }
 
-/// Student's t with 5 degrees of freedom.
-DenseMatrix heavy_tailed_matrix(int64_t rows, int64_t cols) {
-  Rng rng(5, 1);
-  std::vector<float> values(static_cast<size_t>(rows * cols));
-  for (float& value : values) {
-    double squares = 0;
-    for (int i = 0; i < 5; ++i) squares += std::pow(rng.normal(), 2);
-    value = static_cast<float>(rng.normal() / std::sqrt(squares / 5));
-  }
-  return {rows, cols, std::move(values)};
-}
-
 TEST(Claq, TablesBegunFromSomeRowsServeAllOfThem) {
   constexpr int64_t kManyRows = 5000, kFewCols = 16;
   ThreadPool threads(2);
-  const DenseMatrix w = heavy_tailed_matrix(kManyRows, kFewCols);
+  const DenseMatrix w = testing::heavy_tailed_matrix(kManyRows, kFewCols);
   std::vector<float> one(kFewCols * kFewCols);  // no feedback between columns: what is left are the tables' errors
   for (int64_t c = 0; c < kFewCols; ++c) one[static_cast<size_t>(c * (kFewCols + 1))] = 1;
   InputStatistics inputs(kFewCols, Needs{.second_moment = true});
