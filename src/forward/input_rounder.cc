@@ -145,20 +145,19 @@ InputRounder::Scale InputRounder::round_groups(const float* x, int64_t width, co
   return scale;
 }
 
+/// What is made of a row before its values are rounded: at most one of both.
+void InputRounder::prepare(float* row, int64_t width) const {
+  assert(rotation_ == nullptr || rotation_->size() == width);
+  if (rotation_ != nullptr) rotation_->rotate(row, 0, width, 1);
+  reassembly_.move_values(row);
+}
+
 void InputRounder::round(const float* x, int64_t rows, int64_t width, float* out, ThreadPool& threads, float* scales,
                          Coordinates place) const {
-  if (rotation_ != nullptr) {
-    assert(rotation_->size() == width);
+  if (prepares()) {
     for_rows(threads, rows, [&](int64_t row) {
       if (out != x) std::copy_n(x + row * width, width, out + row * width);
-      rotation_->rotate(out + row * width, 0, width, 1);
-    });
-    x = out;
-  }
-  if (!reassembly_.empty()) {
-    for_rows(threads, rows, [&](int64_t row) {
-      if (out != x) std::copy_n(x + row * width, width, out + row * width);
-      reassembly_.move_values(out + row * width);
+      prepare(out + row * width, width);
     });
     x = out;
   }
@@ -174,16 +173,13 @@ void InputRounder::round(const float* x, int64_t rows, int64_t width, float* out
 
 void InputRounder::round_row(const float* x, int64_t width, float* out) const {
   assert(format_.granularity != Granularity::kTensor || fixed_);
-  if (rotation_ == nullptr && reassembly_.empty()) return static_cast<void>(round_groups(x, width, std::nullopt, out));
-  if (out != x) std::copy_n(x, width, out);
-  if (!reassembly_.empty()) {
-    reassembly_.move_values(out);
-    return static_cast<void>(round_groups(out, width, std::nullopt, out));
+  if (prepares()) {
+    if (out != x) std::copy_n(x, width, out);
+    prepare(out, width);
+    x = out;
   }
-  assert(rotation_->size() == width);
-  rotation_->rotate(out, 0, width, 1);
-  round_groups(out, width, std::nullopt, out);
-  rotation_->rotate_back(out, 0, width, 1);
+  round_groups(x, width, std::nullopt, out);
+  if (rotation_ != nullptr) rotation_->rotate_back(out, 0, width, 1);
 }
 
 }  // namespace bitloom

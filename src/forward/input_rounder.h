@@ -44,6 +44,8 @@ class InputRounder {
 
  private:
   using Scale = ActivationScale;
+  bool prepares() const { return rotation_ != nullptr || !reassembly_.empty(); }
+  void prepare(float* row, int64_t width) const;
   Scale round_groups(const float* x, int64_t width, const std::optional<Scale>& of_all, float* out) const;
   void round_run(const float* x, int64_t count, Scale scale, float* out) const;
   void round_integers(const float* x, int64_t count, Scale scale, float* out) const;
