@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/threads.h"
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 #include "forward/pass.h"
 #include "model/graph.h"
 #include "model/model.h"

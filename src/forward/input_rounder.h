@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/threads.h"
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 #include "format/side/block_rotation.h"
 
 namespace bitloom {

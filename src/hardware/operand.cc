@@ -6,7 +6,7 @@
 #include <variant>
 
 #include "base/error.h"
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/named_format.h"
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 
 namespace bitloom {
 namespace {

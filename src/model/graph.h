@@ -19,7 +19,7 @@
 #include <string_view>
 #include <vector>
 
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 
 namespace bitloom {
 

@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 #include "observe/histogram.h"
 #include "observe/needs.h"
 

@@ -14,8 +14,8 @@
 //       rounding: {gptq: {order: act-order}}    # or a name alone; default: nearest
 //       targets: ["*"]               # patterns over site names; default: every linear site of the blocks
 //       activations: int8-token    # what these matrices read is rounded to it, by scales found as it is read or
-//                                  # beforehand; an ActivationFormat, see format/activation_format.h; default: it is
-//                                  # read as it is
+//                                  # beforehand; an ActivationFormat, see format/activations/activation_format.h;
+//                                  default: it is # read as it is
 //     - attention: int4-asym-token    # what attention multiplies is rounded to it, too; a row is a head's channels of
 //       targets: ["keys", "values"]    # a token; patterns over "queries", "keys", "probabilities", "values" and places
 //                                      # such as "blocks.3.keys"
@@ -60,7 +60,7 @@
 #include <utility>
 #include <vector>
 
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 #include "io/json.h"
 #include "model/graph.h"
 #include "observe/needs.h"

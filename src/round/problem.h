@@ -10,7 +10,7 @@
 #include "base/ranks.h"
 #include "base/row_source.h"
 #include "base/threads.h"
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 #include "format/stored_matrix.h"
 #include "observe/guided_moments.h"
 #include "observe/input_statistics.h"

@@ -1,4 +1,4 @@
-#include "tune/tune_adapter.h"
+#include "tune/adapter/tune_adapter.h"
 
 #include <fmt/format.h>
 
@@ -18,7 +18,7 @@
 #include "pipeline/cost/cost_model.h"
 #include "report/numbers.h"
 #include "report/table.h"
-#include "tune/begin_adapter.h"
+#include "tune/adapter/begin_adapter.h"
 
 namespace bitloom {
 namespace {

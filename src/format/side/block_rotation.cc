@@ -5,9 +5,9 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/hadamard.h"
+#include "base/hadamard/hadamard.h"
+#include "base/hadamard/walsh_hadamard.h"
 #include "base/rng.h"
-#include "base/walsh_hadamard.h"
 
 namespace bitloom {
 

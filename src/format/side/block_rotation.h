@@ -1,14 +1,14 @@
 #pragma once
 // Q [n, n] = (I x H_b / sqrt(b)) diag(sigma): random signs, then a Hadamard matrix for each run of b channels (QuIP#,
 // Tseng et al. 2024; QTIP, 2024). Orthogonal. H_b is Sylvester's, so b is a power of two that divides n; or, of all
-// channels together, Q = T diag(sigma) (QuaRot, Ashkboos et al. 2024), T as in base/kronecker_hadamard.h.
+// channels together, Q = T diag(sigma) (QuaRot, Ashkboos et al. 2024), T as in base/hadamard/kronecker_hadamard.h.
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "base/kronecker_hadamard.h"
+#include "base/hadamard/kronecker_hadamard.h"
 
 namespace bitloom {
 

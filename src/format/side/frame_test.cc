@@ -30,9 +30,10 @@ std::vector<double> dense(const BlockRotation* q, int64_t n) {
     const double sign = unit[static_cast<size_t>(first)] > 0 ? 1 : -1;  // Sylvester's first row is positive
     for (int64_t r = first; r < first + b; ++r) {
       const int shared = std::popcount(static_cast<uint64_t>((r - first) & (i - first)));
-      const double entry = !std::has_single_bit(static_cast<uint64_t>(b))
-                               ? std::copysign(1.0, unit[static_cast<size_t>(r)])  // base/walsh_hadamard_test.cc
-                               : (shared % 2 == 0 ? sign : -sign);
+      const double entry =
+          !std::has_single_bit(static_cast<uint64_t>(b))
+              ? std::copysign(1.0, unit[static_cast<size_t>(r)])  // base/hadamard/walsh_hadamard_test.cc
+              : (shared % 2 == 0 ? sign : -sign);
       m[static_cast<size_t>(r * n + i)] = entry / std::sqrt(static_cast<double>(b));
     }
   }

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/row_source.h"
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 #include "format/stored_matrix.h"
 #include "io/json.h"
 #include "model/graph.h"

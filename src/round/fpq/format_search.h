@@ -29,7 +29,7 @@
 
 #include "base/row_source.h"
 #include "base/threads.h"
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 #include "round/fpq/candidates.h"
 #include "round/target.h"
 

@@ -2,7 +2,7 @@
 // LLM-FP4's weights (Liu et al., 2310.16836, FPQ) as a method of recipes: one eXmY of the target's bits for the matrix
 // and a scale for each row, chosen by what the layer makes of a sample of tokens, rounded as the input will be
 // (round/fpq/format_search.h). The input's own format is found before, by the same search, where its rule is -output or
-// -joint (format/activation_format.h).
+// -joint (format/activations/activation_format.h).
 //
 // Goals: the paper's search and a cheaper one of nearly its loss. Non-goals: other granularities than rows.
 

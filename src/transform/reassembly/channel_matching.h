@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "base/threads.h"
-#include "format/channel_moves.h"
+#include "format/activations/channel_moves.h"
 
 namespace bitloom {
 

@@ -1,8 +1,8 @@
 #pragma once
-// A matrix that reads a reassembled input (format/channel_moves.h), made of one that reads it as it is.
+// A matrix that reads a reassembled input (format/activations/channel_moves.h), made of one that reads it as it is.
 
 #include "base/row_source.h"
-#include "format/channel_moves.h"
+#include "format/activations/channel_moves.h"
 
 namespace bitloom {
 

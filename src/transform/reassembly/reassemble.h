@@ -4,11 +4,11 @@
 //
 //   loss = sum over readers, and over tokens of a sample with their counts k_t, of k_t |W x_t - Q(W') r(y_t)|^2
 //
-// y_t and W' reassembled (format/channel_moves.h, channel_matching.h), r the format of the input, Q the readers' own by
-// nearest rounding. theta = max|x| (1 - p / steps), p = 0, 1, ..., until more than `ratio` of the channels would be
-// added; thresholds that add as many as the one before are passed over. p = 0, nothing is moved, is a candidate (the
-// paper's code never tries it), and so the loss never rises. The paper compares what attention and activations make of
-// the outputs; here they are compared as they leave the layers.
+// y_t and W' reassembled (format/activations/channel_moves.h, channel_matching.h), r the format of the input, Q the
+// readers' own by nearest rounding. theta = max|x| (1 - p / steps), p = 0, 1, ..., until more than `ratio` of the
+// channels would be added; thresholds that add as many as the one before are passed over. p = 0, nothing is moved, is a
+// candidate (the paper's code never tries it), and so the loss never rises. The paper compares what attention and
+// activations make of the outputs; here they are compared as they leave the layers.
 //
 // Cost: of each candidate one rounding of the readers, and one product of theirs with the sample. Memory: the readers
 // in fp32 and one of them rounded, three dense [channels, channels] in fp32, the sample's inputs and outputs.
@@ -18,7 +18,7 @@
 
 #include "base/row_source.h"
 #include "base/threads.h"
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 #include "observe/input_statistics.h"
 #include "transform/transform.h"
 

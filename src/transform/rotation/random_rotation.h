@@ -2,12 +2,12 @@
 // Random orthogonal matrices that cost little to apply (QuIP#, Tseng et al. 2024; QuaRot, Ashkboos et al. 2024): random
 // signs, then a Hadamard matrix. Whatever is concentrated in few channels is spread over all of them.
 //
-//   R = diag(sign) T   [n, n], T of base/kronecker_hadamard.h, R R^T = I
+//   R = diag(sign) T   [n, n], T of base/hadamard/kronecker_hadamard.h, R R^T = I
 
 #include <cstdint>
 #include <vector>
 
-#include "base/kronecker_hadamard.h"
+#include "base/hadamard/kronecker_hadamard.h"
 
 namespace bitloom {
 

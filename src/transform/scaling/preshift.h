@@ -5,9 +5,10 @@
 //   X_j <- X_j 2^b_j,  W_j <- W_j 2^-b_j,   b_j = clamp(round(log2(max|X| / max|X_j|)), 0, limit)
 //
 // Exact: exponents change and nothing else. The input's cast then has no work by channel, but the weights are rounded
-// with their columns lowered, which costs them more than a shift in the cast ("-shift" of format/activation_format.h)
-// where they have few exponent bits: a lowered FP4 code is in general no FP4 code. A channel that the data never
-// touched keeps b = 0; channels that must share a shift (grouped queries) share that of the greatest.
+// with their columns lowered, which costs them more than a shift in the cast ("-shift" of
+// format/activations/activation_format.h) where they have few exponent bits: a lowered FP4 code is in general no FP4
+// code. A channel that the data never touched keeps b = 0; channels that must share a shift (grouped queries) share
+// that of the greatest.
 
 #include <span>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "format/channel_moves.h"
+#include "format/activations/channel_moves.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "base/walsh_hadamard.h"
+#include "base/hadamard/walsh_hadamard.h"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
-#include "base/kronecker_hadamard.h"
+#include "base/hadamard/kronecker_hadamard.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
-#include "base/hadamard.h"
+#include "base/hadamard/hadamard.h"
 
 namespace bitloom {
 namespace {

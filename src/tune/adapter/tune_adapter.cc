@@ -1,4 +1,4 @@
-#include "tune/tune_adapter.h"
+#include "tune/adapter/tune_adapter.h"
 
 #include <fmt/format.h>
 
@@ -21,7 +21,7 @@
 #include "io/output_directory.h"
 #include "pipeline/cost/cost_model.h"
 #include "pipeline/task/file_records.h"
-#include "tune/adapter_loss.h"
+#include "tune/adapter/adapter_loss.h"
 #include "tune/batches.h"
 #include "tune/learner.h"
 #include "tune/model_size.h"

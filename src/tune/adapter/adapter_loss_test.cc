@@ -1,4 +1,4 @@
-#include "tune/adapter_loss.h"
+#include "tune/adapter/adapter_loss.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 #include "forward/decoder.h"
 #include "pipeline/walk_test_support.h"
 #include "tune/batches.h"
-#include "tune/begin_adapter.h"
+#include "tune/adapter/begin_adapter.h"
 
 namespace bitloom {
 namespace {

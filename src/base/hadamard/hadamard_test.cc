@@ -1,4 +1,4 @@
-#include "base/hadamard.h"
+#include "base/hadamard/hadamard.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/kronecker_hadamard.h"
+#include "base/hadamard/kronecker_hadamard.h"
 
 namespace bitloom {
 namespace {

@@ -1,4 +1,4 @@
-#include "tune/begin_adapter.h"
+#include "tune/adapter/begin_adapter.h"
 
 #include <fmt/ranges.h>
 

@@ -1,4 +1,4 @@
-#include "format/activation_format.h"
+#include "format/activations/activation_format.h"
 
 #include <fmt/ranges.h>
 
@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/kronecker_hadamard.h"
+#include "base/hadamard/kronecker_hadamard.h"
 #include "base/text.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/option_words.h"

@@ -1,4 +1,4 @@
-#include "tune/tune_adapter.h"
+#include "tune/adapter/tune_adapter.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 #include "forward/decoder.h"
 #include "io/safetensors/safetensors.h"
 #include "pipeline/walk_test_support.h"
-#include "tune/begin_adapter.h"
+#include "tune/adapter/begin_adapter.h"
 #include "tune/parametrisation.h"
 
 namespace bitloom {

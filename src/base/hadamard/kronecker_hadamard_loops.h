@@ -6,10 +6,10 @@
 #include <cassert>
 #include <cmath>
 
-#include "base/hadamard.h"
-#include "base/kronecker_hadamard.h"
+#include "base/hadamard/hadamard.h"
+#include "base/hadamard/kronecker_hadamard.h"
 #include "base/vector_clones.h"
-#include "base/walsh_hadamard.h"
+#include "base/hadamard/walsh_hadamard.h"
 
 namespace bitloom {
 namespace {

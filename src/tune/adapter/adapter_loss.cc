@@ -1,4 +1,4 @@
-#include "tune/adapter_loss.h"
+#include "tune/adapter/adapter_loss.h"
 
 #include <algorithm>
 #include <cmath>

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "format/channel_moves.h"
+#include "format/activations/channel_moves.h"
 #include "format/format.h"
 #include "format/scale.h"
 
@@ -43,7 +43,7 @@ struct ActivationRange {
 ///   E4M3, two-level:  s = t * E4M3FN(max|x| / v_max / t),  t = max|x| of the token / (v_max * 448)   (NVFP4)
 ///   shifted:     x'_c = 2^-b_c s * nearest_level(2^b_c x_c / s), b_c of channel c   (LLM-FP4's pre-shifted exponent
 ///   bias)
-///   reassembled:  x' = r(y), y of x as format/channel_moves.h says: what the matrices read that were rewritten for it
+///   reassembled:  x' = r(y), y of x as format/activations/channel_moves.h says: what the matrices read that were rewritten for it
 /// A range that was found beforehand stands for max|x|, or for [lo, hi]; of two-level scales for t's alone. Values
 /// beyond it become the outermost levels.
 ///   clipped:     max|x|, or lo and hi, times a ratio below 1 (QuaRot: 0.9)
@@ -87,7 +87,7 @@ struct ActivationFormat {
 ///   -shift[DIGITS]                   with -at: by these; a digit for each channel, 0 to 9 and a to v (31)
 ///   -clipR                           R from 0.1 to 1 times the range of the very values; of dynamic ranges in fp32
 ///   -hadN -hadfull -seedS            rotated, as +frame-inN-seedS; a range of these values is not found, but given
-///   -reassembled[MOVES]              channels moved first: "12>7=3;40>7=3", as format/channel_moves.h says
+///   -reassembled[MOVES]              channels moved first: "12>7=3;40>7=3", as format/activations/channel_moves.h says
 /// or one of the schemes that storages have in place of FORMAT, -gN and the scale: "mxfp4", "mxfp8e4m3", "nvfp4".
 ///   "int8-token"   "e4m3fn-tensor-p99.9"   "int8-g128"   "int8-asym-tensor-at[-0.5;3.25]"   "mxfp4-rceil"
 /// parse_activation_format(to_string(f)) == f. Error(kUsage) names the part, the allowed ones, the nearest spelling;

@@ -1,4 +1,4 @@
-#include "base/kronecker_hadamard_loops.h"
+#include "base/hadamard/kronecker_hadamard_loops.h"
 
 namespace bitloom {
 namespace {
