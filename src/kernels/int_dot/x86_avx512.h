@@ -200,36 +200,41 @@ struct SixteenCodes : Bitstream<kBits_> {
 
   void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[4]) const {
     const std::byte* p = row + SixteenCodes::bytes_to(column);
-    const __m512i first = Avx512::load_some(p, end - p), mask = _mm512_set1_epi8((1 << kBits) - 1);
-    __m512i second = first;
-    if constexpr (kBits == 3) second = Avx512::load_some(p + 64, std::min<int64_t>(end - p - 64, 32));
-    for (int v = 0; v < 4; ++v) {
-      __m512i words = first;
-      if constexpr (kBits == 3) {
-        words = _mm512_permutex2var_epi8(first, _mm512_load_si512(kTables.bytes[v]), second);
+    const __m512i mask = _mm512_set1_epi8((1 << kBits) - 1);
+    __m512i words[2] = {Avx512::load_some(p, end - p)};
+    words[1] = words[0];
+    if constexpr (kBits == 3) {
+      const __m512i first = words[0], last = Avx512::load_some(p + 32, end - p - 32);
+      for (int half = 0; half < 2; ++half) {
+        const __m512i places = _mm512_load_si512(kTables.places[half]);
+        words[half] =
+            _mm512_mask_permutexvar_epi8(_mm512_permutexvar_epi8(places, first), 0xffffffff00000000, places, last);
       }
+    }
+    for (int v = 0; v < 4; ++v) {
       const __m512i shifts = _mm512_set1_epi64(static_cast<int64_t>(kTables.shifts[v]));
-      out[v] = masked(_mm512_multishift_epi64_epi8(shifts, words), mask, flip_);
+      out[v] = masked(_mm512_multishift_epi64_epi8(shifts, words[v / 2]), mask, flip_);
     }
   }
 
  private:
   /// Four codes of vector v are to lie in lane l: bits [16 kBits l + 4 kBits v, ...). Of two bits a lane's codes are
-  /// its own 32 bits. Of three they are 48, so two lanes first get the two bytes with their codes each.
+  /// its own 32 bits. Of three they are 48, of which a lane gets the first three bytes, then the last three: those of
+  /// the lower eight lanes from the first 64 bytes, of the upper eight from the last 64 of 96.
   struct Tables {
-    alignas(64) uint8_t bytes[4][64] = {};
+    alignas(64) uint8_t places[2][64] = {};
     uint64_t shifts[4] = {};
   };
   static constexpr Tables kTables = [] {
     Tables tables;
+    for (size_t i = 0; i < 64; ++i) {
+      for (size_t half = 0; half < 2; ++half) {
+        tables.places[half][i] = static_cast<uint8_t>(i / 4 * 6 + half * 3 + i % 4 - (i < 32 ? 0 : 32));
+      }
+    }
     for (size_t v = 0; v < 4; ++v) {
-      const size_t bit = 4 * kBits * v, upper = kBits == 2 ? 32 : 16, within = kBits == 2 ? bit : bit % 8;
-      for (size_t i = 0; i < 64; ++i) {
-        tables.bytes[v][i] = static_cast<uint8_t>(i / 8 * 12 + i % 4 / 2 * 6 + bit / 8 + i % 2);
-      }
-      for (size_t i = 0; i < 8; ++i) {
-        tables.shifts[v] |= uint64_t{i / 4 * upper + within + i % 4 * kBits} << (8 * i);
-      }
+      const size_t bit = 4 * kBits * (kBits == 2 ? v : v % 2);
+      for (size_t i = 0; i < 8; ++i) tables.shifts[v] |= uint64_t{i / 4 * 32 + bit + i % 4 * kBits} << (8 * i);
     }
     return tables;
   }();
