@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/large_buffer.h"
 #include "base/plain_bytes.h"
 #include "round/column_loop/column_loop.h"
 
@@ -86,10 +87,8 @@ class GptqRun {
   }
 
   Tile solve(RowRange rows) const {
-    // Threads write them first, so that they share the time in which the system finds memory.
-    const auto size = static_cast<size_t>(rows.count() * w_.cols());
-    const auto room = [size] { return std::make_unique_for_overwrite<float[]>(size); };
-    const auto original = room(), columns = room(), errors = room();
+    const auto room = [&] { return make_large_buffer(static_cast<size_t>(rows.count() * w_.cols())); };
+    const LargeBuffer original = room(), columns = room(), errors = room();
     load_columns(rows, original.get(), columns.get(), errors.get());
     const std::unique_ptr<StoringPolicy> policy = policies_.policy(rows);
     Tile tile;
