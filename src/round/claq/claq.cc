@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/large_buffer.h"
 #include "base/rng.h"
+#include "base/vector_clones.h"
 #include "round/claq/allocation.h"
 #include "round/claq/refine.h"
 #include "round/gptq/gptq.h"
@@ -35,6 +37,26 @@ GptqRounding feedback(const ClaqRounding& options) { return {.damping = options.
 /// Below, a column's count rounded up is more than the storage has room for.
 constexpr int64_t kLeastPublishedRows = 100;
 
+/// sum x^2, added up in a fixed order.
+BITLOOM_VECTOR_CLONES double sum_of_squares(const float* x, int64_t n) {
+  constexpr int64_t kLanes = 16;
+  double lanes[kLanes] = {}, sum = 0;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int64_t l = 0; l < kLanes; ++l) lanes[l] += static_cast<double>(x[i + l]) * static_cast<double>(x[i + l]);
+  }
+  for (; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+/// The root mean square of a row, in fp16; 1 where it is 0 or no number of fp16.
+float row_scale(const float* w, int64_t cols) {
+  const double mean = sum_of_squares(w, cols) / static_cast<double>(std::max<int64_t>(cols, 1));
+  const float scale = finite_f16(static_cast<float>(std::sqrt(mean)));
+  return scale > 0 && std::isfinite(scale) ? scale : 1.0f;
+}
+
 /// One matrix on its way.
 class Claq {
  public:
@@ -46,12 +68,12 @@ class Claq {
         rows_(problem.weights.rows()),
         cols_(problem.weights.cols()),
         milli_bits_(problem.target.storage.base.get<CodebookStorage>().milli_bits),
-        w_(load_for_codebook(problem.place, problem.weights, problem.threads)) {}
+        pair_(width_pair_of(options, problem.place, milli_bits_)) {}
 
   /// Once: the weights are let go.
   CodebookPlan plan() {
     CodebookPlan plan;
-    if (options_.row_scales) plan.row_scales = row_scales();
+    read(plan.row_scales);
     const Reservation shares = reservation(options_);
     std::vector<int64_t> order;
     if (shares.mean() > 0 || options_.allocation == Allocation::kOutliers) {
@@ -68,96 +90,79 @@ class Claq {
       scales_ = plan.row_scales;
       plan.refine = [this](const LoopResult& result, ColumnCodebooks& chosen) { refine(result, chosen); };
     }
-    w_ = {};
+    w_ = {}, columns_ = {};
     return plan;
   }
 
  private:
+  /// The two widths that columns are given.
+  static WidthPair width_pair_of(const ClaqRounding& options, const std::string& place, int64_t milli_bits) {
+    if (options.allocation != Allocation::kGain) return width_pair(place, milli_bits, options.narrow, options.wide);
+    const auto whole = static_cast<int>(milli_bits / 1000);
+    return width_pair(place, milli_bits, options.narrow != 0 ? options.narrow : std::max(1, whole - 1),
+                      options.wide != 0 ? options.wide : std::min(8, whole < 4 ? whole + 2 : whole + 1));
+  }
+
+  /// W once: rows' scales where they are asked for, columns where their gain is measured, and rows where outliers are
+  /// looked for.
+  void read(std::vector<float>& row_scales) {
+    const auto size = static_cast<size_t>(rows_ * cols_);
+    const bool outliers = reservation(options_).mean() > 0 || options_.allocation == Allocation::kOutliers;
+    if (options_.row_scales) row_scales.resize(static_cast<size_t>(rows_));
+    if (outliers || options_.allocation == Allocation::kSaliency) w_.resize(size);
+    if (options_.allocation == Allocation::kGain) columns_ = make_large_buffer(size);
+    visit_for_codebook(problem_.place, problem_.weights, problem_.threads,
+                       [&](int64_t first, int64_t rows, const float* w) {
+                         for (int64_t r = 0; r < rows && options_.row_scales; ++r) {
+                           row_scales[static_cast<size_t>(first + r)] = row_scale(w + r * cols_, cols_);
+                         }
+                         if (!w_.empty()) std::copy_n(w, rows * cols_, w_.begin() + first * cols_);
+                         for (int64_t c = 0; c < cols_ && columns_ != nullptr; ++c) {
+                           float* column = columns_.get() + c * rows_ + first;
+                           for (int64_t r = 0; r < rows; ++r) column[r] = w[r * cols_ + c];
+                         }
+                       });
+  }
+
   std::vector<int64_t> bug_order() const {
     return options_.parity == Parity::kCode ? factor_.order : std::vector<int64_t>{};
   }
 
-  /// The root mean square of each row, in fp16; 1 for a row whose is 0 or no number of fp16.
-  std::vector<float> row_scales() const {
-    std::vector<float> scales(static_cast<size_t>(rows_));
-    problem_.threads.parallel_for(rows_, [&](int64_t r) {
-      double sum = 0;
-      for (int64_t c = 0; c < cols_; ++c) {
-        const double w = w_[static_cast<size_t>(r * cols_ + c)];
-        sum += w * w;
-      }
-      const float scale =
-          finite_f16(static_cast<float>(std::sqrt(sum / static_cast<double>(std::max<int64_t>(cols_, 1)))));
-      scales[static_cast<size_t>(r)] = scale > 0 && std::isfinite(scale) ? scale : 1.0f;
-    });
-    return scales;
-  }
-
   std::vector<int> widths(const std::vector<int64_t>& outlier_order, const std::vector<float>& scales) const {
     if (options_.allocation == Allocation::kGain) return gain_widths(scales);
-    const WidthPair pair = width_pair(problem_.place, milli_bits_, options_.narrow, options_.wide);
-    if (options_.allocation == Allocation::kOutliers) return ranked_widths(outlier_order, milli_bits_, pair);
+    if (options_.allocation == Allocation::kOutliers) return ranked_widths(outlier_order, milli_bits_, pair_);
     std::vector<double> scores(static_cast<size_t>(cols_));
     Rng rng(1, 71);
     for (double& score : scores) score = rng.uniform();
     if (options_.allocation == Allocation::kSaliency) scores = saliencies(w_, rows_, cols_, costs_);
-    return ranked_widths(by_falling(scores, factor_.diagonal), milli_bits_, pair);
+    return ranked_widths(by_falling(scores, factor_.diagonal), milli_bits_, pair_);
   }
 
-  /// Errors of every width from one k-means of each original column, or of a sample of its rows.
+  /// Errors of every width from one k-means of each original column.
   std::vector<int> gain_widths(const std::vector<float>& scales) const {
-    const auto whole = static_cast<int>(milli_bits_ / 1000);
-    const WidthPair pair =
-        width_pair(problem_.place, milli_bits_, options_.narrow != 0 ? options_.narrow : std::max(1, whole - 1),
-                   options_.wide != 0 ? options_.wide : std::min(8, whole < 4 ? whole + 2 : whole + 1));
-    constexpr int64_t kRowsALevel = 32;
-    const std::vector<uint32_t> sample = sampled_rows(rows_, int64_t{1} << pair.wide, kRowsALevel);
-    std::vector<float> own_scales, masses;
-    for (const uint32_t r : sample) own_scales.push_back(scales.empty() ? 1.0f : scales[r]);
-    for (const float scale : own_scales) masses.push_back(scale * scale);
+    std::vector<float> masses;
+    for (const float scale : scales) masses.push_back(scale * scale);
     struct Scratch {
-      std::vector<float> x, sorted, masses;
-      std::vector<uint32_t> places;
-      std::vector<uint64_t> items;
+      std::vector<float> x;
+      GatheredPoints points;
     };
     std::vector<Scratch> scratches(static_cast<size_t>(problem_.threads.thread_count()));
     std::vector<std::vector<double>> errors(static_cast<size_t>(cols_));
-    const auto count = static_cast<int64_t>(sample.size());
-    const std::vector<float> columns = transposed(sample);
+    const int64_t most = int64_t{1} << pair_.wide;
     problem_.threads.parallel_for_thread(cols_, [&](int64_t c, int thread) {
       Scratch& own = scratches[static_cast<size_t>(thread)];
-      own.x.assign(columns.begin() + c * count, columns.begin() + (c + 1) * count);
-      for (size_t i = 0; i < own.x.size(); ++i) own.x[i] /= own_scales[i];
-      sort_places(own.x, own.places, own.items);
-      own.sorted.resize(own.x.size()), own.masses.resize(masses.size());
-      for (size_t i = 0; i < own.x.size(); ++i) own.sorted[i] = own.x[own.places[i]];
-      for (size_t i = 0; i < masses.size(); ++i) own.masses[i] = masses[own.places[i]];
-      const SortedPoints points(own.sorted, own.masses);
-      const int64_t most = int64_t{1} << pair.wide;
-      const ClusterTable table(points, most, likely_places(points, most / 2));
+      const float* column = columns_.get() + c * rows_;
+      own.x.assign(column, column + rows_);
+      for (size_t r = 0; r < scales.size(); ++r) own.x[r] /= scales[r];
+      own.points.gather(own.x, masses, {}, most);
+      const SortedPoints points(own.points.values(), own.points.masses());
+      const ClusterTable table(points, most, likely_places(points, std::max<int64_t>(most / 4, 1)));
       const double cost = costs_[static_cast<size_t>(c)];
-      for (int bits = 0; bits <= pair.wide; ++bits) {
+      for (int bits = 0; bits <= pair_.wide; ++bits) {
         errors[static_cast<size_t>(c)].push_back(cost * table.errors()[(size_t{1} << bits) - 1]);
       }
     });
-    return widths_by_gain(errors, milli_bits_, pair);
-  }
-
-  /// Such rows of W, transposed [cols, rows], in blocks of 16 for the cache's sake.
-  std::vector<float> transposed(const std::vector<uint32_t>& sample) const {
-    constexpr int64_t kRows = 16;
-    const auto count = static_cast<int64_t>(sample.size());
-    std::vector<float> columns(static_cast<size_t>(count * cols_));
-    problem_.threads.parallel_for((count + kRows - 1) / kRows, [&](int64_t block) {
-      const int64_t first = block * kRows, last = std::min(count, first + kRows);
-      for (int64_t c = 0; c < cols_; ++c) {
-        for (int64_t i = first; i < last; ++i) {
-          columns[static_cast<size_t>(c * count + i)] =
-              w_[static_cast<size_t>(sample[static_cast<size_t>(i)] * cols_ + c)];
-        }
-      }
-    });
-    return columns;
+    return widths_by_gain(errors, milli_bits_, pair_);
   }
 
   void refine(const LoopResult& result, ColumnCodebooks& chosen) const {
@@ -180,7 +185,10 @@ class Claq {
   const GptqFactor& factor_;
   std::vector<float> costs_;
   int64_t rows_, cols_, milli_bits_;
-  std::vector<float> w_, scales_;
+  WidthPair pair_;
+  std::vector<float> w_;              // [rows, cols], or empty
+  LargeBuffer columns_;  // W transposed, or null
+  std::vector<float> scales_;
 };
 
 constexpr std::string_view kOrders[] = {"natural", "act-order", "group-aware"};

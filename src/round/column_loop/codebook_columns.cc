@@ -16,7 +16,6 @@ namespace {
 /// Rows of the weights that are kept, and tables for the others; buffers that serve column after column.
 class TableFit {
  public:
-  /// Tables are fitted to the rows of `fitted`, ascending.
   TableFit(const CodebookPlan& plan, size_t rows) : plan_(plan), x_(rows) {
     for (const float scale : plan.row_scales) masses_.push_back(scale * scale);
   }
@@ -29,16 +28,10 @@ class TableFit {
   }
   const std::vector<float>& x() const { return x_; }
   const std::vector<float>& masses() const { return masses_; }
-  /// Of the loaded column the rows that levels are fitted to.
-  void sort(const std::vector<uint32_t>& rows) {
-    sorted_.clear();
-    for (const uint32_t r : rows) sorted_.push_back(x_[r]);
-    sort_places(sorted_, places_, scratch_);
-    for (uint32_t& place : places_) place = rows[place];
-  }
+  /// The loaded column, for fit() and for what keep() takes from the top and the bottom.
+  void sort() { sort_places(x_, places_, scratch_); }
 
-  /// Of the loaded column, w; ascending, ties go to the lower row. Counts from the top and the bottom need sort() of
-  /// all rows.
+  /// Of the loaded column, w; ascending, ties go to the lower row.
   std::vector<uint32_t> keep(const KeptCounts& counts, const float* w) const {
     const size_t rows = x_.size();
     std::vector<uint32_t> kept;
@@ -69,7 +62,13 @@ class TableFit {
     return flags;
   }
 
-  /// Levels for the sorted column but for the rows left out, rounded to fp16.
+  /// Levels for the loaded column but for the rows left out, rounded to fp16, by gathered points.
+  std::vector<float> fit_gathered(int64_t levels, const std::vector<uint8_t>& left_out) {
+    gathered_.gather(x_, masses_, left_out, levels);
+    return levels_for(SortedPoints(gathered_.values(), gathered_.masses()), levels);
+  }
+
+  /// The same of the sorted column, by its values.
   std::vector<float> fit(int64_t levels, const std::vector<uint8_t>& left_out) {
     sorted_.clear(), sorted_masses_.clear();
     for (const uint32_t r : places_) {
@@ -77,7 +76,11 @@ class TableFit {
       sorted_.push_back(x_[r]);
       if (!masses_.empty()) sorted_masses_.push_back(masses_[r]);
     }
-    const SortedPoints points(sorted_, sorted_masses_);
+    return levels_for(SortedPoints(sorted_, sorted_masses_), levels);
+  }
+
+ private:
+  static std::vector<float> levels_for(const SortedPoints& points, int64_t levels) {
     std::vector<float> table;
     for (const double mean : cluster_means(points, fast_kmeans(points, levels, KMeansRounding{}.iterations))) {
       table.push_back(finite_f16(static_cast<float>(mean)));
@@ -85,11 +88,11 @@ class TableFit {
     return table;
   }
 
- private:
   const CodebookPlan& plan_;
   std::vector<float> x_, masses_, sorted_, sorted_masses_;
-  std::vector<uint32_t> places_;  // sorted rows in ascending order of x
+  std::vector<uint32_t> places_;  // rows in ascending order of x
   std::vector<uint64_t> scratch_;
+  GatheredPoints gathered_;
 };
 
 class CodebookColumns final : public StoringPolicy {
@@ -100,10 +103,6 @@ class CodebookColumns final : public StoringPolicy {
         threads_(threads),
         rows_(static_cast<size_t>(rows)),
         fits_(static_cast<size_t>(threads == nullptr ? 1 : threads->thread_count()), TableFit(plan, rows_)) {
-    const int greatest = plan.widths.empty() ? 0 : *std::max_element(plan.widths.begin(), plan.widths.end());
-    for (int bits = 0; bits <= greatest; ++bits) {
-      fitted_.push_back(sampled_rows(rows, int64_t{1} << bits, fits_ahead() ? kRowsALevel : rows));
-    }
     chosen_.columns.resize(order.size());
     chosen_.kept.resize(order.size());
   }
@@ -117,14 +116,8 @@ class CodebookColumns final : public StoringPolicy {
       const auto column = static_cast<size_t>(order_[static_cast<size_t>(begin + i)]);
       const float* w = columns + i * static_cast<int64_t>(rows_);
       TableFit& fit = fits_[static_cast<size_t>(thread)];
-      const std::vector<uint32_t>& fitted = fitted_[static_cast<size_t>(plan_.widths[column])];
       fit.load(w);
-      fit.sort(fitted);
-      const std::vector<uint8_t> left_out = fit.flags(kept_of(column, fit, w));
-      CodebookColumn& chosen = chosen_.columns[column];
-      chosen.table = fit.fit(levels_of(column), left_out);
-      chosen.codes.resize(rows_);
-      if (fitted.size() < rows_) move_table(fit, left_out, kTurnsAhead, chosen);
+      chosen_.columns[column].table = fit.fit_gathered(levels_of(column), fit.flags(kept_of(column, fit, w)));
     });
   }
 
@@ -133,7 +126,7 @@ class CodebookColumns final : public StoringPolicy {
     CodebookColumn& column = chosen_.columns[c];
     TableFit& fit = fits_[0];
     fit.load(w);
-    if (!fits_ahead()) fit.sort(fitted_[static_cast<size_t>(plan_.widths[c])]);
+    if (!fits_ahead()) fit.sort();
     const std::vector<uint32_t> kept = kept_of(c, fit, w);
     const std::vector<uint8_t> left_out = plan_.tables_fit_kept ? std::vector<uint8_t>{} : fit.flags(kept);
     column.bits = plan_.widths[c];
@@ -156,6 +149,7 @@ class CodebookColumns final : public StoringPolicy {
 
   Bytes chosen() const override {
     Bytes bytes;
+    bytes.reserve(chosen_.columns.size() * (rows_ + kRoomAColumn));
     for (size_t c = 0; c < chosen_.columns.size(); ++c) {
       append(bytes, chosen_.columns[c].table);
       append(bytes, chosen_.columns[c].codes);
@@ -165,9 +159,9 @@ class CodebookColumns final : public StoringPolicy {
   }
 
  private:
-  static constexpr int64_t kColumnsAhead = 16, kRowsALevel = 256;
-  // Turns of Lloyd's algorithm from the table fitted ahead, and before, over all rows where it was fitted to some.
-  static constexpr int kTurns = 3, kTurnsAhead = 2;
+  static constexpr int64_t kColumnsAhead = 16;
+  static constexpr size_t kRoomAColumn = 256;  // bytes of a table and of the lengths of what is chosen
+  static constexpr int kTurns = 3;  // of Lloyd's algorithm, from the table fitted ahead
 
   bool fits_ahead() const { return threads_ != nullptr; }
   int64_t levels_of(size_t column) const { return int64_t{1} << plan_.widths[column]; }
@@ -194,7 +188,6 @@ class CodebookColumns final : public StoringPolicy {
   const CodebookPlan& plan_;
   ThreadPool* threads_;
   size_t rows_;
-  std::vector<std::vector<uint32_t>> fitted_;  // by bits: the rows that a table is begun from
   std::vector<TableFit> fits_;  // by thread
   ColumnCodebooks chosen_;
 };

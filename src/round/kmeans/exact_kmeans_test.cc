@@ -167,6 +167,73 @@ TEST(MoveLevels, FromAWarmStartIsNearTheOptimum) {
   }
 }
 
+/// sum m (x - nearest level)^2 over the values that are not left out, the levels being the best ones for gathered
+/// points.
+double gathered_error(const std::vector<float>& x, const std::vector<float>& m, const std::vector<uint8_t>& left_out,
+                      int64_t levels) {
+  GatheredPoints gathered;
+  gathered.gather(x, m, left_out, levels);
+  const SortedPoints points(gathered.values(), gathered.masses());
+  std::vector<float> table;
+  for (const double mean : cluster_means(points, fast_kmeans(points, levels, 50))) {
+    table.push_back(static_cast<float>(mean));
+  }
+  std::vector<uint8_t> codes(x.size());
+  encode_levels(table, x.data(), static_cast<int64_t>(x.size()), codes.data());
+  double error = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double mass = left_out[i] != 0 ? 0 : m.empty() ? 1 : static_cast<double>(m[i]);
+    error += mass * std::pow(static_cast<double>(x[i]) - static_cast<double>(table[codes[i]]), 2);
+  }
+  return error;
+}
+
+TEST(GatheredPoints, TablesForThemAreNearTheOptimum) {
+  for (const Shape shape : {Shape::kNormal, Shape::kHeavy}) {
+    for (uint64_t seed = 0; seed < 6; ++seed) {
+      const int64_t n = seed % 3 == 0 ? 11008 : 4096;
+      std::vector<float> x = values_of(shape, n, seed);
+      if (seed == 1) x.back() = 1000;  // whose bins would hold all others
+      const std::vector<float> m = seed % 2 == 0 ? std::vector<float>{} : masses_of(n, seed);
+      std::vector<uint8_t> left_out(x.size());
+      std::vector<float> counted, counted_masses;
+      for (size_t i = 0; i < x.size(); ++i) {
+        left_out[i] = seed > 2 && i % 50 == 49 ? 1 : 0;
+        if (left_out[i] != 0) continue;
+        counted.push_back(x[i]);
+        if (!m.empty()) counted_masses.push_back(m[i]);
+      }
+      for (const int64_t levels : {2, 4, 8, 16, 32}) {
+        const ClusterTable optimum(SortedPoints(counted, counted_masses), levels);
+        EXPECT_LT(gathered_error(x, m, left_out, levels), 1.005 * optimum.errors().back())
+            << static_cast<int>(shape) << " " << seed << " " << levels;
+      }
+    }
+  }
+}
+
+TEST(GatheredPoints, AreTheValuesThemselvesWhereTheyAreFew) {
+  GatheredPoints gathered;
+  gathered.gather(std::vector<float>{3, -1, 2}, std::vector<float>{1, 5, 7}, std::vector<uint8_t>{0, 0, 1}, 2);
+  EXPECT_THAT(gathered.values(), ElementsAre(-1, 3));
+  EXPECT_THAT(gathered.masses(), ElementsAre(5, 1));
+  gathered.gather({}, {}, {}, 4);
+  EXPECT_THAT(gathered.values(), ElementsAre());
+}
+
+TEST(GatheredPoints, KeepTheMassAndTheOrder) {
+  const std::vector<float> x = values_of(Shape::kHeavy, 4096, 3);
+  GatheredPoints gathered;
+  for (const float factor : {1.0f, 0.0f, 1e-38f, 60000.0f}) {
+    std::vector<float> scaled;
+    for (const float value : x) scaled.push_back(factor * value);
+    gathered.gather(scaled, {}, {}, 4);
+    EXPECT_TRUE(std::is_sorted(gathered.values().begin(), gathered.values().end())) << factor;
+    EXPECT_EQ(std::accumulate(gathered.masses().begin(), gathered.masses().end(), 0.0), 4096) << factor;
+    EXPECT_LT(gathered.values().size(), 1500u) << factor;
+  }
+}
+
 TEST(SortPlaces, OrdersValuesOfAnyNumberAndSignStably) {
   Rng rng(5, 9);
   std::vector<uint32_t> order;

@@ -60,6 +60,12 @@ BITLOOM_VECTOR_CLONES void count_above(const float* x, int64_t n, float bound, u
   for (int64_t i = 0; i < n; ++i) codes[i] = static_cast<uint8_t>(codes[i] + (x[i] > bound ? 1 : 0));
 }
 
+BITLOOM_VECTOR_CLONES bool any_beyond_f16(const float* x, int64_t n) {
+  int32_t beyond = 0;
+  for (int64_t i = 0; i < n; ++i) beyond |= (x[i] > kMostF16) | (x[i] < -kMostF16);
+  return beyond != 0;
+}
+
 /// A fitted table and the codes of its places.
 struct Fit {
   CodebookColumn column;
@@ -223,83 +229,105 @@ void encode_levels(const std::vector<float>& levels, const float* x, int64_t n, 
 
 namespace {
 
-constexpr size_t kFewLevels = 4;
+constexpr size_t kFewLevels = 16;
+constexpr int64_t kLanes = 16;
+using Floats = float __attribute__((vector_size(4 * kLanes)));
+using Places = int32_t __attribute__((vector_size(4 * kLanes)));
+using Codes = uint8_t __attribute__((vector_size(kLanes)));
 
-/// What stands for each of kFewLevels: sum m and sum m x over the codes that are it, every eighth in a lane of its own.
+/// What stands for each level: sum m and sum m x over the codes that are it, every sixteenth in a lane of its own.
 struct LaneSums {
-  static constexpr int64_t kLanes = 8;
-  double mass[kFewLevels][kLanes] = {}, sum[kFewLevels][kLanes] = {};
+  float mass[kFewLevels][kLanes], sum[kFewLevels][kLanes];
 };
 
-/// codes [n] of x by the bounds between levels, and what stands for each; n a multiple of kLanes.
-BITLOOM_VECTOR_CLONES void encode_and_add(const float* bounds, const float* x, const float* masses, int64_t n,
-                                          uint8_t* codes, LaneSums& sums) {
-  constexpr int64_t kLanes = LaneSums::kLanes;
-  using Lanes = double __attribute__((vector_size(8 * kLanes)));
-  using Places = int64_t __attribute__((vector_size(8 * kLanes)));
-  Lanes mass[kFewLevels] = {}, sum[kFewLevels] = {};
+/// codes [n] of x by the bounds between kLevels levels, and what stands for each; n a multiple of kLanes.
+template <size_t kLevels>
+[[gnu::always_inline]] inline void encode_and_add(const float* bounds, const float* x, const float* masses, int64_t n,
+                                                  uint8_t* codes, LaneSums& sums) {
+  Floats mass[kLevels] = {}, sum[kLevels] = {};
   for (int64_t i = 0; i < n; i += kLanes) {
-    Lanes m, value;
-    for (int64_t l = 0; l < kLanes; ++l) {
-      m[l] = static_cast<double>(masses[i + l]);
-      value[l] = static_cast<double>(x[i + l]);
-    }
+    Floats m, value;
+    __builtin_memcpy(&m, masses + i, sizeof m), __builtin_memcpy(&value, x + i, sizeof value);
     Places code = {};
-#pragma GCC unroll 3
-    for (size_t k = 0; k + 1 < kFewLevels; ++k) code -= value > static_cast<double>(bounds[k]);  // true is -1
-    for (int64_t l = 0; l < kLanes; ++l) codes[i + l] = static_cast<uint8_t>(code[l]);
-    const Lanes product = value * m;
-#pragma GCC unroll 4
-    for (size_t k = 0; k < kFewLevels; ++k) {
-      const Places own = code == static_cast<int64_t>(k);
-      mass[k] += own ? m : Lanes{};
-      sum[k] += own ? product : Lanes{};
+#pragma GCC unroll 15
+    for (size_t k = 0; k + 1 < kLevels; ++k) code -= value > bounds[k];  // true is -1
+    const Codes bytes = __builtin_convertvector(code, Codes);
+    __builtin_memcpy(codes + i, &bytes, sizeof bytes);
+    const Floats product = value * m;
+#pragma GCC unroll 16
+    for (size_t k = 0; k < kLevels; ++k) {
+      const Places own = code == static_cast<int32_t>(k);
+      mass[k] += own ? m : Floats{};
+      sum[k] += own ? product : Floats{};
     }
   }
-  for (size_t k = 0; k < kFewLevels; ++k) {
-    for (int64_t l = 0; l < kLanes; ++l) sums.mass[k][l] = mass[k][l], sums.sum[k][l] = sum[k][l];
+  for (size_t k = 0; k < kLevels; ++k) {
+    __builtin_memcpy(sums.mass[k], &mass[k], sizeof mass[k]);
+    __builtin_memcpy(sums.sum[k], &sum[k], sizeof sum[k]);
   }
+}
+
+BITLOOM_VECTOR_CLONES void encode_and_add_4(const float* bounds, const float* x, const float* masses, int64_t n,
+                                            uint8_t* codes, LaneSums& sums) {
+  encode_and_add<4>(bounds, x, masses, n, codes, sums);
+}
+BITLOOM_VECTOR_CLONES void encode_and_add_8(const float* bounds, const float* x, const float* masses, int64_t n,
+                                            uint8_t* codes, LaneSums& sums) {
+  encode_and_add<8>(bounds, x, masses, n, codes, sums);
+}
+BITLOOM_VECTOR_CLONES void encode_and_add_16(const float* bounds, const float* x, const float* masses, int64_t n,
+                                             uint8_t* codes, LaneSums& sums) {
+  encode_and_add<16>(bounds, x, masses, n, codes, sums);
 }
 
 /// encode_and_move() of few levels where every weight has a mass.
 void encode_and_move_few(const float* x, const std::vector<float>& masses, std::vector<float>& levels,
                          std::vector<uint8_t>& codes) {
-  constexpr int64_t kLanes = LaneSums::kLanes;
   float bounds[kFewLevels - 1];
   for (size_t k = 0; k + 1 < kFewLevels; ++k) {
     bounds[k] = k + 1 < levels.size() ? (levels[k] + levels[k + 1]) / 2 : std::numeric_limits<float>::infinity();
   }
   LaneSums sums;
   const auto n = static_cast<int64_t>(codes.size()), whole = n / kLanes * kLanes;
-  encode_and_add(bounds, x, masses.data(), whole, codes.data(), sums);
+  const auto encode = levels.size() <= 4 ? encode_and_add_4 : levels.size() <= 8 ? encode_and_add_8 : encode_and_add_16;
+  encode(bounds, x, masses.data(), whole, codes.data(), sums);
   encode_levels(levels, x + whole, n - whole, codes.data() + whole);
   for (int64_t r = whole; r < n; ++r) {
     const auto i = static_cast<size_t>(r);
-    sums.mass[codes[i]][0] += static_cast<double>(masses[i]);
-    sums.sum[codes[i]][0] += static_cast<double>(masses[i]) * static_cast<double>(x[r]);
+    sums.mass[codes[i]][0] += masses[i];
+    sums.sum[codes[i]][0] += masses[i] * x[r];
   }
   for (size_t k = 0; k < levels.size(); ++k) {
     double mass = 0, sum = 0;
-    for (int64_t l = 0; l < kLanes; ++l) mass += sums.mass[k][l], sum += sums.sum[k][l];
+    for (int64_t l = 0; l < kLanes; ++l) {
+      mass += static_cast<double>(sums.mass[k][l]), sum += static_cast<double>(sums.sum[k][l]);
+    }
     if (mass > 0) levels[k] = finite_f16(static_cast<float>(sum / mass));
   }
 }
 
-/// Chosen level by level rather than looked up.
-BITLOOM_VECTOR_CLONES void choose_levels(const float* levels, const uint8_t* codes, int64_t n, float* out) {
-  const float level0 = levels[0], level1 = levels[1], level2 = levels[2], level3 = levels[3];
-  for (int64_t i = 0; i < n; ++i) {
-    const int32_t code = codes[i];
-    const float low = code == 0 ? level0 : level1, high = code == 2 ? level2 : level3;
-    out[i] = code < 2 ? low : high;
+/// out = the level of each code; 16 levels may be read. n a multiple of kLanes.
+BITLOOM_VECTOR_CLONES void look_up_levels(const float* levels, const uint8_t* codes, int64_t n, float* out) {
+  Floats table;
+  __builtin_memcpy(&table, levels, sizeof table);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    Codes bytes;
+    __builtin_memcpy(&bytes, codes + i, sizeof bytes);
+    const Floats own = __builtin_shuffle(table, __builtin_convertvector(bytes, Places));
+    __builtin_memcpy(out + i, &own, sizeof own);
   }
 }
 
 }  // namespace
 
 void decode_levels(const std::vector<float>& levels, const uint8_t* codes, int64_t n, float* out) {
-  if (levels.size() == kFewLevels) return choose_levels(levels.data(), codes, n, out);
-  for (int64_t i = 0; i < n; ++i) out[i] = levels[codes[i]];
+  int64_t i = 0;
+  if (levels.size() <= kFewLevels) {
+    float table[kFewLevels] = {};
+    std::copy(levels.begin(), levels.end(), table);
+    look_up_levels(table, codes, i = n / kLanes * kLanes, out);
+  }
+  for (; i < n; ++i) out[i] = levels[codes[i]];
 }
 
 void encode_and_move(const float* x, const std::vector<float>& masses, const std::vector<uint8_t>& left_out,
@@ -370,14 +398,23 @@ Storage storage_by(const KMeansRounding& options, Storage wanted) {
   return wanted;
 }
 
+void visit_for_codebook(const std::string& name, const RowSource& w, ThreadPool& threads, const RowsVisit& visit) {
+  TileReader(name, w, 1, threads).for_each([&](int64_t, int64_t first, int64_t rows, const float* tile) {
+    const int64_t count = rows * w.cols();
+    if (any_beyond_f16(tile, count)) {
+      const int64_t i = std::find_if(tile, tile + count, [](float x) { return std::abs(x) > kMostF16; }) - tile;
+      refuse("{}: weight [{}, {}] is {}, beyond fp16, in which codebooks are stored", name, first + i / w.cols(),
+             i % w.cols(), tile[i]);
+    }
+    visit(first, rows, tile);
+  });
+}
+
 std::vector<float> load_for_codebook(const std::string& name, const RowSource& w, ThreadPool& threads) {
-  std::vector<float> values = TileReader(name, w, 1, threads).decode_all();
-  const auto beyond = std::find_if(values.begin(), values.end(), [](float x) { return std::abs(x) > kMostF16; });
-  if (beyond != values.end()) {
-    const int64_t i = beyond - values.begin();
-    refuse("{}: weight [{}, {}] is {}, beyond fp16, in which codebooks are stored", name, i / w.cols(), i % w.cols(),
-           *beyond);
-  }
+  std::vector<float> values(static_cast<size_t>(w.rows() * w.cols()));
+  visit_for_codebook(name, w, threads, [&](int64_t first, int64_t rows, const float* tile) {
+    std::copy(tile, tile + rows * w.cols(), values.begin() + first * w.cols());
+  });
   return values;
 }
 

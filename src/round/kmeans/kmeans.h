@@ -7,6 +7,7 @@
 // (exact_kmeans.h).
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -53,7 +54,11 @@ void encode_and_move(const float* x, const std::vector<float>& masses, const std
 void decode_levels(const std::vector<float>& levels, const uint8_t* codes, int64_t n, float* out);
 /// The greatest fp16: levels and weights lie within.
 inline constexpr float kMostF16 = 65504.0f;
-/// W [rows, cols]. Error(kRefused) naming `name` and the place for a weight that is not finite or beyond fp16.
+/// visit(first row, rows, weights [rows, cols]) for tiles of W that are its rows once, concurrently. Error(kRefused)
+/// naming `name` and the place for a weight that is not finite or beyond fp16.
+using RowsVisit = std::function<void(int64_t first, int64_t rows, const float* w)>;
+void visit_for_codebook(const std::string& name, const RowSource& w, ThreadPool& threads, const RowsVisit& visit);
+/// W [rows, cols]. Errors as visit_for_codebook().
 std::vector<float> load_for_codebook(const std::string& name, const RowSource& w, ThreadPool& threads);
 
 /// Bits of every table of a codebook for W: those of the storage; of a broken width, as many columns as it allows get

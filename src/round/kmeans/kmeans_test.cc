@@ -153,8 +153,8 @@ TEST(KMeans, RefusesWhatItCannotStore) {
 /// Few levels with masses, and others, go through loops of their own.
 TEST(EncodeAndMove, DoesOneAfterTheOther) {
   Rng rng(6, 1);
-  for (const size_t count : {2, 4, 8}) {
-    for (const size_t n : {1, 7, 8, 533}) {
+  for (const size_t count : {2, 4, 8, 16, 32}) {
+    for (const size_t n : {1, 7, 16, 533}) {
       std::vector<float> x, masses, levels;
       for (size_t k = 0; k < count; ++k) levels.push_back(static_cast<float>(rng.normal()));
       std::sort(levels.begin(), levels.end());

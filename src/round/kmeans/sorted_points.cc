@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 
+#include "base/vector_clones.h"
+
 namespace bitloom {
 namespace {
 
@@ -45,7 +47,72 @@ void sort_nearly_sorted(uint64_t* items, size_t n) {
   }
 }
 
+/// sum |x|, added up in a fixed order.
+BITLOOM_VECTOR_CLONES float sum_of_magnitudes(const float* x, int64_t n) {
+  constexpr int64_t kLanes = 32;
+  float lanes[kLanes] = {}, sum = 0;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int64_t l = 0; l < kLanes; ++l) lanes[l] += x[i + l] < 0 ? -x[i + l] : x[i + l];
+  }
+  for (; i < n; ++i) lanes[0] += x[i] < 0 ? -x[i] : x[i];
+  for (const float lane : lanes) sum += lane;
+  return sum;
+}
+
+/// places = the whole part of factor x + middle, from 0 to last.
+BITLOOM_VECTOR_CLONES void place_in_bins(const float* x, int64_t n, float factor, float middle, float last,
+                                         uint16_t* places) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float place = factor * x[i] + middle, low = place > 0 ? place : 0;
+    places[i] = static_cast<uint16_t>(static_cast<int32_t>(low < last ? low : last));
+  }
+}
+
+constexpr int64_t kBinsALevel = 64, kLeastBins = 512, kMostBins = 32768;
+constexpr float kMeanMagnitudes = 8;
+
 }  // namespace
+
+void GatheredPoints::add_sorted(std::vector<Point>& points) {
+  std::sort(points.begin(), points.end(), [](const Point& a, const Point& b) { return a.value < b.value; });
+  for (const Point& point : points) values_.push_back(point.value), masses_.push_back(point.mass);
+}
+
+void GatheredPoints::gather(std::span<const float> x, std::span<const float> masses, std::span<const uint8_t> left_out,
+                            int64_t levels) {
+  const size_t n = x.size();
+  const auto mass = [&](size_t i) { return masses.empty() ? 1.0f : masses[i]; };
+  const auto counts = [&](size_t i) { return left_out.empty() || left_out[i] == 0; };
+  values_.clear(), masses_.clear(), below_.clear(), above_.clear();
+  const int64_t bins = std::max(kLeastBins, kBinsALevel * levels);
+  if (bins > kMostBins || 2 * bins > static_cast<int64_t>(n)) {
+    for (size_t i = 0; i < n; ++i) {
+      if (counts(i)) below_.push_back({x[i], mass(i)});
+    }
+    return add_sorted(below_);
+  }
+  // Bins 1 to `bins`; what is below or above falls into one before or behind them.
+  const float reach = kMeanMagnitudes * sum_of_magnitudes(x.data(), static_cast<int64_t>(n)) / static_cast<float>(n);
+  const float half = static_cast<float>(bins / 2), factor = reach > 1e-30f ? half / reach : 0.0f;
+  places_.resize(n), bins_.assign(static_cast<size_t>(bins + 2), {});
+  place_in_bins(x.data(), static_cast<int64_t>(n), factor, half + 1, static_cast<float>(bins + 1), places_.data());
+  for (size_t i = 0; i < n; ++i) {
+    if (!counts(i)) continue;
+    const size_t place = places_[i];
+    if (place == 0) below_.push_back({x[i], mass(i)});
+    if (place == bins_.size() - 1) above_.push_back({x[i], mass(i)});
+    const auto m = static_cast<double>(mass(i));
+    bins_[place].mass += m, bins_[place].first += m * static_cast<double>(x[i]);
+  }
+  add_sorted(below_);
+  for (size_t place = 1; place + 1 < bins_.size(); ++place) {
+    const Bin& bin = bins_[place];
+    if (bin.mass == 0) continue;
+    values_.push_back(static_cast<float>(bin.first / bin.mass)), masses_.push_back(static_cast<float>(bin.mass));
+  }
+  add_sorted(above_);
+}
 
 void sort_places(std::span<const float> values, std::vector<uint32_t>& order, std::vector<uint64_t>& scratch) {
   // By the upper 22 bits of each key, 13 of them of the mantissa; what then lies in another order lies close.
@@ -68,13 +135,6 @@ void sort_places(std::span<const float> values, std::vector<uint32_t>& order, st
   }
   order.resize(n);
   for (size_t i = 0; i < n; ++i) order[i] = static_cast<uint32_t>(items[i]);
-}
-
-std::vector<uint32_t> sampled_rows(int64_t rows, int64_t levels, int64_t a_level) {
-  const int64_t count = std::min(rows, std::max(kLeastSampledRows, a_level * levels));
-  std::vector<uint32_t> sample;
-  for (int64_t i = 0; i < count; ++i) sample.push_back(static_cast<uint32_t>(i * rows / count));
-  return sample;
 }
 
 SortedPoints::SortedPoints(std::span<const float> ascending, std::span<const float> masses)

@@ -17,12 +17,6 @@ namespace bitloom {
 /// grows; passing it again saves allocations.
 void sort_places(std::span<const float> values, std::vector<uint32_t>& order, std::vector<uint64_t>& scratch);
 
-/// Of a column of so many rows those, evenly spread and ascending, that are enough to begin a table from, or to say what
-/// another bit would be worth: `a_level` for each of its levels, kLeastSampledRows at least. With fewer, levels far out
-/// in a heavy tail are missing, which Lloyd's algorithm does not bring back.
-std::vector<uint32_t> sampled_rows(int64_t rows, int64_t levels, int64_t a_level);
-inline constexpr int64_t kLeastSampledRows = 1024;
-
 class SortedPoints {
  public:
   /// Sums of the points before one.
@@ -51,6 +45,35 @@ class SortedPoints {
   std::span<const float> values_;
   std::vector<Sums> sums_;  // of the first i points
   double shift_ = 0;
+};
+
+/// Points for a table of few levels that cost no sort: values within 8 mean magnitudes of 0 are gathered into 64 bins
+/// for each level (512 at least), of which each is one point, at its mean; values beyond are points of their own. Where
+/// bins would be more than half of the values, so are all. The best table for such points errs by at most 0.5 % more
+/// than that for the values (exact_kmeans_test.cc), and errors of two numbers of levels differ as theirs do: both lack
+/// what is spread within bins.
+class GatheredPoints {
+ public:
+  /// Of finite values [n] with masses [n] (empty: 1 each) those that are not left out (1; empty: none is).
+  void gather(std::span<const float> x, std::span<const float> masses, std::span<const uint8_t> left_out,
+              int64_t levels);
+  /// Ascending, with their masses.
+  std::span<const float> values() const { return values_; }
+  std::span<const float> masses() const { return masses_; }
+
+ private:
+  struct Point {
+    float value, mass;
+  };
+  struct Bin {
+    double mass, first;  // sum m, sum m x
+  };
+  void add_sorted(std::vector<Point>& points);
+
+  std::vector<float> values_, masses_;
+  std::vector<uint16_t> places_;  // by value: its bin
+  std::vector<Bin> bins_;
+  std::vector<Point> below_, above_;
 };
 
 }  // namespace bitloom
