@@ -6,21 +6,17 @@
 #include "base/text.h"
 
 namespace bitloom {
-namespace {
 
-/// "e0m3" has the levels of no minifloat, but those of an integer of as many bits.
-void refuse_no_exponent(const std::string& place, const std::string& name) {
-  if (!name.starts_with("e0m")) return;
+std::string about_no_exponent(const std::string& name) {
+  if (!name.starts_with("e0m")) return {};
   const auto mantissa = parse_number<int>(std::string_view(name).substr(3));
-  if (!mantissa || *mantissa < 1 || *mantissa > 7) return;
-  misuse("{}: '{}' has no exponent bits; numbers in equal steps are int{}-narrow{}", place, name, *mantissa + 1,
-         *mantissa > 1 ? fmt::format(", or e1m{} in other units", *mantissa - 1) : "");
+  if (!mantissa || *mantissa < 1 || *mantissa > 7) return {};
+  return fmt::format("'{}' has no exponent bits; numbers in equal steps are int{}-narrow{}", name, *mantissa + 1,
+                     *mantissa > 1 ? fmt::format(", or e1m{} in other units", *mantissa - 1) : "");
 }
 
-}  // namespace
-
 void refuse_format(const std::string& place, const std::string& name, const std::vector<std::string>& others) {
-  refuse_no_exponent(place, name);
+  if (const std::string about = about_no_exponent(name); !about.empty()) misuse("{}: {}", place, about);
   std::vector<std::string> names = format_names();
   names.insert(names.end(), others.begin(), others.end());
   misuse("{}: unknown format '{}'{}; there are: {}", place, name, did_you_mean(name, names), fmt::join(names, ", "));

@@ -44,8 +44,10 @@ TEST(Storage, MessagesNameThePartAndTheAllowedOnes) {
               AllOf(HasSubstr("should be +lowrankR-STORAGE"), HasSubstr("as in +lowrank8-int8-row")));
   EXPECT_THAT(message("codebook"), HasSubstr("unknown format \"codebook\""));
   // Without bits of exponent.
-  EXPECT_THAT(message("e0m3-g32"), AllOf(HasSubstr("unknown format \"e0m3\" in \"e0m3-g32\""), HasSubstr("eXmY"),
-                                         HasSubstr("did you mean 'e1m3'?")));
+  EXPECT_THAT(message("e0m3-g32"), AllOf(HasSubstr("'e0m3' has no exponent bits"), HasSubstr("int4-narrow"),
+                                         HasSubstr("(in \"e0m3-g32\")")));
+  EXPECT_THAT(message("e2m11-g32"), AllOf(HasSubstr("unknown format \"e2m11\" in \"e2m11-g32\""), HasSubstr("eXmY"),
+                                          HasSubstr("did you mean 'e2m1'?")));
 }
 
 TEST(Storage, NominalBits) {

@@ -11,6 +11,7 @@
 #include "base/hadamard/kronecker_hadamard.h"
 #include "base/text.h"
 #include "format/families/grid/grid_storage.h"
+#include "format/named_format.h"
 #include "format/option_words.h"
 #include "format/table/fitted_table.h"
 
@@ -212,6 +213,9 @@ class Reader {
         format_.format = *std::move(format);
         return count;
       }
+    }
+    if (const std::string about = about_no_exponent(parts_[0]); !about.empty()) {
+      misuse("{} (in the activation format \"{}\")", about, text_);
     }
     std::vector<std::string> known = format_names();
     known.insert(known.end(), schemes.begin(), schemes.end());

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "format/families/grid/grid_storage.h"
+#include "format/named_format.h"
 #include "format/option_words.h"
 
 namespace bitloom {
@@ -154,6 +155,7 @@ class Reader {
         return count;
       }
     }
+    if (const std::string about = about_no_exponent(parts[0]); !about.empty()) misuse("{} (in \"{}\")", about, text_);
     misuse("unknown format \"{}\" in \"{}\"; formats are {}, and the schemes {}{}", parts[0], text_, format_spellings(),
            fmt::join(named_schemes(), ", "), did_you_mean(parts[0], base_candidates(parts[0])));
   }
