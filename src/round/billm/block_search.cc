@@ -182,13 +182,10 @@ std::vector<float> split_thresholds(const SearchBlock& block, const std::vector<
       keys.push_back(is_salient || scale == 0 ? 0.0f : std::abs(block.w[c * block.rows + r]) / scale);
     }
   }
+  std::sort(keys.begin(), keys.end());
   std::vector<float> thresholds;
-  auto from = keys.begin();
   for (int percent = kFirst; percent <= kLast && !keys.empty(); ++percent) {
-    const auto at = keys.begin() + static_cast<int64_t>(keys.size() - 1) * percent / 100;
-    if (at > from || percent == kFirst) std::nth_element(from, at, keys.end());
-    from = at;
-    thresholds.push_back(*at);
+    thresholds.push_back(keys[(keys.size() - 1) * static_cast<size_t>(percent) / 100]);
   }
   return thresholds;
 }

@@ -23,11 +23,12 @@ constexpr int64_t kRowSlab = 64;       // rows that one thread fits at once
 constexpr int64_t kSearchRows = 1024;  // that are searched of more; their sums differ little from all rows'
 
 /// The nearest of four values of each row; values [4][rows].
-BITLOOM_VECTOR_CLONES void nearest_of_four(const float* w, const float* values, int64_t rows, float* q,
-                                           uint8_t* codes) {
+BITLOOM_VECTOR_CLONES void nearest_of_four(const float* __restrict w, const float* __restrict values, int64_t rows,
+                                           float* __restrict q, uint8_t* __restrict codes) {
   for (int64_t r = 0; r < rows; ++r) {
     float best = values[r], least = (w[r] - best) * (w[r] - best);
     int code = 0;
+#pragma GCC unroll 3
     for (int k = 1; k < 4; ++k) {
       const float value = values[k * rows + r], error = (w[r] - value) * (w[r] - value);
       code = error < least ? k : code;
@@ -294,13 +295,17 @@ class PlanePolicies final : public ColumnPolicies {
   std::shared_ptr<const StoredMatrix> finish(const std::string& name) override {
     const int64_t rows = shared_.rows(), cols = shared_.cols();
     std::vector<uint8_t> by_row(codes_.size());
-    for (int64_t c = 0; c < cols; ++c) {
-      for (int64_t r = 0; r < rows; ++r) {
-        by_row[static_cast<size_t>(r * cols + c)] = codes_[static_cast<size_t>(c * rows + r)];
+    shared_.threads.parallel_for((rows + kRowSlab - 1) / kRowSlab, [&](int64_t slab) {
+      const int64_t first = slab * kRowSlab, last = std::min(rows, first + kRowSlab);
+      for (int64_t c = 0; c < cols; ++c) {
+        for (int64_t r = first; r < last; ++r) {
+          by_row[static_cast<size_t>(r * cols + c)] = codes_[static_cast<size_t>(c * rows + r)];
+        }
       }
-    }
-    return stored_from_bytes(name, shared_.problem.storage, rows, cols,
-                             pack_planes(shared_.storage, rows, cols, by_row, salient_, levels_, shared_.level_scales));
+    });
+    return stored_from_bytes(
+        name, shared_.problem.storage, rows, cols,
+        pack_planes(shared_.storage, rows, cols, by_row, salient_, levels_, shared_.level_scales, &shared_.threads));
   }
 
  private:

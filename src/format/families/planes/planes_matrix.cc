@@ -188,22 +188,30 @@ void round_levels(const PlanesStorage& storage, float scale, PlaneLevels& levels
 std::vector<std::vector<std::byte>> pack_planes(const PlanesStorage& storage, int64_t rows, int64_t cols,
                                                 const std::vector<uint8_t>& codes, const std::vector<uint8_t>& salient,
                                                 const std::vector<PlaneLevels>& levels,
-                                                const std::vector<float>& scales) {
+                                                const std::vector<float>& scales, ThreadPool* threads) {
   const Members members = stored_members(storage);
   const PlaneLayout layout(storage.residual ? std::vector<uint8_t>(static_cast<size_t>(cols), 1) : salient,
                            storage.width(cols));
   const int64_t tiles = tiles_of(rows), blocks = storage.blocks(cols), count = storage.levels();
   std::vector<std::vector<std::byte>> parts(1, std::vector<std::byte>(static_cast<size_t>(tiles * layout.tile_bytes)));
-  for (int64_t r = 0; r < rows; ++r) {
-    std::byte* tile = parts[0].data() + r / kTileRows * layout.tile_bytes;
-    for (const PlaneLayout::Block& block : layout.blocks) {
-      for (int64_t i = 0; i < block.columns; ++i) {
-        const int code = codes[static_cast<size_t>(r * cols + layout.order[static_cast<size_t>(block.first + i)])];
-        for (int plane = 0; plane < 2; ++plane) {
-          tile[plane_place(block, r % kTileRows, i, plane)] |= static_cast<std::byte>(((code >> plane) & 1) << (i % 8));
+  const auto pack_tile = [&](int64_t t) {
+    std::byte* tile = parts[0].data() + t * layout.tile_bytes;
+    for (int64_t r = t * kTileRows; r < std::min(rows, (t + 1) * kTileRows); ++r) {
+      for (const PlaneLayout::Block& block : layout.blocks) {
+        for (int64_t i = 0; i < block.columns; ++i) {
+          const int code = codes[static_cast<size_t>(r * cols + layout.order[static_cast<size_t>(block.first + i)])];
+          for (int plane = 0; plane < 2; ++plane) {
+            tile[plane_place(block, r % kTileRows, i, plane)] |=
+                static_cast<std::byte>(((code >> plane) & 1) << (i % 8));
+          }
         }
       }
     }
+  };
+  if (threads != nullptr) {
+    threads->parallel_for(tiles, pack_tile);
+  } else {
+    for (int64_t t = 0; t < tiles; ++t) pack_tile(t);
   }
   if (!storage.residual) {
     parts.emplace_back(static_cast<size_t>(bitstream_bytes(1, cols)));

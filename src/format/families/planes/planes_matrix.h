@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/threads.h"
 #include "format/families/planes/planes_storage.h"
 
 namespace bitloom {
@@ -41,10 +42,10 @@ float level_scale(const PlanesStorage& storage, float greatest);
 void round_levels(const PlanesStorage& storage, float scale, PlaneLevels& levels);
 
 /// The bytes of the parts, in the order of greatest_parts. codes [rows, cols]: 2 second + sign; salient [cols]; levels
-/// [rows, blocks], rounded, and their scales [rows].
+/// [rows, blocks], rounded, and their scales [rows]. The same bytes with threads and without.
 std::vector<std::vector<std::byte>> pack_planes(const PlanesStorage& storage, int64_t rows, int64_t cols,
                                                 const std::vector<uint8_t>& codes, const std::vector<uint8_t>& salient,
                                                 const std::vector<PlaneLevels>& levels,
-                                                const std::vector<float>& scales);
+                                                const std::vector<float>& scales, ThreadPool* threads = nullptr);
 
 }  // namespace bitloom
