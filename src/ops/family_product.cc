@@ -2,14 +2,19 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <vector>
 
 #include "format/families/codebook/codebook_storage.h"
 #include "format/families/partial/partial_storage.h"
 #include "format/families/planes/planes_matrix.h"
 #include "format/families/sign_rank1/sign_rank1.h"
+#include "format/families/vector/block_vectors.h"
+#include "format/families/vector/e8p.h"
 #include "format/families/vector/vector_storage.h"
+#include "kernels/block_vector_dot/block_vector_dot.h"
 #include "kernels/column_dot/column_dot.h"
+#include "kernels/e8p_dot/e8p_dot.h"
 #include "kernels/int_dot/int_dot.h"
 #include "kernels/int_dot/round_input.h"
 #include "kernels/partial_dot/partial_dot.h"
@@ -241,6 +246,59 @@ class VectorProduct final : public FamilyProduct {
   AdditiveRows w_;
 };
 
+/// Of codebooks for blocks.
+class BlockVectorProduct final : public FamilyProduct {
+ public:
+  BlockVectorProduct(const StoredMatrix& matrix, const BlockVectorStorage& storage, Isa isa, bool exact)
+      : kernel_(find_block_vector_dot(isa).kernel), exact_(exact) {
+    const VectorBlocks blocks(storage, matrix.rows(), matrix.cols());
+    w_.codes = bytes_of_part(matrix, ".codes"), w_.codebooks = bytes_of_part(matrix, ".codebooks");
+    w_.scales = bytes_of_part(matrix, ".scales"), w_.rows = matrix.rows(), w_.cols = matrix.cols();
+    w_.bits = static_cast<int>(storage.bits), w_.group = storage.group;
+    w_.height = blocks.height, w_.width = blocks.width, w_.across = blocks.across;
+  }
+  int64_t row_multiple() const override { return kBlockVectorTile; }
+  int64_t scratch_bytes() const override { return block_vector_dot_scratch(w_); }
+  void run(int64_t first, int64_t last, int64_t tokens, const float* x, float* y, int64_t y_stride,
+           std::byte* scratch) const override {
+    const int64_t tiles = (last + kBlockVectorTile - 1) / kBlockVectorTile;
+    for (int64_t t = 0; t < tokens; t += kBlockVectorTokens) {
+      kernel_({w_, first / kBlockVectorTile, tiles, std::min(kBlockVectorTokens, tokens - t), exact_, x + t * w_.cols,
+               y + t * y_stride, y_stride, scratch});
+    }
+  }
+
+ private:
+  BlockVectorDotKernel* kernel_;
+  bool exact_;
+  BlockVectorRows w_;
+};
+
+/// Of a lattice's points.
+class E8pProduct final : public FamilyProduct {
+ public:
+  E8pProduct(const StoredMatrix& matrix, Isa isa, bool exact) : kernel_(find_e8p_dot(isa).kernel), exact_(exact) {
+    static const E8pTables tables(reinterpret_cast<const int8_t(*)[kE8pPoint]>(e8p_table().data()));
+    w_.codes = bytes_of_part(matrix, ".codes"), w_.tables = &tables;
+    w_.rows = matrix.rows(), w_.cols = matrix.cols();
+    std::memcpy(&w_.scale, bytes_of_part(matrix, ".scale"), sizeof w_.scale);
+  }
+  int64_t row_multiple() const override { return 2; }
+  int64_t scratch_bytes() const override { return e8p_dot_scratch(w_); }
+  void run(int64_t first, int64_t last, int64_t tokens, const float* x, float* y, int64_t y_stride,
+           std::byte* scratch) const override {
+    for (int64_t t = 0; t < tokens; t += kE8pTokens) {
+      kernel_({w_, first, last, std::min(kE8pTokens, tokens - t), exact_, x + t * w_.cols, y + t * y_stride, y_stride,
+               scratch});
+    }
+  }
+
+ private:
+  E8pDotKernel* kernel_;
+  bool exact_;
+  E8pRows w_;
+};
+
 }  // namespace
 
 std::unique_ptr<const FamilyProduct> make_family_product(const StoredMatrix& matrix, Isa isa, bool exact) {
@@ -261,6 +319,10 @@ std::unique_ptr<const FamilyProduct> make_family_product(const StoredMatrix& mat
   if (vector != nullptr && vector->entries() == kVectorEntries) {
     return std::make_unique<VectorProduct>(matrix, *vector, isa, exact);
   }
+  if (const auto* blocks = matrix.spec().base.get_if<BlockVectorStorage>(); blocks != nullptr) {
+    return std::make_unique<BlockVectorProduct>(matrix, *blocks, isa, exact);
+  }
+  if (matrix.spec().base.get_if<E8pStorage>() != nullptr) return std::make_unique<E8pProduct>(matrix, isa, exact);
   return nullptr;
 }
 
