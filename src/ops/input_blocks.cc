@@ -48,6 +48,11 @@ float* InputBlocks::framed(int64_t count) {
   return framed_.data();
 }
 
+float* InputBlocks::inner(int64_t count) {
+  grow(inner_, count);
+  return inner_.data();
+}
+
 const RoundedInput& InputBlocks::rounded(DotInput input, InputOrder order) { return form(input, order).view; }
 
 const float* InputBlocks::group_sums(DotInput input, InputOrder order, int64_t group, size_t reader) {

@@ -28,6 +28,9 @@ class InputBlocks {
   /// Room for what a frame moves, so many values; what was there is lost.
   float* framed(int64_t count);
 
+  /// Room for what low-rank terms make of the input, so many values.
+  float* inner(int64_t count);
+
   /// Makes room for so many bytes on each of so many threads; then a thread's, at an address divisible by 64.
   void reserve_scratch(int threads, int64_t bytes);
   std::byte* scratch(int thread);
@@ -53,7 +56,7 @@ class InputBlocks {
   int64_t tokens_ = 0, cols_ = 0;
   std::array<Form, 2 * kInputOrders> forms_;
   PanelForm panels_;
-  std::vector<float> framed_;
+  std::vector<float> framed_, inner_;
   std::vector<std::vector<float>> sums_;         // by reader
   std::vector<std::vector<std::byte>> scratch_;  // by thread
 };

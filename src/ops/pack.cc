@@ -160,19 +160,19 @@ IntRows affine_rows(const StoredMatrix& matrix, const AffineStorage& storage) {
   return view;
 }
 
-/// A stored matrix without side terms but outliers and a frame; else null.
-const StoredMatrix* with_outliers_at_most(const RowSource& matrix) {
+/// A stored matrix without side terms but those that are applied beside a kernel; else null.
+const StoredMatrix* without_order(const RowSource& matrix) {
   const auto* stored = dynamic_cast<const StoredMatrix*>(&matrix);
   if (stored == nullptr) return nullptr;
   SideTerms others = stored->spec().side;
-  others.outliers = OutlierStorage{}, others.frame = FrameStorage{};
+  others.low_rank = LowRankStorage{}, others.outliers = OutlierStorage{}, others.frame = FrameStorage{};
   return others == SideTerms{} ? stored : nullptr;
 }
 
 }  // namespace
 
 bool PackedLinear::pack_ints(const PackOptions& options) {
-  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
+  const StoredMatrix* stored = without_order(*matrix_);
   if (stored == nullptr || stored->grid() == nullptr) return false;
   const GridMatrix& grid = *stored->grid();
   const bool exact = options.activations == Activations::kExact;
@@ -197,7 +197,7 @@ bool PackedLinear::pack_ints(const PackOptions& options) {
 }
 
 bool PackedLinear::pack_levels(const PackOptions& options) {
-  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
+  const StoredMatrix* stored = without_order(*matrix_);
   if (stored == nullptr || stored->grid() == nullptr || stored->grid()->storage().asymmetric) return false;
   const GridMatrix& grid = *stored->grid();
   const Grid all = grid_of(grid.storage().format);
@@ -215,7 +215,7 @@ bool PackedLinear::pack_levels(const PackOptions& options) {
 }
 
 bool PackedLinear::pack_affine(const PackOptions& options) {
-  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
+  const StoredMatrix* stored = without_order(*matrix_);
   const auto* storage = stored == nullptr ? nullptr : stored->spec().base.get_if<AffineStorage>();
   if (storage == nullptr) return false;
   ints_ = affine_rows(*stored, *storage), ints_.order = order_.empty() ? nullptr : order_.data();
@@ -250,7 +250,7 @@ bool PackedLinear::pack_blocks(const PackOptions& options) {
 }
 
 bool PackedLinear::pack_trellis(const PackOptions& options) {
-  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
+  const StoredMatrix* stored = without_order(*matrix_);
   const auto* storage = stored == nullptr ? nullptr : stored->spec().base.get_if<TrellisStorage>();
   if (storage == nullptr || storage->code.state_bits != 16) return false;
   trellis_kernel_ = &find_trellis_dot(options.isa);
@@ -277,7 +277,7 @@ bool PackedLinear::pack_dense(const PackOptions& options) {
 
 /// Whether the matrix has none, or such as a kernel may read: of a file that nobody verified a column may be none.
 bool PackedLinear::pack_outliers(const PackOptions& options) {
-  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
+  const StoredMatrix* stored = without_order(*matrix_);
   if (stored == nullptr || !stored->spec().side.outliers.present()) return true;
   const TensorPart &values = *stored->find_part(".outlier_values"), &columns = *stored->find_part(".outlier_columns");
   for (size_t i = 0; i < columns.bytes.size(); i += 2) {
@@ -290,8 +290,17 @@ bool PackedLinear::pack_outliers(const PackOptions& options) {
   return true;
 }
 
+/// Whether the matrix has no such term, or one that is read as it lies.
+bool PackedLinear::pack_low_rank(const PackOptions& options) {
+  const StoredMatrix* stored = without_order(*matrix_);
+  if (stored == nullptr || !stored->spec().side.low_rank.present()) return true;
+  low_rank_ = PackedLowRank::open(*stored);
+  if (low_rank_ != nullptr) inner_ = pack(low_rank_->inner(), {}, options);
+  return inner_ != nullptr;
+}
+
 bool PackedLinear::pack_family(const PackOptions& options) {
-  const StoredMatrix* stored = with_outliers_at_most(*matrix_);
+  const StoredMatrix* stored = without_order(*matrix_);
   if (stored == nullptr) return false;
   family_ = make_family_product(*stored, options.isa, options.activations == Activations::kExact);
   return family_ != nullptr;
@@ -304,7 +313,7 @@ std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std:
   std::shared_ptr<PackedLinear> packed(new PackedLinear);
   packed->rows_ = matrix->rows();
   packed->matrix_ = std::move(matrix);
-  const StoredMatrix* stored = with_outliers_at_most(*packed->matrix_);
+  const StoredMatrix* stored = without_order(*packed->matrix_);
   // Kernels of whole rows have an order of their own, those of tiles none.
   const bool whole_rows =
       stored != nullptr && (stored->grid() != nullptr || stored->spec().base.get_if<AffineStorage>() != nullptr);
@@ -313,7 +322,7 @@ std::shared_ptr<const PackedLinear> PackedLinear::pack(RowSourcePtr matrix, std:
   } else {
     packed->order_ = std::move(order);
   }
-  if (!packed->pack_outliers(options)) return nullptr;
+  if (!packed->pack_outliers(options) || !packed->pack_low_rank(options)) return nullptr;
   if (!packed->pack_ints(options) && !packed->pack_levels(options) && !packed->pack_affine(options) &&
       !packed->pack_trellis(options) && !packed->pack_family(options) && !packed->pack_blocks(options) &&
       !packed->pack_dense(options)) {

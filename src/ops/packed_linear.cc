@@ -35,9 +35,19 @@ IntDotCall PackedLinear::int_call(const float* x, int64_t tokens, size_t reader,
   return call;
 }
 
+void PackedLinear::add_low_rank(int64_t tokens, const float* z, float* y, ThreadPool& threads) const {
+  const int64_t piece = rows_per_piece(rows_, rank() * tokens, threads.thread_count(), 64);
+  threads.parallel_for((rows_ + piece - 1) / piece, [&](int64_t i) {
+    low_rank_->add(i * piece, std::min(rows_, (i + 1) * piece), tokens, z, y, rows_);
+  });
+}
+
 void PackedLinear::add_outliers(int64_t first, int64_t last, int64_t tokens, const float* x, float* y) const {
   if (outlier_kernel_ != nullptr) outlier_kernel_({outliers_, first, last, tokens, x, matrix_->cols(), y, rows_});
 }
+
+/// The readers' products, and those of their low-rank terms' inner factors.
+constexpr size_t kMostProducts = 2 * kMostReaders;
 
 /// The products of one input, cut into pieces that follow each other reader by reader.
 class Products {
@@ -45,7 +55,7 @@ class Products {
   Products(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads,
            const float* scales)
       : readers_(readers), x_(x), tokens_(tokens), threads_(threads.thread_count()), blocks_(blocks) {
-    assert(readers.size() <= kMostReaders);
+    assert(readers.size() <= kMostProducts);
     const int64_t cols = readers.front().w->cols();
     blocks.begin(x, tokens, cols, scales);
     int64_t scratch = 0;
@@ -122,8 +132,8 @@ class Products {
   int threads_;
   InputBlocks& blocks_;
   PanelInput panels_;
-  std::array<IntDotCall, kMostReaders> int_calls_;
-  std::array<RoundedInput, kMostReaders> rounded_;
+  std::array<IntDotCall, kMostProducts> int_calls_;
+  std::array<RoundedInput, kMostProducts> rounded_;
 };
 
 namespace {
@@ -138,9 +148,23 @@ void apply_alike(std::span<const Reader> readers, const float* x, int64_t tokens
     threads.parallel_for(tokens, [&](int64_t t) { frame->enter(x + t * cols, entered + t * cols); });
     x = entered, scales = nullptr;
   }
-  const Products products(readers, x, tokens, blocks, threads, scales);
+  std::array<Reader, kMostProducts> all;
+  size_t count = static_cast<size_t>(std::copy(readers.begin(), readers.end(), all.begin()) - all.begin());
+  int64_t ranks = 0;
+  for (const Reader& reader : readers) ranks += reader.w->rank();
+  float* inner = blocks.inner(tokens * ranks);
+  for (const Reader& reader : readers) {
+    if (reader.w->rank() == 0) continue;
+    all[count++] = {reader.w->inner_product(), nullptr, inner};
+    inner += tokens * reader.w->rank();
+  }
+  const Products products({all.data(), count}, x, tokens, blocks, threads, scales);
   const auto run = [&products](int64_t piece, int thread) { products.run(piece, thread); };
   threads.parallel_for_thread(products.pieces(), run);
+  size_t next = readers.size();
+  for (const Reader& reader : readers) {
+    if (reader.w->rank() > 0) reader.w->add_low_rank(tokens, all[next++].y, reader.y, threads);
+  }
   for (const Reader& reader : readers) {
     if (reader.w->frame() == nullptr) continue;
     const int64_t rows = reader.w->rows();

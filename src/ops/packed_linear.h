@@ -26,6 +26,7 @@
 #include "ops/family_product.h"
 #include "ops/input_blocks.h"
 #include "ops/packed_frame.h"
+#include "ops/packed_low_rank.h"
 
 namespace bitloom {
 
@@ -57,11 +58,17 @@ class PackedLinear {
   const FamilyProduct* family_product() const { return family_.get(); }
   /// Whether the product is that of x as it is given, to the roundings of fp32's sums, where every token's values are
   /// multiples of a scale that apply() is told, by integers up to 127: nothing else of x, nor of W, is rounded.
-  bool keeps_multiples() const { return !frame_ && keeps_multiples_inside(); }
+  bool keeps_multiples() const { return !(frame_ && frame_->moves_input()) && keeps_multiples_inside(); }
   /// The same where apply() is given what the frame makes of x.
   bool keeps_multiples_inside() const { return family_ == nullptr && !rounds_levels_; }
   /// Around what the kernel multiplies; null when there is none.
   const PackedFrame* frame() const { return frame_ ? &*frame_ : nullptr; }
+  /// Of the low-rank term A B, which is added to the kernel's product inside the frame; 0 when there is none.
+  int64_t rank() const { return low_rank_ == nullptr ? 0 : low_rank_->rank(); }
+  /// B; null when there is none.
+  const PackedLinear* inner_product() const { return inner_.get(); }
+  /// y [tokens, rows()] += A z, z [tokens, rank()] what B makes of x.
+  void add_low_rank(int64_t tokens, const float* z, float* y, ThreadPool& threads) const;
   /// Kernels for many tokens are for Activations::kInt8 alone, and not for every storage.
   bool uses_gemm(int64_t tokens) const { return has_gemm() && tokens > kUnpackedTokens; }
   /// Whether products of any number of tokens read 8-bit integers.
@@ -71,7 +78,9 @@ class PackedLinear {
  private:
   friend class Products;
   PackedLinear() = default;
-  bool has_gemm() const { return gemm_kernel_ != nullptr || trellis_gemm_ != nullptr; }
+  bool has_gemm() const {
+    return (gemm_kernel_ != nullptr || trellis_gemm_ != nullptr) && (inner_ == nullptr || inner_->has_gemm());
+  }
   bool pack_ints(const PackOptions& options);
   bool pack_levels(const PackOptions& options);
   bool pack_affine(const PackOptions& options);
@@ -80,6 +89,7 @@ class PackedLinear {
   bool pack_dense(const PackOptions& options);
   bool pack_family(const PackOptions& options);
   bool pack_outliers(const PackOptions& options);
+  bool pack_low_rank(const PackOptions& options);
   void add_outliers(int64_t first, int64_t last, int64_t tokens, const float* x, float* y) const;
   IntDotCall int_call(const float* x, int64_t tokens, size_t reader, InputBlocks& blocks) const;
 
@@ -96,7 +106,9 @@ class PackedLinear {
   const TrellisDotEntry* trellis_kernel_ = nullptr;
   const TrellisGemmEntry* trellis_gemm_ = nullptr;
   std::unique_ptr<const FamilyProduct> family_;
-  SparseDotKernel* outlier_kernel_ = nullptr;  // null: no outliers
+  std::unique_ptr<const PackedLowRank> low_rank_;  // null: no such term
+  std::shared_ptr<const PackedLinear> inner_;      // its factor B
+  SparseDotKernel* outlier_kernel_ = nullptr;      // null: no outliers
   SparseRows outliers_;
   DotInput trellis_input_ = DotInput::kInt24;
   IntRows ints_;

@@ -271,7 +271,7 @@ TEST(PackedLinear, DenseMatricesAreReadInTheirFile) {
 TEST(PackedLinear, MatricesWithSideTermsAreDecoded) {
   const PackOptions options = {best_isa(), Activations::kExact};
   ASSERT_NE(pack(testing::random_stored("int4-g32", 16, 64, 3), options), nullptr);
-  for (const std::string term : {"order", "lowrank4-int8-row", "lowrank4-int8-row+outliers0.01+frame-in32"}) {
+  for (const std::string term : {"order", "order+lowrank4-int8-row", "lowrank4-int4-row", "lowrank4-int8-g16"}) {
     EXPECT_EQ(pack(testing::random_stored("int4-g32+" + term, 16, 64, 3), options), nullptr) << term;
   }
   EXPECT_EQ(pack(testing::random_stored("trellis2-l12", 16, 64, 3), options), nullptr);
@@ -319,7 +319,8 @@ TEST(PackedLinear, FramesAreAppliedToInputsAndOutputs) {
        {"int4-g32", "int3-row", "e4m3-g32", "e4m2-row", "trellis2", "trellis1.5", "trellis2.5", "trellis4"}) {
     for (const std::string frame : {"", "+frame-in32", "+frame-out16", "+frame-in8-out16-seed5", "+frame-outscales",
                                     "+frame-in32-out16-inscales-outscales", "+frame-infull-out16", "+outliers0.02",
-                                    "+outliers0.02+frame-in32-outscales"}) {
+                                    "+outliers0.02+frame-in32-outscales", "+lowrank5-int8-row",
+                                    "+lowrank70-int8-row+outliers0.02+frame-in32-out16"}) {
       const auto matrix = testing::random_stored(base + frame, kRows, kCols, 3);
       for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
         const auto packed = PackedLinear::pack(matrix, order, {best_isa(), activations});
@@ -350,7 +351,8 @@ TEST(PackedLinear, ReadersInDifferentFramesShareACall) {
   std::vector<std::shared_ptr<const PackedLinear>> packed;
   std::vector<std::vector<float>> y;
   std::vector<Reader> readers;
-  for (const char* text : {"int4-g32+frame-in32", "trellis2+frame-in32-out16", "int4-g32", "trellis2+frame-in8"}) {
+  for (const char* text : {"int4-g32+frame-in32", "trellis2+frame-in32-out16", "int4-g32+lowrank8-int8-row",
+                           "trellis2+lowrank3-int8-row+frame-in8"}) {
     matrices.push_back(testing::random_stored(text, 48, 96, 4));
     packed.push_back(pack(matrices.back(), {best_isa(), Activations::kExact}));
     y.emplace_back(48);
