@@ -207,7 +207,7 @@ class PlaneProduct final : public FamilyProduct {
   PlaneTiles w_;
 };
 
-/// Of codebooks of 256 vectors.
+/// Of codebooks of 16 or 256 vectors.
 class VectorProduct final : public FamilyProduct {
  public:
   VectorProduct(const StoredMatrix& matrix, const VectorStorage& storage, Isa isa, bool exact)
@@ -230,7 +230,8 @@ class VectorProduct final : public FamilyProduct {
           matrix.rows(),
           matrix.cols(),
           storage.codebooks,
-          storage.group};
+          storage.group,
+          static_cast<int>(storage.bits)};
   }
   int64_t row_multiple() const override { return kVectorRows; }
   int64_t scratch_bytes() const override { return vector_dot_scratch(w_); }
@@ -316,7 +317,7 @@ std::unique_ptr<const FamilyProduct> make_family_product(const StoredMatrix& mat
     if (!product->has_padding_bits()) return product;
   }
   const auto* vector = matrix.spec().base.get_if<VectorStorage>();
-  if (vector != nullptr && vector->entries() == kVectorEntries) {
+  if (vector != nullptr && (vector->bits == 4 || vector->bits == 8)) {
     return std::make_unique<VectorProduct>(matrix, *vector, isa, exact);
   }
   if (const auto* blocks = matrix.spec().base.get_if<BlockVectorStorage>(); blocks != nullptr) {

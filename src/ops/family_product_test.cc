@@ -79,6 +79,7 @@ std::vector<std::shared_ptr<const StoredMatrix>> every_matrix() {
           testing::random_stored("codebook4-tensor", 400, 96, 6),
           testing::random_stored("aq2x8-g8", 800, 96, 7),
           testing::random_stored("aq3x8-g16+outliers0.05", 400, 104, 8),
+          testing::random_stored("aq4x4-g8", 800, 96, 17),
           testing::random_stored("vq8-g4", 800, 600, 11),
           testing::random_stored("vq4-g2+outliers0.05", 400, 96, 12),
           testing::random_stored("vq2-g1", 300, 99, 13),

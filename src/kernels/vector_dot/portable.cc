@@ -4,6 +4,12 @@
 
 namespace bitloom {
 
-void vector_dot_portable(const VectorDotCall& call) { look_up_floats(call); }
+void vector_dot_portable(const VectorDotCall& call) {
+  if (call.w.bits == 4) {
+    look_up_floats<16>(call);
+  } else {
+    look_up_floats<256>(call);
+  }
+}
 
 }  // namespace bitloom

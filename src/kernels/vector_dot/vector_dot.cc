@@ -20,7 +20,7 @@ std::span<const VectorDotEntry> vector_dot_kernels() {
 const VectorDotEntry& find_vector_dot(Isa isa) { return first_kernel(vector_dot_kernels(), isa); }
 
 int64_t vector_dot_scratch(const AdditiveRows& w) {
-  return w.units() * kVectorEntries * static_cast<int64_t>(sizeof(float));  // no fewer than of bytes and their scales
+  return w.units() * w.entries() * static_cast<int64_t>(sizeof(float));  // no fewer than of bytes and their scales
 }
 
 }  // namespace bitloom

@@ -1,4 +1,4 @@
-// Every kernel of the list: weights and bytes per second, on one thread. M codebooks of 256 vectors of 8 weights.
+// Every kernel of the list: weights and bytes per second, on one thread. M codebooks of 256 or 16 vectors of 8 weights.
 
 #include <fmt/format.h>
 
@@ -10,8 +10,8 @@ namespace {
 
 constexpr int64_t kRows = 65536, kCols = 4096;
 
-void vector_dot(benchmark::State& state, const VectorDotEntry& entry, int64_t codebooks, bool exact) {
-  const testing::RandomVectorDot dot(codebooks, 8, kRows, kCols, 1, exact, 1);
+void vector_dot(benchmark::State& state, const VectorDotEntry& entry, int64_t codebooks, int bits, bool exact) {
+  const testing::RandomVectorDot dot(codebooks, 8, kRows, kCols, 1, exact, 1, -1, bits);
   const double seconds =
       measure_kernel(state, static_cast<int64_t>(dot.parts[0].size()), [&] { entry.kernel(dot.call); });
   state.counters["Gweights/s"] = 1e-9 * static_cast<double>(kRows * kCols) / seconds;
@@ -20,11 +20,12 @@ void vector_dot(benchmark::State& state, const VectorDotEntry& entry, int64_t co
 const bool registered = [] {
   for (const VectorDotEntry& entry : vector_dot_kernels()) {
     if (!machine_has(entry.isa)) continue;
-    for (const int64_t codebooks : {1, 2, 4}) {
+    for (const auto& [codebooks, bits] : {std::pair<int64_t, int>{1, 8}, {2, 8}, {4, 8}, {4, 4}}) {
       for (const bool exact : {false, true}) {
-        register_kernel(
-            fmt::format("{}/{}x8/{}", entry.name, codebooks, exact ? "24" : "16"),
-            [&entry, codebooks, exact](benchmark::State& state) { vector_dot(state, entry, codebooks, exact); });
+        register_kernel(fmt::format("{}/{}x{}/{}", entry.name, codebooks, bits, exact ? "24" : "16"),
+                        [&entry, codebooks = codebooks, bits = bits, exact](benchmark::State& state) {
+                          vector_dot(state, entry, codebooks, bits, exact);
+                        });
       }
     }
   }

@@ -24,7 +24,8 @@ double relative_error(const RandomVectorDot& dot, int64_t token) {
       const size_t first = unit / books * group, m = unit % books, code = dot.codes[r * groups * books + unit];
       double product = 0;
       for (size_t c = first; c < std::min(cols, first + group); ++c) {
-        product += static_cast<double>(dot.codebooks[(m * 256 + code) * group + c - first]) *
+        product += static_cast<double>(
+                       dot.codebooks[(m * static_cast<size_t>(dot.storage.entries()) + code) * group + c - first]) *
                    static_cast<double>(dot.x[static_cast<size_t>(token) * cols + c]);
       }
       want += scale * product, norm += scale * scale * product * product;
@@ -45,19 +46,21 @@ TEST(VectorDot, EveryKernelEqualsTheDefinition) {
     for (const int64_t codebooks : {1, 2, 4, 8}) {
       for (const auto& [rows, cols] :
            {std::pair<int64_t, int64_t>{1, 8}, {64, 72}, {130, 41}, {256, 64}, {300, 520}, {520, 16}}) {
-        for (const bool exact : {true, false}) {
-          const RandomVectorDot dot(codebooks, 8, rows, cols, 2, exact, ++seed);
+        for (const auto& [exact, bits] : {std::pair{true, 8}, {false, 8}, {true, 4}, {false, 4}}) {
+          const RandomVectorDot dot(codebooks, 8, rows, cols, 2, exact, ++seed, -1, bits);
           entry.kernel(dot.call);
           for (const int64_t token : {0, 1}) {
             EXPECT_LT(relative_error(dot, token), (rows == 1 ? 10 : 1) * tolerance(exact))
-                << entry.name << " " << codebooks << " [" << rows << ", " << cols << "] exact " << exact;
+                << entry.name << " " << codebooks << "x" << bits << " [" << rows << ", " << cols << "] exact " << exact;
           }
         }
       }
     }
-    const RandomVectorDot wide(2, 16, 300, 100, 1, false, ++seed);
-    entry.kernel(wide.call);
-    EXPECT_LT(relative_error(wide, 0), tolerance(false)) << entry.name;
+    for (const int bits : {4, 8}) {
+      const RandomVectorDot wide(2, 16, 300, 100, 1, false, ++seed, -1, bits);
+      entry.kernel(wide.call);
+      EXPECT_LT(relative_error(wide, 0), tolerance(false)) << entry.name;
+    }
   }
 }
 
@@ -67,14 +70,16 @@ TEST(VectorDot, SumsDoNotOverflow) {
     if (!machine_has(entry.isa)) continue;
     for (const bool exact : {true, false}) {
       for (const float sign : {1.0f, -1.0f}) {
-        RandomVectorDot dot(2, 8, 256, 2048, 1, exact, 5, 77);
-        for (float& value : dot.columns) value = std::abs(value) < 2 ? 0.0f : value;
-        for (int64_t t = 0; t < 16; ++t) dot.columns[static_cast<size_t>(t * 256 + 77)] = sign * 60;
-        for (float& value : dot.x) value = 1;
-        entry.kernel(dot.call);
-        for (int64_t r = 0; r < 256; ++r) {
-          const float want = dot.scales[static_cast<size_t>(r)] * sign * 60 * 8 * 2 * 256;
-          EXPECT_NEAR(dot.y[static_cast<size_t>(r)], want, 1e-4f * std::abs(want)) << entry.name;
+        for (const int bits : {4, 8}) {
+          RandomVectorDot dot(2, 8, 256, 2048, 1, exact, 5, 11, bits);
+          for (float& value : dot.columns) value = std::abs(value) < 2 ? 0.0f : value;
+          for (int64_t t = 0; t < 16; ++t) dot.columns[static_cast<size_t>((t << bits) + 11)] = sign * 60;
+          for (float& value : dot.x) value = 1;
+          entry.kernel(dot.call);
+          for (int64_t r = 0; r < 256; ++r) {
+            const float want = dot.scales[static_cast<size_t>(r)] * sign * 60 * 8 * 2 * 256;
+            EXPECT_NEAR(dot.y[static_cast<size_t>(r)], want, 1e-4f * std::abs(want)) << entry.name;
+          }
         }
       }
     }
@@ -84,21 +89,23 @@ TEST(VectorDot, SumsDoNotOverflow) {
 TEST(VectorDot, TilesStandAlone) {
   for (const VectorDotEntry& entry : vector_dot_kernels()) {
     if (!machine_has(entry.isa)) continue;
-    RandomVectorDot whole(2, 8, 1100, 136, 1, false, 2), parts(2, 8, 1100, 136, 1, false, 2);
-    entry.kernel(whole.call);
-    for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 4}, {4, 5}}) {
-      parts.call.first = first, parts.call.last = last;
-      entry.kernel(parts.call);
+    for (const int bits : {4, 8}) {
+      RandomVectorDot whole(2, 8, 1100, 136, 1, false, 2, -1, bits), parts(2, 8, 1100, 136, 1, false, 2, -1, bits);
+      entry.kernel(whole.call);
+      for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 4}, {4, 5}}) {
+        parts.call.first = first, parts.call.last = last;
+        entry.kernel(parts.call);
+      }
+      EXPECT_EQ(whole.y, parts.y) << entry.name;
     }
-    EXPECT_EQ(whole.y, parts.y) << entry.name;
   }
 }
 
 TEST(VectorDot, ZerosGiveZerosAndValuesThatAreNotFiniteAreSeen) {
   for (const VectorDotEntry& entry : vector_dot_kernels()) {
     if (!machine_has(entry.isa)) continue;
-    for (const bool exact : {true, false}) {
-      RandomVectorDot dot(2, 8, 70, 40, 1, exact, 2);
+    for (const auto& [exact, bits] : {std::pair{true, 8}, {false, 8}, {true, 4}, {false, 4}}) {
+      RandomVectorDot dot(2, 8, 70, 40, 1, exact, 2, -1, bits);
       for (float& value : dot.x) value = 0;
       entry.kernel(dot.call);
       for (const float value : dot.y) EXPECT_EQ(value, 0) << entry.name;

@@ -14,7 +14,7 @@ namespace bitloom {
 namespace {
 
 constexpr int64_t kRun = 32;  // units that share a scale; 255 times that is below 2^16
-constexpr int kPlaneBytes = 256;
+constexpr int kEntries = 256, kPlaneBytes = kEntries;
 
 /// The products of all units as integers of 8 kPlanes bits, offset so that none is negative.
 template <int kPlanes>
@@ -28,11 +28,11 @@ class DigitTables {
         scales_(reinterpret_cast<float*>(scratch + w.units() * kPlanes * kPlaneBytes)) {}
 
   void prepare(const float* x) {
-    float products[kRun * kVectorEntries];
+    float products[kRun * kEntries];
     for (int64_t first = 0; first < w_.units(); first += kRun) {
       const int64_t units = std::min(kRun, w_.units() - first);
-      for (int64_t i = 0; i < units; ++i) products_of_unit(w_, first + i, x, products + i * kVectorEntries);
-      const float scale = scale_of(products, units * kVectorEntries);
+      for (int64_t i = 0; i < units; ++i) products_of_unit<kEntries>(w_, first + i, x, products + i * kEntries);
+      const float scale = scale_of(products, units * kEntries);
       scales_[first / kRun] = scale;
       round(products, units, scale > 0 ? 1 / scale : 0.0f, planes_ + first * kPlanes * kPlaneBytes);
     }
@@ -60,9 +60,8 @@ class DigitTables {
   static void round(const float* products, int64_t units, float inverse, uint8_t* planes) {
     const __m512i offset = _mm512_set1_epi32(kOffset);
     for (int64_t i = 0; i < units; ++i, planes += kPlanes * kPlaneBytes) {
-      for (int64_t k = 0; k < kVectorEntries; k += 16) {
-        const __m512 scaled =
-            _mm512_mul_ps(_mm512_set1_ps(inverse), _mm512_loadu_ps(products + i * kVectorEntries + k));
+      for (int64_t k = 0; k < kEntries; k += 16) {
+        const __m512 scaled = _mm512_mul_ps(_mm512_set1_ps(inverse), _mm512_loadu_ps(products + i * kEntries + k));
         const __m512i digits = _mm512_add_epi32(_mm512_cvtps_epi32(scaled), offset);
         for (int p = 0; p < kPlanes; ++p) {
           const __m512i byte = _mm512_srl_epi32(digits, _mm_cvtsi32_si128(8 * p));
@@ -193,8 +192,12 @@ class Loop {
 
 }  // namespace
 
+void vector_dot_v256(const VectorDotCall& call);
+
 void vector_dot_avx512vbmi(const VectorDotCall& call) {
-  if (call.exact) {
+  if (call.w.bits == 4) {
+    vector_dot_v256(call);  // which shuffles twice as often, each time half as many bytes
+  } else if (call.exact) {
     Loop<3>(call).run();
   } else {
     Loop<2>(call).run();
