@@ -266,6 +266,7 @@ TEST(KvPages, BytesOfEveryFormat) {
   EXPECT_EQ(KvPages::page_bytes(model->graph(), KvFormat::kFp32), kKvPageRows * 4 * channels);
   EXPECT_EQ(KvPages::page_bytes(model->graph(), KvFormat::kFp16), kKvPageRows * 2 * channels);
   EXPECT_EQ(KvPages::page_bytes(model->graph(), KvFormat::kInt8), kKvPageRows * (channels + 4 * heads));
+  EXPECT_EQ(KvPages::page_bytes(model->graph(), KvFormat::kFp8), KvPages::page_bytes(model->graph(), KvFormat::kInt8));
   EXPECT_EQ(kv_bytes_read(model->graph(), KvFormat::kBf16, 40), 2 * seen);
   EXPECT_EQ(kv_bytes_read(model->graph(), KvFormat::kInt8, 1), channels + 4 * heads);
 }
@@ -294,7 +295,8 @@ TEST_P(GoldenModel, KeptKeysAndValuesAreRounded) {
   const struct {
     KvFormat format;
     double step;
-  } formats[] = {{KvFormat::kFp16, 0x1p-11}, {KvFormat::kBf16, 0x1p-8}, {KvFormat::kInt8, 1.0 / 254}};
+  } formats[] = {
+      {KvFormat::kFp16, 0x1p-11}, {KvFormat::kBf16, 0x1p-8}, {KvFormat::kInt8, 1.0 / 254}, {KvFormat::kFp8, 0x1p-4}};
   for (const auto& [format, step] : formats) {
     const double difference = max_difference(run(format), exact);
     EXPECT_GT(difference, 0) << name_of(format);

@@ -76,12 +76,13 @@ TEST(BenchVerb, TheCacheIsCounted) {
   EXPECT_EQ(cache("bf16", "0"), one / 2);
   EXPECT_GT(cache("int8", "99"), 25 * one);
   EXPECT_LT(cache("int8", "99"), 32 * one);
+  EXPECT_EQ(cache("fp8", "99"), cache("int8", "99"));
 }
 
 TEST(BenchVerb, OtherVerbsKeepRoundedKeysAndValuesToo) {
   const std::vector<std::string> run = {"run",    "assets/demo", "-p",    "Once upon a time", "-n", "8",
                                         "--temp", "0",           "--json"};
-  for (const std::string kv : {"fp16", "int8"}) {
+  for (const std::string kv : {"fp16", "int8", "fp8"}) {
     std::vector<std::string> with = run;
     with.insert(with.end(), {"--kv", kv});
     EXPECT_EQ(run_json(with).at("tokens"), 8);
@@ -159,7 +160,7 @@ TEST(BenchVerb, PrintsAMarkdownTableOrJson) {
 TEST(BenchVerb, MistakesAreTold) {
   expect_error(run_bitloom({"bench", "assets/demo", "-o", "xml"}), 2, {"--output", "'xml'", "allowed: md, json"});
   expect_error(run_bitloom({"bench", "assets/demo", "--kv", "int7"}), 2,
-               {"--kv", "'int7'", "allowed: fp32, fp16, bf16, int8"});
+               {"--kv", "'int7'", "allowed: fp32, fp16, bf16, int8, fp8"});
   expect_error(run_bitloom({"bench", "assets/demo", "-r", "0"}), 2, {"--repetitions", "'0' is no integer from 1"});
   expect_error(run_bitloom({"bench", "assets/demo", "-p", "0", "-n", "0"}), 2, {"nothing to measure"});
   expect_error(run_bitloom({"bench", "assets/demo", "-p", "257"}), 3,

@@ -11,8 +11,12 @@
 namespace bitloom {
 namespace {
 
-// Enough for a part's outputs to be little beside its keys, few enough for all threads to have some in short texts.
-constexpr int64_t kPartKeys = 64;
+// Keys that all heads and rows pass before the next: they stay in the first caches.
+constexpr int64_t kTileKeys = 64;
+// Keys of a part: few enough for all threads to have some in short texts, and from kLongText keys on enough for outputs
+// to be little beside them, and for most tiles to be read while the one before is multiplied.
+constexpr int64_t kShortPart = kTileKeys, kLongPart = 4 * kTileKeys, kLongText = 1024;
+constexpr int64_t part_keys(int64_t position) { return position < kLongText ? kShortPart : kLongPart; }
 // Outputs of parts that one thread puts together sooner than others would come.
 constexpr int64_t kJoinedAlone = 1 << 15;
 
@@ -46,12 +50,13 @@ void add_parts(const AttentionCall& call, FewQueries& few, const PassSequence& s
   const std::span<const KvRun> runs = call.pass->runs(sequence);
   const auto number = static_cast<int64_t>(few.sequences.size()), first = static_cast<int64_t>(few.parts.size());
   int64_t run = 0, run_position = 0;
-  for (int64_t begin = visible(call, sequence, 0).begin / kPartKeys * kPartKeys; begin < sequence.keys();
-       begin += kPartKeys) {
+  const int64_t seen = visible(call, sequence, 0).begin;
+  for (int64_t begin = seen / part_keys(seen) * part_keys(seen), end = 0; begin < sequence.keys(); begin = end) {
+    end = std::min(begin + part_keys(begin), sequence.keys());
     for (; run_position + runs[static_cast<size_t>(run)].rows <= begin; ++run) {
       run_position += runs[static_cast<size_t>(run)].rows;
     }
-    few.parts.push_back({number, begin, std::min(begin + kPartKeys, sequence.keys()), run, run_position});
+    few.parts.push_back({number, begin, end, run, run_position});
   }
   few.sequences.push_back(
       {&sequence, first, static_cast<int64_t>(few.parts.size()) - first, static_cast<int64_t>(few.rows.size())});
@@ -72,25 +77,46 @@ void gather_queries(const AttentionCall& call, FewQueries& few) {
   }
 }
 
-/// Rows [first, first + count) of a page, the first of them at `position`, for the query at `query`.
+/// Bytes of a row of keys and of values.
+struct RowBytes {
+  int64_t keys, values;
+};
+RowBytes row_bytes(const AttentionCall& call, KvFormat format) {
+  return {call.kv_heads * kv_head_bytes(format, call.head_dim), call.kv_heads * kv_head_bytes(format, call.values())};
+}
+
+/// The share of a key head of rows [first, first + count) of a page, to be read while others are multiplied: any bytes,
+/// as long as the heads ask for all of them.
+void ask_for_rows(const AttentionCall& call, const KvRows& rows, int64_t first, int64_t count, int64_t kv_head,
+                  CachedAttentionCall& kernel_call) {
+  const RowBytes bytes = row_bytes(call, rows.format);
+  const auto share = [&](const std::byte* from, int64_t size) {
+    const int64_t begin = size * kv_head / call.kv_heads;
+    return CachedBytes{from + begin, size * (kv_head + 1) / call.kv_heads - begin};
+  };
+  kernel_call.next_k = share(rows.keys + first * bytes.keys, count * bytes.keys);
+  kernel_call.next_v = share(rows.values + first * bytes.values, count * bytes.values);
+}
+
+/// Rows [first, first + count) of a page for the queries of the call.
 void attend_to_rows(const AttentionCall& call, const KvRows& rows, Isa isa, int64_t first, int64_t count,
                     int64_t kv_head, CachedAttentionCall& kernel_call) {
-  const int64_t k_bytes = kv_head_bytes(rows.format, call.head_dim),
-                v_bytes = kv_head_bytes(rows.format, call.values());
-  kernel_call.k_stride = call.kv_heads * k_bytes, kernel_call.v_stride = call.kv_heads * v_bytes;
-  kernel_call.k = rows.keys + first * kernel_call.k_stride + kv_head * k_bytes;
-  kernel_call.v = rows.values + first * kernel_call.v_stride + kv_head * v_bytes;
+  const RowBytes bytes = row_bytes(call, rows.format);
+  kernel_call.k_stride = bytes.keys, kernel_call.v_stride = bytes.values;
+  kernel_call.k = rows.keys + first * bytes.keys + kv_head * kv_head_bytes(rows.format, call.head_dim);
+  kernel_call.v = rows.values + first * bytes.values + kv_head * kv_head_bytes(rows.format, call.values());
   kernel_call.keys = count;
   find_cached_attention(isa, rows.format).kernel(kernel_call);
 }
 
-/// One row's query heads of a key head.
-void attend(const AttentionCall& call, const FewQueries& few, Isa isa, const AttentionPart& part, int64_t row,
-            int64_t kv_head, const PartState& state) {
-  const FewQueries::Sequence& of = few.sequences[static_cast<size_t>(part.sequence)];
+/// Keys [tile.begin, tile.end), all of one tile, for one row's query heads of a key head; `last`: the end of the part
+/// that they are of.
+void attend(const AttentionCall& call, const FewQueries& few, Isa isa, const AttentionPart& tile, int64_t last,
+            int64_t row, int64_t kv_head, const PartState& state) {
+  const FewQueries::Sequence& of = few.sequences[static_cast<size_t>(tile.sequence)];
   const int64_t group = call.heads / call.kv_heads, at = row * call.heads + kv_head * group;
   const Visible seen = visible(call, *of.sequence, row);
-  const int64_t begin = std::max(part.begin, seen.begin), end = std::min(part.end, seen.end);
+  const int64_t begin = std::max(tile.begin, seen.begin), end = std::min(tile.end, seen.end);
   CachedAttentionCall kernel_call;
   kernel_call.head_dim = call.head_dim, kernel_call.value_dim = call.values(), kernel_call.queries = group;
   kernel_call.q = few.queries.data() + (of.first_row * call.heads + at) * padded_channels(call.head_dim);
@@ -99,13 +125,15 @@ void attend(const AttentionCall& call, const FewQueries& few, Isa isa, const Att
   kernel_call.most = state.most + at, kernel_call.sum = state.sum + at;
   kernel_call.values = state.values + at * padded_channels(call.values());
   const std::span<const KvRun> runs = call.pass->runs(*of.sequence);
-  int64_t position = part.run_position;
-  for (auto i = static_cast<size_t>(part.run); position < end; position += runs[i].rows, ++i) {
-    const int64_t low = std::max(position, begin), high = std::min(position + runs[i].rows, end);
+  int64_t position = tile.run_position;
+  for (auto i = static_cast<size_t>(tile.run); position < end; position += runs[i].rows, ++i) {
+    const int64_t run_end = position + runs[i].rows, low = std::max(position, begin), high = std::min(run_end, end);
     if (low >= high) continue;
+    const KvRows& page = runs[i].page[static_cast<size_t>(call.block)];
     kernel_call.distance = low - of.sequence->position - row;
-    attend_to_rows(call, runs[i].page[static_cast<size_t>(call.block)], isa, runs[i].first + low - position, high - low,
-                   kv_head, kernel_call);
+    const int64_t next = std::clamp<int64_t>(std::min(run_end, last) - tile.end, 0, kTileKeys);  // rows of this run
+    if (row == 0 && next > 0) ask_for_rows(call, page, runs[i].first + tile.end - position, next, kv_head, kernel_call);
+    attend_to_rows(call, page, isa, runs[i].first + low - position, high - low, kv_head, kernel_call);
   }
 }
 
@@ -157,22 +185,27 @@ void attention_of_part(const AttentionCall& call, FewQueries& few, Isa isa, int6
   std::fill_n(state.values, count * padded_channels(call.values()), 0.0f);
   std::fill_n(state.most, count, kNoScore);
   std::fill_n(state.sum, count, 0.0f);
-  for (int64_t kv_head = 0; kv_head < call.kv_heads; ++kv_head) {
-    for (int64_t row = 0; row < rows; ++row) attend(call, few, isa, of, row, kv_head, state);
+  AttentionPart tile = of;
+  for (; tile.begin < of.end; tile.begin = tile.end) {
+    tile.end = std::min(tile.begin + kTileKeys, of.end);
+    for (int64_t kv_head = 0; kv_head < call.kv_heads; ++kv_head) {
+      for (int64_t row = 0; row < rows; ++row) attend(call, few, isa, tile, of.end, row, kv_head, state);
+    }
   }
 }
 
 void join_parts(const AttentionCall& call, FewQueries& few, ThreadPool& threads) {
-  const auto join_row = [&call, &few](int64_t row, int) {
+  const auto join_head = [&call, &few](int64_t index, int) {
+    const int64_t row = index / call.heads;
     const FewQueries::Sequence& of = few.sequences[static_cast<size_t>(few.rows[static_cast<size_t>(row)])];
-    for (int64_t head = 0; head < call.heads; ++head) join(call, few, of, row - of.first_row, head);
+    join(call, few, of, row - of.first_row, index % call.heads);
   };
-  const auto rows = static_cast<int64_t>(few.rows.size());
+  const int64_t heads = static_cast<int64_t>(few.rows.size()) * call.heads;
   const int64_t outputs = static_cast<int64_t>(few.parts.size()) * call.heads * call.values();
-  if (rows == 1 || outputs < kJoinedAlone) {
-    for (int64_t row = 0; row < rows; ++row) join_row(row, 0);
+  if (outputs < kJoinedAlone) {
+    for (int64_t i = 0; i < heads; ++i) join_head(i, 0);
   } else {
-    threads.parallel_for_thread(rows, join_row);
+    threads.parallel_for_thread(heads, join_head);
   }
 }
 

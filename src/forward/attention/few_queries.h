@@ -1,11 +1,11 @@
 #pragma once
 // Attention of sequences that a pass gives few tokens, over keys and values in pages: kernels/cached_attention reads
-// them as they are kept.
+// them as they are kept, 64 of them for all heads and rows before the next 64, which are asked for on the way.
 //
 // Goals: the speed of memory; a token's bits depend neither on the number of threads nor on how many tokens of its
 // sequence the pass has. For that the keys are cut at fixed positions into parts, computed apart and put together in
 // their order. Non-goals: keys that are not kept, many tokens, bidirectional attention (attention.h); the same bits
-// wherever the pages lie: a part whose keys lie in two runs is two calls of the kernel, whose sums come in another
+// wherever the pages lie: 64 keys that lie in two runs are two calls of the kernel, whose sums come in another
 // order than those of one. To cut every part where a page may end would cost integers of 8 bits a quarter of their
 // speed.
 

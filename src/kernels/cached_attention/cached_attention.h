@@ -7,8 +7,8 @@
 //
 // with cap(s) = softcap tanh(s / softcap), or s where softcap is 0. The call continues what is there, as if its keys
 // followed others (online softmax: Milakov and Gimelshein, 2018, algorithm 3); parts of a text that were computed apart
-// are put together in the same way. fp32 throughout; keys and values are what read_kv_head() makes of them. Queries may
-// be rounded to 16 bits for keys of 8.
+// are put together in the same way. fp32 throughout; keys and values are what read_kv_head() makes of them. For
+// integers of 8 bits queries, and what values are multiplied by, may be rounded to integers of 16.
 //
 // Goals: the speed of memory for heads of usual widths; a query's bits do not depend on the queries beside it.
 // Non-goals: masks within a call; many queries (sgemm).
@@ -26,6 +26,12 @@ namespace bitloom {
 /// Channels of queries and values in memory: rows are padded, those of queries with zeros.
 constexpr int64_t padded_channels(int64_t dim) { return (dim + 15) / 16 * 16; }
 
+/// Keys or values that are read after a call.
+struct CachedBytes {
+  const std::byte* first = nullptr;
+  int64_t bytes = 0;
+};
+
 struct CachedAttentionCall {
   const std::byte *k = nullptr, *v = nullptr;  // the head of the first key and value
   int64_t k_stride = 0, v_stride = 0;          // bytes from one key to the next
@@ -37,6 +43,7 @@ struct CachedAttentionCall {
   int64_t distance = 0;                   // the first key's position less the queries'
   float *most = nullptr, *sum = nullptr;  // [queries]; of no keys kNoScore and 0
   float* values = nullptr;                // [queries, padded_channels(value_dim)]
+  CachedBytes next_k, next_v;             // asked for on the way
 };
 
 /// Below every score; e^(kNoScore - s) is 0.

@@ -22,6 +22,9 @@ void cached_attention(benchmark::State& state, const CachedAttentionEntry& entry
     for (int64_t j = 0; j < keys; j += kTogether) {
       for (int64_t head = 0; head < kv_heads; ++head) {
         call.k = k.data() + j * row + head * row / kv_heads, call.v = v.data() + j * row + head * row / kv_heads;
+        const int64_t share = j + kTogether < keys ? kTogether * row / kv_heads : 0;
+        call.next_k = {k.data() + (j + kTogether) * row + head * share, share};
+        call.next_v = {v.data() + (j + kTogether) * row + head * share, share};
         entry.kernel(call);
       }
     }

@@ -32,12 +32,15 @@ void expect_reference(const RandomCache& cache, KvFormat format) {
     const ReferenceAttention want = cached_attention_reference(call, format, g);
     // e^x has 2e-7 and what its argument errs by; sums of n terms of one sign n 2^-24.
     const double relative = score_error(call, format, want) + 2e-7 + static_cast<double>(call.keys + 8) * 0x1p-24;
+    // What values of 8 bits are multiplied by, their scale included, is off by 2^-16 of its greatest at most.
+    const double rounded =
+        format == KvFormat::kInt8 ? static_cast<double>(call.keys) * 0x1p-16 * want.greatest * (1 + relative) : 0;
     const auto i = static_cast<size_t>(g);
     ASSERT_NEAR(cache.most[i] + std::log(cache.sum[i]), want.log_sum, relative + 0x1p-23 * std::abs(want.log_sum));
     for (int64_t c = 0; c < call.value_dim; ++c) {
       const float value = cache.values[static_cast<size_t>(g * padded_channels(call.value_dim) + c)];
       // Numerator and denominator each err by that much of the sum of their terms' sizes.
-      ASSERT_NEAR(value / cache.sum[i], want.values[static_cast<size_t>(c)], 2 * relative * want.size)
+      ASSERT_NEAR(value / cache.sum[i], want.values[static_cast<size_t>(c)], (2 * relative + rounded) * want.size)
           << call.keys << " keys, " << call.head_dim << " channels, query " << g;
     }
   }
@@ -51,6 +54,30 @@ TEST_P(CachedAttention, EveryShape) {
       entry.kernel(cache.call);
       expect_reference(cache, entry.format);
     }
+  }
+}
+
+// More than pass the keys together.
+TEST_P(CachedAttention, ManyQueries) {
+  for (const int64_t queries : {15, 16, 17, 37}) {
+    RandomCache cache(GetParam().format, 70, queries, 20, 24);
+    GetParam().kernel(cache.call);
+    expect_reference(cache, GetParam().format);
+  }
+}
+
+// What is read next is asked for, and changes nothing: any bytes, also of other memory.
+TEST_P(CachedAttention, BytesToReadNextChangeNothing) {
+  for (const int64_t queries : {1, 5}) {
+    RandomCache cache(GetParam().format, 150, queries, 64, 80);
+    GetParam().kernel(cache.call);
+    const std::vector<float> values = cache.values, sum = cache.sum;
+    const std::vector<std::byte> other(4001);
+    cache.start();
+    cache.call.next_k = {other.data(), 4001}, cache.call.next_v = {other.data() + 13, 70};
+    GetParam().kernel(cache.call);
+    EXPECT_EQ(cache.values, values);
+    EXPECT_EQ(cache.sum, sum);
   }
 }
 
@@ -185,6 +212,7 @@ TEST(KvFormats, NamesAndBytes) {
   EXPECT_EQ(kv_head_bytes(KvFormat::kFp32, 64), 256);
   EXPECT_EQ(kv_head_bytes(KvFormat::kBf16, 64), 128);
   EXPECT_EQ(kv_head_bytes(KvFormat::kInt8, 64), 68);
+  EXPECT_EQ(kv_head_bytes(KvFormat::kFp8, 64), 68);
 }
 
 std::vector<float> through(KvFormat format, const std::vector<float>& x) {
@@ -201,6 +229,49 @@ TEST(KvFormats, RoundToNearest) {
   EXPECT_EQ(through(KvFormat::kInt8, x), (std::vector<float>{127, -3, 2, 4, 0, -127}));
   EXPECT_EQ(through(KvFormat::kFp16, {0.1f})[0], 0x1.998p-4f);
   EXPECT_EQ(through(KvFormat::kBf16, {0.1f})[0], 0x1.9ap-4f);
+}
+
+/// Levels of E4M3 that are not negative, by their code: (1 + m / 8) 2^(e - 7), without an exponent m / 8 2^-6.
+std::vector<float> levels_of_e4m3() {
+  std::vector<float> levels;
+  for (int code = 0; code < 127; ++code) {
+    const int e = code / 8, m = code % 8;
+    levels.push_back(std::ldexp(static_cast<float>(e == 0 ? m : 8 + m), std::max(e, 1) - 10));
+  }
+  return levels;
+}
+
+// Beside 448 the scale is 1: levels are kept, and between two of them the nearer, or the one with an even code.
+TEST(KvFormats, Fp8RoundsToTheNearestLevel) {
+  const std::vector<float> levels = levels_of_e4m3();
+  EXPECT_EQ(levels.back(), 448.0f);
+  std::vector<float> x = {448.0f}, want = {448.0f};
+  for (size_t code = 0; code < levels.size(); ++code) {
+    x.push_back(levels[code]), want.push_back(levels[code]);
+    if (code + 1 == levels.size()) break;
+    const float middle = (levels[code] + levels[code + 1]) / 2;
+    x.push_back(middle), want.push_back(levels[code + code % 2]);
+    x.push_back(std::nextafter(middle, 0.0f)), want.push_back(levels[code]);
+    x.push_back(std::nextafter(middle, 448.0f)), want.push_back(levels[code + 1]);
+  }
+  EXPECT_EQ(through(KvFormat::kFp8, x), want);
+  for (float& value : x) value = -value;
+  for (float& value : want) value = -value;
+  EXPECT_EQ(through(KvFormat::kFp8, x), want);
+}
+
+TEST(KvFormats, Fp8OfEverySize) {
+  for (const float size : {1e-34f, 1e-3f, 1.0f, 3e38f}) {
+    const std::vector<float> x = {size, -0.3f * size, 0.7f * size, 0.01f * size, -1e-4f * size};
+    const std::vector<float> y = through(KvFormat::kFp8, x);
+    for (size_t i = 0; i < x.size(); ++i) {  // half a step: 2^-4 of a level, or 2^-10 of the scale
+      EXPECT_NEAR(y[i] / size, x[i] / size, std::max(1.0001 * 0x1p-4 * std::abs(x[i] / size), 0x1p-10 / 448));
+    }
+  }
+  EXPECT_EQ(through(KvFormat::kFp8, {1e-37f, -1e-41f}), (std::vector<float>{0, 0}));
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+    for (const float y : through(KvFormat::kFp8, {1, bad, 2})) EXPECT_TRUE(std::isnan(y));
+  }
 }
 
 TEST(KvFormats, IntegersOfEverySize) {

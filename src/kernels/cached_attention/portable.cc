@@ -17,13 +17,11 @@ constexpr int64_t kQueries = 16;  // that share them
 template <KvFormat kFormat>
 void read_channels(const std::byte* head, int64_t dim, int64_t c, int64_t count, float* out) {
   const std::byte* at = head + c * kv_channel_bytes(kFormat);
-  if constexpr (kFormat == KvFormat::kInt8) {
+  read_kv_codes(kFormat, at, count, out);
+  if constexpr (kv_has_scale(kFormat)) {
     float scale;
     std::memcpy(&scale, head + dim, sizeof scale);
-    const auto* codes = reinterpret_cast<const int8_t*>(at);
-    for (int64_t i = 0; i < count; ++i) out[i] = scale * static_cast<float>(codes[i]);
-  } else {
-    read_kv_head(kFormat, at, count, out);
+    for (int64_t i = 0; i < count; ++i) out[i] *= scale;
   }
 }
 
@@ -104,5 +102,6 @@ void cached_attention_fp32_portable(const CachedAttentionCall& call) { cached_at
 void cached_attention_fp16_portable(const CachedAttentionCall& call) { cached_attention<KvFormat::kFp16>(call); }
 void cached_attention_bf16_portable(const CachedAttentionCall& call) { cached_attention<KvFormat::kBf16>(call); }
 void cached_attention_int8_portable(const CachedAttentionCall& call) { cached_attention<KvFormat::kInt8>(call); }
+void cached_attention_fp8_portable(const CachedAttentionCall& call) { cached_attention<KvFormat::kFp8>(call); }
 
 }  // namespace bitloom

@@ -35,6 +35,7 @@ ReferenceAttention cached_attention_reference(const CachedAttentionCall& call, K
   for (size_t j = 0; j < scores.size(); ++j) {
     read_kv_head(format, call.v + static_cast<int64_t>(j) * call.v_stride, call.value_dim, v.data());
     const double p = std::exp(scores[j] - out.log_sum);
+    out.greatest = std::max(out.greatest, p);
     for (size_t c = 0; c < v.size(); ++c) {
       out.values[c] += p * v[c];
       out.size = std::max(out.size, std::abs(static_cast<double>(v[c])));

@@ -14,6 +14,7 @@ struct ReferenceAttention {
   std::vector<double> values;       // [value_dim]
   double score_size = 0, size = 0;  // the greatest sum of |scale q k| of a score, with its bias; the greatest |v|
   double query_size = 0;            // the greatest of max |q| times sum |scale k|
+  double greatest = 0;              // probability
 };
 ReferenceAttention cached_attention_reference(const CachedAttentionCall& call, KvFormat format, int64_t query);
 

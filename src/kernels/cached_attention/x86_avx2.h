@@ -11,7 +11,8 @@ struct Avx2 {
   static constexpr int64_t kLanes = 8;
   static constexpr int kQueries = 2;
   static constexpr int kTileVectors = 2;
-  using Scores = NoScores;
+  using IntScores = NoIntProducts;
+  using IntValues = NoIntProducts;
   static Float zero() { return _mm256_setzero_ps(); }
   static Float set(float x) { return _mm256_set1_ps(x); }
   static Float load(const float* p) { return _mm256_loadu_ps(p); }
@@ -22,9 +23,9 @@ struct Avx2 {
   static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   static Float min(Float a, Float b) { return _mm256_min_ps(a, b); }
   static Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
-  static Float power(Float shifted) {
+  static Float times_power(Float x, Float shifted) {
     const __m256i n = _mm256_sub_epi32(_mm256_castps_si256(shifted), _mm256_castps_si256(set(12582912.0f)));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+    return mul(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)));
   }
   static float sum(Float v) { return sum8(v); }
   static float greatest(Float v) { return greatest8(v); }
@@ -49,6 +50,10 @@ struct Avx2 {
     if constexpr (kFormat == KvFormat::kFp32) return _mm256_loadu_ps(reinterpret_cast<const float*>(p));
     if constexpr (kFormat == KvFormat::kInt8)
       return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+    if constexpr (kFormat == KvFormat::kFp8) {
+      const __m128i codes = _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+      return _mm256_cvtph_ps(_mm_and_si128(_mm_slli_epi16(codes, 7), _mm_set1_epi16(kE4m3Half)));
+    }
     const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     if constexpr (kFormat == KvFormat::kFp16) return _mm256_cvtph_ps(halves);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));

@@ -16,5 +16,8 @@ void cached_attention_bf16_avx512(const CachedAttentionCall& call) {
 void cached_attention_int8_avx512(const CachedAttentionCall& call) {
   run_cached_attention<Avx512, KvFormat::kInt8>(call);
 }
+void cached_attention_fp8_avx512(const CachedAttentionCall& call) {
+  run_cached_attention<Avx512, KvFormat::kFp8>(call);
+}
 
 }  // namespace bitloom

@@ -1,7 +1,7 @@
 #pragma once
 // Vector steps of AVX-512 with VNNI for attention. For sources with flags of their own.
 
-#include "kernels/cached_attention/x86_int_scores.h"
+#include "kernels/cached_attention/x86_int_products.h"
 #include "kernels/cached_attention/x86_loops.h"
 
 namespace bitloom {
@@ -12,7 +12,8 @@ struct Avx512 {
   static constexpr int64_t kLanes = 16;
   static constexpr int kQueries = 4;
   static constexpr int kTileVectors = 4;
-  using Scores = IntScores;
+  using IntScores = bitloom::IntScores;
+  using IntValues = bitloom::IntValues;
   static Float zero() { return _mm512_setzero_ps(); }
   static Float set(float x) { return _mm512_set1_ps(x); }
   static Float load(const float* p) { return _mm512_loadu_ps(p); }
@@ -23,10 +24,7 @@ struct Avx512 {
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static Float min(Float a, Float b) { return _mm512_min_ps(a, b); }
   static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
-  static Float power(Float shifted) {
-    const __m512i n = _mm512_sub_epi32(_mm512_castps_si512(shifted), _mm512_castps_si512(set(12582912.0f)));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
-  }
+  static Float times_power(Float x, Float shifted) { return _mm512_scalef_ps(x, add(shifted, set(-12582912.0f))); }
   static __m256 halves(Float v) { return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)); }
   static float sum(Float v) { return sum8(halves(v)); }
   static float greatest(Float v) {
@@ -44,6 +42,7 @@ struct Avx512 {
   static Float widen(const std::byte* p) {
     if constexpr (kFormat == KvFormat::kFp32) return _mm512_loadu_ps(p);
     if constexpr (kFormat == KvFormat::kInt8) return of_codes(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    if constexpr (kFormat == KvFormat::kFp8) return of_e4m3(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     return of_halves<kFormat>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
   template <KvFormat kFormat>
@@ -51,9 +50,14 @@ struct Avx512 {
     const auto some = static_cast<__mmask16>((1 << count) - 1);
     if constexpr (kFormat == KvFormat::kFp32) return _mm512_maskz_loadu_ps(some, p);
     if constexpr (kFormat == KvFormat::kInt8) return of_codes(_mm_maskz_loadu_epi8(some, p));
+    if constexpr (kFormat == KvFormat::kFp8) return of_e4m3(_mm_maskz_loadu_epi8(some, p));
     return of_halves<kFormat>(_mm256_maskz_loadu_epi16(some, p));
   }
   static Float of_codes(__m128i codes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)); }
+  static Float of_e4m3(__m128i codes) {
+    const __m256i halves = _mm256_slli_epi16(_mm256_cvtepi8_epi16(codes), 7);
+    return _mm512_cvtph_ps(_mm256_and_si256(halves, _mm256_set1_epi16(kE4m3Half)));
+  }
   template <KvFormat kFormat>
   static Float of_halves(__m256i halves) {
     if constexpr (kFormat == KvFormat::kFp16) return _mm512_cvtph_ps(halves);

@@ -51,6 +51,8 @@ class TileAttentionLoop {
         return unpack<KvFormat::kBf16>();
       case KvFormat::kInt8:
         return unpack<KvFormat::kInt8>();
+      case KvFormat::kFp8:
+        return unpack<KvFormat::kFp8>();
     }
   }
 
@@ -86,10 +88,10 @@ class TileAttentionLoop {
     const std::byte* at = head + c * kv_channel_bytes(kFormat);
     const Float values =
         dim - c >= kLanes ? V::template widen<kFormat>(at) : V::template widen_some<kFormat>(at, dim - c);
-    if constexpr (kFormat != KvFormat::kInt8) return values;
+    if constexpr (!kv_has_scale(kFormat)) return values;
     float scale;
     std::memcpy(&scale, head + dim, sizeof scale);
-    return V::mul(values, V::set(scale));
+    return V::mul(values, V::set(scale * scale_unit(kFormat)));
   }
 
   /// Position of query g, counted from the tile's first key.
@@ -155,7 +157,6 @@ class TileAttentionLoop {
       ScoreTerms terms = {.scale = call_.scale, .softcap = call_.softcap};
       if (call_.slopes != nullptr) terms.slope = call_.slopes[g / call_.positions], terms.distance = -position(g);
       shrink = soften_row<V>(terms, first, last, row, call_.most[g], call_.sum[g]);
-      std::fill(row, row + first, 0.0f), std::fill(row + last, row + kTile, 0.0f);
     } else {
       std::fill(row, row + kTile, 0.0f);
     }
