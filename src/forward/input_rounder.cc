@@ -68,6 +68,15 @@ InputRounder::InputRounder(ActivationFormat format, std::shared_ptr<const ArrayE
   }
 }
 
+/// Of values that share a scale, all finite.
+InputRounder::Covered InputRounder::covered(const float* x, int64_t count) const {
+  if (fixed_) return {format_.asymmetric ? format_.range.low : -format_.range.high, format_.range.high};
+  Covered range;
+  for (int64_t i = 0; i < count; ++i) range = {std::min(range.low, x[i]), std::max(range.high, x[i])};
+  if (!format_.asymmetric) range.high = std::max(range.high, -range.low), range.low = -range.high;
+  return {range.low * format_.clip, range.high * format_.clip};
+}
+
 /// Of values that share one.
 InputRounder::Scale InputRounder::scale_of(const float* x, int64_t count) const {
   const float absmax = absmax_of(x, count);
@@ -168,6 +177,38 @@ void InputRounder::round(const float* x, int64_t rows, int64_t width, float* out
     const Scale scale = round_groups(x + row * width, width, of_all, out + row * width);
     if (scales != nullptr) scales[row] = scale.step >= least_ || scale.step != scale.step ? scale.step : 0.0f;
     if (turns_back) rotation_->rotate_back(out + row * width, 0, width, 1);
+  });
+}
+
+void InputRounder::clip_groups(const float* x, int64_t width, const std::optional<Covered>& of_all, float* dx) const {
+  const int64_t group = format_.granularity == Granularity::kGroup ? format_.group : width;
+  for (int64_t begin = 0; begin < width; begin += group) {
+    const int64_t end = std::min(width, begin + group);
+    const auto [low, high] = of_all ? *of_all : covered(x + begin, end - begin);
+    for (int64_t c = begin; c < end; ++c) {
+      const float value = up_.empty() ? x[c] : x[c] * up_[static_cast<size_t>(c)];
+      if (value < low || value > high) dx[c] = 0;
+    }
+  }
+}
+
+void InputRounder::round_adjoint(const float* x, int64_t rows, int64_t width, float* dx, ThreadPool& threads) const {
+  assert(reassembly_.empty());
+  if (!clips()) return;
+  std::vector<float> prepared;
+  if (rotation_ != nullptr) {
+    prepared.assign(x, x + rows * width);
+    for_rows(threads, rows, [&](int64_t row) {
+      rotation_->rotate(prepared.data() + row * width, 0, width, 1);
+      rotation_->rotate(dx + row * width, 0, width, 1);
+    });
+    x = prepared.data();
+  }
+  std::optional<Covered> of_all;
+  if (format_.granularity == Granularity::kTensor) of_all = covered(x, rows * width);
+  for_rows(threads, rows, [&](int64_t row) {
+    clip_groups(x + row * width, width, of_all, dx + row * width);
+    if (rotation_ != nullptr) rotation_->rotate_back(dx + row * width, 0, width, 1);
   });
 }
 

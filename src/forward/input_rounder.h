@@ -35,6 +35,14 @@ class InputRounder {
   /// One row, of a format whose rows do not see each other: of no range for all tokens of a pass (asserted).
   void round_row(const float* x, int64_t width, float* out) const;
 
+  /// Whether values may lie beyond what the levels cover: of a range that was found beforehand, or clipped.
+  bool clips() const { return fixed_.has_value() || format_.clip < 1; }
+  /// The adjoint of round() straight through rounding: dx [rows, width] stays, but for values of x [rows, width] beyond
+  /// what the levels cover, where it becomes 0 (of a format that rotates, in rotated coordinates). Not of reassembled
+  /// channels. The largest value of a block whose scale is a power of two counts as covered, whatever its mode makes of
+  /// it.
+  void round_adjoint(const float* x, int64_t rows, int64_t width, float* dx, ThreadPool& threads) const;
+
   /// Whether a row is s q, q integers up to 127, with a scale s of its own, where it is rounded (rotated, of a format
   /// that rotates): what kernels of 8-bit inputs can keep.
   bool has_token_scales() const;
@@ -44,11 +52,16 @@ class InputRounder {
 
  private:
   using Scale = ActivationScale;
+  struct Covered {  // by the levels
+    float low = 0, high = 0;
+  };
   bool prepares() const { return rotation_ != nullptr || !reassembly_.empty(); }
   void prepare(float* row, int64_t width) const;
   Scale round_groups(const float* x, int64_t width, const std::optional<Scale>& of_all, float* out) const;
   void round_run(const float* x, int64_t count, Scale scale, float* out) const;
   void round_integers(const float* x, int64_t count, Scale scale, float* out) const;
+  Covered covered(const float* x, int64_t count) const;
+  void clip_groups(const float* x, int64_t width, const std::optional<Covered>& of_all, float* dx) const;
   Scale scale_of(const float* x, int64_t count) const;
   Scale outer_scale(const float* x, int64_t width) const;
   Scale group_scale(const float* x, int64_t count, Scale outer) const;

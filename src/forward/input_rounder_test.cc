@@ -227,5 +227,47 @@ TEST(InputRounder, AnyNumberOfThreadsGivesTheSameBytes) {
   }
 }
 
+// Straight through, but beyond what the levels cover.
+TEST(InputRounder, GradientsStopAtTheRange) {
+  ThreadPool threads(1);
+  const std::vector<float> x = {0.5f, 1.5f, -2, 1, -0.25f, 4, 0, -1};
+  const auto passed = [&](const std::string& format) {
+    std::vector<float> dx = {1, 2, 3, 4, 5, 6, 7, 8};
+    InputRounder(parse_activation_format(format), 4).round_adjoint(x.data(), 2, 4, dx.data(), threads);
+    return dx;
+  };
+  using Row = std::vector<float>;
+  EXPECT_EQ(passed("int4-token"), (Row{1, 2, 3, 4, 5, 6, 7, 8}));
+  EXPECT_EQ(passed("int4-tensor-at[1.5]"), (Row{1, 2, 0, 4, 5, 0, 7, 8}));
+  EXPECT_EQ(passed("int4-asym-tensor-at[-0.5;1]"), (Row{1, 0, 0, 4, 5, 0, 7, 0}));
+  EXPECT_EQ(passed("int4-token-clip0.75"), (Row{1, 2, 0, 4, 5, 0, 7, 8}));
+  EXPECT_EQ(passed("int4-tensor-clip0.5"), (Row{1, 2, 3, 4, 5, 0, 7, 8}));
+  EXPECT_EQ(passed("int4-g2-clip0.5"), (Row{1, 0, 0, 4, 5, 0, 7, 0}));
+  EXPECT_EQ(passed("int4-asym-token-clip0.5"), (Row{1, 0, 0, 0, 5, 0, 7, 0}));
+}
+
+// Where rows are rotated, so are their gradients: those of clipped coordinates are lost, and no others.
+TEST(InputRounder, GradientsStopInRotatedCoordinates) {
+  ThreadPool threads(1);
+  const int64_t width = 8;
+  std::vector<float> x(8), dx(8);
+  for (size_t i = 0; i < 8; ++i) x[i] = static_cast<float>(i * i) / 8 - 3, dx[i] = static_cast<float>(i) - 2.5f;
+  const BlockRotation rotation = in_rotation(FrameStorage{.in_block = 8, .seed = 5}, width);
+  std::vector<float> turned = x, expected = dx;
+  rotation.rotate(turned.data(), 0, width, 1);
+  rotation.rotate(expected.data(), 0, width, 1);
+  float most = 0;
+  for (const float value : turned) most = std::max(most, std::abs(value));
+  int clipped = 0;
+  for (size_t i = 0; i < 8; ++i) {
+    if (std::abs(turned[i]) > 0.75f * most) expected[i] = 0, ++clipped;
+  }
+  ASSERT_GT(clipped, 0);
+  rotation.rotate_back(expected.data(), 0, width, 1);
+  const InputRounder rounder(parse_activation_format("int4-token-had8-seed5-clip0.75"), width);
+  rounder.round_adjoint(x.data(), 1, width, dx.data(), threads);
+  for (size_t i = 0; i < 8; ++i) EXPECT_NEAR(dx[i], expected[i], 1e-6) << i;
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -63,9 +63,25 @@ BlockAdjoint::BlockAdjoint(const Graph& graph, int index, const BlockWeights& we
 
 // ---- forward ----
 
+const InputRounder* BlockAdjoint::rounder_of(int linear) const {
+  const auto found = weights_.rounders.find(block_.linears[static_cast<size_t>(linear)].input);
+  return found == weights_.rounders.end() ? nullptr : &found->second;
+}
+
+// What the layer reads of x [rows, in]; empty: x itself.
+BlockAdjoint::Values BlockAdjoint::rounded(int linear, const float* x, int64_t rows, ThreadPool& threads) const {
+  const InputRounder* rounder = rounder_of(linear);
+  if (rounder == nullptr) return {};
+  const int64_t width = block_.linears[static_cast<size_t>(linear)].in;
+  Values out = room(rows, width);
+  rounder->round(x, rows, width, out.data(), threads);
+  return out;
+}
+
 void BlockAdjoint::apply(int linear, const float* x, int64_t rows, float* y, ThreadPool& threads) {
   const LinearReader reader = {&weights_.linears[static_cast<size_t>(linear)], y};
-  apply_layers({&reader, 1}, {x}, rows, linears_, threads);
+  const Values read = rounded(linear, x, rows, threads);
+  apply_layers({&reader, 1}, {read.empty() ? x : read.data()}, rows, linears_, threads);
 }
 
 BlockAdjoint::Values BlockAdjoint::normed(const NormWeights& norm, const Values& x, ThreadPool& threads) const {
@@ -262,7 +278,7 @@ void BlockAdjoint::run(const Pass& pass, float* hidden, ThreadPool& threads) {
 
 // ---- backward ----
 
-// y = x W^T + b:  dx += dy W,  db += sum over rows of dy
+// y = r(x) W^T + b:  dx += dy W straight through r,  db += sum over rows of dy
 void BlockAdjoint::linear_adjoint(const Backward& back, int linear, const float* x, int64_t rows, const float* dy,
                                   float* dx) const {
   if (rows == 0) return;
@@ -270,7 +286,9 @@ void BlockAdjoint::linear_adjoint(const Backward& back, int linear, const float*
   const Linear& named = linear_at(block_, linear);
   const int64_t out = layer.out();
   if (back.sink.linear) {
-    back.sink.linear(named, {x, static_cast<size_t>(rows * layer.in())}, {dy, static_cast<size_t>(rows * out)});
+    const Values read = rounded(linear, x, rows, back.threads);
+    back.sink.linear(named, {read.empty() ? x : read.data(), static_cast<size_t>(rows * layer.in())},
+                     {dy, static_cast<size_t>(rows * out)});
   }
   if (std::vector<double>* bias = place_of(back.sink, named.bias, layer.bias.size()); bias != nullptr) {
     RowSums sums(rows, out);
@@ -280,7 +298,12 @@ void BlockAdjoint::linear_adjoint(const Backward& back, int linear, const float*
     });
     sums.add_to(*bias);
   }
-  add_linear_adjoint(layer, dy, rows, dx, back.threads);
+  const InputRounder* rounder = rounder_of(linear);
+  if (rounder == nullptr || !rounder->clips()) return add_linear_adjoint(layer, dy, rows, dx, back.threads);
+  Values own = room(rows, layer.in());
+  add_linear_adjoint(layer, dy, rows, own.data(), back.threads);
+  rounder->round_adjoint(x, rows, layer.in(), own.data(), back.threads);
+  for (size_t i = 0; i < own.size(); ++i) dx[i] += own[i];
 }
 
 // Of add_branch(): d_stream of what it gives becomes that of `from`; d_branch is set.

@@ -4,7 +4,8 @@
 //
 // Goals: every architecture; the same bytes for any number of threads; memory of one block's activations, about
 // rows * (8 hidden + 4 widths of q, k and v + 4 mlp widths) fp32 and three tiles of scores per thread.
-// Non-goals: caches and steps; formats of activations (inputs are read as they are).
+// Inputs that have a rounder are read as it rounds them, and gradients go straight through (InputRounder::round_adjoint).
+// Non-goals: caches and steps; formats of attention's operands, which are multiplied as they are.
 
 #include <cstdint>
 #include <vector>
@@ -50,6 +51,8 @@ class BlockAdjoint {
                   float* to, ThreadPool& threads) const;
   void run_mlp(const Mlp& mlp, const float* x, int64_t rows, MlpTape& tape, ThreadPool& threads);
   void run_experts(ThreadPool& threads);
+  const InputRounder* rounder_of(int linear) const;
+  Values rounded(int linear, const float* x, int64_t rows, ThreadPool& threads) const;
   void apply(int linear, const float* x, int64_t rows, float* y, ThreadPool& threads);
 
   void branch_adjoint(const Backward& back, const Values& from, const Values& branch, const NormWeights& post,
