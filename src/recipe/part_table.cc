@@ -39,6 +39,8 @@ constexpr Option kDistillOptions[] = {
     number_option<&DistillTransform::batch>("batch", 1, 4096, "sequences of a step"),
     flag_option<&DistillTransform::bases>("bases", "codebooks and scales of bases too"),
     flag_option<&DistillTransform::codes>("codes", "bases, and codes of additive codebooks too: PV-Tuning"),
+    flag_option<&DistillTransform::weights>("weights", "bases, and weights of grids through rounding too: QAT"),
+    number_option<&DistillTransform::weight_rate>("weight-rate", 1e-6, 1, "steps of these, relative to the matrix"),
     number_option<&DistillTransform::code_rate>("code-rate", 1e-6, 1,
                                                 "steps of what codes come near to, relative to weights"),
     number_option<&DistillTransform::changes>("changes", 0, 1,

@@ -15,6 +15,7 @@
 #include "forward/adjoint/head_adjoint.h"
 #include "report/numbers.h"
 #include "tune/batches.h"
+#include "tune/latent_grid.h"
 #include "tune/learner.h"
 #include "tune/model_size.h"
 #include "tune/student.h"
@@ -27,8 +28,11 @@ const DistillTransform& options_of(const Recipe& recipe) { return *find_transfor
 
 // A state's file as it is written, beside the one that it replaces.
 constexpr int64_t kFileBytesOfLearned = 32, kFileBytesOfWeight = 16, kFileBytesOfCode = 8;
+// Of a latent weight in a step, as flops of dense products: rounded twice, moved once, one number after another.
+constexpr double kLatentWork = 1000;
 
 Learned learned_by(const DistillTransform& options) {
+  if (options.weights) return Learned::kAllAndWeights;
   if (options.codes) return Learned::kAllAndCodes;
   return options.bases ? Learned::kAll : Learned::kFrames;
 }
@@ -44,14 +48,19 @@ CodeOptions code_options(const DistillTransform& options) {
 /// The KL from the original's logits.
 class Divergence final : public Objective {
  public:
+  /// `latent_steps`: of latent weights, relative to those of other vectors.
   Divergence(Student& student, const TokenSequences& sequences, const std::vector<SequenceChunk>& batches,
-             ThreadPool& threads)
-      : student_(student), sequences_(sequences), batches_(batches), threads_(threads) {}
+             double latent_steps, ThreadPool& threads)
+      : student_(student), sequences_(sequences), batches_(batches), latent_steps_(latent_steps), threads_(threads) {}
 
   /// Before any loss.
   void set_teacher(const Teacher* teacher) { teacher_ = teacher; }
   const Vectors& vectors() const override { return student_.vectors(); }
-  std::map<std::string, double> sizes() const override { return student_.sizes(); }
+  std::map<std::string, double> sizes() const override {
+    std::map<std::string, double> sizes = student_.sizes();
+    for (auto& [name, size] : sizes) size *= name.ends_with(kLatentSuffix) ? latent_steps_ : 1;
+    return sizes;
+  }
   void set(Vectors values) override { student_.set(std::move(values)); }
   std::map<std::string, int64_t> code_entries() const override { return student_.code_entries(); }
   CodeState begin_codes() override { return student_.begin_codes(threads_); }
@@ -73,9 +82,17 @@ class Divergence final : public Objective {
   Student& student_;
   const TokenSequences& sequences_;
   const std::vector<SequenceChunk>& batches_;
+  double latent_steps_;
   ThreadPool& threads_;
   const Teacher* teacher_ = nullptr;
 };
+
+/// What the inputs of the blocks are rounded to: the ranges that the walk found, and else the recipe's formats.
+InputFormats input_formats(const QuantizeTask& task, const CalibratedModel& calibrated) {
+  InputFormats formats = task.activations;
+  for (const auto& [place, format] : calibrated.activations) formats.insert_or_assign(place, format);
+  return formats;
+}
 
 /// Exchanges what was learned in the calibrated model, and says what it brought.
 void apply(const Student& student, const Learner& learner, int64_t held_out_rows, CalibratedModel& calibrated) {
@@ -105,9 +122,26 @@ void apply(const Student& student, const Learner& learner, int64_t held_out_rows
       learner.steps()));
 }
 
+/// Error(kUsage) for matrices whose weights cannot be learned through rounding.
+void check_latent_weights(const QuantizeTask& task) {
+  if (options_of(task.recipe).codes) {
+    misuse("recipe '{}': distill learns 'codes' of additive codebooks or 'weights' of grids, not both",
+           task.recipe.name);
+  }
+  for (const Site& site : linear_sites(task.model->graph())) {
+    const auto step = task.steps.find(site.linear->weight);
+    if (step == task.steps.end() || has_latent_weights(step->second.storage())) continue;
+    misuse(
+        "recipe '{}': weights are learned through rounding to scaled grids without side terms (int4-g128, e2m1-row, "
+        "mxfp4, nf4-g64); '{}' is to be {}",
+        task.recipe.name, site.linear->weight, to_string(step->second.storage()));
+  }
+}
+
 }  // namespace
 
 void check_distillation(const QuantizeTask& task) {
+  if (options_of(task.recipe).weights) check_latent_weights(task);
   const TokenSequences& sequences = task.options.data->sequences;
   const int64_t batch = options_of(task.recipe).batch;
   if (batches_of(sequences, batch).size() > 1) return;
@@ -135,6 +169,7 @@ TuningCost cost_of_distillation(const QuantizeTask& task) {
   cost.flops = 2 * (static_cast<double>(learned + held_out) * size.work +
                     epochs * (of_steps * (4 * size.work + 3 * head) + of_checks * (size.work + 3 * head)));
   const double steps = epochs * static_cast<double>(parts.learned_from.size());
+  cost.flops += steps * kLatentWork * static_cast<double>(size.learned.rounded);
   cost.flops += steps * options.changes * static_cast<double>(options.beam) * size.learned.search;
   const int64_t kept = 4 * (learned + held_out) * graph.hidden;  // the original's hidden states
   const bool spills = task.options.memory > 0;
@@ -142,6 +177,8 @@ TuningCost cost_of_distillation(const QuantizeTask& task) {
   cost.memory = (spills ? 0 : kept) + bytes_of(size.learned) +
                 4 * (most * (graph.hidden * static_cast<int64_t>(graph.blocks.size()) + size.activations) +
                      2 * kHeadRows * graph.vocab_size + 2 * size.block + size.panels);
+  // What is read of an input that is rounded, and its gradient.
+  if (!task.activations.empty()) cost.memory += 4 * most * 2 * size.widest_input;
   cost.disk = (spills ? kept : 0) + kFileBytesOfLearned * size.learned.values +
               kFileBytesOfWeight * size.learned.weights + kFileBytesOfCode * size.learned.codes;
   return cost;
@@ -155,7 +192,8 @@ void distill(const QuantizeTask& task, CalibratedModel& calibrated, Context& con
   const std::string journal = calibrated.journal->directory();
   Student student(static_cast<const Model&>(*task.model).edited(calibrated.rewritten), calibrated.finished,
                   learned_by(options));
-  Divergence divergence(student, sequences, batches, context.threads);
+  student.round_inputs(input_formats(task, calibrated));
+  Divergence divergence(student, sequences, batches, options.weight_rate / options.rate, context.threads);
   const auto advance = [&](int64_t done, const std::string& where) { context.progress.advance(done, where); };
   Learner learner(divergence,
                   {.name = "distill",
@@ -165,6 +203,8 @@ void distill(const QuantizeTask& task, CalibratedModel& calibrated, Context& con
                    .rate = options.rate,
                    .seed = task.options.seed,
                    .checkpoint = journal + "/tuning.safetensors",
+                   // Codes that change together cost more at first than they bring.
+                   .ends_early = !options.weights,
                    .codes = code_options(options)},
                   advance, context.progress);
   std::optional<Teacher> teacher;

@@ -28,6 +28,7 @@ using testing::TempDir;
 constexpr const char* kScaled = "gptq+int3-row+frame-in16-out16-inscales-outscales";
 const std::string kPatient = "distill:epochs=8,rate=0.004,batch=1+";
 const std::string kWithCodes = "distill:epochs=8,rate=0.004,batch=1,codes,code-rate=0.03,changes=0.1,trust=0.1+";
+const std::string kThroughRounding = "distill:epochs=8,rate=0.004,batch=1,weights,weight-rate=0.01+";
 const std::vector<int64_t> kMany(20, 24);
 
 CalibratedRun run_of(const std::string& recipe, const std::vector<int64_t>& lengths = {24, 24, 24, 24, 17, 17}) {
@@ -151,10 +152,26 @@ TEST(Distill, CodesAreLearnedOnRequest) {
   EXPECT_GT(changed, with_codes / 2) << "of " << with_codes;
 }
 
+// Weights through rounding: codes follow them, of integers and of minifloats, whose scales are learned too, and of
+// MXFP4, whose powers of two stay. With inputs that are rounded what is measured is the model that rounds them.
+TEST(Distill, WeightsAreLearnedOnRequest) {
+  for (const std::string& rounding :
+       {std::string("gptq+int2-g16"), std::string("e2m1-g16"), std::string("mxfp4"),
+        std::string("gptq+int4-row@int4-token"), std::string("int4-g16@int4-tensor-p99")}) {
+    int with_codes = 0, changed = 0;
+    for (const auto& [name, same] : learn(kThroughRounding, rounding, 0.97)) {
+      EXPECT_TRUE(!name.ends_with(".scales") || same == (rounding == "mxfp4")) << name;
+      if (!name.ends_with(".codes")) continue;
+      ++with_codes, changed += same ? 0 : 1;
+    }
+    EXPECT_GT(changed, with_codes / 2) << rounding << ", of " << with_codes;
+  }
+}
+
 class DistilledBases : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(DistilledBases, GoOnWhereAKilledRunStopped) {
-  const CalibratedRun run = run_of(GetParam() + "additive+aq2x4-g4");
+  const CalibratedRun run = run_of(GetParam());
   const TempDir whole;
   Listener complete;
   run.into(whole.file("out"), complete);
@@ -172,28 +189,37 @@ TEST_P(DistilledBases, GoOnWhereAKilledRunStopped) {
 }
 
 TEST_P(DistilledBases, AreTheSameBytesWithOneThread) {
-  CalibratedRun run = run_of(GetParam() + "additive+aq2x4-g4");
+  CalibratedRun run = run_of(GetParam());
   const auto two = run.files();
   run.threads = 1;
   testing::expect_same_files(run.files(), two, "threads");
 }
 
 INSTANTIATE_TEST_SUITE_P(Parts, DistilledBases,
-                         ::testing::Values("distill:epochs=2,rate=0.004,batch=1,bases+",
-                                           "distill:epochs=2,rate=0.004,batch=1,codes,changes=0.1,trust=0.1+"),
+                         ::testing::Values("distill:epochs=2,rate=0.004,batch=1,bases+additive+aq2x4-g4",
+                                           "distill:epochs=2,rate=0.004,batch=1,codes,changes=0.1,trust=0.1+additive+"
+                                           "aq2x4-g4",
+                                           "distill:epochs=2,rate=0.004,batch=1,weights+int3-g16@int8-token"),
                          [](const auto& recipe) {
-                           return recipe.param.find("codes") == std::string::npos ? "Numbers" : "Codes";
+                           const bool codes = recipe.param.find("codes") != std::string::npos;
+                           const bool weights = recipe.param.find("weights") != std::string::npos;
+                           return codes ? "Codes" : weights ? "Weights" : "Numbers";
                          });
 
 TEST(Distill, CodesAreNeverWorseOnWhatIsHeldOut) {
-  const TempDir dir;
-  const CalibratedRun run =
-      run_of("distill:epochs=5,rate=0.001,batch=1,codes,code-rate=1,changes=1,trust=1+additive+aq2x4-g4");
-  run.into(dir.file("out"));
-  const Json record = record_in(dir.file("out"));
-  EXPECT_LE(record["kl_after"].get<double>(), record["kl_before"].get<double>());
-  const double after = kl_between(run, dir.file("out"), {5});
-  EXPECT_NEAR(record["kl_after"].get<double>(), after, 1e-4 * after);
+  for (const char* recipe :
+       {"distill:epochs=5,rate=0.001,batch=1,codes,code-rate=1,changes=1,trust=1+additive+aq2x4-g4",
+        "distill:epochs=5,rate=0.001,batch=1,weights,weight-rate=1+int3-g16"}) {
+    const TempDir dir;
+    const CalibratedRun run = run_of(recipe);
+    run.into(dir.file("out"));
+    const Json record = record_in(dir.file("out"));
+    EXPECT_LE(record["kl_after"].get<double>(), record["kl_before"].get<double>());
+    const bool ends_early = std::string(recipe).find("weights") == std::string::npos;
+    EXPECT_EQ(record["steps"].get<int64_t>() < 25, ends_early) << recipe;
+    const double after = kl_between(run, dir.file("out"), {5});
+    EXPECT_NEAR(record["kl_after"].get<double>(), after, 1e-4 * after);
+  }
 }
 
 // Steps as large as the values themselves: whatever they lead to, the vectors of the best check are kept.
@@ -242,6 +268,13 @@ TEST(Distill, RefusesWhatItCannotLearnFrom) {
                         run_of(recipe, {24, 24, 24}).into(dir.file("out"));
                       }),
               HasSubstr("3 of them make one, at least 5 are needed"));
+  const auto refused = [&](const char* weights) {
+    return refusal(ErrorKind::kUsage, [&] { run_of(weights).into(dir.file("out")); });
+  };
+  EXPECT_THAT(refused("distill:weights+viterbi+trellis2-l12"),
+              HasSubstr("'model.layers.0.self_attn.q_proj.weight' is to be trellis2-l12"));
+  EXPECT_THAT(refused("distill:weights+int4-g16+frame-in16-inscales"), HasSubstr("grids without side terms"));
+  EXPECT_THAT(refused("distill:weights,codes+int4-g16"), HasSubstr("'weights' of grids, not both"));
   CalibratedRun without = run_of(recipe);
   without.tuner = nullptr;
   EXPECT_THAT(refusal(ErrorKind::kUsage, [&] { without.into(dir.file("out")); }), HasSubstr("is not offered here"));
@@ -379,6 +412,18 @@ TEST(Distill, MemoryAndDiskOfCodes) {
   EXPECT_EQ(codes.memory - bases.memory, 8 * weights + 6 * weights / 2);
   EXPECT_EQ(codes.disk - bases.disk, 2 * (8 * weights + 4 * weights / 2));
   EXPECT_GT(codes.flops, bases.flops);
+}
+
+// Each latent weight is a value that is learned: 52 bytes, and 32 on disk.
+TEST(Distill, MemoryAndDiskOfWeights) {
+  const auto model = Checkpoint::open(golden_model("llama_bf16"));
+  int64_t weights = 0;
+  for (const Site& site : linear_sites(model->graph())) weights += site.linear->out * site.linear->in;
+  const TuningCost bases = cost_of("distill:batch=1,bases+int4-g16", {24, 24});
+  const TuningCost learned = cost_of("distill:batch=1,weights+int4-g16", {24, 24});
+  EXPECT_EQ(learned.memory - bases.memory, 52 * weights);
+  EXPECT_EQ(learned.disk - bases.disk, 32 * weights);
+  EXPECT_GT(learned.flops, bases.flops);
 }
 
 }  // namespace

@@ -70,6 +70,7 @@ std::map<std::string, double> LearnedWeights::sizes() const {
 void LearnedWeights::set(Vectors values) {
   for (const auto& [name, matrix] : matrices_) {
     for (const LearnedPart& part : matrix.parts->parts()) {
+      if (part.is_latent) continue;
       std::vector<float>& of = values.at(name + part.suffix);
       for (float& value : of) {
         value = finite_f16(value);
@@ -128,6 +129,13 @@ void LearnedWeights::choose_codes(const CodeOptions& options, CodeState& state, 
   state.codes = codes_;
 }
 
+void LearnedWeights::round_inputs(const InputFormats& formats) {
+  for (const auto& [place, format] : formats) {
+    const auto& [block, input] = place;
+    rounders_[block].insert_or_assign(input, InputRounder(format, input_at(graph(), block, input).width));
+  }
+}
+
 BlockWeights LearnedWeights::load_block(int block, Unscaled* unscaled, ThreadPool& threads) const {
   BlockWeights weights = load_block_weights(*current_, block);
   for (const auto& [input, rounder] : weights.rounders) {
@@ -136,6 +144,7 @@ BlockWeights LearnedWeights::load_block(int block, Unscaled* unscaled, ThreadPoo
            block, input_at(graph(), block, input).name);
   }
   weights.rounders.clear(), weights.operands.clear();
+  if (const auto rounders = rounders_.find(block); rounders != rounders_.end()) weights.rounders = rounders->second;
   const std::vector<Linear>& linears = graph().blocks[static_cast<size_t>(block)].linears;
   for (size_t l = 0; l < linears.size(); ++l) {
     RowSourcePtr& weight = weights.linears[l].weight;

@@ -1,11 +1,12 @@
 #pragma once
 // A model whose vectors can be changed, block by block: the parametrised parts of its quantized matrices
 // (parametrisation.h) and the weights of norms, by the names of vectors.h. Objectives (student.h, block_tuner.h) are
-// written on top of it. With Learned::kAllAndCodes codes can be changed too, those that their storage can choose anew.
+// written on top of it. With Learned::kAllAndCodes codes can be changed too, those that their storage can choose anew;
+// with Learned::kAllAndWeights what grids are rounded from.
 //
 // Goals: every architecture; the same bytes for any number of threads. Memory: the vectors, codes of additive codebooks
 // in 16 bits each, and what a caller asks for; other codes stay where the finished matrices have them.
-// Non-goals: formats of activations (inputs are read as they are), the norm behind the embedding, biases.
+// Non-goals: formats of attention's operands (they are multiplied as they are), the norm behind the embedding, biases.
 
 #include <cstdint>
 #include <map>
@@ -21,6 +22,7 @@
 #include "forward/weights.h"
 #include "model/model.h"
 #include "pipeline/rounding/finished_matrix.h"
+#include "recipe/recipe.h"
 #include "tune/code_step.h"
 #include "tune/parametrisation.h"
 #include "tune/vectors.h"
@@ -49,6 +51,9 @@ class LearnedWeights {
   CodeState begin_codes(ThreadPool& threads) const;
   /// The V step of every matrix (code_step.h); codes() are then the state's.
   void choose_codes(const CodeOptions& options, CodeState& state, ThreadPool& threads);
+
+  /// Inputs of the blocks are read as these formats round them; else as they are. None may move channels.
+  void round_inputs(const InputFormats& formats);
 
   const Graph& graph() const { return model_.graph(); }
   /// With the present norms.
@@ -90,6 +95,7 @@ class LearnedWeights {
   Vectors vectors_, stored_;  // stored_: of parts that a storage of their own rounds (LearnedPart::to_stored)
   Codes codes_;
   std::vector<std::string> norms_;
+  std::map<int, std::map<int, InputRounder>> rounders_;  // by block
 };
 
 }  // namespace bitloom

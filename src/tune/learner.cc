@@ -190,7 +190,7 @@ void Learner::check() {
                               format_significant(held_out.best, 5), held_out.best_step));
   }
   if (!std::isfinite(now)) return end(fmt::format("the held-out {} is not finite", plan_.loss));
-  if (held_out.checks_since >= checks_of_epoch(split_)) return end("an epoch without gain");
+  if (plan_.ends_early && held_out.checks_since >= checks_of_epoch(split_)) return end("an epoch without gain");
   if (!plan_.checkpoint.empty()) save(plan_.checkpoint, state_, plan_.run);
 }
 

@@ -5,8 +5,8 @@
 // One batch in ten is held out (of fewer than ten, the last), or those that the plan says. A step is one of the others,
 // in an order of its own for each epoch; the rate falls by half a cosine to 0. Four times an epoch, or in all where
 // that is less, the loss of what is held out is measured: what comes of it are the vectors with the least. It ends
-// early when a whole epoch brought none that is less, or where a loss or a gradient is not finite: that step is not
-// taken.
+// early when a whole epoch brought none that is less, unless the plan says otherwise, or where a loss or a gradient is
+// not finite: that step is not taken.
 //
 // Goals: the same bytes for any number of threads, and for a run that was killed and goes on; never worse than it was
 // on what is held out.
@@ -66,6 +66,7 @@ struct LearningPlan {
   int64_t steps = 0;                          // at most; 0: those of all epochs
   int64_t warm_up = 0;                        // steps on which the rate rises
   double decay = 0;                           // of AdamW
+  bool ends_early = true;                     // after an epoch without gain
   bool tells = false;                         // a line of the log for each check
   CodeOptions codes = {};                     // their rate falls as Adam's does
 };

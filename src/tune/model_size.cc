@@ -40,6 +40,7 @@ ModelSize size_of(const Graph& graph) {
     const double share = share_of_rows(graph, site);
     const auto block = static_cast<size_t>(site.block);
     size.work += work_of(graph, site);
+    size.widest_input = std::max(size.widest_input, in);
     weights[block] += out * in, widths[block] += share * static_cast<double>(out);
   }
   for (size_t b = 0; b < blocks; ++b) {

@@ -11,6 +11,7 @@ namespace bitloom {
 struct ModelSize {
   double work = 0;               // weights that a row meets in all blocks
   int64_t block = 0;             // weights of the largest block
+  int64_t widest_input = 0;      // numbers of a row that a linear layer reads, at most
   int64_t activations = 0;       // numbers of a row that the widest block holds at once in its backward pass
   LearnedSize learned;           // in all, at most
   LearnedSize learned_of_block;  // of the block with the most

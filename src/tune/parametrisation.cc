@@ -13,6 +13,7 @@
 #include "round/nearest/nearest.h"
 #include "round/round_matrix.h"
 #include "round/vector/code_search.h"
+#include "tune/latent_grid.h"
 
 namespace bitloom {
 namespace {
@@ -393,10 +394,11 @@ class ScalesAndProduct final : public Parametrisation {
 };
 
 /// What of a storage is learned.
-enum class Kind { kNothing, kFrame, kCodebooks, kGroupScales, kScalesAndProduct };
+enum class Kind { kNothing, kFrame, kCodebooks, kGroupScales, kScalesAndProduct, kLatentWeights };
 
 Kind kind_of(const Storage& storage, Learned what) {
   const FrameStorage& frame = storage.side.frame;
+  if (what == Learned::kAllAndWeights && has_latent_weights(storage)) return Kind::kLatentWeights;
   if (frame.in_scales || frame.out_scales) return Kind::kFrame;
   SideTerms others = storage.side;
   others.low_rank = {};
@@ -440,6 +442,8 @@ std::unique_ptr<const Parametrisation> parametrise(const std::string& name,
     case Kind::kScalesAndProduct:
       return std::make_unique<ScalesAndProduct>(name, matrix, shape_of_scales(storage, matrix->rows(), matrix->cols()),
                                                 !may_be_negative(storage));
+    case Kind::kLatentWeights:
+      return latent_grid(*matrix);
   }
   return nullptr;
 }
@@ -471,6 +475,8 @@ LearnedSize learned_size(const Storage& storage, int64_t rows, int64_t cols, Lea
       const int64_t scales = shape.rows * shape.cols, rank = rank_of(storage.side.low_rank, rows, cols);
       return {scales + rank * (rows + cols), (shape.group_rows == 1 ? 0 : kSum * scales) + kSum * rank * cols};
     }
+    case Kind::kLatentWeights:
+      return latent_size(storage, rows, cols);
   }
   return {};
 }

@@ -9,6 +9,8 @@
 //   families/vector)                                  have code k of codebook m
 //   scales s of groups of     W[r,c] = s V[r,c]       dL/ds = sum of G V over the group
 //   grids and affine codes
+//   latent weights of grids,  W[r,c] = s Q(w[r,c]/s)  straight through rounding: latent_grid.h
+//   and their scales
 //   the same and factors      W[r,c] = s V[r,c]       dL/dA[r,k] = sum_c G[r,c] B[k,c]
 //   A, B of a low-rank                 + (A B)[r,c]   dL/dB[k,c] = sum_r A[r,k] G[r,c]
 //   product (format/side)
@@ -19,10 +21,10 @@
 // codes are found anew in each step; here they stay). Scales of another type stay as they are.
 //
 // Of additive codebooks the codes can be chosen anew, those that bring a group of weights nearest to others
-// (code_step.h); of all other storages they stay.
+// (code_step.h); of grids they follow latent weights, where those are asked for; of all other storages they stay.
 //
 // Goals: W is just what the stored matrix decodes to; the same bytes for any number of threads.
-// Non-goals: codes of grids, zero points, levels.
+// Non-goals: zero points, levels.
 
 #include <cstdint>
 #include <functional>
@@ -45,6 +47,7 @@ struct LearnedPart {
   std::vector<float> start;   // as it came
   // Makes of values those that are stored for them, and of which W comes; null: they are fp16 numbers and stay.
   std::function<void(std::vector<float>& values)> to_stored = nullptr;
+  bool is_latent = false;  // fp32 numbers that are not stored themselves
 };
 
 /// Rows of dL/dW [count, cols], row `begin` first.
@@ -106,7 +109,8 @@ class Parametrisation {
 enum class Learned {
   kFrames,  // scales of frames alone
   kAll,
-  kAllAndCodes,
+  kAllAndCodes,    // and codes of additive codebooks
+  kAllAndWeights,  // and latent weights of grids
 };
 
 /// Null where there is nothing to learn.
@@ -118,10 +122,11 @@ struct LearnedSize {
   int64_t values = 0;              // that are learned
   int64_t bytes = 0;               // that are held besides them: codes, sums of panels
   int64_t weights = 0, codes = 0;  // of matrices whose codes are learned
+  int64_t rounded = 0;             // latent weights
   double search = 0;               // flops of a search for all those codes, of one hypothesis
   LearnedSize& operator+=(const LearnedSize& other) {
     values += other.values, bytes += other.bytes, weights += other.weights, codes += other.codes;
-    search += other.search;
+    rounded += other.rounded, search += other.search;
     return *this;
   }
 };

@@ -41,6 +41,8 @@ class Student {
   void choose_codes(const CodeOptions& options, CodeState& state, ThreadPool& threads) {
     weights_.choose_codes(options, state, threads);
   }
+  /// See LearnedWeights.
+  void round_inputs(const InputFormats& formats) { weights_.round_inputs(formats); }
   FinishedMatrices matrices() const { return weights_.matrices(); }
   Vectors norms() const { return weights_.norms(); }
 

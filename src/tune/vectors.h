@@ -1,6 +1,7 @@
 #pragma once
 // Vectors that are learned, by name: a norm's weights by those of its tensor, parts of a quantized matrix by
-// it and the part, "model.layers.0.mlp.up_proj.weight.in_scales". Codes that are learned, by the matrix.
+// it and the part, "model.layers.0.mlp.up_proj.weight.in_scales"; latent weights are such a part. Codes that are
+// learned, by the matrix.
 
 #include <cstdint>
 #include <map>

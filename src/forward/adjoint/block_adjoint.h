@@ -4,7 +4,7 @@
 //
 // Goals: every architecture; the same bytes for any number of threads; memory of one block's activations, about
 // rows * (8 hidden + 4 widths of q, k and v + 4 mlp widths) fp32 and three tiles of scores per thread.
-// Inputs that have a rounder are read as it rounds them, and gradients go straight through (InputRounder::round_adjoint).
+// Inputs that have a rounder are read as it rounds them; gradients go straight through (InputRounder::round_adjoint).
 // Non-goals: caches and steps; formats of attention's operands, which are multiplied as they are.
 
 #include <cstdint>

@@ -1,0 +1,38 @@
+#pragma once
+// Weights of a grid that are learned through rounding: quantization-aware training. Behind every code of W [rows, cols]
+// lies a latent weight w in fp32, of which the forward pass sees the nearest level Q at its group's scale s, and which
+// gradients reach straight through (Bengio et al. 2013, 1308.3432). With u = w / s and G = dL/dW
+//
+//   W = s Q(u)       dL/dw = G                       low <= u <= high
+//                          = 0                       beyond
+//                    dL/ds = sum over the group of
+//                            G (Q(u) - u)            low <= u <= high
+//                            G Q(u)                  beyond
+//
+// LSQ's gradient of a step size (Esser et al. 2020, 1902.08153, equation 3), and, as the greatest number c that a
+// minifloat's group holds is s times the greatest level, that of a learned clip or exponent bias (Kuzmin et al. 2022,
+// 2208.09225; papers' floating-point page, 7.2), dW/dc = (W - w) / c or sign(w). Both papers let the range end at the
+// outermost levels; here low and high lie half a step beyond them, where a code more would begin: of two bits two codes
+// in four are outermost ones, and their weights would stay where they are. LSQ's factor on dL/ds, 1 / sqrt(N Q_max) for
+// N weights, scales a whole vector's gradient; steps of Adam, relative to each vector's size, do not depend on it and
+// are what it is for.
+//
+// Latent weights begin at W. What is stored are codes and scales, in the same storage: bits stay. Scales are learned
+// where they are fp16 numbers; powers of two and two-level scales stay, and so do zero points.
+
+#include <memory>
+
+#include "tune/parametrisation.h"
+
+namespace bitloom {
+
+/// Ends the names of latent weights: "model.layers.0.mlp.up_proj.weight.latent".
+inline constexpr const char* kLatentSuffix = ".latent";
+
+/// Whether a matrix of it has latent weights: a grid without side terms.
+bool has_latent_weights(const Storage& storage);
+/// The matrix must have.
+std::unique_ptr<const Parametrisation> latent_grid(const StoredMatrix& matrix);
+LearnedSize latent_size(const Storage& storage, int64_t rows, int64_t cols);
+
+}  // namespace bitloom

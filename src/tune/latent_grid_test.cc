@@ -1,0 +1,213 @@
+#include "tune/latent_grid.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+#include "base/dense_matrix.h"
+#include "base/rng.h"
+#include "base/test_data.h"
+#include "pipeline/ranks/ranks.h"
+#include "round/nearest/nearest.h"
+#include "round/round_matrix.h"
+#include "tune/adam.h"
+
+namespace bitloom {
+namespace {
+
+std::shared_ptr<const StoredMatrix> rounded(const std::string& text, int64_t rows, const std::vector<float>& w,
+                                            ThreadPool& threads) {
+  Ranks alone;
+  InputCache cache;
+  const RowSourcePtr source = dense_matrix(rows, static_cast<int64_t>(w.size()) / rows, w);
+  const RoundingTarget target = parse_target(text);
+  return round_matrix(NearestRounding{}, {"w", *source, target, nullptr, cache, alone, threads}).matrix;
+}
+
+/// A matrix and values of its parts.
+struct Latent {
+  Latent(const std::string& text, int64_t rows_, const std::vector<float>& w)
+      : rows(rows_),
+        cols(static_cast<int64_t>(w.size()) / rows_),
+        matrix(rounded(text, rows, w, threads)),
+        parts(latent_grid(*matrix)) {
+    for (const LearnedPart& part : parts->parts()) values.push_back(part.start);
+  }
+  Parametrisation::Values pointers() const {
+    Parametrisation::Values of;
+    for (const std::vector<float>& part : values) of.parts.push_back(&part);
+    return of;
+  }
+  std::vector<float> dense() {
+    std::vector<float> w = parts->unscaled(pointers(), threads);
+    for (int64_t r = 0; r < rows; ++r) parts->scale_row(pointers(), r, w.data() + r * cols);
+    return w;
+  }
+  /// By place in parts.
+  std::vector<std::vector<double>> gradients(const std::vector<float>& g) {
+    const std::vector<float> v = parts->unscaled(pointers(), threads);
+    std::vector<std::vector<double>> of;
+    Parametrisation::Sums sums;
+    for (const std::vector<float>& part : values) of.emplace_back(part.size());
+    for (std::vector<double>& part : of) sums.push_back(part.data());
+    parts->add_gradient(pointers(), {0, rows, g.data()}, v.data(), sums);
+    return of;
+  }
+
+  ThreadPool threads{2};
+  int64_t rows, cols;
+  std::shared_ptr<const StoredMatrix> matrix;
+  std::unique_ptr<const Parametrisation> parts;
+  std::vector<std::vector<float>> values;
+};
+
+std::vector<float> normal_numbers(int64_t count, uint64_t stream) {
+  Rng rng(5, stream);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = static_cast<float>(rng.normal());
+  return values;
+}
+
+std::vector<float> golden_line(const std::string& name) {
+  std::ifstream file(testing::golden("tune/straight_through.txt"));
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string first;
+    words >> first;
+    if (first != name) continue;
+    std::vector<float> values;
+    for (double value = 0; words >> value;) values.push_back(static_cast<float>(value));
+    return values;
+  }
+  ADD_FAILURE() << "no line " << name;
+  return {};
+}
+
+class GradientsIn : public ::testing::TestWithParam<std::string> {};
+
+// tests/oracle/tune_straight_through.py has them of torch's autograd. The range of a minifloat, c, is the scale times
+// the greatest level. Numbers here are fp32, in groups of 8 products of some 1.
+TEST_P(GradientsIn, AreThoseOfTorch) {
+  const std::string format = GetParam();
+  const auto line = [&](const char* suffix) { return golden_line(format + suffix); };
+  Latent latent(format + "-g8", static_cast<int64_t>(golden_line("rows").at(0)), line("_w"));
+  ASSERT_EQ(golden_line("group"), std::vector<float>{8});
+  const float most = format == "int3" ? 1 : grid_of(latent.matrix->grid()->storage().format).max_abs;
+  latent.values = {line("_w"), line("_range")};
+  for (float& scale : latent.values[1]) scale /= most;
+  const std::vector<float> expected = line("_rounded"), w = latent.dense();
+  const auto gradients = latent.gradients(golden_line("g"));
+  const std::vector<float> dw = line("_dw"), drange = line("_drange");
+  int clipped = 0;
+  for (size_t i = 0; i < w.size(); ++i) {
+    EXPECT_NEAR(w[i], expected[i], 1e-6 * std::abs(expected[i])) << i;
+    EXPECT_FLOAT_EQ(static_cast<float>(gradients[0][i]), dw[i]) << i;
+    clipped += dw[i] == 0 ? 1 : 0;
+  }
+  EXPECT_GT(clipped, 4);
+  for (size_t i = 0; i < drange.size(); ++i) {
+    EXPECT_NEAR(gradients[1][i] / static_cast<double>(most), drange[i], 1e-5) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, GradientsIn, ::testing::Values("int3", "e2m1", "e3m2"),
+                         [](const auto& format) { return format.param; });
+
+// int2 has levels -2 to 1: at s = 0.5 gradients pass from -1.25 to 0.75.
+TEST(LatentGrid, GradientsPassHalfAStepBeyondTheLevels) {
+  Latent latent("int2-row", 1, {-1, -0.5f, 0, 0.5f});
+  latent.values = {{0.7f, 0.8f, -1.2f, -1.3f}, {0.5f}};
+  const auto gradients = latent.gradients({1, 10, 100, 1000});
+  EXPECT_EQ(latent.dense(), (std::vector<float>{0.5f, 0.5f, -1, -1}));
+  EXPECT_EQ(gradients[0], (std::vector<double>{1, 0, 100, 0}));
+  EXPECT_NEAR(gradients[1][0], 1 * (1 - 1.4) + 10 * 1 + 100 * (-2 + 2.4) + 1000 * -2, 1e-4);
+}
+
+// Codes 0 to 3 with the zero point 1: numbers -1 to 2.
+TEST(LatentGrid, ZeroPointsMoveTheRange) {
+  Latent latent("int2-row-asym", 1, {-0.5f, 0, 0.5f, 1});
+  ASSERT_EQ(latent.values[1], std::vector<float>{0.5f});
+  latent.values[0] = {-0.7f, -0.8f, 1.2f, 1.3f};
+  EXPECT_EQ(latent.dense(), (std::vector<float>{-0.5f, -0.5f, 1, 1}));
+  EXPECT_EQ(latent.gradients({1, 10, 100, 1000})[0], (std::vector<double>{1, 0, 100, 0}));
+}
+
+class LatentGridOf : public ::testing::TestWithParam<const char*> {};
+
+// Latent weights begin at W, and wherever they and scales are, what is stored decodes to the W that was seen.
+TEST_P(LatentGridOf, IsWhatIsStored) {
+  constexpr int64_t kRows = 80, kCols = 48;
+  Latent latent(GetParam(), kRows, normal_numbers(kRows * kCols, 1));
+  EXPECT_EQ(latent.dense(), latent.matrix->decode_all());
+  const auto same = latent.parts->store("w", latent.matrix, latent.pointers());
+  for (size_t p = 0; p < same->parts().size(); ++p) {
+    const auto now = same->parts()[p].bytes, before = latent.matrix->parts()[p].bytes;
+    EXPECT_TRUE(std::equal(now.begin(), now.end(), before.begin(), before.end())) << same->parts()[p].suffix;
+  }
+  const std::vector<float> noise = normal_numbers(kRows * kCols, 2);
+  for (size_t i = 0; i < noise.size(); ++i) latent.values[0][i] += 0.5f * noise[i];
+  if (latent.values.size() > 1) {
+    for (float& scale : latent.values[1]) scale = f16_to_f32(f32_to_f16(0.875f * scale));
+    latent.values[1][0] = 0;
+  }
+  const auto moved = latent.parts->store("w", latent.matrix, latent.pointers());
+  moved->check_values("w");
+  EXPECT_EQ(moved->storage(), latent.matrix->storage());
+  EXPECT_EQ(moved->stored_bytes(), latent.matrix->stored_bytes());
+  EXPECT_EQ(moved->decode_all(), latent.dense());
+  EXPECT_NE(moved->decode_all(), latent.matrix->decode_all());
+  ThreadPool one(1);
+  EXPECT_EQ(latent.parts->unscaled(latent.pointers(), one), latent.parts->unscaled(latent.pointers(), latent.threads));
+}
+
+TEST_P(LatentGridOf, TakesWhatItAnnounces) {
+  const Latent latent(GetParam(), 80, normal_numbers(80 * 48, 1));
+  int64_t values = 0;
+  for (const LearnedPart& part : latent.parts->parts()) values += static_cast<int64_t>(part.start.size());
+  const LearnedSize size = learned_size(latent.matrix->spec(), 80, 48, Learned::kAllAndWeights);
+  EXPECT_EQ(size.values, values);
+  EXPECT_EQ(size.rounded, 80 * 48);
+}
+
+INSTANTIATE_TEST_SUITE_P(Storages, LatentGridOf,
+                         ::testing::Values("int2-g16", "int3-row", "int4-g16-asym", "int4-tensor", "int4-block16x8",
+                                           "int8-row-narrow", "e2m1-g16", "e4m3fn-row", "e5m2-row", "nf4-g16", "mxfp4",
+                                           "nvfp4"),
+                         [](const auto& storage) {
+                           std::string name = storage.param;
+                           for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+                           return name;
+                         });
+
+TEST(LatentGrid, ScalesThatAreNoFp16NumbersStay) {
+  for (const char* text : {"mxfp4", "nvfp4", "e5m2-row"}) {
+    const Latent latent(text, 4, normal_numbers(4 * 32, 1));
+    EXPECT_EQ(latent.parts->parts().size(), 1u) << text;
+  }
+}
+
+// LSQ's factor on the gradients of scales, 1 / sqrt(N Q_max), is one of a whole vector.
+TEST(LatentGrid, StepsOfAdamDoNotDependOnTheFactorOfLsq) {
+  const double factor = 1 / std::sqrt(64 * 3.0);
+  AdamState plain = begin_adam({{"s", {0.5f, 0.25f}}}), scaled = plain;
+  for (int step = 0; step < 5; ++step) {
+    const std::vector<double> g = {0.01 * (step + 1), -0.02 / (step + 1)};
+    adam_step({{"s", g}}, {{"s", 0.4}}, 0.01, plain);
+    adam_step({{"s", {factor * g[0], factor * g[1]}}}, {{"s", 0.4}}, 0.01, scaled);
+  }
+  for (size_t i = 0; i < 2; ++i) EXPECT_FLOAT_EQ(plain.values.at("s")[i], scaled.values.at("s")[i]);
+}
+
+TEST(LatentGrid, OthersAreLearnedAsBefore) {
+  const Storage trellis = parse_target("trellis2-l12").storage, turned = parse_target("int4-g16+frame-in16").storage;
+  EXPECT_FALSE(has_latent_weights(trellis));
+  EXPECT_FALSE(has_latent_weights(turned));
+  EXPECT_EQ(learned_size(parse_target("aq2x4-g8").storage, 80, 48, Learned::kAllAndWeights).values,
+            learned_size(parse_target("aq2x4-g8").storage, 80, 48, Learned::kAll).values);
+}
+
+}  // namespace
+}  // namespace bitloom
