@@ -62,6 +62,10 @@ InputRounder::InputRounder(ActivationFormat format, std::shared_ptr<const ArrayE
   if (range.is_calibrated())
     fail(ErrorKind::kFailed, "\"{}\": calibration has yet to find its range", to_string(format_));
   if (range.kind == ActivationRange::Kind::kFixed) fixed_ = scale_of_range(format_, range.low, range.high);
+  if (format_.staggered) offsets_ = reassembly_.offsets();
+  for (Reassembly::Offset& offset : offsets_) {
+    offset.steps = std::ldexp(offset.steps, -std::get<IntFormat>(format_.format).fraction);
+  }
   for (const uint8_t shift : format_.shifts) {
     up_.push_back(std::ldexp(1.0f, shift));
     down_.push_back(std::ldexp(1.0f, -shift));
@@ -113,6 +117,15 @@ void InputRounder::round_integers(const float* x, int64_t count, Scale scale, fl
   }
 }
 
+/// The parts of split channels among channels [begin, begin + count) of a row, which share a scale.
+void InputRounder::stagger(float step, int64_t begin, int64_t count, float* row) const {
+  const auto is_before = [](const Reassembly::Offset& offset, int64_t channel) { return offset.channel < channel; };
+  for (auto offset = std::lower_bound(offsets_.begin(), offsets_.end(), begin, is_before);
+       offset != offsets_.end() && offset->channel < begin + count; ++offset) {
+    row[offset->channel] += offset->steps * step;
+  }
+}
+
 void InputRounder::round_run(const float* x, int64_t count, Scale scale, float* out) const {
   if (!(scale.step >= least_)) {
     std::fill_n(out, count, scale.step != scale.step ? kNan : 0.0f);
@@ -149,6 +162,7 @@ InputRounder::Scale InputRounder::round_groups(const float* x, int64_t width, co
   for (int64_t begin = 0; begin < width; begin += group) {
     const int64_t count = std::min(group, width - begin);
     scale = of_all ? *of_all : two_level ? group_scale(x + begin, count, outer) : scale_of(x + begin, count);
+    if (!offsets_.empty()) stagger(scale.step, begin, count, out);  // a prepared row: x is out
     round_run(x + begin, count, scale, out + begin);
   }
   return scale;

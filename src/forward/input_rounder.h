@@ -58,6 +58,7 @@ class InputRounder {
   bool prepares() const { return rotation_ != nullptr || !reassembly_.empty(); }
   void prepare(float* row, int64_t width) const;
   Scale round_groups(const float* x, int64_t width, const std::optional<Scale>& of_all, float* out) const;
+  void stagger(float step, int64_t begin, int64_t count, float* row) const;
   void round_run(const float* x, int64_t count, Scale scale, float* out) const;
   void round_integers(const float* x, int64_t count, Scale scale, float* out) const;
   Covered covered(const float* x, int64_t count) const;
@@ -71,9 +72,10 @@ class InputRounder {
   std::shared_ptr<const BlockRotation> rotation_;  // null: values are rounded as they are
   Reassembly reassembly_;
   FormatLimits limits_;
-  float least_;                   // scales below it are none
-  std::optional<Scale> fixed_;    // found beforehand
-  std::vector<float> up_, down_;  // [channels]: 2^b and 2^-b of shifts; empty without
+  float least_;                              // scales below it are none
+  std::optional<Scale> fixed_;               // found beforehand
+  std::vector<float> up_, down_;             // [channels]: 2^b and 2^-b of shifts; empty without
+  std::vector<Reassembly::Offset> offsets_;  // of staggered parts, in scales
 };
 
 }  // namespace bitloom

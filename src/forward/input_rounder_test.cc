@@ -185,6 +185,26 @@ TEST(InputRounder, ReassembledChannels) {
   EXPECT_EQ(scales[0], 1);
 }
 
+// Channel 2 lies in 1 and 2: a quarter of a step down in its own slot, and up in the other. 5 is 2 + 3, as if it were
+// whole; parts that are rounded alike make 4 of it. The range is that of the values as they are.
+TEST(InputRounder, StaggeredParts) {
+  EXPECT_THAT(round("int8-token-staggered[1>0=2]", {3, 4, 5, -127}, 4), ElementsAre(4, 3, 2, -127));
+  EXPECT_THAT(round("int8-token-reassembled[1>0=2]", {3, 4, 5, -127}, 4), ElementsAre(4, 2, 2, -127));
+  EXPECT_THAT(round("int8-token-staggered[1>0=2]", {3, 4, 254, -3}, 4), ElementsAre(4, 127, 127, -3));
+  EXPECT_THAT(round("int8-token-staggered[1>0=2]", {3, 4, 0, -127}, 4), ElementsAre(4, 0, 0, -127));
+  // A range of 255 steps from -127 to 128.
+  EXPECT_THAT(round("int8-asym-token-staggered[1>0=2]", {256, 0, 5, -127}, 4), ElementsAre(128, 3, 2, -127));
+  // Levels half a scale apart: 1.25 is two and a half of them, and the parts are two and three.
+  EXPECT_THAT(round("int4q1-token-staggered[1>0=2]", {1, 1, 2.5f, -3.5f}, 4), ElementsAre(1, 1.5f, 1, -3.5f));
+  // Groups of two with scales of their own, 1 and 2: 5 is 3 of the one, and 2 of the other.
+  EXPECT_THAT(round("int8-g2-staggered[1>0=2]", {-127, -127, 5, 254}, 4), ElementsAre(-127, 3, 2, 254));
+  const InputRounder rounder(parse_activation_format("int8-token-staggered[1>0=2]"), 4);
+  std::vector<float> row = {3, 4, 5, -127}, out(4);
+  rounder.round_row(row.data(), 4, out.data());
+  EXPECT_THAT(out, ElementsAre(4, 3, 2, -127));
+  EXPECT_TRUE(rounder.has_token_scales());
+}
+
 // One channel of 512 is a hundred times the others: all of these round to 0 beside it, and a rotation spreads it.
 TEST(InputRounder, RotationsSpreadOutliers) {
   std::vector<float> x = waves(512);

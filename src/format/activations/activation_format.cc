@@ -136,6 +136,10 @@ bool set_moves(std::string_view text, ActivationFormat& format) {
   return parse_moves(text.substr(1, text.size() - 2), format.moves);
 }
 
+bool set_staggered(std::string_view text, ActivationFormat& format) {
+  return format.staggered = set_moves(text, format);
+}
+
 constexpr OptionPrefix<ActivationFormat> kPrefixes[] = {
     {"g", kSharers, set_group, "gN (a positive integer)"},
     {"at", kRange, set_fixed, "at[HIGH] or at[LOW;HIGH] (finite numbers)"},
@@ -146,6 +150,7 @@ constexpr OptionPrefix<ActivationFormat> kPrefixes[] = {
     {"seed", kSeed, set_seed, "seedS (an integer)"},
     {"reassembled", kMoves, set_moves,
      "reassembled[MOVES] (12>7=3;40>7=3: a channel's slot, what it joins, what it holds)"},
+    {"staggered", kMoves, set_staggered, "staggered[MOVES] (as reassembled[MOVES])"},
 };
 
 std::vector<std::string> option_names() {
@@ -256,7 +261,10 @@ class Reader {
   void check_moves() const {
     if (format_.moves.empty()) return;
     if (format_.rotation != 0 || format_.shifted || format_.range.is_calibrated()) {
-      misuse("\"{}\": -reassembled goes with ranges that are known, and without -had and -shift", text_);
+      misuse("\"{}\": channels that are moved go with ranges that are known, and without -had and -shift", text_);
+    }
+    if (format_.staggered && !std::holds_alternative<IntFormat>(format_.format)) {
+      misuse("\"{}\": -staggered is of integers, whose levels lie one step apart; -reassembled is of others", text_);
     }
     if (const std::string reason = bad_moves(format_.moves, 0); !reason.empty()) misuse("\"{}\": {}", text_, reason);
   }
@@ -362,7 +370,8 @@ std::string to_string(const ActivationFormat& format) {
   const std::string text =
       text_of(format, format.asymmetric ? fmt::format("{};{}", range.low, range.high) : fmt::to_string(range.high),
               shifts_text(format));
-  return format.moves.empty() ? text : fmt::format("{}-reassembled[{}]", text, to_string(format.moves));
+  if (format.moves.empty()) return text;
+  return fmt::format("{}-{}[{}]", text, format.staggered ? "staggered" : "reassembled", to_string(format.moves));
 }
 
 std::string kind_text(const ActivationFormat& format) { return text_of(format, "...", "..."); }

@@ -43,7 +43,9 @@ struct ActivationRange {
 ///   E4M3, two-level:  s = t * E4M3FN(max|x| / v_max / t),  t = max|x| of the token / (v_max * 448)   (NVFP4)
 ///   shifted:     x'_c = 2^-b_c s * nearest_level(2^b_c x_c / s), b_c of channel c   (LLM-FP4's pre-shifted exponent
 ///   bias)
-///   reassembled:  x' = r(y), y of x as format/activations/channel_moves.h says: what the matrices read that were rewritten for it
+///   reassembled:  x' = r(y), y of x as format/activations/channel_moves.h says: what the matrices read that were
+///   rewritten for it staggered:    x'_i = r(y_i + o_i s), s found in y, of the parts i of a split channel (o as it
+///   says there)
 /// A range that was found beforehand stands for max|x|, or for [lo, hi]; of two-level scales for t's alone. Values
 /// beyond it become the outermost levels.
 ///   clipped:     max|x|, or lo and hi, times a ratio below 1 (QuaRot: 0.9)
@@ -70,6 +72,7 @@ struct ActivationFormat {
   int64_t rotation = 0;         // greatest block, a power of two, or kWholeWidth; 0: not rotated
   uint64_t seed = 0;            // of the rotation
   ChannelMoves moves;           // made before values are rounded; not of shifted or rotated formats
+  bool staggered = false;       // of integers with moves: equal parts are rounded from other places of a step
   bool operator==(const ActivationFormat&) const = default;
 };
 
@@ -88,6 +91,7 @@ struct ActivationFormat {
 ///   -clipR                           R from 0.1 to 1 times the range of the very values; of dynamic ranges in fp32
 ///   -hadN -hadfull -seedS            rotated, as +frame-inN-seedS; a range of these values is not found, but given
 ///   -reassembled[MOVES]              channels moved first: "12>7=3;40>7=3", as format/activations/channel_moves.h says
+///   -staggered[MOVES]                likewise, and equal parts staggered (integers)
 /// or one of the schemes that storages have in place of FORMAT, -gN and the scale: "mxfp4", "mxfp8e4m3", "nvfp4".
 ///   "int8-token"   "e4m3fn-tensor-p99.9"   "int8-g128"   "int8-asym-tensor-at[-0.5;3.25]"   "mxfp4-rceil"
 /// parse_activation_format(to_string(f)) == f. Error(kUsage) names the part, the allowed ones, the nearest spelling;

@@ -183,6 +183,20 @@ TEST(ActivationFormat, ReassembledChannels) {
   }
 }
 
+TEST(ActivationFormat, StaggeredParts) {
+  const std::string text = "int4-asym-token-staggered[12>7=3;40>7=3]";
+  const ActivationFormat format = parse_activation_format(text);
+  EXPECT_EQ(format.moves, (ChannelMoves{{12, 7, 3}, {40, 7, 3}}));
+  EXPECT_TRUE(format.staggered);
+  EXPECT_EQ(to_string(format), text);
+  EXPECT_EQ(kind_text(format), "int4-asym-token");
+  EXPECT_NE(format, parse_activation_format("int4-asym-token-reassembled[12>7=3;40>7=3]"));
+  EXPECT_THAT(misused("e2m1-token-staggered[1>0=2]"), HasSubstr("-staggered is of integers"));
+  EXPECT_THAT(misused("int4-token-staggered[1>0]"), HasSubstr("should be -staggered[MOVES]"));
+  EXPECT_THAT(misused("int4-token-staggered[1>0=1]"), HasSubstr("channel 1 is to be two of freed, joined and split"));
+  EXPECT_THAT(misused("int4-token-staggered[1>0=2]-reassembled[1>0=2]"), HasSubstr("-reassembled[1>0=2]"));
+}
+
 TEST(ActivationFormat, ScalesOfRanges) {
   const auto scale = [](const char* text, float low, float high) {
     return scale_of_range(parse_activation_format(text), low, high);

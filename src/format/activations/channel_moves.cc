@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "base/text.h"
@@ -72,6 +73,24 @@ void Reassembly::move_values(float* x) const {
 void Reassembly::move_weights(float* w) const {
   for (const ChannelMove& move : moves_) w[move.into] += w[move.slot];
   for (const ChannelMove& move : moves_) w[move.slot] = w[move.copy];
+}
+
+std::vector<Reassembly::Offset> Reassembly::offsets() const {
+  std::map<int32_t, std::vector<int32_t>> parts;
+  for (const ChannelMove& move : moves_) {
+    std::vector<int32_t>& of_channel = parts[move.copy];
+    if (of_channel.empty()) of_channel.push_back(move.copy);
+    of_channel.push_back(move.slot);
+  }
+  std::vector<Offset> offsets;
+  for (const auto& [channel, slots] : parts) {
+    const auto count = static_cast<float>(slots.size());
+    for (size_t k = 0; k < slots.size(); ++k) {
+      offsets.push_back({slots[k], (static_cast<float>(k) + 0.5f) / count - 0.5f});
+    }
+  }
+  std::sort(offsets.begin(), offsets.end(), [](const Offset& a, const Offset& b) { return a.channel < b.channel; });
+  return offsets;
 }
 
 }  // namespace bitloom

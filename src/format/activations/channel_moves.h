@@ -12,6 +12,15 @@
 //
 // (columns). Splitting is exact, and merging two channels costs x_i w_i + x_j w_j - y_j w'_j = (x_i - x_j)(w_i - w_j)/2
 // of an output.
+//
+// Equal parts that are rounded alike err alike, and with them x_c by T_c times as much: in steps of T_c s. Parts that
+// are staggered are rounded from other places of a step, part k = 0 .. T - 1 (the channel itself, then its copies in
+// the order of the moves) from y + o_k s with
+//
+//   o_k = (k + 1/2) / T - 1/2,      |o_k| < 1/2,  sum of o_k = 0
+//
+// Levels at multiples of s then add up to s rint(x_c / s) by Hermite's identity, sum of floor(u + k/T) = floor(T u):
+// x_c in steps of s, as if it were whole. Nothing is subtracted afterwards, and 0 stays 0.
 
 #include <cstdint>
 #include <string>
@@ -49,6 +58,12 @@ class Reassembly {
   void move_values(float* x) const;
   /// A row w [channels] of W becomes one of W'.
   void move_weights(float* w) const;
+  /// Of every part of a split channel its o, in steps; sorted by the channel whose slot it lies in.
+  struct Offset {
+    int32_t channel;
+    float steps;
+  };
+  std::vector<Offset> offsets() const;
 
  private:
   ChannelMoves moves_;

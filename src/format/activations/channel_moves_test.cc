@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <string>
 #include <vector>
 
 #include "base/rng.h"
@@ -67,6 +69,35 @@ TEST(ChannelMoves, LoseHalfTheProductOfDifferences) {
     EXPECT_NEAR(product(w, x), product(rewritten("1>0=5", w), moved("1>0=5", x)), 1e-5);
     x[1] = -x[0], w[1] = w[0];  // alike weights
     EXPECT_NEAR(product(w, x), product(rewritten("1>0=5", w), moved("1>0=5", x)), 1e-5);
+  }
+}
+
+// 2 lies in three slots, 4 in two: a step is cut into thirds, and into halves.
+TEST(ChannelMoves, PartsAreStaggered) {
+  const std::vector<Reassembly::Offset> offsets = Reassembly(moves_of("3>0=2;1>0=2;5>0=4")).offsets();
+  std::vector<int32_t> channels;
+  std::vector<float> steps;
+  for (const auto& [channel, of_channel] : offsets) channels.push_back(channel), steps.push_back(of_channel);
+  EXPECT_THAT(channels, ElementsAre(1, 2, 3, 4, 5));
+  EXPECT_THAT(steps, ::testing::Pointwise(::testing::FloatEq(), {1 / 3.0f, -1 / 3.0f, 0.0f, -0.25f, 0.25f}));
+  EXPECT_TRUE(Reassembly().offsets().empty());
+}
+
+// Rounded parts add up to the whole rounded in the same steps, whatever the number of parts.
+TEST(ChannelMoves, StaggeredPartsAddUp) {
+  Rng rng(9, 1);
+  for (int parts = 2; parts <= 40; ++parts) {
+    std::string moves;
+    for (int copy = 1; copy < parts; ++copy) moves += (copy > 1 ? ";" : "") + std::to_string(copy + 1) + ">1=0";
+    const auto offsets = Reassembly(moves_of(moves)).offsets();
+    ASSERT_EQ(offsets.size(), static_cast<size_t>(parts));
+    for (int turn = 0; turn < 100; ++turn) {
+      const double x = 30 * (static_cast<double>(rng.uniform()) - 0.5);
+      if (std::abs(x - std::floor(x) - 0.5) < 1e-3) continue;  // fp32 goes to either side
+      double sum = 0;
+      for (const auto& offset : offsets) sum += std::nearbyint(x / parts + static_cast<double>(offset.steps));
+      EXPECT_EQ(sum, std::nearbyint(x)) << x << " in " << parts;
+    }
   }
 }
 

@@ -137,7 +137,7 @@ void BlockState::resume(BlockOutcome of_earlier_run) {
   for (const auto& [input, format] : outcome.activations) {
     if (format.moves.empty()) continue;
     ActivationFormat as_it_is = format;
-    as_it_is.moves.clear();
+    as_it_is.moves.clear(), as_it_is.staggered = false;
     const auto rounder = rounders.find(input);
     if (rounder != rounders.end() && rounder->second.format() == as_it_is &&
         bad_moves(format.moves, input_at(model->graph(), index, input).width).empty()) {

@@ -343,7 +343,7 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
   std::optional<ActivationFormat> format;  // of what the statistics are of: channels are moved already
   if (input_rounder != state.rounders.end()) {
     format = input_rounder->second.format();
-    format->moves.clear();
+    format->moves.clear(), format->staggered = false;
   }
   const ActivationFormat* input_format = format ? &*format : nullptr;
   MatrixRounder rounder(statistics, ranks_, context_.threads, input_format);
