@@ -28,9 +28,13 @@ constexpr Option kScaleSearchOptions[] = {
     number_option<&ScaleSearchTransform::steps>("steps", 1, 1000, "exponents tried: 0 to 1 in so many steps"),
 };
 
+constexpr std::string_view kReassembleParities[] = {"none", "paper"};
+
 constexpr Option kReassembleOptions[] = {
     number_option<&ReassembleTransform::ratio>("ratio", 0.001, 0.5, "share of an input's channels that may be added"),
     number_option<&ReassembleTransform::steps>("steps", 2, 1000, "thresholds tried, from the greatest magnitude down"),
+    choice_option<&ReassembleTransform::parity>(
+        "parity", kReassembleParities, "paper: parts of a channel rounded alike, outputs' errors not relative"),
 };
 
 constexpr Option kDistillOptions[] = {

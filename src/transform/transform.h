@@ -51,6 +51,10 @@ struct ScaleSearchTransform {
 struct ReassembleTransform {
   double ratio = 0.2;   // of the channels, that may be added at most
   int64_t steps = 100;  // thresholds tried, from the greatest magnitude down to 0
+  enum class Parity {
+    kNone,
+    kPaper,  // equal parts are rounded alike, and the largest outputs decide
+  } parity = Parity::kNone;
   bool operator==(const ReassembleTransform&) const = default;
 };
 

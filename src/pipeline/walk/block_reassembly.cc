@@ -40,7 +40,8 @@ std::map<int, ActivationFormat> reassembled_inputs(const WalkTask& task, BlockSt
                          [&linear, &rounded](const RowSource& w) { return rounded(w, linear); }});
     }
     ActivationFormat format = state.rounders.at(input).format();
-    format.moves = choose_reassembly(of_input, format, readers, transform, threads).moves;
+    ReassemblyChoice choice = choose_reassembly(of_input, format, readers, transform, threads);
+    format.moves = std::move(choice.moves), format.staggered = choice.staggered;
     if (!format.moves.empty()) formats.emplace(input, std::move(format));
     advance(input);
   }

@@ -6,10 +6,11 @@
 //   D(i, j) = E (x_i - x_j)^2 * sum over outputs (w_i - w_j)^2 / 4          what merging i and j costs (equation 5,
 //                                                                          summed over all that reads the input)
 //
-// With the second moments G = E x x^T and V = W^T W, (x_i - x_j)^2 is G_ii + G_jj - 2 G_ij, and likewise of w. Even
-// channels each propose the odd one that they are likest (bipartite matching, as of ToMe, Bolya et al., 2210.09461);
-// those of least D are merged, several into one where several propose it. Split channels take no part. The released
-// code scores pairs by |x_i - x_j|^2 (sum w_i + sum w_j)^2, which is not what merging costs; this is.
+// With the second moments G = E x x^T and V = W^T W, or W^T diag(a) W where outputs count by weights a, (x_i - x_j)^2
+// is G_ii + G_jj - 2 G_ij, and likewise of w. Even channels each propose the odd one that they are likest (bipartite
+// matching, as of ToMe, Bolya et al., 2210.09461); those of least D are merged, several into one where several propose
+// it. Split channels take no part. The released code scores pairs by |x_i - x_j|^2 (sum w_i + sum w_j)^2, which is not
+// what merging costs; this is.
 
 #include <cstdint>
 #include <optional>

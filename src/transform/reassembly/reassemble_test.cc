@@ -16,6 +16,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
+using Parity = ReassembleTransform::Parity;
+
 constexpr int64_t kChannels = 32, kRows = 24, kTokens = 300;
 
 std::vector<float> as_it_is(const RowSource& w) { return w.decode_all(); }
@@ -66,23 +68,36 @@ struct Site {
     return choose_reassembly(statistics, parse_activation_format(format), readers(rounded), transform, threads);
   }
 
+  /// E (W x)_o^2
+  double square_of(const float* row) const {
+    double sum = 0;
+    for (size_t t = 0; t < x.size(); t += kChannels) {
+      double output = 0;
+      for (size_t c = 0; c < kChannels; ++c) output += static_cast<double>(row[c]) * static_cast<double>(x[t + c]);
+      sum += output * output;
+    }
+    return sum / kTokens;
+  }
+
   /// The loss by its definition, over all tokens: all of them are in the sample, and count once.
-  double loss(const std::string& format, const ChannelMoves& moves, std::vector<float> (*rounded)(const RowSource&)) {
+  double loss(const std::string& format, const ChannelMoves& moves, std::vector<float> (*rounded)(const RowSource&),
+              Parity parity = Parity::kNone) {
     ActivationFormat moved = parse_activation_format(format);
-    moved.moves = moves;
+    moved.moves = moves, moved.staggered = parity == Parity::kNone;
     std::vector<float> y(x.size());
     InputRounder(moved, kChannels).round(x.data(), kTokens, kChannels, y.data(), threads);
     double sum = 0;
     for (const RowSourcePtr& w : weights) {
       const std::vector<float> exact = w->decode_all(), q = rounded(*moved_columns(w, Reassembly(moves)));
-      for (size_t t = 0; t < x.size(); t += kChannels) {
-        for (size_t r = 0; r < q.size(); r += kChannels) {
+      for (size_t r = 0; r < q.size(); r += kChannels) {
+        const double importance = parity == Parity::kNone ? 1 / square_of(exact.data() + r) : 1;
+        for (size_t t = 0; t < x.size(); t += kChannels) {
           double apart = 0;
           for (size_t c = 0; c < kChannels; ++c) {
             apart += static_cast<double>(exact[r + c]) * static_cast<double>(x[t + c]) -
                      static_cast<double>(q[r + c]) * static_cast<double>(y[t + c]);
           }
-          sum += apart * apart;
+          sum += importance * apart * apart;
         }
       }
     }
@@ -91,23 +106,56 @@ struct Site {
 };
 
 // A step of 40 / 15 makes all of the others 0, x^2 = 1/12 each; with the large ones in five and three parts it is a
-// fifth of that, and errs by 0.53^2 / 12 = 0.024. The parts of a channel err alike, so its own error stays, 0.59 twice:
-// of 30 / 12 + 1.2 = 3.7 remain some 30 * 0.024 + 1.2 = 1.9.
+// fifth of that, and errs by 0.53^2 / 12 = 0.024. Staggered parts err as one channel does: of 30 / 12 + 1.2 = 3.7
+// remain some 32 * 0.024 = 0.8. Parts that are rounded alike err alike, so that their channel's error stays, 0.59
+// twice: some 30 * 0.024 + 1.2 = 1.9 remain. Weights of four bits err as much again, and more where columns of merged
+// pairs, up to twice as large, widen a row's steps.
 //
 // Its losses are those of the definition: products in fp32 differ by 1e-6 of an output, and losses by the like of
 // themselves, as errors of 4 bits are some hundredths of an output.
 TEST(Reassemble, FindsLessLossWhereChannelsAreLarge) {
   Site site(40);
   for (const auto rounded : {as_it_is, four_bits}) {
-    const ReassemblyChoice choice = site.choose("int4-asym-token", rounded);
-    ASSERT_FALSE(choice.moves.empty());
-    EXPECT_EQ(bad_moves(choice.moves, kChannels), "");
-    EXPECT_LE(choice.moves.size(), 6u);  // 0.2 of 32
-    EXPECT_LT(choice.loss, 0.65 * choice.plain_loss);
-    EXPECT_NEAR(choice.plain_loss, site.loss("int4-asym-token", {}, rounded), 1e-3 * choice.plain_loss);
-    EXPECT_NEAR(choice.loss, site.loss("int4-asym-token", choice.moves, rounded), 1e-3 * choice.loss);
-    for (const ChannelMove& move : choice.moves) EXPECT_TRUE(move.copy == 5 || move.copy == 18) << move.copy;
+    for (const auto& [parity, left] : {std::pair(Parity::kNone, 0.3), std::pair(Parity::kPaper, 0.65)}) {
+      const ReassemblyChoice choice = site.choose("int4-asym-token", rounded, {.parity = parity});
+      ASSERT_FALSE(choice.moves.empty());
+      EXPECT_EQ(choice.staggered, parity == Parity::kNone);
+      EXPECT_EQ(bad_moves(choice.moves, kChannels), "");
+      EXPECT_LE(choice.moves.size(), 6u);  // 0.2 of 32
+      EXPECT_LT(choice.loss, (rounded == as_it_is ? left : 1.0) * choice.plain_loss);
+      EXPECT_NEAR(choice.plain_loss, site.loss("int4-asym-token", {}, rounded, parity), 1e-3 * choice.plain_loss);
+      EXPECT_NEAR(choice.loss, site.loss("int4-asym-token", choice.moves, rounded, parity), 1e-3 * choice.loss);
+      for (const ChannelMove& move : choice.moves) EXPECT_TRUE(move.copy == 5 || move.copy == 18) << move.copy;
+    }
   }
+}
+
+// Outputs whose readers take them 64 times smaller are worth no more: moves and loss stay, to the bit, as a power of
+// two changes no product but its exponent. The paper's loss is decided by them.
+TEST(Reassemble, LargeOutputsCountNoMoreThanOthers) {
+  Site site(40), scaled(40);
+  std::vector<float> w = scaled.weights[0]->decode_all();
+  for (size_t i = 0; i < 3 * kChannels; ++i) w[i] *= 64;
+  scaled.weights[0] = dense_matrix(kRows, kChannels, w);
+  const ReassemblyChoice as_it_is = site.choose("int4-asym-token", four_bits),
+                         of_scaled = scaled.choose("int4-asym-token", four_bits);
+  EXPECT_EQ(of_scaled.moves, as_it_is.moves);
+  EXPECT_EQ(of_scaled.loss, as_it_is.loss);
+  const ReassembleTransform paper{.parity = Parity::kPaper};
+  EXPECT_GT(scaled.choose("int4-asym-token", four_bits, paper).plain_loss,
+            100 * site.choose("int4-asym-token", four_bits, paper).plain_loss);
+}
+
+// Levels of other formats lie no step apart, and an output that is always 0 counts for nothing.
+TEST(Reassemble, WhatIsNotStaggeredOrCounted) {
+  Site site(40);
+  std::vector<float> w = site.weights[0]->decode_all();
+  std::fill_n(w.begin(), kChannels, 0.0f);
+  site.weights[0] = dense_matrix(kRows, kChannels, w);
+  const ReassemblyChoice choice = site.choose("e2m1-token", as_it_is);
+  EXPECT_FALSE(choice.staggered);
+  EXPECT_TRUE(std::isfinite(choice.plain_loss));
+  EXPECT_TRUE(std::isfinite(choice.loss));
 }
 
 // With channels of one size no merging pays for itself.
