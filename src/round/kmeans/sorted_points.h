@@ -47,11 +47,11 @@ class SortedPoints {
   double shift_ = 0;
 };
 
-/// Points for a table of few levels that cost no sort: values within 8 mean magnitudes of 0 are gathered into 64 bins
-/// for each level (512 at least), of which each is one point, at its mean; values beyond are points of their own. Where
-/// bins would be more than half of the values, so are all. The best table for such points errs by at most 0.5 % more
-/// than that for the values (exact_kmeans_test.cc), and errors of two numbers of levels differ as theirs do: both lack
-/// what is spread within bins.
+/// Points for a table of few levels that cost no sort: values within 8 mean distances of the mean are gathered into 64
+/// bins for each level (512 at least), of which each is one point, at its mean; values beyond are points of their own.
+/// Where bins would be more than half of the values, or hold them in fewer than 8 points a level, so are all. The best
+/// table for such points errs by at most 0.5 % more than that for the values (exact_kmeans_test.cc), and errors of two
+/// numbers of levels differ as theirs do: both lack what is spread within bins.
 class GatheredPoints {
  public:
   /// Of finite values [n] with masses [n] (empty: 1 each) those that are not left out (1; empty: none is).
@@ -68,9 +68,12 @@ class GatheredPoints {
   struct Bin {
     double mass, first;  // sum m, sum m x
   };
+  void take_all();
   void add_sorted(std::vector<Point>& points);
 
   std::vector<float> values_, masses_;
+  std::vector<Point> counted_;    // values that are not left out
+  std::vector<float> x_;          // theirs alone
   std::vector<uint16_t> places_;  // by value: its bin
   std::vector<Bin> bins_;
   std::vector<Point> below_, above_;
