@@ -65,7 +65,7 @@ bool machine_has(Isa isa) {
              __builtin_cpu_supports("avx512vnni");
     case Isa::kAvx512Vbmi:
       return machine_has(Isa::kAvx512Vnni) && __builtin_cpu_supports("avx512vbmi") &&
-             __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("gfni");
+             __builtin_cpu_supports("avx512vbmi2");
     case Isa::kNeon:
     case Isa::kNeonDot:
       break;

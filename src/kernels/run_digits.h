@@ -42,7 +42,7 @@ class RunDigits {
   static constexpr float weight(int plane) { return static_cast<float>(1 << (8 * (kPlanes - 1 - plane))); }
 
   /// Of x [count], count <= length.
-  void round(const float* x, int64_t count, int64_t token, int64_t run) {
+  [[gnu::noinline]] void round(const float* x, int64_t count, int64_t token, int64_t run) {
     // The bits of magnitudes are in the order of the magnitudes, Inf and NaN above all others.
     int32_t most_bits = 0;
     for (int64_t i = 0; i < count; ++i) most_bits = std::max(most_bits, std::bit_cast<int32_t>(x[i]) & 0x7fffffff);

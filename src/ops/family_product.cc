@@ -243,7 +243,7 @@ class VectorProduct final : public FamilyProduct {
  private:
   VectorDotKernel* kernel_;
   bool exact_;
-  std::vector<float> columns_;  // [M, G, 256]
+  std::vector<float> columns_;  // [M, G, vectors]
   AdditiveRows w_;
 };
 

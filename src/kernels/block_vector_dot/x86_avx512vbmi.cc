@@ -286,26 +286,23 @@ class Loop {
   Digits x_;
 };
 
-template <typename Books>
-void multiply(const BlockVectorDotCall& call) {
-  if (call.exact) {
-    Loop<Books, 3>(call).run();
-  } else {
-    Loop<Books, 2>(call).run();
-  }
-}
-
 }  // namespace
+
+void block_vector_dot_v256(const BlockVectorDotCall& call);
 
 void block_vector_dot_avx512vbmi(const BlockVectorDotCall& call) {
   if (ByteBooks::serves(call.w)) {
-    multiply<ByteBooks>(call);
-  } else if (SmallBooks<2>::serves(call.w)) {
-    multiply<SmallBooks<2>>(call);
+    if (call.exact) {
+      Loop<ByteBooks, 3>(call).run();
+    } else {
+      Loop<ByteBooks, 2>(call).run();
+    }
+  } else if (SmallBooks<2>::serves(call.w)) {  // two planes would be no faster
+    Loop<SmallBooks<2>, 3>(call).run();
   } else if (SmallBooks<1>::serves(call.w)) {
-    multiply<SmallBooks<1>>(call);
+    Loop<SmallBooks<1>, 3>(call).run();
   } else {
-    multiply_decoded_rows(call);
+    block_vector_dot_v256(call);
   }
 }
 

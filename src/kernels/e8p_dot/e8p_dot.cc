@@ -26,7 +26,7 @@ int64_t e8p_dot_scratch(const E8pRows& w) {
   return kE8pTokens * ((w.cols + kRun - 1) / kRun) * kRunBytes;
 }
 
-E8pTables::E8pTables(const int8_t (*halves)[kE8pPoint]) {
+[[gnu::cold]] E8pTables::E8pTables(const int8_t (*halves)[kE8pPoint]) {
   for (size_t v = 0; v < 256; ++v) {
     int sum = 0;
     for (size_t i = 0; i < kE8pPoint; ++i) sum += halves[v][i];

@@ -198,8 +198,12 @@ class Loop {
 
 }  // namespace
 
+void e8p_dot_v256(const E8pDotCall& call);
+
 void e8p_dot_avx512vbmi(const E8pDotCall& call) {
-  if (call.exact) {
+  if (!__builtin_cpu_supports("gfni")) {  // which other kernels with VBMI do without
+    e8p_dot_v256(call);
+  } else if (call.exact) {
     Loop<3>(call).run();
   } else {
     Loop<2>(call).run();

@@ -1,5 +1,5 @@
 #pragma once
-// What every kernel makes of the input: the products of each unit's 256 vectors with their part of it. In an unnamed
+// What every kernel makes of the input: the products of each unit's vectors with their part of it. In an unnamed
 // namespace, since each kernel compiles it with flags of its own.
 
 #include <algorithm>

@@ -40,7 +40,7 @@ class NibbleTables {
       // The greatest product becomes almost the greatest integer.
       const float scale = std::bit_cast<float>(most_bits) / static_cast<float>(kOffset - (kOffset >> 7));
       scales_[first / kRun] = finite ? scale : std::numeric_limits<float>::quiet_NaN();
-      const float inverse = finite && scale > 0 ? 1 / scale : 0;
+      const float inverse = finite && scale > 0x1p-100f ? 1 / scale : 0;
       for (int64_t i = 0; i < units; ++i)
         round(products + i * kEntries, inverse, planes_ + (first + i) * kPlanes * kEntries);
     }
