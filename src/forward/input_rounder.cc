@@ -62,6 +62,10 @@ InputRounder::InputRounder(ActivationFormat format, std::shared_ptr<const ArrayE
   if (range.is_calibrated())
     fail(ErrorKind::kFailed, "\"{}\": calibration has yet to find its range", to_string(format_));
   if (range.kind == ActivationRange::Kind::kFixed) fixed_ = scale_of_range(format_, range.low, range.high);
+  if (const auto* integer = std::get_if<IntFormat>(&format_.format); integer != nullptr && !integer->narrow) {
+    const auto half = static_cast<float>(1 << (integer->bits - 1));
+    reaches_below_ = half / (half - 1);
+  }
   if (format_.staggered) offsets_ = reassembly_.offsets();
   for (Reassembly::Offset& offset : offsets_) {
     offset.steps = std::ldexp(offset.steps, -std::get<IntFormat>(format_.format).fraction);
@@ -74,11 +78,12 @@ InputRounder::InputRounder(ActivationFormat format, std::shared_ptr<const ArrayE
 
 /// Of values that share a scale, all finite.
 InputRounder::Covered InputRounder::covered(const float* x, int64_t count) const {
-  if (fixed_) return {format_.asymmetric ? format_.range.low : -format_.range.high, format_.range.high};
+  if (fixed_)
+    return {format_.asymmetric ? format_.range.low : -reaches_below_ * format_.range.high, format_.range.high};
   Covered range;
   for (int64_t i = 0; i < count; ++i) range = {std::min(range.low, x[i]), std::max(range.high, x[i])};
   if (!format_.asymmetric) range.high = std::max(range.high, -range.low), range.low = -range.high;
-  return {range.low * format_.clip, range.high * format_.clip};
+  return {range.low * format_.clip * (format_.asymmetric ? 1 : reaches_below_), range.high * format_.clip};
 }
 
 /// Of values that share one.

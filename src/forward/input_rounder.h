@@ -72,6 +72,7 @@ class InputRounder {
   std::shared_ptr<const BlockRotation> rotation_;  // null: values are rounded as they are
   Reassembly reassembly_;
   FormatLimits limits_;
+  float reaches_below_ = 1;                  // the lowest level of a symmetric format over the greatest, less its sign
   float least_;                              // scales below it are none
   std::optional<Scale> fixed_;               // found beforehand
   std::vector<float> up_, down_;             // [channels]: 2^b and 2^-b of shifts; empty without

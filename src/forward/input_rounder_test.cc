@@ -250,7 +250,8 @@ TEST(InputRounder, AnyNumberOfThreadsGivesTheSameBytes) {
 // Straight through, but beyond what the levels cover.
 TEST(InputRounder, GradientsStopAtTheRange) {
   ThreadPool threads(1);
-  const std::vector<float> x = {0.5f, 1.5f, -2, 1, -0.25f, 4, 0, -1};
+  const std::vector<float> x = {0.5f,   1.5f, -2, 1,
+                                -0.25f, 4,    0,  -1};  // the lowest level of int4 is -8/7 of the greatest
   const auto passed = [&](const std::string& format) {
     std::vector<float> dx = {1, 2, 3, 4, 5, 6, 7, 8};
     InputRounder(parse_activation_format(format), 4).round_adjoint(x.data(), 2, 4, dx.data(), threads);
@@ -259,6 +260,10 @@ TEST(InputRounder, GradientsStopAtTheRange) {
   using Row = std::vector<float>;
   EXPECT_EQ(passed("int4-token"), (Row{1, 2, 3, 4, 5, 6, 7, 8}));
   EXPECT_EQ(passed("int4-tensor-at[1.5]"), (Row{1, 2, 0, 4, 5, 0, 7, 8}));
+  EXPECT_EQ(passed("int4-tensor-at[1.8]"), (Row{1, 2, 3, 4, 5, 0, 7, 8}));
+  EXPECT_EQ(passed("int4-narrow-tensor-at[1.8]"), (Row{1, 2, 0, 4, 5, 0, 7, 8}));
+  EXPECT_EQ(passed("int4-token-clip0.9"), (Row{1, 2, 3, 4, 5, 0, 7, 8}));
+  EXPECT_EQ(passed("e2m1-token-clip0.9"), (Row{1, 2, 0, 4, 5, 0, 7, 8}));
   EXPECT_EQ(passed("int4-asym-tensor-at[-0.5;1]"), (Row{1, 0, 0, 4, 5, 0, 7, 0}));
   EXPECT_EQ(passed("int4-token-clip0.75"), (Row{1, 2, 0, 4, 5, 0, 7, 8}));
   EXPECT_EQ(passed("int4-tensor-clip0.5"), (Row{1, 2, 3, 4, 5, 0, 7, 8}));

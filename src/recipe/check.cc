@@ -119,7 +119,7 @@ std::string bad_search(const RecipeStep& search, const RecipeStep& quantize) {
                      to_string(quantize.quantize->storage));
 }
 
-/// Channels are moved for the sake of inputs that are rounded; what learns afterwards reads them as they are.
+/// Channels are moved for the sake of inputs that are rounded; what learns afterwards has no gradients through moves.
 std::string bad_reassembly(const Recipe& recipe, const RecipeStep& step) {
   if (!step.transform || !std::holds_alternative<ReassembleTransform>(*step.transform)) return "";
   const std::string_view name = row_of(part_of(*step.transform)).name;
@@ -127,7 +127,7 @@ std::string bad_reassembly(const Recipe& recipe, const RecipeStep& step) {
   for (const RecipeStep& other : recipe.steps) {
     rounds_inputs = rounds_inputs || other.activations;
     if (!other.transform || stage_of(*other.transform) != PartStage::kTuning) continue;
-    return fmt::format("'{}' learns with inputs as they are, and '{}' moves their channels; choose one",
+    return fmt::format("'{}' has no gradients through inputs whose channels '{}' moves; choose one",
                        row_of(part_of(*other.transform)).name, name);
   }
   return rounds_inputs ? "" : fmt::format("'{}' is about rounded inputs, but no step has activations", name);

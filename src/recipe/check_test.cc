@@ -58,7 +58,7 @@ TEST(CheckRecipe, ReassemblesWhatIsRounded) {
   EXPECT_THAT(verdict({transform(ReassembleTransform{}), transform(ReassembleTransform{}), rounded}),
               HasSubstr("'reassemble' is given twice"));
   EXPECT_THAT(verdict({transform(ReassembleTransform{}), rounded, transform(BlockTuningTransform{})}),
-              HasSubstr("'tune-blocks' learns with inputs as they are, and 'reassemble' moves their channels"));
+              HasSubstr("'tune-blocks' has no gradients through inputs whose channels 'reassemble' moves"));
   RecipeStep guided = rounded;
   guided.rounding = GptqRounding{.guided = true};
   EXPECT_THAT(verdict({transform(ReassembleTransform{}), guided}), HasSubstr("takes gradients of the model before"));
@@ -73,8 +73,9 @@ TEST(CheckRecipe, ReassemblesWhatIsRounded) {
   EXPECT_THAT(verdict({transform(ReassembleTransform{}), codebook}),
               HasSubstr("'reassemble' tries thresholds by rounding to nearest, which codebook4-col has no grid for"));
   rounded.activations = parse_activation_format("int4-token-reassembled[1>0=2]");
-  EXPECT_THAT(verdict({rounded}),
-              HasSubstr("int4-token with 1 moves: channels are moved in the weights, too, so 'reassemble' finds which"));
+  EXPECT_THAT(
+      verdict({rounded}),
+      HasSubstr("int4-token with 1 moves: channels are moved in the weights, too, so 'reassemble' finds which"));
 }
 
 TEST(CheckRecipe, RefusesARoundingOfNothing) {

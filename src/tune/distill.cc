@@ -177,8 +177,8 @@ TuningCost cost_of_distillation(const QuantizeTask& task) {
   cost.memory = (spills ? 0 : kept) + bytes_of(size.learned) +
                 4 * (most * (graph.hidden * static_cast<int64_t>(graph.blocks.size()) + size.activations) +
                      2 * kHeadRows * graph.vocab_size + 2 * size.block + size.panels);
-  // What is read of an input that is rounded, and its gradient.
-  if (!task.activations.empty()) cost.memory += 4 * most * 2 * size.widest_input;
+  // What is read of an input that is rounded, the same rotated, and its gradient.
+  if (!task.activations.empty()) cost.memory += 4 * most * 3 * size.widest_input;
   cost.disk = (spills ? kept : 0) + kFileBytesOfLearned * size.learned.values +
               kFileBytesOfWeight * size.learned.weights + kFileBytesOfCode * size.learned.codes;
   return cost;

@@ -123,6 +123,7 @@ class LatentGrid final : public Parametrisation {
 
  private:
   static constexpr size_t kLatent = 0, kScales = 1;
+  static constexpr float kLeastScale = 0x1p-24f;  // of fp16; a scale of 0 has no gradient by which it would come back
 
   static std::vector<LearnedPart> parts_of(const StoredMatrix& matrix) {
     const GridMatrix& grid = *matrix.grid();
@@ -131,6 +132,7 @@ class LatentGrid final : public Parametrisation {
     std::vector<LearnedPart> parts = {std::move(latent)};
     if (!has_learned_scales(grid.storage())) return parts;
     LearnedPart scales{".scales", grid.shape().group_rows == 1, !allows_negative_scales(grid.storage()), {}};
+    scales.least = kLeastScale;
     for (int64_t r = 0; r < grid.shape().rows; ++r) {
       const RowScales row = scales_of_row(grid, r);
       scales.start.insert(scales.start.end(), row.scales.begin(), row.scales.end());

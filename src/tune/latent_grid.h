@@ -18,7 +18,7 @@
 // are what it is for.
 //
 // Latent weights begin at W. What is stored are codes and scales, in the same storage: bits stay. Scales are learned
-// where they are fp16 numbers; powers of two and two-level scales stay, and so do zero points.
+// where they are fp16 numbers; all others stay (powers of two, two-level ones, bf16, fp32), and so do zero points.
 
 #include <memory>
 

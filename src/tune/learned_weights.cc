@@ -74,7 +74,7 @@ void LearnedWeights::set(Vectors values) {
       std::vector<float>& of = values.at(name + part.suffix);
       for (float& value : of) {
         value = finite_f16(value);
-        if (part.not_negative) value = value > 0 ? value : 0.0f;
+        if (part.not_negative) value = value > part.least ? value : part.least;
       }
       if (part.to_stored) part.to_stored(stored_[name + part.suffix] = of);
     }
@@ -129,9 +129,15 @@ void LearnedWeights::choose_codes(const CodeOptions& options, CodeState& state, 
   state.codes = codes_;
 }
 
+void LearnedWeights::refuse_moves(int block, int input) const {
+  refuse("block {}, {}: its channels are split and merged as it is rounded, and no gradients go through that", block,
+         input_at(graph(), block, input).name);
+}
+
 void LearnedWeights::round_inputs(const InputFormats& formats) {
   for (const auto& [place, format] : formats) {
     const auto& [block, input] = place;
+    if (!format.moves.empty()) refuse_moves(block, input);
     rounders_[block].insert_or_assign(input, InputRounder(format, input_at(graph(), block, input).width));
   }
 }
@@ -140,8 +146,7 @@ BlockWeights LearnedWeights::load_block(int block, Unscaled* unscaled, ThreadPoo
   BlockWeights weights = load_block_weights(*current_, block);
   for (const auto& [input, rounder] : weights.rounders) {
     if (rounder.reassembly().empty()) continue;
-    refuse("block {}, {}: its channels are split and merged as it is rounded, and what learns reads inputs as they are",
-           block, input_at(graph(), block, input).name);
+    refuse_moves(block, input);
   }
   weights.rounders.clear(), weights.operands.clear();
   if (const auto rounders = rounders_.find(block); rounders != rounders_.end()) weights.rounders = rounders->second;

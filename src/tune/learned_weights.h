@@ -77,6 +77,7 @@ class LearnedWeights {
   Vectors norms() const;
 
  private:
+  [[noreturn]] void refuse_moves(int block, int input) const;
   struct Matrix {
     FinishedMatrix finished;
     std::unique_ptr<const Parametrisation> parts;

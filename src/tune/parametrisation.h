@@ -48,6 +48,7 @@ struct LearnedPart {
   // Makes of values those that are stored for them, and of which W comes; null: they are fp16 numbers and stay.
   std::function<void(std::vector<float>& values)> to_stored = nullptr;
   bool is_latent = false;  // fp32 numbers that are not stored themselves
+  float least = 0;         // where they are not negative
 };
 
 /// Rows of dL/dW [count, cols], row `begin` first.

@@ -83,9 +83,9 @@ double Student::kl(std::span<const int32_t> tokens, int64_t batch, int64_t lengt
     const BlockWeights weights = weights_.load_block(b, nullptr, threads);
     BlockRunner(graph, b, weights, rope_of(b)).run(pass, work_, threads);
   }
-  VectorGradients all = weights_.no_gradients();
+  VectorGradients all;
   GradientSink of_head;
-  if (gradients != nullptr) of_head.vectors = &all;
+  if (gradients != nullptr) all = weights_.no_gradients(), of_head.vectors = &all;
   std::vector<float> stream(work_.hidden.begin(), work_.hidden.begin() + count);
   const double loss = head_loss(target, stream, pass.rows(), of_head, threads);
   if (gradients == nullptr) return loss;

@@ -25,7 +25,7 @@
 
 namespace bitloom {
 
-inline constexpr int kJournalVersion = 3;
+inline constexpr int kJournalVersion = 4;
 
 /// What a block's file block.json holds: {sites, rewritten: [names], activations, remarks}, and
 /// {tuning} of a block that was tuned.

@@ -83,7 +83,7 @@ void check_options(const AdapterTuning& options) {
   }
 }
 
-/// Gradients read inputs as they are.
+/// Adapters are not trained through inputs that are rounded.
 void check_inputs(const Model& model) {
   for (const Site& site : linear_sites(model.graph())) {
     if (!site.reads->activations) continue;
