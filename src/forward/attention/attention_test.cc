@@ -306,17 +306,17 @@ INSTANTIATE_TEST_SUITE_P(All, AttentionTest, ::testing::ValuesIn(cases()),
 TEST(Attention, AQueryDoesNotDependOnThoseBefore) {
   ThreadPool threads(2);
   for (const KvFormat format : every_kv_format()) {
-    for (const int64_t window : {0, 70}) {
+    for (const auto& [keys, window] : {std::pair<int64_t, int64_t>{129, 0}, {129, 70}, {1100, 0}, {1100, 77}}) {
       std::vector<float> last;
       for (const int64_t queries : {1, 2, 4}) {
         Problem problem(
-            {"", 1, queries, 129, 4, 2, 8, window, 0, QkvLayout::kSeparate, Mask::kCausal, 129, false, format});
+            {"", 1, queries, keys, 4, 2, 8, window, 0, QkvLayout::kSeparate, Mask::kCausal, keys, false, format});
         AttentionScratch scratch;
         scratch.isa = best_isa();
         attention(problem.call, scratch, threads);
         const std::vector<float> of_last(problem.out.end() - 4 * 8, problem.out.end());
         if (queries == 1) last = of_last;
-        EXPECT_EQ(of_last, last) << queries << " queries, window " << window;
+        EXPECT_EQ(of_last, last) << queries << " queries, " << keys << " keys, window " << window;
       }
     }
   }
