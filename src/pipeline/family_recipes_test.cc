@@ -93,15 +93,32 @@ std::string name_of(const ::testing::TestParamInfo<const char*>& info) {
   return name;
 }
 
-constexpr const char* kKernelRecipes[] = {"claq-2", "claq-2.1",  "claq-2.12", "claq-3",     "claq-3.12", "claq-4",
-                                          "billm",  "billm-arb", "pb-1.7",    "slim-2",     "slim-3",    "spqr-3",
-                                          "hqq-2",  "hqq-3",     "hqq-4",     "onebit-svid"};
+constexpr const char* kKernelRecipes[] = {"claq-2",
+                                          "claq-2.1",
+                                          "claq-2.12",
+                                          "claq-3",
+                                          "claq-3.12",
+                                          "claq-4",
+                                          "billm",
+                                          "billm-arb",
+                                          "pb-1.7",
+                                          "slim-2",
+                                          "slim-3",
+                                          "spqr-3",
+                                          "hqq-2",
+                                          "hqq-3",
+                                          "hqq-4",
+                                          "onebit-svid",
+                                          "gptvq-2.125",
+                                          "gptvq-2.125:dimension=2",
+                                          "gptvq-2.125:dimension=1",
+                                          "e8p-2",
+                                          "aqlm-4x4",
+                                          "loftq-2"};
 INSTANTIATE_TEST_SUITE_P(Recipes, FamilyRecipe, ::testing::ValuesIn(kKernelRecipes), name_of);
 INSTANTIATE_TEST_SUITE_P(Recipes, KernelRecipe, ::testing::ValuesIn(kKernelRecipes), name_of);
 INSTANTIATE_TEST_SUITE_P(Others, FamilyRecipe,
-                         ::testing::Values("gptvq-2.125", "gptvq-2.125:dimension=2", "gptvq-2.125:dimension=1", "e8p-2",
-                                           "qllm-w4a4", "qllm-w4a8:rounding=gptq", "qllm-w6a6:qkv=paper"),
-                         name_of);
+                         ::testing::Values("qllm-w4a4", "qllm-w4a8:rounding=gptq", "qllm-w6a6:qkv=paper"), name_of);
 
 }  // namespace
 }  // namespace bitloom
