@@ -63,7 +63,7 @@ void add_kv_flag(FlagSet& app, KvFlag& kv) {
     if (find_kv_format(text)) return std::string();
     return fmt::format("'{}'{}; allowed: {}", text, did_you_mean(text, allowed), fmt::join(allowed, ", "));
   };
-  app.add_option("--kv", kv.name, "keys and values kept as fp32, fp16 (to 65504), bf16, int8 or fp8")
+  app.add_option("--kv", kv.name, "keys and values as fp32, fp16 (to 65504), bf16, int8 or fp8")
       ->type_name("FORMAT")
       ->check(check)
       ->capture_default_str();
