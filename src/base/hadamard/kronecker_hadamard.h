@@ -10,8 +10,9 @@ namespace bitloom {
 
 /// T = s (H_2^k x M)   [n, n], n = 2^k m, T T^T = I
 ///
-/// M [m, m] is a Hadamard matrix where one is known (base/hadamard/hadamard.h), with the smallest such m, and s = 1 / sqrt(n);
-/// otherwise m is the odd part of n, M a random orthogonal matrix, and s = 1 / sqrt(2^k). Real: float or double.
+/// M [m, m] is a Hadamard matrix where one is known (base/hadamard/hadamard.h), with the smallest such m, and s = 1 /
+/// sqrt(n); otherwise m is the odd part of n, M a random orthogonal matrix, and s = 1 / sqrt(2^k). Real: float or
+/// double.
 template <typename Real>
 class KroneckerHadamard {
  public:

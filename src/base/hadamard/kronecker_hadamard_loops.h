@@ -8,8 +8,8 @@
 
 #include "base/hadamard/hadamard.h"
 #include "base/hadamard/kronecker_hadamard.h"
-#include "base/vector_clones.h"
 #include "base/hadamard/walsh_hadamard.h"
+#include "base/vector_clones.h"
 
 namespace bitloom {
 namespace {

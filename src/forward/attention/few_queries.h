@@ -1,7 +1,7 @@
 #pragma once
 // Attention of sequences that a pass gives few tokens, over keys and values in pages: kernels/cached_attention reads
-// them as they are kept, 64 of them for all heads and rows before the next 64, which are asked for on the way where they follow in the
-// same part and run of pages.
+// them as they are kept, 64 of them for all heads and rows before the next 64, which are asked for on the way where
+// they follow in the same part and run of pages.
 //
 // Goals: the speed of memory; a token's bits depend neither on the number of threads nor on how many tokens of its
 // sequence the pass has. For that the keys are cut at fixed positions into parts, computed apart and put together in

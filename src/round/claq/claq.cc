@@ -186,8 +186,8 @@ class Claq {
   std::vector<float> costs_;
   int64_t rows_, cols_, milli_bits_;
   WidthPair pair_;
-  std::vector<float> w_;              // [rows, cols], or empty
-  LargeBuffer columns_;  // W transposed, or null
+  std::vector<float> w_;  // [rows, cols], or empty
+  LargeBuffer columns_;   // W transposed, or null
   std::vector<float> scales_;
 };
 

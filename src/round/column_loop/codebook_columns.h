@@ -48,8 +48,8 @@ struct CodebookPlan {
   bool tables_fit_kept = false;   // k-means over all weights, kept ones too, as CLAQ's code does
   std::vector<float> row_scales;  // [rows], numbers of fp16 above 0; empty: none
   // Not null: tables of sixteen columns are fitted at once, by these threads, to the columns as compensated before the
-  // sixteen, whose weights are gathered (GatheredPoints); each is then moved by three turns of Lloyd's algorithm on its column as its
-  // turn comes.
+  // sixteen, whose weights are gathered (GatheredPoints); each is then moved by three turns of Lloyd's algorithm on its
+  // column as its turn comes.
   ThreadPool* fit_ahead = nullptr;
   // Called with what the loop chose; may change levels, codes and kept weights. See StoringPolicy::refine().
   std::function<void(const LoopResult& result, ColumnCodebooks& chosen)> refine;

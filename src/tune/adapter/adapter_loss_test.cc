@@ -11,8 +11,8 @@
 #include "export/module_names.h"
 #include "forward/decoder.h"
 #include "pipeline/walk_test_support.h"
-#include "tune/batches.h"
 #include "tune/adapter/begin_adapter.h"
+#include "tune/batches.h"
 
 namespace bitloom {
 namespace {
