@@ -15,7 +15,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "kernels/dot_call.h"
 
 namespace bitloom {
 
@@ -60,24 +60,10 @@ inline constexpr int64_t kBlockVectorTokens = 8;
 /// Bytes of scratch memory, at an address divisible by 64.
 int64_t block_vector_dot_scratch(const BlockVectorRows& w);
 
-struct BlockVectorDotCall {
-  BlockVectorRows w;
-  int64_t first = 0, last = 0;  // tiles
-  int64_t tokens = 1;
-  bool exact = true;
-  const float* x = nullptr;  // [tokens, cols]
-  float* y = nullptr;        // [tokens, y_stride], element (t, r) at t * y_stride + r
-  int64_t y_stride = 0;
-  std::byte* scratch = nullptr;
-};
-
+/// Counted in tiles.
+using BlockVectorDotCall = DotCall<BlockVectorRows>;
 using BlockVectorDotKernel = void(const BlockVectorDotCall& call);
-
-struct BlockVectorDotEntry {
-  const char* name;
-  BlockVectorDotKernel* kernel;
-  Isa isa;
-};
+using BlockVectorDotEntry = DotEntry<BlockVectorRows>;
 
 /// All of this build, in the order of preference.
 std::span<const BlockVectorDotEntry> block_vector_dot_kernels();

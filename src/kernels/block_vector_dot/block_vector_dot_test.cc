@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/block_vector_dot/test_dot.h"
+#include "kernels/dot_test.h"
 
 namespace bitloom {
 namespace {
@@ -100,12 +101,7 @@ TEST(BlockVectorDot, TilesStandAlone) {
     if (!machine_has(entry.isa)) continue;
     for (const char* text : {"vq8-g4", "vq4-g2", "vq2-g1", "vq5-g2"}) {
       RandomBlockVectorDot whole(text, 1100, 136, 3, false, 2), parts(text, 1100, 136, 3, false, 2);
-      entry.kernel(whole.call);
-      for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 4}, {4, 5}}) {
-        parts.call.first = first, parts.call.last = last;
-        entry.kernel(parts.call);
-      }
-      EXPECT_EQ(whole.y, parts.y) << entry.name;
+      testing::expect_parts_stand_alone(entry, whole, parts, {{0, 1}, {1, 4}, {4, 5}});
     }
   }
 }
@@ -115,14 +111,7 @@ TEST(BlockVectorDot, ZerosGiveZerosAndValuesThatAreNotFiniteAreSeen) {
     if (!machine_has(entry.isa)) continue;
     for (const char* text : {"vq8-g4", "vq4-g2", "vq2-g1", "vq5-g2"}) {
       RandomBlockVectorDot dot(text, 70, 300, 1, true, 2);
-      for (float& value : dot.x) value = 0;
-      entry.kernel(dot.call);
-      for (const float value : dot.y) EXPECT_EQ(value, 0) << entry.name;
-      for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
-        dot.x[17] = bad;
-        entry.kernel(dot.call);
-        for (const float value : dot.y) EXPECT_FALSE(std::isfinite(value)) << entry.name;
-      }
+      testing::expect_zeros_and_bad_values_pass(entry, dot);
     }
   }
 }

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "kernels/dot_call.h"
 #include "packing/column_layout.h"
 
 namespace bitloom {
@@ -28,24 +28,10 @@ struct ColumnTables {
 /// Bytes of scratch memory, at an address divisible by 64.
 int64_t column_dot_scratch(const ColumnTables& w);
 
-struct ColumnDotCall {
-  ColumnTables w;
-  int64_t first = 0, last = 0;  // tiles of 16 rows
-  int64_t tokens = 1;
-  bool exact = true;         // 24 bits, else 16
-  const float* x = nullptr;  // [tokens, cols]
-  float* y = nullptr;        // [tokens, y_stride], element (t, r) at t * y_stride + r
-  int64_t y_stride = 0;
-  std::byte* scratch = nullptr;
-};
-
+/// Counted in tiles of 16 rows; exact: 24 bits, else 16.
+using ColumnDotCall = DotCall<ColumnTables>;
 using ColumnDotKernel = void(const ColumnDotCall& call);
-
-struct ColumnDotEntry {
-  const char* name;
-  ColumnDotKernel* kernel;
-  Isa isa;
-};
+using ColumnDotEntry = DotEntry<ColumnTables>;
 
 /// All of this build, in the order of preference.
 std::span<const ColumnDotEntry> column_dot_kernels();

@@ -6,6 +6,7 @@
 
 #include "base/dtype.h"
 #include "kernels/column_dot/test_dot.h"
+#include "kernels/dot_test.h"
 
 namespace bitloom {
 namespace {
@@ -64,12 +65,7 @@ TEST(ColumnDot, TilesStandAlone) {
     if (!machine_has(entry.isa)) continue;
     RandomColumnDot whole(random_columns(150, 77, any, 1), 1, true, 2),
         parts(random_columns(150, 77, any, 1), 1, true, 2);
-    entry.kernel(whole.call);
-    for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 7}, {7, 10}}) {
-      parts.call.first = first, parts.call.last = last;
-      entry.kernel(parts.call);
-    }
-    EXPECT_EQ(whole.y, parts.y) << entry.name;
+    testing::expect_parts_stand_alone(entry, whole, parts, {{0, 1}, {1, 7}, {7, 10}});
   }
 }
 

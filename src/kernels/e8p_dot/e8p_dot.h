@@ -16,7 +16,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "kernels/dot_call.h"
 
 namespace bitloom {
 
@@ -50,24 +50,10 @@ inline constexpr int64_t kE8pTokens = 8;
 /// Bytes of scratch memory, at an address divisible by 64.
 int64_t e8p_dot_scratch(const E8pRows& w);
 
-struct E8pDotCall {
-  E8pRows w;
-  int64_t first = 0, last = 0;  // rows
-  int64_t tokens = 1;
-  bool exact = true;
-  const float* x = nullptr;  // [tokens, cols]
-  float* y = nullptr;        // [tokens, y_stride], element (t, r) at t * y_stride + r
-  int64_t y_stride = 0;
-  std::byte* scratch = nullptr;
-};
-
+/// Counted in rows.
+using E8pDotCall = DotCall<E8pRows>;
 using E8pDotKernel = void(const E8pDotCall& call);
-
-struct E8pDotEntry {
-  const char* name;
-  E8pDotKernel* kernel;
-  Isa isa;
-};
+using E8pDotEntry = DotEntry<E8pRows>;
 
 /// All of this build, in the order of preference.
 std::span<const E8pDotEntry> e8p_dot_kernels();

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/dot_test.h"
 #include "kernels/e8p_dot/test_dot.h"
 
 namespace bitloom {
@@ -92,12 +93,7 @@ TEST(E8pDot, RowsStandAlone) {
   for (const E8pDotEntry& entry : e8p_dot_kernels()) {
     if (!machine_has(entry.isa)) continue;
     RandomE8pDot whole(41, 1000, 3, false, 2), parts(41, 1000, 3, false, 2);
-    entry.kernel(whole.call);
-    for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 4}, {4, 41}}) {
-      parts.call.first = first, parts.call.last = last;
-      entry.kernel(parts.call);
-    }
-    EXPECT_EQ(whole.y, parts.y) << entry.name;
+    testing::expect_parts_stand_alone(entry, whole, parts, {{0, 1}, {1, 4}, {4, 41}});
   }
 }
 
@@ -106,14 +102,7 @@ TEST(E8pDot, ZerosGiveZerosAndValuesThatAreNotFiniteAreSeen) {
     if (!machine_has(entry.isa)) continue;
     for (const bool exact : {true, false}) {
       RandomE8pDot dot(5, 700, 1, exact, 2);
-      for (float& value : dot.x) value = 0;
-      entry.kernel(dot.call);
-      for (const float value : dot.y) EXPECT_EQ(value, 0) << entry.name;
-      for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
-        dot.x[17] = bad;
-        entry.kernel(dot.call);
-        for (const float value : dot.y) EXPECT_FALSE(std::isfinite(value)) << entry.name;
-      }
+      testing::expect_zeros_and_bad_values_pass(entry, dot);
     }
   }
 }

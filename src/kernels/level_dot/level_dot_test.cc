@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/dot_test.h"
 #include "kernels/level_dot/test_dot.h"
 
 namespace bitloom {
@@ -94,12 +95,7 @@ TEST(LevelDot, RowsStandAlone) {
     if (!machine_has(entry.isa)) continue;
     const LevelShape shape = {.bits = 6, .rows = 11, .cols = 96, .group = 32, .tokens = 2};
     RandomLevelDot whole(shape, 2), parts(shape, 2);
-    entry.kernel(whole.call);
-    for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 7}, {7, 11}}) {
-      parts.call.first = first, parts.call.last = last;
-      entry.kernel(parts.call);
-    }
-    EXPECT_EQ(whole.y, parts.y) << entry.name;
+    testing::expect_parts_stand_alone(entry, whole, parts, {{0, 1}, {1, 7}, {7, 11}});
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "kernels/dot_test.h"
 #include "kernels/partial_dot/test_dot.h"
 
 namespace bitloom {
@@ -42,12 +43,7 @@ TEST(PartialDot, RowsStandAlone) {
   for (const PartialDotEntry& entry : partial_dot_kernels()) {
     if (!machine_has(entry.isa)) continue;
     RandomPartialDot whole(11, 100, 2, 3), parts(11, 100, 2, 3);
-    entry.kernel(whole.call);
-    for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 7}, {7, 11}}) {
-      parts.call.first = first, parts.call.last = last;
-      entry.kernel(parts.call);
-    }
-    EXPECT_EQ(whole.y, parts.y) << entry.name;
+    testing::expect_parts_stand_alone(entry, whole, parts, {{0, 1}, {1, 7}, {7, 11}});
   }
 }
 

@@ -21,7 +21,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "kernels/dot_call.h"
 #include "packing/plane_layout.h"
 
 namespace bitloom {
@@ -41,24 +41,10 @@ struct PlaneTiles {
 /// Bytes of scratch memory, at an address divisible by 64.
 int64_t plane_dot_scratch(const PlaneTiles& w);
 
-struct PlaneDotCall {
-  PlaneTiles w;
-  int64_t first = 0, last = 0;  // tiles of 16 rows
-  int64_t tokens = 1;
-  bool exact = true;         // 24 bits, else 16
-  const float* x = nullptr;  // [tokens, cols]
-  float* y = nullptr;        // [tokens, y_stride], element (t, r) at t * y_stride + r
-  int64_t y_stride = 0;
-  std::byte* scratch = nullptr;
-};
-
+/// Counted in tiles of 16 rows; exact: 24 bits, else 16.
+using PlaneDotCall = DotCall<PlaneTiles>;
 using PlaneDotKernel = void(const PlaneDotCall& call);
-
-struct PlaneDotEntry {
-  const char* name;
-  PlaneDotKernel* kernel;
-  Isa isa;
-};
+using PlaneDotEntry = DotEntry<PlaneTiles>;
 
 /// All of this build, in the order of preference.
 std::span<const PlaneDotEntry> plane_dot_kernels();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/dot_test.h"
 #include "kernels/plane_dot/test_dot.h"
 
 namespace bitloom {
@@ -61,12 +62,7 @@ TEST(PlaneDot, TilesStandAlone) {
   for (const PlaneDotEntry& entry : plane_dot_kernels()) {
     if (!machine_has(entry.isa)) continue;
     RandomPlaneDot whole({.fp8 = true}, 150, 200, 1, true, 2), parts({.fp8 = true}, 150, 200, 1, true, 2);
-    entry.kernel(whole.call);
-    for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 6}, {6, 10}}) {
-      parts.call.first = first, parts.call.last = last;
-      entry.kernel(parts.call);
-    }
-    EXPECT_EQ(whole.y, parts.y) << entry.name;
+    testing::expect_parts_stand_alone(entry, whole, parts, {{0, 1}, {1, 6}, {6, 10}});
   }
 }
 

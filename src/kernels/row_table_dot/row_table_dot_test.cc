@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "kernels/dot_test.h"
 #include "kernels/row_table_dot/test_dot.h"
 
 namespace bitloom {
@@ -55,12 +56,7 @@ TEST(RowTableDot, RowsStandAlone) {
   for (const RowTableDotEntry& entry : row_table_dot_kernels()) {
     if (!machine_has(entry.isa)) continue;
     RandomRowTableDot whole(4, 11, 96, 32, 1, 1, 2), parts(4, 11, 96, 32, 1, 1, 2);
-    entry.kernel(whole.call);
-    for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 7}, {7, 11}}) {
-      parts.call.first = first, parts.call.last = last;
-      entry.kernel(parts.call);
-    }
-    EXPECT_EQ(whole.y, parts.y) << entry.name;
+    testing::expect_parts_stand_alone(entry, whole, parts, {{0, 1}, {1, 7}, {7, 11}});
   }
 }
 

@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "kernels/dot_call.h"
 
 namespace bitloom {
 
@@ -38,24 +38,10 @@ struct AdditiveRows {
 /// Bytes of scratch memory, at an address divisible by 64.
 int64_t vector_dot_scratch(const AdditiveRows& w);
 
-struct VectorDotCall {
-  AdditiveRows w;
-  int64_t first = 0, last = 0;  // tiles
-  int64_t tokens = 1;
-  bool exact = true;         // P in 24 bits or more, else 16
-  const float* x = nullptr;  // [tokens, cols]
-  float* y = nullptr;        // [tokens, y_stride], element (t, r) at t * y_stride + r
-  int64_t y_stride = 0;
-  std::byte* scratch = nullptr;
-};
-
+/// Counted in tiles; exact: P in 24 bits or more, else 16.
+using VectorDotCall = DotCall<AdditiveRows>;
 using VectorDotKernel = void(const VectorDotCall& call);
-
-struct VectorDotEntry {
-  const char* name;
-  VectorDotKernel* kernel;
-  Isa isa;
-};
+using VectorDotEntry = DotEntry<AdditiveRows>;
 
 /// All of this build, in the order of preference.
 std::span<const VectorDotEntry> vector_dot_kernels();

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "kernels/dot_test.h"
 #include "kernels/vector_dot/test_dot.h"
 
 namespace bitloom {
@@ -91,12 +92,7 @@ TEST(VectorDot, TilesStandAlone) {
     if (!machine_has(entry.isa)) continue;
     for (const int bits : {4, 8}) {
       RandomVectorDot whole(2, 8, 1100, 136, 1, false, 2, -1, bits), parts(2, 8, 1100, 136, 1, false, 2, -1, bits);
-      entry.kernel(whole.call);
-      for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 1}, {1, 4}, {4, 5}}) {
-        parts.call.first = first, parts.call.last = last;
-        entry.kernel(parts.call);
-      }
-      EXPECT_EQ(whole.y, parts.y) << entry.name;
+      testing::expect_parts_stand_alone(entry, whole, parts, {{0, 1}, {1, 4}, {4, 5}});
     }
   }
 }
