@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/lane_sums.h"
 #include "base/large_buffer.h"
 #include "base/rng.h"
 #include "base/vector_clones.h"
@@ -37,17 +38,10 @@ GptqRounding feedback(const ClaqRounding& options) { return {.damping = options.
 /// Below, a column's count rounded up is more than the storage has room for.
 constexpr int64_t kLeastPublishedRows = 100;
 
-/// sum x^2, added up in a fixed order.
 BITLOOM_VECTOR_CLONES double sum_of_squares(const float* x, int64_t n) {
-  constexpr int64_t kLanes = 16;
-  double lanes[kLanes] = {}, sum = 0;
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int64_t l = 0; l < kLanes; ++l) lanes[l] += static_cast<double>(x[i + l]) * static_cast<double>(x[i + l]);
-  }
-  for (; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  for (const double lane : lanes) sum += lane;
-  return sum;
+  return lane_sum<16>(
+      n, [x](int64_t i)
+             __attribute__((always_inline)) { return static_cast<double>(x[i]) * static_cast<double>(x[i]); });
 }
 
 /// The root mean square of a row, in fp16; 1 where it is 0 or no number of fp16.

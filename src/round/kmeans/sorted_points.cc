@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 
+#include "base/lane_sums.h"
 #include "base/vector_clones.h"
 
 namespace bitloom {
@@ -47,27 +48,14 @@ void sort_nearly_sorted(uint64_t* items, size_t n) {
   }
 }
 
-/// sum x, or sum |x - middle|, added up in a fixed order.
-template <class Term>
-[[gnu::always_inline]] inline double sum_of(const float* x, int64_t n, const Term& term) {
-  constexpr int64_t kLanes = 32;
-  double lanes[kLanes] = {}, sum = 0;
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int64_t l = 0; l < kLanes; ++l) lanes[l] += static_cast<double>(term(x[i + l]));
-  }
-  for (; i < n; ++i) lanes[0] += static_cast<double>(term(x[i]));
-  for (const double lane : lanes) sum += lane;
-  return sum;
-}
 BITLOOM_VECTOR_CLONES double sum_of_values(const float* x, int64_t n) {
-  return sum_of(
-      x, n, [](float value) __attribute__((always_inline)) { return value; });
+  return lane_sum<32>(
+      n, [x](int64_t i) __attribute__((always_inline)) { return static_cast<double>(x[i]); });
 }
 BITLOOM_VECTOR_CLONES double sum_of_distances(const float* x, int64_t n, float middle) {
-  return sum_of(
-      x, n, [middle](float value) __attribute__((always_inline)) {
-        return value < middle ? middle - value : value - middle;
+  return lane_sum<32>(
+      n, [ x, middle ](int64_t i) __attribute__((always_inline)) {
+        return static_cast<double>(x[i] < middle ? middle - x[i] : x[i] - middle);
       });
 }
 
