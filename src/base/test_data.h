@@ -6,8 +6,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -66,6 +68,22 @@ inline std::string edited(std::string text, const std::string& from, const std::
   const size_t at = text.find(from);
   EXPECT_NE(at, text.npos) << from;
   return text.replace(at, from.size(), to);
+}
+
+/// The numbers behind a name in a golden file (its path in tests/golden/) of lines "NAME NUMBER ...".
+inline std::vector<float> golden_line(const std::string& path, const std::string& name) {
+  std::ifstream file(golden(path));
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string first;
+    words >> first;
+    if (first != name) continue;
+    std::vector<float> values;
+    for (double value = 0; words >> value;) values.push_back(static_cast<float>(value));
+    return values;
+  }
+  ADD_FAILURE() << path << ": no line " << name;
+  return {};
 }
 
 inline void write_file(const std::string& path, std::string_view bytes) {

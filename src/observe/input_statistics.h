@@ -6,10 +6,10 @@
 #include <optional>
 
 #include "observe/channel_range.h"
-#include "observe/cross_moment.h"
 #include "observe/histogram.h"
+#include "observe/moment/cross_moment.h"
+#include "observe/moment/second_moment.h"
 #include "observe/needs.h"
-#include "observe/second_moment.h"
 #include "observe/token_sample.h"
 
 namespace bitloom {

@@ -12,7 +12,7 @@
 //
 // which is tr D_I tr D_O / (tr H_I tr H_O) where gradients of different tokens have nothing to do with each other.
 
-#include "observe/guided_moments.h"
+#include "observe/moment/guided_moments.h"
 #include "round/problem.h"
 #include "round/rounding.h"
 

@@ -11,7 +11,7 @@
 #include "base/ranks.h"
 #include "base/row_source.h"
 #include "base/threads.h"
-#include "observe/second_moment.h"
+#include "observe/moment/second_moment.h"
 
 namespace bitloom {
 

@@ -12,8 +12,8 @@
 #include "base/threads.h"
 #include "format/activations/activation_format.h"
 #include "format/stored_matrix.h"
-#include "observe/guided_moments.h"
 #include "observe/input_statistics.h"
+#include "observe/moment/guided_moments.h"
 #include "round/report.h"
 #include "round/target.h"
 

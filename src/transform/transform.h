@@ -71,8 +71,8 @@ struct DistillTransform {
   double rate = 0.002;         // Adam's first step, relative to a vector's root mean square
   int64_t batch = 4;           // sequences of a step
   bool bases = false;          // codebooks and scales of bases too
-  bool codes = false;          // and codes of additive codebooks: PV-Tuning, tune/code_step.h
-  bool weights = false;        // or weights of grids, through rounding: tune/latent_grid.h
+  bool codes = false;          // and codes of additive codebooks: PV-Tuning, tune/learned/code_step.h
+  bool weights = false;        // or weights of grids, through rounding: tune/learned/latent_grid.h
   double weight_rate = 0.002;  // of these
   double code_rate = 0.01, changes = 0.01, trust = 0.01, decay = 0;
   int64_t beam = 4;

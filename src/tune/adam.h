@@ -7,7 +7,7 @@
 #include <string>
 
 #include "forward/adjoint/gradient_sink.h"
-#include "tune/vectors.h"
+#include "tune/learned/vectors.h"
 
 namespace bitloom {
 

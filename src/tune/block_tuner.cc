@@ -11,7 +11,7 @@
 #include "forward/adjoint/block_adjoint.h"
 #include "forward/attention/rope.h"
 #include "pipeline/walk/token_entrance.h"
-#include "tune/learned_weights.h"
+#include "tune/learned/learned_weights.h"
 #include "tune/learner.h"
 #include "tune/model_size.h"
 

@@ -13,7 +13,7 @@
 #include "forward/embedding.h"
 #include "pipeline/calibrated_model.h"
 #include "pipeline/walk_test_support.h"
-#include "tune/parametrisation.h"
+#include "tune/learned/parametrisation.h"
 #include "tune/tuners.h"
 
 namespace bitloom {

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "tune/adam.h"
-#include "tune/code_step.h"
-#include "tune/vectors.h"
+#include "tune/learned/code_step.h"
+#include "tune/learned/vectors.h"
 
 namespace bitloom {
 

@@ -15,7 +15,7 @@
 #include "forward/adjoint/head_adjoint.h"
 #include "report/numbers.h"
 #include "tune/batches.h"
-#include "tune/latent_grid.h"
+#include "tune/learned/latent_grid.h"
 #include "tune/learner.h"
 #include "tune/model_size.h"
 #include "tune/student.h"

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "pipeline/task/quantize_task.h"
-#include "tune/parametrisation.h"
+#include "tune/learned/parametrisation.h"
 
 namespace bitloom {
 

@@ -16,7 +16,7 @@
 
 #include "forward/attention/rope.h"
 #include "forward/workspace.h"
-#include "tune/learned_weights.h"
+#include "tune/learned/learned_weights.h"
 
 namespace bitloom {
 

@@ -21,7 +21,7 @@
 #include "forward/decoder.h"
 #include "forward/workspace.h"
 #include "linalg/gemm.h"
-#include "observe/guided_moments.h"
+#include "observe/moment/guided_moments.h"
 #include "pipeline/allocation/storage_error.h"
 #include "pipeline/ranks/rank_work.h"
 #include "round/feedback_share.h"

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "observe/second_moment.h"
+#include "observe/moment/second_moment.h"
 #include "pipeline/calibrated_model.h"
 #include "pipeline/walk_test_support.h"
 #include "transform/reassembly/reassemble.h"

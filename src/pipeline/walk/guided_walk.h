@@ -1,6 +1,6 @@
 #pragma once
-// Moments that know the loss (observe/guided_moments.h), of every linear layer of the blocks that a rounding wants them
-// of: one pass forward and one backward through the float model, before any block is rounded.
+// Moments that know the loss (observe/moment/guided_moments.h), of every linear layer of the blocks that a rounding
+// wants them of: one pass forward and one backward through the float model, before any block is rounded.
 //
 //   for every block: keep the streams before it, bring all sequences to the next
 //   loss = cross entropy against labels drawn from the model (papers' beyond page, 2.3)
@@ -13,7 +13,7 @@
 #include <string>
 
 #include "base/context.h"
-#include "observe/guided_moments.h"
+#include "observe/moment/guided_moments.h"
 #include "pipeline/walk/walk_task.h"
 
 namespace bitloom {
@@ -27,8 +27,8 @@ GuidedMoments load_moments(const std::string& directory, int block, const Linear
 Needs gradient_needs(const WalkTask& task, const std::string& tensor);
 bool needs_gradients(const WalkTask& task);
 
-/// Leaves the moments of all ranks' sequences in the directory. Error(kFailed) naming the tensor where every gradient is
-/// 0 or none is finite.
+/// Leaves the moments of all ranks' sequences in the directory. Error(kFailed) naming the tensor where every gradient
+/// is 0 or none is finite.
 void gather_moments(const WalkTask& task, const std::string& directory, Context& context);
 
 }  // namespace bitloom

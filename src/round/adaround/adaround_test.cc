@@ -455,20 +455,7 @@ TEST(AdaRounding, TakesTheMomentsOfCalibration) {
 }
 
 /// A line of tests/golden/round/adaround.txt.
-std::vector<float> golden_line(const std::string& name) {
-  std::ifstream file(testing::golden("round/adaround.txt"));
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
-    std::string first;
-    words >> first;
-    if (first != name) continue;
-    std::vector<float> values;
-    for (double value = 0; words >> value;) values.push_back(static_cast<float>(value));
-    return values;
-  }
-  ADD_FAILURE() << "no line " << name;
-  return {};
-}
+std::vector<float> golden_line(const std::string& name) { return testing::golden_line("round/adaround.txt", name); }
 
 // tests/oracle/round_adaround.py takes the same steps on tokens, in fp64.
 TEST(Learn, EqualsAnIndependentRunOnTokens) {

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
-#include "observe/second_moment.h"
+#include "observe/moment/second_moment.h"
 #include "round/column_loop/column_loop.h"
 #include "round/gptq/gptq.h"
 #include "round/kmeans/kmeans.h"

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/threads.h"
-#include "observe/cross_moment.h"
-#include "observe/second_moment.h"
+#include "observe/moment/cross_moment.h"
+#include "observe/moment/second_moment.h"
 #include "round/problem.h"
 
 namespace bitloom {

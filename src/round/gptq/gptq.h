@@ -20,7 +20,7 @@
 namespace bitloom {
 
 extern const RoundingRow kGptqMethod;
-struct GuidedMoments;  // observe/guided_moments.h
+struct GuidedMoments;  // observe/moment/guided_moments.h
 Needs needs_of(const GptqRounding& options);
 bool rounds_onto(const GptqRounding& options, const Storage& storage);
 Storage storage_by(const GptqRounding& options, Storage wanted);

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/threads.h"
-#include "observe/cross_moment.h"
-#include "observe/second_moment.h"
+#include "observe/moment/cross_moment.h"
+#include "observe/moment/second_moment.h"
 
 namespace bitloom {
 
@@ -30,7 +30,7 @@ struct GptqRounding {
   ColumnOrder order = ColumnOrder::kGroupAware;
   bool static_groups = false;  // group scales from the original weights, not from compensated ones
   double correction = 0;       // GPTAQ's alpha: how much of the inputs' own error is compensated; 0: GPTQ
-  bool guided = false;         // H weighs tokens by their outputs' gradients (observe/guided_moments.h)
+  bool guided = false;         // H weighs tokens by their outputs' gradients (observe/moment/guided_moments.h)
   bool operator==(const GptqRounding&) const = default;
 };
 

@@ -10,7 +10,7 @@
 
 #include "base/row_source.h"
 #include "base/threads.h"
-#include "observe/guided_moments.h"
+#include "observe/moment/guided_moments.h"
 
 namespace bitloom {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/threads.h"
-#include "observe/second_moment.h"
+#include "observe/moment/second_moment.h"
 
 namespace bitloom {
 

@@ -31,12 +31,12 @@ Storage storage_by(const ViterbiRounding& options, Storage wanted);
 RoundingCost cost_of(const ViterbiRounding& options, const RoundingShape& shape);
 Rounded round_by(const ViterbiRounding& options, const RoundingProblem& problem);
 
-struct GuidedMoments;  // observe/guided_moments.h
+struct GuidedMoments;  // observe/moment/guided_moments.h
 
 struct LdlqRounding {
   double damping = 0.01;
   double share = 0.9;
-  bool guided = false;          // H_I weighs tokens by their outputs' gradients (observe/guided_moments.h)
+  bool guided = false;          // H_I weighs tokens by their outputs' gradients (observe/moment/guided_moments.h)
   bool two_sided = false;       // the same, and feedback down the columns by H_O, the outputs' gradients' moment
   double output_damping = 0.1;  // of H_O
   double drift = 0;             // share of the inputs' own error that the target makes up for (round/drift/drift.h)

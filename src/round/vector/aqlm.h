@@ -36,7 +36,7 @@ struct AqlmRounding {
   int64_t sweeps = 8;
   int64_t iterations = 3;  // of conjugate gradients between sweeps
   double damping = 0.01;
-  bool guided = false;  // H weighs tokens by their outputs' gradients (observe/guided_moments.h)
+  bool guided = false;  // H weighs tokens by their outputs' gradients (observe/moment/guided_moments.h)
   double drift = 0;     // share of the inputs' own error that the target makes up for (round/drift/drift.h)
   int64_t seed = 0;
   bool operator==(const AqlmRounding&) const = default;

@@ -32,7 +32,7 @@ struct GptvqRounding {
   double damping = 0.01;
   int64_t turns = 30;      // of k-means, at most; the paper takes 100 (docs/results.md)
   int64_t iterations = 8;  // of conjugate gradients for the codebooks, after the loop
-  bool guided = false;     // H weighs tokens by their outputs' gradients (observe/guided_moments.h)
+  bool guided = false;     // H weighs tokens by their outputs' gradients (observe/moment/guided_moments.h)
   double drift = 0;        // share of the inputs' own error that the target makes up for (round/drift/drift.h)
   bool operator==(const GptvqRounding&) const = default;
 };

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "base/test_data.h"
-#include "observe/guided_moments.h"
+#include "observe/moment/guided_moments.h"
 #include "round/column_loop/column_loop.h"
 #include "round/gptq/gptq.h"
 #include "round/round_matrix.h"

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "base/threads.h"
-#include "observe/second_moment.h"
+#include "observe/moment/second_moment.h"
 #include "transform/scaling/channel_scaling.h"
 #include "transform/transform.h"
 

@@ -8,7 +8,7 @@
 #include "export/peft/adapt.h"
 #include "forward/adjoint/model_gradient.h"
 #include "linalg/gemm.h"
-#include "tune/parametrisation.h"
+#include "tune/learned/parametrisation.h"
 
 namespace bitloom {
 namespace {

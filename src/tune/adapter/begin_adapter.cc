@@ -13,7 +13,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "export/module_names.h"
-#include "tune/parametrisation.h"
+#include "tune/learned/parametrisation.h"
 
 namespace bitloom {
 namespace {

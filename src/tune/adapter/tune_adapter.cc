@@ -23,9 +23,9 @@
 #include "pipeline/task/file_records.h"
 #include "tune/adapter/adapter_loss.h"
 #include "tune/batches.h"
+#include "tune/learned/parametrisation.h"
 #include "tune/learner.h"
 #include "tune/model_size.h"
-#include "tune/parametrisation.h"
 
 namespace bitloom {
 namespace {

@@ -14,7 +14,7 @@
 #include "io/safetensors/safetensors.h"
 #include "pipeline/walk_test_support.h"
 #include "tune/adapter/begin_adapter.h"
-#include "tune/parametrisation.h"
+#include "tune/learned/parametrisation.h"
 
 namespace bitloom {
 namespace {

@@ -1,4 +1,4 @@
-#include "tune/parametrisation.h"
+#include "tune/learned/parametrisation.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "tune/code_step.h"
+#include "tune/learned/code_step.h"
 
 #include <gtest/gtest.h>
 

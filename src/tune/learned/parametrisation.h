@@ -35,7 +35,7 @@
 
 #include "base/threads.h"
 #include "pipeline/rounding/finished_matrix.h"
-#include "tune/vectors.h"
+#include "tune/learned/vectors.h"
 
 namespace bitloom {
 

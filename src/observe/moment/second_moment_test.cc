@@ -1,4 +1,4 @@
-#include "observe/second_moment.h"
+#include "observe/moment/second_moment.h"
 
 #include <gtest/gtest.h>
 

@@ -23,8 +23,8 @@
 #include <vector>
 
 #include "base/threads.h"
-#include "tune/parametrisation.h"
-#include "tune/vectors.h"
+#include "tune/learned/parametrisation.h"
+#include "tune/learned/vectors.h"
 
 namespace bitloom {
 

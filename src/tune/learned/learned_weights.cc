@@ -1,4 +1,4 @@
-#include "tune/learned_weights.h"
+#include "tune/learned/learned_weights.h"
 
 #include <algorithm>
 #include <cmath>

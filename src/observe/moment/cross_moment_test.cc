@@ -1,4 +1,4 @@
-#include "observe/cross_moment.h"
+#include "observe/moment/cross_moment.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

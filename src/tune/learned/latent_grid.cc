@@ -1,4 +1,4 @@
-#include "tune/latent_grid.h"
+#include "tune/learned/latent_grid.h"
 
 #include <algorithm>
 #include <cmath>

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "linalg/bench_roof.h"
-#include "observe/second_moment.h"
+#include "observe/moment/second_moment.h"
 
 namespace bitloom {
 namespace {

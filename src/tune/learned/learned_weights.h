@@ -23,9 +23,9 @@
 #include "model/model.h"
 #include "pipeline/rounding/finished_matrix.h"
 #include "recipe/recipe.h"
-#include "tune/code_step.h"
-#include "tune/parametrisation.h"
-#include "tune/vectors.h"
+#include "tune/learned/code_step.h"
+#include "tune/learned/parametrisation.h"
+#include "tune/learned/vectors.h"
 
 namespace bitloom {
 

@@ -1,4 +1,4 @@
-#include "tune/latent_grid.h"
+#include "tune/learned/latent_grid.h"
 
 #include <gtest/gtest.h>
 
@@ -71,19 +71,9 @@ std::vector<float> normal_numbers(int64_t count, uint64_t stream) {
   return values;
 }
 
+/// A line of tests/golden/tune/straight_through.txt.
 std::vector<float> golden_line(const std::string& name) {
-  std::ifstream file(testing::golden("tune/straight_through.txt"));
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
-    std::string first;
-    words >> first;
-    if (first != name) continue;
-    std::vector<float> values;
-    for (double value = 0; words >> value;) values.push_back(static_cast<float>(value));
-    return values;
-  }
-  ADD_FAILURE() << "no line " << name;
-  return {};
+  return testing::golden_line("tune/straight_through.txt", name);
 }
 
 class GradientsIn : public ::testing::TestWithParam<std::string> {};

@@ -22,7 +22,7 @@
 
 #include <memory>
 
-#include "tune/parametrisation.h"
+#include "tune/learned/parametrisation.h"
 
 namespace bitloom {
 

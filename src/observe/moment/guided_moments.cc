@@ -1,4 +1,4 @@
-#include "observe/guided_moments.h"
+#include "observe/moment/guided_moments.h"
 
 #include <cmath>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "tune/parametrisation.h"
+#include "tune/learned/parametrisation.h"
 
 #include <algorithm>
 #include <map>
@@ -13,7 +13,7 @@
 #include "round/nearest/nearest.h"
 #include "round/round_matrix.h"
 #include "round/vector/code_search.h"
-#include "tune/latent_grid.h"
+#include "tune/learned/latent_grid.h"
 
 namespace bitloom {
 namespace {
