@@ -15,7 +15,7 @@ void block_vector_dot(benchmark::State& state, const BlockVectorDotEntry& entry,
                       bool exact, int threads) {
   const testing::RandomBlockVectorDot dot(text, kRows, kCols, tokens, exact, 1);
   int64_t bytes = 0;
-  for (const std::vector<std::byte>& part : dot.parts) bytes += static_cast<int64_t>(part.size());
+  for (const auto& part : dot.parts) bytes += static_cast<int64_t>(part.size());
   const double seconds =
       measure_shared(state, threads, bytes, entry.kernel, dot.call, block_vector_dot_scratch(dot.call.w));
   state.counters["Gweights/s"] = 1e-9 * static_cast<double>(kRows * kCols) / seconds;

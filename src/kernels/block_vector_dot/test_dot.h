@@ -2,13 +2,13 @@
 // For tests and benchmarks: a product of random block vectors.
 
 #include <cmath>
-#include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "format/families/vector/block_vectors.h"
 #include "kernels/block_vector_dot/block_vector_dot.h"
+#include "kernels/guarded.h"
 
 namespace bitloom::testing {
 
@@ -18,9 +18,9 @@ struct RandomBlockVectorDot {
   std::vector<uint16_t> codes;    // [rows, groups]
   std::vector<int8_t> codebooks;  // [blocks, 2^B, G]
   std::vector<float> scales;      // [blocks], numbers of fp16
-  std::vector<std::vector<std::byte>> parts;
-  std::vector<float> x, y;
-  std::vector<std::byte> scratch;
+  std::vector<GuardedVector<std::byte>> parts;
+  GuardedVector<float> x, y;
+  GuardedVector<std::byte> scratch;
   BlockVectorDotCall call;
 
   RandomBlockVectorDot(const RandomBlockVectorDot&) = delete;
@@ -37,17 +37,15 @@ struct RandomBlockVectorDot {
       codebooks.push_back(static_cast<int8_t>(random()));
     }
     for (int64_t i = 0; i < blocks.count(); ++i) scales.push_back(finite_f16(0.01f + std::abs(normal(random))));
-    parts = pack_block_vectors(storage, rows, cols, codes, codebooks, scales);
-    for (int64_t i = 0; i < tokens * cols; ++i) x.push_back(normal(random));
+    parts = guarded(pack_block_vectors(storage, rows, cols, codes, codebooks, scales));
+    x = guarded<float>(tokens * cols, [&] { return normal(random); });
     y.assign(static_cast<size_t>(tokens * rows), std::nanf(""));
     call.w = {parts[0].data(), parts[1].data(), parts[2].data(), rows,         cols, static_cast<int>(storage.bits),
               storage.group,   blocks.height,   blocks.width,    blocks.across};
     call.last = (rows + kBlockVectorTile - 1) / kBlockVectorTile, call.tokens = tokens, call.exact = exact;
     call.x = x.data(), call.y = y.data(), call.y_stride = rows;
-    scratch.resize(static_cast<size_t>(block_vector_dot_scratch(call.w)) + 64);
-    void* at = scratch.data();
-    size_t space = scratch.size();
-    call.scratch = static_cast<std::byte*>(std::align(64, space - 64, at, space));
+    scratch = guarded_scratch(block_vector_dot_scratch(call.w));
+    call.scratch = scratch.data();
   }
 };
 

@@ -71,7 +71,7 @@ TEST_P(CachedAttention, BytesToReadNextChangeNothing) {
   for (const int64_t queries : {1, 5}) {
     RandomCache cache(GetParam().format, 150, queries, 64, 80);
     GetParam().kernel(cache.call);
-    const std::vector<float> values = cache.values, sum = cache.sum;
+    const auto values = cache.values, sum = cache.sum;
     const std::vector<std::byte> other(4001);
     cache.start();
     cache.call.next_k = {other.data(), 4001}, cache.call.next_v = {other.data() + 13, 70};
@@ -132,7 +132,7 @@ TEST_P(CachedAttention, GoesOnAfterKeysBefore) {
 TEST_P(CachedAttention, AQueryHasTheSameBitsAlone) {
   RandomCache cache(GetParam().format, 150, 7, 80, 80);
   GetParam().kernel(cache.call);
-  const std::vector<float> together = cache.values, sum = cache.sum, most = cache.most;
+  const auto together = cache.values, sum = cache.sum, most = cache.most;
   cache.start();
   for (int64_t g = 0; g < 7; ++g) {
     CachedAttentionCall one = cache.call;
@@ -149,7 +149,7 @@ TEST_P(CachedAttention, NanShows) {
   for (const bool in_key : {true, false}) {
     RandomCache cache(GetParam().format, 100, 5, 64, 64);
     std::vector<float> head(64, std::nanf(""));
-    std::vector<std::byte>& memory = in_key ? cache.k : cache.v;
+    auto& memory = in_key ? cache.k : cache.v;
     const int64_t head_bytes = kv_head_bytes(GetParam().format, 64);
     write_kv_head(GetParam().format, head.data(), 64, memory.data() + (2 * 41 + 1) * head_bytes);
     GetParam().kernel(cache.call);

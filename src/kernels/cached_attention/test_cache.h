@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "kernels/cached_attention/cached_attention.h"
+#include "kernels/guarded.h"
 
 namespace bitloom {
 
@@ -17,7 +18,7 @@ struct RandomCache {
     const auto fill = [&rng](float* to, int64_t count, float scale) {
       for (int64_t i = 0; i < count; ++i) to[i] = scale * static_cast<float>(rng.normal());
     };
-    const auto write = [&](int64_t dim, float scale, std::vector<std::byte>& to) {
+    const auto write = [&](int64_t dim, float scale, testing::GuardedVector<std::byte>& to) {
       std::vector<float> head(static_cast<size_t>(dim));
       to.resize(static_cast<size_t>(keys * kv_heads * kv_head_bytes(format, dim)));
       for (int64_t i = 0; i < keys * kv_heads; ++i) {
@@ -43,8 +44,8 @@ struct RandomCache {
   /// No keys yet.
   void start() { most.assign(most.size(), kNoScore), sum.assign(sum.size(), 0.0f), values.assign(values.size(), 0.0f); }
 
-  std::vector<std::byte> k, v;
-  std::vector<float> q, most, sum, values;
+  testing::GuardedVector<std::byte> k, v;
+  testing::GuardedVector<float> q, most, sum, values;
   CachedAttentionCall call;
 };
 

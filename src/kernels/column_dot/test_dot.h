@@ -2,39 +2,37 @@
 // For tests and benchmarks: a product of random column codebooks with random vectors.
 
 #include <cmath>
-#include <memory>
 #include <random>
 #include <vector>
 
 #include "format/families/codebook/codebook_matrix.h"
 #include "kernels/column_dot/column_dot.h"
+#include "kernels/guarded.h"
 
 namespace bitloom::testing {
 
 struct RandomColumnDot {
   std::vector<CodebookColumn> columns;
-  std::vector<std::vector<std::byte>> parts;
+  std::vector<GuardedVector<std::byte>> parts;
   ColumnLayout layout;
-  std::vector<float> x, y;
-  std::vector<std::byte> scratch;
+  GuardedVector<float> x, y;
+  GuardedVector<std::byte> scratch;
   ColumnDotCall call;
 
   RandomColumnDot(const RandomColumnDot&) = delete;
 
   RandomColumnDot(std::vector<CodebookColumn> given, int64_t tokens, bool exact, uint32_t seed)
-      : columns(std::move(given)), parts(pack_columns(columns)), layout(parts[0]) {
+      : columns(std::move(given)), parts(guarded(pack_columns(columns))), layout({parts[0].begin(), parts[0].end()}) {
     const auto rows = static_cast<int64_t>(columns[0].codes.size()), cols = static_cast<int64_t>(columns.size());
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;
-    for (int64_t i = 0; i < tokens * cols; ++i) x.push_back(normal(random));
+    x = guarded<float>(tokens * cols, [&] { return normal(random); });
     y.assign(static_cast<size_t>(tokens * rows), std::nanf(""));
     call.w = {parts[1].data(), parts[2].data(), &layout, rows, cols};
     call.last = (rows + 15) / 16, call.tokens = tokens, call.exact = exact;
     call.x = x.data(), call.y = y.data(), call.y_stride = rows;
-    scratch.resize(static_cast<size_t>(column_dot_scratch(call.w)) + 64);
-    void* at = scratch.data();
-    size_t space = scratch.size();
-    call.scratch = static_cast<std::byte*>(std::align(64, space - 64, at, space));
+    scratch = guarded_scratch(column_dot_scratch(call.w));
+    call.scratch = scratch.data();
   }
 };
 

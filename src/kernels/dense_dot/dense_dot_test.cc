@@ -11,6 +11,7 @@
 
 #include "base/rng.h"
 #include "kernels/dense_dot/reference.h"
+#include "kernels/guarded.h"
 
 namespace bitloom {
 namespace {
@@ -19,7 +20,7 @@ struct RandomDense {
   RandomDense(DType dtype, int64_t rows, int64_t cols, int64_t tokens, float largest, bool permuted) {
     Rng rng(static_cast<uint64_t>(rows * 131 + cols), 0x64656e7365);
     const auto values = [&rng](int64_t count, float scale) {
-      std::vector<float> out(static_cast<size_t>(count));
+      testing::GuardedVector<float> out(static_cast<size_t>(count));
       for (float& value : out) value = scale * (static_cast<float>(rng.next_u32()) * 0x1p-31f - 1.0f);
       return out;
     };
@@ -27,12 +28,12 @@ struct RandomDense {
     encode_from_f32(dtype, values(rows * cols, 1).data(), rows * cols, weights.data());
     x = values(tokens * cols, largest);
     y.assign(static_cast<size_t>(tokens * rows), std::nanf(""));
-    for (int64_t r = 0; r < rows; ++r) order.push_back(rows - 1 - r);
+    order = testing::guarded<int64_t>(rows, [next = rows]() mutable { return --next; });
     call = {weights.data(), permuted ? order.data() : nullptr, cols, 0, rows, tokens, x.data(), y.data(), rows};
   }
-  std::vector<std::byte> weights;
-  std::vector<int64_t> order;
-  std::vector<float> x, y;
+  testing::GuardedVector<std::byte> weights;
+  testing::GuardedVector<int64_t> order;
+  testing::GuardedVector<float> x, y;
   DenseDotCall call;
 };
 

@@ -31,8 +31,9 @@ class BlocksDot : public ::testing::TestWithParam<IntDotEntry> {
     const int64_t group = kind_of(entry.codes).group, blocks = cols / type.block_elements;
     const int64_t row_bytes = blocks * type.block_bytes;
     Rng rng(static_cast<uint64_t>(rows + cols), 0x626c6f636b73);
-    const std::vector<std::byte> bytes = random_blocks(entry.codes, rows * blocks, rng);
-    std::vector<float> x(static_cast<size_t>(tokens * cols)), y(static_cast<size_t>(tokens * rows)), w(x.size());
+    const testing::GuardedVector<std::byte> bytes = random_blocks(entry.codes, rows * blocks, rng);
+    testing::GuardedVector<float> x(static_cast<size_t>(tokens * cols)), y(static_cast<size_t>(tokens * rows)),
+        w(x.size());
     for (float& value : x) value = largest * (static_cast<float>(rng.next_u32()) * 0x1p-31f - 1.0f);
     w.resize(static_cast<size_t>(rows * cols));
     type.decode(bytes.data(), rows * blocks, w.data());
@@ -41,9 +42,10 @@ class BlocksDot : public ::testing::TestWithParam<IntDotEntry> {
     call.w.group = group, call.last = rows, call.tokens = tokens, call.y = y.data(), call.y_stride = rows;
     const int64_t stride = (cols + kInputPadding - 1) / kInputPadding * kInputPadding, lanes = stride / 4;
     const int64_t planes = entry.input == DotInput::kInt8 ? 1 : 3;
-    std::vector<int8_t> digits(static_cast<size_t>(tokens * planes * stride));
-    std::vector<float> scales(static_cast<size_t>(tokens * lanes)), sums(static_cast<size_t>(tokens * cols / group));
-    std::vector<int32_t> high(scales.size()), rest(scales.size());
+    testing::GuardedVector<int8_t> digits(static_cast<size_t>(tokens * planes * stride));
+    testing::GuardedVector<float> scales(static_cast<size_t>(tokens * lanes)),
+        sums(static_cast<size_t>(tokens * cols / group));
+    testing::GuardedVector<int32_t> high(scales.size()), rest(scales.size());
     call.rounded = {digits.data(), scales.data(), high.data(), planes == 3 ? rest.data() : nullptr, stride};
     for (int64_t t = 0; t < tokens; ++t) {
       round_input(x.data() + t * cols, cols, entry.input, entry.order,

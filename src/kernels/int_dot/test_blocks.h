@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "io/ggml/ggml_types.h"
+#include "kernels/guarded.h"
 #include "kernels/int_dot/int_dot.h"
 
 namespace bitloom::testing {
@@ -40,9 +41,9 @@ inline const Extremes& extremes_of(CodeKind codes) {
 }
 
 /// Random blocks whose scales are none of infinity, NaN and far apart.
-inline std::vector<std::byte> random_blocks(CodeKind codes, int64_t blocks, Rng& rng) {
+inline GuardedVector<std::byte> random_blocks(CodeKind codes, int64_t blocks, Rng& rng) {
   const auto size = static_cast<size_t>(type_of(codes).block_bytes);
-  std::vector<std::byte> bytes(static_cast<size_t>(blocks) * size);
+  GuardedVector<std::byte> bytes(static_cast<size_t>(blocks) * size);
   for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng.next_u32());
   for (size_t at = 0; at < bytes.size(); at += size) {
     for (const int64_t half : extremes_of(codes).halves) bytes[at + static_cast<size_t>(half) + 1] &= std::byte{0xbf};

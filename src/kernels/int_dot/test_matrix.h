@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <vector>
 
 #include "base/dtype.h"
 #include "base/rng.h"
+#include "kernels/guarded.h"
 #include "kernels/int_dot/int_dot.h"
 #include "kernels/int_dot/round_input.h"
 
@@ -25,7 +25,7 @@ struct DotShape {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Owns exactly the bytes that the call may touch, so that a sanitizer sees any step beyond.
+/// Owns exactly the bytes that the call may touch, guarded against any step beyond.
 class RandomDot {
  public:
   RandomDot(const DotShape& shape, const IntDotEntry& entry, uint64_t seed) : rng_(seed, 0x696e74646f74) {
@@ -44,9 +44,9 @@ class RandomDot {
       if (shape.real_zeros) zeros_ = halves(scale_rows * groups), zero_bytes = 2 * groups;
       if (shape.zeros && !shape.real_zeros) zeros_ = stream(scale_rows, groups, entry.bits);
     }
-    for (int64_t r = 0; r < shape.rows; ++r) order_.push_back(shape.rows - 1 - r);
-    for (int code = 0; code < 256; ++code) levels_.push_back(static_cast<int8_t>(code * 37 - 128));
-    levels_.resize(size_t{1} << entry.bits);
+    order_ = guarded<int64_t>(shape.rows, [next = shape.rows]() mutable { return --next; });
+    levels_ = guarded<int8_t>(int64_t{1} << entry.bits,
+                              [code = -1]() mutable { return static_cast<int8_t>(++code * 37 - 128); });
     x_ = values(shape.tokens * shape.cols, shape.largest);
     y_.resize(static_cast<size_t>(shape.tokens * shape.rows), std::nanf(""));
     IntRows& w = call.w;
@@ -75,9 +75,9 @@ class RandomDot {
   }
 
  private:
-  std::vector<std::byte> stream(int64_t rows, int64_t count, int bits) {
+  GuardedVector<std::byte> stream(int64_t rows, int64_t count, int bits) {
     const int64_t row_bytes = ceil_div(count * bits, 8);
-    std::vector<std::byte> out(static_cast<size_t>(rows * row_bytes));
+    GuardedVector<std::byte> out(static_cast<size_t>(rows * row_bytes));
     for (std::byte& byte : out) byte = static_cast<std::byte>(rng_.next_u32());
     const int used = static_cast<int>(count * bits % 8);
     for (int64_t r = 0; used != 0 && r < rows; ++r) {
@@ -95,16 +95,17 @@ class RandomDot {
         runs_.push_back({start + static_cast<int32_t>(c * bits / 8), bits});
       start += static_cast<int32_t>(ceil_div(count * bits, 8));
     }
+    runs_.shrink_to_fit();
     return start;
   }
-  std::vector<std::byte> halves(int64_t count) {
-    std::vector<std::byte> out(static_cast<size_t>(2 * count));
+  GuardedVector<std::byte> halves(int64_t count) {
+    GuardedVector<std::byte> out(static_cast<size_t>(2 * count));
     encode_from_f32(DType::kF16, values(count, 4).data(), count, out.data());
     return out;
   }
   void fill_scales(ScaleKind kind, int64_t count) {
     scales_.resize(static_cast<size_t>(count * scale_bytes(kind)));
-    const std::vector<float> scales = values(count, 1);
+    const GuardedVector<float> scales = values(count, 1);
     constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
     if (scale_bytes(kind) > 1) {
       encode_from_f32(kTypes[static_cast<int>(kind)], scales.data(), count, scales_.data());
@@ -134,20 +135,20 @@ class RandomDot {
     }
     call.group_sums = sums_.data();
   }
-  std::vector<float> values(int64_t count, float largest) {
-    std::vector<float> out(static_cast<size_t>(count));
+  GuardedVector<float> values(int64_t count, float largest) {
+    GuardedVector<float> out(static_cast<size_t>(count));
     for (float& value : out) value = largest * (static_cast<float>(rng_.next_u32()) * 0x1p-31f - 1.0f);
     return out;
   }
 
   Rng rng_;
-  std::vector<std::byte> codes_, scales_, zeros_, second_;
-  std::vector<CodeRun> runs_;
-  std::vector<int8_t> levels_;
-  std::vector<int64_t> order_;
-  std::vector<float> x_, block_scales_, sums_, y_;
-  std::vector<int32_t> high_, rest_;
-  std::vector<int8_t> digits_;
+  GuardedVector<std::byte> codes_, scales_, zeros_, second_;
+  GuardedVector<CodeRun> runs_;
+  GuardedVector<int8_t> levels_;
+  GuardedVector<int64_t> order_;
+  GuardedVector<float> x_, block_scales_, sums_, y_;
+  GuardedVector<int32_t> high_, rest_;
+  GuardedVector<int8_t> digits_;
 };
 
 }  // namespace bitloom::testing

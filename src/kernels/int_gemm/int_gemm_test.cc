@@ -45,13 +45,13 @@ class IntGemm : public ::testing::TestWithParam<IntGemmEntry> {
                                   entry.codes, DotInput::kF32, InputOrder::kNatural, 1};
     testing::RandomDot dot(shape, as_it_is, static_cast<uint64_t>(shape.rows * 131 + shape.cols));
     const GemmBuffers input(dot.call.x, shape.tokens, shape.cols, shape.rows);
-    std::vector<float> y(static_cast<size_t>(shape.tokens * shape.rows), std::nanf("")), rounded;
-    const auto run = [&](const IntGemmEntry& by, std::vector<float>& out) {
+    testing::GuardedVector<float> y(static_cast<size_t>(shape.tokens * shape.rows), std::nanf("")), rounded;
+    const auto run = [&](const IntGemmEntry& by, testing::GuardedVector<float>& out) {
       by.kernel({dot.call.w, 0, shape.rows, shape.tokens, input.view, input.scratch, out.data(), shape.rows});
     };
     run(entry, y);
     for (const IntGemmEntry& other : others(entry)) {
-      std::vector<float> same(y.size(), std::nanf(""));
+      testing::GuardedVector<float> same(y.size(), std::nanf(""));
       run(other, same);
       ASSERT_EQ(y, same) << entry.name << " " << other.name << " [" << shape.rows << ", " << shape.cols << "] group "
                          << shape.group << " tokens " << shape.tokens;
@@ -138,9 +138,9 @@ class BlocksGemm : public ::testing::TestWithParam<IntGemmEntry> {
     if (cols % kind.columns != 0) return;
     const int64_t blocks = cols / kind.columns;
     Rng rng(static_cast<uint64_t>(rows + cols), 0x67656d6d);
-    const std::vector<std::byte> bytes = testing::random_blocks(entry.codes, rows * blocks, rng);
+    const testing::GuardedVector<std::byte> bytes = testing::random_blocks(entry.codes, rows * blocks, rng);
     std::vector<float> w(static_cast<size_t>(rows * cols)), x(static_cast<size_t>(tokens * cols));
-    std::vector<float> y(static_cast<size_t>(tokens * rows));
+    testing::GuardedVector<float> y(static_cast<size_t>(tokens * rows));
     for (float& value : x) value = largest * (static_cast<float>(rng.next_u32()) * 0x1p-31f - 1.0f);
     testing::type_of(entry.codes).decode(bytes.data(), rows * blocks, w.data());
     IntGemmCall call;
@@ -150,7 +150,7 @@ class BlocksGemm : public ::testing::TestWithParam<IntGemmEntry> {
     call.x = input.view, call.scratch = input.scratch;
     entry.kernel(call);
     for (const IntGemmEntry& other : others(entry)) {
-      std::vector<float> same(y.size(), std::nanf(""));
+      testing::GuardedVector<float> same(y.size(), std::nanf(""));
       call.y = same.data();
       other.kernel(call);
       ASSERT_EQ(y, same) << entry.name << " " << other.name << " " << cols;

@@ -2,9 +2,8 @@
 // For tests and benchmarks: inputs rounded as int_gemm.h wants them, and room for panels.
 
 #include <cstring>
-#include <memory>
-#include <vector>
 
+#include "kernels/guarded.h"
 #include "kernels/int_gemm/int_gemm.h"
 
 namespace bitloom::testing {
@@ -20,10 +19,8 @@ class GemmBuffers {
     view = {digits_.data(),   scales_.data(),   sums16_.data(), sums32_.data(),
             values16_.data(), values32_.data(), view.stride};
     for (int64_t b = 0; b * kTokenBlock < tokens; ++b) round_token_block(x, tokens, cols, b, view);
-    panels_.resize(static_cast<size_t>(panel_bytes(rows, cols) + 64));
-    void* at = panels_.data();
-    size_t space = panels_.size();
-    scratch = static_cast<std::byte*>(std::align(64, static_cast<size_t>(panel_bytes(rows, cols)), at, space));
+    panels_ = guarded_scratch(panel_bytes(rows, cols));
+    scratch = panels_.data();
   }
 
   /// x[t, c] as rounded.
@@ -40,10 +37,10 @@ class GemmBuffers {
   std::byte* scratch = nullptr;
 
  private:
-  std::vector<int8_t> digits_;
-  std::vector<float> scales_, values16_, values32_;
-  std::vector<int32_t> sums16_, sums32_;
-  std::vector<std::byte> panels_;
+  GuardedVector<int8_t> digits_;
+  GuardedVector<float> scales_, values16_, values32_;
+  GuardedVector<int32_t> sums16_, sums32_;
+  GuardedVector<std::byte> panels_;
 };
 
 }  // namespace bitloom::testing

@@ -5,6 +5,7 @@
 
 #include "base/dtype.h"
 #include "base/rng.h"
+#include "kernels/guarded.h"
 #include "kernels/level_dot/level_dot.h"
 #include "packing/bitstream.h"
 
@@ -19,8 +20,8 @@ struct LevelShape {
 };
 
 struct RandomLevelDot {
-  std::vector<std::byte> codes, scales;
-  std::vector<float> levels, x, y;
+  GuardedVector<std::byte> codes, scales;
+  GuardedVector<float> levels, x, y;
   std::vector<int64_t> order;
   LevelDotCall call;
 
@@ -49,7 +50,7 @@ struct RandomLevelDot {
     scales.resize(2 * numbers.size());
     encode_from_f32(DType::kF16, numbers.data(), static_cast<int64_t>(numbers.size()), scales.data());
     for (int64_t r = 0; r < shape.rows; ++r) order.push_back(shape.rows - 1 - r);
-    for (int64_t i = 0; i < shape.tokens * shape.cols; ++i) x.push_back(uniform());
+    x = guarded<float>(shape.tokens * shape.cols, uniform);
     y.assign(static_cast<size_t>(shape.tokens * shape.rows), std::nanf(""));
     IntRows& w = call.w.w;
     w.codes = codes.data(), w.scales = scales.data(), w.order = shape.permuted ? order.data() : nullptr;

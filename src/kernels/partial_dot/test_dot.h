@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "format/families/partial/partial_storage.h"
+#include "kernels/guarded.h"
 #include "kernels/partial_dot/partial_dot.h"
 
 namespace bitloom::testing {
@@ -12,9 +13,9 @@ namespace bitloom::testing {
 struct RandomPartialDot {
   std::vector<uint8_t> mask, codes;
   std::vector<PartialScales> scales;
-  std::vector<std::vector<std::byte>> parts;
+  std::vector<GuardedVector<std::byte>> parts;
   std::vector<int64_t> starts = {0};
-  std::vector<float> x, y;
+  GuardedVector<float> x, y;
   PartialDotCall call;
 
   RandomPartialDot(int64_t rows, int64_t cols, int64_t tokens, uint32_t seed) {
@@ -29,8 +30,8 @@ struct RandomPartialDot {
       }
       scales.push_back({0.25f, 1.5f, -2, 0.0625f});
     }
-    parts = pack_partial(rows, cols, mask, codes, scales);
-    for (int64_t i = 0; i < tokens * cols; ++i) x.push_back(normal(random));
+    parts = guarded(pack_partial(rows, cols, mask, codes, scales));
+    x = guarded<float>(tokens * cols, [&] { return normal(random); });
     y.resize(static_cast<size_t>(tokens * rows));
     call.w = {parts[0].data(), parts[1].data(), parts[2].data(), parts[3].data(), starts.data(), rows, cols};
     call.last = rows, call.tokens = tokens, call.x = x.data(), call.y = y.data(), call.y_stride = rows;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "format/families/planes/planes_matrix.h"
+#include "kernels/guarded.h"
 #include "kernels/plane_dot/plane_dot.h"
 
 namespace bitloom::testing {
@@ -15,10 +16,10 @@ struct RandomPlaneDot {
   PlanesStorage storage;
   std::vector<uint8_t> codes, salient;
   std::vector<PlaneLevels> levels;  // as stored
-  std::vector<std::vector<std::byte>> parts;
+  std::vector<GuardedVector<std::byte>> parts;
   std::unique_ptr<PlaneLayout> layout;
-  std::vector<float> x, y;
-  std::vector<std::byte> scratch;
+  GuardedVector<float> x, y;
+  GuardedVector<std::byte> scratch;
   PlaneDotCall call;
 
   RandomPlaneDot(const PlanesStorage& planes, int64_t rows, int64_t cols, int64_t tokens, bool exact, uint32_t seed)
@@ -35,9 +36,9 @@ struct RandomPlaneDot {
       round_levels(planes, scales[static_cast<size_t>(i / planes.blocks(cols))], level);
       levels.push_back(level);
     }
-    parts = pack_planes(planes, rows, cols, codes, salient, levels, scales);
+    parts = guarded(pack_planes(planes, rows, cols, codes, salient, levels, scales));
     layout = std::make_unique<PlaneLayout>(salient, planes.width(cols));
-    for (int64_t i = 0; i < tokens * cols; ++i) x.push_back(normal(random));
+    x = guarded<float>(tokens * cols, [&] { return normal(random); });
     y.assign(static_cast<size_t>(tokens * rows), std::nanf(""));
     call.w.codes = parts[0].data();
     call.w.levels = parts[planes.residual ? 1 : 2].data();
@@ -47,10 +48,8 @@ struct RandomPlaneDot {
     call.w.rows = rows, call.w.cols = cols;
     call.last = tiles_of(rows), call.tokens = tokens, call.exact = exact;
     call.x = x.data(), call.y = y.data(), call.y_stride = rows;
-    scratch.resize(static_cast<size_t>(plane_dot_scratch(call.w)) + 64);
-    void* at = scratch.data();
-    size_t space = scratch.size();
-    call.scratch = static_cast<std::byte*>(std::align(64, space - 64, at, space));
+    scratch = guarded_scratch(plane_dot_scratch(call.w));
+    call.scratch = scratch.data();
   }
   RandomPlaneDot(const RandomPlaneDot&) = delete;
 };

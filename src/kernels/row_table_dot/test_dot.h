@@ -6,14 +6,15 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "kernels/guarded.h"
 #include "kernels/row_table_dot/row_table_dot.h"
 #include "packing/bitstream.h"
 
 namespace bitloom::testing {
 
 struct RandomRowTableDot {
-  std::vector<std::byte> codes, tables;
-  std::vector<float> x, y;
+  GuardedVector<std::byte> codes, tables;
+  GuardedVector<float> x, y;
   RowTableDotCall call;
 
   RandomRowTableDot(int bits, int64_t rows, int64_t cols, int64_t group, int64_t table_rows, int64_t tokens,
@@ -31,7 +32,7 @@ struct RandomRowTableDot {
     for (float& level : levels) level = normal(random);
     tables.resize(2 * levels.size());
     encode_from_f32(DType::kF16, levels.data(), static_cast<int64_t>(levels.size()), tables.data());
-    for (int64_t i = 0; i < tokens * cols; ++i) x.push_back(normal(random));
+    x = guarded<float>(tokens * cols, [&] { return normal(random); });
     y.assign(static_cast<size_t>(tokens * rows), std::nanf(""));
     call.w = {codes.data(), tables.data(), bits, rows, cols, table_rows, group};
     call.last = rows, call.tokens = tokens, call.x = x.data(), call.y = y.data(), call.y_stride = rows;

@@ -15,7 +15,7 @@ TEST(SparseDot, EveryKernelAddsTheDefinition) {
   for (const SparseDotEntry& entry : sparse_dot_kernels()) {
     if (!machine_has(entry.isa)) continue;
     RandomSparseDot dot(70, 300, 41, 2, 1);
-    const std::vector<float> before = dot.y;
+    const testing::GuardedVector<float> before = dot.y;
     dot.call.first = 3, dot.call.last = 67;
     entry.kernel(dot.call);
     for (int64_t t = 0; t < 2; ++t) {

@@ -2,17 +2,17 @@
 // For tests and benchmarks: random entries and random vectors.
 
 #include <random>
-#include <vector>
 
 #include "base/dtype.h"
+#include "kernels/guarded.h"
 #include "kernels/sparse_dot/sparse_dot.h"
 
 namespace bitloom::testing {
 
 struct RandomSparseDot {
-  std::vector<uint16_t> values, columns;
-  std::vector<uint32_t> starts = {0};
-  std::vector<float> x, y;
+  GuardedVector<uint16_t> values, columns;
+  GuardedVector<uint32_t> starts = {0};
+  GuardedVector<float> x, y;
   SparseDotCall call;
 
   /// Row r has entries r % `most` places apart, some none.
@@ -26,8 +26,9 @@ struct RandomSparseDot {
       }
       starts.push_back(static_cast<uint32_t>(values.size()));
     }
-    for (int64_t i = 0; i < tokens * cols; ++i) x.push_back(normal(random));
-    for (int64_t i = 0; i < tokens * rows; ++i) y.push_back(normal(random));
+    x = guarded<float>(tokens * cols, [&] { return normal(random); });
+    values.shrink_to_fit(), columns.shrink_to_fit(), starts.shrink_to_fit();
+    y = guarded<float>(tokens * rows, [&] { return normal(random); });
     call.w = {reinterpret_cast<const std::byte*>(values.data()), reinterpret_cast<const std::byte*>(columns.data()),
               reinterpret_cast<const std::byte*>(starts.data())};
     call.last = rows, call.tokens = tokens, call.x = x.data(), call.x_stride = cols;

@@ -1,9 +1,8 @@
 #pragma once
 // Random queries, each with keys of its own, for tests and benchmarks.
 
-#include <vector>
-
 #include "kernels/cached_attention/test_cache.h"
+#include "kernels/guarded.h"
 #include "kernels/tile_attention/tile_attention.h"
 
 namespace bitloom {
@@ -21,7 +20,7 @@ struct RandomTile : RandomCache {
     tile.most = call.most, tile.sum = call.sum, tile.values = call.values, tile.scratch = scratch.data();
   }
 
-  std::vector<float> scratch;
+  testing::GuardedVector<float> scratch;
   TileAttentionCall tile;
 };
 

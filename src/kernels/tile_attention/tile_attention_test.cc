@@ -86,7 +86,7 @@ TEST_P(TileAttention, GoesOnAfterKeysBefore) {
 TEST_P(TileAttention, AQueryHasTheSameBitsAlone) {
   RandomTile tile(KvFormat::kFp16, 150, 2, 4, 80, 80, 90);
   GetParam().kernel(tile.tile);
-  const std::vector<float> together = tile.values, sum = tile.sum, most = tile.most;
+  const auto together = tile.values, sum = tile.sum, most = tile.most;
   tile.start();
   for (int64_t g = 0; g < 8; ++g) {
     TileAttentionCall one = tile.tile;

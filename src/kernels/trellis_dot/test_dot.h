@@ -5,16 +5,17 @@
 #include <vector>
 
 #include "format/families/trellis/trellis_code.h"
+#include "kernels/guarded.h"
 #include "kernels/int_dot/round_input.h"
 #include "kernels/trellis_dot/trellis_dot.h"
 
 namespace bitloom::testing {
 
 struct RandomTrellisDot {
-  std::vector<uint16_t> words;
-  std::vector<int8_t> digits;
-  std::vector<float> scales, y;
-  std::vector<int32_t> high, rest;
+  GuardedVector<uint16_t> words;
+  GuardedVector<int8_t> digits;
+  GuardedVector<float> scales, y;
+  GuardedVector<int32_t> high, rest;
   TrellisDotCall call;
 
   RandomTrellisDot(const TrellisCode& code, int64_t rows, int64_t cols, int64_t tokens, DotInput input, uint32_t seed)

@@ -25,7 +25,7 @@ class RandomGemm {
       : shape_(shape),
         weights_(shape.code, shape.rows, shape.cols, 1, DotInput::kInt8, seed),
         input_(random_input(shape, seed).data(), shape.tokens, shape.cols, 1),
-        scratch_(static_cast<size_t>(kTrellisGemmScratch + 64)) {}
+        scratch_(testing::guarded_scratch(kTrellisGemmScratch)) {}
 
   /// Every value from a table of one level, every input the same.
   RandomGemm(const Case& shape, int8_t level, float input)
@@ -34,17 +34,15 @@ class RandomGemm {
         weights_(shape.code, shape.rows, shape.cols, 1, DotInput::kInt8, 1),
         input_(std::vector<float>(static_cast<size_t>(shape.tokens * shape.cols), input).data(), shape.tokens,
                shape.cols, 1),
-        scratch_(static_cast<size_t>(kTrellisGemmScratch + 64)) {
+        scratch_(testing::guarded_scratch(kTrellisGemmScratch)) {
     weights_.call.w.table = table_.data();
   }
 
-  std::vector<float> product(const TrellisGemmEntry& entry, int64_t pieces = 1) {
-    std::vector<float> y(static_cast<size_t>(shape_.tokens * shape_.rows), std::nanf(""));
+  testing::GuardedVector<float> product(const TrellisGemmEntry& entry, int64_t pieces = 1) {
+    testing::GuardedVector<float> y(static_cast<size_t>(shape_.tokens * shape_.rows), std::nanf(""));
     TrellisGemmCall call;
     call.w = weights_.call.w, call.tokens = shape_.tokens, call.x = input_.view;
-    void* at = scratch_.data();
-    size_t space = scratch_.size();
-    call.scratch = static_cast<std::byte*>(std::align(64, static_cast<size_t>(kTrellisGemmScratch), at, space));
+    call.scratch = scratch_.data();
     call.y = y.data(), call.y_stride = shape_.rows;
     const int64_t last = weights_.call.last;
     for (int64_t p = 0; p < pieces; ++p) {
@@ -56,7 +54,7 @@ class RandomGemm {
 
   double scale() const { return static_cast<double>(weights_.call.w.scale); }
 
-  void expect_decoding(const std::vector<float>& y) const {
+  void expect_decoding(const testing::GuardedVector<float>& y) const {
     const TrellisLayout layout(shape_.code, shape_.rows, shape_.cols);
     std::vector<double> w(static_cast<size_t>(layout.tile_rows() * 16 * shape_.cols));
     for (int64_t i = 0; i < layout.tile_rows(); ++i) {
@@ -97,10 +95,10 @@ class RandomGemm {
   }
 
   Case shape_;
-  std::vector<int8_t> table_;
+  testing::GuardedVector<int8_t> table_;
   testing::RandomTrellisDot weights_;
   testing::GemmBuffers input_;
-  std::vector<std::byte> scratch_;
+  testing::GuardedVector<std::byte> scratch_;
 };
 
 /// By the portable kernel as the format says, by all others the same.
@@ -108,7 +106,7 @@ void expect_all(const Case& shape, uint32_t seed) {
   SCOPED_TRACE(::testing::Message() << shape.code.values << " values, " << shape.code.half_bits << " half bits, ["
                                     << shape.rows << ", " << shape.cols << "], " << shape.tokens << " tokens");
   RandomGemm gemm(shape, seed);
-  const std::vector<float> want = gemm.product(find_trellis_gemm(Isa::kPortable));
+  const auto want = gemm.product(find_trellis_gemm(Isa::kPortable));
   gemm.expect_decoding(want);
   for (const TrellisGemmEntry& entry : trellis_gemm_kernels()) {
     if (!machine_has(entry.isa)) continue;

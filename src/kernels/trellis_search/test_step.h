@@ -3,16 +3,16 @@
 
 #include <algorithm>
 #include <random>
-#include <vector>
 
+#include "kernels/guarded.h"
 #include "kernels/trellis_search/trellis_search.h"
 
 namespace bitloom::testing {
 
 struct RandomStep {
-  std::vector<uint16_t> best, next;
-  std::vector<uint8_t> from;
-  std::vector<int16_t> first, second;
+  GuardedVector<uint16_t> best, next;
+  GuardedVector<uint8_t> from;
+  GuardedVector<int16_t> first, second;
   TrellisStep step;
   uint16_t least = 0xffff;
 

@@ -10,8 +10,8 @@ namespace {
 using testing::RandomStep;
 
 struct Expected {
-  std::vector<uint16_t> next;
-  std::vector<uint8_t> from;
+  testing::GuardedVector<uint16_t> next;
+  testing::GuardedVector<uint8_t> from;
   uint16_t least = 0xffff;
 };
 

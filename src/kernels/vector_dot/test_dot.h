@@ -2,11 +2,11 @@
 // For tests and benchmarks: a product of random additive codes with random vectors.
 
 #include <cmath>
-#include <memory>
 #include <random>
 #include <vector>
 
 #include "format/families/vector/vector_matrix.h"
+#include "kernels/guarded.h"
 #include "kernels/vector_dot/vector_dot.h"
 
 namespace bitloom::testing {
@@ -15,9 +15,9 @@ struct RandomVectorDot {
   VectorStorage storage;
   std::vector<uint16_t> codes;           // [rows, groups, M]
   std::vector<float> codebooks, scales;  // numbers of fp16
-  std::vector<std::vector<std::byte>> parts;
-  std::vector<float> columns, x, y;
-  std::vector<std::byte> scratch;
+  std::vector<GuardedVector<std::byte>> parts;
+  GuardedVector<float> columns, x, y;
+  GuardedVector<std::byte> scratch;
   VectorDotCall call;
 
   RandomVectorDot(const RandomVectorDot&) = delete;
@@ -35,7 +35,7 @@ struct RandomVectorDot {
     }
     for (int64_t i = 0; i < codebook_count * entries * group; ++i) codebooks.push_back(finite_f16(normal(random)));
     for (int64_t i = 0; i < rows; ++i) scales.push_back(finite_f16(0.5f + std::abs(normal(random))));
-    parts = pack_vectors(storage, rows, cols, codes, codebooks, scales);
+    parts = guarded(pack_vectors(storage, rows, cols, codes, codebooks, scales));
     columns.resize(codebooks.size());
     for (int64_t m = 0; m < codebook_count; ++m) {
       for (int64_t k = 0; k < entries; ++k) {
@@ -45,15 +45,13 @@ struct RandomVectorDot {
         }
       }
     }
-    for (int64_t i = 0; i < tokens * cols; ++i) x.push_back(normal(random));
+    x = guarded<float>(tokens * cols, [&] { return normal(random); });
     y.assign(static_cast<size_t>(tokens * rows), std::nanf(""));
     call.w = {parts[0].data(), columns.data(), parts[2].data(), rows, cols, codebook_count, group, bits};
     call.last = (rows + kVectorRows - 1) / kVectorRows, call.tokens = tokens, call.exact = exact;
     call.x = x.data(), call.y = y.data(), call.y_stride = rows;
-    scratch.resize(static_cast<size_t>(vector_dot_scratch(call.w)) + 64);
-    void* at = scratch.data();
-    size_t space = scratch.size();
-    call.scratch = static_cast<std::byte*>(std::align(64, space - 64, at, space));
+    scratch = guarded_scratch(vector_dot_scratch(call.w));
+    call.scratch = scratch.data();
   }
 };
 

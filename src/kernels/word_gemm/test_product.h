@@ -3,28 +3,28 @@
 
 #include <algorithm>
 #include <random>
-#include <vector>
 
+#include "kernels/guarded.h"
 #include "kernels/word_gemm/word_gemm.h"
 
 namespace bitloom::testing {
 
 struct RandomWords {
-  std::vector<int16_t> a, b;
-  std::vector<float> a_scale, b_scale, c;
+  GuardedVector<int16_t> a, b;
+  GuardedVector<float> a_scale, b_scale, c;
   WordProduct product;
 
   explicit RandomWords(int64_t m, uint32_t seed) {
     std::mt19937 random(seed);
     const int64_t a_stride = kWordDepth + 6, c_stride = kWordStrip + 3;
     const auto words = [&random](int64_t n) {
-      std::vector<int16_t> out(static_cast<size_t>(n));
+      GuardedVector<int16_t> out(static_cast<size_t>(n));
       for (int16_t& word : out)
         word = static_cast<int16_t>(static_cast<int>(random() % (2 * kMostWord + 1)) - kMostWord);
       return out;
     };
     const auto numbers = [&random](int64_t n) {
-      std::vector<float> out(static_cast<size_t>(n));
+      GuardedVector<float> out(static_cast<size_t>(n));
       for (float& number : out) number = static_cast<float>(random() % 2001) * 1e-3f - 1;
       return out;
     };

@@ -8,8 +8,8 @@ namespace bitloom {
 namespace {
 
 /// C, with sums of 64 bits.
-std::vector<float> expected_of(const testing::RandomWords& random) {
-  std::vector<float> c = random.c;
+auto expected_of(const testing::RandomWords& random) {
+  auto c = random.c;
   const WordProduct& p = random.product;
   for (int64_t i = 0; i < p.m; ++i) {
     for (int64_t r = 0; r < kWordStrip; ++r) {
@@ -30,7 +30,7 @@ TEST(WordGemm, EveryKernelEqualsTheDefinition) {
     if (!machine_has(entry.isa)) continue;
     for (const int64_t m : {1, 5, 6, 17}) {
       testing::RandomWords random(m, ++seed);
-      const std::vector<float> expected = expected_of(random);
+      const auto expected = expected_of(random);
       entry.kernel(random.product);
       EXPECT_EQ(random.c, expected) << entry.name << " m " << m;
     }
