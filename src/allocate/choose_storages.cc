@@ -7,7 +7,7 @@
 #include <queue>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 
 namespace bitloom {
 namespace {

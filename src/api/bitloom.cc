@@ -15,7 +15,7 @@
 #include "base/version.h"
 #include "chat/chat_template.h"
 #include "forward/decoder.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "runtime/generate.h"
 
 using namespace bitloom;

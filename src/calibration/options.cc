@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "calibration/samples.h"
 
 namespace bitloom {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "chat/jinja/interpreter.h"
 #include "chat/jinja/parser.h"
 

@@ -5,7 +5,7 @@
 #include <random>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "chat/chat_template.h"
 #include "io/json.h"
 

@@ -10,7 +10,7 @@
 #include "eval/perplexity.h"
 #include "io/hash.h"
 #include "io/json.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

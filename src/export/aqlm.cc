@@ -15,7 +15,7 @@
 #include "export/rounded_inputs.h"
 #include "format/families/vector/vector_matrix.h"
 #include "format/stored_matrix.h"
-#include "io/output_directory.h"
+#include "io/directory/output_directory.h"
 #include "io/safetensors/safetensors.h"
 
 namespace bitloom {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/any_value.h"
+#include "base/text/any_value.h"
 #include "format/family.h"
 
 namespace bitloom {

@@ -21,8 +21,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/any_value.h"
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
+#include "base/text/any_value.h"
 
 namespace bitloom {
 
@@ -69,8 +69,8 @@ struct FamilyRow {
   std::vector<TensorPart> (*greatest_parts)(const AnyValue& storage, int64_t rows, int64_t cols);
   /// Whether every matrix of one shape has just these sizes.
   bool (*has_fixed_sizes)(const AnyValue& storage);
-  /// The same with codes of every width that an allocation may choose from, narrowest first; just the storage itself for
-  /// a family of one width.
+  /// The same with codes of every width that an allocation may choose from, narrowest first; just the storage itself
+  /// for a family of one width.
   std::vector<AnyValue> (*at_all_widths)(const AnyValue& storage);
   /// A matrix over parts that somebody else owns and that may belong to side terms too. Error(kRefused), starting with
   /// `name`, for parts that are missing or do not fit.

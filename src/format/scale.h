@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "format/codec.h"
 
 namespace bitloom {

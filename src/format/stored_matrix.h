@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "format/families/grid/grid_matrix.h"
 #include "format/storage.h"
 

@@ -8,7 +8,7 @@
 #include <memory>
 #include <new>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "forward/attention/attention.h"
 #include "linalg/gemm.h"
 

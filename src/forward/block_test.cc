@@ -14,11 +14,11 @@
 #include <string>
 
 #include "base/test_data.h"
-#include "forward/activation.h"
 #include "forward/decoder.h"
 #include "forward/golden_models.h"
+#include "forward/layers/activation.h"
 #include "forward/test_inputs.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

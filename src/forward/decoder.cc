@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "forward/attention/softmax.h"
 #include "forward/block.h"
-#include "forward/embedding.h"
+#include "forward/layers/embedding.h"
 #include "forward/row_loop.h"
 #include "ops/choose_isa.h"
 

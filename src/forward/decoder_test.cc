@@ -20,7 +20,7 @@
 #include "forward/test_inputs.h"
 #include "io/safetensors/safetensors.h"
 #include "model/architecture.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "model/test_linears.h"
 
 namespace bitloom {

@@ -10,13 +10,13 @@
 #include <string>
 #include <vector>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "base/rng.h"
 #include "forward/attention/attention.h"
 #include "forward/decoder.h"
 #include "io/safetensors/safetensors.h"
 #include "linalg/gemm.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

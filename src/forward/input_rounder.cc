@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 #include "format/side/frame.h"
 #include "forward/row_loop.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "forward/block.h"
-#include "forward/embedding.h"
+#include "forward/layers/embedding.h"
 
 namespace bitloom::testing {
 

@@ -9,7 +9,7 @@
 
 #include "base/test_data.h"
 #include "forward/decoder.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "base/threads.h"
 #include "forward/input_rounder.h"
-#include "forward/norms.h"
+#include "forward/layers/norms.h"
 #include "io/json.h"
 #include "linalg/gemm.h"
 #include "model/graph.h"
@@ -72,8 +72,8 @@ struct BlockWeights {
   NormWeights attention_norm, post_attention_norm, attention_residual_norm;
   NormWeights mlp_norm, post_mlp_norm, mlp_residual_norm;
   NormWeights q_norm, k_norm, v_norm, q_latent_norm, kv_latent_norm;
-  std::vector<float> sinks;              // [heads], or empty
-  std::vector<float> choice_bias;        // [experts], or empty
+  std::vector<float> sinks;        // [heads], or empty
+  std::vector<float> choice_bias;  // [experts], or empty
   float output_scale = 1.0f;
   std::vector<LinearWeights> linears;    // of Block::linears
   std::map<int, InputRounder> rounders;  // by index into Block::inputs; the others are read as they are

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "forward/attention/attention.h"
-#include "forward/routing.h"
+#include "forward/layers/routing.h"
 #include "forward/weights.h"
 #include "model/graph.h"
 

@@ -8,7 +8,7 @@
 #include <iterator>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "hardware/accumulator.h"
 #include "hardware/cost_constants.h"
 #include "io/json.h"

@@ -1,6 +1,6 @@
 #include "hardware/dot_peak.h"
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 
 namespace bitloom {
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "base/dtype.h"
-#include "base/row_source.h"
+#include "base/memory/dtype.h"
+#include "base/memory/row_source.h"
 #include "io/mapped_file.h"
 
 namespace bitloom {

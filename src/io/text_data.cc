@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "io/json.h"
 #include "io/xz.h"
 

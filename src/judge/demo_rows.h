@@ -10,7 +10,7 @@
 
 #include "base/context.h"
 #include "eval/logits/logits_source.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 

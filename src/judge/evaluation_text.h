@@ -7,7 +7,7 @@
 
 #include "eval/windows.h"
 #include "io/json.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "report/table.h"
 
 namespace bitloom {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "forward/decoder.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 

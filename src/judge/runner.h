@@ -5,7 +5,7 @@
 
 #include "base/threads.h"
 #include "eval/logits/logits_source.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 

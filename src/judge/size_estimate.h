@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/context.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 

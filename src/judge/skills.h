@@ -11,7 +11,7 @@
 #include "eval/statistics/paired.h"
 #include "eval/tasks/run_task.h"
 #include "forward/decoder.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 
 namespace bitloom {
 

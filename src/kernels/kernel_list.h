@@ -4,7 +4,7 @@
 
 #include <span>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 
 namespace bitloom {
 

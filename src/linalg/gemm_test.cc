@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "linalg/blocked_gemm.h"
 

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "model/arch/parts.h"
 
 namespace bitloom {

@@ -6,7 +6,7 @@
 #include <cassert>
 #include <set>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 
 namespace bitloom {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "io/tensor_view.h"
 
 namespace bitloom {

@@ -4,7 +4,7 @@
 #include <cassert>
 #include <cmath>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 
 namespace bitloom {
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 // A tensor of the graph as part of one that the checkpoint holds for all experts together (TensorSlice in graph.h).
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "io/tensor_view.h"
 #include "model/graph.h"
 

@@ -2,7 +2,7 @@
 // A model's tensors by name, whatever files hold them.
 //
 // Goals: one look-up for every kind of checkpoint; replacing some tensors costs those tensors alone.
-// Non-goals: what tensors mean (model/graph.h), what else a checkpoint brings (model/companions.h).
+// Non-goals: what tensors mean (model/graph.h), what else a checkpoint brings (model/checkpoint/companions.h).
 
 #include <map>
 #include <memory>
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "io/mapped_file.h"
 #include "model/graph.h"
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 #include "observe/finite_tokens.h"
 
 namespace bitloom {

@@ -1,7 +1,7 @@
 #pragma once
 // Which instruction set the kernels run in.
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 
 namespace bitloom {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 #include "format/stored_matrix.h"
 
 namespace bitloom {

@@ -8,7 +8,7 @@
 #include <span>
 #include <utility>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "format/families/affine/affine_storage.h"
 #include "format/families/trellis/trellis_storage.h"
 #include "format/stored_matrix.h"

@@ -12,8 +12,8 @@
 #include <span>
 #include <vector>
 
-#include "base/cpu_features.h"
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
+#include "base/simd/cpu_features.h"
 #include "base/threads.h"
 #include "kernels/dense_dot/dense_dot.h"
 #include "kernels/int_dot/int_dot.h"

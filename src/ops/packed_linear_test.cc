@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "base/test_data.h"
 #include "format/families/affine/affine_matrix.h"
 #include "format/test_storage.h"

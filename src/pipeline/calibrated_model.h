@@ -8,7 +8,7 @@
 
 #include "base/context.h"
 #include "io/json.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/journal/journal.h"
 #include "pipeline/rounding/finished_matrix.h"
 #include "pipeline/task/quantize_task.h"

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <optional>
 
-#include "base/dense_matrix.h"
-#include "base/text.h"
+#include "base/memory/dense_matrix.h"
+#include "base/text/text.h"
 #include "forward/decoder.h"
 #include "forward/test_inputs.h"
 #include "observe/activation_range.h"

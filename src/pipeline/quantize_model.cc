@@ -5,8 +5,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/text.h"
-#include "io/output_directory.h"
+#include "base/text/text.h"
+#include "io/directory/output_directory.h"
 #include "pipeline/calibrated_model.h"
 #include "pipeline/cost/cost_model.h"
 #include "pipeline/output/write_output.h"

@@ -9,7 +9,7 @@
 #include "forward/decoder.h"
 #include "forward/test_inputs.h"
 #include "pipeline/rounding/matrix_rounder.h"
-#include "pipeline/walk/token_entrance.h"
+#include "pipeline/walk/stream/token_entrance.h"
 #include "pipeline/walk_test_support.h"
 #include "round/fpq/fpq.h"
 #include "transform/reassembly/moved_columns.h"

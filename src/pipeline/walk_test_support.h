@@ -12,7 +12,7 @@
 #include "base/test_data.h"
 #include "forward/golden_models.h"
 #include "pipeline/test_models.h"
-#include "pipeline/walk/calibration_stream.h"
+#include "pipeline/walk/stream/calibration_stream.h"
 
 namespace bitloom::testing {
 

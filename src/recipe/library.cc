@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/install_paths.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "recipe/parts.h"
 #include "recipe/recipe.h"
 

@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/test_data.h"
-#include "base/text.h"
-#include "model/checkpoint.h"
+#include "base/text/text.h"
+#include "model/checkpoint/checkpoint.h"
 #include "recipe/recipe.h"
 #include "round/adaround/adaround.h"
 #include "round/gptq/gptq.h"

@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/any_value.h"
-#include "base/option.h"
+#include "base/text/any_value.h"
+#include "base/text/option.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {

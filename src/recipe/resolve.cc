@@ -2,7 +2,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "recipe/check.h"
 #include "recipe/recipe.h"
 

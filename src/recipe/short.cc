@@ -6,7 +6,7 @@
 #include <cctype>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "recipe/check.h"
 #include "recipe/parts.h"
 

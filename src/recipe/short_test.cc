@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/test_data.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "recipe/random_recipe.h"
 #include "recipe/recipe.h"
 #include "round/trellis/trellis_rounding.h"

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/memory/row_source.h"
 #include "base/rng.h"
-#include "base/row_source.h"
 
 namespace bitloom::testing {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "round/billm/billm.h"
 #include "round/claq/claq.h"

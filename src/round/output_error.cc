@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 #include "linalg/gemm.h"
 
 namespace bitloom {

@@ -8,8 +8,8 @@
 
 #include <optional>
 
+#include "base/memory/row_source.h"
 #include "base/ranks.h"
-#include "base/row_source.h"
 #include "base/threads.h"
 #include "observe/moment/second_moment.h"
 

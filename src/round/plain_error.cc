@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "base/ranks.h"
 #include "base/rng.h"
 #include "round/fitted/fit_format.h"

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "base/threads.h"
 #include "round/target.h"
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <utility>
 
-#include "base/any_value.h"
+#include "base/memory/row_source.h"
 #include "base/ranks.h"
-#include "base/row_source.h"
+#include "base/text/any_value.h"
 #include "base/threads.h"
 #include "format/activations/activation_format.h"
 #include "format/stored_matrix.h"

@@ -2,7 +2,7 @@
 // How codes are chosen, as a value: a method with its options. Recipes hold it, round_matrix (round/round_matrix.h)
 // carries it out. Each method is one folder of round/ and one row of functions:
 //
-//   its options, a small struct with ==      a name, and a table of what may be set (base/option.h)
+//   its options, a small struct with ==      a name, and a table of what may be set (base/text/option.h)
 //   needs_of(options)                        what it wants to know of the inputs
 //   rounds_onto(options, storage)            whether it can choose the codes of this storage
 //   storage_by(options, wanted)              what it writes: its own side terms are added
@@ -20,8 +20,8 @@
 #include <typeinfo>
 #include <utility>
 
-#include "base/any_value.h"
-#include "base/option.h"
+#include "base/text/any_value.h"
+#include "base/text/option.h"
 #include "format/storage.h"
 #include "observe/needs.h"
 #include "round/target.h"

@@ -10,7 +10,7 @@
 #include <variant>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "format/option_words.h"
 
 namespace bitloom {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "base/threads.h"
 #include "observe/input_statistics.h"

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/option.h"
+#include "base/text/option.h"
 #include "format/toy_family.h"
 #include "round/round_matrix.h"
 

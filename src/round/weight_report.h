@@ -1,7 +1,7 @@
 #pragma once
 // What of a report concerns the weights alone, whatever was rounded in their place.
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "format/stored_matrix.h"
 #include "round/report.h"
 

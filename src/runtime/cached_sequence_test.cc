@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "runtime/generate.h"
 
 namespace bitloom {

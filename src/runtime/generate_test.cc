@@ -5,9 +5,9 @@
 
 #include "base/error.h"
 #include "base/test_data.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "io/json.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <ctime>
 
-#include "base/text.h"
-#include "serve/api_error.h"
+#include "base/text/text.h"
+#include "serve/api/api_error.h"
 
 namespace bitloom {
 namespace {

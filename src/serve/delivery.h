@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "serve/answer.h"
-#include "serve/api_response.h"
+#include "serve/api/answer.h"
+#include "serve/api/api_response.h"
 
 namespace bitloom {
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "serve/api_error.h"
+#include "serve/api/api_error.h"
 #include "serve/test_server.h"
 
 namespace bitloom {

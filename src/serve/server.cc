@@ -7,10 +7,10 @@
 #include <thread>
 
 #include "base/error.h"
-#include "serve/answer.h"
-#include "serve/api_error.h"
-#include "serve/api_request.h"
-#include "serve/body.h"
+#include "serve/api/answer.h"
+#include "serve/api/api_error.h"
+#include "serve/api/api_request.h"
+#include "serve/api/body.h"
 #include "serve/chat_page.h"
 #include "serve/client_socket.h"
 #include "serve/connection_threads.h"

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "serve/server.h"
 
 namespace bitloom::testing {

@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "io/output_file.h"
+#include "io/directory/output_file.h"
 
 namespace bitloom {
 

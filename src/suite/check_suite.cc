@@ -7,8 +7,8 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/text.h"
-#include "suite/values.h"
+#include "base/text/text.h"
+#include "suite/tables/values.h"
 #include "suite/words.h"
 
 namespace bitloom {

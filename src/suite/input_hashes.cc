@@ -6,9 +6,9 @@
 #include <set>
 
 #include "base/error.h"
+#include "io/directory/output_file.h"
 #include "io/hash.h"
 #include "io/json.h"
-#include "io/output_file.h"
 
 namespace bitloom {
 namespace {

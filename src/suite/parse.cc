@@ -2,10 +2,10 @@
 #include <filesystem>
 #include <set>
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "io/yaml_reader.h"
 #include "suite/suite.h"
-#include "suite/values.h"
+#include "suite/tables/values.h"
 #include "suite/words.h"
 
 namespace bitloom {

@@ -7,9 +7,9 @@
 
 #include "base/error.h"
 #include "base/install_paths.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "io/hash.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "recipe/recipe.h"
 #include "suite/cell_words.h"
 #include "suite/check_suite.h"

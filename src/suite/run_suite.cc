@@ -4,11 +4,11 @@
 #include <new>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "report/numbers.h"
 #include "suite/cell_words.h"
 #include "suite/check_suite.h"
-#include "suite/values.h"
+#include "suite/tables/values.h"
 
 namespace bitloom {
 namespace {

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "tokenize/golden_strings.h"
 #include "tokenize/test_documents.h"
 

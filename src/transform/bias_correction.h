@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "base/threads.h"
 
 namespace bitloom {

@@ -5,8 +5,8 @@
 
 #include <cmath>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
+#include "base/memory/dense_matrix.h"
 
 namespace bitloom {
 namespace {

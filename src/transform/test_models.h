@@ -13,7 +13,7 @@
 #include "base/test_data.h"
 #include "forward/decoder.h"
 #include "forward/golden_models.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom::testing {
 

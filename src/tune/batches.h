@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "pipeline/walk/token_entrance.h"
+#include "pipeline/walk/stream/token_entrance.h"
 
 namespace bitloom {
 

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "forward/adjoint/block_adjoint.h"
 #include "forward/attention/rope.h"
-#include "pipeline/walk/token_entrance.h"
+#include "pipeline/walk/stream/token_entrance.h"
 #include "tune/learned/learned_weights.h"
 #include "tune/learner.h"
 #include "tune/model_size.h"

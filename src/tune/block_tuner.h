@@ -13,7 +13,7 @@
 // Non-goals: codes, biases; ranks; formats of activations (inputs are read as they are). A run that was killed learns
 // the block again that it was at.
 
-#include "pipeline/walk/block_tuner.h"
+#include "pipeline/walk/block/block_tuner.h"
 
 namespace bitloom {
 

@@ -10,7 +10,7 @@
 #include <optional>
 
 #include "forward/block.h"
-#include "forward/embedding.h"
+#include "forward/layers/embedding.h"
 #include "pipeline/calibrated_model.h"
 #include "pipeline/walk_test_support.h"
 #include "tune/learned/parametrisation.h"

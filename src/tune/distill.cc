@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
+#include "base/memory/dense_matrix.h"
 #include "forward/adjoint/head_adjoint.h"
 #include "report/numbers.h"
 #include "tune/batches.h"

@@ -10,7 +10,7 @@
 #include "base/test_data.h"
 #include "forward/decoder.h"
 #include "forward/golden_models.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/walk_test_support.h"
 #include "round/round_matrix.h"
 

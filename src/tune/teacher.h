@@ -9,9 +9,9 @@
 
 #include "base/context.h"
 #include "forward/decoder.h"
-#include "pipeline/walk/activation_store.h"
-#include "pipeline/walk/calibration_stream.h"
-#include "pipeline/walk/token_entrance.h"
+#include "pipeline/walk/stream/activation_store.h"
+#include "pipeline/walk/stream/calibration_stream.h"
+#include "pipeline/walk/stream/token_entrance.h"
 
 namespace bitloom {
 

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 #include "base/test_data.h"
 #include "program.h"
 

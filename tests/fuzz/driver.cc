@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "fuzz.h"
 
 extern const char* const kSeeds;  // separated by ';'; of the target, from its CMakeLists.txt

@@ -3,7 +3,7 @@
 
 #include "fuzz.h"
 #include "io/ggml/ggml_types.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace bitloom;

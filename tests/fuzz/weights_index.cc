@@ -3,7 +3,7 @@
 
 #include "base/test_data.h"
 #include "fuzz.h"
-#include "io/weights_directory.h"
+#include "io/directory/weights_directory.h"
 
 namespace {
 

@@ -11,7 +11,7 @@
 #include "eval/windows.h"
 #include "forward/decoder.h"
 #include "io/text_data.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/quantize_model.h"
 #include "recipe/recipe.h"
 #include "test_models.h"

@@ -9,7 +9,7 @@
 #include "base/hadamard/hadamard.h"
 #include "base/hadamard/kronecker_hadamard.h"
 #include "base/hadamard/walsh_hadamard.h"
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 namespace {

@@ -1,6 +1,6 @@
 #include "base/hadamard/walsh_hadamard.h"
 #include "base/hadamard/walsh_hadamard_loops.h"
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 

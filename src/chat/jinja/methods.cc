@@ -3,7 +3,7 @@
 #include <array>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "chat/jinja/builtins.h"
 #include "chat/jinja/text.h"
 

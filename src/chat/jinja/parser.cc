@@ -5,7 +5,7 @@
 #include <initializer_list>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "chat/jinja/expression_parser.h"
 
 namespace bitloom::jinja {

@@ -7,7 +7,7 @@
 
 #include "cli/flags/flags.h"
 #include "cli/terminal/session.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 

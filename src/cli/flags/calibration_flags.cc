@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "calibration/coverage.h"
 #include "calibration/overlap.h"
 #include "cli/flags/common_flags.h"

@@ -7,7 +7,7 @@
 #include "calibration/samples.h"
 #include "cli/flags/flags.h"
 #include "cli/terminal/session.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/quantize_model.h"
 
 namespace bitloom {

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/version.h"
-#include "io/output_file.h"
+#include "io/directory/output_file.h"
 
 namespace bitloom {
 

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/rng.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
 #include "eval/logits/logits_source.h"

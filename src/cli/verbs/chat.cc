@@ -10,8 +10,8 @@
 #include "cli/flags/sampler_flags.h"
 #include "cli/terminal/line_reader.h"
 #include "cli/verb.h"
-#include "io/output_file.h"
-#include "model/checkpoint.h"
+#include "io/directory/output_file.h"
+#include "model/checkpoint/checkpoint.h"
 #include "report/numbers.h"
 #include "runtime/generate.h"
 

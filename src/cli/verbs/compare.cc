@@ -13,7 +13,7 @@
 #include "cli/pages/compare_page.h"
 #include "cli/pages/page_file.h"
 #include "cli/verb.h"
-#include "io/output_file.h"
+#include "io/directory/output_file.h"
 #include "judge/comparison.h"
 #include "report/numbers.h"
 #include "report/table.h"

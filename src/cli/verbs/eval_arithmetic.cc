@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "chat/chat_template.h"
 #include "cli/flags/common_flags.h"
 #include "cli/pages/arithmetic_page.h"
@@ -13,7 +13,7 @@
 #include "cli/verb.h"
 #include "eval/arithmetic/json.h"
 #include "eval/arithmetic/problem/problem_file.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "report/numbers.h"
 #include "runtime/generate.h"
 

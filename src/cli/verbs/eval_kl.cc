@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "cli/flags/adapter_flag.h"
 #include "cli/flags/common_flags.h"
 #include "cli/flags/text_flags.h"

@@ -1,11 +1,11 @@
 #include <fmt/ranges.h>
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "cli/flags/common_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
 #include "export/export_model.h"
-#include "io/output_directory.h"
+#include "io/directory/output_directory.h"
 
 namespace bitloom {
 namespace {

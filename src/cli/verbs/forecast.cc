@@ -5,8 +5,8 @@
 
 #include <utility>
 
-#include "base/text.h"
-#include "io/output_directory.h"
+#include "base/text/text.h"
+#include "io/directory/output_directory.h"
 #include "report/numbers.h"
 #include "report/table.h"
 

@@ -9,13 +9,13 @@
 #include <variant>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "cli/pages/page_file.h"
 #include "format/expected_error/expected_error.h"
 #include "format/named_format.h"
-#include "io/output_file.h"
+#include "io/directory/output_file.h"
 #include "io/safetensors/safetensors.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "report/numbers.h"
 #include "report/plot/plot.h"
 #include "report/table.h"

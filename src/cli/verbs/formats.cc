@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "cli/commands.h"
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"

@@ -7,7 +7,7 @@
 #include "judge/model_figures.h"
 #include "judge/size_estimate.h"
 #include "judge/tensor_list.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "report/numbers.h"
 #include "report/table.h"
 

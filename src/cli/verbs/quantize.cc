@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "cli/flags/calibration_flags.h"
 #include "cli/flags/common_flags.h"
 #include "cli/pages/page_file.h"
@@ -19,8 +19,8 @@
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
 #include "cli/verbs/forecast.h"
-#include "io/output_directory.h"
-#include "model/checkpoint.h"
+#include "io/directory/output_directory.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/allocation/allocate_bits.h"
 #include "pipeline/cost/cost_model.h"
 #include "pipeline/journal/journal.h"

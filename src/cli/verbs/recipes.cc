@@ -3,11 +3,11 @@
 
 #include <algorithm>
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
 #include "io/json.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "recipe/parts.h"
 #include "recipe/recipe.h"
 #include "report/table.h"

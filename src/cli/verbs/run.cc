@@ -7,7 +7,7 @@
 #include "cli/flags/sampler_flags.h"
 #include "cli/verb.h"
 #include "forward/weights.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "report/numbers.h"
 #include "runtime/generate.h"
 

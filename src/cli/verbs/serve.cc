@@ -5,12 +5,12 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "cli/flags/common_flags.h"
 #include "cli/flags/sampler_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "serve/server.h"
 
 namespace bitloom {

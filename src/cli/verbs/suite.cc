@@ -7,15 +7,15 @@
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
 #include "cli/verb_lines.h"
-#include "io/file_lock.h"
+#include "io/directory/file_lock.h"
+#include "io/directory/output_file.h"
 #include "io/hash.h"
-#include "io/output_file.h"
 #include "report/table.h"
 #include "suite/cell_words.h"
-#include "suite/marked_text.h"
-#include "suite/plots.h"
 #include "suite/run_suite.h"
-#include "suite/tables.h"
+#include "suite/tables/marked_text.h"
+#include "suite/tables/plots.h"
+#include "suite/tables/tables.h"
 
 namespace bitloom {
 namespace {

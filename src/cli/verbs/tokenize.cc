@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "cli/flags/common_flags.h"
 #include "cli/verb.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "report/table.h"
 
 namespace bitloom {

@@ -7,14 +7,14 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "calibration/samples.h"
 #include "cli/flags/adapter_flag.h"
 #include "cli/flags/common_flags.h"
 #include "cli/terminal/interrupt.h"
 #include "cli/verb.h"
 #include "export/peft/adapt.h"
-#include "io/output_directory.h"
+#include "io/directory/output_directory.h"
 #include "pipeline/cost/cost_model.h"
 #include "report/numbers.h"
 #include "report/table.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "eval/arithmetic/problem/number_format.h"
 #include "eval/arithmetic/tokens/pieces.h"
 

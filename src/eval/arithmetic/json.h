@@ -6,8 +6,8 @@
 
 #include "eval/arithmetic/pairing.h"
 #include "eval/arithmetic/summary.h"
+#include "io/directory/output_file.h"
 #include "io/json.h"
-#include "io/output_file.h"
 
 namespace bitloom::arithmetic {
 

@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "eval/arithmetic/test_tokenizer.h"
 #include "eval/arithmetic/tokens/pieces.h"
 #include "eval/logits/fake_source.h"

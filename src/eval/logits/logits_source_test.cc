@@ -15,7 +15,7 @@
 #include "base/rng.h"
 #include "base/test_data.h"
 #include "io/test_support.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

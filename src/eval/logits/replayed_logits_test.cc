@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "base/test_data.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

@@ -13,7 +13,7 @@
 #include "eval/reference/format.h"
 #include "eval/reference/test_reference.h"
 #include "io/text_data.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "eval/divergence.h"
-#include "io/output_directory.h"
-#include "io/output_file.h"
+#include "io/directory/output_directory.h"
+#include "io/directory/output_file.h"
 
 namespace bitloom {
 namespace {

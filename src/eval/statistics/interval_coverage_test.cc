@@ -7,7 +7,7 @@
 #include "eval/logits/fake_source.h"
 #include "eval/statistics/interval.h"
 #include "io/text_data.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

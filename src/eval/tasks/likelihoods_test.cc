@@ -11,7 +11,7 @@
 #include "eval/logits/fake_source.h"
 #include "eval/logits/token_tree.h"
 #include "io/test_support.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

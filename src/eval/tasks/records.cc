@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "io/hash.h"
 #include "io/text_data.h"
 

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/install_paths.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "eval/greedy.h"
 #include "eval/scoring.h"
 #include "eval/tasks/prompt/unicode_blanks.h"

@@ -7,7 +7,7 @@
 #include "base/test_data.h"
 #include "eval/logits/fake_source.h"
 #include "io/test_support.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "io/hash.h"
 #include "io/yaml_reader.h"
 #include "tokenize/text/regex.h"

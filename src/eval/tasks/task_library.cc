@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/install_paths.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "eval/tasks/task.h"
 #include "io/json.h"
 

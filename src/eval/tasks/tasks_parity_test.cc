@@ -11,7 +11,7 @@
 #include "eval/tasks/prompt/chat_style.h"
 #include "eval/tasks/run_task.h"
 #include "io/json.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 #include "export/module_names.h"
 #include "format/stored_matrix.h"
 #include "io/tensor_view.h"

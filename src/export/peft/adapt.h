@@ -10,7 +10,7 @@
 #include <string>
 
 #include "export/peft/adapter.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 

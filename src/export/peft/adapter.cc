@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "export/module_names.h"
-#include "io/output_file.h"
+#include "io/directory/output_file.h"
 #include "io/safetensors/safetensors.h"
 #include "model/config_reader.h"
 

@@ -14,7 +14,7 @@
 #include "export/peft/adapter.h"
 #include "export/rounded_inputs.h"
 #include "format/stored_matrix.h"
-#include "io/output_directory.h"
+#include "io/directory/output_directory.h"
 #include "io/safetensors/safetensors.h"
 #include "model/row_views.h"
 

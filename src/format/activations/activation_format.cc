@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/hadamard/kronecker_hadamard.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/named_format.h"
 #include "format/option_words.h"

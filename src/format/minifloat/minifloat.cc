@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 
 namespace bitloom {
 namespace {

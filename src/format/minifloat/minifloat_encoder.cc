@@ -3,7 +3,7 @@
 #include <bit>
 #include <cmath>
 
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 #include "format/minifloat/minifloat.h"
 
 namespace bitloom {

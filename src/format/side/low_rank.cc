@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/text.h"
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
+#include "base/text/text.h"
 
 namespace bitloom {
 namespace {

@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "format/table/fitted_table.h"
 
 namespace bitloom {

@@ -4,7 +4,7 @@
 #include <cassert>
 #include <cmath>
 
-#include "forward/activation.h"
+#include "forward/layers/activation.h"
 #include "forward/row_loop.h"
 #include "model/block_parts.h"
 

@@ -13,8 +13,8 @@
 #include "forward/adjoint/gradient_sink.h"
 #include "forward/attention/attention.h"
 #include "forward/attention/rope.h"
+#include "forward/layers/routing.h"
 #include "forward/pass.h"
-#include "forward/routing.h"
 #include "forward/weights.h"
 
 namespace bitloom {

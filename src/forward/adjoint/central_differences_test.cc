@@ -12,7 +12,7 @@
 #include "forward/adjoint/reference_forward.h"
 #include "forward/adjoint/test_gradients.h"
 #include "forward/golden_models.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

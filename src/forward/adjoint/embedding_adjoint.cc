@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "forward/adjoint/outer_layers.h"
-#include "forward/embedding.h"
+#include "forward/layers/embedding.h"
 
 namespace bitloom {
 namespace {

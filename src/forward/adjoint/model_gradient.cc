@@ -7,7 +7,7 @@
 #include "forward/adjoint/block_adjoint.h"
 #include "forward/adjoint/embedding_adjoint.h"
 #include "forward/block.h"
-#include "forward/embedding.h"
+#include "forward/layers/embedding.h"
 
 namespace bitloom {
 namespace {

@@ -1,6 +1,6 @@
 #include "forward/adjoint/outer_layers.h"
 
-#include "forward/norms.h"
+#include "forward/layers/norms.h"
 #include "forward/row_loop.h"
 
 namespace bitloom {

@@ -13,7 +13,7 @@
 #include "forward/block.h"
 #include "forward/golden_models.h"
 #include "forward/workspace.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

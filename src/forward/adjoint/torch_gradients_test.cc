@@ -11,7 +11,7 @@
 #include "forward/adjoint/test_gradients.h"
 #include "forward/golden_models.h"
 #include "io/safetensors/safetensors.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

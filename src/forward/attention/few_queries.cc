@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/simd_math.h"
+#include "base/simd/simd_math.h"
 #include "forward/attention/attention.h"
 #include "kernels/cached_attention/cached_attention.h"
 #include "ops/packed_linear.h"

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 #include "base/threads.h"
 #include "forward/pass.h"
 

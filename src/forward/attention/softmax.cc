@@ -1,7 +1,7 @@
 #include "forward/attention/softmax.h"
 
-#include "base/simd_math.h"
-#include "base/vector_clones.h"
+#include "base/simd/simd_math.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 
 namespace bitloom::ggml {
 

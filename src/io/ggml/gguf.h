@@ -10,7 +10,7 @@
 #include <variant>
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "io/mapped_file.h"
 
 namespace bitloom {

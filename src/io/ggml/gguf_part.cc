@@ -4,7 +4,7 @@
 #include <limits>
 #include <set>
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "io/ggml/ggml_types.h"
 #include "io/tensor_view.h"
 

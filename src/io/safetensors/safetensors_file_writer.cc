@@ -3,7 +3,7 @@
 #include <system_error>
 
 #include "base/error.h"
-#include "io/output_file.h"
+#include "io/directory/output_file.h"
 #include "io/safetensors/safetensors_header.h"
 
 namespace bitloom {

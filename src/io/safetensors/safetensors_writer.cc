@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "io/directory/output_file.h"
 #include "io/json.h"
-#include "io/output_file.h"
 #include "io/safetensors/safetensors.h"
 #include "io/safetensors/safetensors_header.h"
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 
 namespace bitloom {
 

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "io/byte_reader.h"
 #include "io/torch/pickle_names.h"
 

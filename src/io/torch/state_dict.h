@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 
 namespace bitloom {
 

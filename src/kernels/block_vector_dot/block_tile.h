@@ -5,7 +5,7 @@
 #include <bit>
 #include <cstring>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/block_vector_dot/block_vector_dot.h"
 #include "packing/bitstream.h"
 

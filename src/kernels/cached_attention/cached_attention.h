@@ -18,7 +18,7 @@
 #include <limits>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 #include "kernels/cached_attention/kv_format.h"
 
 namespace bitloom {

@@ -7,8 +7,8 @@
 #include <cstring>
 #include <limits>
 
-#include "base/dtype.h"
-#include "base/vector_clones.h"
+#include "base/memory/dtype.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 namespace {

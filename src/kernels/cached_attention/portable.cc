@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/simd_math.h"
+#include "base/simd/simd_math.h"
 #include "kernels/cached_attention/cached_attention.h"
 
 namespace bitloom {

@@ -18,7 +18,7 @@ namespace {
 
 constexpr int64_t kTileKeys = 64;
 
-/// e^x by the polynomial of exp_fp32() (base/simd_math.h), but x below -87 counts as -87, above 88 as 88.
+/// e^x by the polynomial of exp_fp32() (base/simd/simd_math.h), but x below -87 counts as -87, above 88 as 88.
 template <class V>
 inline typename V::Float exp_of(typename V::Float x) {
   const auto clamped = V::min(V::set(88.0f), V::max(V::set(-87.0f), x));

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/column_dot/test_dot.h"
 #include "kernels/dot_test.h"
 

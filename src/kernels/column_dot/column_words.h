@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/column_dot/column_dot.h"
 #include "kernels/nibble_table.h"
 #include "kernels/x86_intrinsics.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/column_dot/column_words.h"
 #include "packing/bitstream.h"
 #include "packing/row_words.h"

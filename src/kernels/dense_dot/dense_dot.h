@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
+#include "base/simd/cpu_features.h"
 
 namespace bitloom {
 

@@ -7,7 +7,7 @@
 #include <iterator>
 #include <vector>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "base/rng.h"
 #include "kernels/int_dot/int_dot.h"
 #include "kernels/int_dot/round_input.h"

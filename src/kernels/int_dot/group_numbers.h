@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/int_dot/int_dot.h"
 #include "packing/bitstream.h"
 

@@ -21,7 +21,7 @@
 #include <span>
 #include <string_view>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 #include "kernels/int_dot/rounded_input.h"
 
 namespace bitloom {

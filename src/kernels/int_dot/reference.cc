@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "packing/bitstream.h"
 
 namespace bitloom {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "base/rng.h"
 #include "kernels/guarded.h"
 #include "kernels/int_dot/int_dot.h"

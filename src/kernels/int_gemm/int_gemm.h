@@ -18,7 +18,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 #include "kernels/int_dot/int_dot.h"
 
 namespace bitloom {

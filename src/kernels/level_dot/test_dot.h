@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "base/rng.h"
 #include "kernels/guarded.h"
 #include "kernels/level_dot/level_dot.h"

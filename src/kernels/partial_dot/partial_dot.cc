@@ -1,6 +1,6 @@
 #include "kernels/partial_dot/partial_dot.h"
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/kernel_list.h"
 
 namespace bitloom {

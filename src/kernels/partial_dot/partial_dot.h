@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 
 namespace bitloom {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/plane_dot/plane_words.h"
 
 namespace bitloom {

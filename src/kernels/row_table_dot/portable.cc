@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/row_table_dot/row_table_dot.h"
 #include "packing/bitstream.h"
 

@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/guarded.h"
 #include "kernels/row_table_dot/row_table_dot.h"
 #include "packing/bitstream.h"

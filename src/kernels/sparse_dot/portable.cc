@@ -1,6 +1,6 @@
 // The definition as plain loops.
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/sparse_dot/sparse_rows.h"
 
 namespace bitloom {

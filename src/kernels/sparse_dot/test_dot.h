@@ -3,7 +3,7 @@
 
 #include <random>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/guarded.h"
 #include "kernels/sparse_dot/sparse_dot.h"
 

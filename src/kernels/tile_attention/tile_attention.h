@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 #include "kernels/cached_attention/cached_attention.h"
 
 namespace bitloom {

@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 #include "kernels/int_dot/rounded_input.h"
 
 namespace bitloom {

@@ -18,7 +18,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 #include "kernels/int_gemm/int_gemm.h"
 #include "kernels/trellis_dot/trellis_dot.h"
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "kernels/vector_dot/vector_dot.h"
 
 namespace bitloom {

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/cpu_features.h"
+#include "base/simd/cpu_features.h"
 
 namespace bitloom {
 

@@ -1,7 +1,7 @@
 // Falcon: attention and MLP in parallel; one key head (7B), grouped ones (the new architecture), or as many as
 // queries (RW); rope or linear biases.
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "model/arch/parts.h"
 
 namespace bitloom {

@@ -9,7 +9,7 @@
 #include "model/architecture.h"
 #include "model/block_parts.h"
 #include "model/config_reader.h"
-#include "model/rope_config.h"
+#include "model/rope/rope_config.h"
 
 namespace bitloom::arch {
 

@@ -2,7 +2,7 @@
 
 #include "base/test_data.h"
 #include "io/test_support.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "model/gguf/gguf_names.h"
 #include "model/test_names.h"
 

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "base/test_data.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "model/graph_text.h"
 #include "model/test_names.h"
 

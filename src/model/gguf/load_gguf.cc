@@ -4,10 +4,10 @@
 
 #include "base/error.h"
 #include "model/architecture.h"
-#include "model/checkpoint_loader.h"
+#include "model/checkpoint/checkpoint_loader.h"
+#include "model/checkpoint/unused_tensors.h"
 #include "model/gguf/gguf_names.h"
 #include "model/row_views.h"
-#include "model/unused_tensors.h"
 
 namespace bitloom {
 namespace {

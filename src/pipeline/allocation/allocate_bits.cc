@@ -12,7 +12,7 @@
 
 #include "allocate/choose_storages.h"
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "io/safetensors/safetensors_header.h"
 #include "pipeline/allocation/sensitivity.h"
 #include "pipeline/allocation/storage_error.h"

@@ -9,8 +9,9 @@
 //   methods that tell (round/feedback_share.h), and taken to be the same share of all for others
 //
 // The floor keeps the prediction honest, which is of first order only: of the blocks a step of the storage's widths
-// below the mean that they would have without it. The embedding and the head, unless a step says what they become or that they stay, are rounded to
-// nearest, and get kOutsideBits at least: they are read token by token, where an error is not averaged.
+// below the mean that they would have without it. The embedding and the head, unless a step says what they become or
+// that they stay, are rounded to nearest, and get kOutsideBits at least: they are read token by token, where an error
+// is not averaged.
 
 #include <cstdint>
 #include <memory>
@@ -19,7 +20,7 @@
 
 #include "base/context.h"
 #include "io/json.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/task/quantize_options.h"
 #include "recipe/recipe.h"
 

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "eval/divergence.h"
 #include "eval/logits/replayed_logits.h"
 #include "eval/scoring.h"

@@ -11,8 +11,8 @@
 #include <span>
 #include <utility>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "eval/divergence.h"
 #include "eval/logits/replayed_logits.h"

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "format/families/vector/block_vectors.h"
 #include "round/plain_error.h"
 #include "round/trellis/tile_code.h"

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/threads.h"
-#include "model/checkpoint.h"
-#include "pipeline/walk/calibration_stream.h"
+#include "model/checkpoint/checkpoint.h"
+#include "pipeline/walk/stream/calibration_stream.h"
 #include "pipeline/walk/walk_cost.h"
 #include "pipeline/walk/walk_task.h"
 

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <limits>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
-#include "base/text.h"
+#include "base/memory/dense_matrix.h"
+#include "base/text/text.h"
 
 namespace bitloom {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "format/activations/activation_format.h"
 #include "format/stored_matrix.h"
 #include "io/json.h"

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "base/error.h"
-#include "io/output_directory.h"
-#include "io/output_file.h"
+#include "io/directory/output_directory.h"
+#include "io/directory/output_file.h"
 #include "io/safetensors/safetensors.h"
 #include "pipeline/rounding/site_record.h"
 

@@ -19,7 +19,7 @@
 #include <optional>
 #include <string>
 
-#include "io/file_lock.h"
+#include "io/directory/file_lock.h"
 #include "io/json.h"
 #include "pipeline/journal/block_outcome.h"
 

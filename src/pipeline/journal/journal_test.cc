@@ -6,7 +6,7 @@
 
 #include <filesystem>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "pipeline/walk_test_support.h"
 #include "round/nearest/nearest.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/plain_bytes.h"
+#include "base/memory/plain_bytes.h"
 #include "base/version.h"
 #include "pipeline/journal/journal.h"
 #include "pipeline/task/file_records.h"

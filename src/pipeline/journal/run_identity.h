@@ -4,7 +4,7 @@
 
 #include "base/ranks.h"
 #include "io/json.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/task/quantize_options.h"
 #include "recipe/recipe.h"
 

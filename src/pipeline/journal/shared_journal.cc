@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/plain_bytes.h"
+#include "base/memory/plain_bytes.h"
+#include "io/directory/output_file.h"
 #include "io/hash.h"
 #include "io/mapped_file.h"
-#include "io/output_file.h"
 #include "pipeline/rounding/site_record.h"
 
 namespace bitloom {

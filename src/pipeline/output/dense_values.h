@@ -6,8 +6,8 @@
 #include <span>
 #include <string>
 
-#include "base/dtype.h"
-#include "base/row_source.h"
+#include "base/memory/dtype.h"
+#include "base/memory/row_source.h"
 #include "base/threads.h"
 
 namespace bitloom {

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <map>
 
-#include "base/text.h"
+#include "base/text/text.h"
 
 namespace bitloom {
 namespace {

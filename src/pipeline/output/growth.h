@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/output/plan.h"
 
 namespace bitloom {

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
-#include "base/dtype.h"
+#include "base/memory/dense_matrix.h"
+#include "base/memory/dtype.h"
 #include "base/rng.h"
 #include "round/nearest/nearest.h"
 

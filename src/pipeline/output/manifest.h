@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "io/json.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/output/plan.h"
 #include "pipeline/output/quantize_result.h"
 #include "pipeline/task/file_records.h"

@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "format/families/trellis/trellis_storage.h"
 #include "format/side/block_rotation.h"
-#include "io/weights_directory.h"
+#include "io/directory/weights_directory.h"
 #include "pipeline/output/dense_values.h"
 #include "pipeline/output/lossless_target.h"
 

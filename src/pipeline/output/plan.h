@@ -13,7 +13,7 @@
 #include "base/context.h"
 #include "format/stored_matrix.h"
 #include "io/safetensors/safetensors.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/rounding/finished_matrix.h"
 #include "recipe/recipe.h"
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "pipeline/walk_test_support.h"
 #include "round/nearest/nearest.h"
 

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "io/safetensors/safetensors.h"
 #include "pipeline/output/dense_values.h"
 #include "pipeline/output/manifest.h"

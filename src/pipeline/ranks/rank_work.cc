@@ -3,7 +3,7 @@
 #include <optional>
 #include <utility>
 
-#include "base/plain_bytes.h"
+#include "base/memory/plain_bytes.h"
 
 namespace bitloom {
 namespace {

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <numeric>
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "io/hash.h"
 
 namespace bitloom {

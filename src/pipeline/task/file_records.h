@@ -7,7 +7,7 @@
 
 #include "base/context.h"
 #include "io/json.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/threads.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/threads.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/task/quantize_options.h"
 #include "recipe/recipe.h"
 

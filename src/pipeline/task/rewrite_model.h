@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "base/threads.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "recipe/recipe.h"
 
 namespace bitloom {

@@ -11,7 +11,7 @@
 #include "forward/test_inputs.h"
 #include "observe/input_statistics.h"
 #include "pipeline/predict_quantization.h"
-#include "pipeline/walk/token_entrance.h"
+#include "pipeline/walk/stream/token_entrance.h"
 #include "pipeline/walk/walk_needs.h"
 #include "pipeline/walk_test_support.h"
 #include "round/adaround/adaround.h"

@@ -13,8 +13,8 @@
 #include "forward/block.h"
 #include "observe/statistics_file.h"
 #include "pipeline/ranks/rank_work.h"
-#include "pipeline/walk/activation_store.h"
-#include "pipeline/walk/calibration_stream.h"
+#include "pipeline/walk/stream/activation_store.h"
+#include "pipeline/walk/stream/calibration_stream.h"
 
 namespace bitloom {
 namespace {

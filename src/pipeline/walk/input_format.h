@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "observe/input_statistics.h"
-#include "pipeline/walk/block_state.h"
+#include "pipeline/walk/block/block_state.h"
 #include "pipeline/walk/walk_task.h"
 
 namespace bitloom {

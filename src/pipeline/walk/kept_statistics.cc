@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "io/output_file.h"
+#include "io/directory/output_file.h"
 #include "observe/statistics_file.h"
 
 namespace bitloom {

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "pipeline/task/quantize_options.h"
-#include "pipeline/walk/calibration_stream.h"
+#include "pipeline/walk/stream/calibration_stream.h"
 #include "pipeline/walk/walk_cost.h"
 #include "recipe/recipe.h"
 

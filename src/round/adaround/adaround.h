@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "base/threads.h"
 #include "format/stored_matrix.h"
 #include "observe/moment/cross_moment.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 namespace {

@@ -3,8 +3,8 @@
 #include <bit>
 #include <cmath>
 
-#include "base/simd_math.h"
-#include "base/vector_clones.h"
+#include "base/simd/simd_math.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 namespace {

@@ -4,8 +4,8 @@
 #include <array>
 #include <cmath>
 
-#include "base/dtype.h"
-#include "base/vector_clones.h"
+#include "base/memory/dtype.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "linalg/gemm.h"
 #include "round/apiq/clip.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "round/scale/grid_builder.h"
 
 namespace bitloom {

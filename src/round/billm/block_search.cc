@@ -7,7 +7,7 @@
 #include <limits>
 #include <numeric>
 
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 namespace {

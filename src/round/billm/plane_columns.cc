@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/plain_bytes.h"
-#include "base/vector_clones.h"
+#include "base/memory/plain_bytes.h"
+#include "base/simd/vector_clones.h"
 #include "round/billm/block_search.h"
 #include "round/billm/plane_fit.h"
 #include "round/scale/whole_matrix.h"

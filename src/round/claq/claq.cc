@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/lane_sums.h"
-#include "base/large_buffer.h"
+#include "base/memory/large_buffer.h"
 #include "base/rng.h"
-#include "base/vector_clones.h"
+#include "base/simd/lane_sums.h"
+#include "base/simd/vector_clones.h"
 #include "round/claq/allocation.h"
 #include "round/claq/refine.h"
 #include "round/gptq/gptq.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 #include "linalg/gemm.h"
 
 namespace bitloom {

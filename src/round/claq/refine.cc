@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "base/dtype.h"
-#include "base/vector_clones.h"
+#include "base/memory/dtype.h"
+#include "base/simd/vector_clones.h"
 #include "linalg/gemm.h"
 #include "round/claq/error_product.h"
 #include "round/kmeans/kmeans.h"

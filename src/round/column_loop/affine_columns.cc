@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/plain_bytes.h"
+#include "base/memory/plain_bytes.h"
 #include "format/side/outliers.h"
 #include "round/scale/whole_matrix.h"
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/plain_bytes.h"
+#include "base/memory/plain_bytes.h"
 #include "round/kmeans/exact_kmeans.h"
 #include "round/kmeans/kmeans.h"
 

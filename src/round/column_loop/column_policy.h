@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/memory/row_source.h"
 #include "base/ranks.h"
-#include "base/row_source.h"
 #include "base/threads.h"
 #include "format/stored_matrix.h"
 #include "round/rounding.h"

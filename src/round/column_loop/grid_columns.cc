@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/plain_bytes.h"
-#include "base/vector_clones.h"
+#include "base/memory/plain_bytes.h"
+#include "base/simd/vector_clones.h"
 #include "round/nearest/nearest.h"
 #include "round/scale/grid_builder.h"
 #include "round/scale/group_quantizer.h"

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "round/kmeans/exact_kmeans.h"
 #include "round/nearest/nearest.h"

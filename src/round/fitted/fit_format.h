@@ -20,7 +20,7 @@
 #include <optional>
 #include <span>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "base/threads.h"
 #include "format/table/fitted_table.h"
 #include "round/target.h"

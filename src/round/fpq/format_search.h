@@ -27,7 +27,7 @@
 #include <span>
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "base/threads.h"
 #include "format/activations/activation_format.h"
 #include "round/fpq/candidates.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "linalg/gemm.h"
 #include "round/fpq/format_search.h"

@@ -13,7 +13,7 @@
 #include <optional>
 #include <vector>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "round/problem.h"
 
 namespace bitloom {

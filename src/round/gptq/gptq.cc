@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/large_buffer.h"
-#include "base/plain_bytes.h"
+#include "base/memory/large_buffer.h"
+#include "base/memory/plain_bytes.h"
 #include "round/column_loop/column_loop.h"
 
 namespace bitloom {

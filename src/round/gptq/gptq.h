@@ -8,8 +8,8 @@
 #include <memory>
 #include <string>
 
+#include "base/memory/row_source.h"
 #include "base/ranks.h"
-#include "base/row_source.h"
 #include "base/threads.h"
 #include "format/stored_matrix.h"
 #include "round/column_loop/column_policy.h"

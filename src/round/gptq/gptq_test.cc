@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "round/nearest/nearest.h"
 #include "round/output_error.h"

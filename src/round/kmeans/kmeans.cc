@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 #include "format/families/codebook/codebook_matrix.h"
 #include "packing/bitstream.h"
 #include "round/kmeans/exact_kmeans.h"

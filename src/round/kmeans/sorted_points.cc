@@ -4,8 +4,8 @@
 #include <array>
 #include <bit>
 
-#include "base/lane_sums.h"
-#include "base/vector_clones.h"
+#include "base/simd/lane_sums.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 namespace {

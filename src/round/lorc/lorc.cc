@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "round/gptq/gptq.h"
 #include "round/lorc/low_rank_pair.h"
 #include "round/nearest/nearest.h"

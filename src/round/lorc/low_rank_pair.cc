@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "linalg/gemm.h"
 #include "linalg/leading_vectors.h"
 #include "round/nearest/nearest.h"

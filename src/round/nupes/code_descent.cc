@@ -1,6 +1,6 @@
 #include "round/nupes/code_descent.h"
 
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 namespace {

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
+#include "base/memory/dense_matrix.h"
 #include "format/table/fitted_table.h"
 #include "round/nearest/nearest.h"
 #include "round/nupes/code_descent.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/plain_bytes.h"
+#include "base/memory/plain_bytes.h"
 #include "format/families/partial/partial_storage.h"
 #include "round/gptq/gptq.h"
 #include "round/scale/whole_matrix.h"

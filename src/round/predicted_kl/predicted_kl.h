@@ -8,7 +8,7 @@
 
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "base/threads.h"
 #include "observe/moment/guided_moments.h"
 

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "base/test_data.h"
 #include "round/test_matrix.h"

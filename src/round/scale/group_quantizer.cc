@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 #include "round/scale/abs_power.h"
 
 namespace bitloom {

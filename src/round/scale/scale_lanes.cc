@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 #include "format/format.h"
 
 namespace bitloom {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "base/threads.h"
 #include "round/scale/group_quantizer.h"
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/plain_bytes.h"
+#include "base/memory/plain_bytes.h"
 #include "format/families/sign_rank1/sign_rank1.h"
 #include "linalg/gemm.h"
 #include "round/gptq/gptq.h"

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
-#include "base/plain_bytes.h"
+#include "base/memory/dense_matrix.h"
+#include "base/memory/plain_bytes.h"
 #include "linalg/cholesky.h"
 #include "round/damping.h"
 #include "round/drift/drift.h"

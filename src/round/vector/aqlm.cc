@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/dtype.h"
 #include "base/error.h"
+#include "base/memory/dtype.h"
 #include "format/families/vector/vector_matrix.h"
 #include "round/drift/drift.h"
 #include "round/kmeans/kmeans.h"

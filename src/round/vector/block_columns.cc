@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/dtype.h"
 #include "base/error.h"
-#include "base/plain_bytes.h"
+#include "base/memory/dtype.h"
+#include "base/memory/plain_bytes.h"
 #include "round/vector/block_fit.h"
 #include "round/vector/metric_kmeans.h"
 

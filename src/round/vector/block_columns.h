@@ -16,7 +16,7 @@
 #include <span>
 #include <vector>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "format/families/vector/block_vectors.h"
 #include "round/column_loop/column_policy.h"
 #include "round/vector/additive_code.h"

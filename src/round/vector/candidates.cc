@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/vector_clones.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
+#include "base/memory/dense_matrix.h"
 #include "format/families/vector/block_vectors.h"
 #include "round/drift/drift.h"
 #include "round/gptq/gptq.h"
@@ -43,7 +43,8 @@ int64_t tile_bytes(const RoundingShape& shape) {
   const VectorBlocks blocks(s, rows, shape.cols);
   const int64_t run = rows * (blocks.width / s.group + 1);
   const int64_t kmeans = 18 * run + 8 * s.entries() * s.group * (s.group + 1);
-  return 2 * rows * (shape.cols / s.group + 1) + 4 * run * s.group + kmeans + 5 * blocks.count() * s.entries() * s.group;
+  return 2 * rows * (shape.cols / s.group + 1) + 4 * run * s.group + kmeans +
+         5 * blocks.count() * s.entries() * s.group;
 }
 
 /// Of the fit after the loop: W, errors and products in fp32; six vectors in fp64, one of them of blocks.

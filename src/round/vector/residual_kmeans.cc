@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "base/rng.h"
 #include "round/vector/candidates.h"
 

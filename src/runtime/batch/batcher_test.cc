@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/test_data.h"
 #include "io/json.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 #include "runtime/generate.h"
 
 namespace bitloom {

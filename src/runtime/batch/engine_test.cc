@@ -5,7 +5,7 @@
 #include <atomic>
 
 #include "base/error.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
 
 namespace bitloom {
 namespace {

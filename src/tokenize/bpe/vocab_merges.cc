@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "tokenize/engine.h"
 #include "tokenize/gguf/gguf_pre.h"
 #include "tokenize/json/json_node.h"

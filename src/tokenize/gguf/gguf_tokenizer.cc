@@ -1,7 +1,7 @@
 // A GGUF file's tokenizer.* keys as a tokenizer.json document.
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "tokenize/engine.h"
 #include "tokenize/gguf/gguf_pre.h"
 #include "tokenize/sentencepiece/spm_document.h"

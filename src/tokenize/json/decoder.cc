@@ -1,6 +1,6 @@
 #include "tokenize/json/decoder.h"
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "tokenize/bpe/byte_level.h"
 #include "tokenize/json/pattern.h"
 #include "tokenize/text/unicode.h"

@@ -5,7 +5,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "tokenize/text/token_limit.h"
 
 namespace bitloom {

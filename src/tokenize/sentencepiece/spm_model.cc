@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "tokenize/text/token_limit.h"
 
 namespace bitloom {

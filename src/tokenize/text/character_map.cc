@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "tokenize/text/token_limit.h"
 
 namespace bitloom {

@@ -1,7 +1,7 @@
 // model of type "WordPiece": from left to right the longest token that the rest of the word begins with; behind the
 // first, tokens are spelled with continuing_subword_prefix ("##ing"). A word that cannot be spelled so, or is too long,
 // is unknown. Source: the tokenizers package's WordPiece.
-#include "base/text.h"
+#include "base/text/text.h"
 #include "tokenize/json/token_model.h"
 #include "tokenize/text/prefix_trie.h"
 #include "tokenize/text/token_limit.h"

@@ -1,7 +1,7 @@
 #pragma once
 // A matrix that reads a reassembled input (format/activations/channel_moves.h), made of one that reads it as it is.
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "format/activations/channel_moves.h"
 
 namespace bitloom {

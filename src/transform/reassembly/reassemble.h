@@ -21,7 +21,7 @@
 #include <functional>
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "base/threads.h"
 #include "format/activations/activation_format.h"
 #include "observe/input_statistics.h"

@@ -5,8 +5,8 @@
 
 #include <cmath>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "forward/input_rounder.h"
 #include "transform/reassembly/moved_columns.h"

@@ -10,7 +10,7 @@
 #include <mutex>
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "transform/rotation/random_rotation.h"
 
 namespace bitloom {

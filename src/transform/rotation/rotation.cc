@@ -1,7 +1,7 @@
 #include "transform/rotation/rotation.h"
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
+#include "base/memory/dense_matrix.h"
 #include "model/block_parts.h"
 #include "transform/pending_edits.h"
 #include "transform/rotation/rotated_rows.h"

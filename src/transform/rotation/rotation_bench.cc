@@ -1,7 +1,7 @@
 // Weights per second of decoding rotated matrices on one thread, for widths with small and large Hadamard cores.
 #include <benchmark/benchmark.h>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "transform/rotation/rotated_rows.h"
 
 namespace bitloom {

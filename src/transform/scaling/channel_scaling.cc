@@ -3,8 +3,8 @@
 #include <cassert>
 #include <cmath>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
+#include "base/memory/dense_matrix.h"
 #include "transform/scaling/scaled_rows.h"
 
 namespace bitloom {

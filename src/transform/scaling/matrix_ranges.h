@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 #include "base/threads.h"
 
 namespace bitloom {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/row_source.h"
+#include "base/memory/row_source.h"
 
 namespace bitloom {
 

@@ -29,7 +29,7 @@
 #include "export/peft/adapter.h"
 #include "forward/adjoint/gradient_sink.h"
 #include "model/model.h"
-#include "pipeline/walk/token_entrance.h"
+#include "pipeline/walk/stream/token_entrance.h"
 #include "tune/learner.h"
 
 namespace bitloom {

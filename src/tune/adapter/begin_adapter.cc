@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "export/module_names.h"
 #include "tune/learned/parametrisation.h"
 

@@ -18,8 +18,8 @@
 #include "base/context.h"
 #include "export/peft/adapter.h"
 #include "io/json.h"
-#include "model/checkpoint.h"
-#include "pipeline/walk/token_entrance.h"
+#include "model/checkpoint/checkpoint.h"
+#include "pipeline/walk/stream/token_entrance.h"
 
 namespace bitloom {
 

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "format/families/vector/vector_storage.h"
 #include "pipeline/ranks/ranks.h"

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "base/test_data.h"
 #include "pipeline/ranks/ranks.h"

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <utility>
 
-#include "base/dense_matrix.h"
 #include "base/error.h"
+#include "base/memory/dense_matrix.h"
 #include "linalg/gemm.h"
 
 namespace bitloom {

@@ -6,7 +6,7 @@
 #include <tuple>
 #include <utility>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "format/families/affine/affine_storage.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/families/vector/vector_matrix.h"

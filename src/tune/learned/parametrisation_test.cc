@@ -8,7 +8,7 @@
 #include <set>
 #include <utility>
 
-#include "base/dense_matrix.h"
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "pipeline/ranks/ranks.h"
 #include "round/round_matrix.h"

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "eval/arithmetic/problem/csv.h"
 #include "io/json.h"
 

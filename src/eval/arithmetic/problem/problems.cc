@@ -4,7 +4,7 @@
 #include <cassert>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 
 namespace bitloom::arithmetic {
 namespace {

@@ -8,7 +8,7 @@
 #include <functional>
 #include <vector>
 
-#include "base/text.h"
+#include "base/text/text.h"
 
 namespace bitloom::arithmetic {
 namespace {

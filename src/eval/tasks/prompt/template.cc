@@ -1,7 +1,7 @@
 #include "eval/tasks/prompt/template.h"
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 
 namespace bitloom {
 namespace {

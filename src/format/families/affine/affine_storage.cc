@@ -6,7 +6,7 @@
 #include <cctype>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "format/option_words.h"
 #include "packing/bitstream.h"
 

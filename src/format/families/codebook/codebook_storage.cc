@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "format/option_words.h"
 #include "packing/bitstream.h"
 #include "packing/row_words.h"

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "format/families/grid/grid_storage.h"
 #include "format/named_format.h"
 #include "format/option_words.h"

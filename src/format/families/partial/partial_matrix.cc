@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/text/text.h"
 #include "format/families/partial/partial_storage.h"
 #include "format/option_words.h"
 #include "packing/bitstream.h"

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "format/option_words.h"
 #include "packing/bitstream.h"
 #include "packing/plane_layout.h"

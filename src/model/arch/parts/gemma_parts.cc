@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "base/dtype.h"
+#include "base/memory/dtype.h"
 #include "model/arch/parts.h"
 
 namespace bitloom::arch {
