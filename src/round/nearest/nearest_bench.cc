@@ -51,6 +51,8 @@ void judge_scales(benchmark::State& state, const char* text, bool plain) {
 }
 BENCHMARK_CAPTURE(judge_scales, int4, "int4-g128", false);
 BENCHMARK_CAPTURE(judge_scales, int4_plain, "int4-g128", true);
+BENCHMARK_CAPTURE(judge_scales, e2m1, "e2m1-g128", false);
+BENCHMARK_CAPTURE(judge_scales, e4m3, "e4m3fn-g128", false);
 BENCHMARK_CAPTURE(judge_scales, nf4, "nf4-g128", false);
 BENCHMARK_CAPTURE(judge_scales, nf4_plain, "nf4-g128", true);
 

@@ -14,7 +14,8 @@ namespace {
 
 // Sixteen floats. Where a machine's registers are narrower, the compiler takes several.
 using Vector = float __attribute__((vector_size(sizeof(float) * kScaleLanes)));
-static_assert(sizeof(Vector) == sizeof(ScaleLanes::Lanes));
+using Bits = int32_t __attribute__((vector_size(sizeof(int32_t) * kScaleLanes)));
+static_assert(sizeof(Vector) == sizeof(ScaleLanes::Lanes) && sizeof(Bits) == sizeof(Vector));
 
 void multiply(ScaleLanes::Lanes& lanes, float factor) {
   for (float& value : lanes) value *= factor;
@@ -89,6 +90,43 @@ BITLOOM_VECTOR_CLONES void judge_alike_integers(const float* w, int64_t n, float
   sums.store(lanes);
 }
 
+/// What rounds lanes of weights to a minifloat, ties to even, as its encoder does
+/// (format/minifloat/minifloat_encoder.cc): adding 1.5 * 2^(23 - M) * 2^p to either sign leaves no bit below 2^(p - M).
+/// Inlined into each clone of a loop.
+struct Minifloats {
+  float max, min_normal, unit;
+  explicit Minifloats(const MinifloatFormat& format)
+      : max(max_value(format)),
+        min_normal(std::ldexp(1.0f, 1 - format.bias)),
+        unit(std::ldexp(1.5f, 23 - format.mantissa)) {}
+
+  [[gnu::always_inline]] void round(float w, const Vector& inverse, Vector& q) const {
+    constexpr int32_t kExponent = 0x7F800000;
+    const Vector none{}, top = none + max, normal = none + min_normal;
+    q = w * inverse;
+    q = q > -top ? q : -top;
+    q = q < top ? q : top;
+    Vector binade = reinterpret_cast<Vector>(reinterpret_cast<Bits>(q) & kExponent);
+    binade = binade > normal ? binade : normal;
+    const Vector shift = binade * unit;
+    q = (q + shift) - shift;
+  }
+};
+
+BITLOOM_VECTOR_CLONES void judge_minifloats(const float* w, const float* h, int64_t n, const Minifloats& format,
+                                            ScaleLanes& lanes) {
+  Vector scale, q;
+  std::memcpy(&scale, lanes.scale.data(), sizeof scale);
+  const Vector inverse = 1.0f / scale;
+  const Minifloats floats = format;
+  Sums sums;
+  for (int64_t i = 0; i < n; ++i) {
+    floats.round(w[i], inverse, q);
+    sums.add(w[i], h[i], scale, q);
+  }
+  sums.store(lanes);
+}
+
 /// The level of y: the last one whose threshold is not above y. levels [count], thresholds [count - 1].
 BITLOOM_VECTOR_CLONES void judge_table(const float* w, const float* h, int64_t n, const float* levels,
                                        const float* thresholds, int64_t count, ScaleLanes& lanes) {
@@ -131,6 +169,17 @@ class IntegerJudge final : public ScaleJudge {
  private:
   float unit_, low_, high_;
   bool asymmetric_;
+};
+
+class MinifloatJudge final : public ScaleJudge {
+ public:
+  explicit MinifloatJudge(const MinifloatFormat& format) : floats_(format) {}
+  void judge(const float* w, const float* h, int64_t n, bool, ScaleLanes& lanes) const override {
+    judge_minifloats(w, h, n, floats_, lanes);
+  }
+
+ private:
+  Minifloats floats_;
 };
 
 class TableJudge final : public ScaleJudge {
@@ -203,6 +252,8 @@ std::unique_ptr<const ScaleJudge> make_scale_judge(const GridStorage& storage, T
   if (integer != nullptr && (ties == Ties::kEven || storage.asymmetric)) {
     return std::make_unique<IntegerJudge>(*integer, storage.asymmetric);
   }
+  const auto* minifloat = std::get_if<MinifloatFormat>(&storage.format);
+  if (minifloat != nullptr && ties == Ties::kEven) return std::make_unique<MinifloatJudge>(*minifloat);
   const Grid grid = grid_of(storage.format);
   if (grid.levels.size() <= TableJudge::kMostLevels) return std::make_unique<TableJudge>(grid, ties);
   return std::make_unique<EncoderJudge>(storage, ties);

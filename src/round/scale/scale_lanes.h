@@ -33,8 +33,8 @@ class ScaleJudge {
   virtual void judge(const float* w, const float* h, int64_t n, bool alike, ScaleLanes& lanes) const = 0;
 };
 
-/// The fastest for the storage: integers by arithmetic, tables of at most 16 levels by their thresholds, the others by
-/// the format's encoder.
+/// The fastest for the storage: integers and minifloats by arithmetic where ties go to even, other formats of at most
+/// 16 levels by their thresholds, the rest by the format's encoder.
 std::unique_ptr<const ScaleJudge> make_scale_judge(const GridStorage& storage, Ties ties);
 
 /// The definition, by the distance to every level, in double.

@@ -96,6 +96,39 @@ TEST(ScaleLanes, AreJudgedAsByDefinition) {
   }
 }
 
+/// Of minifloats judge() finds the very levels that their encoder does, ties and weights out of reach included.
+TEST(ScaleLanes, OfMinifloatsAreThoseOfTheEncoder) {
+  for (const char* text :
+       {"e1m2-row", "e2m1-row", "e3m0-row", "e3m2-row", "e4m3fn-row", "e4m3fnuz-row", "e5m2-ieee-row", "e2m5b-3-row"}) {
+    const GridStorage storage = parse_grid(text);
+    std::vector<float> w = weights(2, 100), h = importances(2, 100);
+    for (const float level : grid_of(storage.format).levels) {
+      for (const float y : {level, 1.5f * level, 1.25f * level, 1.0625f * level}) w.push_back(y), h.push_back(1);
+    }
+    ScaleLanes lanes;
+    for (size_t lane = 0; lane < kScaleLanes; ++lane) {  // powers of two: all middles of levels
+      lanes.scale[lane] = lane < 4 ? std::ldexp(1.0f, -static_cast<int>(lane)) : 0.01f * static_cast<float>(lane);
+    }
+    const auto n = static_cast<int64_t>(w.size());
+    make_scale_judge(storage, Ties::kEven)->judge(w.data(), h.data(), n, false, lanes);
+    const auto encoder = make_encoder(storage.format, Ties::kEven);
+    for (size_t lane = 0; lane < kScaleLanes; ++lane) {
+      const float scale = lanes.scale[lane], inverse = 1.0f / scale;
+      float error = 0, wq = 0, qq = 0, sum = 0;
+      for (size_t i = 0; i < w.size(); ++i) {
+        float q = w[i] * inverse;
+        encoder->snap(&q, 1, &q);
+        const float d = w[i] - scale * q;
+        error += h[i] * d * d, wq += h[i] * q * w[i], qq += h[i] * q * q, sum += h[i] * q;
+      }
+      EXPECT_EQ(lanes.error[lane], error) << text << " " << lane;
+      EXPECT_EQ(lanes.wq[lane], wq) << text << " " << lane;
+      EXPECT_EQ(lanes.qq[lane], qq) << text << " " << lane;
+      EXPECT_EQ(lanes.q[lane], sum) << text << " " << lane;
+    }
+  }
+}
+
 /// That all weights count alike changes no bit of what a search reads.
 TEST(ScaleLanes, OfWeightsThatCountAlikeAreTheSame) {
   for (const char* text : kStorages) {
