@@ -66,8 +66,8 @@ TEST_F(CostModel, MemoryOfABlock) {
 TEST_F(CostModel, MemoryOfASearchByOutputs) {
   const auto least = [](int64_t tokens, int64_t channels) {
     return 4 * (tokens + 1) * channels          // the sample,
-           + 4 * 4 * tokens * channels          // its tokens in and out of the search, and transposed,
-           + 4 * 32 * 2 * (channels + tokens);  // rows of a matrix and of its rounded form, their outputs
+           + 4 * 3 * tokens * channels          // its tokens, transposed and rounded,
+           + 4 * 32 * 2 * (channels + tokens);  // rows of a matrix and of its rounded form, outputs of each
   };
   const int64_t moment = SecondMoment::kTile * SecondMoment::kTile * 8;
   for (const int64_t tokens : {100, 400}) {

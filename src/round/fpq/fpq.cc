@@ -29,25 +29,29 @@ bool by_data(const FpqRounding& options) { return options.search != FpqRounding:
 
 // ---- cost -----------------------------------------------------------------------------------------------------------
 
-constexpr double kJudged = 3;  // candidates of a format that products judge
+constexpr double kJudged = 3;         // candidates of a format that products judge
+constexpr double kByDiagonal = 0.05;  // of rounding a weight to nearest: judging it in one scale by itself
 
 double as_real(int64_t count) { return static_cast<double>(count); }
 bool is_full(const FpqRounding& options) { return options.search == FpqRounding::Search::kFull; }
 double candidates_of(const FpqRounding& options) { return options.grid == ClipGrid::kClip ? 48 : 101; }
 double count_of_formats(int bits) { return static_cast<double>(formats_of_bits(bits).size()); }
 
-/// Every candidate of every format by its weights alone, then a product for each that is judged, and the exact one.
+double judged_of(const FpqRounding& options) { return is_full(options) ? candidates_of(options) : kJudged; }
+
+/// Every candidate of every format by its weights alone, then a product for each that is judged. (At most: formats that
+/// fall behind are given up.)
 RoundingCost cost_of_weights(const FpqRounding& options, int64_t rows, int64_t cols, int bits, int64_t tokens) {
-  const double weights = as_real(rows) * as_real(cols), candidates = candidates_of(options);
+  const double weights = as_real(rows) * as_real(cols);
   const double formats = options.formats == FpqRounding::Formats::kAll ? count_of_formats(bits) : 1;
-  const double products = tokens > 0 ? 1 + formats * (is_full(options) ? candidates : kJudged) : 0;
-  return {.nearest = weights * formats * (candidates + products) / 2,
-          .flops = 2 * weights * as_real(tokens) * products};
+  const double products = tokens > 0 ? judged_of(options) : 0;
+  return {.nearest = weights * formats * (kByDiagonal * candidates_of(options) + products / 2),
+          .flops = 2 * weights * as_real(tokens) * formats * products};
 }
 
-/// Rows of a matrix and of its rounded form, and two products.
-int64_t bytes_of_tile(int64_t rows, int64_t cols, int64_t tokens) {
-  return 4 * std::min(kSearchedRows, rows) * (2 * cols + 2 * tokens);
+/// Exact outputs of all rows; of a tile rows, their rounded form and its outputs.
+int64_t bytes_of_search(int64_t rows, int64_t cols, int64_t tokens) {
+  return 4 * (rows * tokens + std::min(kSearchedRows, rows) * (2 * cols + tokens));
 }
 
 // ---- codes ----------------------------------------------------------------------------------------------------------
@@ -114,7 +118,8 @@ RoundingCost cost_of(const FpqRounding& options, const RoundingShape& shape) {
   const int bits = bits_of(shape.target.storage.base.get_if<GridStorage>()->format);
   const int64_t tokens = by_data(options) ? options.tokens : 0;
   RoundingCost cost = cost_of_weights(options, shape.rows, shape.cols, bits, tokens);
-  cost.bytes = 4 * 2 * tokens * shape.cols + bytes_of_tile(shape.rows, shape.cols, tokens);
+  cost.flops += 2 * as_real(shape.rows) * as_real(shape.cols) * as_real(tokens);
+  cost.bytes = 4 * 2 * tokens * shape.cols + bytes_of_search(shape.rows, shape.cols, tokens);
   return cost;
 }
 
@@ -122,13 +127,16 @@ RoundingCost cost_of_input(const FpqRounding& options, const ActivationFormat& r
                            int64_t channels, int64_t tokens) {
   const bool joint = rule.range.kind == ActivationRange::Kind::kJoint;
   const double formats = joint ? count_of_formats(bits_of(rule.format)) : 1;
-  const double judged = 1 + formats * (is_full(options) ? candidates_of(options) : kJudged);
+  const double judged = formats * judged_of(options);
   const double values = as_real(tokens) * as_real(channels), weights = as_real(readers.rows) * as_real(channels);
   const auto rounds = static_cast<double>(options.rounds);
   RoundingCost cost = cost_of_weights(options, readers.chosen_rows, channels, readers.weight_bits, tokens);
-  cost.nearest = rounds * (cost.nearest + 2 * weights + values * (formats * candidates_of(options) + judged));
-  cost.flops = rounds * (cost.flops + 2 * weights * as_real(tokens) * (1 + judged));
-  cost.bytes = 4 * 4 * tokens * channels + bytes_of_tile(readers.rows, channels, tokens) +
+  const double kept =
+      as_real(readers.rows - readers.chosen_rows) * as_real(channels);  // judged once more, as it is now
+  cost.nearest = rounds * (cost.nearest + weights * (1 + judged) / 2 +
+                           values * (kByDiagonal * formats * candidates_of(options) + judged));
+  cost.flops = rounds * (cost.flops + 2 * as_real(tokens) * (weights * judged + kept)) + 2 * as_real(tokens) * weights;
+  cost.bytes = 4 * 3 * tokens * channels + bytes_of_search(readers.rows, channels, tokens) +
                8 * channels * static_cast<int64_t>(candidates_of(options));
   return cost;
 }

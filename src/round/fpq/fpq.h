@@ -48,7 +48,8 @@ struct SearchedReaders {
   int weight_bits = 4;      // of these
 };
 /// What choose_input() takes for an input of so many channels with this rule, on so many tokens of its sample: beside
-/// sample and matrices four times these tokens, and 512 rows of a matrix before and after, with their outputs.
+/// sample and matrices three times these tokens, their outputs of all readers, and 512 rows of a matrix before and
+/// after, with their outputs.
 RoundingCost cost_of_input(const FpqRounding& options, const ActivationFormat& rule, const SearchedReaders& readers,
                            int64_t channels, int64_t tokens);
 

@@ -109,6 +109,87 @@ TEST(FormatSearch, FullFindsTheLeastErrorOfAllCandidates) {
   }
 }
 
+// What is given up on the way changes nothing: of a matrix of several tiles that format wins whose rows, all of them,
+// have the least error, wherever among the formats it stands.
+TEST(FormatSearch, ChoosesTheFormatThatIsBestOnAllTiles) {
+  Data data(40, 32, 8);
+  const std::vector<float> rounded = data.rounded(parse_activation_format("e2m1-tensor-at[20]"));
+  for (const int64_t rows : {kSearchedRows, 3 * kSearchedRows, kSearchedRows + 400}) {
+    // Rows of the first tile are powers of two, what follows is even: e3m0 is best at first and e1m2 in the end.
+    const std::string best = rows > kSearchedRows ? "e1m2" : "e3m0";
+    Rng rng(11, 1);
+    std::vector<float> weights;
+    for (int64_t i = 0; i < rows * 32; ++i) {
+      const double u = rng.uniform() - 0.5;
+      const bool even = i >= 32 * kSearchedRows;
+      weights.push_back(static_cast<float>(even ? 4 * u : std::copysign(std::exp2(-std::floor(14 * std::abs(u))), u)));
+    }
+    const DenseMatrix w(rows, 32, weights);
+    std::vector<std::string> names;
+    for (const char* given : {"e1m2-row", "e2m1-row", "e3m0-row"}) {
+      const SearchedMatrix matrix = searched(w, given);
+      const auto choose = [&](bool all) {
+        return choose_weights(matrix, data.rows, rounded.data(), data.squares, {.all_formats = all}, data.threads);
+      };
+      const WeightChoice found = choose(true), alone = choose(false);
+      EXPECT_LE(found.error, alone.error) << given;
+      if (found.target.storage.format == matrix.target->storage.format) {
+        EXPECT_EQ(found.error, alone.error);
+        EXPECT_EQ(found.scales, alone.scales);
+      }
+      names.push_back(name_of(found.target.storage.format));
+    }
+    EXPECT_THAT(names, ::testing::Each(best)) << rows;
+  }
+}
+
+// The input's format against every candidate by the definition, for weights that stay, several tiles of them.
+TEST(FormatSearch, FindsTheBestInputOfAllCandidates) {
+  Data data(24, 32, 8);
+  const DenseMatrix w = testing::normal_matrix(kSearchedRows + 40, 32, 12);
+  const std::vector<float> weights = w.decode_all();
+  const ActivationFormat rule = parse_activation_format("e2m1-tensor-joint");
+  const float range = *std::max_element(data.absmax.begin(), data.absmax.end());
+  const auto error = [&](const ActivationFormat& format) {
+    const std::vector<float> rounded = data.rounded(format);
+    double sum = 0;
+    for (int64_t r = 0; r < w.rows(); ++r) sum += output_error(data, rounded.data(), weights, weights, r);
+    return sum;
+  };
+  const auto in_format = [&](MinifloatFormat format, double clip) {
+    ActivationFormat candidate = rule;
+    candidate.format = format;
+    return with_fixed_range(candidate, 0, static_cast<float>(clip));
+  };
+  double least = INFINITY;
+  for (const MinifloatFormat& format : formats_of_bits(4)) {
+    for (const double clip : clip_candidates(ClipGrid::kClip, format, range))
+      least = std::min(least, error(in_format(format, clip)));
+  }
+  const auto found =
+      choose_input(rule, {{&w, {}, {}}}, data.rows, data.absmax, data.squares, {.full = true}, data.threads);
+  EXPECT_NEAR(found->error / least, 1, 1e-4);  // fp32 products, as above
+  EXPECT_NEAR(found->error / error(found->format), 1, 1e-4);
+  EXPECT_NEAR(found->first_error / error(in_format(kE2M1, range)), 1, 1e-4);
+}
+
+// E for the input that weights were chosen for is their own error, and readers that stay add theirs.
+TEST(FormatSearch, ErrorsOfReadersAddUp) {
+  Data data(48, 32, 8);
+  const DenseMatrix a = testing::normal_matrix(kSearchedRows + 8, 32, 13), b = testing::normal_matrix(24, 32, 14);
+  const ActivationFormat rule = parse_activation_format("e2m1-tensor-output");
+  const auto first_error = [&](const std::vector<SearchedMatrix>& readers) {
+    return choose_input(rule, readers, data.rows, data.absmax, data.squares, {.rounds = 1}, data.threads)->first_error;
+  };
+  const SearchedMatrix chosen = searched(a, "e2m1-row"), stays{&b, {}, {}};
+  const float range = *std::max_element(data.absmax.begin(), data.absmax.end());
+  const std::vector<float> rounded = data.rounded(with_fixed_range(rule, 0, range));
+  EXPECT_EQ(first_error({chosen}),
+            choose_weights(chosen, data.rows, rounded.data(), data.squares, {}, data.threads).error);
+  EXPECT_NEAR(first_error({chosen, stays}) / (first_error({chosen}) + first_error({stays})), 1, 1e-12);
+  EXPECT_NEAR(first_error({stays, chosen}) / first_error({chosen, stays}), 1, 1e-12);
+}
+
 // The short list costs a tenth of the full search, and little of what that finds.
 TEST(FormatSearch, ShortListIsNearlyAsGood) {
   Data data(256, 96, 12);
