@@ -35,8 +35,8 @@ inline void pause() {
 }
 
 /// Looks at `done` for a while, 0.1 to 0.3 ms: the loops of a decode step follow each other faster than a sleeping
-/// thread wakes up, and what one thread does between them (a rotation of some thousand channels) may take 0.1 ms; longer
-/// waits must not burn a core. Whether it came true.
+/// thread wakes up, and what one thread does between them (a rotation of some thousand channels) may take 0.1 ms;
+/// longer waits must not burn a core. Whether it came true.
 template <typename Done>
 bool spin_until(const Done& done) {
   constexpr int kLooks = 6000;
@@ -69,16 +69,18 @@ struct ThreadPool::State {
   std::atomic<bool> caller_sleeps{false};
   std::atomic<bool> stopping{false};
   std::exception_ptr error;
+  int64_t failed = 0;   // the iteration that it is of
   std::mutex one_loop;  // loops of different callers run one after the other
 
   void run_iterations(int thread) {
     inside_loop = true;
+    int64_t i = 0;
     try {
-      for (int64_t i; (i = next.fetch_add(1)) < n;) (*body)(i, thread);
+      while ((i = next.fetch_add(1)) < n) (*body)(i, thread);
     } catch (...) {
-      next.store(n);
+      next.store(n);  // those before i have been taken, and may throw yet
       const std::lock_guard lock(mutex);
-      if (!error) error = std::current_exception();
+      if (!error || i < failed) error = std::current_exception(), failed = i;
     }
     inside_loop = false;
   }

@@ -21,8 +21,8 @@ class ThreadPool {
 
   int thread_count() const;
 
-  /// Runs body(i) for i in [0, n), in any order, on all threads; returns when all are done. The first exception is
-  /// rethrown here after the others have stopped.
+  /// Runs body(i) for i in [0, n), taken in order, on all threads; returns when all are done. Of exceptions that of the
+  /// least i, the same for any number of threads, is rethrown here after the others have stopped; no more are begun.
   void parallel_for(int64_t n, const std::function<void(int64_t)>& body);
 
   /// Like parallel_for, with the index of the running thread in [0, thread_count()) for scratch buffers. A nested loop

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <ctime>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -45,6 +46,24 @@ TEST(ThreadPool, FirstExceptionReachesTheCallerAndThePoolLivesOn) {
   std::atomic<int> total{0};
   pool.parallel_for(100, [&](int64_t) { ++total; });
   EXPECT_EQ(total.load(), 100);
+}
+
+// Of several exceptions the first iteration's is kept, however late it is thrown.
+TEST(ThreadPool, TheFirstIterationThatThrowsIsHeard) {
+  for (const int count : {1, 2, 5}) {
+    ThreadPool pool(count);
+    for (int repeat = 0; repeat < 10; ++repeat) {
+      try {
+        pool.parallel_for(100, [](int64_t i) {
+          if (i == 3) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+          if (i >= 3) throw std::runtime_error(std::to_string(i));
+        });
+        FAIL();
+      } catch (const std::runtime_error& error) {
+        EXPECT_STREQ(error.what(), "3") << count;
+      }
+    }
+  }
 }
 
 // Loops in quick succession find workers that look, after a pause workers that sleep; none may miss its call.

@@ -398,9 +398,11 @@ std::string refusal(const RowSource& w, const std::string& target, const float* 
   return testing::message_of(ErrorKind::kRefused, [&] { round_matrix(w, target, nullptr, importance); });
 }
 
+// The first in the order of rows, whichever thread finds another one first.
 TEST(Nearest, RefusesWhatIsNotFinite) {
   for (const char* target : {"int4-g32", "int4-tensor", "nvfp4", "mxfp4", "int4-tensor-p99", "int4-row-mse"}) {
     DenseMatrix w = normal_matrix(900, 100, 15);
+    w.values()[899 * 100] = w.values()[897 * 100 + 3] = std::numeric_limits<float>::infinity();
     w.values()[712 * 100 + 31] = std::numeric_limits<float>::quiet_NaN();
     EXPECT_EQ(refusal(w, target), "w: weight [712, 31] is nan; only finite weights can be quantized") << target;
     w.values()[712 * 100 + 31] = -std::numeric_limits<float>::infinity();
