@@ -16,7 +16,7 @@ class PackedFrame {
   /// Of a matrix whose only side term is a frame. Row r of the product is row order[r] of it; empty: as stored.
   PackedFrame(const StoredMatrix& matrix, std::vector<int64_t> order);
 
-  /// Whether x of one is x of the other, once inside.
+  /// Whether x of one is x of the other, once inside, where both move it.
   bool has_input_of(const PackedFrame& other) const;
   /// Whether Q_I D_I is the rotation of a frame that has `in_block` and this seed alone.
   bool enters_by(int64_t in_block, uint64_t seed) const {

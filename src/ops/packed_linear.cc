@@ -35,6 +35,11 @@ IntDotCall PackedLinear::int_call(const float* x, int64_t tokens, size_t reader,
   return call;
 }
 
+bool PackedLinear::reads_as(const PackedLinear& other) const {
+  const bool moves = frame_ && frame_->moves_input(), others = other.frame_ && other.frame_->moves_input();
+  return moves && others ? frame_->has_input_of(*other.frame_) : moves == others;
+}
+
 void PackedLinear::add_low_rank(int64_t tokens, const float* z, float* y, ThreadPool& threads) const {
   const int64_t piece = rows_per_piece(rows_, rank() * tokens, threads.thread_count(), 64);
   threads.parallel_for((rows_ + piece - 1) / piece, [&](int64_t i) {
@@ -177,17 +182,13 @@ void apply_alike(std::span<const Reader> readers, const float* x, int64_t tokens
   }
 }
 
-bool alike(const PackedFrame* a, const PackedFrame* b) {
-  return a == nullptr || b == nullptr ? a == b : a->has_input_of(*b);
-}
-
 }  // namespace
 
 void apply(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks, ThreadPool& threads,
            const float* scales, bool inside) {
   while (!readers.empty()) {
     size_t count = 1;
-    while (count < readers.size() && alike(readers[0].w->frame(), readers[count].w->frame())) ++count;
+    while (count < readers.size() && readers[0].w->reads_as(*readers[count].w)) ++count;
     apply_alike(readers.first(count), x, tokens, blocks, threads, scales, inside);
     readers = readers.subspan(count);
   }

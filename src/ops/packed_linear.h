@@ -61,6 +61,8 @@ class PackedLinear {
   bool keeps_multiples() const { return !(frame_ && frame_->moves_input()) && keeps_multiples_inside(); }
   /// The same where apply() is given what the frame makes of x.
   bool keeps_multiples_inside() const { return family_ == nullptr && !rounds_levels_; }
+  /// Whether its kernel multiplies what the other's does of one input: it as it is, or what equal frames make of it.
+  bool reads_as(const PackedLinear& other) const;
   /// Around what the kernel multiplies; null when there is none.
   const PackedFrame* frame() const { return frame_ ? &*frame_ : nullptr; }
   /// Of the low-rank term A B, which is added to the kernel's product inside the frame; 0 when there is none.
@@ -126,8 +128,8 @@ struct Reader {
   float* y = nullptr;
 };
 
-/// All readers' products with x [tokens, cols], dense. Neighbours whose frames enter the input alike share a loop, and
-/// what is prepared of the input. `scales` [tokens], or null: see keeps_multiples(). `inside`: x is already what the
+/// All readers' products with x [tokens, cols], dense. Neighbours that read the same of the input (reads_as()) share a
+/// loop, and what is prepared of it. `scales` [tokens], or null: see keeps_multiples(). `inside`: x is already what the
 /// readers' frames, which enter it alike, make of it. The same bytes for any number of threads: a row's product is one
 /// kernel's, whichever rows it comes with. At most kMostReaders, of one width, which all serve so many tokens
 /// (asserted).

@@ -362,6 +362,47 @@ TEST(PackedLinear, ReadersInDifferentFramesShareACall) {
   for (size_t i = 0; i < packed.size(); ++i) expect_product(*matrices[i], {}, x, y[i], 2e-5);
 }
 
+// Side terms that leave the input as it is do not part it: it is rounded once, and products keep their bits.
+TEST(PackedLinear, ReadersOfTheInputAsItIsShareIt) {
+  struct {
+    const char* storage;
+    int input;  // readers of an equal one share it
+  } const kReaders[] = {{"int4-g32", 0},
+                        {"int4-g32+lowrank8-int8-row", 0},
+                        {"trellis2+frame-out16", 0},
+                        {"trellis2+lowrank3-int8-row+frame-out8", 0},
+                        {"trellis2+frame-in32", 1},
+                        {"int4-g32+lowrank8-int8-row+frame-in32-out16", 1},
+                        {"trellis2+frame-in8", 2}};
+  std::vector<std::shared_ptr<const PackedLinear>> packed;
+  for (const auto& reader : kReaders) {
+    packed.push_back(pack(testing::random_stored(reader.storage, 48, 96, 4), {best_isa(), Activations::kInt8}));
+    ASSERT_NE(packed.back(), nullptr) << reader.storage;
+  }
+  InputBlocks blocks;
+  ThreadPool threads(2);
+  for (size_t a = 0; a < packed.size(); ++a) {
+    for (size_t b = 0; b < packed.size(); ++b) {
+      const std::string names = kReaders[a].storage + std::string(" ") + kReaders[b].storage;
+      EXPECT_EQ(packed[a]->reads_as(*packed[b]), kReaders[a].input == kReaders[b].input) << names;
+      for (const int64_t tokens : {1, 6, 37}) {
+        if (!packed[a]->serves(tokens) || !packed[b]->serves(tokens)) continue;
+        const std::vector<float> x = random_values(tokens * 96, 5);
+        std::vector<float> together(static_cast<size_t>(tokens * 96)), alone(together);
+        const auto reader = [&](const PackedLinear& w, std::vector<float>& y, int64_t place) {
+          return Reader{&w, nullptr, y.data() + place * tokens * 48};
+        };
+        const Reader both[] = {reader(*packed[a], together, 0), reader(*packed[b], together, 1)};
+        const Reader first = reader(*packed[a], alone, 0), second = reader(*packed[b], alone, 1);
+        apply(both, x.data(), tokens, blocks, threads);
+        apply({&first, 1}, x.data(), tokens, blocks, threads);
+        apply({&second, 1}, x.data(), tokens, blocks, threads);
+        EXPECT_EQ(together, alone) << names << ", " << tokens << " tokens";
+      }
+    }
+  }
+}
+
 TEST(PackedLinear, RowsInAnotherOrder) {
   ThreadPool threads(2);
   InputBlocks blocks;
