@@ -133,7 +133,7 @@ TEST(CodeSearch, EqualsTheDefinition) {
         AdditiveCode expected = p.code;
         sweep_codes_reference(expected, p.moment, order, beam, p.w);
         std::vector<float> residual = p.residual();
-        sweep_codes(p.code, p.moment, order, beam, residual, p.threads);
+        sweep_codes(p.code, p.moment, order, {beam}, residual, p.threads);
         EXPECT_EQ(p.code.codes, expected.codes) << storage << " beam " << beam << " data " << with_data;
       }
     }
@@ -148,7 +148,7 @@ TEST(CodeSearch, NoRowsLossRisesAndTheBooksAreRight) {
       for (int64_t sweep = 0; sweep < 2; ++sweep) {
         const std::vector<double> before = p.losses();
         const std::vector<double> changes =
-            sweep_codes(p.code, p.moment, random_order(p.code, 0, sweep), beam, residual, p.threads);
+            sweep_codes(p.code, p.moment, random_order(p.code, 0, sweep), {beam}, residual, p.threads);
         const std::vector<double> after = p.losses();
         for (size_t r = 0; r < after.size(); ++r) {
           EXPECT_LE(after[r], before[r] * (1 + 1e-6)) << storage;
@@ -170,7 +170,7 @@ TEST(CodeSearch, NoRowsLossRisesAndTheBooksAreRight) {
 TEST(CodeSearch, WithAllHypothesesIsExhaustive) {
   Problem p("aq1x3-g2", 40, 2);
   std::vector<float> residual = p.residual();
-  sweep_codes(p.code, p.moment, random_order(p.code, 0, 0), 8, residual, p.threads);
+  sweep_codes(p.code, p.moment, random_order(p.code, 0, 0), {8}, residual, p.threads);
   const std::vector<double> found = p.losses();
   std::vector<double> best(found.size(), 1e30);
   for (uint16_t a = 0; a < 8; ++a) {
@@ -187,8 +187,8 @@ TEST(CodeSearch, AWiderBeamFindsLess) {
   Problem narrow("aq2x6-g8", 100, 20), wide("aq2x6-g8", 100, 20);
   std::vector<float> a = narrow.residual(), b = wide.residual();
   for (int64_t sweep = 0; sweep < 3; ++sweep) {
-    sweep_codes(narrow.code, narrow.moment, random_order(narrow.code, 0, sweep), 1, a, narrow.threads);
-    sweep_codes(wide.code, wide.moment, random_order(wide.code, 0, sweep), 4, b, wide.threads);
+    sweep_codes(narrow.code, narrow.moment, random_order(narrow.code, 0, sweep), {1}, a, narrow.threads);
+    sweep_codes(wide.code, wide.moment, random_order(wide.code, 0, sweep), {4}, b, wide.threads);
   }
   EXPECT_LT(wide.loss(), 0.95 * narrow.loss());
 }
@@ -197,10 +197,84 @@ TEST(CodeSearch, SameCodesForAnyNumberOfThreads) {
   Problem one("aq2x8-g8", 200, 20), many("aq2x8-g8", 200, 20);
   ThreadPool threads(5);
   std::vector<float> a = one.residual(), b = a;
-  sweep_codes(one.code, one.moment, random_order(one.code, 0, 0), 4, a, one.threads);
-  sweep_codes(many.code, many.moment, random_order(many.code, 0, 0), 4, b, threads);
+  sweep_codes(one.code, one.moment, random_order(one.code, 0, 0), {4}, a, one.threads);
+  sweep_codes(many.code, many.moment, random_order(many.code, 0, 0), {4}, b, threads);
   EXPECT_EQ(one.code.codes, many.code.codes);
   EXPECT_EQ(a, b);
+}
+
+/// 4096 normal vectors in 64 cells, no two alike, and codes that have nothing to do with the weights.
+void take_large_codebook(Problem& p) {
+  Rng rng(6, 6);
+  for (float& c : p.code.codebooks) c = static_cast<float>(rng.normal());
+  for (uint16_t& code : p.code.codes) code = static_cast<uint16_t>(rng.next_u32() % 4096);
+}
+
+TEST(CodeSearch, OfAllCellsIsExhaustive) {
+  for (const bool with_data : {true, false}) {
+    Problem p("aq1x12-g8", 100, 18, with_data);
+    take_large_codebook(p);
+    ASSERT_TRUE(searches_cells(p.code.storage, 64));
+    AdditiveCode all = p.code, cells = p.code;
+    std::vector<float> a = p.residual(), b = a;
+    ThreadPool threads(1);
+    const SweepOrder order = random_order(p.code, 0, 0);
+    sweep_codes(all, p.moment, order, {.beam = 3}, a, threads);
+    sweep_codes(cells, p.moment, order, {.beam = 3, .probes = 64}, b, threads);
+    EXPECT_EQ(all.codes, cells.codes) << with_data;
+    EXPECT_EQ(a, b) << with_data;
+  }
+}
+
+TEST(CodeSearch, InCellsNoRowsLossRisesAndLittleIsMissed) {
+  Problem p("aq1x12-g8", 100, 16);
+  take_large_codebook(p);
+  const AdditiveCode start = p.code;
+  const std::vector<double> before = p.losses();
+  const auto sweep = [&](const CodeSearch& search) {
+    p.code = start;
+    std::vector<float> residual = p.residual();
+    const std::vector<double> changes =
+        sweep_codes(p.code, p.moment, random_order(p.code, 0, 0), search, residual, p.threads);
+    const std::vector<double> after = p.losses();
+    for (size_t r = 0; r < after.size(); ++r) {
+      EXPECT_LE(after[r], before[r] * (1 + 1e-6));
+      EXPECT_NEAR(before[r] + changes[r], after[r], 1e-4 * before[r]);
+    }
+    return total(after);
+  };
+  const double all = sweep({.beam = 2}), cells = sweep({.beam = 2, .probes = 16});
+  EXPECT_LT(cells, 1.01 * all);
+  EXPECT_GT(sweep({.beam = 2, .probes = 1}), 1.01 * all) << "cells that are not looked at hold better vectors";
+}
+
+TEST(CodeSearch, InCellsSameCodesForAnyNumberOfThreads) {
+  Problem p("aq1x12-g8", 200, 20);
+  take_large_codebook(p);
+  AdditiveCode one = p.code, many = p.code;
+  ThreadPool alone(1), threads(5);
+  std::vector<float> a = p.residual(), b = a;
+  const SweepOrder order = random_order(p.code, 0, 0);
+  sweep_codes(one, p.moment, order, {.beam = 4, .probes = 8}, a, alone);
+  sweep_codes(many, p.moment, order, {.beam = 4, .probes = 8}, b, threads);
+  EXPECT_EQ(one.codes, many.codes);
+  EXPECT_EQ(a, b);
+}
+
+TEST(ResidualKMeans, InCellsIsAsNear) {
+  const VectorStorage s = parse_vector("aq1x12-g8");
+  std::vector<float> w;
+  Rng rng(7, 8);
+  for (int i = 0; i < 500 * 256; ++i) w.push_back(static_cast<float>(rng.normal()));
+  ThreadPool threads(1);
+  const auto loss = [&](int64_t probes) {
+    const AdditiveCode code = start_codes(s, 500, 32, w, {.iterations = 3, .probes = probes}, threads);
+    std::vector<float> e(w.size()), r(w.size());
+    return total(find_residual(code, {256, {}}, w, e, r, threads));
+  };
+  const double all = loss(0);
+  EXPECT_NEAR(loss(16), all, 0.002 * all);
+  EXPECT_EQ(loss(64), all);
 }
 
 TEST(SweepOrder, VisitsAllOnceAndDependsOnTheSeed) {

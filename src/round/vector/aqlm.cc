@@ -14,6 +14,7 @@
 #include "round/drift/drift.h"
 #include "round/kmeans/kmeans.h"
 #include "round/problem.h"
+#include "round/vector/code_cells.h"
 #include "round/vector/code_search.h"
 #include "round/vector/continuous_fit.h"
 #include "round/vector/residual_kmeans.h"
@@ -48,7 +49,8 @@ void check_size(const RoundingProblem& problem) {
 
 /// How a matrix in additive codes is found.
 struct Schedule {
-  int64_t beam = 1, sweeps = 1, iterations = 0;
+  CodeSearch search;
+  int64_t sweeps = 1, iterations = 0;
   uint64_t seed = 0;
 };
 
@@ -73,7 +75,7 @@ class Run {
     for (int64_t sweep = 0; sweep < schedule_.sweeps; ++sweep) {
       const bool last = sweep + 1 == schedule_.sweeps;
       if (last) round_numbers();
-      sweep_codes(code_, moment_, random_order(code_, schedule_.seed, sweep), schedule_.beam, residual_, threads_);
+      sweep_codes(code_, moment_, random_order(code_, schedule_.seed, sweep), schedule_.search, residual_, threads_);
       if (on_progress_) on_progress_(1.0 / static_cast<double>(schedule_.sweeps));
       if (last) break;
       fit_scales(code_, weights_h_, residual_, threads_);
@@ -115,7 +117,8 @@ Rounded round_weights(const Schedule& schedule, const LayerMoment& moment, const
                       const RoundingProblem& problem) {
   const VectorStorage& storage = storage_of(problem.target);
   const int64_t rows = problem.weights.rows(), cols = problem.weights.cols();
-  AdditiveCode code = start_codes(storage, rows, groups_of(storage, cols), w, {.seed = schedule.seed}, problem.threads);
+  AdditiveCode code = start_codes(storage, rows, groups_of(storage, cols), w,
+                                  {.seed = schedule.seed, .probes = schedule.search.probes}, problem.threads);
   code = Run(schedule, moment, w, std::move(code), problem).run();
   Rounded rounded;
   rounded.matrix = stored_from_bytes(problem.place, problem.target.storage, rows, cols,
@@ -125,19 +128,30 @@ Rounded round_weights(const Schedule& schedule, const LayerMoment& moment, const
 }
 
 /// The work of all sweeps as flops of dense products: a candidate's multiply-add takes some three of those.
-double search_flops(int64_t beam, int64_t sweeps, const RoundingShape& shape) {
+double search_flops(const CodeSearch& search, int64_t sweeps, const RoundingShape& shape) {
   const VectorStorage& s = storage_of(shape.target);
-  const double places = static_cast<double>(shape.rows) * static_cast<double>(groups_of(s, shape.cols) * s.codebooks);
-  return 6 * static_cast<double>(sweeps * beam) * places * static_cast<double>(s.entries() * s.group);
+  const auto groups = static_cast<double>(groups_of(s, shape.cols) * s.codebooks);
+  const auto entries = static_cast<double>(s.entries());
+  const double places = static_cast<double>(shape.rows) * groups;
+  double seen = entries * places * static_cast<double>(search.beam);
+  if (searches_cells(s, search.probes)) {
+    const auto cells = static_cast<double>(cells_of(s.entries()));
+    const double looked_at = std::min(cells, static_cast<double>(search.probes + 1)) * entries / cells;
+    // Beside these the cells' means, and for each group all vectors' cells.
+    seen = (looked_at + cells) * places * static_cast<double>(search.beam) + entries * cells * groups;
+  }
+  return 6 * static_cast<double>(sweeps) * seen * static_cast<double>(s.group);
 }
 
-int64_t run_bytes(const RoundingShape& shape) {
+int64_t run_bytes(const CodeSearch& search, const RoundingShape& shape) {
   const VectorStorage& s = storage_of(shape.target);
   const int64_t weights = shape.rows * groups_of(s, shape.cols) * s.group;
   const int64_t blocks = groups_of_block(s) * s.codebooks * (s.group + 1) + 2 * s.codebooks * s.group * s.group;
   // Codebooks as they were, and five vectors of doubles of the conjugate gradients and one of floats.
   const int64_t fit = (4 + 5 * 8 + 4) * s.codebooks * s.entries() * s.group;
-  return 20 * weights + 6 * weights / s.group * s.codebooks + 4 * blocks * s.entries() + fit;
+  const int64_t cells = searches_cells(s, search.probes) ? cell_bytes(s.entries(), s.group) : 0;
+  return 20 * weights + 6 * weights / s.group * s.codebooks + 4 * blocks * s.entries() +
+         groups_of_block(s) * s.codebooks * cells + shape.threads * search_bytes(s, search) + fit;
 }
 
 }  // namespace
@@ -148,7 +162,8 @@ Storage storage_by(const AdditiveRounding&, Storage wanted) { return wanted; }
 
 RoundingCost cost_of(const AdditiveRounding& options, const RoundingShape& shape) {
   // Rates of products are not measured where no data are: weights rounded to nearest, of some 30 flops each.
-  return {.nearest = search_flops(options.beam, options.sweeps + 2, shape) / 30, .bytes = run_bytes(shape)};
+  return {.nearest = search_flops({options.beam, options.cells}, options.sweeps + 2, shape) / 30,
+          .bytes = run_bytes({options.beam, options.cells}, shape)};
 }
 
 Rounded round_by(const AdditiveRounding& options, const RoundingProblem& problem) {
@@ -159,17 +174,19 @@ Rounded round_by(const AdditiveRounding& options, const RoundingProblem& problem
   const std::vector<float> w =
       padded(load_for_codebook(problem.place, problem.weights, problem.threads), rows, cols, width);
   const LayerMoment moment{width, {}};
-  const Schedule schedule{options.beam, options.sweeps, 3, static_cast<uint64_t>(options.seed)};
+  const Schedule schedule{{options.beam, options.cells}, options.sweeps, 3, static_cast<uint64_t>(options.seed)};
   return round_weights(schedule, moment, w, problem);
 }
 
 namespace {
 
-constexpr int64_t kMostBeam = 64, kMostSweeps = 256;
+constexpr int64_t kMostBeam = 64, kMostSweeps = 256, kMostCells = 256;
+constexpr const char* kCellsHelp = "of a codebook of 4096 vectors or more, that a search looks at; 0: all vectors";
 constexpr double kMostSeed = 0x7fffffff;
 
 constexpr Option kAdditiveOptions[] = {
     number_option<&AdditiveRounding::beam>("beam", 1, kMostBeam, "hypotheses of a row that go on"),
+    number_option<&AdditiveRounding::cells>("cells", 0, kMostCells, kCellsHelp),
     number_option<&AdditiveRounding::sweeps>("sweeps", 1, kMostSweeps, "searches of all codes"),
     number_option<&AdditiveRounding::seed>("seed", 0, kMostSeed, "of the orders in which codes are searched"),
 };
@@ -192,9 +209,10 @@ RoundingCost cost_of(const AqlmRounding& options, const RoundingShape& shape) {
   const auto n = static_cast<double>(shape.rows), d = static_cast<double>(shape.cols);
   // A sweep's changes, each product of conjugate gradients, and R from nothing.
   const auto products = static_cast<double>(options.sweeps * (options.iterations + 2) + 1);
-  RoundingCost cost{.flops = search_flops(options.beam, options.sweeps + 2, shape) + 2 * products * n * d * d,
-                    .bytes = run_bytes(shape),
-                    .shared_bytes = 8 * shape.cols * shape.cols};
+  RoundingCost cost{
+      .flops = search_flops({options.beam, options.cells}, options.sweeps + 2, shape) + 2 * products * n * d * d,
+      .bytes = run_bytes({options.beam, options.cells}, shape),
+      .shared_bytes = 8 * shape.cols * shape.cols};
   if (options.drift == 0 || !shape.gathered.cross_moment) return cost;
   cost.flops += 2 * n * d * d;
   cost.shared_flops = 6 * d * d * d;
@@ -244,6 +262,7 @@ InputFacts facts_of(const AqlmRounding& options, const RoundingProblem& problem,
 
 constexpr Option kAqlmOptions[] = {
     number_option<&AqlmRounding::beam>("beam", 1, kMostBeam, "hypotheses of a row that go on"),
+    number_option<&AqlmRounding::cells>("cells", 0, kMostCells, kCellsHelp),
     number_option<&AqlmRounding::sweeps>("sweeps", 1, kMostSweeps, "searches of all codes"),
     number_option<&AqlmRounding::iterations>("iterations", 0, 100,
                                              "of conjugate gradients for the codebooks, each time"),
@@ -272,7 +291,8 @@ Rounded round_by(const AqlmRounding& options, const RoundingProblem& problem) {
   for (size_t i = 0; i < w.size(); ++i) {
     if (facts.dead[i % static_cast<size_t>(cols)] != 0) w[i] = 0;
   }
-  const Schedule schedule{options.beam, options.sweeps, options.iterations, static_cast<uint64_t>(options.seed)};
+  const Schedule schedule{
+      {options.beam, options.cells}, options.sweeps, options.iterations, static_cast<uint64_t>(options.seed)};
   Rounded rounded = round_weights(schedule, facts.moment, padded(std::move(w), rows, cols, width), problem);
   rounded.report.damping = options.damping;
   return rounded;

@@ -19,6 +19,7 @@ namespace bitloom {
 
 struct AdditiveRounding {
   int64_t beam = 4;
+  int64_t cells = 16;  // of a large codebook, that a search looks at (code_cells.h); 0: all vectors
   int64_t sweeps = 4;
   int64_t seed = 0;
   bool operator==(const AdditiveRounding&) const = default;
@@ -33,6 +34,7 @@ Rounded round_by(const AdditiveRounding& options, const RoundingProblem& problem
 
 struct AqlmRounding {
   int64_t beam = 4;
+  int64_t cells = 16;  // of a large codebook, that a search looks at (code_cells.h); 0: all vectors
   int64_t sweeps = 8;
   int64_t iterations = 3;  // of conjugate gradients between sweeps
   double damping = 0.01;

@@ -58,20 +58,28 @@ void Candidates::set(const float* codebook) {
   }
 }
 
-Scores::Scores(int64_t padded)
-    : padded_(padded),
-      scores_(static_cast<size_t>(padded)),
-      least_(static_cast<size_t>((padded + kBlock - 1) / kBlock * kLanes)) {}
+Scores::Scores(int64_t padded, int64_t runs)
+    : scores_(static_cast<size_t>(padded)),
+      least_(static_cast<size_t>((padded / kBlock + runs) * kLanes)),
+      block_(static_cast<size_t>(padded / kBlock + runs)) {}
 
-void Scores::find(const Candidates& candidates, const float* norms, int64_t group, const float* direction,
-                  float weight) {
-  find_scores(candidates.columns(), norms, padded_, group, direction, weight, scores_.data(), least_.data());
+int64_t Scores::add(const CandidateRun& run, int64_t group, const float* direction, float weight) {
+  const int64_t begin = count_;
+  find_scores(run.columns, run.norms, run.padded, group, direction, weight, scores_.data() + begin,
+              least_.data() + blocks_ * kLanes);
+  for (int64_t at = 0; at < run.padded; at += kBlock) {
+    const int64_t end = std::min(at + kBlock, run.padded);
+    block_[static_cast<size_t>(blocks_++)] = {begin + at, begin + end, run.first + at};
+  }
+  count_ += run.padded;
+  return begin;
 }
 
 float Scores::bound_of(int64_t count) {
-  if (count > static_cast<int64_t>(least_.size())) return kNever;
-  if (count == 1) return *std::min_element(least_.begin(), least_.end());
-  sorted_ = least_;
+  const auto end = least_.begin() + blocks_ * kLanes;
+  if (count > blocks_ * kLanes) return kNever;
+  if (count == 1) return *std::min_element(least_.begin(), end);
+  sorted_.assign(least_.begin(), end);
   std::nth_element(sorted_.begin(), sorted_.begin() + (count - 1), sorted_.end());
   return sorted_[static_cast<size_t>(count - 1)];
 }

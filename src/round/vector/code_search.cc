@@ -1,11 +1,14 @@
 #include "round/vector/code_search.h"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
+#include <optional>
 
 #include "base/rng.h"
 #include "linalg/gemm.h"
 #include "round/vector/candidates.h"
+#include "round/vector/code_cells.h"
 
 namespace bitloom {
 namespace {
@@ -19,11 +22,62 @@ void shuffle(T* values, int64_t count, Rng& rng) {
   }
 }
 
+/// H_jj [G, G].
+void copy_metric(const LayerMoment& moment, int64_t group, int64_t g, float* out) {
+  for (int64_t a = 0; a < g; ++a) {
+    for (int64_t b = 0; b < g; ++b) out[a * g + b] = moment.at(group * g + a, group * g + b);
+  }
+}
+
+/// C H [entries, G] and c H c^T [entries].
+void multiply_by_metric(const float* codebook, int64_t entries, int64_t g, const float* metric, float* products,
+                        float* norms) {
+  for (int64_t c = 0; c < entries; ++c) {
+    const float* entry = codebook + c * g;
+    float norm = 0;
+    for (int64_t a = 0; a < g; ++a) {
+      float sum = 0;
+      for (int64_t b = 0; b < g; ++b) sum += entry[b] * metric[b * g + a];
+      products[c * g + a] = sum;
+      norm += sum * entry[a];
+    }
+    norms[c] = norm;
+  }
+}
+
+/// What a sweep uses of the codebooks in all groups: all vectors, or where cells of them begin.
+struct Books {
+  std::vector<Candidates> all;            // [M]
+  std::vector<std::vector<float>> first;  // [M]: means of cells, by the mean of H_jj; else nothing
+  bool in_cells() const { return !first.empty(); }
+
+  Books(const AdditiveCode& code, const LayerMoment& moment, bool in_cells, ThreadPool& threads) {
+    const VectorStorage& s = code.storage;
+    if (!in_cells) {
+      for (int64_t m = 0; m < s.codebooks; ++m) all.emplace_back(s, code.entry(m, 0));
+      return;
+    }
+    const auto size = static_cast<size_t>(s.group * s.group);
+    std::vector<float> metric(size);
+    std::vector<double> sum(size);
+    for (int64_t j = 0; j < code.groups; ++j) {
+      copy_metric(moment, j, s.group, metric.data());
+      for (size_t i = 0; i < size; ++i) sum[i] += static_cast<double>(metric[i]);
+    }
+    for (size_t i = 0; i < size; ++i) metric[i] = static_cast<float>(sum[i] / static_cast<double>(code.groups));
+    first.resize(static_cast<size_t>(s.codebooks));
+    threads.parallel_for(s.codebooks, [&](int64_t m) {
+      first[static_cast<size_t>(m)] =
+          first_cells(code.entry(m, 0), s.entries(), s.group, cells_of(s.entries()), metric.data());
+    });
+  }
+};
+
 /// Some groups that are searched together, and what all rows use of them.
 class Block {
  public:
-  Block(const AdditiveCode& code, const LayerMoment& moment, const SweepOrder& order, int64_t first, int64_t count,
-        ThreadPool& threads)
+  Block(const AdditiveCode& code, const LayerMoment& moment, const Books& books, const SweepOrder& order, int64_t first,
+        int64_t count, ThreadPool& threads)
       : code_(code),
         moment_(moment),
         groups_(order.groups.data() + first),
@@ -31,8 +85,9 @@ class Block {
         count_(count),
         padded_(padded_candidates(code.storage.entries())),
         products_(static_cast<size_t>(count * code.storage.codebooks * code.book_size())),
-        norms_(static_cast<size_t>(count * code.storage.codebooks * padded_), kNever) {
-    threads.parallel_for(count * code.storage.codebooks, [&](int64_t i) { weigh(i); });
+        norms_(static_cast<size_t>(count * code.storage.codebooks * padded_), kNever),
+        cells_(books.in_cells() ? static_cast<size_t>(count * code.storage.codebooks) : 0) {
+    threads.parallel_for(count * code.storage.codebooks, [&](int64_t i) { weigh(i, books); });
     if (moment.is_identity()) return;
     h_.resize(static_cast<size_t>(columns() * code.width()));
     inner_.resize(static_cast<size_t>(columns() * columns()));
@@ -57,6 +112,10 @@ class Block {
   }
   /// c H_jj c^T [padded].
   const float* norms(int64_t p, int64_t m) const { return norms_.data() + (p * code_.storage.codebooks + m) * padded_; }
+  /// Null where all vectors are candidates.
+  const CodeCells* cells(int64_t p, int64_t m) const {
+    return cells_.empty() ? nullptr : &*cells_[static_cast<size_t>(p * code_.storage.codebooks + m)];
+  }
   /// H between the block's columns [columns, columns]; null for the identity, which couples no groups.
   const float* inner() const { return inner_.empty() ? nullptr : inner_.data(); }
   /// residual [rows, width] += change [rows, columns] H.
@@ -73,25 +132,15 @@ class Block {
   }
 
  private:
-  void weigh(int64_t i) {
-    const int64_t g = code_.storage.group, first = groups_[i / code_.storage.codebooks] * g;
-    const int64_t m = i % code_.storage.codebooks;
+  void weigh(int64_t i, const Books& books) {
+    const int64_t g = code_.storage.group, m = i % code_.storage.codebooks, entries = code_.storage.entries();
     std::vector<float> hjj(static_cast<size_t>(g * g));
-    for (int64_t a = 0; a < g; ++a) {
-      for (int64_t b = 0; b < g; ++b) hjj[static_cast<size_t>(a * g + b)] = moment_.at(first + a, first + b);
-    }
-    float* product = products_.data() + i * code_.book_size();
-    for (int64_t c = 0; c < code_.storage.entries(); ++c, product += g) {
-      const float* entry = code_.entry(m, c);
-      float norm = 0;
-      for (int64_t a = 0; a < g; ++a) {
-        float sum = 0;
-        for (int64_t b = 0; b < g; ++b) sum += entry[b] * hjj[static_cast<size_t>(b * g + a)];
-        product[a] = sum;
-        norm += sum * entry[a];
-      }
-      norms_[static_cast<size_t>(i * padded_ + c)] = norm;
-    }
+    copy_metric(moment_, groups_[i / code_.storage.codebooks], g, hjj.data());
+    float *products = products_.data() + i * code_.book_size(), *norms = norms_.data() + i * padded_;
+    multiply_by_metric(code_.entry(m, 0), entries, g, hjj.data(), products, norms);
+    if (cells_.empty()) return;
+    cells_[static_cast<size_t>(i)].emplace(code_.entry(m, 0), products, norms, entries, g, hjj.data(),
+                                           books.first[static_cast<size_t>(m)]);
   }
 
   const AdditiveCode& code_;
@@ -99,6 +148,7 @@ class Block {
   const int64_t *groups_, *codebooks_;
   int64_t count_, padded_;
   std::vector<float> products_, norms_;
+  std::vector<std::optional<CodeCells>> cells_;
   std::vector<float> h_;      // rows of H for the block's columns [columns, width]
   std::vector<float> inner_;  // [columns, columns]
 };
@@ -142,36 +192,60 @@ struct Beam {
         codes(roots.size() * static_cast<size_t>(s.codebooks)) {}
 };
 
-/// The search of one row in one block; holds the scratch of a thread.
+/// What a thread needs for the rows that it searches, one group after the other.
+struct Scratch {
+  Scores scores;
+  CellSearch cells;
+  BestChoices best;
+  Scratch(const VectorStorage& s, const CodeSearch& search)
+      : scores(s.entries() + cells_of(s.entries()) * Scores::kLanes, cells_of(s.entries())),
+        cells(s.entries(), search.probes),
+        best(search.beam) {}
+};
+
+/// The search of one row in one block, group by group.
 class RowSearch {
  public:
-  RowSearch(AdditiveCode& code, const std::vector<Candidates>& candidates, int64_t beam)
+  RowSearch(AdditiveCode& code, const std::vector<Candidates>& candidates, int64_t beam, Scratch& scratch)
       : code_(code),
         candidates_(candidates),
         g_(code.storage.group),
         books_(code.storage.codebooks),
-        scores_(candidates[0].padded()),
-        best_(beam),
+        scores_(scratch.scores),
+        cell_search_(scratch.cells),
+        best_(scratch.best),
         now_(beam, code.storage),
         next_(beam, code.storage),
         direction_(static_cast<size_t>(g_)) {
-    const auto columns = static_cast<size_t>(groups_of_block(code.storage) * g_), wide = static_cast<size_t>(beam);
-    residuals_.resize(wide * columns), next_residuals_.resize(wide * columns);
-    trail_roots_.resize(wide * columns), trail_codes_.resize(wide * columns * static_cast<size_t>(books_));
+    const auto groups = static_cast<size_t>(groups_of_block(code.storage)), wide = static_cast<size_t>(beam);
+    residuals_.resize(wide * groups * static_cast<size_t>(g_)), next_residuals_.resize(residuals_.size());
+    trail_roots_.resize(wide * groups), trail_codes_.resize(wide * groups * static_cast<size_t>(books_));
     losses_.resize(wide);
   }
 
-  /// residual [width] of the row; change [block's columns]: what What changed by. What the loss changed by.
-  float run(const Block& block, int64_t row, const float* residual, float* change) {
+  /// residual [width] of the row.
+  void begin(const Block& block, const float* residual) {
     columns_ = block.columns();
     for (int64_t i = 0; i < columns_; ++i) residuals_[static_cast<size_t>(i)] = residual[block.column(i)];
     count_ = 1, losses_[0] = 0;
-    for (int64_t p = 0; p < block.count(); ++p) {
-      begin_group(block, p, row);
-      for (int64_t i = 0; i < books_; ++i) extend(block, p, block.codebook(p, i), row);
-      end_group(block, p, row);
+  }
+  /// The block's group p, each in its turn.
+  void search_group(const Block& block, int64_t p, int64_t row) {
+    begin_group(block, p, row);
+    for (int64_t i = 0; i < books_; ++i) extend(block, p, block.codebook(p, i), row);
+    end_group(block, p, row);
+  }
+  /// Takes the best codes; change [block's columns]: what What changed by. What the loss changed by.
+  float keep_best(const Block& block, int64_t row, float* change) {
+    int64_t h = 0;
+    for (int64_t p = block.count() - 1; p >= 0; --p) {
+      uint16_t* old = code_.codes_of(row, block.group(p));
+      const uint16_t* codes = trail_codes_.data() + (p * beam() + h) * books_;
+      change_of(codes, old, scale(row), change + p * g_);
+      std::copy_n(codes, books_, old);
+      h = trail_roots_[static_cast<size_t>(p * beam() + h)];
     }
-    return keep_best(block, row, change);
+    return losses_[0];
   }
 
  private:
@@ -191,24 +265,33 @@ class RowSearch {
   /// The best hypotheses with any vector of codebook m.
   void extend(const Block& block, int64_t p, int64_t m, int64_t row) {
     const float s = scale(row);
+    const CodeCells* cells = block.cells(p, m);
     best_.clear();
     for (int64_t h = 0; h < now_.count; ++h) {
       const int64_t old = now_.codes[static_cast<size_t>(h * books_ + m)];
       const float* product = block.product(p, m, old);
       const float* r = now_.residuals.data() + h * g_;
       for (int64_t t = 0; t < g_; ++t) direction_[static_cast<size_t>(t)] = 2 * s * (s * product[t] - r[t]);
-      scores_.find(candidates_[static_cast<size_t>(m)], block.norms(p, m), g_, direction_.data(), s * s);
-      const float loss = now_.losses[static_cast<size_t>(h)], kept = scores_[old];
+      const float loss = now_.losses[static_cast<size_t>(h)], kept = find_scores(block, p, m, s, old);
       // The old one's loss is just what it was.
       const float most = h == 0 ? scores_.bound_of(beam()) : kNever;
       const auto bound = [&] { return std::min(most, best_.bound() - loss + kept); };
       scores_.up_to(bound(), [&](int64_t c, float score) {
         const float now = loss + (score - kept);
-        if (now < best_.bound()) best_.add({now, h, c});
+        if (now < best_.bound()) best_.add({now, h, cells != nullptr ? cells->code_at(c) : c});
         return bound();
       });
     }
     take_best(block, p, m, s);
+  }
+
+  /// The score of vector `old`, which is among them.
+  float find_scores(const Block& block, int64_t p, int64_t m, float s, int64_t old) {
+    if (const CodeCells* cells = block.cells(p, m)) {
+      return scores_[cell_search_.find(*cells, g_, direction_.data(), s * s, old, scores_)];
+    }
+    scores_.find(candidates_[static_cast<size_t>(m)], block.norms(p, m), g_, direction_.data(), s * s);
+    return scores_[old];
   }
 
   void take_best(const Block& block, int64_t p, int64_t m, float s) {
@@ -267,30 +350,59 @@ class RowSearch {
     for (int64_t i = first; i < columns_; ++i) out[i] += factor * h[i];
   }
 
-  float keep_best(const Block& block, int64_t row, float* change) {
-    int64_t h = 0;
-    for (int64_t p = block.count() - 1; p >= 0; --p) {
-      uint16_t* old = code_.codes_of(row, block.group(p));
-      const uint16_t* codes = trail_codes_.data() + (p * beam() + h) * books_;
-      change_of(codes, old, scale(row), change + p * g_);
-      std::copy_n(codes, books_, old);
-      h = trail_roots_[static_cast<size_t>(p * beam() + h)];
-    }
-    return losses_[0];
-  }
-
   int64_t beam() const { return static_cast<int64_t>(losses_.size()); }
 
   AdditiveCode& code_;
   const std::vector<Candidates>& candidates_;
   int64_t g_, books_, columns_ = 0, count_ = 0;
-  Scores scores_;
-  BestChoices best_;
+  Scores& scores_;
+  CellSearch& cell_search_;
+  BestChoices& best_;
   Beam now_, next_;
   std::vector<float> direction_, losses_;
   std::vector<float> residuals_, next_residuals_;  // [beam, columns]
   std::vector<int64_t> trail_roots_;               // [groups, beam]
   std::vector<uint16_t> trail_codes_;              // [groups, beam, M]
+};
+
+/// Rows of which a thread has hypotheses at once.
+int64_t rows_together(bool in_cells) { return in_cells ? kTileRows : 1; }
+
+/// The searches of a thread. Rows go through a block one by one; where each group has cells of its own, which are more
+/// than a cache holds of a block's, a tile goes through group by group.
+class Searches {
+ public:
+  Searches(AdditiveCode& code, const Books& books, const CodeSearch& search)
+      : code_(code), scratch_(std::make_unique<Scratch>(code.storage, search)) {
+    const int64_t strip = rows_together(books.in_cells());
+    for (int64_t i = 0; i < strip; ++i) rows_.emplace_back(code, books.all, search.beam, *scratch_);
+  }
+
+  /// residual [rows, width], change [rows, block's columns] and changes [rows] from row `begin` on.
+  void run(const Block& block, int64_t begin, int64_t rows, const float* residual, float* change, double* changes) {
+    const auto strip = static_cast<int64_t>(rows_.size());
+    for (int64_t at = 0; at < rows; at += strip) {
+      const int64_t end = std::min(rows, at + strip);
+      const auto each = [&](const auto& act) {
+        for (int64_t r = at; r < end; ++r) {
+          const float scale = code_.scales[static_cast<size_t>(begin + r)];
+          if (scale * scale > 0) act(rows_[static_cast<size_t>(r - at)], r);  // scores have that for a weight
+        }
+      };
+      each([&](RowSearch& row, int64_t r) { row.begin(block, residual + r * code_.width()); });
+      for (int64_t p = 0; p < block.count(); ++p) {
+        each([&](RowSearch& row, int64_t r) { row.search_group(block, p, begin + r); });
+      }
+      each([&](RowSearch& row, int64_t r) {
+        changes[r] += static_cast<double>(row.keep_best(block, begin + r, change + r * block.columns()));
+      });
+    }
+  }
+
+ private:
+  const AdditiveCode& code_;
+  std::unique_ptr<Scratch> scratch_;
+  std::vector<RowSearch> rows_;
 };
 
 }  // namespace
@@ -311,26 +423,34 @@ SweepOrder random_order(const AdditiveCode& code, uint64_t seed, int64_t sweep) 
   return order;
 }
 
-std::vector<double> sweep_codes(AdditiveCode& code, const LayerMoment& moment, const SweepOrder& order, int64_t beam,
-                                std::vector<float>& residual, ThreadPool& threads) {
-  std::vector<Candidates> candidates;
-  for (int64_t m = 0; m < code.storage.codebooks; ++m) candidates.emplace_back(code.storage, code.entry(m, 0));
-  std::vector<RowSearch> searches;
-  for (int t = 0; t < threads.thread_count(); ++t) searches.emplace_back(code, candidates, beam);
+bool searches_cells(const VectorStorage& storage, int64_t probes) {
+  return probes > 0 && cells_of(storage.entries()) > 1;
+}
+
+int64_t search_bytes(const VectorStorage& storage, const CodeSearch& search) {
+  const int64_t groups = groups_of_block(storage);
+  const int64_t residuals = 2 * 4 * groups * storage.group, trail = groups * (8 + 2 * storage.codebooks);
+  return rows_together(searches_cells(storage, search.probes)) * search.beam * (residuals + trail);
+}
+
+std::vector<double> sweep_codes(AdditiveCode& code, const LayerMoment& moment, const SweepOrder& order,
+                                const CodeSearch& search, std::vector<float>& residual, ThreadPool& threads) {
+  const bool in_cells = searches_cells(code.storage, search.probes);
+  const Books books(code, moment, in_cells, threads);
+  std::vector<Searches> searches;
+  searches.reserve(static_cast<size_t>(threads.thread_count()));
+  for (int t = 0; t < threads.thread_count(); ++t) searches.emplace_back(code, books, search);
   std::vector<double> changes(static_cast<size_t>(code.rows));
   const int64_t width = code.width();
   for (int64_t first = 0; first < code.groups; first += groups_of_block(code.storage)) {
-    const Block block(code, moment, order, first, std::min(groups_of_block(code.storage), code.groups - first),
+    const Block block(code, moment, books, order, first, std::min(groups_of_block(code.storage), code.groups - first),
                       threads);
     threads.parallel_for_thread((code.rows + kTileRows - 1) / kTileRows, [&](int64_t tile, int thread) {
       const int64_t begin = tile * kTileRows, rows = std::min(kTileRows, code.rows - begin);
       std::vector<float> change(static_cast<size_t>(rows * block.columns()));
-      for (int64_t r = 0; r < rows; ++r) {
-        if (code.scales[static_cast<size_t>(begin + r)] == 0) continue;
-        changes[static_cast<size_t>(begin + r)] += static_cast<double>(searches[static_cast<size_t>(thread)].run(
-            block, begin + r, residual.data() + (begin + r) * width, change.data() + r * block.columns()));
-      }
-      block.spread(rows, change.data(), residual.data() + begin * width);
+      float* of_tile = residual.data() + begin * width;
+      searches[static_cast<size_t>(thread)].run(block, begin, rows, of_tile, change.data(), changes.data() + begin);
+      block.spread(rows, change.data(), of_tile);
     });
   }
   return changes;

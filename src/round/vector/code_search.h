@@ -7,7 +7,8 @@
 //
 //   loss(c) = loss + s^2 (c H_jj c^T - old H_jj old^T) - 2 s (c - old) . d,   d = s H_jj old - R_j,  R = (What - W) H
 //
-// and the best `beam` of all go on. After a block of groups the best is kept alone, and R takes its change to all
+// and the best `beam` of all go on; of a large codebook only those in the cells nearest to where the loss is least are
+// tried, and `old` (code_cells.h). After a block of groups the best is kept alone, and R takes its change to all
 // columns. A row's loss never rises, but for rounding.
 //
 // Goals: the same codes for any number of threads. Rows are separable.
@@ -31,10 +32,18 @@ SweepOrder random_order(const AdditiveCode& code, uint64_t seed, int64_t sweep);
 /// Groups of a block: as many as have 128 columns.
 int64_t groups_of_block(const VectorStorage& storage);
 
+/// How far a sweep looks.
+struct CodeSearch {
+  int64_t beam = 1;    // 1 to 64
+  int64_t probes = 0;  // cells of a codebook; 0, or one that is too small for cells: all vectors
+};
+bool searches_cells(const VectorStorage& storage, int64_t probes);
+/// What a thread holds of the hypotheses of its rows.
+int64_t search_bytes(const VectorStorage& storage, const CodeSearch& search);
+
 /// Changes code.codes, and residual [rows, width] with them; what each row's loss changed by, as it was counted.
-/// beam 1 to 64.
-std::vector<double> sweep_codes(AdditiveCode& code, const LayerMoment& moment, const SweepOrder& order, int64_t beam,
-                                std::vector<float>& residual, ThreadPool& threads);
+std::vector<double> sweep_codes(AdditiveCode& code, const LayerMoment& moment, const SweepOrder& order,
+                                const CodeSearch& search, std::vector<float>& residual, ThreadPool& threads);
 
 /// The definition: every hypothesis's loss from all its weights, in fp64. For tests.
 void sweep_codes_reference(AdditiveCode& code, const LayerMoment& moment, const SweepOrder& order, int64_t beam,

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "base/memory/dtype.h"
 #include "base/rng.h"
 #include "round/vector/candidates.h"
+#include "round/vector/code_cells.h"
+#include "round/vector/code_search.h"
 
 namespace bitloom {
 namespace {
@@ -16,8 +19,8 @@ constexpr int64_t kPiece = 1024;  // points
 /// Points [n, G] and the vectors that they are to be given.
 class Clusters {
  public:
-  Clusters(const VectorStorage& storage, std::vector<float> centres)
-      : storage_(storage), centres_(std::move(centres)) {}
+  Clusters(const VectorStorage& storage, std::vector<float> centres, int64_t probes)
+      : storage_(storage), centres_(std::move(centres)), probes_(probes) {}
 
   const std::vector<float>& centres() const { return centres_; }
 
@@ -25,15 +28,23 @@ class Clusters {
   void assign(std::span<const float> points, std::vector<uint16_t>& nearest, ThreadPool& threads) const {
     const Candidates candidates(storage_, centres_.data());
     const std::vector<float> norms = squares(candidates.padded());
+    const std::optional<CodeCells> cells = cells_by(norms);
     const int64_t g = storage_.group, count = static_cast<int64_t>(points.size()) / g;
+    const int64_t places = cells ? cells->places() : candidates.padded();
     nearest.resize(static_cast<size_t>(count));
     threads.parallel_for((count + kPiece - 1) / kPiece, [&](int64_t piece) {
-      Scores scores(candidates.padded());
+      Scores scores(places, cells_of(storage_.entries()));
+      CellSearch search(storage_.entries(), probes_);
       std::vector<float> direction(static_cast<size_t>(g));
       for (int64_t i = piece * kPiece; i < std::min(count, (piece + 1) * kPiece); ++i) {
         for (int64_t t = 0; t < g; ++t) direction[static_cast<size_t>(t)] = 2 * points[static_cast<size_t>(i * g + t)];
-        scores.find(candidates, norms.data(), g, direction.data(), 1);
-        nearest[static_cast<size_t>(i)] = static_cast<uint16_t>(scores.best());
+        if (cells) {
+          search.find(*cells, g, direction.data(), 1, -1, scores);
+        } else {
+          scores.find(candidates, norms.data(), g, direction.data(), 1);
+        }
+        const int64_t best = scores.best();
+        nearest[static_cast<size_t>(i)] = cells ? cells->code_at(best) : static_cast<uint16_t>(best);
       }
     });
   }
@@ -56,6 +67,18 @@ class Clusters {
   }
 
  private:
+  /// Of the centres, with the identity as metric; nothing where all are looked at.
+  std::optional<CodeCells> cells_by(const std::vector<float>& norms) const {
+    if (!searches_cells(storage_, probes_)) return std::nullopt;
+    const int64_t g = storage_.group;
+    std::vector<float> identity(static_cast<size_t>(g * g));
+    for (int64_t t = 0; t < g; ++t) identity[static_cast<size_t>(t * (g + 1))] = 1;
+    const std::vector<float> first =
+        first_cells(centres_.data(), storage_.entries(), g, cells_of(storage_.entries()), identity.data());
+    return std::make_optional<CodeCells>(centres_.data(), centres_.data(), norms.data(), storage_.entries(), g,
+                                         identity.data(), first);
+  }
+
   /// Of the centres; kNever beyond them.
   std::vector<float> squares(int64_t padded) const {
     const auto g = static_cast<size_t>(storage_.group);
@@ -70,6 +93,7 @@ class Clusters {
 
   const VectorStorage& storage_;
   std::vector<float> centres_;
+  int64_t probes_;
 };
 
 /// `count` of the points [n, g], one out of each of as many runs; fewer than `count` come round again.
@@ -112,7 +136,7 @@ AdditiveCode start_codes(const VectorStorage& storage, int64_t rows, int64_t gro
   Rng rng(options.seed, 83);
   for (int64_t m = 0; m < storage.codebooks; ++m) {
     const std::vector<float> sample = pick(left, g, std::min(points, options.samples * storage.entries()), rng);
-    Clusters clusters(storage, pick(sample, g, storage.entries(), rng));
+    Clusters clusters(storage, pick(sample, g, storage.entries(), rng), options.probes);
     for (int64_t turn = 0; turn < options.iterations; ++turn) {
       clusters.assign(sample, nearest, threads);
       clusters.move(sample, nearest);

@@ -4,7 +4,8 @@
 //
 //   x = W(r, j) / scale(r) - sum of the vectors chosen so far
 //
-// by plain squared error. Lloyd's algorithm (1957) on a sample, then one assignment of all.
+// by plain squared error. Lloyd's algorithm (1957) on a sample, then one assignment of all; the nearest vector of a
+// large codebook is looked for in the nearest cells (code_cells.h).
 
 #include <cstdint>
 #include <span>
@@ -18,6 +19,7 @@ struct ResidualKMeans {
   int64_t iterations = 15;
   int64_t samples = 64;  // for each vector of a codebook, at most
   uint64_t seed = 0;
+  int64_t probes = 0;  // cells that a search looks at; 0: all vectors
 };
 
 /// Of W [rows, groups G]. A row of zeros has the scale 0. The same codes for any number of threads. Memory: W twice.

@@ -213,7 +213,7 @@ class AdditiveCodebooks final : public Parametrisation {
     }
     std::vector<float> before(wanted.size()), residual(wanted.size()), after(wanted.size());
     find_residual(code, moment, wanted, before, residual, threads);
-    sweep_codes(code, moment, random_order(code, 0, 0), beam, residual, threads);
+    sweep_codes(code, moment, random_order(code, 0, 0), {beam}, residual, threads);
     find_residual(code, moment, wanted, after, residual, threads);
     for (int64_t i = 0; i < count; ++i) {
       const int64_t place = places[static_cast<size_t>(i)];
