@@ -108,9 +108,17 @@ class Reader : public YamlReader {
     return result;
   }
 
-  /// NAME, or {NAME: {OPTION: VALUE, ...}}.
+  /// NAME, NAME:OPTION=VALUE,... as in the short form, or {NAME: {OPTION: VALUE, ...}}.
   Part part(const YAML::Node& node, const std::string& what, const char* key, Part (*named)(std::string_view)) const {
-    if (node.IsScalar()) return at(node, what, [&] { return named(node.Scalar()); });
+    if (node.IsScalar()) {
+      return at(node, what, [&] {
+        const std::string text = node.Scalar();
+        const size_t colon = text.find(':');
+        Part result = named(text.substr(0, colon));
+        if (colon != std::string::npos) set_options(result, text.substr(colon + 1));
+        return result;
+      });
+    }
     if (!node.IsMap() || node.size() != 1) {
       reject(node.Mark(), fmt::format("'{}' of {} must be a name, or a map of one name to its options, found {}", key,
                                       what, node.IsMap() ? fmt::format("{} names", node.size()) : kind_of(node)));

@@ -166,6 +166,8 @@ TEST(ParseRecipe, NamesThePlaceOfABadPart) {
             "r.yaml:4:6: step 1: unknown option 'alhpa' of 'smoothquant' (did you mean 'alpha'?); allowed: alpha");
   EXPECT_EQ(refusal("steps:\n - transform:\n    smoothquant:\n     alpha: 2\n"),
             "r.yaml:4:6: step 1: alpha of 'smoothquant' must be a number from 0 to 1, found '2'");
+  EXPECT_EQ(refusal("steps: [{transform: 'smoothquant:alpha=2'}]"),
+            "r.yaml:1:21: step 1: alpha of 'smoothquant' must be a number from 0 to 1, found '2'");
   EXPECT_EQ(refusal("steps: [{transform: {awq: {steps: 5, steps: 6}}}]"),
             "r.yaml:1:38: step 1: steps of 'awq' is given twice");
   EXPECT_EQ(refusal("steps: [{transform: {awq: {steps: [5]}}}]"),

@@ -74,6 +74,8 @@ std::vector<std::string> part_names();
 const Option& set_option(Part& part, std::string_view name, std::string_view value);
 /// A word without '=': a flag's name, a choice, or a number for the part's first option. Errors as above.
 const Option& set_bare_option(Part& part, std::string_view word);
+/// Several, "act-order,damp=0.05". Error(kUsage) also for one that is given twice or is empty.
+void set_options(Part& part, const std::string& text);
 
 /// Options whose value differs from the default of the part's row, in the row's order.
 std::vector<std::pair<const Option*, double>> changed_options(const Part& part);

@@ -55,21 +55,6 @@ bool is_format(const std::string& text) {
   }
 }
 
-void set_options(Part& part, const std::string& text) {
-  std::vector<const Option*> given;
-  for (const std::string& word : split(text, ',')) {
-    if (word.empty()) misuse("an empty option of '{}'", row_of(part).name);
-    const size_t equals = word.find('=');
-    const Option& option = equals == std::string::npos
-                               ? set_bare_option(part, word)
-                               : set_option(part, word.substr(0, equals), word.substr(equals + 1));
-    if (std::find(given.begin(), given.end(), &option) != given.end()) {
-      misuse("{} of '{}' is given twice", option.name, row_of(part).name);
-    }
-    given.push_back(&option);
-  }
-}
-
 /// "gptq:act-order,damp=0.05", which is not the last step.
 Part parse_part(const std::string& text) {
   const size_t colon = text.find(':');
@@ -274,6 +259,21 @@ std::string describe(const Recipe& recipe) {
 }
 
 }  // namespace
+
+void set_options(Part& part, const std::string& text) {
+  std::vector<const Option*> given;
+  for (const std::string& word : split(text, ',')) {
+    if (word.empty()) misuse("an empty option of '{}'", row_of(part).name);
+    const size_t equals = word.find('=');
+    const Option& option = equals == std::string::npos
+                               ? set_bare_option(part, word)
+                               : set_option(part, word.substr(0, equals), word.substr(equals + 1));
+    if (std::find(given.begin(), given.end(), &option) != given.end()) {
+      misuse("{} of '{}' is given twice", option.name, row_of(part).name);
+    }
+    given.push_back(&option);
+  }
+}
 
 Recipe parse_short(std::string_view text) {
   if (text.empty()) misuse("a short recipe is empty; write one as {}", kExample);
