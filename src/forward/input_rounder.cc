@@ -212,21 +212,21 @@ void InputRounder::clip_groups(const float* x, int64_t width, const std::optiona
 }
 
 void InputRounder::round_adjoint(const float* x, int64_t rows, int64_t width, float* dx, ThreadPool& threads) const {
-  assert(reassembly_.empty());
-  if (!clips()) return;
+  if (passes_gradients()) return;
   std::vector<float> prepared;
-  if (rotation_ != nullptr) {
+  if (prepares()) {
     prepared.assign(x, x + rows * width);
     for_rows(threads, rows, [&](int64_t row) {
-      rotation_->rotate(prepared.data() + row * width, 0, width, 1);
-      rotation_->rotate(dx + row * width, 0, width, 1);
+      prepare(prepared.data() + row * width, width);
+      if (rotation_ != nullptr) rotation_->rotate(dx + row * width, 0, width, 1);
     });
     x = prepared.data();
   }
   std::optional<Covered> of_all;
   if (format_.granularity == Granularity::kTensor) of_all = covered(x, rows * width);
   for_rows(threads, rows, [&](int64_t row) {
-    clip_groups(x + row * width, width, of_all, dx + row * width);
+    if (clips()) clip_groups(x + row * width, width, of_all, dx + row * width);
+    reassembly_.move_gradients(dx + row * width);
     if (rotation_ != nullptr) rotation_->rotate_back(dx + row * width, 0, width, 1);
   });
 }

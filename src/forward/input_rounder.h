@@ -37,10 +37,12 @@ class InputRounder {
 
   /// Whether values may lie beyond what the levels cover: of a range that was found beforehand, or clipped.
   bool clips() const { return fixed_.has_value() || format_.clip < 1; }
+  /// Whether round_adjoint() leaves all as it is.
+  bool passes_gradients() const { return !clips() && reassembly_.empty(); }
   /// The adjoint of round() straight through rounding: dx [rows, width] stays, but for values of x [rows, width] beyond
-  /// what the levels cover, where it becomes 0 (of a format that rotates, in rotated coordinates). Not of reassembled
-  /// channels. The largest value of a block whose scale is a power of two counts as covered, whatever its mode makes of
-  /// it.
+  /// what the levels cover, where it becomes 0 (of a format that rotates, in rotated coordinates; of one that moves
+  /// channels, of those that are rounded). The largest value of a block whose scale is a power of two counts as
+  /// covered, whatever its mode makes of it.
   void round_adjoint(const float* x, int64_t rows, int64_t width, float* dx, ThreadPool& threads) const;
 
   /// Whether a row is s q, q integers up to 127, with a scale s of its own, where it is rounded (rotated, of a format

@@ -118,7 +118,9 @@ constexpr const char* kKernelRecipes[] = {"claq-2",
 INSTANTIATE_TEST_SUITE_P(Recipes, FamilyRecipe, ::testing::ValuesIn(kKernelRecipes), name_of);
 INSTANTIATE_TEST_SUITE_P(Recipes, KernelRecipe, ::testing::ValuesIn(kKernelRecipes), name_of);
 INSTANTIATE_TEST_SUITE_P(Others, FamilyRecipe,
-                         ::testing::Values("qllm-w4a4", "qllm-w4a8:rounding=gptq", "qllm-w6a6:qkv=paper"), name_of);
+                         ::testing::Values("qllm-w4a4:correction=none", "qllm-w4a8:rounding=gptq,correction=none",
+                                           "qllm-w6a6:qkv=paper,correction=none"),
+                         name_of);
 
 }  // namespace
 }  // namespace bitloom

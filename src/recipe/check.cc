@@ -119,18 +119,21 @@ std::string bad_search(const RecipeStep& search, const RecipeStep& quantize) {
                      to_string(quantize.quantize->storage));
 }
 
-/// Channels are moved for the sake of inputs that are rounded; what learns afterwards has no gradients through moves.
+/// Channels are moved for the sake of inputs that are rounded.
 std::string bad_reassembly(const Recipe& recipe, const RecipeStep& step) {
   if (!step.transform || !std::holds_alternative<ReassembleTransform>(*step.transform)) return "";
   const std::string_view name = row_of(part_of(*step.transform)).name;
   bool rounds_inputs = false;
-  for (const RecipeStep& other : recipe.steps) {
-    rounds_inputs = rounds_inputs || other.activations;
-    if (!other.transform || stage_of(*other.transform) != PartStage::kTuning) continue;
-    return fmt::format("'{}' has no gradients through inputs whose channels '{}' moves; choose one",
-                       row_of(part_of(*other.transform)).name, name);
-  }
+  for (const RecipeStep& other : recipe.steps) rounds_inputs = rounds_inputs || other.activations;
   return rounds_inputs ? "" : fmt::format("'{}' is about rounded inputs, but no step has activations", name);
+}
+
+/// How a product is learned that there is none of.
+std::string bad_correction(const RecipeStep& step) {
+  const auto* tuning = step.transform ? std::get_if<BlockTuningTransform>(&*step.transform) : nullptr;
+  const bool paper = tuning != nullptr && tuning->parity == BlockTuningTransform::Parity::kPaper;
+  if (!paper || tuning->correction > 0) return "";
+  return "parity=paper of 'tune-blocks' is about its correction, and that is 0: give it a rank";
 }
 
 /// Gradients are those of the model as it is: scales that are found block by block change what they are of.
@@ -193,6 +196,7 @@ std::optional<RecipeFault> find_fault(const Recipe& recipe) {
     for (size_t e = 0; e < s && reason.empty(); ++e) reason = bad_pair(recipe.steps[e], step);
     if (reason.empty()) reason = lacks_format(recipe, step);
     if (reason.empty()) reason = bad_reassembly(recipe, step);
+    if (reason.empty()) reason = bad_correction(step);
     if (!reason.empty()) return RecipeFault{s, reason};
   }
   return std::nullopt;

@@ -28,13 +28,13 @@ constexpr Option kScaleSearchOptions[] = {
     number_option<&ScaleSearchTransform::steps>("steps", 1, 1000, "exponents tried: 0 to 1 in so many steps"),
 };
 
-constexpr std::string_view kReassembleParities[] = {"none", "paper"};
+constexpr std::string_view kParities[] = {"none", "paper"};
 
 constexpr Option kReassembleOptions[] = {
     number_option<&ReassembleTransform::ratio>("ratio", 0.001, 0.5, "share of an input's channels that may be added"),
     number_option<&ReassembleTransform::steps>("steps", 2, 1000, "thresholds tried, from the greatest magnitude down"),
     choice_option<&ReassembleTransform::parity>(
-        "parity", kReassembleParities, "paper: parts of a channel rounded alike, outputs' errors not relative"),
+        "parity", kParities, "paper: parts of a channel rounded alike, outputs' errors not relative"),
 };
 
 constexpr Option kDistillOptions[] = {
@@ -62,6 +62,10 @@ constexpr Option kBlockTuningOptions[] = {
     number_option<&BlockTuningTransform::batch>("batch", 1, 4096, "sequences of a step"),
     choice_option<&BlockTuningTransform::target>("target", kTuningTargets,
                                                  "output of the float block, or of the float model there"),
+    number_option<&BlockTuningTransform::correction>(
+        "correction", 0, 1024, "rank of a product that is added to weights of grids before they are rounded"),
+    choice_option<&BlockTuningTransform::parity>("parity", kParities,
+                                                 "paper: codes stay while it is learned, then the sum is rounded"),
 };
 
 constexpr Needs kMoment{.second_moment = true};

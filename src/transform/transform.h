@@ -91,6 +91,13 @@ struct BlockTuningTransform {
   double rate = 0.005;  // as of distillation
   int64_t batch = 2;    // sequences of a step
   Target target = Target::kBlock;
+  /// Of a low-rank product that is learned for each grid and added to the weights before they are rounded (QLLM);
+  /// tune/learned/latent_grid.h. 0: none.
+  int64_t correction = 0;
+  enum class Parity {
+    kNone,   // the sum is rounded in every step
+    kPaper,  // codes stay while it is learned; then the sum is rounded to nearest
+  } parity = Parity::kNone;
   bool operator==(const BlockTuningTransform&) const = default;
 };
 

@@ -41,14 +41,14 @@ Json record_in(const std::string& out) { return read_json(out + "/bitloom.json")
 
 using Rows = std::vector<std::vector<float>>;  // by chunk
 
-enum class Formats { kRounded, kPlain };
+enum class Operands { kRounded, kPlain };
 
-/// What a model's block makes of these streams; `length` rows a sequence. `formats`: those of activations.
-Rows behind(const Model& model, int block, Rows streams, int64_t length, Formats formats = Formats::kRounded) {
+/// What a model's block makes of these streams; `length` rows a sequence. `operands`: whether attention's are rounded.
+Rows behind(const Model& model, int block, Rows streams, int64_t length, Operands operands = Operands::kRounded) {
   ThreadPool threads(2);
   const Graph& graph = model.graph();
   BlockWeights weights = load_block_weights(model, block);
-  if (formats == Formats::kPlain) weights.rounders.clear(), weights.operands.clear();
+  if (operands == Operands::kPlain) weights.operands.clear();
   std::optional<RopeTable> rope;
   if (const int place = graph.blocks[static_cast<size_t>(block)].attention.rope; place >= 0) {
     rope.emplace(graph.ropes[static_cast<size_t>(place)]);
@@ -124,6 +124,51 @@ TEST(BlockTuner, LowersTheHeldOutErrorOfWhatIsWritten) {
   }
 }
 
+// Products that are rounded with the weights leave nothing behind but other codes: storages, and so sizes, are those of
+// the recipe without them. What is measured reads rounded inputs, also those whose channels are moved.
+TEST(BlockTuner, CorrectionsLowerTheErrorOfWhatIsWritten) {
+  for (const char* parity : {"none", "paper"}) {
+    for (const char* rounding : {"gptq+int3-row-asym@int8-asym-token", "reassemble+int4-row-asym@int4-asym-token",
+                                 "e2m1-g16", "smoothquant+int3-g16-e8m0", "fpq:formats=all+e2m1-row"}) {
+      const CalibratedRun run =
+          run_of(fmt::format("tune-blocks:epochs=8,rate=0.004,batch=1,correction=2,parity={}+{}", parity, rounding));
+      const TempDir dir;
+      run.into(dir.file("out"));
+      run_of(rounding).into(dir.file("plain"));
+      EXPECT_NO_THROW(testing::verify(dir.file("out")));
+      const auto source = Checkpoint::open(run.model), tuned = Checkpoint::open(dir.file("out")),
+                 plain = Checkpoint::open(dir.file("plain"));
+      int changed = 0;
+      for (const CheckpointTensor& tensor : plain->tensors()) {
+        if (tensor.name.find("proj") == tensor.name.npos) continue;
+        const auto other = tuned->tensor(tensor.name).rows;
+        // fpq chooses each matrix's own format, by inputs that a tuned block before has changed.
+        if (!std::string_view(rounding).starts_with("fpq")) {
+          EXPECT_EQ(other->storage(), tensor.rows->storage()) << tensor.name;
+        }
+        EXPECT_EQ(other->stored_bytes(), tensor.rows->stored_bytes()) << tensor.name;
+        changed += other->decode_all() != tensor.rows->decode_all() ? 1 : 0;
+      }
+      EXPECT_GT(changed, 0) << parity << ", " << rounding;
+      const Json record = record_in(dir.file("out"));
+      Rows quantized = embedded(*source, {run.data.sequences[9]});
+      double before = 0, after = 0;
+      for (int b = 0; b < static_cast<int>(record.size()); ++b) {
+        const Json& block = record[static_cast<size_t>(b)];
+        const Rows target = behind(*source, b, quantized, 24);
+        quantized = behind(*tuned, b, quantized, 24);
+        const double written = error_of(quantized[0], target[0], source->graph().hidden);
+        EXPECT_NEAR(block["error_after"].get<double>(), written, 1e-3 * written) << parity << ", " << rounding;
+        before += block["error_before"].get<double>(), after += written;
+      }
+      // Nothing bounds what rounding makes of the sum afterwards.
+      if (std::string_view(parity) == "none") {
+        EXPECT_LT(after, 0.99 * before) << rounding;
+      }
+    }
+  }
+}
+
 // Scales and biases that the walk changed are the student's too: it measures what is written.
 TEST(BlockTuner, KeepsWhatTheWalkChangedBefore) {
   const CalibratedRun run =
@@ -145,7 +190,7 @@ TEST(BlockTuner, LaterBlocksReadWhatFormatsMadeOfEarlierOnes) {
     run.into(dir.file("out"));
     const auto source = Checkpoint::open(run.model), tuned = Checkpoint::open(dir.file("out"));
     const Rows read = behind(*tuned, 0, embedded(*source, {run.data.sequences[9]}), 24);
-    const double after = error_of(behind(*tuned, 1, read, 24, Formats::kPlain)[0], behind(*source, 1, read, 24)[0],
+    const double after = error_of(behind(*tuned, 1, read, 24, Operands::kPlain)[0], behind(*source, 1, read, 24)[0],
                                   source->graph().hidden);
     EXPECT_NEAR(record_in(dir.file("out"))[1]["error_after"].get<double>(), after, 1e-3 * after) << formats;
   }
@@ -156,6 +201,16 @@ TEST(BlockTuner, GivesTheSameBytesWithOneThread) {
   const auto two = run.files();
   run.threads = 1;
   testing::expect_same_files(run.files(), two, "threads");
+}
+
+TEST(BlockTuner, CorrectionsGiveTheSameBytesWithOneThread) {
+  for (const char* parity : {"none", "paper"}) {
+    CalibratedRun run = run_of(fmt::format(
+        "tune-blocks:epochs=2,batch=1,correction=3,parity={}+reassemble+int4-row-asym@int4-asym-token", parity));
+    const auto two = run.files();
+    run.threads = 1;
+    testing::expect_same_files(run.files(), two, "threads");
+  }
 }
 
 TEST(BlockTuner, SpilledActivationsGiveTheSameBytes) {
@@ -174,7 +229,9 @@ TEST(BlockTuner, SpilledActivationsGiveTheSameBytes) {
 
 TEST(BlockTuner, GoesOnWhereAKilledRunStopped) {
   for (const char* recipe : {"tune-blocks:epochs=2,batch=1+gptq+int3-g16",
-                             "tune-blocks:epochs=2,batch=1,target=model+smoothquant+additive+aq2x4-g4"}) {
+                             "tune-blocks:epochs=2,batch=1,target=model+smoothquant+additive+aq2x4-g4",
+                             "tune-blocks:epochs=2,batch=1,target=model,correction=2+smoothquant+reassemble+gptq+"
+                             "int4-row-asym@int4-asym-token"}) {
     const CalibratedRun run = run_of(recipe);
     const TempDir whole;
     Listener complete;
@@ -280,6 +337,8 @@ TEST(BlockTuner, RefusesWhatItCannotLearnFrom) {
   };
   EXPECT_THAT(message(run_of(recipe, {24, 24, 24})), HasSubstr("3 of them make one; give tune-blocks a smaller batch"));
   EXPECT_THAT(message(run_of(recipe, {24})), HasSubstr("1 of them make one; at least 2 are needed"));
+  EXPECT_THAT(message(run_of("tune-blocks:batch=1,correction=4+additive+aq2x4-g4")),
+              HasSubstr("correction=4 of 'tune-blocks' is for grids without side terms"));
   CalibratedRun without = run_of(recipe);
   without.tuner = nullptr;
   EXPECT_THAT(message(without), HasSubstr("is not offered here"));
@@ -295,8 +354,9 @@ TEST(BlockTuner, RefusesWhatItCannotLearnFrom) {
 
 TEST(BlockTuner, CostsGrowWithEpochs) {
   ThreadPool threads(1);
-  const auto cost = [&](int epochs) {
-    const CalibratedRun run = run_of(fmt::format("tune-blocks:epochs={},batch=1+gptq+int3-g16", epochs));
+  const auto cost = [&](int epochs, int rank = 0) {
+    const CalibratedRun run =
+        run_of(fmt::format("tune-blocks:epochs={},batch=1,correction={}+gptq+int3-g16", epochs, rank));
     QuantizeOptions options;
     options.data = &run.data;
     return kBlockTuner.cost(make_task(Checkpoint::open(run.model), load_recipe(run.recipe), options, threads));
@@ -306,6 +366,11 @@ TEST(BlockTuner, CostsGrowWithEpochs) {
   EXPECT_NEAR(three - two, two - one, 1e-9 * one);
   const auto graph = Checkpoint::open(golden_model("llama_bf16"))->graph();
   EXPECT_GE(cost(1).memory, 4 * 24 * 12 * graph.hidden) << "activations of a batch";
+  int64_t weights = 0;
+  for (const Linear& linear : graph.blocks[0].linears) weights += linear.out * linear.in;
+  EXPECT_GE(cost(1, 2).memory, cost(1).memory + 8 * weights) << "as they were, and within their codes";
+  EXPECT_GT(cost(1, 2).memory, cost(1, 1).memory);
+  EXPECT_GT(cost(1, 2).flops, one);
 }
 
 // Two matrices [hidden, hidden] and [hidden, width] that have as much to learn: the gradient of the wider takes more.

@@ -28,8 +28,6 @@ const DistillTransform& options_of(const Recipe& recipe) { return *find_transfor
 
 // A state's file as it is written, beside the one that it replaces.
 constexpr int64_t kFileBytesOfLearned = 32, kFileBytesOfWeight = 16, kFileBytesOfCode = 8;
-// Of a latent weight in a step, as flops of dense products: rounded twice, moved once, one number after another.
-constexpr double kLatentWork = 1000;
 
 Learned learned_by(const DistillTransform& options) {
   if (options.weights) return Learned::kAllAndWeights;

@@ -168,6 +168,9 @@ TEST(Distill, WeightsAreLearnedOnRequest) {
   }
 }
 
+// What is written reads inputs whose channels are moved, and is what was measured.
+TEST(Distill, GoesThroughMovedChannels) { learn(kThroughRounding, "reassemble+gptq+int4-row@int4-asym-token", 1); }
+
 class DistilledBases : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(DistilledBases, GoOnWhereAKilledRunStopped) {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "tune/learned/latent_grid.h"
+
 namespace bitloom {
 namespace {
 
@@ -51,7 +53,7 @@ ModelSize size_of(const Graph& graph) {
   return size;
 }
 
-ModelSize size_of(const QuantizeTask& task, Learned what) {
+ModelSize size_of(const QuantizeTask& task, Learned what, int64_t correction) {
   const Graph& graph = task.model->graph();
   ModelSize size = size_of(graph);
   std::vector<LearnedSize> learned(graph.blocks.size(), LearnedSize{kNormsOfBlock * graph.hidden, 0});
@@ -59,7 +61,11 @@ ModelSize size_of(const QuantizeTask& task, Learned what) {
     const auto step = task.steps.find(site.linear->weight);
     if (step == task.steps.end()) continue;
     const int64_t out = site.linear->out, in = site.linear->in;
-    learned[static_cast<size_t>(site.block)] += learned_size(step->second.storage(), out, in, what);
+    const Storage storage = step->second.storage();
+    const bool corrected = correction > 0 && has_latent_weights(storage);
+    learned[static_cast<size_t>(site.block)] += corrected
+                                                    ? correction_size(storage, out, in, std::min({correction, out, in}))
+                                                    : learned_size(storage, out, in, what);
     size.panels = std::max(size.panels, std::min(kGradientWave * kGradientPanel, out) * in);
   }
   size.learned.values = graph.hidden;

@@ -23,7 +23,11 @@ double work_of(const Graph& graph, const Site& site);
 
 /// Of the graph alone: nothing is learned.
 ModelSize size_of(const Graph& graph);
-ModelSize size_of(const QuantizeTask& task, Learned what);
+/// `correction`: of blocks' grids a product of this rank is learned, not 0 (latent_grid.h).
+ModelSize size_of(const QuantizeTask& task, Learned what, int64_t correction = 0);
+
+/// Of a latent weight in a step, as flops of dense products: rounded twice, moved once, one number after another.
+inline constexpr double kLatentWork = 1000;
 
 /// Bytes of values that are learned: as they are, Adam's three numbers and the best of each in fp32, the gradient in
 /// double, and the checkpoint as it is written; what is held besides them; of weights whose codes are learned B and its

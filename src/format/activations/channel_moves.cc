@@ -70,6 +70,12 @@ void Reassembly::move_values(float* x) const {
   for (const ChannelMove& move : moves_) x[move.slot] = x[move.copy];
 }
 
+void Reassembly::move_gradients(float* d) const {
+  for (const ChannelMove& move : moves_) d[move.copy] += d[move.slot];
+  for (const auto& [channel, share] : shares_) d[channel] *= share;
+  for (const ChannelMove& move : moves_) d[move.slot] = d[move.into];
+}
+
 void Reassembly::move_weights(float* w) const {
   for (const ChannelMove& move : moves_) w[move.into] += w[move.slot];
   for (const ChannelMove& move : moves_) w[move.slot] = w[move.copy];

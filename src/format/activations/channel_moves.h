@@ -56,6 +56,8 @@ class Reassembly {
   const ChannelMoves& moves() const { return moves_; }
   /// x [channels] becomes y.
   void move_values(float* x) const;
+  /// The adjoint of that: d [channels], a gradient with respect to y, becomes that with respect to x.
+  void move_gradients(float* d) const;
   /// A row w [channels] of W becomes one of W'.
   void move_weights(float* w) const;
   /// Of every part of a split channel its o, in steps; sorted by the channel whose slot it lies in.

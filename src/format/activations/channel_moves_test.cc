@@ -54,6 +54,24 @@ double product(const std::vector<float>& w, const std::vector<float>& x) {
   return sum;
 }
 
+// <y, d> = <x, adjoint of d>, for all x: of unit vectors every number of the Jacobian.
+TEST(ChannelMoves, GradientsGoBackAsValuesCame) {
+  for (const std::string text : {"1>0=2;3>4=2", "1>0=3;2>0=4", "0>1=5;2>1=6;3>4=5"}) {
+    const Reassembly reassembly(moves_of(text));
+    Rng rng(4, 1);
+    std::vector<float> d(7);
+    for (float& value : d) value = static_cast<float>(rng.normal());
+    std::vector<float> back = d;
+    reassembly.move_gradients(back.data());
+    for (size_t c = 0; c < d.size(); ++c) {
+      std::vector<float> unit(d.size());
+      unit[c] = 1;
+      reassembly.move_values(unit.data());
+      EXPECT_NEAR(back[c], product(unit, d), 1e-6) << text << ", channel " << c;
+    }
+  }
+}
+
 // Splitting is exact; what is lost is (x_i - x_j)(w_i - w_j)/2 of a pair, nothing of two that are equal.
 TEST(ChannelMoves, LoseHalfTheProductOfDifferences) {
   Rng rng(3, 1);

@@ -299,7 +299,7 @@ void BlockAdjoint::linear_adjoint(const Backward& back, int linear, const float*
     sums.add_to(*bias);
   }
   const InputRounder* rounder = rounder_of(linear);
-  if (rounder == nullptr || !rounder->clips()) return add_linear_adjoint(layer, dy, rows, dx, back.threads);
+  if (rounder == nullptr || rounder->passes_gradients()) return add_linear_adjoint(layer, dy, rows, dx, back.threads);
   Values own = room(rows, layer.in());
   add_linear_adjoint(layer, dy, rows, own.data(), back.threads);
   rounder->round_adjoint(x, rows, layer.in(), own.data(), back.threads);

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 
+#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "forward/adjoint/block_adjoint.h"
 #include "forward/block.h"
@@ -112,6 +113,25 @@ TEST_P(RoundedInputs, PassGradients) {
   const Lesson::Outcome coarse = lesson.run();
   EXPECT_GT(cosine(coarse.gradient, plain.gradient), 0.8);
   EXPECT_NE(coarse.gradient, plain.gradient);
+}
+
+// Fine steps and moved channels: what a layer of weights w reads as y = M x it might as well read as x by w M.
+TEST_P(RoundedInputs, PassGradientsThroughMovedChannels) {
+  Lesson moved(GetParam()), plain(GetParam());
+  moved.round_inputs("int8-g4-reassembled[1>0=2;4>5=2;6>3=7]");
+  const Reassembly& reassembly = moved.weights.rounders.at(0).reassembly();
+  ASSERT_FALSE(reassembly.empty());
+  for (LinearWeights& linear : plain.weights.linears) {
+    if (linear.weight == nullptr) continue;
+    const int64_t rows = linear.weight->rows(), cols = linear.weight->cols();
+    std::vector<float> w = linear.weight->decode_all();
+    for (int64_t r = 0; r < rows; ++r) reassembly.move_gradients(w.data() + r * cols);
+    linear.weight = dense_matrix(rows, cols, std::move(w));
+  }
+  plain.weights.rounders.clear();
+  const Lesson::Outcome as_read = moved.run(), as_weighed = plain.run();
+  EXPECT_GT(cosine(as_read.stream, as_weighed.stream), 0.999);
+  EXPECT_GT(cosine(as_read.gradient, as_weighed.gradient), 0.999);
 }
 
 // What the weights' gradients are made of is what was multiplied: of inputs between -1 and 1 no more than these.

@@ -379,6 +379,7 @@ void Walk::round_sites(BlockState& state, int input, const InputStatistics* stat
     const Rounded rounded = (taken.as_uncorrelated ? *without_data : rounder)
                                 .round(place, *before, taken.step, record, moments ? &*moments : nullptr, advance);
     if (taken.as_uncorrelated) count_seen(*statistics, record);
+    if (lessons_ && task_.tuning.correction > 0) state.before[name] = before;
     weights.weight = state.outcome.quantized[name] = rounded.matrix;
     for (const std::string& remark : rounded.report.remarks) {
       state.outcome.remarks.push_back(fmt::format("'{}': {}", name, remark));

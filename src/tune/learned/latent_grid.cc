@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/memory/dense_matrix.h"
+#include "base/rng.h"
 #include "format/families/grid/grid_storage.h"
 #include "round/scale/grid_builder.h"
 
@@ -29,18 +31,74 @@ RowScales scales_of_row(const GridMatrix& grid, int64_t scale_row) {
   return row;
 }
 
-class LatentGrid final : public Parametrisation {
+/// Numbers by which a product begins: A of zeros, whose steps are relative to the weights, and B.
+std::vector<LearnedPart> product_parts(const StoredMatrix& matrix, const Correction& correction) {
+  const std::vector<float> w = matrix.decode_all();
+  double square = 0;
+  for (const float x : w) square += static_cast<double>(x) * static_cast<double>(x);
+  const double mean = square / static_cast<double>(std::max<size_t>(w.size(), 1));
+  Rng rng(correction.seed, correction.stream);
+  std::vector<float> b(static_cast<size_t>(correction.rank * matrix.cols()));
+  for (float& value : b) value = static_cast<float>(rng.normal());
+  LearnedPart of_a{kCorrectionSuffixes[0], true, false,
+                   std::vector<float>(static_cast<size_t>(matrix.rows() * correction.rank))};
+  LearnedPart of_b{kCorrectionSuffixes[1], false, false, std::move(b)};
+  of_a.is_latent = of_b.is_latent = true;
+  of_a.size = mean > 0 ? std::sqrt(mean / static_cast<double>(correction.rank)) : 1;
+  std::vector<LearnedPart> parts;
+  parts.push_back(std::move(of_a));
+  parts.push_back(std::move(of_b));
+  return parts;
+}
+
+/// The product of both, and its gradients, row by row.
+class Product {
  public:
-  explicit LatentGrid(const StoredMatrix& matrix)
-      : Parametrisation(parts_of(matrix)),
+  Product(int64_t rank, int64_t cols) : rank_(rank), cols_(cols) {}
+
+  /// w [cols] += A[r] B.
+  void add_row(const Parametrisation::Values& values, int64_t r, float* w) const {
+    for (int64_t k = 0; k < rank_; ++k) {
+      const float a = values[0][static_cast<size_t>(r * rank_ + k)], *b = values[1].data() + k * cols_;
+      for (int64_t c = 0; c < cols_; ++c) w[c] += a * b[c];
+    }
+  }
+  /// g [cols]: dL/dw of row r.
+  void add_gradient(const Parametrisation::Values& values, int64_t r, const float* g,
+                    const Parametrisation::Sums& sums) const {
+    for (int64_t k = 0; k < rank_; ++k) {
+      const double a = values[0][static_cast<size_t>(r * rank_ + k)];
+      const float* b = values[1].data() + k * cols_;
+      double *to = sums[1] + k * cols_, sum = 0;
+      for (int64_t c = 0; c < cols_; ++c) {
+        sum += static_cast<double>(g[c]) * static_cast<double>(b[c]);
+        to[c] += a * static_cast<double>(g[c]);
+      }
+      sums[0][r * rank_ + k] += sum;
+    }
+  }
+
+ private:
+  int64_t rank_, cols_;
+};
+
+class LatentGrid : public Parametrisation {
+ public:
+  explicit LatentGrid(const StoredMatrix& matrix) : LatentGrid(matrix, latent_parts(matrix)) {}
+
+ protected:
+  /// `latent`: the parts that w comes of; scales are added to them.
+  LatentGrid(const StoredMatrix& matrix, std::vector<LearnedPart> latent)
+      : Parametrisation(with_scales(matrix, latent)),
+        place_of_scales_(latent.size()),
         storage_(matrix.grid()->storage()),
         shape_(matrix.grid()->shape()),
         rows_(matrix.rows()),
         cols_(matrix.cols()),
         encoder_(make_encoder(storage_.format, Ties::kEven)) {
     const Grid grid = grid_of(storage_.format);
-    const std::vector<float>& levels = grid.levels;
-    decode_ = grid.decode;
+    levels_ = grid.levels, decode_ = grid.decode;
+    const std::vector<float>& levels = levels_;
     low_ = levels[0] - (levels[1] - levels[0]) / 2;
     high_ = levels.back() + (levels.back() - levels[levels.size() - 2]) / 2;
     if (storage_.asymmetric) low_ = -0.5f, high_ = static_cast<float>(decode_.size()) - 0.5f;
@@ -51,6 +109,16 @@ class LatentGrid final : public Parametrisation {
     }
   }
 
+  /// Row r of w [cols]; `room` [cols] may be used for it.
+  virtual const float* latent_row(const Values& values, int64_t r, float* /*room*/) const {
+    return values[0].data() + r * cols_;
+  }
+  /// g [cols]: dL/dw of row r.
+  virtual void add_latent_gradient(const Values& /*values*/, int64_t r, const float* g, const Sums& sums) const {
+    for (int64_t c = 0; c < cols_; ++c) sums[0][r * cols_ + c] += static_cast<double>(g[c]);
+  }
+
+ public:
   std::vector<float> unscaled(const Values& values, ThreadPool& threads) const override {
     std::vector<float> v(static_cast<size_t>(rows_ * cols_));
     threads.parallel_for((rows_ + kPiece - 1) / kPiece, [&](int64_t piece) {
@@ -80,11 +148,10 @@ class LatentGrid final : public Parametrisation {
 
   void add_gradient(const Values& values, const WeightGradient& gradient, const float* v,
                     const Sums& sums) const override {
-    std::vector<float> u(static_cast<size_t>(cols_));
+    std::vector<float> u(static_cast<size_t>(cols_)), latent(u.size());
     for (int64_t i = 0; i < gradient.count; ++i) {
       const int64_t r = gradient.begin + i;
       const float *g = gradient.g + i * cols_, *v_row = v + i * cols_;
-      double* latent = sums[kLatent] + r * cols_;
       divide(values, r, u.data());
       for_each_group(r, [&](int64_t place, int64_t first, int64_t last, int zero) {
         const float low = low_ - static_cast<float>(zero), high = high_ - static_cast<float>(zero);
@@ -92,11 +159,12 @@ class LatentGrid final : public Parametrisation {
         for (int64_t c = first; c < last; ++c) {
           const float x = u[static_cast<size_t>(c)];
           const bool inside = x >= low && x <= high;
-          latent[c] += inside ? g[c] : 0;
+          latent[static_cast<size_t>(c)] = inside ? g[c] : 0;
           of_scale += static_cast<double>(g[c]) * static_cast<double>(inside ? v_row[c] - x : v_row[c]);
         }
-        if (has_learned_scales(storage_)) sums[kScales][place] += of_scale;
+        if (has_learned_scales(storage_)) sums[place_of_scales_][place] += of_scale;
       });
+      add_latent_gradient(values, r, latent.data(), sums);
     }
   }
 
@@ -114,7 +182,7 @@ class LatentGrid final : public Parametrisation {
       std::vector<GroupScale> row;
       for (int64_t place = r * shape_.cols; place < (r + 1) * shape_.cols; ++place) {
         GroupScale& scale = row.emplace_back();
-        scale.stored = values[kScales][static_cast<size_t>(place)], scale.zero = zero(place);
+        scale.stored = values[place_of_scales_][static_cast<size_t>(place)], scale.zero = zero(place);
       }
       builder.store_scales(r, row);
     }
@@ -122,14 +190,16 @@ class LatentGrid final : public Parametrisation {
   }
 
  private:
-  static constexpr size_t kLatent = 0, kScales = 1;
   static constexpr float kLeastScale = 0x1p-24f;  // of fp16; a scale of 0 has no gradient by which it would come back
 
-  static std::vector<LearnedPart> parts_of(const StoredMatrix& matrix) {
-    const GridMatrix& grid = *matrix.grid();
+  static std::vector<LearnedPart> latent_parts(const StoredMatrix& matrix) {
     LearnedPart latent{kLatentSuffix, true, false, matrix.decode_all()};
     latent.is_latent = true;
-    std::vector<LearnedPart> parts = {std::move(latent)};
+    return {std::move(latent)};
+  }
+
+  static std::vector<LearnedPart> with_scales(const StoredMatrix& matrix, std::vector<LearnedPart> parts) {
+    const GridMatrix& grid = *matrix.grid();
     if (!has_learned_scales(grid.storage())) return parts;
     LearnedPart scales{".scales", grid.shape().group_rows == 1, !allows_negative_scales(grid.storage()), {}};
     scales.least = kLeastScale;
@@ -142,7 +212,7 @@ class LatentGrid final : public Parametrisation {
   }
 
   const std::vector<float>& scales(const Values& values) const {
-    return has_learned_scales(storage_) ? values[kScales] : scales_;
+    return has_learned_scales(storage_) ? values[place_of_scales_] : scales_;
   }
   uint8_t zero(int64_t place) const { return storage_.asymmetric ? zeros_[static_cast<size_t>(place)] : uint8_t{0}; }
 
@@ -157,7 +227,7 @@ class LatentGrid final : public Parametrisation {
 
   /// Row r of u [cols]; 0 where the scale is.
   void divide(const Values& values, int64_t r, float* u) const {
-    const float* w = values[kLatent].data() + r * cols_;
+    const float* w = latent_row(values, r, u);
     for_each_group(r, [&](int64_t place, int64_t first, int64_t last, int) {
       const float scale = scales(values)[static_cast<size_t>(place)];
       for (int64_t c = first; c < last; ++c) u[c] = scale != 0 ? w[c] / scale : 0.0f;
@@ -175,14 +245,106 @@ class LatentGrid final : public Parametrisation {
     });
   }
 
+  size_t place_of_scales_;  // among parts()
+
+ protected:
   GridStorage storage_;
   ScaleShape shape_;
   int64_t rows_, cols_;
   std::unique_ptr<const ArrayEncoder> encoder_;
+  std::vector<float> levels_;   // ascending
   std::vector<float> decode_;   // by code
   float low_, high_;            // of u, half a step beyond the outermost levels; of asymmetric grids, of codes
   std::vector<float> scales_;   // of those that are not learned
   std::vector<uint8_t> zeros_;  // of asymmetric grids
+};
+
+class CorrectedGrid final : public LatentGrid {
+ public:
+  CorrectedGrid(const StoredMatrix& matrix, const RowSource& before, const Correction& correction)
+      : LatentGrid(matrix, product_parts(matrix, correction)),
+        product_(correction.rank, cols_),
+        before_(static_cast<size_t>(rows_ * cols_)) {
+    before.decode_rows(0, rows_, before_.data());
+    const std::vector<float> decoded = matrix.decode_all();
+    for (int64_t r = 0; r < shape_.rows; ++r) {
+      const RowScales row = scales_of_row(*matrix.grid(), r);
+      for (int64_t i = r * shape_.group_rows; i < std::min(rows_, (r + 1) * shape_.group_rows); ++i) {
+        for (int64_t c = 0; c < cols_; ++c) {
+          const auto at = static_cast<size_t>(i * cols_ + c), group = static_cast<size_t>(c / shape_.group_cols);
+          before_[at] = within_code(before_[at], decoded[at], row.scales[group], row.zeros[group]);
+        }
+      }
+    }
+  }
+
+ protected:
+  const float* latent_row(const Values& values, int64_t r, float* room) const override {
+    std::copy_n(before_.data() + r * cols_, cols_, room);
+    product_.add_row(values, r, room);
+    return room;
+  }
+  void add_latent_gradient(const Values& values, int64_t r, const float* g, const Sums& sums) const override {
+    product_.add_gradient(values, r, g, sums);
+  }
+
+ private:
+  /// The number nearest to w that is rounded to `decoded`, and a little from where it would not be.
+  float within_code(float w, float decoded, float scale, uint8_t zero) const {
+    constexpr float kInside =
+        1 - 0x1p-7f;  // of the way from the level to the tie: far above fp32's errors of w / scale
+    if (scale == 0 || !std::isfinite(w)) return decoded;
+    const float level = decoded / scale;
+    float low = level - 0.5f, high = level + 0.5f;  // of integers with a zero point
+    if (!storage_.asymmetric) {
+      const auto above = std::upper_bound(levels_.begin(), levels_.end(), level + 1e-3f * std::abs(level) + 1e-6f);
+      const auto at = above == levels_.begin() ? above : above - 1;
+      low = at == levels_.begin() ? low_ : (*(at - 1) + *at) / 2;
+      high = at + 1 == levels_.end() ? high_ : (*at + *(at + 1)) / 2;
+    } else {
+      low = std::max(low, low_ - static_cast<float>(zero)), high = std::min(high, high_ - static_cast<float>(zero));
+    }
+    const float u = std::clamp(w / scale, level + (low - level) * kInside, level + (high - level) * kInside);
+    return scale * u;
+  }
+
+  Product product_;
+  std::vector<float> before_;  // [rows, cols]
+};
+
+class CorrectedBeside final : public Parametrisation {
+ public:
+  CorrectedBeside(const StoredMatrix& matrix, RowSourcePtr before, const Correction& correction, RoundAnew round)
+      : Parametrisation(product_parts(matrix, correction)),
+        rows_(matrix.rows()),
+        cols_(matrix.cols()),
+        product_(correction.rank, cols_),
+        decoded_(matrix.decode_all()),
+        before_(std::move(before)),
+        round_(std::move(round)) {}
+
+  std::vector<float> unscaled(const Values&, ThreadPool&) const override { return decoded_; }
+  void scale_row(const Values& values, int64_t r, float* row) const override { product_.add_row(values, r, row); }
+  void add_gradient(const Values& values, const WeightGradient& gradient, const float*,
+                    const Sums& sums) const override {
+    for (int64_t i = 0; i < gradient.count; ++i) {
+      product_.add_gradient(values, gradient.begin + i, gradient.g + i * cols_, sums);
+    }
+  }
+  std::shared_ptr<const StoredMatrix> store(const std::string&, std::shared_ptr<const StoredMatrix>,
+                                            const Values& values) const override {
+    std::vector<float> w(static_cast<size_t>(rows_ * cols_));
+    before_->decode_rows(0, rows_, w.data());
+    for (int64_t r = 0; r < rows_; ++r) product_.add_row(values, r, w.data() + r * cols_);
+    return round_(*dense_matrix(rows_, cols_, std::move(w)));
+  }
+
+ private:
+  int64_t rows_, cols_;
+  Product product_;
+  std::vector<float> decoded_;  // [rows, cols]
+  RowSourcePtr before_;
+  RoundAnew round_;
 };
 
 }  // namespace
@@ -193,6 +355,25 @@ bool has_latent_weights(const Storage& storage) {
 
 std::unique_ptr<const Parametrisation> latent_grid(const StoredMatrix& matrix) {
   return std::make_unique<LatentGrid>(matrix);
+}
+
+std::unique_ptr<const Parametrisation> corrected_grid(const StoredMatrix& matrix, const RowSource& before,
+                                                      const Correction& correction) {
+  return std::make_unique<CorrectedGrid>(matrix, before, correction);
+}
+
+std::unique_ptr<const Parametrisation> corrected_beside(const StoredMatrix& matrix, RowSourcePtr before,
+                                                        const Correction& correction, RoundAnew round) {
+  return std::make_unique<CorrectedBeside>(matrix, std::move(before), correction, std::move(round));
+}
+
+LearnedSize correction_size(const Storage& storage, int64_t rows, int64_t cols, int64_t rank) {
+  LearnedSize size = latent_size(storage, rows, cols);
+  size.values += rank * (rows + cols) - rows * cols;
+  // The weights in fp32, and sums of B.
+  size.bytes += static_cast<int64_t>(sizeof(float)) * rows * cols +
+                kGradientWave * static_cast<int64_t>(sizeof(double)) * rank * cols;
+  return size;
 }
 
 LearnedSize latent_size(const Storage& storage, int64_t rows, int64_t cols) {

@@ -199,5 +199,136 @@ TEST(LatentGrid, OthersAreLearnedAsBefore) {
             learned_size(parse_target("aq2x4-g8").storage, 80, 48, Learned::kAll).values);
 }
 
+/// The same matrix with its codes as another method might have left them: every fifth one level lower.
+std::shared_ptr<const StoredMatrix> with_other_codes(const std::string& text, int64_t rows, const std::vector<float>& w,
+                                                     ThreadPool& threads) {
+  const auto matrix = rounded(text, rows, w, threads);
+  std::vector<float> other = matrix->decode_all();
+  const auto cols = static_cast<size_t>(matrix->cols());
+  std::vector<float> scales(cols);
+  std::vector<uint8_t> zeros(cols);
+  for (size_t i = 0; i < other.size(); i += 5) {
+    matrix->grid()->scales_of_row(static_cast<int64_t>(i / cols), scales.data(), zeros.data());
+    other[i] -= scales[i % cols / static_cast<size_t>(matrix->grid()->shape().group_cols)];
+  }
+  const auto latent = latent_grid(*matrix);
+  Parametrisation::Values values;
+  values.parts.push_back(&other);
+  if (latent->parts().size() > 1) values.parts.push_back(&latent->parts()[1].start);
+  return latent->store("w", matrix, values);
+}
+
+/// A product for a matrix, and values of its parts.
+struct Corrected {
+  Corrected(const std::string& text, int64_t rank)
+      : w(normal_numbers(12 * 32, 3)), matrix(with_other_codes(text, 12, w, threads)) {
+    parts = corrected_grid(*matrix, *dense_matrix(12, 32, w), {rank, 7, 1});
+    for (const LearnedPart& part : parts->parts()) values.push_back(part.start);
+  }
+  Parametrisation::Values pointers() const {
+    Parametrisation::Values of;
+    for (const std::vector<float>& part : values) of.parts.push_back(&part);
+    return of;
+  }
+  std::vector<float> dense() {
+    std::vector<float> dense = parts->unscaled(pointers(), threads);
+    for (int64_t r = 0; r < 12; ++r) parts->scale_row(pointers(), r, dense.data() + r * 32);
+    return dense;
+  }
+  ThreadPool threads{2};
+  std::vector<float> w;
+  std::shared_ptr<const StoredMatrix> matrix;
+  std::unique_ptr<const Parametrisation> parts;
+  std::vector<std::vector<float>> values;
+};
+
+class CorrectedGrids : public ::testing::TestWithParam<std::string> {};
+
+// Also where codes are not those nearest to the weights.
+TEST_P(CorrectedGrids, BeginWithTheMatrixAsItIs) {
+  Corrected corrected(GetParam(), 3);
+  const std::vector<float> decoded = corrected.matrix->decode_all();
+  EXPECT_EQ(corrected.dense(), decoded);
+  EXPECT_NE(rounded(GetParam(), 12, corrected.w, corrected.threads)->decode_all(), decoded);
+  EXPECT_EQ(corrected.parts->store("w", corrected.matrix, corrected.pointers())->decode_all(), decoded);
+}
+
+// What is stored is what the forward pass saw.
+TEST_P(CorrectedGrids, StoreWhatWasLearned) {
+  Corrected corrected(GetParam(), 3);
+  corrected.values[0] = normal_numbers(12 * 3, 8);
+  for (float& a : corrected.values[0]) a *= 0.2f;
+  const std::vector<float> seen = corrected.dense();
+  EXPECT_NE(seen, corrected.matrix->decode_all());
+  const auto stored = corrected.parts->store("w", corrected.matrix, corrected.pointers());
+  EXPECT_EQ(stored->decode_all(), seen);
+  EXPECT_EQ(stored->spec(), corrected.matrix->spec());
+}
+
+// Gradients of A and B are those of the weights that a latent grid has there, times B and A.
+TEST_P(CorrectedGrids, HaveTheGradientsOfTheProduct) {
+  constexpr int64_t kRank = 2;
+  Corrected corrected(GetParam(), kRank);
+  std::vector<float>&a = corrected.values[0], &b = corrected.values[1];
+  const std::vector<float> g = normal_numbers(12 * 32, 11);
+  // Of weights well within the levels gradients pass whole: G B^T and A^T G.
+  const std::vector<float> v = corrected.parts->unscaled(corrected.pointers(), corrected.threads);
+  std::vector<std::vector<double>> of;
+  Parametrisation::Sums sums;
+  for (const std::vector<float>& part : corrected.values) of.emplace_back(part.size());
+  for (std::vector<double>& part : of) sums.push_back(part.data());
+  a = normal_numbers(12 * kRank, 12);
+  for (float& value : a) value *= 1e-4f;
+  corrected.parts->add_gradient(corrected.pointers(), {0, 12, g.data()}, v.data(), sums);
+  for (size_t r = 0; r < 12; ++r) {
+    for (size_t k = 0; k < kRank; ++k) {
+      double sum = 0;
+      for (size_t c = 0; c < 32; ++c) sum += static_cast<double>(g[r * 32 + c]) * static_cast<double>(b[k * 32 + c]);
+      EXPECT_NEAR(of[0][r * kRank + k], sum, 1e-5) << r << ", " << k;
+    }
+  }
+  for (size_t k = 0; k < kRank; ++k) {
+    for (size_t c = 0; c < 32; ++c) {
+      double sum = 0;
+      for (size_t r = 0; r < 12; ++r) sum += static_cast<double>(a[r * kRank + k]) * static_cast<double>(g[r * 32 + c]);
+      EXPECT_NEAR(of[1][k * 32 + c], sum, 1e-8) << k << ", " << c;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, CorrectedGrids, ::testing::Values("int4-g8", "int3-row-asym", "e2m1-g16", "mxfp4"),
+                         [](const auto& format) {
+                           std::string name = format.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+// The published way: codes stay while the product is learned, and what is stored is the sum rounded anew.
+TEST(CorrectedBeside, RoundsTheSum) {
+  ThreadPool threads(1);
+  const std::vector<float> w = normal_numbers(12 * 32, 3);
+  const auto matrix = rounded("int4-g8", 12, w, threads);
+  const auto round = [&](const RowSource& sum) { return rounded("int4-g8", 12, sum.decode_all(), threads); };
+  const auto parts = corrected_beside(*matrix, dense_matrix(12, 32, w), {2, 7, 1}, round);
+  std::vector<std::vector<float>> values = {normal_numbers(24, 5), parts->parts()[1].start};
+  const Parametrisation::Values pointers{{&values[0], &values[1]}, nullptr};
+  std::vector<float> seen = parts->unscaled(pointers, threads), sum = w;
+  const std::vector<float> decoded = matrix->decode_all();
+  EXPECT_EQ(seen, decoded);
+  for (size_t r = 0; r < 12; ++r) {
+    parts->scale_row(pointers, static_cast<int64_t>(r), seen.data() + r * 32);
+    for (size_t c = 0; c < 32; ++c) {
+      const float product = values[0][2 * r] * values[1][c] + values[0][2 * r + 1] * values[1][32 + c];
+      EXPECT_NEAR(seen[r * 32 + c], decoded[r * 32 + c] + product, 1e-5);
+      sum[r * 32 + c] += product;
+    }
+  }
+  const std::vector<float> stored = parts->store("w", matrix, pointers)->decode_all(),
+                           expected = round(*dense_matrix(12, 32, sum))->decode_all();
+  int same = 0;  // but for sums beside a tie, taken in another order
+  for (size_t i = 0; i < stored.size(); ++i) same += stored[i] == expected[i] ? 1 : 0;
+  EXPECT_GE(same, 12 * 32 - 4);
+}
+
 }  // namespace
 }  // namespace bitloom

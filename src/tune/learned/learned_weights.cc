@@ -23,8 +23,15 @@ Model with_matrices(const Model& model, const FinishedMatrices& finished) {
 
 LearnedWeights::LearnedWeights(const Model& model, const FinishedMatrices& finished, Learned what,
                                std::optional<int> block)
+    : LearnedWeights(
+          model, finished,
+          [what](const std::string& name, const auto& matrix) { return bitloom::parametrise(name, matrix, what); },
+          block) {}
+
+LearnedWeights::LearnedWeights(const Model& model, const FinishedMatrices& finished, const Parametriser& parametrise,
+                               std::optional<int> block)
     : model_(with_matrices(model, finished)), current_(model_) {
-  for (const auto& [name, of] : finished) add_matrix(name, of, what);
+  for (const auto& [name, of] : finished) add_matrix(name, of, parametrise);
   const std::vector<Block>& blocks = graph().blocks;
   for (size_t b = 0; b < blocks.size(); ++b) {
     if (block && static_cast<size_t>(*block) != b) continue;
@@ -47,8 +54,9 @@ void LearnedWeights::add_norm(const Norm& norm) {
   vectors_.emplace(norm.weight, std::move(values));
 }
 
-void LearnedWeights::add_matrix(const std::string& name, const FinishedMatrix& finished, Learned what) {
-  std::unique_ptr<const Parametrisation> parts = parametrise(name, finished.matrix, what);
+void LearnedWeights::add_matrix(const std::string& name, const FinishedMatrix& finished,
+                                const Parametriser& parametrise) {
+  std::unique_ptr<const Parametrisation> parts = parametrise(name, finished.matrix);
   if (parts == nullptr) return;
   for (const LearnedPart& part : parts->parts()) vectors_.emplace(name + part.suffix, part.start);
   if (parts->tile() > 0) codes_.emplace(name, std::vector<uint16_t>(parts->codes().begin(), parts->codes().end()));
@@ -63,6 +71,11 @@ std::map<std::string, double> LearnedWeights::sizes() const {
     double sum = 0;
     for (const float value : values) sum += std::pow(static_cast<double>(value) + more, 2);
     sizes[name] = sum > 0 ? std::sqrt(sum / static_cast<double>(values.size())) : 1;
+  }
+  for (const auto& [name, matrix] : matrices_) {
+    for (const LearnedPart& part : matrix.parts->parts()) {
+      if (part.size > 0) sizes[name + part.suffix] = part.size;
+    }
   }
   return sizes;
 }
@@ -129,25 +142,26 @@ void LearnedWeights::choose_codes(const CodeOptions& options, CodeState& state, 
   state.codes = codes_;
 }
 
-void LearnedWeights::refuse_moves(int block, int input) const {
-  refuse("block {}, {}: its channels are split and merged as it is rounded, and no gradients go through that", block,
-         input_at(graph(), block, input).name);
+void LearnedWeights::check_moves(int block, const std::map<int, InputRounder>& of_model) const {
+  const auto rounders = rounders_.find(block);
+  for (const auto& [input, rounder] : of_model) {
+    const bool is_rounded = rounders != rounders_.end() && rounders->second.contains(input);
+    if (is_rounded || rounder.reassembly().empty()) continue;
+    refuse("block {}, {}: its channels are split and merged as it is rounded, and cannot be read as they are", block,
+           input_at(graph(), block, input).name);
+  }
 }
 
 void LearnedWeights::round_inputs(const InputFormats& formats) {
   for (const auto& [place, format] : formats) {
     const auto& [block, input] = place;
-    if (!format.moves.empty()) refuse_moves(block, input);
     rounders_[block].insert_or_assign(input, InputRounder(format, input_at(graph(), block, input).width));
   }
 }
 
 BlockWeights LearnedWeights::load_block(int block, Unscaled* unscaled, ThreadPool& threads) const {
   BlockWeights weights = load_block_weights(*current_, block);
-  for (const auto& [input, rounder] : weights.rounders) {
-    if (rounder.reassembly().empty()) continue;
-    refuse_moves(block, input);
-  }
+  check_moves(block, weights.rounders);
   weights.rounders.clear(), weights.operands.clear();
   if (const auto rounders = rounders_.find(block); rounders != rounders_.end()) weights.rounders = rounders->second;
   const std::vector<Linear>& linears = graph().blocks[static_cast<size_t>(block)].linears;

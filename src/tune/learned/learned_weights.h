@@ -35,10 +35,14 @@ class LearnedWeights {
   /// alone are learned; else those of all, and the last.
   LearnedWeights(const Model& model, const FinishedMatrices& finished, Learned what,
                  std::optional<int> block = std::nullopt);
+  /// What is learned of a matrix is `parametrise`'s to say; null: nothing.
+  LearnedWeights(const Model& model, const FinishedMatrices& finished, const Parametriser& parametrise,
+                 std::optional<int> block = std::nullopt);
 
   /// As they came; norms of which a value is not finite as fp16 stay out.
   const Vectors& vectors() const { return vectors_; }
-  /// Root mean squares of what each vector multiplies by, 1 where that is 0: the scale of its steps.
+  /// Root mean squares of what each vector multiplies by, 1 where that is 0, or what its part says: the scale of its
+  /// steps.
   std::map<std::string, double> sizes() const;
   /// Values of vectors(), all of them; what is kept of them is what can be stored.
   void set(Vectors values);
@@ -52,7 +56,8 @@ class LearnedWeights {
   /// The V step of every matrix (code_step.h); codes() are then the state's.
   void choose_codes(const CodeOptions& options, CodeState& state, ThreadPool& threads);
 
-  /// Inputs of the blocks are read as these formats round them; else as they are. None may move channels.
+  /// Inputs of the blocks are read as these formats round them; else as they are, which those whose channels the model
+  /// moves cannot be (Error(kRefused) of load_block).
   void round_inputs(const InputFormats& formats);
 
   const Graph& graph() const { return model_.graph(); }
@@ -77,14 +82,14 @@ class LearnedWeights {
   Vectors norms() const;
 
  private:
-  [[noreturn]] void refuse_moves(int block, int input) const;
+  void check_moves(int block, const std::map<int, InputRounder>& of_model) const;
   struct Matrix {
     FinishedMatrix finished;
     std::unique_ptr<const Parametrisation> parts;
   };
 
   void add_norm(const Norm& norm);
-  void add_matrix(const std::string& name, const FinishedMatrix& finished, Learned what);
+  void add_matrix(const std::string& name, const FinishedMatrix& finished, const Parametriser& parametrise);
   Parametrisation::Values values_of(const std::string& name, const Parametrisation& parts) const;
   void add_gradients(const std::string& name, const Parametrisation& parts, const std::vector<float>& v,
                      std::span<const float> x, std::span<const float> dy, VectorGradients& gradients,

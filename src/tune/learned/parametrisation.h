@@ -10,7 +10,8 @@
 //   scales s of groups of     W[r,c] = s V[r,c]       dL/ds = sum of G V over the group
 //   grids and affine codes
 //   latent weights of grids,  W[r,c] = s Q(w[r,c]/s)  straight through rounding: latent_grid.h
-//   and their scales
+//   or a product that is
+//   added to them; scales
 //   the same and factors      W[r,c] = s V[r,c]       dL/dA[r,k] = sum_c G[r,c] B[k,c]
 //   A, B of a low-rank                 + (A B)[r,c]   dL/dB[k,c] = sum_r A[r,k] G[r,c]
 //   product (format/side)
@@ -49,6 +50,7 @@ struct LearnedPart {
   std::function<void(std::vector<float>& values)> to_stored = nullptr;
   bool is_latent = false;  // fp32 numbers that are not stored themselves
   float least = 0;         // where they are not negative
+  double size = 0;         // the scale of steps, where that is not the root mean square
 };
 
 /// Rows of dL/dW [count, cols], row `begin` first.
@@ -113,6 +115,10 @@ enum class Learned {
   kAllAndCodes,    // and codes of additive codebooks
   kAllAndWeights,  // and latent weights of grids
 };
+
+/// Of a matrix, by its name.
+using Parametriser = std::function<std::unique_ptr<const Parametrisation>(
+    const std::string& name, const std::shared_ptr<const StoredMatrix>& matrix)>;
 
 /// Null where there is nothing to learn.
 std::unique_ptr<const Parametrisation> parametrise(const std::string& name,

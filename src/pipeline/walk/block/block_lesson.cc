@@ -56,14 +56,21 @@ void LessonKeeper::tune(BlockState& state, const std::function<void(double)>& ad
   for (const SiteRecord& site : state.outcome.sites) {
     finished[site.name] = {state.outcome.quantized.at(site.name), site};
   }
+  std::map<std::string, Unrounded> before;
+  for (const auto& [name, weights] : state.before) before[name] = {weights, *task_.steps.at(name).quantize};
+  InputFormats formats;
+  for (const auto& [input, rounder] : state.rounders) formats.emplace(std::pair(state.index, input), rounder.format());
   const Model model = static_cast<const Model&>(*state.model).edited(state.finished_rewrites());
   const BlockLesson lesson{model,
                            state.index,
                            finished,
+                           before,
+                           formats,
                            chunks_,
                            [&](int64_t chunk, float* out) { store_.get(chunk, kInput, out, hidden); },
                            [&](int64_t chunk, float* out) { store_.get(chunk, kTarget, out, hidden); }};
   TunedBlock tuned = task_.tuner->tune(task_.tuning, task_.options->seed, lesson, advance, context);
+  state.before.clear();
   for (auto& [name, matrix] : tuned.matrices) state.outcome.quantized[name] = matrix.matrix;
   for (auto& [name, values] : tuned.norms) state.outcome.rewritten[name] = std::move(values);
   state.outcome.tuning = tuned.record;

@@ -58,6 +58,7 @@ struct BlockState {
   BlockWeights original, current;
   BlockRunner float_runner, runner;  // with `original`, with `current`
   BlockOutcome outcome;
+  std::map<std::string, RowSourcePtr> before;  // matrices as they were before they were rounded, where that is kept
   bool finished = false;
 
  private:

@@ -14,14 +14,24 @@
 #include "pipeline/rounding/finished_matrix.h"
 #include "pipeline/task/quantize_task.h"
 #include "pipeline/walk/stream/calibration_stream.h"
+#include "recipe/recipe.h"
+#include "round/target.h"
 
 namespace bitloom {
+
+/// What a matrix was before it was rounded, [out, in], and what it is rounded onto.
+struct Unrounded {
+  RowSourcePtr weights;
+  RoundingTarget target;
+};
 
 /// A block that is rounded, and its activations over the calibration sequences.
 struct BlockLesson {
   const Model& model;  // everything else, rewritten as it is
   int block = 0;
-  const FinishedMatrices& finished;  // of the block
+  const FinishedMatrices& finished;                // of the block
+  const std::map<std::string, Unrounded>& before;  // of those; empty where no correction is learned
+  const InputFormats& formats;                     // that its inputs are rounded to
   const std::vector<SequenceChunk>& chunks;
   /// Of a chunk, [rows, hidden] fp32: the stream before the block in the quantized model, and what it is to become.
   std::function<void(int64_t chunk, float*out)> input, target;
