@@ -5,10 +5,10 @@
 #include <immintrin.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/int_gemm/int_gemm.h"
 #include "kernels/int_gemm/panel_plan.h"
+#include "kernels/x86_dots.h"
 #include "kernels/x86_transpose.h"
 
 namespace bitloom {
@@ -46,11 +46,7 @@ inline void add_columns(const uint8_t*& codes, const int8_t*& digits, IntSums<kT
   for (int k = 0; k < kColumns / 4; ++k) {
     const __m512i weights = _mm512_load_si512(codes + k * 64);
 #pragma GCC unroll 14
-    for (int t = 0; t < kTokens; ++t) {
-      int32_t four;
-      std::memcpy(&four, digits + (k * kTokens + t) * 4, sizeof four);
-      sum[t] = _mm512_dpbusd_epi32(sum[t], weights, _mm512_set1_epi32(four));
-    }
+    for (int t = 0; t < kTokens; ++t) add_dots(weights, digits + (k * kTokens + t) * 4, sum[t]);
   }
   codes += kColumns * kPanelRows, digits += kColumns * kTokens;
 }
@@ -75,7 +71,8 @@ void panel_product(const Panel& panel, const TokenBlock& x, const PanelShape& sh
                    int64_t y_stride) {
   constexpr int64_t kMinimums = kMinimumColumns == 0 ? 0 : kInputBlock / kMinimumColumns;  // of a block
   FloatSums<kTokens> total;
-  for (__m512& of_token : total) of_token = _mm512_setzero_ps();
+#pragma GCC unroll 14
+  for (int t = 0; t < kTokens; ++t) total[t] = _mm512_setzero_ps();
   const uint8_t* codes = panel.levels;
   const int8_t* digits = x.digits;
   const float* weight_scales = panel.scales;
@@ -111,7 +108,8 @@ void panel_product(const Panel& panel, const TokenBlock& x, const PanelShape& sh
       weight_scales += kPanelRows;
     } else {
       FloatSums<kTokens> part;
-      for (__m512& of_token : part) of_token = _mm512_setzero_ps();
+#pragma GCC unroll 14
+      for (int t = 0; t < kTokens; ++t) part[t] = _mm512_setzero_ps();
       for (int64_t i = b; i < end; ++i) {
         start_sums<kTokens>(x.sums32 + i * kTokens, sum);
         add_columns<kTokens, kInputBlock>(codes, digits, sum);
@@ -130,6 +128,7 @@ void panel_product(const Panel& panel, const TokenBlock& x, const PanelShape& sh
       add_scaled<kTokens>(panel.minimums + i * kPanelRows, x.values + i * kTokens, total);
     }
   }
+#pragma GCC unroll 14
   for (int t = 0; t < kTokens; ++t) {
     if (t < x.tokens) _mm512_mask_storeu_ps(y + t * y_stride, rows, total[t]);
   }
@@ -139,8 +138,6 @@ template <PanelScales kScales, int kMinimumColumns>
 void panel_product_of(int64_t width, const Panel& panel, const TokenBlock& x, const PanelShape& shape, __mmask16 rows,
                       float* y, int64_t y_stride) {
   switch (width) {
-    case 2:
-      return panel_product<2, kScales, kMinimumColumns>(panel, x, shape, rows, y, y_stride);
     case 4:
       return panel_product<4, kScales, kMinimumColumns>(panel, x, shape, rows, y, y_stride);
     case 8:
