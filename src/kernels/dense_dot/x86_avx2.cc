@@ -8,8 +8,10 @@ namespace {
 struct Avx2 {
   using Float = __m256;
   static constexpr int64_t kLanes = 8;
+  static constexpr int kTokens = 2;
   static Float zero() { return _mm256_setzero_ps(); }
   static Float load(const float* p) { return _mm256_loadu_ps(p); }
+  static void store(float* p, Float v) { _mm256_storeu_ps(p, v); }
   static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   static float sum(Float v) { return sum8(v); }
   template <DType kType>

@@ -8,8 +8,10 @@ namespace {
 struct Avx512 {
   using Float = __m512;
   static constexpr int64_t kLanes = 16;
+  static constexpr int kTokens = 4;
   static Float zero() { return _mm512_setzero_ps(); }
   static Float load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, Float v) { _mm512_storeu_ps(p, v); }
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static float sum(Float v) { return sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))); }
   template <DType kType>

@@ -3,7 +3,8 @@
 // in an unnamed namespace, so that no ISA's code is linked into another's.
 //
 //   V::Float, V::kLanes            kLanes floats
-//   V::zero(), load(p), fma(a, b, c), sum(v)
+//   V::kTokens                     tokens that share each load of weights
+//   V::zero(), load(p), store(p, v), fma(a, b, c), sum(v)
 //   V::widen<dtype>(p)             kLanes weights at p
 
 #include <cstring>
@@ -17,45 +18,74 @@ namespace {
 
 constexpr int kDenseRows = 4;  // they share each load of x
 
-/// Every row's sum runs in the same order whatever the rows beside it.
-template <class V, DType kType, int kRows>
-void dense_rows(const DenseDotCall& call, int64_t r) {
+/// Tokens [token, token + kTokens) of rows [r, r + kRows). Every sum runs in the same order whatever the rows and
+/// tokens beside it.
+template <class V, DType kType, int kRows, int kTokens>
+void dense_block(const DenseDotCall& call, int64_t r, int64_t token) {
   constexpr int64_t kSize = kType == DType::kF32 ? 4 : 2;
   const std::byte* rows[kRows];
   for (int i = 0; i < kRows; ++i) {
     rows[i] = call.w + (call.order == nullptr ? r + i : call.order[r + i]) * call.cols * kSize;
   }
+  const float* x[kTokens];
+  for (int t = 0; t < kTokens; ++t) x[t] = call.x + (token + t) * call.cols;
+  typename V::Float sums[kRows][kTokens];
+#pragma GCC unroll 4
+  for (auto& of_row : sums) {
+#pragma GCC unroll 4
+    for (auto& sum : of_row) sum = V::zero();
+  }
   const int64_t whole = call.cols / V::kLanes * V::kLanes, rest = call.cols - whole;
   const int64_t ahead = kRows * call.cols * kSize;  // of the rows that come next
-  for (int64_t t = 0; t < call.tokens; ++t) {
-    const float* x = call.x + t * call.cols;
-    typename V::Float sums[kRows];
-    for (int i = 0; i < kRows; ++i) sums[i] = V::zero();
-    for (int64_t c = 0; c < whole; c += V::kLanes) {
-      const typename V::Float values = V::load(x + c);
-      for (int i = 0; i < kRows; ++i) {
-        _mm_prefetch(reinterpret_cast<const char*>(rows[i] + c * kSize + ahead), _MM_HINT_T0);
-        sums[i] = V::fma(V::template widen<kType>(rows[i] + c * kSize), values, sums[i]);
-      }
+  for (int64_t c = 0; c < whole; c += V::kLanes) {
+    typename V::Float values[kTokens];
+#pragma GCC unroll 4
+    for (int t = 0; t < kTokens; ++t) values[t] = V::load(x[t] + c);
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i) {
+      if (token == 0) _mm_prefetch(reinterpret_cast<const char*>(rows[i] + c * kSize + ahead), _MM_HINT_T0);
+      const typename V::Float weights = V::template widen<kType>(rows[i] + c * kSize);
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t) sums[i][t] = V::fma(weights, values[t], sums[i][t]);
     }
-    if (rest > 0) {
-      float values[V::kLanes] = {};
-      std::memcpy(values, x + whole, static_cast<size_t>(rest) * sizeof(float));
-      for (int i = 0; i < kRows; ++i) {
-        std::byte weights[V::kLanes * kSize] = {};
-        std::memcpy(weights, rows[i] + whole * kSize, static_cast<size_t>(rest * kSize));
-        sums[i] = V::fma(V::template widen<kType>(weights), V::load(values), sums[i]);
-      }
+  }
+  if (rest > 0) {
+    std::byte weights[kRows][V::kLanes * kSize] = {};
+    float values[kTokens][V::kLanes] = {};
+    for (int i = 0; i < kRows; ++i) std::memcpy(weights[i], rows[i] + whole * kSize, static_cast<size_t>(rest * kSize));
+    for (int t = 0; t < kTokens; ++t) std::memcpy(values[t], x[t] + whole, static_cast<size_t>(rest) * sizeof(float));
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i) {
+      const typename V::Float of_row = V::template widen<kType>(weights[i]);
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t) sums[i][t] = V::fma(of_row, V::load(values[t]), sums[i][t]);
     }
-    for (int i = 0; i < kRows; ++i) call.y[t * call.y_stride + r + i] = V::sum(sums[i]);
+  }
+  float lanes[kTokens][kRows][V::kLanes];
+#pragma GCC unroll 4
+  for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i) V::store(lanes[t][i], sums[i][t]);
+  }
+  for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 1  // once a row: small code
+    for (int i = 0; i < kRows; ++i) call.y[(token + t) * call.y_stride + r + i] = V::sum(V::load(lanes[t][i]));
   }
 }
 
 template <class V, DType kType>
 void run_dense_dot(const DenseDotCall& call) {
   int64_t r = call.first;
-  for (; r + kDenseRows <= call.last; r += kDenseRows) dense_rows<V, kType, kDenseRows>(call, r);
-  for (; r < call.last; ++r) dense_rows<V, kType, 1>(call, r);
+  for (; r + kDenseRows <= call.last; r += kDenseRows) {
+    int64_t t = 0;
+    for (; t + V::kTokens <= call.tokens; t += V::kTokens) {
+      dense_block<V, kType, kDenseRows, V::kTokens>(call, r, t);
+    }
+    for (; t < call.tokens; ++t) dense_block<V, kType, kDenseRows, 1>(call, r, t);
+  }
+  for (; r < call.last; ++r) {
+    for (int64_t t = 0; t < call.tokens; ++t) dense_block<V, kType, 1, 1>(call, r, t);
+  }
 }
 
 }  // namespace
