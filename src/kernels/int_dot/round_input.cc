@@ -174,9 +174,10 @@ void round_input(const float* x, int64_t cols, DotInput input, InputOrder order,
 }
 
 void round_piece_to_int8(const float* x, int64_t cols, Int8Piece& out, float scale) {
+  if (cols >= kPiece) return round_to_int8(x, scale, out.digits, out.scales, out.sums);
   float padded[kPiece] = {};
-  if (cols < kPiece) x = std::copy(x, x + cols, padded) - cols;
-  round_to_int8(x, scale, out.digits, out.scales, out.sums);
+  std::copy(x, x + cols, padded);
+  round_to_int8(padded, scale, out.digits, out.scales, out.sums);
 }
 
 void sum_groups(const RoundedInput& x, InputOrder order, int64_t t, int64_t cols, int64_t group, float* sums) {

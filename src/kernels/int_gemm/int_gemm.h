@@ -26,9 +26,7 @@ namespace bitloom {
 inline constexpr int64_t kPanelRows = 16;
 /// Tokens of a block; the last of an input may have one of the smaller sizes.
 inline constexpr int64_t kTokenBlock = 14;
-constexpr int64_t token_block(int64_t tokens_left) {
-  return tokens_left <= 4 ? 4 : tokens_left <= 8 ? 8 : kTokenBlock;
-}
+constexpr int64_t token_block(int64_t tokens_left) { return tokens_left <= 4 ? 4 : tokens_left <= 8 ? 8 : kTokenBlock; }
 /// Room for an input: tokens, padding included.
 constexpr int64_t padded_tokens(int64_t tokens) {
   const int64_t whole = (tokens - 1) / kTokenBlock * kTokenBlock;
