@@ -56,7 +56,7 @@ struct Kernel {
   static constexpr int kRun = bits_before(16) % 16 == 0 ? 16 : 32;
   static constexpr int kWords = bits_before(kRun) / 16;  // of a run
 
-  static constexpr int64_t kAhead = 8192;  // bytes that are fetched before their turn
+  static constexpr int64_t kAhead = 16384, kSoon = 2048;  // bytes that are fetched before their turn, at last to L1
 
   /// acc[r] += products of one super-tile's row r of every group.
   static void add(const std::byte* tile, int64_t groups, __mmask32 lanes, const int32_t* quads,
@@ -69,6 +69,7 @@ struct Kernel {
       for (int i = 0; i < kWords; ++i) {
         const std::byte* word = tile + (run * kWords + i) * stride;
         _mm_prefetch(reinterpret_cast<const char*>(word + kAhead), _MM_HINT_T1);
+        _mm_prefetch(reinterpret_cast<const char*>(word + kSoon), _MM_HINT_T0);
         words[i + 1] = _mm512_maskz_loadu_epi16(lanes, word);
       }
 #pragma GCC unroll 32
