@@ -45,7 +45,18 @@ struct Avx2 {
   static Float to_float(Int a) { return _mm256_cvtepi32_ps(a); }
   static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
-  static float sum(Float v) { return sum8(v); }
+  static void widen_halves(const std::byte* p, int64_t count, float* out) {
+    int64_t i = 0;
+    for (; i + 8 <= count; i += 8)
+      _mm256_store_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 2 * i))));
+    if (i < count) {
+      std::byte few[16] = {};
+      std::memcpy(few, p + 2 * i, static_cast<size_t>(2 * (count - i)));
+      _mm256_store_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(few))));
+    }
+    _mm256_storeu_ps(out + count, zero()), _mm256_storeu_ps(out + count + 8, zero());
+  }
+  static __m256 sums(const Float (&v)[8]) { return sums8(v); }
   static Float spread(const float* s, Int i) { return _mm256_permutevar8x32_ps(_mm256_loadu_ps(s), i); }
   /// As Avx512's.
   static Int groups_of(int32_t first, int32_t lane_columns, int32_t group) {
@@ -57,11 +68,11 @@ struct Avx2 {
 };
 
 /// kSize bytes at p, or a copy of those before `end` with zeros after them.
-template <int64_t kSize>
-inline const std::byte* bytes_before(const std::byte* p, const std::byte* end, std::byte (&few)[kSize]) {
+template <int64_t kSize, class End>
+inline const std::byte* bytes_before(const std::byte* p, End end, std::byte (&few)[kSize]) {
   if (end - p >= kSize) return p;
   std::memset(few, 0, kSize);
-  if (end > p) std::memcpy(few, p, static_cast<size_t>(end - p));
+  if (end - p > 0) std::memcpy(few, p, static_cast<size_t>(end - p));
   return few;
 }
 
@@ -78,12 +89,14 @@ struct Codes : Bitstream<kBits_> {
     }
   }
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[1]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m256i (&out)[1]) const {
     const __m256i codes = load(row + Codes::bytes_to(column), end);
     out[0] = kTable ? _mm256_shuffle_epi8(table_, codes) : _mm256_xor_si256(codes, flip_);
   }
   /// Those that begin at p, zeros at `end` and beyond.
-  static __m256i load(const std::byte* p, const std::byte* end) {
+  template <class End>
+  static __m256i load(const std::byte* p, End end) {
     std::byte few[32];
     p = bytes_before(p, end, few);
     return _mm256_and_si256(apart(p), _mm256_set1_epi8(static_cast<char>((1 << kBits) - 1)));
@@ -130,7 +143,8 @@ struct StridedPairs : Bitstream<2> {
 
   explicit StridedPairs(const IntRows& w) : flip_(_mm256_set1_epi8(w.zeros == nullptr ? static_cast<char>(0xaa) : 0)) {}
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[4]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m256i (&out)[4]) const {
     std::byte few[32];
     const auto* p = reinterpret_cast<const __m256i*>(bytes_before(row + bytes_to(column), end, few));
     const __m256i codes = _mm256_xor_si256(_mm256_loadu_si256(p), flip_), mask = _mm256_set1_epi8(3);
@@ -152,7 +166,8 @@ struct SixteenTriples : Bitstream<3> {
 
   explicit SixteenTriples(const IntRows& w) : flip_(_mm256_set1_epi8(w.zeros == nullptr ? 4 : 0)) {}
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[4]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m256i (&out)[4]) const {
     std::byte few[48];
     const std::byte* p = bytes_before(row + bytes_to(column), end, few);
     // Four lanes of 24 bytes in each half: two of them lie in the first 16 bytes, two in the last.
@@ -193,11 +208,13 @@ struct SignCodes : Bitstream<1> {
 
   explicit SignCodes(const IntRows&) {}
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[1]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m256i (&out)[1]) const {
     out[0] = _mm256_and_si256(spread(row + bytes_to(column), end), _mm256_set1_epi8(2));
   }
   /// Bytes of ones for the 32 bits at p that are set; zeros at `end` and beyond.
-  static __m256i spread(const std::byte* p, const std::byte* end) {
+  template <class End>
+  static __m256i spread(const std::byte* p, End end) {
     std::byte few[4];
     int32_t word;
     std::memcpy(&word, bytes_before(p, end, few), sizeof word);
@@ -217,13 +234,15 @@ struct MixedCodes {
 
   int64_t bytes_to(int64_t column) const { return runs_[column / kRunColumns].start; }
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m256i (&out)[1]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m256i (&out)[1]) const {
     const CodeRun& run = runs_[column / kRunColumns];
     out[0] = load(run.bits, row + run.start, end);
   }
 
  private:
-  static __m256i load(int bits, const std::byte* p, const std::byte* end) {
+  template <class End>
+  static __m256i load(int bits, const std::byte* p, End end) {
     switch (bits) {
       case 1:
         return _mm256_and_si256(SignCodes::spread(p, end), _mm256_set1_epi8(1));
@@ -251,7 +270,8 @@ struct BlockCodes : Blocks<kKind> {
   static constexpr bool kBlocks = true, kMinimums = has_minimums(kKind);
   static int64_t bytes_to(int64_t column) { return column * Base::kBlockBytes / Base::kBlockColumns; }
   explicit BlockCodes(const IntRows&) {}
-  void bytes(const std::byte* row, int64_t column, const std::byte*, __m256i (&out)[1]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End, __m256i (&out)[1]) const {
     out[0] = Base::columns(row, column);
   }
 };

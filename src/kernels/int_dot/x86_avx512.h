@@ -37,7 +37,23 @@ struct Avx512 {
   static Float to_float(Int a) { return _mm512_cvtepi32_ps(a); }
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
-  static float sum(Float v) { return sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))); }
+  static void widen_halves(const std::byte* p, int64_t count, float* out) {
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+      _mm512_store_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 2 * i))));
+    }
+    if (i < count) {
+      const auto ours = static_cast<__mmask16>((1 << (count - i)) - 1);
+      _mm512_store_ps(out + i, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(ours, p + 2 * i)));
+    }
+    _mm512_storeu_ps(out + count, zero());
+  }
+  static __m256 sums(const Float (&v)[8]) {
+    __m256 halves[8];
+    for (int i = 0; i < 8; ++i)
+      halves[i] = _mm256_add_ps(_mm512_castps512_ps256(v[i]), _mm512_extractf32x8_ps(v[i], 1));
+    return sums8(halves);
+  }
   static Float spread(const float* s, Int i) { return _mm512_permutexvar_ps(i, _mm512_loadu_ps(s)); }
 
   /// Below 256 columns a quotient by `group` is a product with 2^20 / group, rounded up; a larger group can begin but
@@ -74,7 +90,8 @@ struct BitCodes : Bitstream<kBits_> {
 
   explicit BitCodes(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? static_cast<char>(offset) : 0)) {}
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[1]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m512i (&out)[1]) const {
     const std::byte* p = row + BitCodes::bytes_to(column);
     const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << kBits) - 1));
     out[0] = masked(apart(Avx512::load_some(p, end - p)), mask, flip_);
@@ -133,15 +150,17 @@ struct SignCodes : Bitstream<1> {
 
   explicit SignCodes(const IntRows&) {}
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[1]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m512i (&out)[1]) const {
     out[0] = _mm512_maskz_set1_epi8(load_bits(row + bytes_to(column), end), 2);
   }
   /// 64 bits at p, zeros at `end` and beyond.
-  static uint64_t load_bits(const std::byte* p, const std::byte* end) {
+  template <class End>
+  static uint64_t load_bits(const std::byte* p, End end) {
     uint64_t bits = 0;
     if (end - p >= 8) {
       std::memcpy(&bits, p, 8);
-    } else if (end > p) {
+    } else if (end - p > 0) {
       std::memcpy(&bits, p, static_cast<size_t>(end - p));
     }
     return bits;
@@ -157,7 +176,8 @@ struct MixedCodes {
 
   int64_t bytes_to(int64_t column) const { return runs_[column / kRunColumns].start; }
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[1]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m512i (&out)[1]) const {
     const CodeRun& run = runs_[column / kRunColumns];
     const std::byte* p = row + run.start;
     if (run.bits == 1) {
@@ -188,57 +208,50 @@ struct MixedCodes {
 };
 
 #if defined(__AVX512VBMI__)
-/// Codes of two or three bits, sixteen columns to a lane (InputOrder::kSixteens), so that one sum of a lane is scaled
-/// for four vectors of codes.
-template <int kBits_>
-struct SixteenCodes : Bitstream<kBits_> {
-  static constexpr int kBits = kBits_, kVectors = 4, offset = 1 << (kBits - 1);
+/// Where codes of three bits lie. Four codes of vector v are to lie in lane l: bits [48 l + 12 v, ...). Of a lane's 48
+/// it gets the first three bytes, then the last three: those of the lower eight lanes from the first 64 bytes, of the
+/// upper eight from the last 64 of 96.
+struct TripleTables {
+  alignas(64) uint8_t places[2][64] = {};
+  uint64_t shifts[2] = {};
+};
+constexpr TripleTables kTripleTables = [] {
+  TripleTables tables;
+  for (size_t i = 0; i < 64; ++i) {
+    for (size_t half = 0; half < 2; ++half) {
+      tables.places[half][i] = static_cast<uint8_t>(i / 4 * 6 + half * 3 + i % 4 - (i < 32 ? 0 : 32));
+    }
+  }
+  for (size_t v = 0; v < 2; ++v) {
+    for (size_t i = 0; i < 8; ++i) tables.shifts[v] |= uint64_t{i / 4 * 32 + 12 * v + i % 4 * 3} << (8 * i);
+  }
+  return tables;
+}();
+
+/// Codes of three bits, sixteen columns to a lane (InputOrder::kSixteens), so that one sum of a lane is scaled for four
+/// vectors of codes.
+struct SixteenTriples : Bitstream<3> {
+  static constexpr int kVectors = 4, offset = 4;
   static constexpr bool kWide = false;
 
-  explicit SixteenCodes(const IntRows& w)
-      : flip_(_mm512_set1_epi8(w.zeros == nullptr ? static_cast<char>(offset) : 0)) {}
+  explicit SixteenTriples(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? 4 : 0)) {}
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[4]) const {
-    const std::byte* p = row + SixteenCodes::bytes_to(column);
-    const __m512i mask = _mm512_set1_epi8((1 << kBits) - 1);
-    __m512i words[2] = {Avx512::load_some(p, end - p)};
-    words[1] = words[0];
-    if constexpr (kBits == 3) {
-      const __m512i first = words[0], last = Avx512::load_some(p + 32, end - p - 32);
-      for (int half = 0; half < 2; ++half) {
-        const __m512i places = _mm512_load_si512(kTables.places[half]);
-        words[half] =
-            _mm512_mask_permutexvar_epi8(_mm512_permutexvar_epi8(places, first), 0xffffffff00000000, places, last);
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m512i (&out)[4]) const {
+    const std::byte* p = row + bytes_to(column);
+    const __m512i first = Avx512::load_some(p, end - p), last = Avx512::load_some(p + 32, end - p - 32);
+    for (int half = 0; half < 2; ++half) {
+      const __m512i places = _mm512_load_si512(kTripleTables.places[half]);
+      const __m512i words =
+          _mm512_mask_permutexvar_epi8(_mm512_permutexvar_epi8(places, first), 0xffffffff00000000, places, last);
+      for (int v = 0; v < 2; ++v) {
+        const __m512i shifts = _mm512_set1_epi64(static_cast<int64_t>(kTripleTables.shifts[v]));
+        out[2 * half + v] = masked(_mm512_multishift_epi64_epi8(shifts, words), _mm512_set1_epi8(7), flip_);
       }
-    }
-    for (int v = 0; v < 4; ++v) {
-      const __m512i shifts = _mm512_set1_epi64(static_cast<int64_t>(kTables.shifts[v]));
-      out[v] = masked(_mm512_multishift_epi64_epi8(shifts, words[v / 2]), mask, flip_);
     }
   }
 
  private:
-  /// Four codes of vector v are to lie in lane l: bits [16 kBits l + 4 kBits v, ...). Of two bits a lane's codes are
-  /// its own 32 bits. Of three they are 48, of which a lane gets the first three bytes, then the last three: those of
-  /// the lower eight lanes from the first 64 bytes, of the upper eight from the last 64 of 96.
-  struct Tables {
-    alignas(64) uint8_t places[2][64] = {};
-    uint64_t shifts[4] = {};
-  };
-  static constexpr Tables kTables = [] {
-    Tables tables;
-    for (size_t i = 0; i < 64; ++i) {
-      for (size_t half = 0; half < 2; ++half) {
-        tables.places[half][i] = static_cast<uint8_t>(i / 4 * 6 + half * 3 + i % 4 - (i < 32 ? 0 : 32));
-      }
-    }
-    for (size_t v = 0; v < 4; ++v) {
-      const size_t bit = 4 * kBits * (kBits == 2 ? v : v % 2);
-      for (size_t i = 0; i < 8; ++i) tables.shifts[v] |= uint64_t{i / 4 * 32 + bit + i % 4 * kBits} << (8 * i);
-    }
-    return tables;
-  }();
-
   __m512i flip_;
 };
 #endif
@@ -252,7 +265,8 @@ struct StridedPairs : Bitstream<2> {
 
   explicit StridedPairs(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? 2 : 0)) {}
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[4]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m512i (&out)[4]) const {
     const std::byte* p = row + bytes_to(column);
     const __m512i codes = Avx512::load_some(p, end - p), mask = _mm512_set1_epi8(3);
     out[0] = masked(codes, mask, flip_), out[1] = masked(_mm512_srli_epi16(codes, 2), mask, flip_);
@@ -272,7 +286,8 @@ struct SixteenTriples : Bitstream<3> {
 
   explicit SixteenTriples(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? 4 : 0)) {}
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[4]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m512i (&out)[4]) const {
     const std::byte* p = row + bytes_to(column);
     const __m512i first = Avx512::load_some(p, end - p);
     const __m512i last = Avx512::load_some(p + 64, std::min<int64_t>(end - p - 64, 32));
@@ -310,7 +325,8 @@ struct Nibbles : Bitstream<4> {
 
   explicit Nibbles(const IntRows& w) : flip_(_mm512_set1_epi8(w.zeros == nullptr ? offset : 0)) {}
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[2]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m512i (&out)[2]) const {
     const std::byte* p = row + bytes_to(column);
     const __m512i pairs = Avx512::load_some(p, end - p), mask = _mm512_set1_epi8(15);
     out[0] = masked(pairs, mask, flip_), out[1] = masked(_mm512_srli_epi16(pairs, 4), mask, flip_);
@@ -330,7 +346,8 @@ struct NibbleTable : Bitstream<4> {
     table_ = _mm512_broadcast_i32x4(_mm_xor_si128(levels, _mm_set1_epi8(-128)));
   }
 
-  void bytes(const std::byte* row, int64_t column, const std::byte* end, __m512i (&out)[2]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End end, __m512i (&out)[2]) const {
     const std::byte* p = row + bytes_to(column);
     const __m512i pairs = Avx512::load_some(p, end - p);
     out[0] = look_up(pairs), out[1] = look_up(_mm512_srli_epi16(pairs, 4));
@@ -354,7 +371,8 @@ struct BlockCodes : Blocks<kKind> {
 
   explicit BlockCodes(const IntRows& w) : last_(w.cols - 32) {}
 
-  void bytes(const std::byte* row, int64_t column, const std::byte*, __m512i (&out)[1]) const {
+  template <class End>
+  void bytes(const std::byte* row, int64_t column, End, __m512i (&out)[1]) const {
     const __m256i first = Base::columns(row, column), second = Base::columns(row, std::min(column + 32, last_));
     out[0] = _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
   }

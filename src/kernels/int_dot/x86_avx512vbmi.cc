@@ -14,10 +14,8 @@ BITLOOM_WIDTH(6)
 BITLOOM_WIDTH(7)
 #undef BITLOOM_WIDTH
 
-void int_dot_i2_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenCodes<2>, 3>(call); }
-void int_dot_i2_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenCodes<2>, 1>(call); }
-void int_dot_i3_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenCodes<3>, 3>(call); }
-void int_dot_i3_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenCodes<3>, 1>(call); }
+void int_dot_i3_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenTriples, 3>(call); }
+void int_dot_i3_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenTriples, 1>(call); }
 
 void int_dot_mixed_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, MixedCodes, 3>(call); }
 void int_dot_mixed_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, MixedCodes, 1>(call); }

@@ -54,25 +54,19 @@ inline __m256 widen8(ScaleKind kind, const std::byte* p) {
   return _mm256_setzero_ps();
 }
 
-/// Scales [first, first + count) of a row -> out, and 16 zeros or more after them.
+/// Scales [first, first + count) of a row -> out, and 16 zeros after them.
 [[gnu::noinline]] inline void widen_scales(const IntRows& w, const Row& row, int64_t first, int64_t count, float* out) {
   const int64_t size = scale_bytes(w.scale_kind);
   const std::byte* p = row.scales + first * size;
   const std::byte* end = w.scales + w.scale_rows * w.scale_row_bytes;
-  const __m256i lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
   int64_t i = 0;
-  for (; i < count; i += 8, p += 8 * size) {
-    std::byte few[32];
-    const std::byte* from = p;
-    if (end - p < 8 * size) {
-      std::memset(few, 0, sizeof few);
-      std::memcpy(few, p, static_cast<size_t>(end - p));
-      from = few;
-    }
-    const __m256i ours = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count - i)), lanes);
-    _mm256_storeu_ps(out + i, _mm256_and_ps(widen8(w.scale_kind, from), _mm256_castsi256_ps(ours)));
+  for (; i < count && end - p >= 8 * size; i += 8, p += 8 * size) _mm256_storeu_ps(out + i, widen8(w.scale_kind, p));
+  if (i < count) {
+    std::byte few[32] = {};
+    std::memcpy(few, p, static_cast<size_t>(end - p));
+    _mm256_storeu_ps(out + i, widen8(w.scale_kind, few));
   }
-  for (const int64_t padded = i + 16; i < padded; i += 8) _mm256_storeu_ps(out + i, _mm256_setzero_ps());
+  for (i = 0; i < 16; i += 8) _mm256_storeu_ps(out + count + i, _mm256_setzero_ps());
 }
 
 /// The zero point of group g of a row.
