@@ -150,8 +150,10 @@ class Predictor {
   }
 
   RoundingCost rounding_cost(int b, int input, const Linear& linear, const RecipeStep& step) const {
-    return cost_of(step.rounding, {linear.out, linear.in, *step.quantize, needs_of_input(task_, b, input).rounding,
-                                   threads_, task_.options->ranks->size()});
+    Needs gathered = needs_of_input(task_, b, input).rounding;
+    gathered.sample = std::min(gathered.sample, tokens_);
+    return cost_of(step.rounding,
+                   {linear.out, linear.in, *step.quantize, gathered, threads_, task_.options->ranks->size()});
   }
 
   /// Of finding the input's format, where outputs decide on it (walk/input_format.h).

@@ -76,6 +76,10 @@ TEST_F(CostModel, MemoryOfASearchByOutputs) {
     EXPECT_LT(block_memory(fpq), moment + 2 * least(tokens, 48) + 100000);
   }
   // Of the tokens that there are: 480. Methods other than fpq have 512 of them looked at.
+  for (const std::string format : {"e2m1-row", "e2m1-row@e2m1-tensor-joint"}) {
+    const int64_t more = block_memory("fpq:tokens=65536+" + format) - block_memory("fpq:tokens=480+" + format);
+    EXPECT_LE(more, (65536 - 480) * (4 * 48 + 32)) << format;  // room in the sample
+  }
   EXPECT_GE(block_memory("e2m1-row@e2m1-tensor-output"), moment + least(480, 48));
   EXPECT_LT(block_memory("e2m1-row@e2m1-tensor-absmax"), 65536 * 8 + 100000);  // its histogram
   // Its time, too: a product for each of the best candidates.

@@ -116,7 +116,7 @@ Storage storage_by(const FpqRounding&, Storage wanted) { return wanted; }
 /// choose_weights() for all rows, and what it holds beside the matrix: tokens as they are and rounded.
 RoundingCost cost_of(const FpqRounding& options, const RoundingShape& shape) {
   const int bits = bits_of(shape.target.storage.base.get_if<GridStorage>()->format);
-  const int64_t tokens = by_data(options) ? options.tokens : 0;
+  const int64_t tokens = by_data(options) ? std::min(options.tokens, shape.gathered.sample) : 0;
   RoundingCost cost = cost_of_weights(options, shape.rows, shape.cols, bits, tokens);
   cost.flops += 2 * as_real(shape.rows) * as_real(shape.cols) * as_real(tokens);
   cost.bytes = 4 * 2 * tokens * shape.cols + bytes_of_search(shape.rows, shape.cols, tokens);
