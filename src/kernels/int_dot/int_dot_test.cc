@@ -22,11 +22,18 @@ class IntDot : public ::testing::TestWithParam<IntDotEntry> {
   /// middle of the codes (see the magnitude's 2^(bits - 1)). Lanes of integers err less. Rounding x is off by a step
   /// and a half of 2^-22.99 of its block's greatest at most in 24 bits: 7 u / 2 and, digits apart, their sums thrice.
   /// In 8 bits half a step: 1 / 254, and the same fp32 errors of what is rounded.
+  /// The shape as the kernel takes it; false: it does not.
+  static bool fit(testing::DotShape& shape) {
+    const IntDotEntry& entry = GetParam();
+    if (!serves(entry, shape.group, shape.cols)) return false;
+    if (shape.zeros && (entry.codes == CodeKind::kTable || entry.codes == CodeKind::kSign)) return false;
+    if (entry.codes == CodeKind::kMixed) shape.zeros = shape.real_zeros = true, shape.scales = ScaleKind::kF16;
+    return true;
+  }
+
   void compare(testing::DotShape shape) const {
     const IntDotEntry& entry = GetParam();
-    if (!serves(entry, shape.group, shape.cols)) return;
-    if (shape.zeros && (entry.codes == CodeKind::kTable || entry.codes == CodeKind::kSign)) return;
-    if (entry.codes == CodeKind::kMixed) shape.zeros = shape.real_zeros = true, shape.scales = ScaleKind::kF16;
+    if (!fit(shape)) return;
     const testing::RandomDot dot(shape, entry, static_cast<uint64_t>(shape.rows * 131 + shape.cols));
     entry.kernel(dot.call);
     for (int64_t t = 0; t < shape.tokens; ++t) {
@@ -58,6 +65,9 @@ TEST_P(IntDot, EveryGroupSizeAndEveryTail) {
 TEST_P(IntDot, MoreGroupsThanAreWidenedAtATime) {
   for (const int64_t group : {8, 24, 128}) {
     compare({.rows = 5, .cols = 700 * group, .tokens = 2, .group = group, .zeros = true});
+    for (const ScaleKind scales : {ScaleKind::kF32, ScaleKind::kE4M3}) {
+      compare({.rows = 5, .cols = 700 * group, .tokens = 2, .group = group, .scales = scales});
+    }
   }
 }
 
@@ -124,20 +134,33 @@ TEST_P(IntDot, TheGreatestSumsDoNotOverflow) {
 }
 
 TEST_P(IntDot, APieceOfTheRowsGivesTheSameBitsAndTouchesNoOther) {
-  const bool mixed = GetParam().codes == CodeKind::kMixed;
-  const testing::DotShape shape = {
-      .rows = 11, .cols = 160, .tokens = 2, .group = mixed ? 64 : 32, .zeros = mixed, .real_zeros = mixed};
-  const testing::RandomDot whole(shape, GetParam(), 1);
-  testing::RandomDot piece(shape, GetParam(), 1);
-  GetParam().kernel(whole.call);
-  piece.call.first = 2, piece.call.last = 9;
-  GetParam().kernel(piece.call);
-  for (int64_t i = 0; i < shape.tokens * shape.rows; ++i) {
-    const int64_t row = i % shape.rows;
-    if (row >= 2 && row < 9) {
-      EXPECT_EQ(piece.call.y[i], whole.call.y[i]);
-    } else {
-      EXPECT_TRUE(std::isnan(piece.call.y[i]));
+  const testing::DotShape kShapes[] = {
+      {.cols = 160, .group = 32},
+      {.cols = 160, .group = 64, .permuted = true},
+      {.cols = 300, .group = 128, .group_rows = 3, .zeros = true},
+      {.cols = 512, .group = 256, .zeros = true, .real_zeros = true},
+      {.cols = 576, .group = 576, .scales = ScaleKind::kF32},
+      {.cols = 700 * 32, .group = 32, .zeros = true},
+      {.cols = 192, .group = 64, .permuted = true, .zeros = true, .real_zeros = true, .second_bits = 6},
+  };
+  for (testing::DotShape shape : kShapes) {
+    shape.rows = 11, shape.tokens = 2;
+    if (!fit(shape)) continue;
+    const testing::RandomDot whole(shape, GetParam(), 1);
+    GetParam().kernel(whole.call);
+    for (const auto& [first, last] : std::initializer_list<std::pair<int64_t, int64_t>>{
+             {0, 1}, {0, 8}, {1, 3}, {2, 9}, {3, 9}, {4, 9}, {5, 9}, {8, 11}, {10, 11}}) {
+      testing::RandomDot piece(shape, GetParam(), 1);
+      piece.call.first = first, piece.call.last = last;
+      GetParam().kernel(piece.call);
+      for (int64_t i = 0; i < shape.tokens * shape.rows; ++i) {
+        const int64_t row = i % shape.rows;
+        if (row >= first && row < last) {
+          EXPECT_EQ(piece.call.y[i], whole.call.y[i]) << shape.cols << ", group " << shape.group << ", row " << row;
+        } else {
+          EXPECT_TRUE(std::isnan(piece.call.y[i]));
+        }
+      }
     }
   }
 }

@@ -52,7 +52,7 @@ void widened_rows(const IntDotCall& call, int64_t r) {
             sum = _mm256_fmadd_ps(level, _mm256_loadu_ps(x + at), sum);
           };
           for (; c + 16 <= end; c += 16) {
-            _mm_prefetch(reinterpret_cast<const char*>(codes + c) + kAhead, _MM_HINT_T1);
+            _mm_prefetch(reinterpret_cast<const char*>(codes + c) + 8192, _MM_HINT_T1);
             add(c, sums[0]), add(c + 8, sums[1]);
           }
           if (c + 8 <= end) add(c, sums[0]), c += 8;

@@ -19,11 +19,13 @@
 //   c.offset         what bytes are above their levels (codes above their zero points: see zeros)
 //   c.bytes(row, column, end, out[kVectors])  of the chunk of a row that begins at `column`; nothing is read at `end`,
 //                                             a pointer or NoEnd, and never more than 6 kLanes bytes from its beginning
-//   c.bytes_to(column)                        bytes of a row before that column, about
+//   c.bytes_to(column)                        bytes of a row before that column: never fewer for a later one, nor more
+//                                             than the row has
 //   C::kBlocks                                scales lie in ggml's blocks (C::scales), not beside the codes
 //   C::kMinimums                              so do minimums
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <limits>
 
@@ -124,6 +126,7 @@ struct Ends {
   std::byte of[kRowsTogether][2 * kReads];
 
   [[gnu::noinline]] void copy(const Segment& segment, int64_t row_bytes, int64_t at) {
+    assert(at <= row_bytes && row_bytes - at < kReads);
     std::memset(of, 0, sizeof of);
     for (int i = 0; i < kRowsTogether; ++i) {
       std::memcpy(of[i], segment.rows[i].codes + at, static_cast<size_t>(row_bytes - at));
