@@ -27,13 +27,10 @@ std::shared_ptr<const StoredMatrix> rounded(const std::string& text, int64_t row
   return round_matrix(NearestRounding{}, {"w", *source, target, nullptr, cache, alone, threads}).matrix;
 }
 
-/// A matrix and values of its parts.
-struct Latent {
-  Latent(const std::string& text, int64_t rows_, const std::vector<float>& w)
-      : rows(rows_),
-        cols(static_cast<int64_t>(w.size()) / rows_),
-        matrix(rounded(text, rows, w, threads)),
-        parts(latent_grid(*matrix)) {
+/// A matrix, what is learned of it, and values of that.
+struct Student {
+  void begin(std::unique_ptr<const Parametrisation> learned) {
+    parts = std::move(learned);
     for (const LearnedPart& part : parts->parts()) values.push_back(part.start);
   }
   Parametrisation::Values pointers() const {
@@ -43,8 +40,22 @@ struct Latent {
   }
   std::vector<float> dense() {
     std::vector<float> w = parts->unscaled(pointers(), threads);
-    for (int64_t r = 0; r < rows; ++r) parts->scale_row(pointers(), r, w.data() + r * cols);
+    for (int64_t r = 0; r < matrix->rows(); ++r) parts->scale_row(pointers(), r, w.data() + r * matrix->cols());
     return w;
+  }
+
+  ThreadPool threads{2};
+  std::shared_ptr<const StoredMatrix> matrix;
+  std::unique_ptr<const Parametrisation> parts;
+  std::vector<std::vector<float>> values;
+};
+
+/// Of a grid's latent weights.
+struct Latent : Student {
+  Latent(const std::string& text, int64_t rows_, const std::vector<float>& w)
+      : rows(rows_), cols(static_cast<int64_t>(w.size()) / rows_) {
+    matrix = rounded(text, rows, w, threads);
+    begin(latent_grid(*matrix));
   }
   /// By place in parts.
   std::vector<std::vector<double>> gradients(const std::vector<float>& g) {
@@ -57,11 +68,7 @@ struct Latent {
     return of;
   }
 
-  ThreadPool threads{2};
   int64_t rows, cols;
-  std::shared_ptr<const StoredMatrix> matrix;
-  std::unique_ptr<const Parametrisation> parts;
-  std::vector<std::vector<float>> values;
 };
 
 std::vector<float> normal_numbers(int64_t count, uint64_t stream) {
@@ -218,28 +225,13 @@ std::shared_ptr<const StoredMatrix> with_other_codes(const std::string& text, in
   return latent->store("w", matrix, values);
 }
 
-/// A product for a matrix, and values of its parts.
-struct Corrected {
-  Corrected(const std::string& text, int64_t rank)
-      : w(normal_numbers(12 * 32, 3)), matrix(with_other_codes(text, 12, w, threads)) {
-    parts = corrected_grid(*matrix, *dense_matrix(12, 32, w), {rank, 7, 1});
-    for (const LearnedPart& part : parts->parts()) values.push_back(part.start);
+/// Of a matrix's product.
+struct Corrected : Student {
+  Corrected(const std::string& text, int64_t rank) : w(normal_numbers(12 * 32, 3)) {
+    matrix = with_other_codes(text, 12, w, threads);
+    begin(corrected_grid(*matrix, *dense_matrix(12, 32, w), {rank, 7, 1}));
   }
-  Parametrisation::Values pointers() const {
-    Parametrisation::Values of;
-    for (const std::vector<float>& part : values) of.parts.push_back(&part);
-    return of;
-  }
-  std::vector<float> dense() {
-    std::vector<float> dense = parts->unscaled(pointers(), threads);
-    for (int64_t r = 0; r < 12; ++r) parts->scale_row(pointers(), r, dense.data() + r * 32);
-    return dense;
-  }
-  ThreadPool threads{2};
   std::vector<float> w;
-  std::shared_ptr<const StoredMatrix> matrix;
-  std::unique_ptr<const Parametrisation> parts;
-  std::vector<std::vector<float>> values;
 };
 
 class CorrectedGrids : public ::testing::TestWithParam<std::string> {};
