@@ -7,9 +7,9 @@
 
 #include "base/rng.h"
 #include "format/families/vector/vector_storage.h"
-#include "round/vector/code_search.h"
 #include "round/vector/continuous_fit.h"
 #include "round/vector/residual_kmeans.h"
+#include "round/vector/search/code_search.h"
 
 namespace bitloom {
 namespace {

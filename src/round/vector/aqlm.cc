@@ -14,10 +14,10 @@
 #include "round/drift/drift.h"
 #include "round/kmeans/kmeans.h"
 #include "round/problem.h"
-#include "round/vector/code_cells.h"
-#include "round/vector/code_search.h"
 #include "round/vector/continuous_fit.h"
 #include "round/vector/residual_kmeans.h"
+#include "round/vector/search/code_cells.h"
+#include "round/vector/search/code_search.h"
 #include "round/weight_report.h"
 
 namespace bitloom {

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "round/vector/candidates.h"
+#include "round/vector/search/candidates.h"
 
 namespace bitloom {
 

@@ -7,9 +7,9 @@
 
 #include "base/memory/dtype.h"
 #include "base/rng.h"
-#include "round/vector/candidates.h"
-#include "round/vector/code_cells.h"
-#include "round/vector/code_search.h"
+#include "round/vector/search/candidates.h"
+#include "round/vector/search/code_cells.h"
+#include "round/vector/search/code_search.h"
 
 namespace bitloom {
 namespace {

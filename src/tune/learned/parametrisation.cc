@@ -12,7 +12,7 @@
 #include "format/families/vector/vector_matrix.h"
 #include "round/nearest/nearest.h"
 #include "round/round_matrix.h"
-#include "round/vector/code_search.h"
+#include "round/vector/search/code_search.h"
 #include "tune/learned/latent_grid.h"
 
 namespace bitloom {

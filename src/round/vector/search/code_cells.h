@@ -17,7 +17,7 @@
 #include <span>
 #include <vector>
 
-#include "round/vector/candidates.h"
+#include "round/vector/search/candidates.h"
 
 namespace bitloom {
 

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "round/vector/code_search.h"
+#include "round/vector/search/code_search.h"
 
 namespace bitloom {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "base/clock.h"
 #include "round/test_matrix.h"
-#include "round/vector/code_search.h"
 #include "round/vector/residual_kmeans.h"
+#include "round/vector/search/code_search.h"
 
 namespace bitloom {
 namespace {

@@ -1,4 +1,4 @@
-#include "round/vector/code_search.h"
+#include "round/vector/search/code_search.h"
 
 #include <algorithm>
 #include <memory>
@@ -7,8 +7,8 @@
 
 #include "base/rng.h"
 #include "linalg/gemm.h"
-#include "round/vector/candidates.h"
-#include "round/vector/code_cells.h"
+#include "round/vector/search/candidates.h"
+#include "round/vector/search/code_cells.h"
 
 namespace bitloom {
 namespace {

@@ -1,4 +1,4 @@
-#include "round/vector/code_cells.h"
+#include "round/vector/search/code_cells.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "round/vector/candidates.h"
+#include "round/vector/search/candidates.h"
 
 #include <algorithm>
 
