@@ -37,6 +37,22 @@ BITLOOM_VECTOR_CLONES void multiply(float* x, float by, int64_t count) {
   for (int64_t i = 0; i < count; ++i) x[i] *= by;
 }
 
+/// out = s clamp(round_even(x / s), low, high), x / s that of fp32. It is the product in fp64 with 1 / s, rounded to
+/// fp32: a quotient of two numbers of 24 bits lies 2^-49 of itself or more from the middle of two, and that product is
+/// off by less than 2^-51 of it. (Where the quotient is no normal number, both round to 0.) Adding 1.5 * 2^23 leaves no
+/// bit below the unit.
+BITLOOM_VECTOR_CLONES void round_to_steps(const float* x, int64_t count, float step, float low, float high,
+                                          float* out) {
+  constexpr float kUnit = 12582912.0f;
+  const double inverse = 1 / static_cast<double>(step);
+  for (int64_t i = 0; i < count; ++i) {
+    auto level = static_cast<float>(static_cast<double>(x[i]) * inverse);
+    level = level < low ? low : level;
+    level = level > high ? high : level;
+    out[i] = ((level + kUnit) - kUnit) * step;
+  }
+}
+
 /// max|x|; NaN when a value is not finite.
 float absmax_of(const float* x, int64_t count) {
   const auto absmax = std::bit_cast<float>(greatest_magnitude(x, count));
@@ -47,6 +63,10 @@ float absmax_of(const float* x, int64_t count) {
 
 InputRounder::InputRounder(const ActivationFormat& format, int64_t width)
     : InputRounder(format, std::shared_ptr<const ArrayEncoder>(make_encoder(format.format, Ties::kEven))) {
+  if (const auto* integer = std::get_if<IntFormat>(&format.format); integer != nullptr && integer->fraction == 0) {
+    const std::vector<float> levels = grid_of(*integer).levels;
+    steps_ = {.low = levels.front(), .high = levels.back()};
+  }
   if (format.rotation == 0) return;
   const FrameStorage frame{.in_block = format.rotation, .seed = format.seed};
   rotation_ = std::make_shared<const BlockRotation>(in_rotation(frame, width));
@@ -137,6 +157,7 @@ void InputRounder::round_run(const float* x, int64_t count, Scale scale, float* 
     return;
   }
   if (format_.asymmetric) return round_integers(x, count, scale, out);
+  if (steps_) return round_to_steps(x, count, scale.step, steps_->low, steps_->high, out);
   divide(x, scale.step, count, out);
   encoder_->snap(out, count, out);
   multiply(out, scale.step, count);

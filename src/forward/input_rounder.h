@@ -18,7 +18,7 @@ class InputRounder {
   /// `width`: of the rows, which a rotation is made for; of no meaning to other formats. Error(kFailed) for a format
   /// whose range calibration has yet to find.
   explicit InputRounder(const ActivationFormat& format, int64_t width = 0);
-  /// With an encoder that rounds as the format's own does.
+  /// With an encoder that rounds as the format's own does, and does so for integers, too: they have a faster loop.
   InputRounder(ActivationFormat format, std::shared_ptr<const ArrayEncoder> encoder);
 
   const ActivationFormat& format() const { return format_; }
@@ -74,6 +74,7 @@ class InputRounder {
   std::shared_ptr<const BlockRotation> rotation_;  // null: values are rounded as they are
   Reassembly reassembly_;
   FormatLimits limits_;
+  std::optional<Covered> steps_;             // of symmetric integers, in scales: the outermost levels
   float reaches_below_ = 1;                  // the lowest level of a symmetric format over the greatest, less its sign
   float least_;                              // scales below it are none
   std::optional<Scale> fixed_;               // found beforehand

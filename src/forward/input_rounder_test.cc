@@ -3,8 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <random>
+#include <string>
 #include <vector>
 
 #include "base/error.h"
@@ -230,6 +234,43 @@ TEST(InputRounder, WhatIsNotFiniteShows) {
     EXPECT_TRUE(std::isnan(rounded[0]) && std::isnan(rounded[1]));
     EXPECT_EQ(rounded[2], 127.0f);
     EXPECT_EQ(rounded[3], 1.0f);
+  }
+}
+
+// The loop of integers against dividing, rounding and multiplying one after another: numbers around every tie, under
+// scales of any significand, and small ones.
+TEST(InputRounder, IntegersAreThoseOfTheirEncoder) {
+  std::mt19937 random(5);
+  std::uniform_real_distribution<float> significand(1, 2), anywhere(-140, 140);
+  std::uniform_int_distribution<int> exponent(-126, 100);
+  const auto bits_of = [](const std::vector<float>& x) {
+    std::vector<uint32_t> bits;
+    for (const float value : x) bits.push_back(std::bit_cast<uint32_t>(value));
+    return bits;
+  };
+  ThreadPool threads(1);
+  for (const std::string text : {"int8-token", "int8-narrow-token-clip0.9", "int4-token-clip0.9", "int2-token"}) {
+    const ActivationFormat format = parse_activation_format(text);
+    const InputRounder fast(format), plain(format, make_encoder(format.format, Ties::kEven));
+    for (int trial = 0; trial < 300; ++trial) {
+      const float greatest = std::ldexp(significand(random), exponent(random));  // whose scale is the token's
+      float step = 0, rounded = 0;
+      plain.round(&greatest, 1, 1, &rounded, threads, &step);
+      std::vector<float> x = {greatest, 0.0f, -0.0f, std::numeric_limits<float>::denorm_min(), -greatest};
+      for (int tie = -128; tie < 128; ++tie) {
+        const float middle = (static_cast<float>(tie) + 0.5f) * step;
+        if (!(std::abs(middle) < greatest)) continue;
+        for (const float to : {-INFINITY, INFINITY}) {
+          float value = middle;
+          for (int i = 0; i < 3; ++i) x.push_back(value), value = std::nextafter(value, to);
+        }
+      }
+      for (int i = 0; i < 100; ++i) x.push_back(std::clamp(anywhere(random) * step, -greatest, greatest));
+      std::vector<float> quick(x.size()), slow(x.size());
+      fast.round_row(x.data(), std::ssize(x), quick.data());
+      plain.round_row(x.data(), std::ssize(x), slow.data());
+      ASSERT_EQ(bits_of(quick), bits_of(slow)) << text << " " << greatest;
+    }
   }
 }
 
