@@ -25,9 +25,9 @@ struct TokenBlock {
   int64_t tokens;       // of which so many are written
 };
 
-/// What a panel's shape makes of a product.
+/// The columns of a product: blocks [first, last) of kInputBlock, whole groups, whose levels a panel begins with.
 struct PanelShape {
-  int64_t blocks;            // of kInputBlock columns
+  int64_t first, last;
   int64_t blocks_per_group;  // PanelScales::kGroups
 };
 
@@ -65,20 +65,25 @@ inline void add_scaled(const float* factors, const float* values, FloatSums<kTok
   for (int t = 0; t < kTokens; ++t) total[t] = _mm512_fmadd_ps(_mm512_set1_ps(values[t]), factor, total[t]);
 }
 
-/// A panel times a block of kTokens tokens; minimums, if any, of kMinimumColumns columns each.
+/// A panel times a block of kTokens tokens, added to y where the columns are not the first; minimums, if any, of
+/// kMinimumColumns columns each.
 template <int kTokens, PanelScales kScales, int kMinimumColumns>
 void panel_product(const Panel& panel, const TokenBlock& x, const PanelShape& shape, __mmask16 rows, float* y,
                    int64_t y_stride) {
   constexpr int64_t kMinimums = kMinimumColumns == 0 ? 0 : kInputBlock / kMinimumColumns;  // of a block
   FloatSums<kTokens> total;
 #pragma GCC unroll 14
-  for (int t = 0; t < kTokens; ++t) total[t] = _mm512_setzero_ps();
+  for (int t = 0; t < kTokens; ++t) {
+    total[t] = _mm512_setzero_ps();
+    if (shape.first > 0 && t < x.tokens) total[t] = _mm512_maskz_loadu_ps(rows, y + t * y_stride);
+  }
   const uint8_t* codes = panel.levels;
-  const int8_t* digits = x.digits;
-  const float* weight_scales = panel.scales;
+  const int8_t* digits = x.digits + shape.first * kInputBlock * kTokens;
   const int64_t together = kScales == PanelScales::kGroups ? shape.blocks_per_group : 1;
-  for (int64_t b = 0, end; b < shape.blocks; b = end) {
-    end = std::min(b + together, shape.blocks);
+  constexpr int64_t kScalesEach = kScales == PanelScales::kSixteens ? 2 : 1;
+  const float* weight_scales = panel.scales + shape.first / together * kScalesEach * kPanelRows;
+  for (int64_t b = shape.first, end; b < shape.last; b = end) {
+    end = std::min(b + together, shape.last);
     IntSums<kTokens> sum;
     if constexpr (kScales == PanelScales::kSixteens) {
       FloatSums<kTokens> part;

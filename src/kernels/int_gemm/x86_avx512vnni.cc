@@ -71,22 +71,45 @@ class PanelLoop {
     minimum_columns_ = plan.minimum_columns, subtracts_zeros_ = plan.subtracts_zeros;
     product_ = find_panel_product(scales_, minimum_columns_);
     end_ = w_.codes + w_.rows * w_.row_bytes;
-    ahead_ = kPanelRows * w_.row_bytes;
   }
 
   void run() const {
+    if (call_.tokens <= kTokenBlock) return run_few();
     for_panels<uint8_t>(
         call_, [this](int64_t first, const Panel& to) { unpack(first, to); },
-        [this](int64_t block, int64_t first, const Panel& from) { multiply(block, first, from); });
+        [this](int64_t block, int64_t first, const Panel& from) { multiply(block, first, from, 0, blocks_); });
   }
 
  private:
   using Codes = PanelCodes<C>;
   static constexpr int64_t kEight = 0x0808080808080808;
 
-  /// Rows from `first` on; the last row again where there are no more.
+  /// Of a single block of tokens, which needs a panel once: some columns at a time, which are multiplied from the first
+  /// cache and leave memory the time to bring the next ones.
+  void run_few() const {
+    const int64_t together = scales_ == PanelScales::kGroups ? steps_per_group_ : 1;
+    int64_t count = together;  // of blocks: whole groups, and whole 128 columns, as unpack_pairs() takes them
+    while (count < blocks_ && (count < 8 || count % 4 != 0)) count += together;
+    const Panel panel = panel_of<uint8_t>(call_, 0);
+    for (int64_t row = call_.first; row < call_.last; row += kPanelRows) {
+      Row rows[kPanelRows];
+      start(row, rows, panel);
+      for (int64_t b = 0; b < blocks_; b += count) {
+        const int64_t end = std::min(b + count, blocks_);
+        unpack_columns(rows, panel, b * kInputBlock, std::min(end * kInputBlock, w_.cols));
+        multiply(0, row, panel, b, end);
+      }
+    }
+  }
+
   void unpack(int64_t first, const Panel& to) const {
     Row rows[kPanelRows];
+    start(first, rows, to);
+    unpack_columns(rows, to, 0, w_.cols);
+  }
+
+  /// Rows from `first` on, the last row again where there are no more; their scales.
+  [[gnu::noinline]] void start(int64_t first, Row (&rows)[kPanelRows], const Panel& to) const {
     for (int64_t i = 0; i < kPanelRows; ++i) {
       rows[i] = row_of(w_, std::min(first + i, call_.last - 1));
       if (subtracts_zeros_) spread_zeros(rows[i], zeros_of(to, i));
@@ -96,43 +119,57 @@ class PanelLoop {
     } else {
       unpack_scales(rows, to);
     }
-    if constexpr (Codes::kPairs) {
-      if (!subtracts_zeros_) return unpack_pairs(rows, to);
-    }
-    if constexpr (C::kVectors == 1) unpack_codes(rows, to);
   }
 
-  void unpack_codes(const Row (&rows)[kPanelRows], const Panel& to) const {
+  /// The rows that follow. They are fetched in the order in which they lie, whatever is unpacked meanwhile: the
+  /// processor's own fetching follows one stream in a page of memory, not the four of as many rows.
+  const char* next_panel(const Row (&rows)[kPanelRows]) const {
+    return reinterpret_cast<const char*>(rows[0].codes + kPanelRows * w_.row_bytes);
+  }
+
+  /// Columns [first, last), which the panel begins with.
+  [[gnu::noinline]] void unpack_columns(const Row (&rows)[kPanelRows], const Panel& to, int64_t first,
+                                        int64_t last) const {
+    if constexpr (Codes::kPairs) {
+      if (!subtracts_zeros_) return unpack_pairs(rows, to, first, last);
+    }
+    if constexpr (C::kVectors == 1) unpack_codes(rows, to, first, last);
+  }
+
+  void unpack_codes(const Row (&rows)[kPanelRows], const Panel& to, int64_t first, int64_t last) const {
     const __m512i raise = _mm512_set1_epi8(static_cast<char>(128 - codes_.offset));
     const __m512i places = _mm512_set1_epi64(0x0705030106040200);  // of panel_column()
     const __m512i order = _mm512_add_epi8(places, _mm512_set_epi64(kEight, 0, kEight, 0, kEight, 0, kEight, 0));
-    for (int64_t c = 0; c < w_.cols; c += 64) {
+    const int64_t step = w_.row_bytes * 64 / w_.cols;
+    const char* next = next_panel(rows) + first / 64 * kPanelRows * step;
+    for (int64_t c = first; c < last; c += 64) {
       __m512i levels[kPanelRows];
-      for (int64_t i = 0; i < kPanelRows; ++i) {
+      for (int64_t i = 0; i < kPanelRows; ++i, next += step) {
         __m512i codes[1];
-        _mm_prefetch(reinterpret_cast<const char*>(rows[i].codes + codes_.bytes_to(c)) + ahead_, _MM_HINT_T1);
+        _mm_prefetch(next, _MM_HINT_T1);
         codes_.bytes(rows[i].codes, c, end_, codes);
         const __m512i up = subtracts_zeros_ ? minus_zeros(zeros_of(to, i) + c / 16) : raise;
         levels[i] = _mm512_shuffle_epi8(_mm512_add_epi8(codes[0], up), order);
       }
       transpose_fours(levels);
-      for (int k = 0; k < 16; ++k) _mm512_store_si512(to.levels + c * kPanelRows + 64 * k, levels[k]);
+      for (int k = 0; k < 16; ++k) _mm512_store_si512(to.levels + (c - first) * kPanelRows + 64 * k, levels[k]);
     }
   }
 
-  void unpack_pairs(const Row (&rows)[kPanelRows], const Panel& to) const {
-    for (int64_t c = 0; c < w_.cols; c += 128) {
+  void unpack_pairs(const Row (&rows)[kPanelRows], const Panel& to, int64_t first, int64_t last) const {
+    const char* next = next_panel(rows) + first / 2 * kPanelRows;
+    for (int64_t c = first; c < last; c += 128) {
       __m512i pairs[kPanelRows];
-      for (int64_t i = 0; i < kPanelRows; ++i) {
+      for (int64_t i = 0; i < kPanelRows; ++i, next += 64) {
         const std::byte* p = rows[i].codes + c / 2;
-        _mm_prefetch(reinterpret_cast<const char*>(p) + ahead_, _MM_HINT_T1);
+        _mm_prefetch(next, _MM_HINT_T1);
         pairs[i] = Avx512::load_some(p, end_ - p);
       }
       transpose_fours(pairs);
       for (int k = 0; k < 16; ++k) {
         __m512i bytes[2];
         codes_.split(pairs[k], bytes);
-        uint8_t* at = to.levels + c * kPanelRows + 128 * k;
+        uint8_t* at = to.levels + (c - first) * kPanelRows + 128 * k;
         _mm512_store_si512(at, bytes[0]), _mm512_store_si512(at + 64, bytes[1]);
       }
     }
@@ -230,11 +267,12 @@ class PanelLoop {
     return _mm512_sub_epi8(_mm512_set1_epi8(-128), _mm512_shuffle_epi8(_mm512_set1_epi32(four), places));
   }
 
-  void multiply(int64_t block, int64_t row, const Panel& from) const {
+  /// Blocks of columns [first, last).
+  void multiply(int64_t block, int64_t row, const Panel& from, int64_t first, int64_t last) const {
     const TokenBlock x = token_block_of(call_, block, minimum_columns_);
     const auto rows = static_cast<__mmask16>((1 << std::min(kPanelRows, call_.last - row)) - 1);
     float* y = call_.y + block * kTokenBlock * call_.y_stride + row;
-    product_(token_block(x.tokens), from, x, {blocks_, steps_per_group_}, rows, y, call_.y_stride);
+    product_(token_block(x.tokens), from, x, {first, last, steps_per_group_}, rows, y, call_.y_stride);
   }
 
   const IntGemmCall& call_;
@@ -247,7 +285,6 @@ class PanelLoop {
   int minimum_columns_;
   bool subtracts_zeros_;
   const std::byte* end_;
-  int64_t ahead_;
 };
 
 }  // namespace
