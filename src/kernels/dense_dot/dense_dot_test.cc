@@ -73,16 +73,17 @@ TEST_P(DenseDot, APieceOfTheRowsGivesTheSameBitsAndTouchesNoOther) {
 }
 
 TEST_P(DenseDot, TokensTogetherGiveTheBitsOfEachAlone) {
+  constexpr int64_t kRows = 39;  // more than pass at once, and odd ones
   for (const int64_t tokens : {2, 3, 4, 5, 8, 9}) {
     for (const int64_t cols : {5, 16, 77}) {
-      RandomDense all(GetParam().dtype, 9, cols, tokens, 1, false);
+      RandomDense all(GetParam().dtype, kRows, cols, tokens, 1, false);
       GetParam().kernel(all.call);
       for (int64_t t = 0; t < tokens; ++t) {
-        std::vector<float> alone(9);
+        std::vector<float> alone(kRows);
         DenseDotCall call = all.call;
         call.x += t * cols, call.tokens = 1, call.y = alone.data();
         GetParam().kernel(call);
-        EXPECT_TRUE(std::equal(alone.begin(), alone.end(), all.y.begin() + t * 9)) << tokens << " " << cols << " " << t;
+        EXPECT_TRUE(std::equal(alone.begin(), alone.end(), all.y.begin() + t * kRows)) << tokens << " " << cols << " " << t;
       }
     }
   }

@@ -7,6 +7,7 @@
 //   V::zero(), load(p), store(p, v), fma(a, b, c), sum(v)
 //   V::widen<dtype>(p)             kLanes weights at p
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/dense_dot/dense_dot.h"
@@ -17,12 +18,20 @@ namespace bitloom {
 namespace {
 
 constexpr int kDenseRows = 4;  // they share each load of x
+template <DType kType>
+constexpr int64_t kDenseSize = kType == DType::kF32 ? 4 : 2;  // bytes of a weight
+
+/// What a block fetches of the rows that come `bytes` after its own: those whose bit is set.
+struct RowsAhead {
+  int64_t bytes;
+  unsigned rows;
+};
 
 /// Tokens [token, token + kTokens) of rows [r, r + kRows). Every sum runs in the same order whatever the rows and
 /// tokens beside it.
 template <class V, DType kType, int kRows, int kTokens>
-void dense_block(const DenseDotCall& call, int64_t r, int64_t token) {
-  constexpr int64_t kSize = kType == DType::kF32 ? 4 : 2;
+void dense_block(const DenseDotCall& call, int64_t r, int64_t token, const RowsAhead& ahead) {
+  constexpr int64_t kSize = kDenseSize<kType>;
   const std::byte* rows[kRows];
   for (int i = 0; i < kRows; ++i) {
     rows[i] = call.w + (call.order == nullptr ? r + i : call.order[r + i]) * call.cols * kSize;
@@ -36,14 +45,17 @@ void dense_block(const DenseDotCall& call, int64_t r, int64_t token) {
     for (auto& sum : of_row) sum = V::zero();
   }
   const int64_t whole = call.cols / V::kLanes * V::kLanes, rest = call.cols - whole;
-  const int64_t ahead = kRows * call.cols * kSize;  // of the rows that come next
+  // Weights of several passes are read again from the second cache: the first one has the inputs.
+  constexpr auto kCache = kTokens == 1 ? _MM_HINT_T0 : _MM_HINT_T1;
   for (int64_t c = 0; c < whole; c += V::kLanes) {
     typename V::Float values[kTokens];
 #pragma GCC unroll 4
     for (int t = 0; t < kTokens; ++t) values[t] = V::load(x[t] + c);
 #pragma GCC unroll 4
     for (int i = 0; i < kRows; ++i) {
-      if (token == 0) _mm_prefetch(reinterpret_cast<const char*>(rows[i] + c * kSize + ahead), _MM_HINT_T0);
+      if ((ahead.rows >> i & 1) != 0) {
+        _mm_prefetch(reinterpret_cast<const char*>(rows[i] + c * kSize + ahead.bytes), kCache);
+      }
       const typename V::Float weights = V::template widen<kType>(rows[i] + c * kSize);
 #pragma GCC unroll 4
       for (int t = 0; t < kTokens; ++t) sums[i][t] = V::fma(weights, values[t], sums[i][t]);
@@ -73,18 +85,27 @@ void dense_block(const DenseDotCall& call, int64_t r, int64_t token) {
   }
 }
 
+/// Where tokens take several passes, 16 rows are read by all of them before the next: these tokens' inputs stay in the
+/// first cache meanwhile, and each pass fetches its share of the rows that follow.
 template <class V, DType kType>
 void run_dense_dot(const DenseDotCall& call) {
-  int64_t r = call.first;
-  for (; r + kDenseRows <= call.last; r += kDenseRows) {
-    int64_t t = 0;
-    for (; t + V::kTokens <= call.tokens; t += V::kTokens) {
-      dense_block<V, kType, kDenseRows, V::kTokens>(call, r, t);
-    }
-    for (; t < call.tokens; ++t) dense_block<V, kType, kDenseRows, 1>(call, r, t);
+  const int64_t passes = call.tokens / V::kTokens + call.tokens % V::kTokens;
+  const int64_t together = passes == 1 ? kDenseRows : 4 * kDenseRows;
+  const int64_t last = call.first + (call.last - call.first) / kDenseRows * kDenseRows;
+  for (int64_t first = call.first, end; first < last; first = end) {
+    end = std::min(first + together, last);
+    int64_t pass = 0, t = 0;
+    const auto blocks = [&](auto block) {
+      RowsAhead ahead = {together * call.cols * kDenseSize<kType>, 0};
+      for (int64_t i = pass; i < kDenseRows; i += passes) ahead.rows |= 1U << i;
+      for (int64_t r = first; r < end; r += kDenseRows) block(call, r, t, ahead);
+      ++pass;
+    };
+    for (; t + V::kTokens <= call.tokens; t += V::kTokens) blocks(dense_block<V, kType, kDenseRows, V::kTokens>);
+    for (; t < call.tokens; ++t) blocks(dense_block<V, kType, kDenseRows, 1>);
   }
-  for (; r < call.last; ++r) {
-    for (int64_t t = 0; t < call.tokens; ++t) dense_block<V, kType, 1, 1>(call, r, t);
+  for (int64_t r = last; r < call.last; ++r) {
+    for (int64_t t = 0; t < call.tokens; ++t) dense_block<V, kType, 1, 1>(call, r, t, {});
   }
 }
 
