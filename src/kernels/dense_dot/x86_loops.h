@@ -30,7 +30,7 @@ struct RowsAhead {
 /// Tokens [token, token + kTokens) of rows [r, r + kRows). Every sum runs in the same order whatever the rows and
 /// tokens beside it.
 template <class V, DType kType, int kRows, int kTokens>
-void dense_block(const DenseDotCall& call, int64_t r, int64_t token, const RowsAhead& ahead) {
+[[gnu::noinline]] void dense_block(const DenseDotCall& call, int64_t r, int64_t token, const RowsAhead& ahead) {
   constexpr int64_t kSize = kDenseSize<kType>;
   const std::byte* rows[kRows];
   for (int i = 0; i < kRows; ++i) {
