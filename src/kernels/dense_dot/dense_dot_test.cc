@@ -83,7 +83,8 @@ TEST_P(DenseDot, TokensTogetherGiveTheBitsOfEachAlone) {
         DenseDotCall call = all.call;
         call.x += t * cols, call.tokens = 1, call.y = alone.data();
         GetParam().kernel(call);
-        EXPECT_TRUE(std::equal(alone.begin(), alone.end(), all.y.begin() + t * kRows)) << tokens << " " << cols << " " << t;
+        EXPECT_TRUE(std::equal(alone.begin(), alone.end(), all.y.begin() + t * kRows))
+            << tokens << " " << cols << " " << t;
       }
     }
   }
