@@ -252,13 +252,16 @@ class Reader : public YamlReader {
   }
 
   SuiteAxis axis(const YAML::Node& node) const {
-    static const Keys keys = {"title", "value", "interval", "logarithmic"};
+    static const Keys keys = {"title", "value", "interval", "unit", "logarithmic"};
     check_keys(node, "an axis", keys);
     SuiteAxis axis;
     axis.place = place(node.Mark());
     axis.title = required_text(node, "title", "an axis");
     axis.value = required_text(node, "value", "an axis");
     axis.interval = optional_text(node, "interval");
+    const std::string unit = optional_text(node, "unit", "1");
+    axis.unit = parse_number<double>(unit).value_or(0);
+    if (!(axis.unit > 0)) reject(node["unit"].Mark(), fmt::format("'unit' is '{}'; allowed: a number above 0", unit));
     const std::string logarithmic = optional_text(node, "logarithmic", "false");
     if (logarithmic != "true" && logarithmic != "false")
       reject(node["logarithmic"].Mark(), fmt::format("'logarithmic' is '{}'; allowed: true, false", logarithmic));

@@ -98,6 +98,7 @@ struct SuiteTable {
 struct SuiteAxis {
   std::string title, place;
   std::string value, interval;  // "EVALUATION.KEY", the interval's of [low, high] or ""
+  double unit = 1;  // of the value and the interval, shown divided by it
   bool logarithmic = false;
 };
 

@@ -11,7 +11,7 @@ namespace {
 
 double number(const Json& value, const SuiteAxis& axis) {
   if (!value.is_number()) misuse("{}: '{}' is no number: {}", axis.place, axis.value, value.dump());
-  return value.get<double>();
+  return value.get<double>() / axis.unit;
 }
 
 /// kUnknown in a row without the evaluation.

@@ -60,6 +60,14 @@ TEST_F(Plots, APointForEachRecipeThatHasBothValues) {
   EXPECT_FALSE(plot.x.logarithmic);
 }
 
+TEST_F(Plots, AxesMayHaveAUnit) {
+  suite_.plots[0].y.unit = 0.01;
+  const ScatterPlot plot = plots()[0].plot;
+  EXPECT_DOUBLE_EQ(plot.points[1].y.value, 6.54);
+  EXPECT_DOUBLE_EQ(plot.points[1].y.high, 7);
+  EXPECT_EQ(plot.points[1].x, 4.5);
+}
+
 TEST_F(Plots, AFileThatStandsAlone) {
   const std::string svg = svg_file(plots()[0].plot, 700);
   EXPECT_THAT(svg, HasSubstr("--s0"));
