@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "base/rng.h"
+
 namespace bitloom {
 namespace {
 
@@ -27,11 +29,25 @@ void expect_sylvesters(int64_t order, int64_t width) {
 }
 
 TEST(WalshHadamard, FastTransformIsSylvesters) {
-  for (const int64_t order : {1, 2, 16, 64}) {
+  for (const int64_t order : {1, 2, 16, 32, 64, 128, 256, 512}) {
     for (const int64_t width : {1, 3, 40}) {
+      if (order * width > 4096) continue;
       expect_sylvesters<double>(order, width);
       expect_sylvesters<float>(order, width);
     }
+  }
+}
+
+// A row of a matrix and a vector take different loops, of the same sums. At any address.
+TEST(WalshHadamard, VectorsHaveTheBitsOfRows) {
+  Rng rng(1, 2);
+  for (const int64_t order : {32, 64, 128, 256, 512, 1024, 2048}) {
+    std::vector<float> x(static_cast<size_t>(order + 1)), rows(static_cast<size_t>(2 * order));
+    for (float& value : x) value = static_cast<float>(rng.normal());
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = i % 2 == 0 ? x[1 + i / 2] : 0;
+    walsh_hadamard(x.data() + 1, order, 1);
+    walsh_hadamard(rows.data(), order, 2);
+    for (size_t i = 0; i < static_cast<size_t>(order); ++i) ASSERT_EQ(x[1 + i], rows[2 * i]) << order << ": " << i;
   }
 }
 

@@ -39,6 +39,11 @@ void BlockRotation::transform(float* x, int64_t count, int64_t width) const {
 }
 
 void BlockRotation::multiply(float* x, int64_t begin, int64_t end, int64_t width) const {
+  if (width == 1) {  // a vector's loop
+    const float* signs = signs_.data() + begin;
+    for (int64_t i = 0; i < end - begin; ++i) x[i] *= signs[i];
+    return;
+  }
   for (int64_t i = begin; i < end; ++i, x += width) {
     for (int64_t k = 0; k < width; ++k) x[k] *= signs_[static_cast<size_t>(i)];
   }
