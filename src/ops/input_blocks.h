@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/shares.h"
 #include "base/threads.h"
 #include "kernels/int_dot/rounded_input.h"
 #include "kernels/int_gemm/int_gemm.h"
@@ -35,6 +36,9 @@ class InputBlocks {
   void reserve_scratch(int threads, int64_t bytes);
   std::byte* scratch(int thread);
 
+  /// For the loop over a product's rows.
+  Shares& shares() { return shares_; }
+
  private:
   struct PanelForm {
     bool made = false;
@@ -59,6 +63,7 @@ class InputBlocks {
   std::vector<float> framed_, inner_;
   std::vector<std::vector<float>> sums_;         // by reader
   std::vector<std::vector<std::byte>> scratch_;  // by thread
+  Shares shares_;
 };
 
 }  // namespace bitloom

@@ -8,17 +8,23 @@
 namespace bitloom {
 namespace {
 
-/// Weights of a piece at least: some microseconds of work, against tens of nanoseconds for taking the next piece.
+/// Weights of a piece at least: half a microsecond of work or more, against tens of nanoseconds for taking the next.
 constexpr int64_t kLeastPieceWeights = 16384;
 
 /// Rows of one piece of many tokens: two panels, whose bytes stay in the second cache.
 constexpr int64_t kGemmRows = 32;
 
-/// A matrix has a piece for each thread. Kernels fetch ahead, so short pieces that take turns would be fetched twice:
-/// by the thread that has them and by the one before. Rows are a multiple of those that kernels multiply together.
+/// Rows of the least piece, a multiple of those that kernels multiply together.
+int64_t least_rows(int64_t cols, int64_t multiple) {
+  const int64_t least = std::max<int64_t>(1, kLeastPieceWeights / std::max<int64_t>(1, cols));
+  return (least + multiple - 1) / multiple * multiple;
+}
+
+/// Where threads take pieces in turn, a matrix has one for each. Kernels fetch ahead, so short ones would be fetched
+/// twice: by the thread that has them and by the one before.
 int64_t rows_per_piece(int64_t rows, int64_t cols, int64_t threads, int64_t multiple) {
-  const int64_t least = kLeastPieceWeights / std::max<int64_t>(1, cols);
-  return (std::max((rows + threads - 1) / threads, least) + multiple - 1) / multiple * multiple;
+  const int64_t of_each = ((rows + threads - 1) / threads + multiple - 1) / multiple * multiple;
+  return std::max(of_each, least_rows(cols, multiple));
 }
 
 }  // namespace
@@ -64,6 +70,10 @@ class Products {
     const int64_t cols = readers.front().w->cols();
     blocks.begin(x, tokens, cols, scales);
     int64_t scratch = 0;
+    // What each call prepares, or unpacks, it should for many rows.
+    in_shares_ = std::all_of(readers.begin(), readers.end(), [tokens](const Reader& reader) {
+      return reader.w->family_ == nullptr && !reader.w->uses_gemm(tokens);
+    });
     for (size_t i = 0; i < readers.size(); ++i) {
       assert(readers[i].w->cols() == cols && readers[i].w->serves(tokens));
       pieces_ += pieces_of(readers[i]);
@@ -82,51 +92,70 @@ class Products {
     blocks.reserve_scratch(threads.thread_count(), scratch);
   }
 
-  int64_t pieces() const { return pieces_; }
-
-  void run(int64_t piece, int thread) const {
-    const Reader* reader = readers_.data();
-    for (; piece >= pieces_of(*reader); ++reader) piece -= pieces_of(*reader);
-    const PackedLinear& w = *reader->w;
-    const auto index = static_cast<size_t>(reader - readers_.data());
-    const int64_t first = piece * rows_of(*reader), last = std::min(first + rows_of(*reader), w.rows_);
-    if (w.uses_gemm(tokens_)) {
-      std::byte* scratch = blocks_.scratch(thread);
-      if (w.trellis_gemm_ != nullptr) {
-        w.trellis_gemm_->kernel({w.trellis_, piece, piece + 1, tokens_, panels_, scratch, reader->y, w.rows_});
-      } else {
-        w.gemm_kernel_->kernel({w.ints_, first, last, tokens_, panels_, scratch, reader->y, w.rows_});
-      }
-    } else if (w.int_kernel_ != nullptr) {
-      IntDotCall call = int_calls_[index];
-      call.first = first, call.last = last, call.y = reader->y;
-      w.int_kernel_->kernel(call);
-    } else if (w.level_kernel_ != nullptr) {
-      w.level_kernel_->kernel({w.level_rows_, first, last, tokens_, x_, reader->y, w.rows_});
-    } else if (w.family_ != nullptr) {
-      w.family_->run(first, last, tokens_, x_, reader->y, w.rows_, blocks_.scratch(thread));
-    } else if (w.trellis_kernel_ != nullptr) {
-      w.trellis_kernel_->kernel({w.trellis_, piece, piece + 1, tokens_, rounded_[index],
-                                 w.trellis_input_ == DotInput::kInt8 ? 1 : 3, reader->y, w.rows_});
+  void run_all(ThreadPool& threads) const {
+    if (in_shares_) {
+      blocks_.shares().run(threads, pieces_,
+                           [this](int64_t first, int64_t last, int thread) { run(first, last, thread); });
     } else {
-      const int64_t* order = w.order_.empty() ? nullptr : w.order_.data();
-      w.dense_kernel_->kernel({w.dense_, order, w.cols(), first, last, tokens_, x_, reader->y, w.rows_});
-    }
-    w.add_outliers(first, last, tokens_, x_, reader->y);
-    if (reader->bias == nullptr || w.frame_) return;
-    for (int64_t t = 0; t < tokens_; ++t) {
-      for (int64_t r = first; r < last; ++r) reader->y[t * w.rows_ + r] += reader->bias[r];
+      threads.parallel_for_thread(pieces_, [this](int64_t piece, int thread) { run(piece, piece + 1, thread); });
     }
   }
 
  private:
+  /// Pieces [begin, end).
+  void run(int64_t begin, int64_t end, int thread) const {
+    for (const Reader& reader : readers_) {
+      const int64_t count = pieces_of(reader);
+      if (begin < count && end > 0) {
+        run_rows(reader, std::max<int64_t>(begin, 0) * rows_of(reader), std::min(end, count) * rows_of(reader), thread);
+      }
+      begin -= count, end -= count;
+    }
+  }
+
+  /// Rows [first, last), which begin a piece and end one or the matrix.
+  void run_rows(const Reader& reader, int64_t first, int64_t last, int thread) const {
+    const PackedLinear& w = *reader.w;
+    const auto index = static_cast<size_t>(&reader - readers_.data());
+    last = std::min(last, w.rows_);
+    // Of trellis codes, super-tile rows.
+    const int64_t first_super = first / kTrellisRows, last_super = (last + kTrellisRows - 1) / kTrellisRows;
+    if (w.uses_gemm(tokens_)) {
+      std::byte* scratch = blocks_.scratch(thread);
+      if (w.trellis_gemm_ != nullptr) {
+        w.trellis_gemm_->kernel({w.trellis_, first_super, last_super, tokens_, panels_, scratch, reader.y, w.rows_});
+      } else {
+        w.gemm_kernel_->kernel({w.ints_, first, last, tokens_, panels_, scratch, reader.y, w.rows_});
+      }
+    } else if (w.int_kernel_ != nullptr) {
+      IntDotCall call = int_calls_[index];
+      call.first = first, call.last = last, call.y = reader.y;
+      w.int_kernel_->kernel(call);
+    } else if (w.level_kernel_ != nullptr) {
+      w.level_kernel_->kernel({w.level_rows_, first, last, tokens_, x_, reader.y, w.rows_});
+    } else if (w.family_ != nullptr) {
+      w.family_->run(first, last, tokens_, x_, reader.y, w.rows_, blocks_.scratch(thread));
+    } else if (w.trellis_kernel_ != nullptr) {
+      w.trellis_kernel_->kernel({w.trellis_, first_super, last_super, tokens_, rounded_[index],
+                                 w.trellis_input_ == DotInput::kInt8 ? 1 : 3, reader.y, w.rows_});
+    } else {
+      const int64_t* order = w.order_.empty() ? nullptr : w.order_.data();
+      w.dense_kernel_->kernel({w.dense_, order, w.cols(), first, last, tokens_, x_, reader.y, w.rows_});
+    }
+    w.add_outliers(first, last, tokens_, x_, reader.y);
+    if (reader.bias == nullptr || w.frame_) return;
+    for (int64_t t = 0; t < tokens_; ++t) {
+      for (int64_t r = first; r < last; ++r) reader.y[t * w.rows_ + r] += reader.bias[r];
+    }
+  }
+
   int64_t rows_of(const Reader& reader) const {
     if (reader.w->trellis_kernel_ != nullptr) return kTrellisRows;
     // A single block of tokens is as fast as memory: see rows_per_piece().
     if (reader.w->uses_gemm(tokens_) && tokens_ > kTokenBlock) return kGemmRows;
-    const int64_t multiple = reader.w->family_ != nullptr   ? reader.w->family_->row_multiple()
-                             : reader.w->uses_gemm(tokens_) ? kPanelRows
-                                                            : 8;
+    const bool gemm = reader.w->uses_gemm(tokens_);
+    const int64_t multiple = reader.w->family_ != nullptr ? reader.w->family_->row_multiple() : gemm ? kPanelRows : 8;
+    if (in_shares_) return least_rows(reader.w->cols(), multiple);
     return rows_per_piece(reader.w->rows_, reader.w->cols(), threads_, multiple);
   }
   int64_t pieces_of(const Reader& reader) const { return (reader.w->rows_ + rows_of(reader) - 1) / rows_of(reader); }
@@ -135,6 +164,7 @@ class Products {
   const float* x_;
   int64_t tokens_, pieces_ = 0;
   int threads_;
+  bool in_shares_ = false;  // threads have rows of their own that follow each other
   InputBlocks& blocks_;
   PanelInput panels_;
   std::array<IntDotCall, kMostProducts> int_calls_;
@@ -164,8 +194,7 @@ void apply_alike(std::span<const Reader> readers, const float* x, int64_t tokens
     inner += tokens * reader.w->rank();
   }
   const Products products({all.data(), count}, x, tokens, blocks, threads, scales);
-  const auto run = [&products](int64_t piece, int thread) { products.run(piece, thread); };
-  threads.parallel_for_thread(products.pieces(), run);
+  products.run_all(threads);
   size_t next = readers.size();
   for (const Reader& reader : readers) {
     if (reader.w->rank() > 0) reader.w->add_low_rank(tokens, all[next++].y, reader.y, threads);
