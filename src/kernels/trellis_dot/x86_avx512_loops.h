@@ -7,6 +7,9 @@
 
 #include <immintrin.h>
 
+#include <type_traits>
+#include <utility>
+
 #include "kernels/trellis_dot/super_tile.h"
 #include "kernels/trellis_dot/x86_avx512.h"
 
@@ -44,6 +47,15 @@ struct Digits {
   }
 };
 
+/// body(0), ..., body(kCount - 1) of constants: arrays that it takes elements of lie in registers.
+template <int kCount, class Body>
+[[gnu::always_inline]] inline void unrolled(const Body& body) {
+  [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
+    (body(std::integral_constant<int, i>()), ...);
+  }
+  (std::make_integer_sequence<int, kCount>());
+}
+
 template <int kValues, int kHalfBits>
 struct Kernel {
   /// Fresh bits of the steps before step i of a run of 16 or 32.
@@ -59,27 +71,27 @@ struct Kernel {
   static constexpr int64_t kAhead = 16384, kSoon = 2048;  // bytes that are fetched before their turn, at last to L1
 
   /// acc[r] += products of one super-tile's row r of every group.
-  static void add(const std::byte* tile, int64_t groups, __mmask32 lanes, const int32_t* quads,
-                  const TrellisValues& values, __m512i (&acc)[16]) {
+  [[gnu::always_inline]] static void add(const std::byte* tile, int64_t groups, __mmask32 lanes, const int32_t* quads,
+                                         const TrellisValues& values, __m512i (&acc)[16]) {
     const int64_t stride = 4 * groups;  // bytes of one word of all tiles
     constexpr int kAll = 8 * kHalfBits;
     for (int run = 0; run < kAll / kWords; ++run) {
+      const int32_t* column = quads + run * (kRun / 16);
       __m512i words[kWords + 1];
       words[0] = _mm512_maskz_loadu_epi16(lanes, tile + (run == 0 ? kAll - 1 : run * kWords - 1) * stride);
-      for (int i = 0; i < kWords; ++i) {
+      unrolled<kWords>([&](auto i) __attribute__((always_inline)) {
         const std::byte* word = tile + (run * kWords + i) * stride;
         _mm_prefetch(reinterpret_cast<const char*>(word + kAhead), _MM_HINT_T1);
         _mm_prefetch(reinterpret_cast<const char*>(word + kSoon), _MM_HINT_T0);
         words[i + 1] = _mm512_maskz_loadu_epi16(lanes, word);
-      }
-#pragma GCC unroll 32
-      for (int i = 0; i < kRun; ++i) {
-        const int end = bits_before(i + 1);  // of the window, from the run's first word; its start is 16 before
-        const int at = end / 16;             // words[at] holds the start
-        const __m512i bytes = end % 16 == 0 ? values.at(words[at])
-                                            : values.at(words[at], words[at + 1 <= kWords ? at + 1 : at], end % 16);
-        acc[i % 16] = _mm512_dpbusd_epi32(acc[i % 16], bytes, _mm512_set1_epi32(quads[(run * kRun + i) / 16]));
-      }
+      });
+      unrolled<kRun>([&](auto i) __attribute__((always_inline)) {
+        constexpr int kEnd = bits_before(i + 1);  // of the window, from the run's first word; its start is 16 before
+        constexpr int kAt = kEnd / 16;            // words[kAt] holds the start
+        const __m512i bytes =
+            kEnd % 16 == 0 ? values.at(words[kAt]) : values.at(words[kAt], words[std::min(kAt + 1, kWords)], kEnd % 16);
+        acc[i % 16] = _mm512_dpbusd_epi32(acc[i % 16], bytes, _mm512_set1_epi32(column[i / 16]));
+      });
     }
   }
 
@@ -97,12 +109,13 @@ struct Kernel {
           for (int p = 0; p < call.planes; ++p) {
             const Digits<kValues> digits(x.digits[p]);
             __m512i acc[16];
-            for (__m512i& lane : acc) lane = _mm512_set1_epi32(-128 * digits.sum);
+            const __m512i start = _mm512_set1_epi32(-128 * digits.sum);
+            unrolled<16>([&](auto r) __attribute__((always_inline)) { acc[r] = start; });
             add(row.tile(c), row.groups, lanes, digits.quads, values, acc);
             const __m512 weight = _mm512_set1_ps(plane_weight(call.planes, p) * x.scale);
-            for (int r = 0; r < 16; ++r) {
-              y[r] = _mm512_add_ps(y[r], _mm512_mul_ps(weight, _mm512_cvtepi32_ps(acc[r])));
-            }
+            unrolled<16>([&](auto r) __attribute__((always_inline)) {
+              y[r] = _mm512_fmadd_ps(weight, _mm512_cvtepi32_ps(acc[r]), y[r]);
+            });
           }
         }
         float out[16][16];  // [row in group][group]
