@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/memory/dense_matrix.h"
 #include "base/test_data.h"
@@ -442,6 +443,39 @@ TEST(PackedLinear, ReadersOfOneInputAndAnyNumberOfThreadsGiveTheSameBits) {
     }
     EXPECT_EQ(results[0], results[1]);
     EXPECT_EQ(results[0], results[2]);
+  }
+}
+
+// Pieces of trellis codes are super-tiles' rows, of which each thread has some; of the last one 16 rows are there.
+TEST(PackedLinear, TrellisCodesOnAnyNumberOfThreadsGiveTheSameBits) {
+  InputBlocks blocks;
+  constexpr int64_t kCols = 96, kRows[] = {1296, 256, 48};
+  const std::vector<float> x = random_values(kCols, 5);
+  for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+    std::vector<std::shared_ptr<const StoredMatrix>> matrices;
+    std::vector<std::shared_ptr<const PackedLinear>> packed;
+    for (const int64_t rows : kRows) {
+      matrices.push_back(testing::random_stored("trellis2+frame-in32-out16", rows, kCols, 3));
+      packed.push_back(pack(matrices.back(), {best_isa(), activations}));
+    }
+    std::vector<std::vector<float>> results;
+    for (const int count : {1, 2, 5}) {
+      ThreadPool threads(count);
+      std::vector<float> y(1600);
+      const Reader readers[] = {{packed[0].get(), nullptr, y.data()},
+                                {packed[1].get(), nullptr, y.data() + 1296},
+                                {packed[2].get(), nullptr, y.data() + 1552}};
+      apply(readers, x.data(), 1, blocks, threads);
+      results.push_back(y);
+    }
+    EXPECT_EQ(results[0], results[1]);
+    EXPECT_EQ(results[0], results[2]);
+    const float* y = results[0].data();
+    for (size_t i = 0; i < matrices.size(); y += kRows[i++]) {
+      std::vector<int64_t> as_stored(static_cast<size_t>(kRows[i]));
+      std::iota(as_stored.begin(), as_stored.end(), 0);
+      expect_framed(*matrices[i], as_stored, x.data(), {y, y + kRows[i]}, activations);
+    }
   }
 }
 
