@@ -320,7 +320,7 @@ std::unique_ptr<const FamilyProduct> make_family_product(const StoredMatrix& mat
   if (vector != nullptr && (vector->bits == 4 || vector->bits == 8)) {
     return std::make_unique<VectorProduct>(matrix, *vector, isa, exact);
   }
-  if (const auto* blocks = matrix.spec().base.get_if<BlockVectorStorage>(); blocks != nullptr) {
+  if (const auto* blocks = matrix.spec().base.get_if<BlockVectorStorage>(); blocks != nullptr && blocks->scaled == 0) {
     return std::make_unique<BlockVectorProduct>(matrix, *blocks, isa, exact);
   }
   if (matrix.spec().base.get_if<E8pStorage>() != nullptr) return std::make_unique<E8pProduct>(matrix, isa, exact);

@@ -50,8 +50,8 @@ TEST(Resume, EveryAlgorithm) {
        {"gptaq+int3-g16", "adaround:iterations=3+int4-g16", "smoothquant+int8-row", "smoothquant+gptaq+int4-g16",
         "awq:steps=3+gptq+int4-g16", "hadamard+gptq+int4-g16", "smoothquant+kmeans:outliers=0.01+codebook2.5-col",
         "claq-2.12", "billm-arb", "pb-1.7", "spqr+affine3-g16-s3x16", "slim+affine2-g16-mixed",
-        "svid:feedback+sign_rank1", "aqlm:sweeps=2+aq2x4-g8", "gptvq:turns=5+vq3-g2", "ldlq+e8p+frame-in16-out16",
-        "int8-row@int8-tensor-kl"}) {
+        "svid:feedback+sign_rank1", "aqlm:sweeps=2+aq2x4-g8", "gptvq:turns=5+vq3-g2", "gptvq:turns=5+vq3-g2-s8",
+        "ldlq+e8p+frame-in16-out16", "int8-row@int8-tensor-kl"}) {
     stop_everywhere(run_of("llama_bf16", recipe), first++ % 5, 7);
   }
 }

@@ -70,6 +70,7 @@ inline RoundingTarget random_target(const Rounding& rounding, Rng& rng) {
                                                  "aq2x8-g8",
                                                  "vq8-g4",
                                                  "vq4-g2-r64-c128+frame-in64-out64",
+                                                 "vq8-g4-c512-s64",
                                                  "e8p+frame-in512-out512",
                                                  "pow4[0.55]-g64",
                                                  "pow3[role]-row-mse",

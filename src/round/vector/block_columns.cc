@@ -21,16 +21,19 @@ class BlockColumns final : public StoringPolicy {
       : problem_(problem),
         storage_(problem.storage.base.get<BlockVectorStorage>()),
         first_row_(rows.begin),
-        code_{storage_,
-              VectorBlocks(storage_, rows.count(), problem.weights.cols()),
-              rows.count(),
-              (problem.weights.cols() + storage_.group - 1) / storage_.group,
-              {}} {
+        code_{storage_,     VectorBlocks(storage_, rows.count(), problem.weights.cols()),
+              rows.count(), (problem.weights.cols() + storage_.group - 1) / storage_.group,
+              {},           {}} {
     code_.codes.resize(static_cast<size_t>(code_.rows * code_.groups));
     decoded_.resize(static_cast<size_t>(code_.blocks.down * code_.strip_size()));
     books_.values.resize(decoded_.size());
     books_.scales.resize(static_cast<size_t>(code_.blocks.count()));
     searches_.assign(static_cast<size_t>(code_.blocks.down), MetricSearch(storage_.entries(), storage_.group));
+    if (storage_.scaled == 0) return;
+    code_.scales.resize(code_.codes.size());
+    scaled_runs_ = (problem.weights.cols() + storage_.scaled - 1) / storage_.scaled;
+    log_scales_.codes.resize(static_cast<size_t>(code_.rows * scaled_runs_));
+    log_scales_.steps.resize(books_.scales.size());
   }
 
   int64_t group() const override { return code_.blocks.width; }
@@ -46,9 +49,12 @@ class BlockColumns final : public StoringPolicy {
           x[static_cast<size_t>(r * places * g + c)] = columns[c * code_.rows + first + r];
       }
       const float* metrics = problem_.metrics.data() + begin * g;
-      const std::vector<float> book =
-          metric_kmeans({rows, places, g, x.data(), metrics}, storage_.entries(), problem_.turns);
       const int64_t block = down * code_.blocks.across + across;
+      std::vector<float> squares;
+      if (storage_.scaled != 0) squares = normalize(block, {first, first + rows}, begin, end, x);
+      const float* weights = squares.empty() ? nullptr : squares.data();
+      const std::vector<float> book =
+          metric_kmeans({rows, places, g, x.data(), metrics, weights}, storage_.entries(), problem_.turns);
       take(to_bytes(book, code_.book_size()), 0, block, 1);
       searches_[static_cast<size_t>(down)].set_codebook(decoded_.data() + block * code_.book_size());
     });
@@ -62,7 +68,8 @@ class BlockColumns final : public StoringPolicy {
       search.set_metric(problem_.metrics.data() + j * g * g);
       const int64_t first = down * code_.blocks.height, last = std::min(code_.rows, first + code_.blocks.height);
       for (int64_t r = first; r < last; ++r) {
-        for (int64_t t = 0; t < end - begin; ++t) x[t] = columns[t * code_.rows + r];
+        const float scale = code_.scale(r, j);
+        for (int64_t t = 0; t < end - begin; ++t) x[t] = columns[t * code_.rows + r] / scale;
         code_.codes[static_cast<size_t>(r * code_.groups + j)] = static_cast<uint16_t>(search.find(x));
       }
     }
@@ -72,7 +79,9 @@ class BlockColumns final : public StoringPolicy {
 
   void decode_column(int64_t position, float* weights) const override {
     const int64_t j = position / storage_.group, t = position % storage_.group;
-    for (int64_t r = 0; r < code_.rows; ++r) weights[r] = decoded_[static_cast<size_t>(code_.place(r, j) + t)];
+    for (int64_t r = 0; r < code_.rows; ++r) {
+      weights[r] = decoded_[static_cast<size_t>(code_.place(r, j) + t)] * code_.scale(r, j);
+    }
   }
 
   void end_loop() override {
@@ -99,10 +108,40 @@ class BlockColumns final : public StoringPolicy {
     append(bytes, code_.codes);
     append(bytes, books_.values);
     append(bytes, books_.scales);
+    append(bytes, log_scales_.codes);
+    append(bytes, log_scales_.steps);
     return bytes;
   }
 
  private:
+  /// Finds a block's scales, divides its weights x [rows, places G] by them, and gives the squares [rows, places].
+  std::vector<float> normalize(int64_t block, RowRange range, int64_t begin, int64_t end, std::vector<float>& x) {
+    const int64_t g = storage_.group, run = storage_.scaled, first = begin / run, runs = (end - begin + run - 1) / run;
+    const int64_t places = (end - begin + g - 1) / g;
+    std::vector<float> sizes(static_cast<size_t>(range.count() * runs));
+    for (int64_t i = 0; i < range.count(); ++i) {
+      for (int64_t c = 0; c < end - begin; ++c) {
+        float& size = sizes[static_cast<size_t>(i * runs + c / run)];
+        size = std::max(size, std::abs(x[static_cast<size_t>(i * places * g + c)]));
+      }
+    }
+    const ScaleFit fit = fit_log_scales(sizes);
+    const LogScaleTable table = log_scale_table(fit.step);
+    log_scales_.steps[static_cast<size_t>(block)] = fit.step;
+    std::vector<float> squares(static_cast<size_t>(range.count() * places));
+    for (int64_t i = 0; i < range.count(); ++i) {
+      const int64_t row = range.begin + i;
+      std::copy_n(fit.codes.begin() + i * runs, runs, log_scales_.codes.begin() + row * scaled_runs_ + first);
+      for (int64_t p = 0; p < places; ++p) {
+        const float scale = table[fit.codes[static_cast<size_t>(i * runs + p * g / run)]];
+        code_.scales[static_cast<size_t>(row * code_.groups + begin / g + p)] = scale;
+        squares[static_cast<size_t>(i * places + p)] = scale * scale;
+        for (int64_t t = 0; t < g; ++t) x[static_cast<size_t>((i * places + p) * g + t)] /= scale;
+      }
+    }
+    return squares;
+  }
+
   /// Codebooks of blocks [to, to + count) become those of blocks from `from` on.
   void take(const ByteCodebooks& books, int64_t from, int64_t to, int64_t count) {
     const int64_t size = code_.book_size();
@@ -119,6 +158,8 @@ class BlockColumns final : public StoringPolicy {
   const BlockVectorStorage& storage_;
   int64_t first_row_;
   BlockCodes code_;
+  int64_t scaled_runs_ = 0;             // in a row
+  LogScales log_scales_;                // n [rows, runs]
   ByteCodebooks books_;                 // [down, across, 2^B, G]
   std::vector<float> decoded_;          // the same as they decode
   std::vector<MetricSearch> searches_;  // by row of blocks, of the run of columns at hand
@@ -136,6 +177,10 @@ class BlockPolicies final : public ColumnPolicies {
         codes_(static_cast<size_t>(rows_ * groups_)) {
     books_.values.resize(static_cast<size_t>(blocks_.count() * storage_.entries() * storage_.group));
     books_.scales.resize(static_cast<size_t>(blocks_.count()));
+    if (storage_.scaled == 0) return;
+    scaled_runs_ = (cols_ + storage_.scaled - 1) / storage_.scaled;
+    log_scales_.codes.resize(static_cast<size_t>(rows_ * scaled_runs_));
+    log_scales_.steps.resize(books_.scales.size());
   }
 
   bool rows_are_separable() const override { return true; }
@@ -148,22 +193,31 @@ class BlockPolicies final : public ColumnPolicies {
     const auto codes = reader.take<uint16_t>();
     const auto values = reader.take<int8_t>();
     const auto scales = reader.take<float>();
+    const auto log_codes = reader.take<uint16_t>();
+    const auto steps = reader.take<float>();
     const int64_t first = rows.begin / blocks_.height * blocks_.across;
     const int64_t count = (rows.count() + blocks_.height - 1) / blocks_.height * blocks_.across;
     const int64_t size = storage_.entries() * storage_.group;
     if (static_cast<int64_t>(codes.size()) != rows.count() * groups_ ||
-        static_cast<int64_t>(values.size()) != count * size || static_cast<int64_t>(scales.size()) != count) {
-      fail(ErrorKind::kFailed, "rows [{}, {}): {} codes, {} numbers of codebooks and {} scales do not fit {}",
-           rows.begin, rows.end, codes.size(), values.size(), scales.size(), to_string(storage_));
+        static_cast<int64_t>(values.size()) != count * size || static_cast<int64_t>(scales.size()) != count ||
+        static_cast<int64_t>(log_codes.size()) != rows.count() * scaled_runs_ ||
+        steps.size() != (storage_.scaled == 0 ? 0 : scales.size())) {
+      fail(ErrorKind::kFailed,
+           "rows [{}, {}): {} codes, {} numbers of codebooks, {} scales, {} codes and {} steps of scales do not fit {}",
+           rows.begin, rows.end, codes.size(), values.size(), scales.size(), log_codes.size(), steps.size(),
+           to_string(storage_));
     }
     std::copy(codes.begin(), codes.end(), codes_.begin() + rows.begin * groups_);
     std::copy(values.begin(), values.end(), books_.values.begin() + first * size);
     std::copy(scales.begin(), scales.end(), books_.scales.begin() + first);
+    std::copy(log_codes.begin(), log_codes.end(), log_scales_.codes.begin() + rows.begin * scaled_runs_);
+    std::copy(steps.begin(), steps.end(), log_scales_.steps.begin() + (steps.empty() ? 0 : first));
   }
 
   std::shared_ptr<const StoredMatrix> finish(const std::string& name) override {
-    return stored_from_bytes(name, problem_.storage, rows_, cols_,
-                             pack_block_vectors(storage_, rows_, cols_, codes_, books_.values, books_.scales));
+    return stored_from_bytes(
+        name, problem_.storage, rows_, cols_,
+        pack_block_vectors(storage_, rows_, cols_, codes_, books_.values, books_.scales, log_scales_));
   }
 
  private:
@@ -171,9 +225,10 @@ class BlockPolicies final : public ColumnPolicies {
   const BlockVectorStorage& storage_;
   int64_t rows_, cols_;
   VectorBlocks blocks_;
-  int64_t groups_;
+  int64_t groups_, scaled_runs_ = 0;
   std::vector<uint16_t> codes_;
   ByteCodebooks books_;
+  LogScales log_scales_;
 };
 
 }  // namespace
@@ -232,6 +287,29 @@ std::vector<float> from_bytes(const ByteCodebooks& codebooks) {
     values.push_back(codebooks.scales[i / size] * static_cast<float>(codebooks.values[i]));
   }
   return values;
+}
+
+ScaleFit fit_log_scales(std::span<const float> sizes) {
+  constexpr size_t kSmaller = 64;
+  constexpr float kMost = (1 << BlockVectorStorage::kScaleBits) - 1;
+  ScaleFit fit{0, std::vector<uint16_t>(sizes.size())};
+  std::vector<float> logs;
+  for (const float size : sizes) {
+    if (size > 0) logs.push_back(std::log2(size));
+  }
+  if (logs.empty()) return fit;
+  const float greatest = *std::max_element(logs.begin(), logs.end());
+  const auto at = logs.begin() + static_cast<std::ptrdiff_t>(logs.size() / kSmaller);
+  std::nth_element(logs.begin(), at, logs.end());
+  const float least = std::max(*at, greatest - kMost * kGreatestScaleStep);
+  fit.step = finite_f16((greatest - least) / kMost);
+  if (fit.step == 0) return fit;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] <= 0) continue;
+    fit.codes[i] =
+        static_cast<uint16_t>(std::clamp(std::nearbyint((std::log2(sizes[i]) - least) / fit.step), 0.0f, kMost));
+  }
+  return fit;
 }
 
 std::unique_ptr<ColumnPolicies> make_block_policies(const BlockColumnProblem& problem) {

@@ -1,7 +1,9 @@
 #pragma once
 // The column policy of codebooks of blocks (round/vector/gptvq.h). When a run of columns begins, k-means by the
 // columns' metrics on its compensated weights makes the codebooks of its blocks, rounded to their 8 bits; then vector
-// by vector of columns every row takes the nearest. The metric of columns J is what an error e in them costs when the
+// by vector of columns every row takes the nearest. Where the storage has scales for runs of columns, the weights are
+// divided by these first, which follow the runs' greatest magnitudes, and k-means counts every
+// vector by its scale's square, as the loss does. The metric of columns J is what an error e in them costs when the
 // columns behind make up for it as well as they can:
 //
 //   |e U_JJ^-1|^2 = e M_J e^T,   M_J = (U_JJ^T U_JJ)^-1
@@ -12,6 +14,7 @@
 //
 // Rows are separable in tiles of 256.
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
@@ -36,6 +39,15 @@ struct ByteCodebooks {
 ByteCodebooks to_bytes(std::span<const float> codebooks, int64_t size);
 /// As they decode.
 std::vector<float> from_bytes(const ByteCodebooks& codebooks);
+
+/// Scales 2^(step n) relative to each other as `sizes` are, n < 16 by rounding in the logarithm: from n = 0 for the
+/// size that one in 64 is smaller than, and for smaller ones, to 15 for the greatest, or less where that is more than
+/// the step allows. All 0 where sizes do not differ.
+struct ScaleFit {
+  float step = 0;  // a number of fp16
+  std::vector<uint16_t> codes;
+};
+ScaleFit fit_log_scales(std::span<const float> sizes);
 
 struct BlockColumnProblem {
   const Storage& storage;               // BlockVectorStorage

@@ -8,28 +8,30 @@
 namespace bitloom {
 namespace {
 
-/// out [rows, width] = the vectors chosen from `codebooks`, less w where there is one.
+/// out [rows, width] = the vectors chosen from `codebooks`, times their scales, less w where there is one.
 template <typename T>
 void gather(const BlockCodes& code, const std::vector<T>& codebooks, const float* w, float* out) {
   const int64_t g = code.storage.group;
   for (int64_t r = 0; r < code.rows; ++r) {
     for (int64_t j = 0; j < code.groups; ++j) {
       const T* entry = codebooks.data() + code.place(r, j);
+      const float scale = code.scale(r, j);
       for (int64_t t = 0; t < g; ++t, ++out) {
-        *out = static_cast<float>(entry[t]) - (w == nullptr ? 0.0f : *w++);
+        *out = scale * static_cast<float>(entry[t]) - (w == nullptr ? 0.0f : *w++);
       }
     }
   }
 }
 
-/// out [codebooks] = sums over the uses of each entry of values [rows, width].
+/// out [codebooks] = sums over the uses of each entry of values [rows, width] times the vectors' scales.
 void scatter(const BlockCodes& code, const float* values, std::vector<double>& out) {
   const int64_t g = code.storage.group;
   std::fill(out.begin(), out.end(), 0.0);
   for (int64_t r = 0; r < code.rows; ++r) {
     for (int64_t j = 0; j < code.groups; ++j) {
       double* entry = out.data() + code.place(r, j);
-      for (int64_t t = 0; t < g; ++t) entry[t] += static_cast<double>(*values++);
+      const auto scale = static_cast<double>(code.scale(r, j));
+      for (int64_t t = 0; t < g; ++t) entry[t] += scale * static_cast<double>(*values++);
     }
   }
 }
@@ -48,8 +50,10 @@ class Fit {
     for (int64_t r = 0; r < code.rows; ++r) {
       for (int64_t j = 0; j < code.groups; ++j) {
         double* m = factors_.data() + code.place(r, j) * g;
+        const auto scale = static_cast<double>(code.scale(r, j)), square = scale * scale;
         for (int64_t s = 0; s < g; ++s) {
-          for (int64_t t = 0; t <= s; ++t) m[s * g + t] += static_cast<double>(moment.at(j * g + s, j * g + t));
+          for (int64_t t = 0; t <= s; ++t)
+            m[s * g + t] += square * static_cast<double>(moment.at(j * g + s, j * g + t));
         }
       }
     }

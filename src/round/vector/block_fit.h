@@ -1,7 +1,7 @@
 #pragma once
 // The codebooks of fixed codes in blocks of a matrix, to the least loss
 //
-//   L = sum over rows of e H e^T,   e a row of What - W,   What(r, j G + c) = C_b[code(r, j), c]
+//   L = sum over rows of e H e^T,   e a row of What - W,   What(r, j G + c) = s(r, j) C_b[code(r, j), c]
 //
 // of which they are quadratic (GPTVQ, van Baalen et al. 2024, 2402.15319, section 3.3, by gradient descent). Conjugate
 // gradients, preconditioned by each entry's own block of the system. Rows of blocks have nothing to do with each other:
@@ -23,12 +23,16 @@ struct BlockCodes {
   BlockVectorStorage storage;
   VectorBlocks blocks;  // of these rows
   int64_t rows = 0, groups = 0;
-  std::vector<uint16_t> codes;  // [rows, groups]
+  std::vector<uint16_t> codes;     // [rows, groups]
+  std::vector<float> scales = {};  // s [rows, groups]; empty: all 1
 
   int64_t width() const { return groups * storage.group; }
   int64_t book_size() const { return storage.entries() * storage.group; }
   /// Of a row of blocks.
   int64_t strip_size() const { return blocks.across * book_size(); }
+  float scale(int64_t row, int64_t group) const {
+    return scales.empty() ? 1.0f : scales[static_cast<size_t>(row * groups + group)];
+  }
   /// Where the vector of a row's group begins in the codebooks [down, across, 2^B, G].
   int64_t place(int64_t row, int64_t group) const {
     const int64_t block = row / blocks.height * blocks.across + group * storage.group / blocks.width;

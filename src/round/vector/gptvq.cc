@@ -43,7 +43,9 @@ int64_t tile_bytes(const RoundingShape& shape) {
   const VectorBlocks blocks(s, rows, shape.cols);
   const int64_t run = rows * (blocks.width / s.group + 1);
   const int64_t kmeans = 18 * run + 8 * s.entries() * s.group * (s.group + 1);
-  return 2 * rows * (shape.cols / s.group + 1) + 4 * run * s.group + kmeans +
+  const int64_t scales =
+      s.scaled == 0 ? 0 : 4 * (rows * (shape.cols / s.group + 1) + run) + 12 * rows * (shape.cols / s.scaled + 1);
+  return scales + 2 * rows * (shape.cols / s.group + 1) + 4 * run * s.group + kmeans +
          5 * blocks.count() * s.entries() * s.group;
 }
 

@@ -8,7 +8,8 @@
 //
 // Beyond the paper: metrics of whole vectors instead of their diagonals, columns of a vector that make up for each
 // other, conjugate gradients instead of gradient descent, with the moment damped as the loop's is, and what error
-// feedback has too (guided, drift). Left out: scales of blocks of weights, and codebooks of lower rank.
+// feedback has too (guided, drift), and vectors of scaled runs that count by their scales' squares. Left out:
+// codebooks of lower rank.
 //
 // Goals: the same bytes for any number of threads and of ranks given the same statistics; ranks share tiles of rows.
 

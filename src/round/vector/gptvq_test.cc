@@ -65,7 +65,7 @@ TEST(Gptvq, HasLessErrorThanScalarsAndThanVectorsWithoutFeedback) {
 TEST(Gptvq, TheFitAfterwardsLowersTheError) {
   const DenseMatrix w = normal_matrix(300, 128, 3);
   const InputStatistics inputs = inputs_of(128);
-  for (const char* target : {"vq2-g1", "vq4-g2", "vq8-g4", "vq5-g2-r64-c48"}) {
+  for (const char* target : {"vq2-g1", "vq4-g2", "vq8-g4", "vq5-g2-r64-c48", "vq4-g2-s16"}) {
     double before = std::numeric_limits<double>::infinity();
     for (const int64_t iterations : {0, 1, 8}) {
       const double error = output_error(GptvqRounding{.iterations = iterations}, w, target, inputs);
@@ -77,7 +77,8 @@ TEST(Gptvq, TheFitAfterwardsLowersTheError) {
 
 // Rows, columns and vectors that end early; few entries.
 TEST(Gptvq, AnyShape) {
-  for (const char* target : {"vq8-g4", "vq4-g2", "vq2-g1", "vq3-g8-r4-c16", "vq8-g1", "vq1-g4-r2"}) {
+  for (const char* target :
+       {"vq8-g4", "vq4-g2", "vq2-g1", "vq3-g8-r4-c16", "vq8-g1", "vq1-g4-r2", "vq4-g2-r4-c24-s8"}) {
     for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {3, 13}, {65, 40}, {300, 9}, {20, 300}}) {
       const DenseMatrix w = normal_matrix(rows, cols, 4);
       const InputStatistics inputs = inputs_of(cols, 100);
@@ -94,7 +95,7 @@ TEST(Gptvq, SameBytesForAnyNumberOfThreads) {
   const DenseMatrix w = normal_matrix(600, 96, 7);
   const InputStatistics inputs = inputs_of(96);
   for (const Rounding& rounding : {Rounding(GptvqRounding{.turns = 10}), Rounding(VectorKMeansRounding{.turns = 5})}) {
-    for (const char* target : {"vq4-g2", "vq8-g4"}) {
+    for (const char* target : {"vq4-g2", "vq8-g4", "vq8-g4-s32"}) {
       const Rounded one = round_by_data(rounding, w, target, &inputs),
                     three = round_by_data(rounding, w, target, &inputs, 3);
       EXPECT_EQ(one.matrix->decode_all(), three.matrix->decode_all());
@@ -110,7 +111,7 @@ TEST(Gptvq, IsFedAsTheReferenceSays) {
   ThreadPool threads(1);
   const InputStatistics inputs = inputs_of(kCols);
   const GptqFactor factor = make_gptq_factor(*inputs.moment, nullptr, {.order = ColumnOrder::kNatural}, 0, threads);
-  for (const char* text : {"vq4-g4-r8-c24", "vq3-g2-c32", "vq2-g1"}) {
+  for (const char* text : {"vq4-g4-r8-c24", "vq3-g2-c32", "vq2-g1", "vq4-g4-c24-s8"}) {
     const Storage storage = parse_storage(text);
     const DenseMatrix w = normal_matrix(kRows, kCols, 11);
     const std::vector<float> metrics =
@@ -136,16 +137,19 @@ TEST(Gptvq, IsFedAsTheReferenceSays) {
 }
 
 // To the optimum, where the gradient of L is nothing: sums of R over the uses of each entry.
-TEST(BlockFit, EndsWhereTheGradientIsZero) {
+void fit_ends_where_the_gradient_is_zero(bool scaled) {
   constexpr int64_t kRows = 20, kCols = 24;
   ThreadPool threads(1);
   const InputStatistics inputs = inputs_of(kCols);
   LayerMoment moment{kCols, std::vector<float>(kCols * kCols)};
   inputs.moment->copy_to(moment.h.data(), threads);
-  const BlockVectorStorage storage = parse_block_vectors("vq2-g4-r8-c12");
+  const BlockVectorStorage storage = parse_block_vectors(scaled ? "vq2-g4-r8-c12-s8" : "vq2-g4-r8-c12");
   BlockCodes code{storage, VectorBlocks(storage, kRows, kCols), kRows, kCols / 4, {}};
   Rng rng(3, 3);
-  for (int64_t i = 0; i < kRows * code.groups; ++i) code.codes.push_back(static_cast<uint16_t>(rng.next_u32() % 4));
+  for (int64_t i = 0; i < kRows * code.groups; ++i) {
+    code.codes.push_back(static_cast<uint16_t>(rng.next_u32() % 4));
+    if (scaled) code.scales.push_back(0.5f + static_cast<float>(rng.uniform()));
+  }
   const std::vector<float> w = normal_matrix(kRows, kCols, 5).values();
   const std::vector<float> start(static_cast<size_t>(code.blocks.down * code.strip_size()));
   std::vector<double> before = block_losses(code, moment, w, start, threads);
@@ -161,16 +165,60 @@ TEST(BlockFit, EndsWhereTheGradientIsZero) {
     for (int64_t c = 0; c < kCols; ++c) {
       double sum = 0, all = 0;
       for (int64_t k = 0; k < kCols; ++k) {
-        const double e =
-            double{fitted[static_cast<size_t>(code.place(r, k / 4) + k % 4)]} - w[static_cast<size_t>(r * kCols + k)];
+        const double e = double{fitted[static_cast<size_t>(code.place(r, k / 4) + k % 4)]} * code.scale(r, k / 4) -
+                         w[static_cast<size_t>(r * kCols + k)];
         sum += e * double{moment.at(k, c)}, all += std::abs(e * double{moment.at(k, c)});
       }
-      gradient[static_cast<size_t>(code.place(r, c / 4) + c % 4)] += sum;
-      size[static_cast<size_t>(code.place(r, c / 4) + c % 4)] += all;
+      gradient[static_cast<size_t>(code.place(r, c / 4) + c % 4)] += sum * code.scale(r, c / 4);
+      size[static_cast<size_t>(code.place(r, c / 4) + c % 4)] += all * code.scale(r, c / 4);
     }
   }
   // Products are fp32: 24 terms of eps each, of random sign.
   for (size_t i = 0; i < gradient.size(); ++i) EXPECT_LE(std::abs(gradient[i]), 1e-5 * size[i] + 1e-12) << i;
+}
+
+TEST(BlockFit, EndsWhereTheGradientIsZero) {
+  fit_ends_where_the_gradient_is_zero(false);
+  fit_ends_where_the_gradient_is_zero(true);
+}
+
+// Sixteen sizes, each twice the one before, are the sixteen scales; among 128 alike but for two the lesser of these
+// takes the least scale and leaves the rest theirs.
+TEST(LogScales, FollowSizes) {
+  std::vector<float> sizes;
+  for (int n = 0; n < 16; ++n) sizes.push_back(std::ldexp(3.0f, n - 8));
+  const ScaleFit powers = fit_log_scales(sizes);
+  EXPECT_EQ(powers.step, 1);
+  for (uint16_t n = 0; n < 16; ++n) EXPECT_EQ(powers.codes[n], n);
+  std::vector<float> alike(128, 1.0f);
+  alike[5] = 32, alike[7] = 1e-6f, alike[9] = 0;
+  const ScaleFit fit = fit_log_scales(alike);
+  EXPECT_NEAR(fit.step, 5.0 / 15, 1e-3);
+  for (size_t i = 0; i < alike.size(); ++i) EXPECT_EQ(fit.codes[i], i == 5 ? 15 : 0) << i;
+  EXPECT_EQ(fit_log_scales(std::vector<float>(40, 2.0f)).step, 0);
+  EXPECT_EQ(fit_log_scales(std::vector<float>(4, 0.0f)).step, 0);
+  EXPECT_EQ(fit_log_scales(std::vector<float>{1e-30f, 1e30f}).step, kGreatestScaleStep);
+}
+
+// Weights whose size differs from run to run of a row: scales are worth more than three times the bits they take.
+TEST(Gptvq, ScalesServeRunsOfDifferentSize) {
+  constexpr int64_t kSide = 256;
+  DenseMatrix w = normal_matrix(kSide, kSide, 6);
+  Rng rng(8, 8);
+  for (size_t run = 0; run < kSide * kSide / 32; ++run) {
+    const auto size = static_cast<float>(std::exp2(4 * rng.uniform()));
+    for (size_t i = 0; i < 32; ++i) w.values()[run * 32 + i] *= size;
+  }
+  const InputStatistics inputs = inputs_of(kSide);
+  for (const Rounding& rounding : {Rounding(GptvqRounding{}), Rounding(VectorKMeansRounding{})}) {
+    const Rounded with = round_by_data(rounding, w, "vq8-g4-s32", &inputs);
+    const Rounded without = round_by_data(rounding, w, "vq8-g4", &inputs);
+    const Rounded wider = round_by_data(rounding, w, "vq8-g4-r64", &inputs);
+    EXPECT_LT(*with.report.output_error, 0.8 * *without.report.output_error);
+    EXPECT_LT(*with.report.output_error, *wider.report.output_error);
+    EXPECT_LT(with.matrix->true_bits() - without.matrix->true_bits(), 0.126);
+    EXPECT_GT(wider.matrix->true_bits() - without.matrix->true_bits(), 0.37);
+  }
 }
 
 TEST(Gptvq, DeadColumnsCountAsZeros) {

@@ -68,12 +68,12 @@ class EntrySums {
     std::fill(m_.begin(), m_.end(), 0.0);
     std::fill(mx_.begin(), mx_.end(), 0.0);
   }
-  void add(int64_t entry, const float* metric, const float* x) {
+  void add(int64_t entry, const float* metric, const float* x, double weight) {
     double* m = m_.data() + entry * g_ * g_;
     double* mx = mx_.data() + entry * g_;
     for (int64_t s = 0; s < g_; ++s) {
       for (int64_t t = 0; t < g_; ++t) {
-        const auto value = static_cast<double>(metric[s * g_ + t]);
+        const double value = weight * static_cast<double>(metric[s * g_ + t]);
         m[s * g_ + t] += value, mx[s] += value * static_cast<double>(x[t]);
       }
     }
@@ -152,7 +152,8 @@ std::vector<float> metric_kmeans(const MetricPoints& points, int64_t entries, in
         const auto code = static_cast<uint16_t>(search.find(points.x + i * g));
         changes += turn == 0 || code != codes[static_cast<size_t>(i)] ? 1 : 0;
         codes[static_cast<size_t>(i)] = code;
-        sums.add(code, metric, points.x + i * g);
+        sums.add(code, metric, points.x + i * g,
+                 points.weights == nullptr ? 1 : static_cast<double>(points.weights[i]));
       }
     }
     if (changes * kStill <= points.rows * points.places) break;

@@ -2,8 +2,8 @@
 // k-means on vectors whose errors count by a metric of their place (GPTVQ, van Baalen et al. 2024, 2402.15319, section
 // 3.2: EM with the Hessian's weights; papers' learned page, 8.1):
 //
-//   minimise  sum over vectors of (x - c)^T M_j (x - c),   x at place j,  c the entry that it is nearest to
-//   assignment   c = argmin of that;   entries   c_k = (sum M_j)^-1 sum M_j x, over the vectors of entry k
+//   minimise  sum over vectors of v (x - c)^T M_j (x - c),   x at place j,  c the entry that it is nearest to
+//   assignment   c = argmin of that;   entries   c_k = (sum v M_j)^-1 sum v M_j x, over the vectors of entry k
 //
 // Goals: vectors of a row of a matrix that share metrics by column. Non-goals: the global optimum.
 
@@ -39,6 +39,7 @@ struct MetricPoints {
   int64_t rows = 0, places = 0, group = 1;
   const float* x = nullptr;
   const float* metrics = nullptr;
+  const float* weights = nullptr;  // v [rows, places]; null: all 1
 };
 
 /// A codebook [entries, G] after so many turns at most, fewer where a thousandth of the vectors or less change their

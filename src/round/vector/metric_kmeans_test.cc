@@ -169,5 +169,15 @@ TEST(ByteCodebooks, AreNearest) {
   EXPECT_EQ(to_bytes(values, 16).values, bytes.values);
 }
 
+// One entry is the vectors' mean by their weights, but for the millionth that its system's diagonal is raised by;
+// weights that are all alike change nothing.
+TEST(MetricKMeans, CountsVectorsByTheirWeights) {
+  const std::vector<float> x = {1, 2, 5, 10}, metrics = {0.5f, 0.5f}, weights = {1, 2, 4, 1};
+  EXPECT_NEAR(metric_kmeans({2, 2, 1, x.data(), metrics.data(), weights.data()}, 1, 5)[0], 35.0 / 8, 2e-6 * 35 / 8);
+  const std::vector<float> y = random_values(300 * 3 * 4, 6), m = random_metrics(3, 4, 7), twice(900, 2.0f);
+  EXPECT_EQ(metric_kmeans({300, 3, 4, y.data(), m.data(), twice.data()}, 16, 20),
+            metric_kmeans({300, 3, 4, y.data(), m.data()}, 16, 20));
+}
+
 }  // namespace
 }  // namespace bitloom

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "base/error.h"
 #include "format/families/vector/block_vectors.h"
@@ -22,9 +23,13 @@ class BlockVectorMatrix final : public BaseMatrix {
     const std::string text = to_string(storage);
     const std::vector<TensorPart> want = greatest_parts(storage, rows, cols);
     const TensorPart books = checked_part(name, text, parts, want[1]);
-    scales_.resize(static_cast<size_t>(blocks_.count()));
-    decode_to_f32(DType::kF16, checked_part(name, text, parts, want[2]).bytes.data(), 0, blocks_.count(),
-                  scales_.data());
+    scales_ = from_f16(checked_part(name, text, parts, want[2]));
+    if (storage.scaled != 0) {
+      scale_codes_.emplace(VectorLayout(storage.scale_codes(), rows, cols),
+                           checked_part(name, text, parts, want[3]).bytes.data());
+      steps_ = from_f16(checked_part(name, text, parts, want[4]));
+      for (const float step : steps_) tables_.push_back(log_scale_table(step));
+    }
     const auto size = static_cast<size_t>(storage.entries() * storage.group);
     for (const std::byte byte : books.bytes) {
       const float scale = scales_[codebooks_.size() / size];
@@ -42,11 +47,11 @@ class BlockVectorMatrix final : public BaseMatrix {
         codes_.read(tile, j, 0, first - tile * kTile, count, codes);
         const int64_t column = j * group, width = std::min(group, cols_ - column);
         for (int64_t r = 0; r < count; ++r) {
-          const int64_t block = (first + r) / blocks_.height * blocks_.across + column / blocks_.width;
-          std::copy_n(codebooks_.data() + block * size + codes[r] * group, width,
+          std::copy_n(codebooks_.data() + block_of(first + r, column) * size + codes[r] * group, width,
                       out + (first + r - begin) * cols_ + column);
         }
       }
+      if (scale_codes_) scale_rows(tile, first, count, out + (first - begin) * cols_);
       first += count;
     }
   }
@@ -60,18 +65,53 @@ class BlockVectorMatrix final : public BaseMatrix {
       fail(ErrorKind::kUnverified, "{}.scales: [{}, {}] is {}, must be finite and not negative", name, i / across,
            i % across, scales_[i]);
     }
-    codes_.check_padding(name);
+    for (size_t i = 0; i < steps_.size(); ++i) {
+      if (steps_[i] >= 0 && steps_[i] <= kGreatestScaleStep && !std::signbit(steps_[i])) continue;
+      const auto across = static_cast<size_t>(blocks_.across);
+      fail(ErrorKind::kUnverified, "{}.scale_steps: [{}, {}] is {}, must be from 0 to {}", name, i / across, i % across,
+           steps_[i], kGreatestScaleStep);
+    }
+    codes_.check_padding(name + ".codes");
+    if (scale_codes_) scale_codes_->check_padding(name + ".scale_codes");
   }
 
  private:
+  int64_t block_of(int64_t row, int64_t column) const {
+    return row / blocks_.height * blocks_.across + column / blocks_.width;
+  }
+
+  /// rows [count, cols] of a tile, from row `first` on, times their scales.
+  void scale_rows(int64_t tile, int64_t first, int64_t count, float* rows) const {
+    uint16_t codes[VectorLayout::kTileRows];
+    for (int64_t k = 0; k < scale_codes_->layout().groups(); ++k) {
+      const int64_t begin = k * storage_.scaled, end = std::min(cols_, begin + storage_.scaled);
+      scale_codes_->read(tile, k, 0, first - tile * VectorLayout::kTileRows, count, codes);
+      for (int64_t r = 0; r < count; ++r) {
+        const float scale = tables_[static_cast<size_t>(block_of(first + r, begin))][codes[r]];
+        for (int64_t c = begin; c < end; ++c) rows[r * cols_ + c] *= scale;
+      }
+    }
+  }
+
   BlockVectorStorage storage_;
   VectorBlocks blocks_;
   VectorCodes codes_;
   int64_t rows_, cols_;
   std::vector<float> codebooks_, scales_;  // codebooks times their scales, which is exact
+  std::optional<VectorCodes> scale_codes_;
+  std::vector<float> steps_;           // [blocks]
+  std::vector<LogScaleTable> tables_;  // [blocks]
 };
 
 }  // namespace
+
+LogScaleTable log_scale_table(float step) {
+  LogScaleTable table;
+  for (size_t n = 0; n < table.size(); ++n) {
+    table[n] = static_cast<float>(std::exp2(static_cast<double>(step) * static_cast<double>(n)));
+  }
+  return table;
+}
 
 std::unique_ptr<const BaseMatrix> open_base(const std::string& name, const BlockVectorStorage& storage, int64_t rows,
                                             int64_t cols, const std::vector<TensorPart>& parts) {
@@ -80,13 +120,15 @@ std::unique_ptr<const BaseMatrix> open_base(const std::string& name, const Block
 
 std::vector<std::vector<std::byte>> pack_block_vectors(const BlockVectorStorage& storage, int64_t rows, int64_t cols,
                                                        std::span<const uint16_t> codes,
-                                                       std::span<const int8_t> codebooks,
-                                                       std::span<const float> scales) {
+                                                       std::span<const int8_t> codebooks, std::span<const float> scales,
+                                                       const LogScales& log_scales) {
   std::vector<std::vector<std::byte>> parts{pack_codes(storage.codes(), rows, cols, codes), {}, {}};
   parts[1].resize(codebooks.size());
   std::memcpy(parts[1].data(), codebooks.data(), codebooks.size());
-  parts[2].resize(2 * scales.size());
-  encode_from_f32(DType::kF16, scales.data(), static_cast<int64_t>(scales.size()), parts[2].data());
+  parts[2] = to_f16(scales);
+  if (storage.scaled == 0) return parts;
+  parts.push_back(pack_codes(storage.scale_codes(), rows, cols, log_scales.codes));
+  parts.push_back(to_f16(log_scales.steps));
   return parts;
 }
 

@@ -34,8 +34,20 @@ void VectorCodes::check_padding(const std::string& name, int64_t tile, int64_t g
        padding_is_zero(low + layout_.low_bytes(tile), height, static_cast<int>(layout_.high_bits())))) {
     return;
   }
-  fail(ErrorKind::kUnverified, "{}.codes: padding bits of rows from {}, group {}, codebook {} are not zero", name,
+  fail(ErrorKind::kUnverified, "{}: padding bits of rows from {}, group {}, codebook {} are not zero", name,
        tile * VectorLayout::kTileRows, group, codebook);
+}
+
+std::vector<float> from_f16(const TensorPart& part) {
+  std::vector<float> values(part.bytes.size() / 2);
+  decode_to_f32(DType::kF16, part.bytes.data(), 0, static_cast<int64_t>(values.size()), values.data());
+  return values;
+}
+
+std::vector<std::byte> to_f16(std::span<const float> values) {
+  std::vector<std::byte> bytes(2 * values.size());
+  encode_from_f32(DType::kF16, values.data(), static_cast<int64_t>(values.size()), bytes.data());
+  return bytes;
 }
 
 std::vector<std::byte> pack_codes(const VectorStorage& storage, int64_t rows, int64_t cols,

@@ -19,7 +19,7 @@ class VectorCodes {
 
   /// codes [count] of rows [first, first + count) of a tile.
   void read(int64_t tile, int64_t group, int64_t codebook, int64_t first, int64_t count, uint16_t* codes) const;
-  /// Error(kUnverified), starting with `name`, where padding bits are not zero.
+  /// Error(kUnverified), starting with `name`, the part's, where padding bits are not zero.
   void check_padding(const std::string& name) const;
 
  private:
@@ -31,6 +31,10 @@ class VectorCodes {
   VectorLayout layout_;
   const std::byte* bytes_;
 };
+
+/// Numbers of fp16, and back.
+std::vector<float> from_f16(const TensorPart& part);
+std::vector<std::byte> to_f16(std::span<const float> values);
 
 /// The part ".codes" of codes [rows, groups, M].
 std::vector<std::byte> pack_codes(const VectorStorage& storage, int64_t rows, int64_t cols,

@@ -9,12 +9,6 @@
 namespace bitloom {
 namespace {
 
-std::vector<float> load(const TensorPart& part) {
-  std::vector<float> values(part.bytes.size() / 2);
-  decode_to_f32(DType::kF16, part.bytes.data(), 0, static_cast<int64_t>(values.size()), values.data());
-  return values;
-}
-
 class VectorMatrix final : public BaseMatrix {
  public:
   VectorMatrix(const std::string& name, const VectorStorage& storage, int64_t rows, int64_t cols,
@@ -26,8 +20,8 @@ class VectorMatrix final : public BaseMatrix {
         cols_(cols) {
     const std::string text = to_string(storage);
     const std::vector<TensorPart> want = greatest_parts(storage, rows, cols);
-    codebooks_ = load(checked_part(name, text, parts, want[1]));
-    scales_ = load(checked_part(name, text, parts, want[2]));
+    codebooks_ = from_f16(checked_part(name, text, parts, want[1]));
+    scales_ = from_f16(checked_part(name, text, parts, want[2]));
   }
 
   void decode_rows(int64_t begin, int64_t end, float* out) const override {
@@ -63,7 +57,7 @@ class VectorMatrix final : public BaseMatrix {
       fail(ErrorKind::kUnverified, "{}.codebooks: [{}, {}, {}] is {}, must be finite", name, i / group / entries,
            i / group % entries, i % group, codebooks_[i]);
     }
-    codes_.check_padding(name);
+    codes_.check_padding(name + ".codes");
   }
 
  private:
@@ -87,12 +81,6 @@ class VectorMatrix final : public BaseMatrix {
   int64_t rows_, cols_;
   std::vector<float> codebooks_, scales_;
 };
-
-std::vector<std::byte> to_f16(std::span<const float> values) {
-  std::vector<std::byte> bytes(2 * values.size());
-  encode_from_f32(DType::kF16, values.data(), static_cast<int64_t>(values.size()), bytes.data());
-  return bytes;
-}
 
 }  // namespace
 
