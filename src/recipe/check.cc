@@ -136,6 +136,13 @@ std::string bad_correction(const RecipeStep& step) {
   return "parity=paper of 'tune-blocks' is about its correction, and that is 0: give it a rank";
 }
 
+/// How formats are learned that are not.
+std::string bad_format_gradient(const RecipeStep& step) {
+  const auto* distill = step.transform ? std::get_if<DistillTransform>(&*step.transform) : nullptr;
+  if (distill == nullptr || distill->parity == DistillTransform::Parity::kNone || distill->formats) return "";
+  return "parity=paper of 'distill' is about formats, and they are not learned: give it 'formats'";
+}
+
 /// Gradients are those of the model as it is: scales that are found block by block change what they are of.
 std::string bad_gradients(const RecipeStep& scaling, const RecipeStep& quantize) {
   if (!scaling.transform || !quantize.quantize || !needs_gradients(needs_of(quantize.rounding))) return "";
@@ -197,6 +204,7 @@ std::optional<RecipeFault> find_fault(const Recipe& recipe) {
     if (reason.empty()) reason = lacks_format(recipe, step);
     if (reason.empty()) reason = bad_reassembly(recipe, step);
     if (reason.empty()) reason = bad_correction(step);
+    if (reason.empty()) reason = bad_format_gradient(step);
     if (!reason.empty()) return RecipeFault{s, reason};
   }
   return std::nullopt;

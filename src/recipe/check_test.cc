@@ -56,6 +56,14 @@ TEST(CheckRecipe, KnowsCorrections) {
               HasSubstr("correction of 'tune-blocks' must be an integer from 0 to 1024"));
 }
 
+TEST(CheckRecipe, KnowsGradientsOfFormats) {
+  DistillTransform learned{.parity = DistillTransform::Parity::kPaper};
+  EXPECT_THAT(verdict({quantize(NearestRounding{}), transform(learned)}),
+              HasSubstr("parity=paper of 'distill' is about formats, and they are not learned: give it 'formats'"));
+  learned.formats = true;
+  EXPECT_EQ(verdict({quantize(NearestRounding{}), transform(learned)}), "");
+}
+
 TEST(CheckRecipe, ReassemblesWhatIsRounded) {
   RecipeStep rounded = quantize(NearestRounding{});
   EXPECT_EQ(verdict({transform(ReassembleTransform{}), rounded}),

@@ -74,6 +74,12 @@ struct DistillTransform {
   bool codes = false;          // and codes of additive codebooks: PV-Tuning, tune/learned/code_step.h
   bool weights = false;        // or weights of grids, through rounding: tune/learned/latent_grid.h
   double weight_rate = 0.002;  // of these
+  bool formats = false;        // weights, and how minifloats split their bits: tune/learned/learned_format.h
+  double format_rate = 0.03;   // of these, in mantissa bits
+  enum class Parity {
+    kNone,
+    kPaper,  // the published gradient of formats
+  } parity = Parity::kNone;
   double code_rate = 0.01, changes = 0.01, trust = 0.01, decay = 0;
   int64_t beam = 4;
   bool operator==(const DistillTransform&) const = default;

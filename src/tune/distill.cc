@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -13,9 +14,11 @@
 #include "base/error.h"
 #include "base/memory/dense_matrix.h"
 #include "forward/adjoint/head_adjoint.h"
+#include "recipe/parts.h"
 #include "report/numbers.h"
 #include "tune/batches.h"
 #include "tune/learned/latent_grid.h"
+#include "tune/learned/learned_format.h"
 #include "tune/learner.h"
 #include "tune/model_size.h"
 #include "tune/student.h"
@@ -30,9 +33,30 @@ const DistillTransform& options_of(const Recipe& recipe) { return *find_transfor
 constexpr int64_t kFileBytesOfLearned = 32, kFileBytesOfWeight = 16, kFileBytesOfCode = 8;
 
 Learned learned_by(const DistillTransform& options) {
+  if (options.formats) return Learned::kAllAndFormats;
   if (options.weights) return Learned::kAllAndWeights;
   if (options.codes) return Learned::kAllAndCodes;
   return options.bases ? Learned::kAll : Learned::kFrames;
+}
+
+/// As learned_by() says; formats begin at the weights that were rounded.
+Parametriser parametriser(const QuantizeTask& task) {
+  const DistillTransform options = options_of(task.recipe);
+  const Learned what = learned_by(options);
+  if (!options.formats) {
+    return [what](const std::string& name, const auto& matrix) { return parametrise(name, matrix, what); };
+  }
+  const bool paper = options.parity == DistillTransform::Parity::kPaper;
+  std::map<std::string, const Linear*> linears;
+  for (const Site& site : linear_sites(task.model->graph())) linears[site.linear->weight] = site.linear;
+  return [&task, linears, gradient = paper ? FormatGradient::kPaper : FormatGradient::kThroughFloor](
+             const std::string& name, const auto& matrix) {
+    const auto linear = linears.find(name);
+    if (linear == linears.end() || !has_learned_format(matrix->spec())) {
+      return parametrise(name, matrix, Learned::kAllAndWeights);
+    }
+    return learned_format(*matrix, *task.model->matrix(*linear->second), gradient);
+  };
 }
 
 CodeOptions code_options(const DistillTransform& options) {
@@ -46,20 +70,23 @@ CodeOptions code_options(const DistillTransform& options) {
 /// The KL from the original's logits.
 class Divergence final : public Objective {
  public:
-  /// `latent_steps`: of latent weights, relative to those of other vectors.
   Divergence(Student& student, const TokenSequences& sequences, const std::vector<SequenceChunk>& batches,
-             double latent_steps, ThreadPool& threads)
-      : student_(student), sequences_(sequences), batches_(batches), latent_steps_(latent_steps), threads_(threads) {}
+             const DistillTransform& options, ThreadPool& threads)
+      : student_(student), sequences_(sequences), batches_(batches), options_(options), threads_(threads) {}
 
   /// Before any loss.
   void set_teacher(const Teacher* teacher) { teacher_ = teacher; }
   const Vectors& vectors() const override { return student_.vectors(); }
   std::map<std::string, double> sizes() const override {
     std::map<std::string, double> sizes = student_.sizes();
-    for (auto& [name, size] : sizes) size *= name.ends_with(kLatentSuffix) ? latent_steps_ : 1;
+    for (auto& [name, size] : sizes) {
+      if (name.ends_with(kLatentSuffix)) size *= options_.weight_rate / options_.rate;
+      if (name.ends_with(kMantissaSuffix)) size *= options_.format_rate / options_.rate;
+    }
     return sizes;
   }
   void set(Vectors values) override { student_.set(std::move(values)); }
+  void settle(Vectors& values, int64_t step, int64_t steps) const override { student_.settle(values, step, steps); }
   std::map<std::string, int64_t> code_entries() const override { return student_.code_entries(); }
   CodeState begin_codes() override { return student_.begin_codes(threads_); }
   void set_codes(Codes codes) override { student_.set_codes(std::move(codes)); }
@@ -80,7 +107,7 @@ class Divergence final : public Objective {
   Student& student_;
   const TokenSequences& sequences_;
   const std::vector<SequenceChunk>& batches_;
-  double latent_steps_;
+  const DistillTransform& options_;
   ThreadPool& threads_;
   const Teacher* teacher_ = nullptr;
 };
@@ -92,8 +119,23 @@ InputFormats input_formats(const QuantizeTask& task, const CalibratedModel& cali
   return formats;
 }
 
+/// "37 to e2m1, 5 to e1m2": matrices by the formats that were learned.
+std::string formats_in(const FinishedMatrices& matrices) {
+  std::map<std::string, int> counts;
+  for (const auto& [name, finished] : matrices) {
+    if (!has_learned_format(finished.matrix->spec())) continue;
+    ++counts[name_of(finished.matrix->grid()->storage().format)];
+  }
+  std::string text;
+  for (const auto& [format, count] : counts) {
+    text += fmt::format("{}{} to {}", text.empty() ? "" : ", ", count, format);
+  }
+  return text;
+}
+
 /// Exchanges what was learned in the calibrated model, and says what it brought.
-void apply(const Student& student, const Learner& learner, int64_t held_out_rows, CalibratedModel& calibrated) {
+void apply(const Student& student, const Learner& learner, int64_t held_out_rows, const DistillTransform& options,
+           CalibratedModel& calibrated) {
   const LearningState& state = learner.state();
   const HeldOut& held_out = state.held_out;
   if (held_out.best_step > 0) {
@@ -118,33 +160,57 @@ void apply(const Student& student, const Learner& learner, int64_t held_out_rows
       "step {} of {}; errors of matrices are those before it",
       held_out_rows, format_significant(held_out.first, 3), format_significant(held_out.best, 3), held_out.best_step,
       learner.steps()));
+  if (!options.formats) return;
+  calibrated.remarks.push_back(fmt::format("distill: formats of matrices, their bits split as they were learned: {}",
+                                           formats_in(student.matrices())));
 }
 
-/// Error(kUsage) for matrices whose weights cannot be learned through rounding.
+/// Error(kUsage) for matrices whose weights, or formats, cannot be learned through rounding.
 void check_latent_weights(const QuantizeTask& task) {
+  const bool formats = options_of(task.recipe).formats;
   if (options_of(task.recipe).codes) {
-    misuse("recipe '{}': distill learns 'codes' of additive codebooks or 'weights' of grids, not both",
-           task.recipe.name);
+    misuse("recipe '{}': distill learns 'codes' of additive codebooks or '{}' of grids, not both", task.recipe.name,
+           formats ? "formats" : "weights");
   }
   for (const Site& site : linear_sites(task.model->graph())) {
     const auto step = task.steps.find(site.linear->weight);
-    if (step == task.steps.end() || has_latent_weights(step->second.storage())) continue;
+    if (step == task.steps.end()) continue;
+    const Storage storage = step->second.storage();
+    if (formats ? has_learned_format(storage) : has_latent_weights(storage)) continue;
+    if (formats) {
+      misuse(
+          "recipe '{}': formats are learned of minifloats without reserved codes, at the usual bias, with fp16 or bf16 "
+          "scales and without side terms (e2m1-g64, e3m2-row, e4m3-tensor; 1 to 5 exponent bits); '{}' is to be {}",
+          task.recipe.name, site.linear->weight, to_string(storage));
+    }
     misuse(
         "recipe '{}': weights are learned through rounding to scaled grids without side terms (int4-g128, e2m1-row, "
         "mxfp4, nf4-g64); '{}' is to be {}",
-        task.recipe.name, site.linear->weight, to_string(step->second.storage()));
+        task.recipe.name, site.linear->weight, to_string(storage));
+  }
+}
+
+/// Error(kUsage) where the weights that are rounded are known to the walk alone: formats begin at them.
+void check_unmoved(const QuantizeTask& task) {
+  for (const RecipeStep& step : task.recipe.steps) {
+    if (!step.transform) continue;
+    const PartRow& row = row_of(part_of(*step.transform));
+    if (row.stage != PartStage::kScaling && row.stage != PartStage::kReassembly) continue;
+    misuse("recipe '{}': 'distill:formats' begins at the model's own weights, which '{}' changes as blocks are rounded",
+           task.recipe.name, row.name);
   }
 }
 
 }  // namespace
 
 void check_distillation(const QuantizeTask& task) {
-  if (options_of(task.recipe).weights) check_latent_weights(task);
+  const DistillTransform& options = options_of(task.recipe);
+  if (options.weights || options.formats) check_latent_weights(task);
+  if (options.formats) check_unmoved(task);
   const TokenSequences& sequences = task.options.data->sequences;
-  const int64_t batch = options_of(task.recipe).batch;
-  if (batches_of(sequences, batch).size() > 1) return;
+  if (batches_of(sequences, options.batch).size() > 1) return;
   misuse("recipe '{}' holds out one batch of sequences: {} of them make one, at least {} are needed", task.recipe.name,
-         sequences.size(), batch + 1);
+         sequences.size(), options.batch + 1);
 }
 
 TuningCost cost_of_distillation(const QuantizeTask& task) {
@@ -189,9 +255,9 @@ void distill(const QuantizeTask& task, CalibratedModel& calibrated, Context& con
   const std::vector<int64_t> rows = rows_in(batches);
   const std::string journal = calibrated.journal->directory();
   Student student(static_cast<const Model&>(*task.model).edited(calibrated.rewritten), calibrated.finished,
-                  learned_by(options));
+                  parametriser(task));
   student.round_inputs(input_formats(task, calibrated));
-  Divergence divergence(student, sequences, batches, options.weight_rate / options.rate, context.threads);
+  Divergence divergence(student, sequences, batches, options, context.threads);
   const auto advance = [&](int64_t done, const std::string& where) { context.progress.advance(done, where); };
   Learner learner(divergence,
                   {.name = "distill",
@@ -202,7 +268,7 @@ void distill(const QuantizeTask& task, CalibratedModel& calibrated, Context& con
                    .seed = task.options.seed,
                    .checkpoint = journal + "/tuning.safetensors",
                    // Codes that change together cost more at first than they bring.
-                   .ends_early = !options.weights,
+                   .ends_early = !options.weights && !options.formats,
                    .codes = code_options(options)},
                   advance, context.progress);
   std::optional<Teacher> teacher;
@@ -214,7 +280,7 @@ void distill(const QuantizeTask& task, CalibratedModel& calibrated, Context& con
   }
   learner.run();
   progress.reset();
-  apply(student, learner, rows_of(rows, learner.split().held_out), calibrated);
+  apply(student, learner, rows_of(rows, learner.split().held_out), options, calibrated);
 }
 
 }  // namespace bitloom

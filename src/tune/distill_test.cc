@@ -168,6 +168,30 @@ TEST(Distill, WeightsAreLearnedOnRequest) {
   }
 }
 
+// Formats too, each matrix's own, of no other size; what is written is what was measured, and tells the formats.
+TEST(Distill, FormatsAreLearnedOnRequest) {
+  for (const std::string& rounding : {std::string("e2m1-g16"), std::string("gptq+e4m1-row@int8-token")}) {
+    const std::string part = "distill:epochs=8,rate=0.004,batch=1,formats,weight-rate=0.003+";
+    const CalibratedRun plain = run_of(rounding, kMany), tuned = run_of(part + rounding, kMany);
+    const TempDir dir;
+    Listener listener;
+    plain.into(dir.file("plain")), tuned.into(dir.file("tuned"), listener);
+    EXPECT_NO_THROW(testing::verify(dir.file("tuned")));
+    const Json record = record_in(dir.file("tuned"));
+    const double after = kl_between(tuned, dir.file("tuned"), {9, 19});
+    EXPECT_NEAR(record["kl_after"].get<double>(), after, 1e-4 * after);
+    EXPECT_LT(after, 0.97 * record["kl_before"].get<double>()) << rounding;
+    EXPECT_EQ(size_of(dir.file("plain")), size_of(dir.file("tuned")));
+    const auto before = Checkpoint::open(dir.file("plain")), now = Checkpoint::open(dir.file("tuned"));
+    int others = 0;
+    for (const Site& site : linear_sites(now->graph())) {
+      const std::string &name = site.linear->weight, storage = now->tensor(name).rows->storage();
+      others += storage == before->tensor(name).rows->storage() ? 0 : 1;
+    }
+    EXPECT_GT(others, 0) << rounding;
+  }
+}
+
 // What is written reads inputs whose channels are moved, and is what was measured.
 TEST(Distill, GoesThroughMovedChannels) { learn(kThroughRounding, "reassemble+gptq+int4-row@int4-asym-token", 1); }
 
@@ -202,11 +226,13 @@ INSTANTIATE_TEST_SUITE_P(Parts, DistilledBases,
                          ::testing::Values("distill:epochs=2,rate=0.004,batch=1,bases+additive+aq2x4-g4",
                                            "distill:epochs=2,rate=0.004,batch=1,codes,changes=0.1,trust=0.1+additive+"
                                            "aq2x4-g4",
-                                           "distill:epochs=2,rate=0.004,batch=1,weights+int3-g16@int8-token"),
+                                           "distill:epochs=2,rate=0.004,batch=1,weights+int3-g16@int8-token",
+                                           "distill:epochs=2,rate=0.004,batch=1,formats,format-rate=0.5+e2m1-g16"),
                          [](const auto& recipe) {
                            const bool codes = recipe.param.find("codes") != std::string::npos;
                            const bool weights = recipe.param.find("weights") != std::string::npos;
-                           return codes ? "Codes" : weights ? "Weights" : "Numbers";
+                           const bool formats = recipe.param.find("formats") != std::string::npos;
+                           return formats ? "Formats" : codes ? "Codes" : weights ? "Weights" : "Numbers";
                          });
 
 TEST(Distill, CodesAreNeverWorseOnWhatIsHeldOut) {
@@ -278,6 +304,16 @@ TEST(Distill, RefusesWhatItCannotLearnFrom) {
               HasSubstr("'model.layers.0.self_attn.q_proj.weight' is to be trellis2-l12"));
   EXPECT_THAT(refused("distill:weights+int4-g16+frame-in16-inscales"), HasSubstr("grids without side terms"));
   EXPECT_THAT(refused("distill:weights,codes+int4-g16"), HasSubstr("'weights' of grids, not both"));
+  EXPECT_THAT(
+      refused("distill:formats+int4-g16"),
+      HasSubstr("formats are learned of minifloats without reserved codes, at the usual bias, with fp16 or bf16 "
+                "scales and without side terms (e2m1-g64, e3m2-row, e4m3-tensor; 1 to 5 exponent bits); "
+                "'model.layers.0.self_attn.q_proj.weight' is to be int4-g16"));
+  EXPECT_THAT(refused("distill:formats+mxfp4"), HasSubstr("is to be mxfp4"));
+  EXPECT_THAT(refused("distill:formats+e4m3fn-row"), HasSubstr("is to be e4m3fn-row"));
+  EXPECT_THAT(refused("distill:formats,codes+e2m1-g16"), HasSubstr("not both"));
+  EXPECT_THAT(refused("distill:formats+smoothquant+e2m1-g16"),
+              HasSubstr("begins at the model's own weights, which 'smoothquant' changes as blocks are rounded"));
   CalibratedRun without = run_of(recipe);
   without.tuner = nullptr;
   EXPECT_THAT(refusal(ErrorKind::kUsage, [&] { without.into(dir.file("out")); }), HasSubstr("is not offered here"));

@@ -168,6 +168,7 @@ void Learner::take_step() {
     return end("its loss or gradient is not finite");
   }
   adam_step(gradients, sizes_, cosine_rate(plan_.rate, step, steps_, plan_.warm_up), state_.adam, plan_.decay);
+  objective_.settle(state_.adam.values, state_.adam.steps, steps_);
   objective_.set(state_.adam.values);
   if (learns_codes()) objective_.choose_codes(plan_.codes, state_.codes);
   advance_(kStepWork * plan_.rows[batch],

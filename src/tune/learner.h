@@ -31,6 +31,8 @@ class Objective {
   /// The scale of each vector's steps.
   virtual std::map<std::string, double> sizes() const = 0;
   virtual void set(Vectors values) = 0;
+  /// Brings vectors back to where they may be, behind step `step` of `steps`, from 1: what the next one begins at.
+  virtual void settle(Vectors& /*values*/, int64_t /*step*/, int64_t /*steps*/) const {}
   /// The mean over the batch's rows; `gradients` null: not wanted, else set to those of all vectors(), and those of
   /// matrices whose codes are learned given to `of_weights`, if that is not empty.
   virtual double loss(size_t batch, VectorGradients* gradients, const OfWeights& of_weights) = 0;

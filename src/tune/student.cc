@@ -34,7 +34,11 @@ double kl_of_row(std::span<const float> target, double factor, std::span<float> 
 }
 
 Student::Student(const Model& model, const FinishedMatrices& finished, Learned what)
-    : weights_(model, finished, what), outer_(load_outer_weights(weights_.current())) {
+    : Student(model, finished,
+              [what](const std::string& name, const auto& matrix) { return parametrise(name, matrix, what); }) {}
+
+Student::Student(const Model& model, const FinishedMatrices& finished, const Parametriser& parametrise)
+    : weights_(model, finished, parametrise), outer_(load_outer_weights(weights_.current())) {
   for (const Rope& rope : weights_.graph().ropes) ropes_.emplace_back(rope);
 }
 

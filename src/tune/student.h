@@ -32,9 +32,12 @@ class Student {
   /// As LearnedWeights, of all blocks.
   Student(const Model& model, const FinishedMatrices& finished, Learned what = Learned::kFrames);
 
+  Student(const Model& model, const FinishedMatrices& finished, const Parametriser& parametrise);
+
   const Vectors& vectors() const { return weights_.vectors(); }
   std::map<std::string, double> sizes() const { return weights_.sizes(); }
   void set(Vectors values);
+  void settle(Vectors& values, int64_t step, int64_t steps) const { weights_.settle(values, step, steps); }
   void set_codes(Codes codes) { weights_.set_codes(std::move(codes)); }
   std::map<std::string, int64_t> code_entries() const { return weights_.code_entries(); }
   CodeState begin_codes(ThreadPool& threads) const { return weights_.begin_codes(threads); }

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "format/families/grid/grid_storage.h"
 #include "round/scale/grid_builder.h"
+#include "tune/learned/grid_levels.h"
 
 namespace bitloom {
 namespace {
@@ -95,13 +96,7 @@ class LatentGrid : public Parametrisation {
         shape_(matrix.grid()->shape()),
         rows_(matrix.rows()),
         cols_(matrix.cols()),
-        encoder_(make_encoder(storage_.format, Ties::kEven)) {
-    const Grid grid = grid_of(storage_.format);
-    levels_ = grid.levels, decode_ = grid.decode;
-    const std::vector<float>& levels = levels_;
-    low_ = levels[0] - (levels[1] - levels[0]) / 2;
-    high_ = levels.back() + (levels.back() - levels[levels.size() - 2]) / 2;
-    if (storage_.asymmetric) low_ = -0.5f, high_ = static_cast<float>(decode_.size()) - 0.5f;
+        levels_(storage_.format, storage_.asymmetric) {
     for (int64_t r = 0; r < shape_.rows; ++r) {
       const RowScales row = scales_of_row(*matrix.grid(), r);
       if (!has_learned_scales(storage_)) scales_.insert(scales_.end(), row.scales.begin(), row.scales.end());
@@ -131,7 +126,7 @@ class LatentGrid : public Parametrisation {
           if (storage_.asymmetric) {
             for (int64_t c = first; c < last; ++c) row[c] = static_cast<float>(codes[static_cast<size_t>(c)] - zero);
           } else {
-            for (int64_t c = first; c < last; ++c) row[c] = decode_[codes[static_cast<size_t>(c)]];
+            for (int64_t c = first; c < last; ++c) row[c] = levels_.decode[codes[static_cast<size_t>(c)]];
           }
         });
       }
@@ -154,7 +149,7 @@ class LatentGrid : public Parametrisation {
       const float *g = gradient.g + i * cols_, *v_row = v + i * cols_;
       divide(values, r, u.data());
       for_each_group(r, [&](int64_t place, int64_t first, int64_t last, int zero) {
-        const float low = low_ - static_cast<float>(zero), high = high_ - static_cast<float>(zero);
+        const float low = levels_.low - static_cast<float>(zero), high = levels_.high - static_cast<float>(zero);
         double of_scale = 0;
         for (int64_t c = first; c < last; ++c) {
           const float x = u[static_cast<size_t>(c)];
@@ -236,8 +231,8 @@ class LatentGrid : public Parametrisation {
 
   /// Codes [cols] of a row of u.
   void encode(int64_t r, const float* u, uint8_t* codes) const {
-    if (!storage_.asymmetric) return encoder_->encode(u, cols_, codes);
-    const auto top = static_cast<float>(decode_.size() - 1);
+    if (!storage_.asymmetric) return levels_.encoder->encode(u, cols_, codes);
+    const auto top = static_cast<float>(levels_.decode.size() - 1);
     for_each_group(r, [&](int64_t, int64_t first, int64_t last, int zero) {
       for (int64_t c = first; c < last; ++c) {
         codes[c] = static_cast<uint8_t>(std::clamp(std::nearbyint(u[c]) + static_cast<float>(zero), 0.0f, top));
@@ -251,10 +246,7 @@ class LatentGrid : public Parametrisation {
   GridStorage storage_;
   ScaleShape shape_;
   int64_t rows_, cols_;
-  std::unique_ptr<const ArrayEncoder> encoder_;
-  std::vector<float> levels_;   // ascending
-  std::vector<float> decode_;   // by code
-  float low_, high_;            // of u, half a step beyond the outermost levels; of asymmetric grids, of codes
+  GridLevels levels_;
   std::vector<float> scales_;   // of those that are not learned
   std::vector<uint8_t> zeros_;  // of asymmetric grids
 };
@@ -272,7 +264,7 @@ class CorrectedGrid final : public LatentGrid {
       for (int64_t i = r * shape_.group_rows; i < std::min(rows_, (r + 1) * shape_.group_rows); ++i) {
         for (int64_t c = 0; c < cols_; ++c) {
           const auto at = static_cast<size_t>(i * cols_ + c), group = static_cast<size_t>(c / shape_.group_cols);
-          before_[at] = within_code(before_[at], decoded[at], row.scales[group], row.zeros[group]);
+          before_[at] = levels_.within_code(before_[at], decoded[at], row.scales[group], row.zeros[group]);
         }
       }
     }
@@ -289,25 +281,6 @@ class CorrectedGrid final : public LatentGrid {
   }
 
  private:
-  /// The number nearest to w that is rounded to `decoded`, and a little from where it would not be.
-  float within_code(float w, float decoded, float scale, uint8_t zero) const {
-    constexpr float kInside =
-        1 - 0x1p-7f;  // of the way from the level to the tie: far above fp32's errors of w / scale
-    if (scale == 0 || !std::isfinite(w)) return decoded;
-    const float level = decoded / scale;
-    float low = level - 0.5f, high = level + 0.5f;  // of integers with a zero point
-    if (!storage_.asymmetric) {
-      const auto above = std::upper_bound(levels_.begin(), levels_.end(), level + 1e-3f * std::abs(level) + 1e-6f);
-      const auto at = above == levels_.begin() ? above : above - 1;
-      low = at == levels_.begin() ? low_ : (*(at - 1) + *at) / 2;
-      high = at + 1 == levels_.end() ? high_ : (*at + *(at + 1)) / 2;
-    } else {
-      low = std::max(low, low_ - static_cast<float>(zero)), high = std::min(high, high_ - static_cast<float>(zero));
-    }
-    const float u = std::clamp(w / scale, level + (low - level) * kInside, level + (high - level) * kInside);
-    return scale * u;
-  }
-
   Product product_;
   std::vector<float> before_;  // [rows, cols]
 };

@@ -104,6 +104,14 @@ void LearnedWeights::set(Vectors values) {
   current_ = model_.edited(edits);
 }
 
+void LearnedWeights::settle(Vectors& values, int64_t step, int64_t steps) const {
+  for (const auto& [name, matrix] : matrices_) {
+    std::vector<std::vector<float>*> of_matrix;
+    for (const LearnedPart& part : matrix.parts->parts()) of_matrix.push_back(&values.at(name + part.suffix));
+    matrix.parts->settle(of_matrix, step, steps);
+  }
+}
+
 Parametrisation::Values LearnedWeights::values_of(const std::string& name, const Parametrisation& parts) const {
   Parametrisation::Values values;
   for (const LearnedPart& part : parts.parts()) {
@@ -245,7 +253,9 @@ FinishedMatrices LearnedWeights::matrices() const {
     Parametrisation::Values values;
     for (const LearnedPart& part : matrix.parts->parts()) values.parts.push_back(&vectors_.at(name + part.suffix));
     if (const auto codes = codes_.find(name); codes != codes_.end()) values.codes = &codes->second;
-    changed[name] = {matrix.parts->store(name, matrix.finished.matrix, values), matrix.finished.site};
+    FinishedMatrix& now = changed[name];
+    now = {matrix.parts->store(name, matrix.finished.matrix, values), matrix.finished.site};
+    now.site.storage = now.matrix->storage();  // its format may have been learned
   }
   return changed;
 }

@@ -46,6 +46,8 @@ class LearnedWeights {
   std::map<std::string, double> sizes() const;
   /// Values of vectors(), all of them; what is kept of them is what can be stored.
   void set(Vectors values);
+  /// See Parametrisation; values of vectors(), all of them.
+  void settle(Vectors& values, int64_t step, int64_t steps) const;
   /// Those that are learned, by matrix.
   const Codes& codes() const { return codes_; }
   void set_codes(Codes codes) { codes_ = std::move(codes); }
@@ -75,8 +77,8 @@ class LearnedWeights {
   GradientSink sink(const Unscaled& unscaled, VectorGradients& gradients, const OfWeights& of_weights,
                     ThreadPool& threads) const;
 
-  /// The finished matrices that have vectors, with their present values; records stay, and all other parts are those of
-  /// the matrices that this was made of.
+  /// The finished matrices that have vectors, with their present values; records stay but for the storage, and all
+  /// other parts are those of the matrices that this was made of.
   FinishedMatrices matrices() const;
   /// The present weights of norms, by tensor.
   Vectors norms() const;

@@ -14,6 +14,7 @@
 #include "round/round_matrix.h"
 #include "round/vector/search/code_search.h"
 #include "tune/learned/latent_grid.h"
+#include "tune/learned/learned_format.h"
 
 namespace bitloom {
 namespace {
@@ -394,10 +395,11 @@ class ScalesAndProduct final : public Parametrisation {
 };
 
 /// What of a storage is learned.
-enum class Kind { kNothing, kFrame, kCodebooks, kGroupScales, kScalesAndProduct, kLatentWeights };
+enum class Kind { kNothing, kFrame, kCodebooks, kGroupScales, kScalesAndProduct, kLatentWeights, kLearnedFormat };
 
 Kind kind_of(const Storage& storage, Learned what) {
   const FrameStorage& frame = storage.side.frame;
+  if (what == Learned::kAllAndFormats && has_learned_format(storage)) return Kind::kLearnedFormat;
   if (what == Learned::kAllAndWeights && has_latent_weights(storage)) return Kind::kLatentWeights;
   if (frame.in_scales || frame.out_scales) return Kind::kFrame;
   SideTerms others = storage.side;
@@ -444,6 +446,8 @@ std::unique_ptr<const Parametrisation> parametrise(const std::string& name,
                                                 !may_be_negative(storage));
     case Kind::kLatentWeights:
       return latent_grid(*matrix);
+    case Kind::kLearnedFormat:
+      return learned_format(*matrix, *matrix, FormatGradient::kThroughFloor);
   }
   return nullptr;
 }
@@ -477,6 +481,8 @@ LearnedSize learned_size(const Storage& storage, int64_t rows, int64_t cols, Lea
     }
     case Kind::kLatentWeights:
       return latent_size(storage, rows, cols);
+    case Kind::kLearnedFormat:
+      return learned_format_size(storage, rows, cols);
   }
   return {};
 }

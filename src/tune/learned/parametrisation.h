@@ -9,8 +9,8 @@
 //   families/vector)                                  have code k of codebook m
 //   scales s of groups of     W[r,c] = s V[r,c]       dL/ds = sum of G V over the group
 //   grids and affine codes
-//   latent weights of grids,  W[r,c] = s Q(w[r,c]/s)  straight through rounding: latent_grid.h
-//   or a product that is
+//   latent weights of grids,  W[r,c] = s Q(w[r,c]/s)  straight through rounding: latent_grid.h; the split of a
+//   or a product that is                              minifloat's bits beside them: learned_format.h
 //   added to them; scales
 //   the same and factors      W[r,c] = s V[r,c]       dL/dA[r,k] = sum_c G[r,c] B[k,c]
 //   A, B of a low-rank                 + (A B)[r,c]   dL/dB[k,c] = sum_r A[r,k] G[r,c]
@@ -97,6 +97,9 @@ class Parametrisation {
   virtual NearestCodes nearest_codes(const Values& values, std::span<const int64_t> tiles,
                                      std::span<const float> targets, int64_t beam, ThreadPool& threads) const;
 
+  /// Brings values, by place in parts(), back to where they may be, behind step `step` of `steps`, from 1.
+  virtual void settle(const std::vector<std::vector<float>*>& /*values*/, int64_t /*step*/, int64_t /*steps*/) const {}
+
   /// The matrix with what is stored for these values of the parts, before to_stored, and these codes; all other parts
   /// are those of `matrix`, kept alive.
   virtual std::shared_ptr<const StoredMatrix> store(const std::string& name, std::shared_ptr<const StoredMatrix> matrix,
@@ -114,6 +117,7 @@ enum class Learned {
   kAll,
   kAllAndCodes,    // and codes of additive codebooks
   kAllAndWeights,  // and latent weights of grids
+  kAllAndFormats,  // and the splits of minifloats
 };
 
 /// Of a matrix, by its name.
