@@ -75,7 +75,7 @@ struct DistillTransform {
   bool weights = false;        // or weights of grids, through rounding: tune/learned/latent_grid.h
   double weight_rate = 0.002;  // of these
   bool formats = false;        // weights, and how minifloats split their bits: tune/learned/learned_format.h
-  double format_rate = 0.03;   // of these, in mantissa bits
+  double format_rate = 0.05;   // of these, in mantissa bits
   enum class Parity {
     kNone,
     kPaper,  // the published gradient of formats
