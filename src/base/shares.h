@@ -21,7 +21,8 @@ class Shares {
 
   /// Runs body(first, last, thread) on all threads for ranges that together are [0, n), each once. A thread takes its
   /// share from the front, half of what is left of it at a time; one that is done takes from the backs of the others'.
-  /// body must make the same of any ranges. n below 2^32 (asserted). One caller at a time; keeps its memory.
+  /// body must make the same of any ranges, and not throw: of an exception, which is rethrown here, the ranges that are
+  /// not begun any more depend on the threads. n below 2^32 (asserted). One caller at a time; keeps its memory.
   void run(ThreadPool& threads, int64_t n, const std::function<void(int64_t first, int64_t last, int thread)>& body);
 
  private:
