@@ -68,28 +68,35 @@ struct VectorSteps {
 
 constexpr int64_t kLeastOrder = 64;  // 4 lanes of the widest
 
-using OfSingles = void(float* x, int64_t order);
 void with_4_lanes(float* x, int64_t order) { VectorSteps<4>::all(x, order); }
 #if defined(__x86_64__)
 [[gnu::target("avx2")]] void with_8_lanes(float* x, int64_t order) { VectorSteps<8>::all(x, order); }
 [[gnu::target("avx512f")]] void with_16_lanes(float* x, int64_t order) { VectorSteps<16>::all(x, order); }
 #endif
 
-OfSingles* widest() {
+constexpr VectorHadamard kForms[] = {{4, with_4_lanes},
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) return with_16_lanes;
-  if (__builtin_cpu_supports("avx2")) return with_8_lanes;
+                                     {8, with_8_lanes},
+                                     {16, with_16_lanes}
 #endif
-  return with_4_lanes;
-}
+};
 
 BITLOOM_VECTOR_CLONES void of_rows(float* x, int64_t order, int64_t width) { transform(x, order, width); }
 
 }  // namespace
 
+std::span<const VectorHadamard> vector_hadamards() {
+  const std::span<const VectorHadamard> forms = kForms;
+#if defined(__x86_64__)
+  if (!__builtin_cpu_supports("avx2")) return forms.first(1);
+  if (!__builtin_cpu_supports("avx512f")) return forms.first(2);
+#endif
+  return forms;
+}
+
 void walsh_hadamard(float* x, int64_t order, int64_t width) {
-  static OfSingles* const of_singles = widest();
-  width == 1 && order >= kLeastOrder ? of_singles(x, order) : of_rows(x, order, width);
+  static const VectorHadamard widest = vector_hadamards().back();
+  width == 1 && order >= kLeastOrder ? widest.apply(x, order) : of_rows(x, order, width);
 }
 
 }  // namespace bitloom
