@@ -79,12 +79,15 @@ class RowTableLoop {
              Float (&sums)[kCount]) const {
     const std::byte* row = w_.codes + first * row_bytes_;
     for (int64_t c = begin; c < end; c += kStep) {
-      const Float input = V::load(x + c, std::min(kStep, end - c));
+      const int64_t count = std::min(kStep, end - c);
+      const Float input = V::load(x + c, count);
       const int64_t at = c * kBits / 8;
       for (int i = 0; i < kCount; ++i) {
         const std::byte* codes = row + i * row_bytes_ + at;
         if (c % 64 == 0) _mm_prefetch(reinterpret_cast<const char*>(codes + kAhead), _MM_HINT_T1);
-        sums[i] = V::fma(Table(levels[i]).look_up(V::template codes<kBits>(codes, end_)), input, sums[i]);
+        const Float found = Table(levels[i]).look_up(V::template codes<kBits>(codes, end_));
+        // A level that is not finite, of codes behind the group, is not undone by an input of 0.
+        sums[i] = V::fma(count == kStep ? found : V::first(found, count), input, sums[i]);
       }
     }
   }
