@@ -1,5 +1,7 @@
 // The definition as plain loops.
 
+#include <cmath>
+
 #include "kernels/trellis_dot/super_tile.h"
 
 namespace bitloom {
@@ -45,7 +47,9 @@ void trellis_dot_portable(const TrellisDotCall& call) {
         add_super_tile(call.w, windows, row, row.tile(c), x, call.planes, sums);
         for (int p = 0; p < call.planes; ++p) {
           const float weight = plane_weight(call.planes, p) * x.scale;
-          for (int64_t r = 0; r < rows; ++r) y[r] += weight * static_cast<float>(sums[p * kTrellisRows + r]);
+          for (int64_t r = 0; r < rows; ++r) {
+            y[r] = std::fma(weight, static_cast<float>(sums[p * kTrellisRows + r]), y[r]);
+          }
         }
       }
       for (int64_t r = 0; r < rows; ++r) call.y[t * call.y_stride + row.first_row + r] = call.w.scale * y[r];

@@ -8,7 +8,8 @@
 // lanes holds a window of 32 tiles, and its table look-up the values of 16 rows in as many lanes of 32 bits.
 //
 // x: RoundedInput of 8 or 24 bits in the natural order (int_dot/rounded_input.h): a scale for 32 columns, which are a
-// super-tile's. Sums of a super-tile are exact; those of a row are fp32, super-tile after super-tile.
+// super-tile's. Sums of a super-tile are exact; those of a row are fp32, a fused step for each plane of each super-tile
+// in their order: every kernel gives the same bits.
 //
 // Goals: no copy of the weights, the speed of five instructions for 64 weights (T6V2) or 32 (T6V1). Non-goals: many
 // tokens (trellis_gemm), states of 12 bits.

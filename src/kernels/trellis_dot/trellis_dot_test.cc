@@ -1,4 +1,4 @@
-// Every kernel against the format's own decoding, in double precision.
+// Every kernel against the format's own decoding, in double precision, and against the portable one, bit for bit.
 
 #include <gtest/gtest.h>
 
@@ -51,7 +51,7 @@ void expect_decoding(const TrellisDotEntry& entry, const TrellisCode& code, cons
         const double product = w[static_cast<size_t>(r * cols + c)] * input(dot, t, c);
         sum += product, size += std::abs(product);
       }
-      // Sums of 32 columns are exact; then for each plane a product and a sum in fp32, at most 3 of 10 each.
+      // Sums of 32 columns are exact; then for each plane a fused step in fp32, at most 3 of 10 each.
       const double scale = dot.call.w.scale;
       EXPECT_NEAR(dot.y[static_cast<size_t>(t * rows + r)], scale * sum, scale * size * 64 * 6e-8)
           << entry.name << " values " << code.values << " half bits " << code.half_bits << " planes " << dot.call.planes
@@ -72,6 +72,27 @@ TEST(TrellisDot, EveryKernelEqualsTheFormatsDecoding) {
           for (const DotInput kind : {DotInput::kInt8, DotInput::kInt24}) {
             expect_decoding(entry, code, RandomTrellisDot(code, rows, cols, 2, kind, ++seed));
           }
+        }
+      }
+    }
+  }
+}
+
+// Enough columns that a step which is not fused shows in most rows; one row, and ends of tiles and of super-tiles.
+TEST(TrellisDot, EveryKernelHasThePortableOnesBits) {
+  constexpr std::pair<int64_t, int64_t> kShapes[] = {{1, 33}, {272, 1000}, {520, 2048}};
+  uint32_t seed = 100;
+  for (const TrellisCode& code : {TrellisCode{2, 4}, {2, 3}, {1, 5}, {1, 6}}) {
+    for (const auto& [rows, cols] : kShapes) {
+      for (const DotInput kind : {DotInput::kInt8, DotInput::kInt24}) {
+        RandomTrellisDot want(code, rows, cols, 2, kind, ++seed);
+        find_trellis_dot(Isa::kPortable).kernel(want.call);
+        for (const TrellisDotEntry& entry : trellis_dot_kernels()) {
+          if (!machine_has(entry.isa)) continue;
+          RandomTrellisDot dot(code, rows, cols, 2, kind, seed);
+          entry.kernel(dot.call);
+          EXPECT_EQ(dot.y, want.y) << entry.name << " values " << code.values << " half bits " << code.half_bits
+                                   << " planes " << dot.call.planes << " [" << rows << ", " << cols << "]";
         }
       }
     }

@@ -71,7 +71,7 @@ class Loop {
         __m256 total = _mm256_load_ps(y[r] + 8 * half);
         for (int p = 0; p < kPlanes; ++p) {
           const __m256 weight = _mm256_set1_ps(plane_weight(kPlanes, p) * x.scale);
-          total = _mm256_add_ps(total, _mm256_mul_ps(weight, _mm256_cvtepi32_ps(sums.of[p])));
+          total = _mm256_fmadd_ps(weight, _mm256_cvtepi32_ps(sums.of[p]), total);
         }
         _mm256_store_ps(y[r] + 8 * half, total);
       }
