@@ -1,7 +1,8 @@
 #pragma once
-// 16 rows' sums in 16 registers, one for each row of a group; the lane is the group. Per step, for 64 or 32 weights,
-// with VBMI: vpshldw (windows), vpmullw, vpmulhuw (hash), vpermb (table), vpdpbusd (product with four digits of x);
-// without it three instructions more for the windows, and three for the table.
+// 16 rows' sums in 16 registers, one for each row of a group; the lane is the group. Per step, for 64 or 32 weights:
+// vpsllw, vpsrlw, vporq (windows, but for those that are words), vpmullw, vpmulhuw (hash), vpermb (table; without VBMI
+// four instructions), vpdpbusd (product with four digits of x). On Zen 4 the two multiplications and the product share
+// two of four ports and bound a step, so vpshldw, which needs these as well, is slower than the three for the windows.
 //
 // The table is stored as value + 128, which vpdpbusd takes as unsigned; 128 times the digits' sum is taken back.
 
@@ -12,6 +13,7 @@
 
 #include "kernels/trellis_dot/super_tile.h"
 #include "kernels/trellis_dot/x86_avx512.h"
+#include "kernels/x86_transpose.h"
 
 namespace bitloom {
 namespace {
@@ -56,6 +58,12 @@ template <int kCount, class Body>
   (std::make_integer_sequence<int, kCount>());
 }
 
+/// Loaded once: GCC 12 would make it an operand of every instruction that reads it.
+[[gnu::always_inline]] inline __m512i in_register(__m512i x) {
+  asm("" : "+v"(x));
+  return x;
+}
+
 template <int kValues, int kHalfBits>
 struct Kernel {
   /// Fresh bits of the steps before step i of a run of 16 or 32.
@@ -70,29 +78,49 @@ struct Kernel {
 
   static constexpr int64_t kAhead = 16384, kSoon = 2048;  // bytes that are fetched before their turn, at last to L1
 
-  /// acc[r] += products of one super-tile's row r of every group.
-  [[gnu::always_inline]] static void add(const std::byte* tile, int64_t groups, __mmask32 lanes, const int32_t* quads,
-                                         const TrellisValues& values, __m512i (&acc)[16]) {
-    const int64_t stride = 4 * groups;  // bytes of one word of all tiles
+  /// The 16 bits that begin kShift bits into `high`, and go on in `low`.
+  template <int kShift>
+  [[gnu::always_inline]] static __m512i window(__m512i high, __m512i low) {
+    if constexpr (kShift == 0) return high;
+    return _mm512_or_si512(_mm512_slli_epi16(high, kShift), _mm512_srli_epi16(low, 16 - kShift));
+  }
+
+  /// y[r] += weight times the products of one super-tile's row r of every group. A function of its own, whose sums, and
+  /// nothing but these, stay in registers: beside those of the row GCC 12 stores them at every step.
+  [[gnu::noinline]] static void add(const std::byte* tile, const int32_t* quads, int32_t start, float weight,
+                                    const TrellisValues& code, float (&y)[16][16]) {
+    const TrellisValues values = code;  // in registers
     constexpr int kAll = 8 * kHalfBits;
+    __m512i acc[16];
+    unrolled<16>([&](auto r) __attribute__((always_inline)) { acc[r] = _mm512_set1_epi32(start); });
+    __m512i before = _mm512_loadu_si512(tile + (kAll - 1) * 64);
+#pragma GCC unroll 1
     for (int run = 0; run < kAll / kWords; ++run) {
-      const int32_t* column = quads + run * (kRun / 16);
-      __m512i words[kWords + 1];
-      words[0] = _mm512_maskz_loadu_epi16(lanes, tile + (run == 0 ? kAll - 1 : run * kWords - 1) * stride);
+      __m512i words[kWords + 1], column[kRun / 16];
+      unrolled<kRun / 16>([&](auto i) __attribute__((always_inline)) {
+        column[i] = in_register(_mm512_set1_epi32(quads[i]));
+      });
+      words[0] = before;
       unrolled<kWords>([&](auto i) __attribute__((always_inline)) {
-        const std::byte* word = tile + (run * kWords + i) * stride;
+        const std::byte* word = tile + i * 64;
         _mm_prefetch(reinterpret_cast<const char*>(word + kAhead), _MM_HINT_T1);
         _mm_prefetch(reinterpret_cast<const char*>(word + kSoon), _MM_HINT_T0);
-        words[i + 1] = _mm512_maskz_loadu_epi16(lanes, word);
+        words[i + 1] = in_register(_mm512_loadu_si512(word));
       });
       unrolled<kRun>([&](auto i) __attribute__((always_inline)) {
-        constexpr int kEnd = bits_before(i + 1);  // of the window, from the run's first word; its start is 16 before
+        constexpr int kEnd = bits_before(i + 1);  // of the window, after the first word; its start is 16 before
         constexpr int kAt = kEnd / 16;            // words[kAt] holds the start
-        const __m512i bytes =
-            kEnd % 16 == 0 ? values.at(words[kAt]) : values.at(words[kAt], words[std::min(kAt + 1, kWords)], kEnd % 16);
-        acc[i % 16] = _mm512_dpbusd_epi32(acc[i % 16], bytes, _mm512_set1_epi32(column[i / 16]));
+        const __m512i bytes = values.at(window<kEnd % 16>(words[kAt], words[std::min(kAt + 1, kWords)]));
+        // As an instruction: GCC 12 would copy sums to other registers and back.
+        asm("vpdpbusd %2, %1, %0" : "+v"(acc[i % 16]) : "v"(bytes), "v"(column[i / 16]));
       });
+      before = words[kWords];
+      tile += kWords * 64, quads += kRun / 16;
     }
+    const __m512 by = _mm512_set1_ps(weight);
+    unrolled<16>([&](auto r) __attribute__((always_inline)) {
+      _mm512_store_ps(y[r], _mm512_fmadd_ps(by, _mm512_cvtepi32_ps(acc[r]), _mm512_load_ps(y[r])));
+    });
   }
 
   static void run(const TrellisDotCall& call) {
@@ -100,30 +128,27 @@ struct Kernel {
     const int64_t super_cols = (call.w.cols + kTrellisCols - 1) / kTrellisCols;
     for (int64_t s = call.first; s < call.last; ++s) {
       const SuperRow row = super_row(call.w, s);
-      const auto lanes = static_cast<__mmask32>((uint64_t{1} << (2 * row.groups)) - 1);
       for (int64_t t = 0; t < call.tokens; ++t) {
-        __m512 y[16];
-        for (__m512& lane : y) lane = _mm512_setzero_ps();
+        alignas(64) float y[16][16] = {};  // [row in group][group]
         for (int64_t c = 0; c < super_cols; ++c) {
           const TrellisInput x = trellis_input(call, t, c);
+          SuperTileRoom room;
+          const std::byte* tile = whole_super_tile(row, row.tile(c), room);
           for (int p = 0; p < call.planes; ++p) {
             const Digits<kValues> digits(x.digits[p]);
-            __m512i acc[16];
-            const __m512i start = _mm512_set1_epi32(-128 * digits.sum);
-            unrolled<16>([&](auto r) __attribute__((always_inline)) { acc[r] = start; });
-            add(row.tile(c), row.groups, lanes, digits.quads, values, acc);
-            const __m512 weight = _mm512_set1_ps(plane_weight(call.planes, p) * x.scale);
-            unrolled<16>([&](auto r) __attribute__((always_inline)) {
-              y[r] = _mm512_fmadd_ps(weight, _mm512_cvtepi32_ps(acc[r]), y[r]);
-            });
+            add(tile, digits.quads, -128 * digits.sum, plane_weight(call.planes, p) * x.scale, values, y);
           }
         }
-        float out[16][16];  // [row in group][group]
         const __m512 scale = _mm512_set1_ps(call.w.scale);
-        for (int r = 0; r < 16; ++r) _mm512_storeu_ps(out[r], _mm512_mul_ps(scale, y[r]));
-        const int64_t rows = std::min(kTrellisRows, call.w.rows - row.first_row);
+        __m512i out[16];
+        for (int r = 0; r < 16; ++r) out[r] = _mm512_castps_si512(_mm512_mul_ps(scale, _mm512_load_ps(y[r])));
+        transpose_fours(out);
         float* y_row = call.y + t * call.y_stride + row.first_row;
-        for (int64_t r = 0; r < rows; ++r) y_row[r] = out[r % 16][r / 16];
+        const int64_t rows = std::min(kTrellisRows, call.w.rows - row.first_row);
+        for (int64_t j = 0; 16 * j < rows; ++j) {
+          const auto ours = static_cast<__mmask16>((1U << std::min<int64_t>(16, rows - 16 * j)) - 1);
+          _mm512_mask_storeu_ps(y_row + 16 * j, ours, _mm512_castsi512_ps(out[j]));
+        }
       }
     }
   }
