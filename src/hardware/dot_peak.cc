@@ -45,6 +45,12 @@ __attribute__((target("avx2"))) void sum_int8_256() {
   for (auto& sum : sums) sum = _mm256_setzero_si256();
   BITLOOM_SUM_REGISTERS(BITLOOM_PAIRS, "v")
 }
+#define BITLOOM_HALVES(sum) "vdpbf16ps %12, %12, %" #sum "\n\t"
+__attribute__((target("avx512f"))) void sum_bf16() {
+  __m512 sums[kSums], one = _mm512_castsi512_ps(_mm512_set1_epi32(0x3F003F00));  // 0.5
+  for (auto& sum : sums) sum = _mm512_setzero_ps();
+  BITLOOM_SUM_REGISTERS(BITLOOM_HALVES, "v")
+}
 #define BITLOOM_FLOATS(sum) "vfmadd231ps %12, %12, %" #sum "\n\t"
 __attribute__((target("avx512f"))) void sum_fp32_512() {
   __m512 sums[kSums], one = _mm512_set1_ps(0.5f);
@@ -61,6 +67,7 @@ Loop int8_loop() {
   if (machine_has(Isa::kAvx512Vnni)) return {sum_int8, 2 * 64};
   return {machine_has(Isa::kAvx2) ? sum_int8_256 : nullptr, 2 * 32};
 }
+Loop bf16_loop() { return {machine_has(Isa::kAvx512Bf16) ? sum_bf16 : nullptr, 2 * 32}; }
 Loop fp32_loop() {
   if (machine_has(Isa::kAvx512Vnni)) return {sum_fp32_512, 2 * 16};
   return {machine_has(Isa::kAvx2) ? sum_fp32_256 : nullptr, 2 * 8};
@@ -91,11 +98,13 @@ Loop int8_loop() {
   if (machine_has(Isa::kNeonDot)) return {sum_int8, 2 * 16};
   return {sum_products, 2 * 8};
 }
+Loop bf16_loop() { return {}; }
 Loop fp32_loop() { return {sum_fp32, 2 * 4}; }
 
 #else
 
 Loop int8_loop() { return {}; }
+Loop bf16_loop() { return {}; }
 Loop fp32_loop() { return {}; }
 
 #endif
@@ -112,7 +121,8 @@ double rate_of(const Loop& loop, ThreadPool& threads, const std::function<double
 }  // namespace
 
 DotPeak measure_dot_peak(ThreadPool& threads, const std::function<double()>& clock) {
-  return {rate_of(int8_loop(), threads, clock), rate_of(fp32_loop(), threads, clock)};
+  return {rate_of(int8_loop(), threads, clock), rate_of(bf16_loop(), threads, clock),
+          rate_of(fp32_loop(), threads, clock)};
 }
 
 }  // namespace bitloom

@@ -12,7 +12,7 @@ namespace {
 #if defined(__aarch64__)
 constexpr Isa kEvery[] = {Isa::kPortable, Isa::kNeon, Isa::kNeonDot};
 #else
-constexpr Isa kEvery[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kAvx512Vbmi};
+constexpr Isa kEvery[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kAvx512Vbmi, Isa::kAvx512Bf16};
 #endif
 
 }  // namespace
@@ -29,6 +29,8 @@ std::string_view name_of(Isa isa) {
       return "avx512vnni";
     case Isa::kAvx512Vbmi:
       return "avx512vbmi";
+    case Isa::kAvx512Bf16:
+      return "avx512bf16";
     case Isa::kNeon:
       return "neon";
     case Isa::kNeonDot:
@@ -66,6 +68,8 @@ bool machine_has(Isa isa) {
     case Isa::kAvx512Vbmi:
       return machine_has(Isa::kAvx512Vnni) && __builtin_cpu_supports("avx512vbmi") &&
              __builtin_cpu_supports("avx512vbmi2");
+    case Isa::kAvx512Bf16:
+      return machine_has(Isa::kAvx512Vbmi) && __builtin_cpu_supports("avx512bf16");
     case Isa::kNeon:
     case Isa::kNeonDot:
       break;

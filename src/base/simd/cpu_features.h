@@ -19,6 +19,7 @@ enum class Isa {
   kAvx2,
   kAvx512Vnni,
   kAvx512Vbmi,
+  kAvx512Bf16,
   kNeon,
   kNeonDot,
 #if defined(__aarch64__)
@@ -30,8 +31,8 @@ enum class Isa {
 
 /// Those of this build's architecture, ascending.
 std::span<const Isa> every_isa();
-/// "portable"; x86: "avx2" (with FMA and F16C), "avx512vnni" (with F, BW, DQ and VL), "avx512vbmi" (with VBMI2); 64-bit
-/// ARM: "neon", which all have, "neondot" (dot products of bytes).
+/// "portable"; x86: "avx2" (with FMA and F16C), "avx512vnni" (with F, BW, DQ and VL), "avx512vbmi" (with VBMI2),
+/// "avx512bf16" (with these); 64-bit ARM: "neon", which all have, "neondot" (dot products of bytes).
 std::string_view name_of(Isa isa);
 std::optional<Isa> find_isa(std::string_view name);
 

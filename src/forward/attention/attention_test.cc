@@ -244,7 +244,7 @@ void expect_definition(Problem& problem, const Case& c) {
     // that as its relative error, twice (numerator and sum), and values are below 10. Beside integers of 8 bits few
     // queries have 16 with AVX-512: half a step of 9 / (127 * 256) for each channel, of keys of 2, typically; and so do
     // probabilities: 2^-17 of the greatest for each key, typically.
-    const bool rounds = (isa == Isa::kAvx512Vnni || isa == Isa::kAvx512Vbmi) && c.format == KvFormat::kInt8 &&
+    const bool rounds = isa >= Isa::kAvx512Vnni && isa <= Isa::kAvx512Bf16 && c.format == KvFormat::kInt8 &&
                         c.queries <= kUnpackedTokens;
     const double of_query = rounds ? 0.4 * 9 / (2 * 127 * 256) * 2 * std::sqrt(static_cast<double>(c.head_dim)) : 0;
     const double of_share = rounds ? 0x1p-17 * std::sqrt(static_cast<double>(c.keys)) : 0;
