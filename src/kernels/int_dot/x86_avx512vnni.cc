@@ -6,20 +6,6 @@
 #include "kernels/int_dot/x86_avx512_blocks.h"
 
 namespace bitloom {
-namespace {
-
-template <CodeKind kKind>
-void run_blocks(const IntDotCall& call) {
-  if constexpr (kKind == CodeKind::kQ2_K || kKind == CodeKind::kQ3_K || kKind == CodeKind::kQ4_K ||
-                kKind == CodeKind::kQ5_K || kKind == CodeKind::kQ6_K) {
-    SuperBlockLoop<kKind>(call).run();
-  } else {
-    run_int_dot<Avx512, BlockCodes<kKind>, 1>(call);
-  }
-}
-
-}  // namespace
-
 void int_dot_i4_i24_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, Nibbles, 3>(call); }
 void int_dot_i4_i8_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, Nibbles, 1>(call); }
 void int_dot_t4_i24_avx512vnni(const IntDotCall& call) { run_int_dot<Avx512, NibbleTable, 3>(call); }
@@ -50,7 +36,7 @@ BITLOOM_WIDTH(7)
   void int_dot_##name##_i24_avx512vnni(const IntDotCall& call) { \
     run_int_dot<Avx512, BlockCodes<CodeKind::kind>, 3>(call);    \
   }                                                              \
-  void int_dot_##name##_i8_avx512vnni(const IntDotCall& call) { run_blocks<CodeKind::kind>(call); }
+  void int_dot_##name##_i8_avx512vnni(const IntDotCall& call) { BlockLoop<CodeKind::kind>(call).run(); }
 #include "kernels/int_dot/blocks.inc"
 #undef BITLOOM_BLOCKS
 
