@@ -1,4 +1,5 @@
-// Every kernel of the list: weights and bytes per second, on one thread. M codebooks of 256 or 16 vectors of 8 weights.
+// Every kernel of the list: weights and bytes per second, on one thread and on two. M codebooks of 256 or 16 vectors of
+// 8 weights.
 
 #include <fmt/format.h>
 
@@ -10,10 +11,11 @@ namespace {
 
 constexpr int64_t kRows = 65536, kCols = 4096;
 
-void vector_dot(benchmark::State& state, const VectorDotEntry& entry, int64_t codebooks, int bits, bool exact) {
+void vector_dot(benchmark::State& state, const VectorDotEntry& entry, int64_t codebooks, int bits, bool exact,
+                int threads) {
   const testing::RandomVectorDot dot(codebooks, 8, kRows, kCols, 1, exact, 1, -1, bits);
-  const double seconds =
-      measure_kernel(state, static_cast<int64_t>(dot.parts[0].size()), [&] { entry.kernel(dot.call); });
+  const double seconds = measure_shared(state, threads, static_cast<int64_t>(dot.parts[0].size()), entry.kernel,
+                                        dot.call, vector_dot_scratch(dot.call.w));
   state.counters["Gweights/s"] = 1e-9 * static_cast<double>(kRows * kCols) / seconds;
 }
 
@@ -22,10 +24,13 @@ const bool registered = [] {
     if (!machine_has(entry.isa)) continue;
     for (const auto& [codebooks, bits] : {std::pair<int64_t, int>{1, 8}, {2, 8}, {4, 8}, {4, 4}}) {
       for (const bool exact : {false, true}) {
-        register_kernel(fmt::format("{}/{}x{}/{}", entry.name, codebooks, bits, exact ? "24" : "16"),
-                        [&entry, codebooks = codebooks, bits = bits, exact](benchmark::State& state) {
-                          vector_dot(state, entry, codebooks, bits, exact);
-                        });
+        for (const int threads : {1, 2}) {
+          register_kernel(
+              fmt::format("{}/{}x{}/{}/threads:{}", entry.name, codebooks, bits, exact ? "24" : "16", threads),
+              [&entry, codebooks = codebooks, bits = bits, exact, threads](benchmark::State& state) {
+                vector_dot(state, entry, codebooks, bits, exact, threads);
+              });
+        }
       }
     }
   }

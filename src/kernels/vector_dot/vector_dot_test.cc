@@ -46,7 +46,7 @@ TEST(VectorDot, EveryKernelEqualsTheDefinition) {
     if (!machine_has(entry.isa)) continue;
     for (const int64_t codebooks : {1, 2, 4, 8}) {
       for (const auto& [rows, cols] :
-           {std::pair<int64_t, int64_t>{1, 8}, {64, 72}, {130, 41}, {256, 64}, {300, 520}, {520, 16}}) {
+           {std::pair<int64_t, int64_t>{1, 8}, {64, 72}, {130, 41}, {256, 64}, {300, 520}, {520, 16}, {4400, 41}}) {
         for (const auto& [exact, bits] : {std::pair{true, 8}, {false, 8}, {true, 4}, {false, 4}}) {
           const RandomVectorDot dot(codebooks, 8, rows, cols, 2, exact, ++seed, -1, bits);
           entry.kernel(dot.call);
@@ -91,8 +91,8 @@ TEST(VectorDot, TilesStandAlone) {
   for (const VectorDotEntry& entry : vector_dot_kernels()) {
     if (!machine_has(entry.isa)) continue;
     for (const int bits : {4, 8}) {
-      RandomVectorDot whole(2, 8, 1100, 136, 1, false, 2, -1, bits), parts(2, 8, 1100, 136, 1, false, 2, -1, bits);
-      testing::expect_parts_stand_alone(entry, whole, parts, {{0, 1}, {1, 4}, {4, 5}});
+      RandomVectorDot whole(2, 8, 4400, 136, 1, false, 2, -1, bits), parts(2, 8, 4400, 136, 1, false, 2, -1, bits);
+      testing::expect_parts_stand_alone(entry, whole, parts, {{0, 1}, {1, 4}, {4, 18}});
     }
   }
 }

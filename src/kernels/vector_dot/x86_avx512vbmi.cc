@@ -27,15 +27,14 @@ class DigitTables {
         planes_(reinterpret_cast<uint8_t*>(scratch)),
         scales_(reinterpret_cast<float*>(scratch + w.units() * kPlanes * kPlaneBytes)) {}
 
-  void prepare(const float* x) {
+  /// Of the run that begins with unit `first`.
+  void prepare(const float* x, int64_t first) {
     float products[kRun * kEntries];
-    for (int64_t first = 0; first < w_.units(); first += kRun) {
-      const int64_t units = std::min(kRun, w_.units() - first);
-      for (int64_t i = 0; i < units; ++i) products_of_unit<kEntries>(w_, first + i, x, products + i * kEntries);
-      const float scale = scale_of(products, units * kEntries);
-      scales_[first / kRun] = scale;
-      round(products, units, scale > 0 ? 1 / scale : 0.0f, planes_ + first * kPlanes * kPlaneBytes);
-    }
+    const int64_t units = std::min(kRun, w_.units() - first);
+    for (int64_t i = 0; i < units; ++i) products_of_unit<kEntries>(w_, first + i, x, products + i * kEntries);
+    const float scale = scale_of(products, units * kEntries);
+    scales_[first / kRun] = scale;
+    round(products, units, scale > 0 ? 1 / scale : 0.0f, planes_ + first * kPlanes * kPlaneBytes);
   }
 
   /// Plane p of a unit, the least significant first.
@@ -100,6 +99,8 @@ struct ByteTable {
   }
 };
 
+/// Some units at a time go through some tiles, so that their tables stay in the first cache; all units of a tile at
+/// once would read twice or three times as many bytes of tables as of codes from the second.
 template <int kPlanes>
 class Loop {
  public:
@@ -107,44 +108,71 @@ class Loop {
 
   void run() {
     for (int64_t t = 0; t < call_.tokens; ++t) {
-      tables_.prepare(call_.x + t * w_.cols);
-      for (int64_t index = call_.first; index < call_.last; ++index) {
-        const VectorTile tile = vector_tile(w_, index);
-        float* y = call_.y + t * call_.y_stride + tile.first;
-        // Sums of all planes and a table of each must fit the registers.
-        constexpr int kTogether = kPlanes == 2 ? 4 : 2;
-        int64_t r = 0;
-        for (; r + 64 * kTogether <= tile.rows; r += 64 * kTogether) rows<kTogether>(tile, r, y);
-        for (; r < tile.rows; r += 64) rows<1>(tile, r, y);
-      }
+      for (int64_t index = call_.first; index < call_.last; index += kSpan) span(index, t);
     }
   }
 
  private:
-  /// Rows [first, first + 64 kVectors) of a tile, of which the last may not be there where kVectors is 1.
+  static constexpr int64_t kSpan = 16;                        // tiles
+  static constexpr int64_t kTogether = kPlanes == 2 ? 4 : 2;  // vectors: sums of all planes must fit the registers
+  static constexpr int64_t kUnits = kPlanes == 2 ? kRun : kRun / 2;  // whose tables fit half of the first cache
+
+  /// Sums of 64 rows: of an even number, then of an odd one.
+  struct RowSums {
+    __m512 of[2][2];
+  };
+
+  void span(int64_t first, int64_t token) {
+    const int64_t last = std::min(call_.last, first + kSpan);
+    RowSums sums[kSpan][kVectorRows / 64];
+    for (auto& tile : sums) {
+      for (RowSums& rows : tile) {
+        for (auto& parity : rows.of) parity[0] = parity[1] = _mm512_setzero_ps();
+      }
+    }
+    const int64_t units = w_.units();
+    for (int64_t begin = 0; begin < units; begin += kUnits) {
+      if (first == call_.first && begin % kRun == 0) tables_.prepare(call_.x + token * w_.cols, begin);
+      const int64_t end = std::min(units, begin + kUnits);
+      for (int64_t index = first; index < last; ++index) {
+        const VectorTile tile = vector_tile(w_, index);
+        // The codes that come next: of the next tile, or of the first one.
+        const std::byte* next = index + 1 < last ? vector_tile(w_, index + 1).codes + begin * kVectorRows
+                                                 : vector_tile(w_, first).codes + end * kVectorRows;
+        int64_t r = 0;
+        for (; r + 64 * kTogether <= tile.rows; r += 64 * kTogether) {
+          add_run<kTogether>(tile, r, begin, end, next + r, sums[index - first] + r / 64);
+        }
+        for (; r < tile.rows; r += 64) add_run<1>(tile, r, begin, end, next + r, sums[index - first] + r / 64);
+      }
+    }
+    for (int64_t index = first; index < last; ++index) {
+      const VectorTile tile = vector_tile(w_, index);
+      for (int64_t r = 0; r < tile.rows; r += 64) {
+        alignas(64) float in_lanes[2][32];
+        std::memcpy(in_lanes, &sums[index - first][r / 64], sizeof in_lanes);
+        for (int64_t i = 0; i < std::min<int64_t>(64, tile.rows - r); ++i) {
+          call_.y[token * call_.y_stride + tile.first + r + i] =
+              row_scale(w_, tile.first + r + i) * in_lanes[i % 2][i / 2];
+        }
+      }
+    }
+  }
+
+  /// Rows [first, first + 64 kVectors) of a tile, of which the last may not be there where kVectors is 1, in units
+  /// [begin, end).
   template <int kVectors>
-  void rows(const VectorTile& tile, int64_t first, float* y) const {
-    const int64_t count = std::min<int64_t>(64 * kVectors, tile.rows - first), units = w_.units();
+  void add_run(const VectorTile& tile, int64_t first, int64_t begin, int64_t end, const std::byte* next,
+               RowSums* y) const {
+    const int64_t count = tile.rows - first;
     const __mmask64 there = count >= 64 ? ~__mmask64{0} : (__mmask64{1} << count) - 1;
-    __m512 even[2 * kVectors], odd[2 * kVectors];  // rows of an even and an odd number
-    for (int i = 0; i < 2 * kVectors; ++i) even[i] = odd[i] = _mm512_setzero_ps();
-    const std::byte* codes = tile.codes + first;
-    for (int64_t begin = 0; begin < units; begin += kRun) {
-      const int64_t end = std::min(units, begin + kRun);
-      ByteSums sums[kPlanes][kVectors];
-      for (int64_t unit = begin; unit < end; ++unit, codes += tile.rows) add_unit<kVectors>(unit, codes, there, sums);
-      add_run<kVectors>(sums, static_cast<int32_t>(end - begin), tables_.scale(begin / kRun), even, odd);
+    const std::byte* codes = tile.codes + begin * tile.rows + first;
+    ByteSums sums[kPlanes][kVectors];
+    for (int64_t unit = begin; unit < end; ++unit, codes += tile.rows, next += kVectorRows) {
+      for (int v = 0; v < kVectors; ++v) _mm_prefetch(reinterpret_cast<const char*>(next + 64 * v), _MM_HINT_T1);
+      add_unit<kVectors>(unit, codes, there, sums);
     }
-    for (int v = 0; v < kVectors; ++v) {
-      float in_lanes[2][32];
-      for (int half = 0; half < 2; ++half) {
-        _mm512_storeu_ps(in_lanes[0] + 16 * half, even[2 * v + half]);
-        _mm512_storeu_ps(in_lanes[1] + 16 * half, odd[2 * v + half]);
-      }
-      for (int64_t r = 64 * v; r < std::min<int64_t>(count, 64 * (v + 1)); ++r) {
-        y[first + r] = row_scale(w_, tile.first + first + r) * in_lanes[r % 2][r % 64 / 2];
-      }
-    }
+    flush<kVectors>(sums, static_cast<int32_t>(end - begin), tables_.scale(begin / kRun), y);
   }
 
   template <int kVectors>
@@ -161,10 +189,9 @@ class Loop {
     }
   }
 
-  /// sums += scale (integers - units offset).
+  /// y += scale (integers - units offset).
   template <int kVectors>
-  static void add_run(const ByteSums (&sums)[kPlanes][kVectors], int32_t units, float scale, __m512* even,
-                      __m512* odd) {
+  static void flush(const ByteSums (&sums)[kPlanes][kVectors], int32_t units, float scale, RowSums* y) {
     const __m512 factor = _mm512_set1_ps(scale);
     for (int v = 0; v < kVectors; ++v) {
       for (int half = 0; half < 2; ++half) {
@@ -175,8 +202,8 @@ class Loop {
               _mm512_add_epi32(_mm512_slli_epi32(lower, p == kPlanes - 1 ? 0 : 8), widened(sums[p][v].lower(), half));
           upper = _mm512_add_epi32(_mm512_slli_epi32(upper, p == kPlanes - 1 ? 0 : 8), widened(sums[p][v].upper, half));
         }
-        even[2 * v + half] = _mm512_fmadd_ps(factor, _mm512_cvtepi32_ps(lower), even[2 * v + half]);
-        odd[2 * v + half] = _mm512_fmadd_ps(factor, _mm512_cvtepi32_ps(upper), odd[2 * v + half]);
+        y[v].of[0][half] = _mm512_fmadd_ps(factor, _mm512_cvtepi32_ps(lower), y[v].of[0][half]);
+        y[v].of[1][half] = _mm512_fmadd_ps(factor, _mm512_cvtepi32_ps(upper), y[v].of[1][half]);
       }
     }
   }
