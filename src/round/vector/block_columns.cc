@@ -301,13 +301,12 @@ ScaleFit fit_log_scales(std::span<const float> sizes) {
   const float greatest = *std::max_element(logs.begin(), logs.end());
   const auto at = logs.begin() + static_cast<std::ptrdiff_t>(logs.size() / kSmaller);
   std::nth_element(logs.begin(), at, logs.end());
-  const float least = std::max(*at, greatest - kMost * kGreatestScaleStep);
-  fit.step = finite_f16((greatest - least) / kMost);
+  fit.step = std::min(kGreatestScaleStep, finite_f16((greatest - *at) / kMost));
   if (fit.step == 0) return fit;
   for (size_t i = 0; i < sizes.size(); ++i) {
     if (sizes[i] <= 0) continue;
-    fit.codes[i] =
-        static_cast<uint16_t>(std::clamp(std::nearbyint((std::log2(sizes[i]) - least) / fit.step), 0.0f, kMost));
+    const float down = std::nearbyint((greatest - std::log2(sizes[i])) / fit.step);
+    fit.codes[i] = static_cast<uint16_t>(kMost - std::min(down, kMost));
   }
   return fit;
 }

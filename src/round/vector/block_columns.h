@@ -40,9 +40,9 @@ ByteCodebooks to_bytes(std::span<const float> codebooks, int64_t size);
 /// As they decode.
 std::vector<float> from_bytes(const ByteCodebooks& codebooks);
 
-/// Scales 2^(step n) relative to each other as `sizes` are, n < 16 by rounding in the logarithm: from n = 0 for the
-/// size that one in 64 is smaller than, and for smaller ones, to 15 for the greatest, or less where that is more than
-/// the step allows. All 0 where sizes do not differ.
+/// Scales 2^(step (n - 15)) relative to each other as `sizes` are, n < 16 by rounding in the logarithm: from 15 for the
+/// greatest down to 0 for the size that one in 64 is smaller than, and for smaller ones; where that is farther down
+/// than the step allows, 15 powers of two, for all that are so small. Step 0 where sizes do not differ.
 struct ScaleFit {
   float step = 0;  // a number of fp16
   std::vector<uint16_t> codes;

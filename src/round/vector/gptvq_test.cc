@@ -143,7 +143,7 @@ void fit_ends_where_the_gradient_is_zero(bool scaled) {
   const InputStatistics inputs = inputs_of(kCols);
   LayerMoment moment{kCols, std::vector<float>(kCols * kCols)};
   inputs.moment->copy_to(moment.h.data(), threads);
-  const BlockVectorStorage storage = parse_block_vectors(scaled ? "vq2-g4-r8-c12-s8" : "vq2-g4-r8-c12");
+  const BlockVectorStorage storage = parse_block_vectors(scaled ? "vq2-g4-r8-c16-s8" : "vq2-g4-r8-c12");
   BlockCodes code{storage, VectorBlocks(storage, kRows, kCols), kRows, kCols / 4, {}};
   Rng rng(3, 3);
   for (int64_t i = 0; i < kRows * code.groups; ++i) {
@@ -182,8 +182,8 @@ TEST(BlockFit, EndsWhereTheGradientIsZero) {
   fit_ends_where_the_gradient_is_zero(true);
 }
 
-// Sixteen sizes, each twice the one before, are the sixteen scales; among 128 alike but for two the lesser of these
-// takes the least scale and leaves the rest theirs.
+// Sixteen sizes, each twice the one before, are the sixteen scales. The greatest has the greatest scale, however many
+// small ones there are; among 128 alike but for three the lesser ones leave the rest theirs.
 TEST(LogScales, FollowSizes) {
   std::vector<float> sizes;
   for (int n = 0; n < 16; ++n) sizes.push_back(std::ldexp(3.0f, n - 8));
@@ -197,7 +197,30 @@ TEST(LogScales, FollowSizes) {
   for (size_t i = 0; i < alike.size(); ++i) EXPECT_EQ(fit.codes[i], i == 5 ? 15 : 0) << i;
   EXPECT_EQ(fit_log_scales(std::vector<float>(40, 2.0f)).step, 0);
   EXPECT_EQ(fit_log_scales(std::vector<float>(4, 0.0f)).step, 0);
-  EXPECT_EQ(fit_log_scales(std::vector<float>{1e-30f, 1e30f}).step, kGreatestScaleStep);
+  const ScaleFit far = fit_log_scales(std::vector<float>{1e-30f, 1, 0.5f, 1e-6f, 1});
+  EXPECT_EQ(far.step, kGreatestScaleStep);
+  EXPECT_EQ(far.codes, (std::vector<uint16_t>{0, 15, 14, 0, 15}));
+}
+
+// A few rows of next to nothing, beside others: these are stored as they are without them, not as zeros.
+TEST(Gptvq, ScalesOfSmallRunsDoNotCostGreatOnes) {
+  constexpr int64_t kSide = 256;
+  const DenseMatrix w = normal_matrix(kSide, kSide, 6);
+  const InputStatistics inputs = inputs_of(kSide);
+  for (const Rounding& rounding : {Rounding(GptvqRounding{}), Rounding(VectorKMeansRounding{})}) {
+    const double without = *round_by_data(rounding, w, "vq8-g4-s64", &inputs).report.output_error;
+    DenseMatrix small = w;
+    for (size_t i = 0; i < 8 * kSide; ++i) small.values()[i] *= 2e-5f;
+    const Rounded with = round_by_data(rounding, small, "vq8-g4-s64", &inputs);
+    EXPECT_LT(*with.report.output_error, 1.1 * without);
+    const std::vector<float> q = with.matrix->decode_all();
+    double error = 0, norm = 0;
+    for (size_t i = 0; i < 8 * kSide; ++i) {
+      error += std::pow(static_cast<double>(q[i]) - static_cast<double>(small.values()[i]), 2);
+      norm += std::pow(static_cast<double>(small.values()[i]), 2);
+    }
+    EXPECT_LT(error, norm) << "small rows are better than zeros";
+  }
 }
 
 // Weights whose size differs from run to run of a row: scales are worth more than three times the bits they take.

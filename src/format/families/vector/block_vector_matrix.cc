@@ -28,7 +28,6 @@ class BlockVectorMatrix final : public BaseMatrix {
       scale_codes_.emplace(VectorLayout(storage.scale_codes(), rows, cols),
                            checked_part(name, text, parts, want[3]).bytes.data());
       steps_ = from_f16(checked_part(name, text, parts, want[4]));
-      for (const float step : steps_) tables_.push_back(log_scale_table(step));
     }
     const auto size = static_cast<size_t>(storage.entries() * storage.group);
     for (const std::byte byte : books.bytes) {
@@ -86,8 +85,12 @@ class BlockVectorMatrix final : public BaseMatrix {
     for (int64_t k = 0; k < scale_codes_->layout().groups(); ++k) {
       const int64_t begin = k * storage_.scaled, end = std::min(cols_, begin + storage_.scaled);
       scale_codes_->read(tile, k, 0, first - tile * VectorLayout::kTileRows, count, codes);
+      LogScaleTable table;  // of the block that row r is in, where that has so many rows that it pays
+      const bool has_table = blocks_.height > static_cast<int64_t>(table.size());
       for (int64_t r = 0; r < count; ++r) {
-        const float scale = tables_[static_cast<size_t>(block_of(first + r, begin))][codes[r]];
+        const float step = steps_[static_cast<size_t>(block_of(first + r, begin))];
+        if (has_table && (r == 0 || (first + r) % blocks_.height == 0)) table = log_scale_table(step);
+        const float scale = has_table ? table[codes[r]] : log_scale(step, codes[r]);
         for (int64_t c = begin; c < end; ++c) rows[r * cols_ + c] *= scale;
       }
     }
@@ -99,17 +102,19 @@ class BlockVectorMatrix final : public BaseMatrix {
   int64_t rows_, cols_;
   std::vector<float> codebooks_, scales_;  // codebooks times their scales, which is exact
   std::optional<VectorCodes> scale_codes_;
-  std::vector<float> steps_;           // [blocks]
-  std::vector<LogScaleTable> tables_;  // [blocks]
+  std::vector<float> steps_;  // [blocks]
 };
 
 }  // namespace
 
+float log_scale(float step, uint16_t n) {
+  constexpr int kMost = (1 << BlockVectorStorage::kScaleBits) - 1;
+  return static_cast<float>(std::exp2(static_cast<double>(step) * (n - kMost)));
+}
+
 LogScaleTable log_scale_table(float step) {
   LogScaleTable table;
-  for (size_t n = 0; n < table.size(); ++n) {
-    table[n] = static_cast<float>(std::exp2(static_cast<double>(step) * static_cast<double>(n)));
-  }
+  for (uint16_t n = 0; n < table.size(); ++n) table[n] = log_scale(step, n);
   return table;
 }
 

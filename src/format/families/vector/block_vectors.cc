@@ -74,6 +74,12 @@ BlockVectorStorage parse_block_vectors(std::string_view text, std::vector<std::s
     others->push_back(parts[i]);
   }
   if (storage.rows == 0) storage.rows = usual_rows(storage.group);
+  if (storage.scaled != 0 && storage.cols % storage.scaled != 0) {
+    misuse(
+        "\"{}\": -c{} should be a multiple of {}: blocks are cut into whole runs of the columns that share a scale, "
+        "-s{}",
+        text, storage.cols, storage.scaled, storage.scaled);
+  }
   return storage;
 }
 

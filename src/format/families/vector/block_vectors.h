@@ -7,11 +7,15 @@
 //
 // or, with scales for every S columns of a row (its block scales), that times
 //
-//   2^(step(b) n(r, k)),   k = j G / S,   n < 16
+//   2^(step(b) (n(r, k) - 15)),   k = j G / S,   n < 16
+//
+// so that the greatest such scale is 1, and scale(b) is of the size that it has without them: what fp16 cannot hold are
+// small runs at most.
 //
 // A block is R rows, of the last blocks perhaps fewer, by a run of columns: the matrix is cut into runs of one width,
-// whole vectors and whole runs of S, as near C as their number allows. The last run may be narrower. Published settings
-// have R C = 256 in one dimension (vq2-g1-r1), 2048 in two (vq4-g2-r8), 65536 in four (vq8-g4-r256): 2.125 bits.
+// whole vectors and whole runs of S, as near C as their number allows; C is a multiple of S. The last run may be
+// narrower. Published settings have R C = 256 in one dimension (vq2-g1-r1), 2048 in two (vq4-g2-r8), 65536 in four
+// (vq8-g4-r256): 2.125 bits.
 //
 // Parts, for W [rows, cols]; a last vector that is shorter uses its first entries:
 //   .codes      U8 [bytes]   as those of one codebook in vector_storage.h
@@ -19,7 +23,7 @@
 //   .scales     F16 [row blocks, column blocks]          not negative
 // and with scales for every S columns
 //   .scale_codes  U8 [bytes]                             n, as codes of 4 bits for vectors of S weights
-//   .scale_steps  F16 [row blocks, column blocks]        0 to 4
+//   .scale_steps  F16 [row blocks, column blocks]        0 to 1
 
 #include <array>
 #include <cstddef>
@@ -38,7 +42,7 @@ struct BlockVectorStorage {
   int64_t bits = 8;    // B, 1 to 8
   int64_t group = 4;   // G: 1, 2, 4 or 8
   int64_t rows = 256;  // R, a power of two up to 256
-  int64_t cols = 256;  // C, 8 to 65536
+  int64_t cols = 256;  // C, 8 to 65536, a multiple of S
   int64_t scaled = 0;  // S, a power of two from 8 to 256; 0: no such scales
   int64_t entries() const { return int64_t{1} << bits; }
   /// How its codes lie.
@@ -52,7 +56,8 @@ struct BlockVectorStorage {
 bool is_block_vector_spelling(std::string_view text);
 /// "vq8-g4-r256-c256": vectors of 4 weights, 2^8 of them for 256 rows by 256 columns; defaults -g4, as many rows as the
 /// paper takes (1, 8, 256 for G of 1, 2, 4 or more), -c256; "-s64": scales for every 64 columns of a row. Error(kUsage)
-/// for numbers out of range; options that it does not know go to `others`, or are an error.
+/// for numbers out of range, and for blocks that are not whole runs of S columns; options that it does not know go to
+/// `others`, or are an error.
 BlockVectorStorage parse_block_vectors(std::string_view text, std::vector<std::string>* others = nullptr);
 std::string to_string(const BlockVectorStorage& storage);
 std::vector<std::string> block_vector_option_names();
@@ -87,10 +92,12 @@ struct LogScales {
   std::vector<uint16_t> codes;  // n [rows, ceil(cols / S)]
   std::vector<float> steps;     // [blocks], numbers of fp16
 };
-/// 2^(step n) of all n.
+/// 2^(step (n - 15)).
+float log_scale(float step, uint16_t n);
+/// Of all n.
 using LogScaleTable = std::array<float, 1 << BlockVectorStorage::kScaleBits>;
 LogScaleTable log_scale_table(float step);
-inline constexpr float kGreatestScaleStep = 4;
+inline constexpr float kGreatestScaleStep = 1;
 
 /// The bytes of the parts, in the order of greatest_parts. codes [rows, groups]; codebooks [blocks, 2^B, G]; scales
 /// [blocks], rounded to fp16; log_scales: of use where the storage has them.

@@ -40,7 +40,7 @@ Contents random_contents(const BlockVectorStorage& s, int64_t rows, int64_t cols
     contents.log_scales.codes.push_back(static_cast<uint16_t>(rng.next_u32() % 16));
   }
   for (int64_t i = 0; i < blocks; ++i) {
-    contents.log_scales.steps.push_back(static_cast<float>(rng.next_u32() % 512) / 256);
+    contents.log_scales.steps.push_back(static_cast<float>(rng.next_u32() % 513) / 512);
   }
   return contents;
 }
@@ -70,6 +70,11 @@ TEST(BlockVectorStorage, RefusesWhatMeansNothing) {
                 HasSubstr(std::string("should be -") + option[0] + "N"))
         << text;
   }
+  EXPECT_EQ(
+      message_of(ErrorKind::kUsage, [] { parse_storage("vq8-g4-s64-c32"); }),
+      "\"vq8-g4-s64-c32\": -c32 should be a multiple of 64: blocks are cut into whole runs of the columns that share "
+      "a scale, -s64");
+  EXPECT_THAT(message_of(ErrorKind::kUsage, [] { parse_storage("vq8-g4-c100-s64"); }), HasSubstr("a multiple of 64"));
   EXPECT_THAT(message_of(ErrorKind::kUsage, [] { parse_storage("vq8-row"); }), HasSubstr("should be -rN"));
   EXPECT_THAT(message_of(ErrorKind::kUsage, [] { parse_storage("vq8-g4-g4"); }), HasSubstr("repeats"));
 }
@@ -123,15 +128,15 @@ TEST(BlockVectorStorage, RefusesCodebooksLargerThanTheMatrix) {
 }
 
 // Two rows of twelve columns, whose first eight share a scale and the last four another: the codebook is -2, 3 times a
-// half, the step 3/2, and the codes of scales 0, 2 and 4, 1.
+// half, the step 1/2, and the codes of scales 15, 13 and 3, 14.
 TEST(BlockVectorMatrix, DecodesScalesAsWrittenByHand) {
   const std::vector<uint16_t> codes = {0, 1, 1, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 0, 1};
   const auto w = stored_from_bytes(
       "w", parse_storage("vq1-g1-r2-s8"), 2, 12,
       pack_block_vectors(parse_block_vectors("vq1-g1-r2-s8"), 2, 12, codes, std::vector<int8_t>{-2, 3},
-                         std::vector<float>{0.5f}, {{0, 2, 4, 1}, {1.5f}}));
+                         std::vector<float>{0.5f}, {{15, 13, 3, 14}, {0.5f}}));
   const std::vector<float> all = w->decode_all();
-  const float scales[2][2] = {{1, 8}, {64, 2 * std::sqrt(2.0f)}};
+  const float scales[2][2] = {{1, 0.5f}, {0x1p-6f, std::sqrt(0.5f)}};
   for (size_t r = 0; r < 2; ++r) {
     for (size_t c = 0; c < 12; ++c) {
       EXPECT_FLOAT_EQ(all[r * 12 + c], (codes[r * 12 + c] == 0 ? -1.0f : 1.5f) * scales[r][c / 8]) << r << " " << c;
@@ -141,7 +146,7 @@ TEST(BlockVectorMatrix, DecodesScalesAsWrittenByHand) {
 
 TEST(BlockVectorMatrix, DecodesVectorsOfABlocksCodebook) {
   for (const char* text : {"vq8-g4", "vq4-g2", "vq2-g1", "vq3-g4-r16-c32", "vq5-g8-r2-c16", "vq8-g1-r128", "vq8-g4-s8",
-                           "vq3-g2-r16-c32-s16"}) {
+                           "vq3-g2-r16-c32-s16", "vq3-g2-r64-c32-s16"}) {
     for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{16, 32}, {257, 24}, {5, 13}, {1, 1}, {530, 100}}) {
       const BlockVectorStorage s = parse_block_vectors(text);
       const Contents contents = random_contents(s, rows, cols);
@@ -209,7 +214,7 @@ TEST(BlockVectorMatrix, FindsScalesThatMeanNothing) {
   EXPECT_EQ(found(changed), "w.scale_codes: padding bits of rows from 0, group 1, codebook 0 are not zero");
   changed = bytes;
   changed[4][2] = std::byte{0}, changed[4][3] = std::byte{0x45};
-  EXPECT_EQ(found(changed), "w.scale_steps: [0, 1] is 5, must be from 0 to 4");
+  EXPECT_EQ(found(changed), "w.scale_steps: [0, 1] is 5, must be from 0 to 1");
 }
 
 }  // namespace
