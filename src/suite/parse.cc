@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -261,7 +262,9 @@ class Reader : public YamlReader {
     axis.interval = optional_text(node, "interval");
     const std::string unit = optional_text(node, "unit", "1");
     axis.unit = parse_number<double>(unit).value_or(0);
-    if (!(axis.unit > 0)) reject(node["unit"].Mark(), fmt::format("'unit' is '{}'; allowed: a number above 0", unit));
+    if (!(axis.unit > 0 && std::isfinite(axis.unit))) {
+      reject(node["unit"].Mark(), fmt::format("'unit' is '{}'; allowed: a finite number above 0", unit));
+    }
     const std::string logarithmic = optional_text(node, "logarithmic", "false");
     if (logarithmic != "true" && logarithmic != "false")
       reject(node["logarithmic"].Mark(), fmt::format("'logarithmic' is '{}'; allowed: true, false", logarithmic));

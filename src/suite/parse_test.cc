@@ -98,5 +98,20 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"skip: [original]", "skip: []", {"'skip' holds no recipe"}},
         Mistake{"title: Two recipes", "title: [", {"not valid YAML"}}));
 
+TEST(SuitePlots, UnitsAreFiniteNumbersAboveZero) {
+  const auto with_unit = [](const std::string& unit) {
+    return std::string(kSmallSuite) +
+           "plots:\n  - name: size\n    title: Size\n    text: '{recipe}'\n    x: {title: MiB, value: quantize.bytes, "
+           "unit: " +
+           unit + "}\n    y: {title: KL, value: kl.kl_mean}\n";
+  };
+  EXPECT_EQ(parse_suite(with_unit("1048576"), "s.yaml").plots.at(0).x.unit, 1048576);
+  for (const std::string unit : {"inf", "-inf", "nan", "0", "-1", "1e999", "MiB"}) {
+    EXPECT_THAT(refusal([&] { parse_suite(with_unit(unit), "s.yaml"); }),
+                ::testing::AllOf(HasSubstr("s.yaml:24:50:"),
+                                 HasSubstr("'unit' is '" + unit + "'; allowed: a finite number above 0")));
+  }
+}
+
 }  // namespace
 }  // namespace bitloom::testing
