@@ -139,8 +139,11 @@ std::string bad_correction(const RecipeStep& step) {
 /// How formats are learned that are not.
 std::string bad_format_gradient(const RecipeStep& step) {
   const auto* distill = step.transform ? std::get_if<DistillTransform>(&*step.transform) : nullptr;
-  if (distill == nullptr || distill->parity == DistillTransform::Parity::kNone || distill->formats) return "";
-  return "parity=paper of 'distill' is about formats, and they are not learned: give it 'formats'";
+  if (distill == nullptr || distill->formats) return "";
+  const bool has_parity = distill->parity != DistillTransform::Parity::kNone;
+  if (!has_parity && distill->format_rate == DistillTransform{}.format_rate) return "";
+  return fmt::format("{} of 'distill' is about formats, and they are not learned: give it 'formats'",
+                     has_parity ? "parity=paper" : fmt::format("format-rate={}", distill->format_rate));
 }
 
 /// Gradients are those of the model as it is: scales that are found block by block change what they are of.

@@ -60,8 +60,12 @@ TEST(CheckRecipe, KnowsGradientsOfFormats) {
   DistillTransform learned{.parity = DistillTransform::Parity::kPaper};
   EXPECT_THAT(verdict({quantize(NearestRounding{}), transform(learned)}),
               HasSubstr("parity=paper of 'distill' is about formats, and they are not learned: give it 'formats'"));
-  learned.formats = true;
+  DistillTransform rate{.format_rate = 0.5};
+  EXPECT_THAT(verdict({quantize(NearestRounding{}), transform(rate)}),
+              HasSubstr("format-rate=0.5 of 'distill' is about formats, and they are not learned: give it 'formats'"));
+  learned.formats = rate.formats = true;
   EXPECT_EQ(verdict({quantize(NearestRounding{}), transform(learned)}), "");
+  EXPECT_EQ(verdict({quantize(NearestRounding{}), transform(rate)}), "");
 }
 
 TEST(CheckRecipe, ReassemblesWhatIsRounded) {
