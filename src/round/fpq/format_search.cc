@@ -189,18 +189,20 @@ const float* product(const float* x, const TokenRows& shape, const std::vector<f
 }
 
 /// What a matrix makes of the tokens as they are, y: each tile is multiplied when it is first asked for, and kept for
-/// the other formats and rounds.
+/// the other formats and rounds, where there are any.
 class ExactOutputs {
  public:
-  ExactOutputs(const TokenRows& exact, int64_t rows, ThreadPool& threads)
+  ExactOutputs(const TokenRows& exact, int64_t rows, bool keeps, ThreadPool& threads)
       : exact_(exact),
-        y_(std::make_unique_for_overwrite<float[]>(static_cast<size_t>(exact.tokens * rows))),
+        keeps_(keeps),
+        y_(std::make_unique_for_overwrite<float[]>(
+            static_cast<size_t>(exact.tokens * (keeps ? rows : std::min(rows, kSearchedRows))))),
         threads_(threads) {}
 
   /// [tokens, rows of the tile], whose rows are w. A first visit goes from tile to tile.
   const float* of(RowTile tile, const std::vector<float>& w) {
-    float* y = y_.get() + exact_.tokens * tile.first;
-    if (tile.first == made_) {
+    float* y = y_.get() + (keeps_ ? exact_.tokens * tile.first : 0);
+    if (tile.first == made_ || !keeps_) {
       multiply(exact_.x, exact_, w, tile.rows, y, threads_);
       made_ += tile.rows;
     }
@@ -209,6 +211,7 @@ class ExactOutputs {
 
  private:
   const TokenRows& exact_;
+  bool keeps_;  // else one tile at a time
   std::unique_ptr<float[]> y_;
   int64_t made_ = 0;  // rows
   ThreadPool& threads_;
@@ -370,7 +373,7 @@ class InputSearch {
           columns_[static_cast<size_t>(c * tokens.tokens + t)] = tokens.x[t * tokens.channels + c];
       }
     });
-    for (const SearchedMatrix& reader : readers) outputs_.emplace_back(tokens_, reader.weights->rows(), threads_);
+    for (const SearchedMatrix& reader : readers) outputs_.emplace_back(tokens_, reader.weights->rows(), true, threads_);
   }
 
   /// The readers' weights for this format of the input; none of those that stay as they are.
@@ -553,7 +556,7 @@ class InputSearch {
 
 WeightChoice choose_weights(const SearchedMatrix& matrix, const TokenRows& exact, const float* rounded,
                             std::span<const float> squares, const FormatSearch& search, ThreadPool& threads) {
-  ExactOutputs outputs(exact, matrix.weights->rows(), threads);
+  ExactOutputs outputs(exact, matrix.weights->rows(), search.all_formats, threads);
   Buffers buffers;
   return WeightSearch(matrix, exact, rounded, squares, search, outputs, buffers, threads).choose().choice;
 }

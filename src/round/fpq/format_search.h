@@ -25,7 +25,8 @@
 // another one is given up, which changes nothing.
 //
 // Goals: any number of readers, some of which may stay as they are; the same for any number of threads. Memory: the
-// sample three times, its outputs of all readers, and 512 rows of a matrix.
+// sample three times, its outputs of all readers (of 512 rows, where weights alone are searched in one format), and 512
+// rows of a matrix.
 
 #include <optional>
 #include <span>

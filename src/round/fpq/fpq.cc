@@ -120,6 +120,9 @@ RoundingCost cost_of(const FpqRounding& options, const RoundingShape& shape) {
   RoundingCost cost = cost_of_weights(options, shape.rows, shape.cols, bits, tokens);
   cost.flops += 2 * as_real(shape.rows) * as_real(shape.cols) * as_real(tokens);
   cost.bytes = 4 * 2 * tokens * shape.cols + bytes_of_search(shape.rows, shape.cols, tokens);
+  if (options.formats == FpqRounding::Formats::kGiven) {  // tiles are looked at once
+    cost.bytes -= 4 * tokens * (shape.rows - std::min(kSearchedRows, shape.rows));
+  }
   return cost;
 }
 

@@ -373,6 +373,38 @@ TEST(FpqRounding, NeedsNoDataForWeightsAlone) {
   EXPECT_EQ(round("weights", "e2m1-row", with_zeros, nullptr).report.zero_groups, 1);
 }
 
+// With one format every tile of rows is looked at once, and its outputs are not kept.
+TEST(FpqRounding, AGivenFormatNeedsOutputsOfATileOnly) {
+  const auto bytes = [](FpqRounding::Formats formats, int64_t rows) {
+    FpqRounding options;
+    options.formats = formats;
+    return cost_of(options, {.rows = rows, .cols = 64, .target = parse_target("e2m1-row"), .gathered = {.sample = 512}})
+        .bytes;
+  };
+  for (const auto& [formats, grows] :
+       {std::pair{FpqRounding::Formats::kAll, true}, {FpqRounding::Formats::kGiven, false}}) {
+    EXPECT_EQ(bytes(formats, 65536) - bytes(formats, 2048), grows ? 4 * 512 * (65536 - 2048) : 0);
+  }
+  EXPECT_EQ(bytes(FpqRounding::Formats::kGiven, 100), bytes(FpqRounding::Formats::kAll, 100));
+}
+
+// More rows than a tile has: the same scales whether outputs are kept or not.
+TEST(FormatSearch, OutputsThatAreNotKeptAreThoseThatAre) {
+  Data data(64, 32, 3);
+  const DenseMatrix w = testing::normal_matrix(kSearchedRows + 40, 32, 5);
+  const auto rounded = data.rounded(parse_activation_format("e2m1-tensor-at[12]"));
+  const auto choose = [&](bool all_formats) {
+    return choose_weights(searched(w, "e3m0-row"), data.rows, rounded.data(), data.squares,
+                          {.all_formats = all_formats}, data.threads);
+  };
+  const WeightChoice given = choose(false);
+  double error = 0;
+  const std::vector<float> weights = w.decode_all(), q = decoded(w, given);
+  for (int64_t r = 0; r < w.rows(); ++r) error += output_error(data, rounded.data(), weights, q, r);
+  EXPECT_NEAR(given.error / error, 1, 1e-4);
+  EXPECT_LE(choose(true).error, given.error);
+}
+
 TEST(FpqRounding, SaysWhatItCannotRound) {
   const DenseMatrix w = testing::normal_matrix(4, 32, 9);
   const auto message = [&](const std::string& target, const char* options = "weights") -> std::string {
