@@ -8,6 +8,7 @@
 #include "base/hadamard/hadamard.h"
 #include "base/hadamard/walsh_hadamard.h"
 #include "base/rng.h"
+#include "base/simd/vector_clones.h"
 
 namespace bitloom {
 
@@ -20,6 +21,14 @@ void check_whole_width(const std::string& name, int64_t n) {
       "matrix is known; use blocks of a power of two",
       name, n, odd, BlockRotation::kMostRandomCore);
 }
+
+namespace {
+
+BITLOOM_VECTOR_CLONES void multiply_each(const float* by, int64_t n, float* x) {
+  for (int64_t i = 0; i < n; ++i) x[i] *= by[i];
+}
+
+}  // namespace
 
 BlockRotation::BlockRotation(int64_t n, int64_t most, uint64_t seed, uint64_t stream) {
   if (most == kWholeWidth && n > 0) {
@@ -39,11 +48,7 @@ void BlockRotation::transform(float* x, int64_t count, int64_t width) const {
 }
 
 void BlockRotation::multiply(float* x, int64_t begin, int64_t end, int64_t width) const {
-  if (width == 1) {  // a vector's loop
-    const float* signs = signs_.data() + begin;
-    for (int64_t i = 0; i < end - begin; ++i) x[i] *= signs[i];
-    return;
-  }
+  if (width == 1) return multiply_each(signs_.data() + begin, end - begin, x);
   for (int64_t i = begin; i < end; ++i, x += width) {
     for (int64_t k = 0; k < width; ++k) x[k] *= signs_[static_cast<size_t>(i)];
   }

@@ -70,7 +70,7 @@ BITLOOM_VECTOR_CLONES void round_piece(const float* x, bool wide, float given, i
   }
 }
 
-/// The digits of q [kPiece]: high (middle, low), kPiece each, and per lane of four their sums.
+/// The digits of q [kPiece]: high (middle, low), kPiece each, and per lane of four their sums; `rest` of wide ones.
 BITLOOM_VECTOR_CLONES void split_digits(const int32_t* q, bool wide, int8_t* digits, int32_t* high, int32_t* rest) {
   int32_t top[kPiece];
   for (int64_t i = 0; i < kPiece; ++i) {
@@ -86,6 +86,8 @@ BITLOOM_VECTOR_CLONES void split_digits(const int32_t* q, bool wide, int8_t* dig
   }
   for (int64_t i = 0; i < kPiece / 4; ++i) {
     high[i] = (top[4 * i] + top[4 * i + 1]) + (top[4 * i + 2] + top[4 * i + 3]);
+  }
+  for (int64_t i = 0; wide && i < kPiece / 4; ++i) {
     rest[i] = (q[4 * i] + q[4 * i + 1]) + (q[4 * i + 2] + q[4 * i + 3]) - high[i] * 65536;
   }
 }
@@ -135,6 +137,23 @@ BITLOOM_VECTOR_CLONES void add_fours(const int32_t* fours, int64_t count, int32_
   }
 }
 
+/// Each of scales [kBlocks] to the kLanes lanes of its block.
+template <int64_t kLanes>
+inline void spread_scales(const float* scales, float* out) {
+  for (int64_t i = 0; i < kBlocks * kLanes; ++i) out[i] = scales[i / kLanes];
+}
+
+BITLOOM_VECTOR_CLONES void spread_scales(const float* scales, InputOrder order, float* out) {
+  switch (lane_columns(order)) {
+    case 4:
+      return spread_scales<kInputBlock / 4>(scales, out);
+    case 8:
+      return spread_scales<kInputBlock / 8>(scales, out);
+    default:
+      return spread_scales<kInputBlock / 16>(scales, out);
+  }
+}
+
 /// As Int8Piece says.
 BITLOOM_VECTOR_CLONES void round_to_int8(const float* x, float given, int8_t* digits, float* scales, int32_t* sums) {
   float inverses[kBlocks];
@@ -156,9 +175,12 @@ void round_input(const float* x, int64_t cols, DotInput input, InputOrder order,
   const bool wide = input == DotInput::kInt24;
   const int64_t planes = wide ? 3 : 1, lane = lane_columns(order);
   for (int64_t c = 0; c < out.stride; c += kPiece) {
-    float padded[kPiece] = {};
+    float padded[kPiece];
     const float* in = x + c;
-    if (cols - c < kPiece) in = padded, std::copy(x + c, x + cols, padded);
+    if (cols - c < kPiece) {
+      std::fill(std::copy(x + c, x + cols, padded), padded + kPiece, 0.0f);
+      in = padded;
+    }
     int32_t q[kPiece], high[kPiece / 4], rest[kPiece / 4];
     float scales[kBlocks];
     int8_t digits[3 * kPiece];
@@ -167,9 +189,9 @@ void round_input(const float* x, int64_t cols, DotInput input, InputOrder order,
     for (int64_t p = 0; p < planes; ++p) {
       place(digits + p * kPiece, order, out.digits + p * out.stride + c);
     }
-    for (int64_t i = 0; i < kPiece / lane; ++i) out.scales[c / lane + i] = scales[i * lane / kInputBlock];
+    spread_scales(scales, order, out.scales + c / lane);
     add_fours(high, lane / 4, out.high_sums + c / lane);
-    add_fours(rest, lane / 4, out.rest_sums + c / lane);
+    if (wide) add_fours(rest, lane / 4, out.rest_sums + c / lane);
   }
 }
 

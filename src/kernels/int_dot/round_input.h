@@ -9,7 +9,7 @@ namespace bitloom {
 struct RoundedRow {
   int8_t* digits;                  // [planes, stride]
   float* scales;                   // [stride / lane]
-  int32_t *high_sums, *rest_sums;  // the same
+  int32_t *high_sums, *rest_sums;  // the same; rest_sums of 24 bits only
   int64_t stride;                  // cols rounded up to kInputPadding
 };
 
