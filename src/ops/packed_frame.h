@@ -11,6 +11,9 @@
 
 namespace bitloom {
 
+/// As many channels as pay for handing them to another thread.
+inline constexpr int64_t kFramePiece = 1024;
+
 class PackedFrame {
  public:
   /// Of a matrix whose only side term is a frame. Row r of the product is row order[r] of it; empty: as stored.
@@ -23,17 +26,21 @@ class PackedFrame {
     return in_.has_value() && in_scales_.empty() && storage_.in_block == in_block && storage_.seed == seed;
   }
   bool moves_input() const { return in_.has_value() || !in_scales_.empty(); }
-  /// out [cols] = Q_I D_I x [cols].
-  void enter(const float* x, float* out) const;
-  /// y [rows] as the kernels left it becomes D_O Q_O^T y, in the product's order; scratch [rows].
-  void leave(float* y, float* scratch) const;
+  /// Columns, and rows, that are moved apart from the others: kFramePiece or more, or all.
+  int64_t in_piece() const { return in_piece_; }
+  int64_t out_piece() const { return out_piece_; }
+  /// out = Q_I D_I x of columns [first, last), whole pieces; x, out [cols].
+  void enter(const float* x, int64_t first, int64_t last, float* out) const;
+  /// Rows [first, last), whole pieces, of y [rows] as the kernels left it become D_O Q_O^T y, in the product's order;
+  /// scratch [rows].
+  void leave(float* y, int64_t first, int64_t last, float* scratch) const;
 
  private:
   FrameStorage storage_;
   std::optional<BlockRotation> in_, out_;
   std::vector<float> in_scales_, out_scales_;
   std::vector<int64_t> order_;
-  int64_t rows_, cols_;
+  int64_t rows_, cols_, in_piece_, out_piece_;
 };
 
 }  // namespace bitloom

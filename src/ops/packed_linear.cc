@@ -173,6 +173,57 @@ class Products {
 
 namespace {
 
+/// Channels of all tokens that one thread moves sooner than others would come.
+constexpr int64_t kFramesAlone = 4 * kFramePiece;
+
+/// body(0), ..., body(n - 1), by all threads where they move many channels.
+template <typename Body>
+void for_frame_pieces(ThreadPool& threads, int64_t n, int64_t channels, const Body& body) {
+  if (channels >= kFramesAlone) return threads.parallel_for(n, [&body](int64_t i) { body(i); });
+  for (int64_t i = 0; i < n; ++i) body(i);
+}
+
+void enter_frame(const PackedFrame& frame, const float* x, int64_t tokens, int64_t cols, float* out,
+                 ThreadPool& threads) {
+  const int64_t piece = frame.in_piece(), pieces = (cols + piece - 1) / piece;
+  for_frame_pieces(threads, tokens * pieces, tokens * cols, [&](int64_t i) {
+    const int64_t t = i / pieces, first = i % pieces * piece;
+    frame.enter(x + t * cols, first, std::min(first + piece, cols), out + t * cols);
+  });
+}
+
+/// Of all readers that have one, then adds their biases.
+void leave_frames(std::span<const Reader> readers, int64_t tokens, InputBlocks& blocks, ThreadPool& threads) {
+  const auto pieces_of = [](const Reader& reader) {
+    const int64_t piece = reader.w->frame()->out_piece();
+    return (reader.w->rows() + piece - 1) / piece;
+  };
+  int64_t all = 0, channels = 0;
+  for (const Reader& reader : readers) {
+    if (reader.w->frame() == nullptr) continue;
+    all += tokens * pieces_of(reader), channels += tokens * reader.w->rows();
+  }
+  if (all == 0) return;
+  float* scratch = blocks.framed(channels);  // the input has been read
+  for_frame_pieces(threads, all, channels, [&](int64_t i) {
+    float* room = scratch;
+    for (const Reader& reader : readers) {
+      if (reader.w->frame() == nullptr) continue;
+      const int64_t pieces = pieces_of(reader), rows = reader.w->rows();
+      if (i >= tokens * pieces) {
+        i -= tokens * pieces, room += tokens * rows;
+        continue;
+      }
+      const int64_t t = i / pieces, first = i % pieces * reader.w->frame()->out_piece();
+      const int64_t last = std::min(first + reader.w->frame()->out_piece(), rows);
+      float* y = reader.y + t * rows;
+      reader.w->frame()->leave(y, first, last, room + t * rows);
+      for (int64_t r = first; r < last && reader.bias != nullptr; ++r) y[r] += reader.bias[r];
+      return;
+    }
+  });
+}
+
 /// Readers whose kernels read one input.
 void apply_alike(std::span<const Reader> readers, const float* x, int64_t tokens, InputBlocks& blocks,
                  ThreadPool& threads, const float* scales, bool inside) {
@@ -180,7 +231,7 @@ void apply_alike(std::span<const Reader> readers, const float* x, int64_t tokens
   if (!inside && frame != nullptr && frame->moves_input()) {
     const int64_t cols = readers.front().w->cols();
     float* entered = blocks.framed(tokens * cols);
-    threads.parallel_for(tokens, [&](int64_t t) { frame->enter(x + t * cols, entered + t * cols); });
+    enter_frame(*frame, x, tokens, cols, entered, threads);
     x = entered, scales = nullptr;
   }
   std::array<Reader, kMostProducts> all;
@@ -199,16 +250,7 @@ void apply_alike(std::span<const Reader> readers, const float* x, int64_t tokens
   for (const Reader& reader : readers) {
     if (reader.w->rank() > 0) reader.w->add_low_rank(tokens, all[next++].y, reader.y, threads);
   }
-  for (const Reader& reader : readers) {
-    if (reader.w->frame() == nullptr) continue;
-    const int64_t rows = reader.w->rows();
-    float* scratch = blocks.framed(tokens * rows);  // the input has been read
-    threads.parallel_for(tokens, [&](int64_t t) {
-      float* y = reader.y + t * rows;
-      reader.w->frame()->leave(y, scratch + t * rows);
-      for (int64_t r = 0; r < rows && reader.bias != nullptr; ++r) y[r] += reader.bias[r];
-    });
-  }
+  leave_frames(readers, tokens, blocks, threads);
 }
 
 }  // namespace

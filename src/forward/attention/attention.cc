@@ -333,11 +333,10 @@ void attention(const AttentionCall& call, AttentionScratch& scratch, ThreadPool&
     if (buffer.size() < needed) buffer.resize(needed);
   }
   const int64_t pairs = static_cast<int64_t>(tiles.size()) * call.kv_heads;
-  const auto parts = static_cast<int64_t>(scratch.few.parts.size());
   // Two references: as many as a std::function holds without allocating.
-  threads.parallel_for_thread(pairs + parts, [&call, &scratch](int64_t index, int thread) {
-    const int64_t part = index - static_cast<int64_t>(scratch.tiles.size()) * call.kv_heads;
-    if (part >= 0) return attention_of_part(call, scratch.few, scratch.isa, part);
+  threads.parallel_for_thread(pairs + scratch.few.pieces(), [&call, &scratch](int64_t index, int thread) {
+    const int64_t piece = index - static_cast<int64_t>(scratch.tiles.size()) * call.kv_heads;
+    if (piece >= 0) return attention_of_piece(call, scratch.few, scratch.isa, piece);
     Tile tile = scratch.tiles[static_cast<size_t>(index / call.kv_heads)];
     tile.kv_head = index % call.kv_heads;
     float* room = scratch.per_thread[static_cast<size_t>(thread)].data();

@@ -17,6 +17,9 @@ constexpr int64_t kTileKeys = 64;
 // to be little beside them, and for most tiles to be read while the one before is multiplied.
 constexpr int64_t kShortPart = kTileKeys, kLongPart = 4 * kTileKeys, kLongText = 1024;
 constexpr int64_t part_keys(int64_t position) { return position < kLongText ? kShortPart : kLongPart; }
+// Of fewer parts, which threads would not share evenly, the key heads are two pieces. Heads ask together for the keys
+// that follow (ask_for_rows), so parts of which these are several tiles are better whole.
+constexpr size_t kManyParts = 8;
 // Outputs of parts that one thread puts together sooner than others would come.
 constexpr int64_t kJoinedAlone = 1 << 15;
 
@@ -176,19 +179,26 @@ void prepare_parts(const AttentionCall& call, FewQueries& few) {
     size += state_size(call, few.sequences[static_cast<size_t>(part.sequence)].sequence->rows);
   }
   if (static_cast<int64_t>(few.states.size()) < size) few.states.resize(static_cast<size_t>(size));
+  few.shares = few.parts.size() < kManyParts && call.kv_heads % 2 == 0 ? 2 : 1;
 }
 
-void attention_of_part(const AttentionCall& call, FewQueries& few, Isa isa, int64_t part) {
+void attention_of_piece(const AttentionCall& call, FewQueries& few, Isa isa, int64_t piece) {
+  const int64_t part = piece / few.shares, share = piece % few.shares;
+  const int64_t first_head = share * call.kv_heads / few.shares, last_head = (share + 1) * call.kv_heads / few.shares;
   const AttentionPart& of = few.parts[static_cast<size_t>(part)];
-  const int64_t rows = few.sequences[static_cast<size_t>(of.sequence)].sequence->rows, count = rows * call.heads;
+  const int64_t rows = few.sequences[static_cast<size_t>(of.sequence)].sequence->rows;
+  const int64_t group = call.heads / call.kv_heads, count = (last_head - first_head) * group;
   const PartState state = state_of(call, few, part);
-  std::fill_n(state.values, count * padded_channels(call.values()), 0.0f);
-  std::fill_n(state.most, count, kNoScore);
-  std::fill_n(state.sum, count, 0.0f);
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t at = row * call.heads + first_head * group;
+    std::fill_n(state.values + at * padded_channels(call.values()), count * padded_channels(call.values()), 0.0f);
+    std::fill_n(state.most + at, count, kNoScore);
+    std::fill_n(state.sum + at, count, 0.0f);
+  }
   AttentionPart tile = of;
   for (; tile.begin < of.end; tile.begin = tile.end) {
     tile.end = std::min(tile.begin + kTileKeys, of.end);
-    for (int64_t kv_head = 0; kv_head < call.kv_heads; ++kv_head) {
+    for (int64_t kv_head = first_head; kv_head < last_head; ++kv_head) {
       for (int64_t row = 0; row < rows; ++row) attend(call, few, isa, tile, of.end, row, kv_head, state);
     }
   }

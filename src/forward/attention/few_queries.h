@@ -40,15 +40,18 @@ struct FewQueries {
   std::vector<int64_t> places;  // of each part in `states`
   std::vector<float> states;    // of each part: values [rows, heads, padded channels], most and sum [rows, heads]
   std::vector<int64_t> rows;    // of `sequences`, by row
+  int64_t shares = 1;           // of a part's key heads, of which each is a piece of work
+  int64_t pieces() const { return static_cast<int64_t>(parts.size()) * shares; }
 };
 
-/// Whether attention_of_part() serves the sequence.
+/// Whether attention_of_piece() serves the sequence.
 bool has_few_queries(const AttentionCall& call, const PassSequence& sequence);
 
 /// Makes parts of the pass's sequences that have few queries; their keys and values are in the pages.
 void prepare_parts(const AttentionCall& call, FewQueries& few);
-void attention_of_part(const AttentionCall& call, FewQueries& few, Isa isa, int64_t part);
-/// Writes the outputs, after all parts.
+/// Of one of few.pieces().
+void attention_of_piece(const AttentionCall& call, FewQueries& few, Isa isa, int64_t piece);
+/// Writes the outputs, after all pieces.
 void join_parts(const AttentionCall& call, FewQueries& few, ThreadPool& threads);
 
 }  // namespace bitloom
