@@ -18,7 +18,7 @@ void grow(std::vector<T>& buffer, int64_t count) {
 void InputBlocks::begin(const float* x, int64_t tokens, int64_t cols, const float* scales) {
   x_ = x, tokens_ = tokens, cols_ = cols, token_scales_ = scales;
   for (Form& form : forms_) form.made = false;
-  panels_.made = false;
+  panels_.made = bf16_made_ = false;
 }
 
 InputBlocks::Form& InputBlocks::form(DotInput input, InputOrder order) {
@@ -84,6 +84,16 @@ const PanelInput& InputBlocks::panels(ThreadPool& threads) {
                        [&](int64_t block) { round_token_block(x_, tokens_, cols_, block, form.view, token_scales_); });
   form.made = true;
   return form.view;
+}
+
+const Bf16Input& InputBlocks::bf16(ThreadPool& threads) {
+  if (bf16_made_) return bf16_;
+  grow(bf16_pairs_, bf16_input_size(tokens_, cols_));
+  bf16_ = {bf16_pairs_.data(), bf16_input_stride(cols_)};
+  threads.parallel_for((tokens_ + kBf16TokenBlock - 1) / kBf16TokenBlock,
+                       [&](int64_t block) { round_to_bf16(x_, tokens_, cols_, block, bf16_); });
+  bf16_made_ = true;
+  return bf16_;
 }
 
 void InputBlocks::reserve_scratch(int threads, int64_t bytes) {

@@ -7,6 +7,7 @@
 
 #include "base/shares.h"
 #include "base/threads.h"
+#include "kernels/bf16_gemm/bf16_gemm.h"
 #include "kernels/int_dot/rounded_input.h"
 #include "kernels/int_gemm/int_gemm.h"
 
@@ -26,6 +27,9 @@ class InputBlocks {
 
   /// x rounded to 8 bits as int_gemm.h wants it, at the first call since begin(), by all threads. As above.
   const PanelInput& panels(ThreadPool& threads);
+  /// x rounded to BF16 as bf16_gemm.h wants it. As above.
+  const Bf16Input& bf16(ThreadPool& threads);
+
   /// Room for what a frame moves, so many values; what was there is lost.
   float* framed(int64_t count);
 
@@ -60,6 +64,9 @@ class InputBlocks {
   int64_t tokens_ = 0, cols_ = 0;
   std::array<Form, 2 * kInputOrders> forms_;
   PanelForm panels_;
+  bool bf16_made_ = false;
+  Bf16Input bf16_;
+  std::vector<uint16_t> bf16_pairs_;
   std::vector<float> framed_, inner_;
   std::vector<std::vector<float>> sums_;         // by reader
   std::vector<std::vector<std::byte>> scratch_;  // by thread

@@ -271,6 +271,7 @@ bool PackedLinear::pack_dense(const PackOptions& options) {
   const std::optional<DType> dtype = dtype_from_name(stored->storage());
   if (!dtype) return false;
   dense_kernel_ = find_dense_dot(options.isa, *dtype);
+  if (*dtype == DType::kBF16 && options.activations != Activations::kExact) bf16_gemm_ = find_bf16_gemm(options.isa);
   dense_ = stored->stored_rows();
   return dense_kernel_ != nullptr;
 }

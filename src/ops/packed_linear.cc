@@ -77,6 +77,11 @@ class Products {
     for (size_t i = 0; i < readers.size(); ++i) {
       assert(readers[i].w->cols() == cols && readers[i].w->serves(tokens));
       pieces_ += pieces_of(readers[i]);
+      if (readers[i].w->uses_gemm(tokens) && readers[i].w->bf16_gemm_ != nullptr) {
+        bf16_ = blocks.bf16(threads);
+        scratch = std::max(scratch, bf16_gemm_scratch(cols));
+        continue;
+      }
       if (readers[i].w->uses_gemm(tokens)) {
         panels_ = blocks.panels(threads);
         const bool trellis = readers[i].w->trellis_gemm_ != nullptr;
@@ -117,12 +122,15 @@ class Products {
   void run_rows(const Reader& reader, int64_t first, int64_t last, int thread) const {
     const PackedLinear& w = *reader.w;
     const auto index = static_cast<size_t>(&reader - readers_.data());
+    const int64_t* order = w.order_.empty() ? nullptr : w.order_.data();
     last = std::min(last, w.rows_);
     // Of trellis codes, super-tile rows.
     const int64_t first_super = first / kTrellisRows, last_super = (last + kTrellisRows - 1) / kTrellisRows;
     if (w.uses_gemm(tokens_)) {
       std::byte* scratch = blocks_.scratch(thread);
-      if (w.trellis_gemm_ != nullptr) {
+      if (w.bf16_gemm_ != nullptr) {
+        w.bf16_gemm_->kernel({w.dense_, order, w.cols(), first, last, tokens_, bf16_, scratch, reader.y, w.rows_});
+      } else if (w.trellis_gemm_ != nullptr) {
         w.trellis_gemm_->kernel({w.trellis_, first_super, last_super, tokens_, panels_, scratch, reader.y, w.rows_});
       } else {
         w.gemm_kernel_->kernel({w.ints_, first, last, tokens_, panels_, scratch, reader.y, w.rows_});
@@ -139,7 +147,6 @@ class Products {
       w.trellis_kernel_->kernel({w.trellis_, first_super, last_super, tokens_, rounded_[index],
                                  w.trellis_input_ == DotInput::kInt8 ? 1 : 3, reader.y, w.rows_});
     } else {
-      const int64_t* order = w.order_.empty() ? nullptr : w.order_.data();
       w.dense_kernel_->kernel({w.dense_, order, w.cols(), first, last, tokens_, x_, reader.y, w.rows_});
     }
     w.add_outliers(first, last, tokens_, x_, reader.y);
@@ -151,6 +158,7 @@ class Products {
 
   int64_t rows_of(const Reader& reader) const {
     if (reader.w->trellis_kernel_ != nullptr) return kTrellisRows;
+    if (reader.w->uses_gemm(tokens_) && reader.w->bf16_gemm_ != nullptr) return kBf16PieceRows;
     // A single block of tokens is as fast as memory: see rows_per_piece().
     if (reader.w->uses_gemm(tokens_) && tokens_ > kTokenBlock) return kGemmRows;
     const bool gemm = reader.w->uses_gemm(tokens_);
@@ -167,6 +175,7 @@ class Products {
   bool in_shares_ = false;  // threads have rows of their own that follow each other
   InputBlocks& blocks_;
   PanelInput panels_;
+  Bf16Input bf16_;
   std::array<IntDotCall, kMostProducts> int_calls_;
   std::array<RoundedInput, kMostProducts> rounded_;
 };

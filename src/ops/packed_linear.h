@@ -2,9 +2,9 @@
 // A matrix as a kernel reads it: pointers into the bytes that are stored, which kernel, and in which order its rows
 // come.
 //
-// Goals: products of few tokens at the speed of memory, of many, with inputs of 8 bits, at the processor's; no copy of
-// the weights; nothing allocated per product. Non-goals: storages without a kernel, and many exact tokens: those are
-// decoded tile by tile (linalg/gemm.h).
+// Goals: products of few tokens at the speed of memory, of many, with inputs of 8 bits or BF16, at the processor's; no
+// copy of the weights; nothing allocated per product. Non-goals: storages without a kernel, and many exact tokens:
+// those are decoded tile by tile (linalg/gemm.h).
 
 #include <cstdint>
 #include <memory>
@@ -15,6 +15,7 @@
 #include "base/memory/row_source.h"
 #include "base/simd/cpu_features.h"
 #include "base/threads.h"
+#include "kernels/bf16_gemm/bf16_gemm.h"
 #include "kernels/dense_dot/dense_dot.h"
 #include "kernels/int_dot/int_dot.h"
 #include "kernels/int_gemm/int_gemm.h"
@@ -60,7 +61,7 @@ class PackedLinear {
   /// multiples of a scale that apply() is told, by integers up to 127: nothing else of x, nor of W, is rounded.
   bool keeps_multiples() const { return !(frame_ && frame_->moves_input()) && keeps_multiples_inside(); }
   /// The same where apply() is given what the frame makes of x.
-  bool keeps_multiples_inside() const { return family_ == nullptr && !rounds_levels_; }
+  bool keeps_multiples_inside() const { return family_ == nullptr && !rounds_levels_ && bf16_gemm_ == nullptr; }
   /// Whether its kernel multiplies what the other's does of one input: it as it is, or what equal frames make of it.
   bool reads_as(const PackedLinear& other) const;
   /// Around what the kernel multiplies; null when there is none.
@@ -71,17 +72,23 @@ class PackedLinear {
   const PackedLinear* inner_product() const { return inner_.get(); }
   /// y [tokens, rows()] += A z, z [tokens, rank()] what B makes of x.
   void add_low_rank(int64_t tokens, const float* z, float* y, ThreadPool& threads) const;
-  /// Kernels for many tokens are for Activations::kInt8 alone, and not for every storage.
-  bool uses_gemm(int64_t tokens) const { return has_gemm() && tokens > kUnpackedTokens; }
+  /// Kernels for many tokens are for Activations::kInt8 alone, and not for every storage. BF16 ones unpack nothing that
+  /// few tokens would gain by.
+  bool uses_gemm(int64_t tokens) const {
+    return has_gemm() && tokens > (bf16_gemm_ != nullptr ? kFewTokens : kUnpackedTokens);
+  }
   /// Whether products of any number of tokens read 8-bit integers.
-  bool reads_integers() const { return has_gemm(); }
+  bool reads_integers() const { return has_gemm() && bf16_gemm_ == nullptr; }
+  /// For many tokens, which it reads as BF16; null where others or none serve them.
+  const Bf16GemmEntry* bf16_kernel() const { return bf16_gemm_; }
   bool serves(int64_t tokens) const { return tokens <= kFewTokens || has_gemm(); }
 
  private:
   friend class Products;
   PackedLinear() = default;
   bool has_gemm() const {
-    return (gemm_kernel_ != nullptr || trellis_gemm_ != nullptr) && (inner_ == nullptr || inner_->has_gemm());
+    return (gemm_kernel_ != nullptr || trellis_gemm_ != nullptr || bf16_gemm_ != nullptr) &&
+           (inner_ == nullptr || inner_->has_gemm());
   }
   bool pack_ints(const PackOptions& options);
   bool pack_levels(const PackOptions& options);
@@ -105,6 +112,7 @@ class PackedLinear {
   const LevelDotEntry* level_kernel_ = nullptr;
   const DenseDotEntry* dense_kernel_ = nullptr;
   const IntGemmEntry* gemm_kernel_ = nullptr;
+  const Bf16GemmEntry* bf16_gemm_ = nullptr;
   const TrellisDotEntry* trellis_kernel_ = nullptr;
   const TrellisGemmEntry* trellis_gemm_ = nullptr;
   std::unique_ptr<const FamilyProduct> family_;

@@ -269,6 +269,73 @@ TEST(PackedLinear, DenseMatricesAreReadInTheirFile) {
   }
 }
 
+RowSourcePtr random_bf16(int64_t rows, int64_t cols) {
+  const std::vector<float> weights = random_values(rows * cols, 6);
+  const auto bytes = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(2 * rows * cols));
+  encode_from_f32(DType::kBF16, weights.data(), rows * cols, bytes->data());
+  return dense_rows({"w", DType::kBF16, {rows, cols}, *bytes, bytes, "a file"});
+}
+
+// Rounding to BF16 errs by 2^-9 of each input at most, sums of fp32 as above.
+TEST(PackedLinear, ManyTokensOfBf16WeightsAreRoundedWhereTheProcessorMultipliesSuch) {
+  constexpr int64_t kRows = 300, kOthers = 33, kCols = 100, kTokens = 37;
+  const std::vector<float> x = random_values(kTokens * kCols, 5), bias = random_values(kRows, 6);
+  std::vector<int64_t> order(kRows);
+  for (int64_t r = 0; r < kRows; ++r) order[static_cast<size_t>(r)] = r * 7 % kRows;
+  const RowSourcePtr w = random_bf16(kRows, kCols), other = random_bf16(kOthers, kCols);
+  for (const Isa isa : every_isa()) {
+    if (!machine_has(isa)) continue;
+    SCOPED_TRACE(name_of(isa));
+    const bool serves = find_bf16_gemm(isa) != nullptr;
+    EXPECT_FALSE(PackedLinear::pack(w, order, {isa, Activations::kExact})->serves(kTokens));
+    const auto a = PackedLinear::pack(w, order, {isa, Activations::kInt8});
+    const auto b = PackedLinear::pack(other, {}, {isa, Activations::kInt8});
+    ASSERT_EQ(a->serves(kTokens), serves);
+    EXPECT_FALSE(a->reads_integers());
+    EXPECT_EQ(a->keeps_multiples(), !serves);
+    if (!serves) continue;
+    std::vector<std::vector<float>> results;
+    for (const int count : {1, 2, 5}) {
+      ThreadPool threads(count);
+      InputBlocks blocks;
+      std::vector<float> y(static_cast<size_t>(kTokens * (kRows + kOthers)));
+      const Reader readers[] = {{a.get(), bias.data(), y.data()}, {b.get(), nullptr, y.data() + kTokens * kRows}};
+      apply(readers, x.data(), kTokens, blocks, threads);
+      results.push_back(y);
+    }
+    EXPECT_EQ(results[0], results[1]);
+    EXPECT_EQ(results[0], results[2]);
+    for (int64_t t = 0; t < kTokens; ++t) {
+      const float* y = results[0].data();
+      const std::vector<float> of_token(x.begin() + t * kCols, x.begin() + (t + 1) * kCols);
+      std::vector<float> first(y + t * kRows, y + (t + 1) * kRows);
+      for (size_t r = 0; r < first.size(); ++r) first[r] -= bias[r];
+      // (The bias adds its own rounding, of a sum below 64, to those.)
+      expect_product(*w, order, of_token, first, 0x1p-9 + (kCols + 2) * 0x1p-24);
+      const float* second = y + kTokens * kRows + t * kOthers;
+      expect_product(*other, {}, of_token, {second, second + kOthers}, 0x1p-9 + (kCols + 1) * 0x1p-24);
+    }
+  }
+}
+
+// Few tokens are as exact as a single one, bit for bit.
+TEST(PackedLinear, FewTokensOfBf16WeightsAreNotRounded) {
+  constexpr int64_t kRows = 40, kCols = 100;
+  const std::vector<float> x = random_values(kFewTokens * kCols, 5);
+  const RowSourcePtr w = random_bf16(kRows, kCols);
+  ThreadPool threads(2);
+  InputBlocks blocks;
+  std::vector<std::vector<float>> results;
+  for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+    const auto packed = pack(w, {best_isa(), activations});
+    std::vector<float> y(static_cast<size_t>(kFewTokens * kRows));
+    const Reader reader = {packed.get(), nullptr, y.data()};
+    apply({&reader, 1}, x.data(), kFewTokens, blocks, threads);
+    results.push_back(y);
+  }
+  EXPECT_EQ(results[0], results[1]);
+}
+
 TEST(PackedLinear, MatricesWithSideTermsAreDecoded) {
   const PackOptions options = {best_isa(), Activations::kExact};
   ASSERT_NE(pack(testing::random_stored("int4-g32", 16, 64, 3), options), nullptr);
@@ -605,6 +672,13 @@ TEST(ChooseIsa, TheForcedOneRuns) {
   for (const Isa isa : every_isa()) {
     if (!machine_has(isa)) continue;
     const std::string name(name_of(isa));
+    if (isa == Isa::kAvx512Bf16) {
+      const auto packed = pack(random_bf16(8, 64), {choose_isa(name.c_str()), Activations::kInt8});
+      ASSERT_NE(packed->bf16_kernel(), nullptr);
+      EXPECT_EQ(packed->bf16_kernel()->isa, isa);
+      EXPECT_THAT(packed->bf16_kernel()->name, ::testing::EndsWith(name));
+      continue;
+    }
     const auto packed = pack(random_matrix(8, 64, isa == Isa::kAvx512Vbmi ? "int3-g32" : "int4-g32", 3),
                              {choose_isa(name.c_str()), Activations::kExact});
     EXPECT_EQ(packed->int_kernel()->isa, isa);
