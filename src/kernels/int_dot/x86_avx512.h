@@ -336,7 +336,8 @@ struct Nibbles : Bitstream<4> {
   __m512i flip_;
 };
 
-/// Four bits that a table maps to levels; offset 128.
+/// Four bits that a table maps to levels; offset 128. With VBMI the table stands in a register four times, so that it does
+/// not matter which bits lie above an index.
 struct NibbleTable : Bitstream<4> {
   static constexpr int kVectors = 2, offset = 128;
   static constexpr bool kWide = true;
@@ -354,7 +355,11 @@ struct NibbleTable : Bitstream<4> {
   }
   /// Of the low nibbles.
   __m512i look_up(__m512i codes) const {
+#if defined(__AVX512VBMI__)
+    return _mm512_permutexvar_epi8(codes, table_);
+#else
     return _mm512_shuffle_epi8(table_, _mm512_and_si512(codes, _mm512_set1_epi8(15)));
+#endif
   }
 
  private:

@@ -17,6 +17,9 @@ BITLOOM_WIDTH(7)
 void int_dot_i3_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenTriples, 3>(call); }
 void int_dot_i3_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, SixteenTriples, 1>(call); }
 
+void int_dot_t4_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, NibbleTable, 3>(call); }
+void int_dot_t4_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, NibbleTable, 1>(call); }
+
 void int_dot_mixed_i24_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, MixedCodes, 3>(call); }
 void int_dot_mixed_i8_avx512vbmi(const IntDotCall& call) { run_int_dot<Avx512, MixedCodes, 1>(call); }
 
