@@ -546,6 +546,36 @@ TEST(PackedLinear, TrellisCodesOnAnyNumberOfThreadsGiveTheSameBits) {
   }
 }
 
+// So many columns, and rows of both, that frames move them in pieces, one of which is short; the first matrix has an
+// order, which is no piece's own, the second a bias.
+TEST(PackedLinear, WideFramesOnAnyNumberOfThreadsGiveTheSameBits) {
+  InputBlocks blocks;
+  constexpr int64_t kCols = 4160, kRows = 2576, kOthers = 1552;
+  const std::vector<float> x = random_values(kCols, 5), bias = random_values(kOthers, 6);
+  const auto matrix = testing::random_stored("int4-g32+frame-in32-out16-inscales", kRows, kCols, 3);
+  const auto other = testing::random_stored("int4-g32+frame-in32-out16-inscales", kOthers, kCols, 3);
+  std::vector<int64_t> order(kRows), as_stored(kOthers);
+  for (int64_t r = 0; r < kRows; ++r) order[static_cast<size_t>(r)] = r * 5 % kRows;
+  std::iota(as_stored.begin(), as_stored.end(), 0);
+  const auto a = PackedLinear::pack(matrix, order, {best_isa(), Activations::kExact});
+  const auto b = pack(other, {best_isa(), Activations::kExact});
+  std::vector<std::vector<float>> results;
+  for (const int count : {1, 2, 5}) {
+    ThreadPool threads(count);
+    std::vector<float> y(kRows + kOthers);
+    const Reader readers[] = {{a.get(), nullptr, y.data()}, {b.get(), bias.data(), y.data() + kRows}};
+    apply(readers, x.data(), 1, blocks, threads);
+    results.push_back(y);
+  }
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+  std::vector<float> first(results[0].begin(), results[0].begin() + kRows);
+  std::vector<float> second(results[0].begin() + kRows, results[0].end());
+  for (size_t r = 0; r < second.size(); ++r) second[r] -= bias[r];
+  expect_framed(*matrix, order, x.data(), first, Activations::kExact);
+  expect_framed(*other, as_stored, x.data(), second, Activations::kExact);
+}
+
 // In fp64 of the input as it is, so within half a step of its blocks' greatest: some 1 / 254 of 4 deviations, of random
 // signs, 2e-2 of the products' absolute values at most; a wrong row or token is off by all of them.
 TEST(PackedLinear, ManyTokensByKernelsOfEightBitsOnAnyNumberOfThreads) {
