@@ -26,7 +26,7 @@ struct BlockRunner::Run {
 
   /// hidden <- residual_norm(hidden + residual_scale * post_norm(branch))
   void add_branch(const NormWeights& post_norm, const NormWeights& residual_norm) const {
-    for_rows(threads, rows, [&](int64_t row) {
+    for_pass_rows(threads, rows, [&](int64_t row) {
       float* h = work.hidden.data() + row * hidden;
       float* b = work.branch.data() + row * hidden;
       if (post_norm.present()) norm_row(post_norm, b, b);
@@ -292,7 +292,7 @@ void BlockRunner::apply(const Run& run, std::initializer_list<Place> places) con
 void BlockRunner::place_heads(const Run& run, const HeadView& view, int64_t heads, const NormWeights& norm) const {
   if (!norm.present() && rope_ == nullptr) return;
   const Attention& spec = block_.attention;
-  for_rows(run.threads, run.rows, [&](int64_t row) {
+  for_pass_rows(run.threads, run.rows, [&](int64_t row) {
     if (!spec.rope_before_norm) norm_heads(norm, spec, heads, view, row);
     turn(run, view, row, heads, 0);
     if (spec.rope_before_norm) norm_heads(norm, spec, heads, view, row);
@@ -472,7 +472,7 @@ void BlockRunner::expand(const Run& run, const Mlp& mlp, int64_t rows, float* ga
   } else {
     apply(run, {{mlp.gate, gate}, {mlp.up, up}});
   }
-  for_rows(run.threads, rows, [&](int64_t row) {
+  for_pass_rows(run.threads, rows, [&](int64_t row) {
     float* out = (mlp.gated ? up : gate) + row * width;
     if (!mlp.gated) return activate(mlp.activation, out, width, out);
     const float* fused = gate + row * 2 * width;

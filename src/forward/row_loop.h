@@ -25,6 +25,16 @@ void for_rows(ThreadPool& threads, int64_t rows, const Body& body) {
   });
 }
 
+/// Rows of a short pass that threads take one by one: of fewer one thread is done before others come.
+inline constexpr int64_t kFewestRows = 4;
+
+/// The same for the rows of a pass, which do not meet in RowSums either: of a short one row by row.
+template <typename Body>
+void for_pass_rows(ThreadPool& threads, int64_t rows, const Body& body) {
+  if (rows < kFewestRows || rows > kRowChunk) return for_rows(threads, rows, body);
+  threads.parallel_for(rows, [&body](int64_t row) { body(row); });
+}
+
 /// Sums over the rows of a loop by for_rows(), the same for any number of threads: each chunk of rows has its own.
 class RowSums {
  public:

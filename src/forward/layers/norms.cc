@@ -88,7 +88,7 @@ void norm_row_adjoint(const NormWeights& norm, int64_t first, int64_t width, con
 
 void norm_rows(const NormWeights& norm, const float* x, int64_t rows, float* out, ThreadPool& threads) {
   const int64_t width = static_cast<int64_t>(norm.weight.size());
-  for_rows(threads, rows, [&](int64_t row) { norm_row(norm, x + row * width, out + row * width); });
+  for_pass_rows(threads, rows, [&](int64_t row) { norm_row(norm, x + row * width, out + row * width); });
 }
 
 }  // namespace bitloom
