@@ -83,6 +83,14 @@ bool Decoder::has_kernels_for(int64_t rows) const {
 
 RoundedProducts Decoder::rounded_products() const { return count_products(state_->graph, state_->weights); }
 
+PromptWeights Decoder::prompt_weights() const { return count_prompt_weights(state_->weights); }
+
+int64_t Decoder::rounding_rows() const {
+  constexpr int64_t kManyRows = 512;
+  const PromptWeights weights = prompt_weights();
+  return weights.bf16 > 0 && weights.fp32 == 0 ? kManyRows : kUnpackedTokens;
+}
+
 void Decoder::set_activation_format(int block, int input, const std::optional<ActivationFormat>& format) {
   assert(input >= 0 && input < input_count(state_->graph, block));
   std::map<int, InputRounder>& rounders = state_->weights.blocks[static_cast<size_t>(block)].rounders;

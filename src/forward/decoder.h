@@ -62,6 +62,7 @@ struct SequenceStep {
 
 /// See forward/weights.h.
 struct RoundedProducts;
+struct PromptWeights;
 
 class Decoder {
  public:
@@ -76,6 +77,10 @@ class Decoder {
 
   /// How what layers read is multiplied where it is rounded.
   RoundedProducts rounded_products() const;
+  PromptWeights prompt_weights() const;
+  /// Rows of passes in which the most inputs are rounded: as few as decoding has, for in longer ones layers without a
+  /// kernel for many tokens are exact, but many where every layer has such a kernel and some round in these alone.
+  int64_t rounding_rows() const;
 
   /// From now on the readers of an input (its index in Block::inputs) read it rounded to the format; nullopt: as it is.
   /// Of a decoder with exact products: others know the formats of the model alone, which kernels must keep.

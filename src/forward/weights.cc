@@ -206,6 +206,19 @@ RoundedProducts count_products(const Graph& graph, const ModelWeights& weights) 
   return products;
 }
 
+PromptWeights count_prompt_weights(const ModelWeights& weights) {
+  PromptWeights counts;
+  for (const BlockWeights& block : weights.blocks) {
+    for (const LinearWeights& layer : block.linears) {
+      if (!layer.present()) continue;
+      const PackedLinear* packed = layer.kernel_for(kFewTokens + 1);
+      int64_t& count = packed == nullptr ? counts.fp32 : packed->bf16_kernel() != nullptr ? counts.bf16 : counts.int8;
+      count += layer.out() * layer.in();
+    }
+  }
+  return counts;
+}
+
 Json to_json(const RoundedProducts& products) { return {{"integers", products.integers}, {"exact", products.exact}}; }
 
 std::string to_string(const RoundedProducts& products) {

@@ -107,6 +107,14 @@ struct RoundedProducts {
   int64_t all() const { return integers + exact; }
 };
 RoundedProducts count_products(const Graph& graph, const ModelWeights& weights);
+/// Weights of the blocks' layers by what a prompt, or a pass of more than kFewTokens, multiplies them as; of experts
+/// all.
+struct PromptWeights {
+  int64_t int8 = 0, bf16 = 0;  // by kernels, which round their inputs to it
+  int64_t fp32 = 0;            // decoded tile by tile
+  int64_t all() const { return int8 + bf16 + fp32; }
+};
+PromptWeights count_prompt_weights(const ModelWeights& weights);
 /// "210 of 210 layers with rounded inputs by integer kernels", or, where these are the fewer, "... by exact products of
 /// the rounded values".
 std::string to_string(const RoundedProducts& products);

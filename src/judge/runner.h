@@ -16,9 +16,8 @@ struct Runner {
   std::unique_ptr<LogitsSource> logits;
 };
 
-/// With rounded activations, or keys and values, the logits are those of decoding tokens, from passes of at most
-/// kUnpackedTokens: in longer ones layers without a kernel for many tokens are exact. Error(kRefused) then where
-/// attention is bidirectional.
+/// With rounded activations, or keys and values, the logits are those of decoding tokens, from passes in which the most
+/// inputs are rounded (Decoder::rounding_rows). Error(kRefused) then where attention is bidirectional.
 Runner make_runner(std::shared_ptr<const Checkpoint> checkpoint, ThreadPool& threads,
                    Activations activations = Activations::kExact, KvFormat kv = KvFormat::kFp32);
 

@@ -41,8 +41,27 @@ TEST(BenchVerb, FieldsBelongTogether) {
             bytes * record.at("tokens_per_second").at("low").get<double>() / record.at("read_bandwidth").get<double>());
   EXPECT_GT(record.at("dot_peak"), 0);
   EXPECT_GT(record.at("dot_share"), 0);
-  EXPECT_EQ(record.at("fast_kl"), 0) << "BF16 has no form with 8-bit inputs";
-  EXPECT_EQ(record.at("dot_peak_of"), "fp32");
+}
+
+// Prompts round their inputs where the processor multiplies BF16, and then alone.
+TEST(BenchVerb, PromptsOfBf16WeightsAreMeasuredByWhatMultipliesThem) {
+  for (const Isa isa : every_isa()) {
+    if (!machine_has(isa)) continue;
+    const std::string with = "BITLOOM_ISA=" + std::string(name_of(isa)) + " \"$BITLOOM\" ";
+    const bool bf16 = isa == Isa::kAvx512Bf16;
+    const Outcome bench = run_shell(with + "bench assets/demo -p 16 -n 1 -r 1 -t 1 -o json");
+    ASSERT_EQ(bench.code, 0) << bench.err;
+    const json record = json::parse(bench.out);
+    EXPECT_EQ(record.at("dot_peak_of"), bf16 ? "BF16" : "fp32") << with;
+    EXPECT_EQ(record.at("fast_kl") > 0, bf16) << with;
+    EXPECT_LT(record.at("fast_kl"), 5e-3) << with;
+    const Outcome kl =
+        run_shell(with + "eval kl --fast assets/demo --ref assets/demo --text assets/demo/evaluation.txt" +
+                  " -c 32 --windows 2 --json");
+    ASSERT_EQ(kl.code, 0) << kl.err;
+    EXPECT_EQ(json::parse(kl.out).at("kl_mean") > 0, bf16) << with;
+    EXPECT_LT(json::parse(kl.out).at("kl_mean"), 5e-3) << with;
+  }
 }
 
 TEST(BenchVerb, ABatchIsMeasuredBesideOneSequence) {

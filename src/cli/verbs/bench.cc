@@ -1,9 +1,12 @@
 #include "runtime/bench.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <numeric>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -20,7 +23,6 @@
 #include "hardware/dot_peak.h"
 #include "hardware/read_bandwidth.h"
 #include "judge/model_figures.h"
-#include "ops/packed_linear.h"
 #include "report/numbers.h"
 #include "report/table.h"
 
@@ -45,7 +47,7 @@ struct ModelFacts {
   int threads = 0;
   RoundedProducts products;       // of layers with rounded inputs
   std::string peak;               // what the roof of prompts counts
-  std::optional<double> fast_kl;  // of 8-bit inputs against exact ones, nats per token
+  std::optional<double> fast_kl;  // of rounded inputs against exact ones, nats per token
   std::optional<double> kv_kl;    // of the cache against one of fp32
   bool fast() const { return activations == Activations::kInt8; }
   /// Of weights and cache, of a token of as many that share the weights.
@@ -164,7 +166,7 @@ std::string text_of(const ModelFacts& facts, const BenchOptions& options, const 
              format_significant(result.read_bandwidth / 1e9, 3), human_bytes(facts.probe_bytes),
              format_significant(result.dot_peak / 1e9, 3), facts.peak, gain,
              facts.products.all() > 0 ? to_string(facts.products) + ".\n" : "",
-             kl("8-bit inputs against exact ones", facts.fast_kl),
+             kl("rounded inputs against exact ones", facts.fast_kl),
              kl(fmt::format("the {} cache against one of fp32", name_of(facts.kv)), facts.kv_kl));
 }
 
@@ -219,7 +221,7 @@ struct Rounding {
 };
 
 /// Mean KL of the logits of kKlTokens random tokens, at most the model's context, between two ways to run it.
-/// In passes of few tokens: in longer ones layers without a kernel for many tokens are exact.
+/// In passes that round the most inputs.
 double measure_kl(const std::shared_ptr<const Checkpoint>& model, ThreadPool& threads, const Rounding& original,
                   const Rounding& rounded) {
   const Graph& graph = model->graph();
@@ -232,7 +234,7 @@ double measure_kl(const std::shared_ptr<const Checkpoint>& model, ThreadPool& th
     const Rounding& rounding = i == 0 ? original : rounded;
     Decoder decoder(model, threads, rounding.activations);
     logits[i].resize(static_cast<size_t>(count * graph.vocab_size));
-    const std::unique_ptr<LogitsSource> steps = logits_of_steps(decoder, kUnpackedTokens, rounding.kv);
+    const std::unique_ptr<LogitsSource> steps = logits_of_steps(decoder, decoder.rounding_rows(), rounding.kv);
     steps->run(tokens);
     steps->logits(0, count, logits[i].data());
   }
@@ -244,6 +246,27 @@ double measure_kl(const std::shared_ptr<const Checkpoint>& model, ThreadPool& th
     sum += row_divergence(row(logits[0]), row(logits[1]), tokens.front()).kl;
   }
   return sum / static_cast<double>(count);
+}
+
+/// "8-bit", or "8-bit and fp32" where blocks have layers of both.
+std::string peak_name(const PromptWeights& weights) {
+  std::vector<std::string> names;
+  if (weights.int8 > 0) names.push_back("8-bit");
+  if (weights.bf16 > 0) names.push_back("BF16");
+  if (weights.fp32 > 0 || names.empty()) names.push_back("fp32");
+  return fmt::format("{}", fmt::join(names, " and "));
+}
+
+/// The rate of products of which each kind has its weights' share; 0 where one's peak is unknown.
+double peak_of(const PromptWeights& weights, const DotPeak& peak) {
+  if (weights.all() == 0) return peak.fp32;
+  double time = 0;
+  for (const auto& [count, rate] :
+       {std::pair(weights.int8, peak.int8), std::pair(weights.bf16, peak.bf16), std::pair(weights.fp32, peak.fp32)}) {
+    if (count > 0 && rate == 0) return 0;
+    if (count > 0) time += static_cast<double>(count) / rate;
+  }
+  return static_cast<double>(weights.all()) / time;
 }
 
 /// Bytes of keys and values that a token reads, on average of `count` tokens after `depth`.
@@ -271,18 +294,15 @@ void bench(const Flags& flags, Session& session) {
   if (facts.kv != KvFormat::kFp32) facts.kv_kl = measure_kl(model, threads, fp32_cache, as_asked);
   Stepper stepper(model, threads, facts.activations, facts.kv,
                   std::max(options.prompt, options.decode + options.depth) + 1, options.batch);
-  const bool int8 = stepper.decoder().has_kernels_for(kFewTokens + 1);  // all of 8-bit inputs
-  facts.peak = int8 ? "8-bit" : "fp32";
+  const PromptWeights prompt_weights = stepper.decoder().prompt_weights();
+  facts.peak = peak_name(prompt_weights);
   facts.products = stepper.decoder().rounded_products();
   std::optional<BandwidthProbe> probe;  // made when first needed: a large buffer
   const auto read_pass = [&] {
     if (!probe) probe.emplace(threads, bandwidth_buffer_bytes());
     return probe->pass(steady_seconds);
   };
-  const auto dot_pass = [&] {
-    const DotPeak peak = measure_dot_peak(threads, steady_seconds);
-    return int8 ? peak.int8 : peak.fp32;
-  };
+  const auto dot_pass = [&] { return peak_of(prompt_weights, measure_dot_peak(threads, steady_seconds)); };
   const BenchHooks hooks = {.reset = [&] { stepper.reset(); },
                             .step = [&](std::span<const int32_t> tokens) { stepper.step(tokens); },
                             .step_batch = [&](std::span<const int32_t> tokens) { stepper.step_batch(tokens); },
