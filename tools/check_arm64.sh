@@ -7,7 +7,7 @@ tools/get_arm64.sh
 cmake --preset arm64 >build/arm64-configure.log || { cat build/arm64-configure.log; exit 1; }
 cmake --build --preset arm64
 ctest --preset arm64 -j "$(nproc)"
-for isa in portable neon neondot; do
+for isa in portable neon neondot neoni8mm; do
   for model in assets/demo build/arm64/demo-int4; do
     [ "$model" = assets/demo ] || [ -d "$model" ] || build/release/bitloom quantize assets/demo "$model" --recipe int4-g32 >/dev/null 2>&1
     said=$(BITLOOM_ISA=$isa qemu-aarch64-static build/arm64/bitloom run "$model" --exact --temp 0 -n 48 -p "Once upon a time" 2>/dev/null)
@@ -18,4 +18,4 @@ for isa in portable neon neondot; do
     fi
   done
 done
-echo "arm64: $(stat -c %s build/arm64/bitloom) bytes; kernels' tests pass, portable, neon and neondot say what this machine says"
+echo "arm64: $(stat -c %s build/arm64/bitloom) bytes; kernels' tests pass, portable, neon, neondot and neoni8mm say what this machine says"

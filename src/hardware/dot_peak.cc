@@ -81,6 +81,12 @@ __attribute__((target("arch=armv8.2-a+dotprod"))) void sum_int8() {
   for (auto& sum : sums) sum = vdupq_n_s32(0);
   BITLOOM_SUM_REGISTERS(BITLOOM_BYTES, "w")
 }
+#define BITLOOM_MATRICES(sum) "smmla %" #sum ".4s, %12.16b, %12.16b\n\t"
+__attribute__((target("arch=armv8.2-a+i8mm"))) void sum_matrices() {
+  int32x4_t sums[kSums], one = vdupq_n_s32(0x01010101);
+  for (auto& sum : sums) sum = vdupq_n_s32(0);
+  BITLOOM_SUM_REGISTERS(BITLOOM_MATRICES, "w")
+}
 // Products of bytes, of half of a register: what there is without dot products.
 #define BITLOOM_PRODUCTS(sum) "smlal %" #sum ".8h, %12.8b, %12.8b\n\t"
 void sum_products() {
@@ -95,6 +101,7 @@ void sum_fp32() {
   BITLOOM_SUM_REGISTERS(BITLOOM_FLOATS, "w")
 }
 Loop int8_loop() {
+  if (machine_has(Isa::kNeonI8mm)) return {sum_matrices, 2 * 32};
   if (machine_has(Isa::kNeonDot)) return {sum_int8, 2 * 16};
   return {sum_products, 2 * 8};
 }

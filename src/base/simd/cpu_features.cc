@@ -10,7 +10,7 @@ namespace bitloom {
 namespace {
 
 #if defined(__aarch64__)
-constexpr Isa kEvery[] = {Isa::kPortable, Isa::kNeon, Isa::kNeonDot};
+constexpr Isa kEvery[] = {Isa::kPortable, Isa::kNeon, Isa::kNeonDot, Isa::kNeonI8mm};
 #else
 constexpr Isa kEvery[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kAvx512Vbmi, Isa::kAvx512Bf16};
 #endif
@@ -35,6 +35,8 @@ std::string_view name_of(Isa isa) {
       return "neon";
     case Isa::kNeonDot:
       return "neondot";
+    case Isa::kNeonI8mm:
+      return "neoni8mm";
   }
   return "";
 }
@@ -72,6 +74,7 @@ bool machine_has(Isa isa) {
       return machine_has(Isa::kAvx512Vbmi) && __builtin_cpu_supports("avx512bf16");
     case Isa::kNeon:
     case Isa::kNeonDot:
+    case Isa::kNeonI8mm:
       break;
   }
   return false;
@@ -81,6 +84,7 @@ bool machine_has(Isa isa) {
 
 bool machine_has(Isa isa) {
   if (isa == Isa::kNeonDot) return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  if (isa == Isa::kNeonI8mm) return machine_has(Isa::kNeonDot) && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
   return isa == Isa::kPortable || isa == Isa::kNeon;
 }
 

@@ -22,6 +22,7 @@ enum class Isa {
   kAvx512Bf16,
   kNeon,
   kNeonDot,
+  kNeonI8mm,
 #if defined(__aarch64__)
   kV256 = kNeon,
 #else
@@ -32,7 +33,8 @@ enum class Isa {
 /// Those of this build's architecture, ascending.
 std::span<const Isa> every_isa();
 /// "portable"; x86: "avx2" (with FMA and F16C), "avx512vnni" (with F, BW, DQ and VL), "avx512vbmi" (with VBMI2),
-/// "avx512bf16" (with these); 64-bit ARM: "neon", which all have, "neondot" (dot products of bytes).
+/// "avx512bf16" (with these); 64-bit ARM: "neon", which all have, "neondot" (dot products of bytes),
+/// "neoni8mm" (products of 2 x 8 matrices of bytes).
 std::string_view name_of(Isa isa);
 std::optional<Isa> find_isa(std::string_view name);
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <string_view>
 #include <vector>
 
 #include "kernels/int_dot/reference.h"
@@ -192,6 +193,20 @@ TEST(FindIntGemm, GroupsOfSixteenAndWholeRows) {
   EXPECT_EQ(find_int_gemm(every_isa().back(), 4, CodeKind::kInteger, 24, 576), nullptr);
   EXPECT_NE(find_int_gemm(every_isa().back(), 4, CodeKind::kInteger, 32, 576), nullptr);
   EXPECT_NE(find_int_gemm(every_isa().back(), 4, CodeKind::kInteger, 77, 77), nullptr);
+}
+
+// 64-bit ARM has a form for each of its sets of instructions.
+TEST(FindIntGemm, TheForcedOneRuns) {
+  for (const Isa isa : every_isa()) {
+    const IntGemmEntry* found = find_int_gemm(isa, 4, CodeKind::kInteger, 32, 576);
+    ASSERT_NE(found, nullptr) << name_of(isa);
+    EXPECT_LE(found->isa, isa) << name_of(isa);
+    EXPECT_TRUE(std::string_view(found->name).ends_with(found->isa == Isa::kV256 ? "v256" : name_of(found->isa)))
+        << found->name;
+#if defined(__aarch64__)
+    EXPECT_EQ(found->isa, isa) << name_of(isa);
+#endif
+  }
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #pragma once
 // A panel of unpacked rows times blocks of tokens, in 256-bit vectors. Products of bytes are added in 16 bits first,
-// which holds as many of them as the levels are small, but where ARM has a step for dot products of bytes. In an
-// unnamed namespace: for sources with flags of their own.
+// which holds as many of them as the levels are small, but where ARM has a step for dot products of bytes, or for those
+// of two rows with two tokens. In an unnamed namespace: for sources with flags of their own.
 
 #include <algorithm>
 #include <cstring>
@@ -53,6 +53,13 @@ struct PanelCodes<BlockCodes<CodeKind::kQ3_K>> : FoldedPanelCodes<CodeKind::kQ3_
 
 using Panel = PanelOf<int8_t>;  // levels raised by kOffset
 
+/// Columns of a row that lie side by side in a panel, which is [columns / kSideColumns, kPanelRows, kSideColumns].
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+constexpr int kSideColumns = 8;
+#else
+constexpr int kSideColumns = 4;
+#endif
+
 /// Some tokens of a block: what they begin with in the input's arrays, and how many lie side by side there.
 struct Tokens {
   const int8_t* digits;
@@ -87,10 +94,56 @@ inline __m256i multiply_bytes(__m256i levels, __m256i digits) {
   return _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(digits, levels));
 }
 
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+/// Eight columns of two tokens, which lie by fours, as rows of a matrix.
+inline int8x16_t two_tokens(const int8_t* digits, int64_t width) {
+  const int32x2_t low = vreinterpret_s32_s8(vld1_s8(digits)), high = vreinterpret_s32_s8(vld1_s8(digits + 4 * width));
+  return vreinterpretq_s8_s32(vcombine_s32(vzip1_s32(low, high), vzip2_s32(low, high)));
+}
+
+/// sums[r] += of rows 2 r and 2 r + 1 (the matrices' rows) times tokens t and t + 1 (their columns), for even t. A last
+/// token has one of the block's padding beside it.
+template <int kTokens, int kColumns>
+inline void add_products(const int8_t* levels, const int8_t* digits, int64_t width,
+                         int32x4_t (&sums)[(kTokens + 1) / 2][kPanelRows / 2]) {
+  constexpr int kPairs = (kTokens + 1) / 2;
+  for (int k = 0; k < kColumns / 8; ++k) {
+    int8x16_t input[kPairs];
+#pragma GCC unroll 2
+    for (int p = 0; p < kPairs; ++p) input[p] = two_tokens(digits + (2 * k * width + 2 * p) * 4, width);
+#pragma GCC unroll 8
+    for (int r = 0; r < kPanelRows / 2; ++r) {
+      const int8x16_t weights = vld1q_s8(levels + (k * kPanelRows + 2 * r) * 8);
+#pragma GCC unroll 2
+      for (int p = 0; p < kPairs; ++p) sums[p][r] = vmmlaq_s32(sums[p][r], weights, input[p]);
+    }
+  }
+}
+
+/// Eight rows of a token, which is column `token` of two.
+inline __m256i rows_of_token(const int32x4_t* sums, int token) {
+  const auto four = [token](int32x4_t a, int32x4_t b) {
+    return simde__m128i_from_neon_i32(token == 0 ? vuzp1q_s32(a, b) : vuzp2q_s32(a, b));
+  };
+  return _mm256_set_m128i(four(sums[2], sums[3]), four(sums[0], sums[1]));
+}
+#endif
+
 /// sum <- products of kColumns columns with kTokens tokens, whose digits' sums times -128 are given.
 template <class R, int kTokens, int kColumns>
 inline void multiply_columns(const int8_t* levels, const int8_t* digits, const int32_t* sums, int64_t width,
                              Sums (&sum)[kTokens]) {
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+  int32x4_t products[(kTokens + 1) / 2][kPanelRows / 2];
+  for (int t = 0; t < kTokens; t += 2) {
+    const int32_t starts[2] = {sums[t] / 128 * R::kOffset, sums[t + 1] / 128 * R::kOffset};
+    for (int32x4_t& of_rows : products[t / 2]) of_rows = vcombine_s32(vld1_s32(starts), vld1_s32(starts));
+  }
+  add_products<kTokens, kColumns>(levels, digits, width, products);
+  for (int t = 0; t < kTokens; ++t) {
+    sum[t] = {{rows_of_token(products[t / 2], t % 2), rows_of_token(products[t / 2] + 4, t % 2)}};
+  }
+#else
   for (int t = 0; t < kTokens; ++t) {
     const __m256i start = _mm256_set1_epi32(sums[t] / 128 * R::kOffset);
     sum[t] = {{start, start}};
@@ -134,6 +187,7 @@ inline void multiply_columns(const int8_t* levels, const int8_t* digits, const i
       }
     }
   }
+#endif
 #endif
 }
 
@@ -240,10 +294,10 @@ class PanelLoop {
         offsets = _mm256_set_m128i(zero(c + 16), zero(c));
       }
       const __m256i levels = _mm256_shuffle_epi8(_mm256_sub_epi8(bytes[0], offsets), order);
-      alignas(32) int8_t fours[32];
-      _mm256_store_si256(reinterpret_cast<__m256i*>(fours), levels);
-      int8_t* at = to.levels + c * kPanelRows + lane * 4;
-      for (int k = 0; k < 8; ++k) std::memcpy(at + k * 4 * kPanelRows, fours + 4 * k, 4);
+      alignas(32) int8_t sides[32];
+      _mm256_store_si256(reinterpret_cast<__m256i*>(sides), levels);
+      int8_t* at = to.levels + c * kPanelRows + lane * kSideColumns;
+      for (int k = 0; k < 32; k += kSideColumns) std::memcpy(at + k * kPanelRows, sides + k, kSideColumns);
     }
   }
 
