@@ -21,6 +21,7 @@ struct BenchOptions {
 /// What is measured, over functions, so that the arithmetic can be tested without a model or a clock.
 struct BenchHooks {
   std::function<void()> reset;                                      // an empty context
+  std::function<void(int64_t size)> truncate;                       // the context's first tokens alone
   std::function<void(std::span<const int32_t> tokens)> step;        // appends tokens; logits after the last one
   std::function<void(std::span<const int32_t> tokens)> step_batch;  // a token and its logits for as many sequences
   std::function<double()> read_pass;                                // bytes per second of streaming through memory
@@ -44,7 +45,8 @@ struct BenchResult {
 };
 
 /// Every repetition runs a prompt of random tokens from an empty context, then, from a context of `depth` tokens,
-/// single tokens, and measures both roofs beside them; a prompt and a token before are not counted. The tokens are the
+/// single tokens, and measures both roofs beside them; a prompt and a token before are not counted. Without prompts the
+/// context is computed once and cut back. The tokens are the
 /// same in every run. Progress in expected microseconds. Error(kUsage) when there is nothing to measure, or for a
 /// batch after others.
 BenchResult run_bench(const BenchHooks& hooks, const BenchOptions& options, Progress& progress);

@@ -18,6 +18,7 @@ struct FakeModel {
   std::vector<double> bandwidths = {1000};
   size_t passes = 0;
   std::vector<std::vector<int32_t>> steps;
+  std::vector<int64_t> truncations;
   int resets = 0;
 
   BenchHooks hooks() {
@@ -26,6 +27,7 @@ struct FakeModel {
                   ++resets;
                   per_token += slower;
                 },
+            .truncate = [this](int64_t size) { truncations.push_back(size); },
             .step =
                 [this](std::span<const int32_t> tokens) {
                   steps.emplace_back(tokens.begin(), tokens.end());
@@ -53,6 +55,19 @@ TEST(Bench, RoofsBesideTheRatesAndADepth) {
   EXPECT_NEAR(result.decode_rate.median, 4, 1e-9) << "the tokens before do not count";
   ASSERT_GE(model.steps.size(), 3u);
   EXPECT_EQ(model.steps[model.steps.size() - 3].size(), 3u);
+}
+
+// Seven tokens to warm up with and three times two after them; with prompts between, they are computed again.
+TEST(Bench, ADepthWithoutPromptsIsComputedOnce) {
+  FakeModel model, with_prompts;
+  Progress silent;
+  run_bench(model.hooks(), {.prompt = 0, .decode = 2, .repetitions = 3, .depth = 7}, silent);
+  EXPECT_EQ(model.truncations, std::vector<int64_t>(3, 7));
+  EXPECT_EQ(model.resets, 1);
+  EXPECT_EQ(model.steps.size(), 1u + 1 + 3 * 2);
+  run_bench(with_prompts.hooks(), {.prompt = 4, .decode = 2, .repetitions = 3, .depth = 7}, silent);
+  EXPECT_TRUE(with_prompts.truncations.empty());
+  EXPECT_EQ(with_prompts.steps.size(), 1u + 2 + 3 * (1 + 3));
 }
 
 // A step of eight takes twice as long as a step of one.

@@ -188,6 +188,7 @@ class Stepper {
 
   const Decoder& decoder() const { return decoder_; }
   void reset() { cache_.clear(), batch_position_ = 0; }
+  void truncate(int64_t size) { cache_.truncate(size); }
   void step(std::span<const int32_t> tokens) {
     const std::span<const float> hidden = decoder_.step(tokens, cache_);
     decoder_.logits(hidden.last(static_cast<size_t>(decoder_.hidden_width())), 1, logits_.data());
@@ -304,6 +305,7 @@ void bench(const Flags& flags, Session& session) {
   };
   const auto dot_pass = [&] { return peak_of(prompt_weights, measure_dot_peak(threads, steady_seconds)); };
   const BenchHooks hooks = {.reset = [&] { stepper.reset(); },
+                            .truncate = [&](int64_t size) { stepper.truncate(size); },
                             .step = [&](std::span<const int32_t> tokens) { stepper.step(tokens); },
                             .step_batch = [&](std::span<const int32_t> tokens) { stepper.step_batch(tokens); },
                             .read_pass = read_pass,
