@@ -1,6 +1,7 @@
-// 64 rows at a time, in lanes of 32 bits: four weights of a row, plus 128, as vpdpbusd takes them. They are decoded to
-// the cache and then multiplied with each plane of each token. A lane's weights are those of four columns that follow
-// each other, or, where codes are bytes, of every fourth of sixteen: then a look-up has one coordinate of four vectors.
+// 64 rows at a time, in lanes of 32 bits: four weights of a row, plus 128, as vpdpbusd takes them. They are multiplied
+// as they are decoded, or, for several tokens, decoded to the cache and then multiplied with each plane of each token.
+// A lane's weights are those of four columns that follow each other, or, where codes are bytes, of every fourth of
+// sixteen: then a look-up has one coordinate of four vectors.
 
 #include <immintrin.h>
 
@@ -69,7 +70,9 @@ class SmallBooks {
 
   static int64_t row_of(int64_t slot) { return slot; }
 
-  void decode(const Piece& piece, Weights& weights) const {
+  /// to(quad, quarter of the rows, lanes) of all.
+  template <typename To>
+  void decode(const Piece& piece, const To& to) {
     __m512i tables[4], orders[4];
     for (int v = 0; v < 4; ++v) {
       tables[v] = table(piece, v);
@@ -91,7 +94,7 @@ class SmallBooks {
         const __m512i turned = _mm512_rorv_epi32(_mm512_permutexvar_epi8(orders[v], codes), turns_);
         constexpr int kAndOr = 0xea;
         const __m512i index = _mm512_ternarylogic_epi64(turned, mask, offsets_, kAndOr);
-        _mm512_store_si512(weights.of[quad][v], _mm512_permutexvar_epi8(index, tables[v]));
+        to(quad, v, _mm512_permutexvar_epi8(index, tables[v]));
       }
     }
   }
@@ -124,9 +127,9 @@ class ByteBooks {
   /// As unpacking by bytes and words inside lanes of 16 leaves them.
   static int64_t row_of(int64_t slot) { return slot % kLanes / 4 * 16 + slot / kLanes * 4 + slot % 4; }
 
-  void decode(const Piece& piece, Weights& weights) const {
-    alignas(64) uint8_t planes[4][256];
-    split(w_.codebooks + block_of(w_, piece.tile.first + piece.first, piece.block) * w_.book_bytes(), planes);
+  template <typename To>
+  void decode(const Piece& piece, const To& to) {
+    split(w_.codebooks + block_of(w_, piece.tile.first + piece.first, piece.block) * w_.book_bytes());
     for (int64_t j = piece.begin; j < piece.end; j += 4) {
       __m512i rows[4], codes[4];
       for (int i = 0; i < 4; ++i) rows[i] = load_codes<64>(piece, j + i, piece.first, piece.count);
@@ -137,34 +140,40 @@ class ByteBooks {
       __mmask64 upper[4];
       for (int v = 0; v < 4; ++v) upper[v] = _mm512_movepi8_mask(codes[v]);
       for (int c = 0; c < 4; ++c) {
-        const __m512i a = _mm512_load_si512(planes[c]), b = _mm512_load_si512(planes[c] + 64);
-        const __m512i d = _mm512_load_si512(planes[c] + 128), e = _mm512_load_si512(planes[c] + 192);
+        const uint8_t* plane = planes_[c];
+        asm("" : "+r"(plane) : "r"(j));  // loaded each time: sixteen registers of tables would displace the sums
+        const __m512i a = _mm512_load_si512(plane), b = _mm512_load_si512(plane + 64);
+        const __m512i d = _mm512_load_si512(plane + 128), e = _mm512_load_si512(plane + 192);
         for (int v = 0; v < 4; ++v) {
           const __m512i found = _mm512_mask_blend_epi8(upper[v], _mm512_permutex2var_epi8(a, codes[v], b),
                                                        _mm512_permutex2var_epi8(d, codes[v], e));
-          _mm512_store_si512(weights.of[j - piece.begin + c][v], found);
+          to(j - piece.begin + c, v, found);
         }
       }
     }
   }
 
  private:
-  /// Coordinates apart, plus 128.
-  static void split(const std::byte* book, uint8_t (&planes)[4][256]) {
+  /// Coordinates apart, plus 128; blocks may be higher than pieces.
+  void split(const std::byte* book) {
+    if (book == book_) return;
+    book_ = book;
     alignas(64) uint8_t order[64];
     for (int i = 0; i < 64; ++i) order[i] = static_cast<uint8_t>(i % 16 * 4 + i / 16);
     const __m512i by_coordinate = _mm512_load_si512(order);
     for (int k = 0; k < 256; k += 16) {
       const __m512i sixteen = _mm512_xor_si512(_mm512_loadu_si512(book + 4 * k), _mm512_set1_epi8(kOffset));
       const __m512i split = _mm512_permutexvar_epi8(by_coordinate, sixteen);
-      _mm_store_si128(reinterpret_cast<__m128i*>(planes[0] + k), _mm512_castsi512_si128(split));
-      _mm_store_si128(reinterpret_cast<__m128i*>(planes[1] + k), _mm512_extracti32x4_epi32(split, 1));
-      _mm_store_si128(reinterpret_cast<__m128i*>(planes[2] + k), _mm512_extracti32x4_epi32(split, 2));
-      _mm_store_si128(reinterpret_cast<__m128i*>(planes[3] + k), _mm512_extracti32x4_epi32(split, 3));
+      _mm_store_si128(reinterpret_cast<__m128i*>(planes_[0] + k), _mm512_castsi512_si128(split));
+      _mm_store_si128(reinterpret_cast<__m128i*>(planes_[1] + k), _mm512_extracti32x4_epi32(split, 1));
+      _mm_store_si128(reinterpret_cast<__m128i*>(planes_[2] + k), _mm512_extracti32x4_epi32(split, 2));
+      _mm_store_si128(reinterpret_cast<__m128i*>(planes_[3] + k), _mm512_extracti32x4_epi32(split, 3));
     }
   }
 
   const BlockVectorRows& w_;
+  const std::byte* book_ = nullptr;  // in planes_
+  alignas(64) uint8_t planes_[4][256];
 };
 
 template <typename Books, int kPlanes>
@@ -183,12 +192,40 @@ class Loop {
   }
 
  private:
+  using Digits = RunDigits<kPlanes, false>;
+
+  /// Of 64 rows in a run.
+  struct Products {
+    __m512i of[kPlanes][4];
+
+    Products(const Digits& x, int64_t token, int64_t run) {
+      for (int p = 0; p < kPlanes; ++p) {
+        for (__m512i& lanes : of[p]) lanes = _mm512_set1_epi32(-128 * x.sum(token, run, p));
+      }
+    }
+    void add(const int32_t (&x)[kPlanes][kQuads], int64_t quad, int v, __m512i four) {
+      for (int p = 0; p < kPlanes; ++p) of[p][v] = _mm512_dpbusd_epi32(of[p][v], four, _mm512_set1_epi32(x[p][quad]));
+    }
+    /// sums [64] += scales times these.
+    void add_to(float* sums, const float* scales, float x_scale) const {
+      for (int v = 0; v < 4; ++v) {
+        __m512 total = _mm512_setzero_ps();
+        for (int p = 0; p < kPlanes; ++p) {
+          const __m512 factor = _mm512_set1_ps(Digits::weight(p) * x_scale);
+          total = _mm512_fmadd_ps(factor, _mm512_cvtepi32_ps(of[p][v]), total);
+        }
+        float* to = sums + kLanes * v;
+        _mm512_store_ps(to, _mm512_fmadd_ps(_mm512_load_ps(scales + kLanes * v), total, _mm512_load_ps(to)));
+      }
+    }
+  };
+
   static constexpr int64_t kPieces = kBlockVectorTile / kRows;
   struct Sums {
     alignas(64) float of[kBlockVectorTokens][kPieces][kRows] = {};
   };
 
-  void tile(const BlockTile& tile) const {
+  void tile(const BlockTile& tile) {
     Sums sums;
     for (int64_t run = 0; run < runs_.count; ++run) {
       const int64_t size = runs_.size(run), begin = runs_.first(run) / w_.group;
@@ -201,12 +238,22 @@ class Loop {
       }
       for (int64_t first = 0; first < tile.rows; first += kRows) {
         const Piece piece = {tile, first, std::min(kRows, tile.rows - first), runs_.block(run), begin, begin + vectors};
-        Weights weights;
-        books_.decode(piece, weights);
         alignas(64) float scales[kRows];
         read_scales(piece, scales);
+        if (call_.tokens == 1) {
+          Products products(x_, 0, run);
+          add_decoded(piece, x[0], products);
+          products.add_to(sums.of[0][first / kRows], scales, x_.scale(0, run));
+          continue;
+        }
+        Weights weights;
+        books_.decode(piece, [&](int64_t quad, int v, __m512i four) { _mm512_store_si512(weights.of[quad][v], four); });
         for (int64_t t = 0; t < call_.tokens; ++t) {
-          multiply(weights, quads, x[t], t, run, scales, sums.of[t][first / kRows]);
+          Products products(x_, t, run);
+          for (int64_t quad = 0; quad < quads; ++quad) {
+            for (int v = 0; v < 4; ++v) products.add(x[t], quad, v, _mm512_load_si512(weights.of[quad][v]));
+          }
+          products.add_to(sums.of[t][first / kRows], scales, x_.scale(t, run));
         }
       }
     }
@@ -219,6 +266,13 @@ class Loop {
         }
       }
     }
+  }
+
+  /// A function of its own, for the sums to have registers.
+  [[gnu::noinline]] void add_decoded(const Piece& piece, const int32_t (&x)[kPlanes][kQuads], Products& products) {
+    Products sums = products;
+    books_.decode(piece, [&](int64_t quad, int v, __m512i four) { sums.add(x, quad, v, four); });
+    products = sums;
   }
 
   /// Digits as lanes have their columns.
@@ -252,33 +306,6 @@ class Loop {
     }
   }
 
-  /// sums [64] += scales times the run's products.
-  void multiply(const Weights& weights, int64_t quads, const int32_t (&x)[kPlanes][kQuads], int64_t token, int64_t run,
-                const float* scales, float* sums) const {
-    __m512i products[kPlanes][4];
-    for (int p = 0; p < kPlanes; ++p) {
-      for (__m512i& lanes : products[p]) lanes = _mm512_set1_epi32(-128 * x_.sum(token, run, p));
-    }
-    for (int64_t quad = 0; quad < quads; ++quad) {
-      for (int v = 0; v < 4; ++v) {
-        const __m512i four = _mm512_load_si512(weights.of[quad][v]);
-        for (int p = 0; p < kPlanes; ++p) {
-          products[p][v] = _mm512_dpbusd_epi32(products[p][v], four, _mm512_set1_epi32(x[p][quad]));
-        }
-      }
-    }
-    for (int v = 0; v < 4; ++v) {
-      __m512 total = _mm512_setzero_ps();
-      for (int p = 0; p < kPlanes; ++p) {
-        const __m512 factor = _mm512_set1_ps(Digits::weight(p) * x_.scale(token, run));
-        total = _mm512_fmadd_ps(factor, _mm512_cvtepi32_ps(products[p][v]), total);
-      }
-      float* to = sums + kLanes * v;
-      _mm512_store_ps(to, _mm512_fmadd_ps(_mm512_load_ps(scales + kLanes * v), total, _mm512_load_ps(to)));
-    }
-  }
-
-  using Digits = RunDigits<kPlanes, false>;
   const BlockVectorDotCall& call_;
   const BlockVectorRows& w_;
   BlockRuns runs_;
