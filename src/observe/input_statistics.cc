@@ -14,14 +14,20 @@ constexpr int64_t kHistogramBins = 1 << 16;
 InputStatistics::InputStatistics(int64_t channels, const Needs& needs) : range(channels) {
   if (needs.second_moment) moment.emplace(channels);
   if (needs.cross_moment) cross.emplace(channels);
+  if (needs.halves) half.emplace(HalfMoments{SecondMoment(channels), CrossMoment(channels)});
   if (needs.histogram) histogram.emplace(kHistogramBins);
   if (needs.sample > 0) sample.emplace(channels, needs.sample);
 }
 
-void InputStatistics::add(const float* f, const float* x, int64_t tokens, ThreadPool& threads, int64_t first) {
+void InputStatistics::add(const float* f, const float* x, int64_t tokens, ThreadPool& threads, int64_t first,
+                          bool in_first_half) {
   range.add(x, tokens, channels(), threads);
   if (moment) moment->add(x, tokens, channels(), threads);
   if (cross) cross->add(f, x, tokens, channels(), threads);
+  if (half && in_first_half) {
+    half->moment.add(x, tokens, channels(), threads);
+    half->cross.add(f, x, tokens, channels(), threads);
+  }
   if (histogram) histogram->add(x, tokens, channels(), channels(), threads);
   if (sample) sample->add(x, tokens, first);
 }

@@ -14,14 +14,21 @@
 
 namespace bitloom {
 
+/// Of the first half of the sequences alone, by which a correction is judged on tokens that it was not made from.
+struct HalfMoments {
+  SecondMoment moment;
+  CrossMoment cross;
+};
+
 struct InputStatistics {
   /// Nothing seen yet. Ranges and means cost a few vectors and are always gathered.
   explicit InputStatistics(int64_t channels, const Needs& needs = {.second_moment = true});
 
   /// Adds `tokens` rows of x [tokens, channels], contiguous. f: of the same tokens, what the float model's layer reads;
   /// read only when there is a cross moment. Rows with a non-finite value are left out and counted. `first`: the first
-  /// one's number, by which a sample tells tokens apart; the others' follow.
-  void add(const float* f, const float* x, int64_t tokens, ThreadPool& threads, int64_t first = 0);
+  /// one's number, by which a sample tells tokens apart; the others' follow. in_first_half: of the sequences.
+  void add(const float* f, const float* x, int64_t tokens, ThreadPool& threads, int64_t first = 0,
+           bool in_first_half = false);
 
   int64_t channels() const { return range.channels(); }
   int64_t tokens() const { return range.tokens(); }
@@ -32,6 +39,7 @@ struct InputStatistics {
   ChannelRange range;
   std::optional<SecondMoment> moment;
   std::optional<CrossMoment> cross;
+  std::optional<HalfMoments> half;
   std::optional<Histogram> histogram;
   std::optional<TokenSample> sample;
 };

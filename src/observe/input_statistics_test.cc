@@ -19,6 +19,22 @@ TEST(InputStatistics, HoldWhatWasAskedFor) {
   EXPECT_TRUE(InputStatistics(4, {.cross_moment = true}).cross);
 }
 
+TEST(InputStatistics, TheFirstHalfIsKeptBesideTheWhole) {
+  ThreadPool threads(1);
+  const std::vector<float> x = testing::normal_values(kTokens * kChannels, 1);
+  const std::vector<float> f = testing::normal_values(kTokens * kChannels, 2);
+  constexpr int64_t kFirst = 5, kAt = kFirst * kChannels;
+  const Needs needs{.second_moment = true, .cross_moment = true, .halves = true};
+  InputStatistics both(kChannels, needs), first(kChannels, needs);
+  both.add(f.data(), x.data(), kFirst, threads, 0, true);
+  both.add(f.data() + kAt, x.data() + kAt, kTokens - kFirst, threads);
+  first.add(f.data(), x.data(), kFirst, threads);
+  EXPECT_EQ(both.moment->tokens(), kTokens);
+  EXPECT_EQ(both.half->moment.tiles(), first.moment->tiles());
+  EXPECT_EQ(both.half->cross.sums(), first.cross->sums());
+  EXPECT_EQ(first.half->moment.tokens(), 0);
+}
+
 TEST(InputStatistics, CountsAreThoseOfTheSecondMomentWithAndWithoutOne) {
   ThreadPool threads(2);
   std::vector<float> x = testing::normal_values(kTokens * kChannels, 1);

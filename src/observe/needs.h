@@ -10,6 +10,7 @@ namespace bitloom {
 struct Needs {
   bool second_moment = false;  // X^T X: d^2 / 2 doubles for d channels
   bool cross_moment = false;   // (F - X)^T X, F what the float model's layer reads: d^2 floats and a second stream
+  bool halves = false;         // both of the first half of the sequences alone: 1.5 times their memory more
   bool range = false;          // least and greatest value of every channel
   bool mean = false;           // of every channel
   bool histogram = false;      // how often values of each size occur, over all channels
@@ -27,7 +28,7 @@ struct Needs {
            output_moment || sequences || block_outputs;
   }
   Needs& operator|=(const Needs& other) {
-    second_moment |= other.second_moment, cross_moment |= other.cross_moment;
+    second_moment |= other.second_moment, cross_moment |= other.cross_moment, halves |= other.halves;
     range |= other.range, mean |= other.mean, histogram |= other.histogram;
     guided_moment |= other.guided_moment, output_moment |= other.output_moment;
     sequences |= other.sequences, block_outputs |= other.block_outputs;

@@ -17,7 +17,7 @@ namespace bitloom {
 namespace {
 
 constexpr const char* kFormatKey = "format";
-constexpr const char* kFormat = "bitloom statistics 3";
+constexpr const char* kFormat = "bitloom statistics 4";
 constexpr int64_t kTile = SecondMoment::kTile;
 constexpr int64_t kMostChannels = int64_t{1} << 24;  // far below where d^2 overflows
 constexpr int64_t kMostBins = int64_t{1} << 24;      // of a Histogram
@@ -27,7 +27,20 @@ int64_t tile_count(int64_t channels) {
   return edge * (edge + 1) / 2;
 }
 
-enum Count { kTokens, kDropped, kHasMoment, kHasCross, kCrossTokens, kBins, kExponent, kCounts };
+enum Count {
+  kTokens,
+  kDropped,
+  kHasMoment,
+  kHasCross,
+  kCrossTokens,
+  kBins,
+  kExponent,
+  kHasHalf,
+  kHalfTokens,
+  kHalfDropped,
+  kHalfCrossTokens,
+  kCounts
+};
 using Counts = std::array<int64_t, kCounts>;
 
 template <typename Values>
@@ -50,6 +63,12 @@ Range range_of(const InputStatistics& input) {
     range.counts[kExponent] = histogram->exponent();
     range.extremes = {histogram->low(), histogram->high()};
   }
+  if (const auto& half = input.half) {
+    range.counts[kHasHalf] = 1;
+    range.counts[kHalfTokens] = half->moment.tokens();
+    range.counts[kHalfDropped] = half->moment.dropped_tokens();
+    range.counts[kHalfCrossTokens] = half->cross.tokens();
+  }
   return range;
 }
 
@@ -66,6 +85,11 @@ void add_tensors(const std::string& name, const InputStatistics& input, const Ra
   }
   if (input.cross) {
     tensors.push_back(tensor_of(name + ".cross_moment", DType::kF32, {d, d}, input.cross->sums()));
+  }
+  if (input.half) {
+    tensors.push_back(tensor_of(name + ".half_second_moment", DType::kF64, {tile_count(d), kTile, kTile},
+                                input.half->moment.tiles()));
+    tensors.push_back(tensor_of(name + ".half_cross_moment", DType::kF32, {d, d}, input.half->cross.sums()));
   }
   if (input.histogram) {
     const std::vector<int64_t>& counts = input.histogram->counts();
@@ -149,7 +173,7 @@ Counts read_counts(Reader& reader, const std::string& name) {
     if (counts[i] < 0 && i != kExponent)
       refuse("{}: tensor '{}.counts' holds {} at {}, expected >= 0", reader.path(), name, counts[i], i);
   }
-  for (const Count flag : {kHasMoment, kHasCross}) {
+  for (const Count flag : {kHasMoment, kHasCross, kHasHalf}) {
     if (counts[flag] <= 1) continue;
     refuse("{}: tensor '{}.counts' holds {} at {}, expected 0 or 1", reader.path(), name, counts[flag],
            static_cast<int>(flag));
@@ -171,14 +195,13 @@ Histogram read_histogram(Reader& reader, const std::string& name, const Counts& 
   }
 }
 
-SecondMoment read_moment(Reader& reader, const std::string& name, int64_t d, const Counts& counts) {
-  auto moment =
-      SecondMoment::restore(d, counts[kTokens], counts[kDropped],
-                            reader.take<double>(name + ".second_moment", DType::kF64, {tile_count(d), kTile, kTile}));
+SecondMoment read_moment(Reader& reader, const std::string& tensor, int64_t d, int64_t tokens, int64_t dropped) {
+  auto moment = SecondMoment::restore(d, tokens, dropped,
+                                      reader.take<double>(tensor, DType::kF64, {tile_count(d), kTile, kTile}));
   const std::vector<double> squares = moment.mean_squares();
   const auto bad = std::find_if(squares.begin(), squares.end(), [](double square) { return square < 0; });
   if (bad != squares.end()) {
-    refuse("{}: tensor '{}.second_moment': the mean square of channel {} is {}, expected >= 0", reader.path(), name,
+    refuse("{}: tensor '{}': the mean square of channel {} is {}, expected >= 0", reader.path(), tensor,
            bad - squares.begin(), *bad);
   }
   return moment;
@@ -201,11 +224,19 @@ InputStatistics read_input(Reader& reader, const std::string& name) {
   const Counts counts = read_counts(reader, name);
   const int64_t d = reader.length(name + ".low");
   InputStatistics input(0, {});
-  if (counts[kHasMoment] == 1) input.moment = read_moment(reader, name, d, counts);
+  if (counts[kHasMoment] == 1) {
+    input.moment = read_moment(reader, name + ".second_moment", d, counts[kTokens], counts[kDropped]);
+  }
   input.range = read_range(reader, name, d, counts);
   if (counts[kHasCross] == 1) {
     input.cross =
         CrossMoment::restore(d, counts[kCrossTokens], reader.take<float>(name + ".cross_moment", DType::kF32, {d, d}));
+  }
+  if (counts[kHasHalf] == 1) {
+    input.half =
+        HalfMoments{read_moment(reader, name + ".half_second_moment", d, counts[kHalfTokens], counts[kHalfDropped]),
+                    CrossMoment::restore(d, counts[kHalfCrossTokens],
+                                         reader.take<float>(name + ".half_cross_moment", DType::kF32, {d, d}))};
   }
   if (counts[kBins] > 0) input.histogram = read_histogram(reader, name, counts);
   return input;

@@ -2,10 +2,12 @@
 // The statistics of several named inputs ("attention", "mlp_down") in one safetensors file: what a calibration has seen
 // of a block, kept so that nothing need be seen twice. Exact: the same statistics give the same bytes and back.
 //
-// For each name N of d channels:  N.counts I64 [7]: tokens, dropped tokens, 1 if there is a second moment, 1 if there
-// is a cross moment, its tokens, the histogram's bins (0 if there is none), its exponent;  N.low, N.high F32 [d] and
-// N.sums F64 [d] (ChannelRange);  and what there is of N.second_moment F64 [tiles, 256, 256] (SecondMoment::tiles()),
-// N.cross_moment F32 [d, d], N.histogram I64 [bins] with N.extremes F32 [2], the least and the greatest value.
+// For each name N of d channels:  N.counts I64 [11]: tokens, dropped tokens, 1 if there is a second moment, 1 if there
+// is a cross moment, its tokens, the histogram's bins (0 if there is none), its exponent, 1 if there are moments of the
+// first half, their tokens, dropped tokens and cross moment's tokens;  N.low, N.high F32 [d] and N.sums F64 [d]
+// (ChannelRange);  and what there is of N.second_moment F64 [tiles, 256, 256] (SecondMoment::tiles()), N.cross_moment
+// F32 [d, d], N.half_second_moment and N.half_cross_moment likewise, N.histogram I64 [bins] with N.extremes F32 [2],
+// the least and the greatest value.
 
 #include <map>
 #include <string>

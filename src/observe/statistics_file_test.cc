@@ -24,8 +24,11 @@ InputStatistics observed(int64_t channels, uint64_t stream, bool cross, bool his
   auto x = testing::normal_values(kTokens * channels, stream);
   const auto f = testing::normal_values(kTokens * channels, stream + 100);
   x[0] = testing::kNan;
-  InputStatistics input(channels, {.second_moment = true, .cross_moment = cross, .histogram = histogram});
-  input.add(f.data(), x.data(), kTokens, threads);
+  InputStatistics input(channels,
+                        {.second_moment = true, .cross_moment = cross, .halves = cross, .histogram = histogram});
+  constexpr int64_t kFirst = 15;
+  input.add(f.data(), x.data(), kFirst, threads, 0, true);
+  input.add(f.data() + kFirst * channels, x.data() + kFirst * channels, kTokens - kFirst, threads);
   return input;
 }
 
@@ -70,9 +73,15 @@ TEST(StatisticsFile, RoundTripIsExact) {
       EXPECT_EQ(back.histogram->high(), input.histogram->high());
     }
     ASSERT_EQ(back.cross.has_value(), input.cross.has_value());
+    ASSERT_EQ(back.half.has_value(), input.half.has_value());
     if (!input.cross) continue;
     EXPECT_EQ(back.cross->sums(), input.cross->sums());
     EXPECT_EQ(back.cross->tokens(), input.cross->tokens());
+    EXPECT_EQ(back.half->moment.tiles(), input.half->moment.tiles());
+    EXPECT_EQ(back.half->moment.tokens(), 14);
+    EXPECT_EQ(back.half->moment.dropped_tokens(), 1);
+    EXPECT_EQ(back.half->cross.sums(), input.half->cross.sums());
+    EXPECT_EQ(back.half->cross.tokens(), 14);
   }
   EXPECT_EQ(file.inputs.at("attention").dropped_tokens(), 1);
   write_statistics(again, file.inputs, file.metadata);
@@ -91,7 +100,7 @@ TEST(StatisticsFile, WhatCannotBeWrittenIsSaid) {
 struct Tensors {
   std::map<std::string, TensorSpec> specs;
   std::map<std::string, std::string> bytes;
-  std::map<std::string, std::string> metadata = {{"format", "bitloom statistics 3"}};
+  std::map<std::string, std::string> metadata = {{"format", "bitloom statistics 4"}};
 
   explicit Tensors(const std::string& directory) {
     const std::string path = directory + "/good.safetensors";
@@ -134,6 +143,11 @@ TEST(StatisticsFile, HostileFilesAreRefusedWithTheTensorNamed) {
       {"'in.low'", [](Tensors& t) { t.remove("in.low"); }},
       {"'in.sums'", [](Tensors& t) { t.remove("in.sums"); }},
       {"'in.cross_moment'", [](Tensors& t) { t.remove("in.cross_moment"); }},
+      {"'in.half_cross_moment'", [](Tensors& t) { t.remove("in.half_cross_moment"); }},
+      {"'in.half_second_moment': the mean square of channel 1 is",
+       [](Tensors& t) { t.set<double>("in.half_second_moment", 257, -1.0); }},
+      {"'in.half_second_moment' belongs", [](Tensors& t) { t.set<int64_t>("in.counts", 7, 0); }},
+      {"'in.counts' holds 2 at 7, expected 0 or 1", [](Tensors& t) { t.set<int64_t>("in.counts", 7, 2); }},
       {"'in.cross_moment' belongs to no input", [](Tensors& t) { t.remove("in.counts"); }},
       {"'other.low'", [](Tensors& t) { t.reshape("other.low", DType::kF32, {2}); }},
       {"'in.low' has shape [1, 2]",

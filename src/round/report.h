@@ -23,6 +23,8 @@ struct RoundReport {
   // Nats per token that the error is expected to cost (predicted_kl/predicted_kl.h); where gradients were gathered.
   std::optional<double> predicted_kl = {};
   std::optional<double> damping = {};  // of the second moment, as raised where it had to be
+  // Of the correction for the inputs' own error the share that held for tokens that it was not made from (round/drift).
+  std::optional<double> held_drift = {};
   // Error feedback: largest compensated weight over the largest weight; above 10 the damping is too small.
   std::optional<double> compensation_ratio = {};
   // Learned rounding: codes that differ from nearest rounding's, and rows for which nearest rounding did better.

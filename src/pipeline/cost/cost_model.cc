@@ -59,7 +59,8 @@ int64_t bytes_of_sample(const Needs& needs, int64_t d) {
 int64_t bytes_of_statistics(const Needs& needs, int64_t d) {
   if (!needs.any()) return 0;
   return 16 * d + (needs.second_moment ? moment_bytes(d) : 0) + (needs.cross_moment ? 4 * d * d : 0) +
-         (needs.histogram ? kHistogramBytes : 0) + bytes_of_sample(needs, d);
+         (needs.halves ? moment_bytes(d) + 4 * d * d : 0) + (needs.histogram ? kHistogramBytes : 0) +
+         bytes_of_sample(needs, d);
 }
 
 class Predictor {
@@ -146,7 +147,8 @@ class Predictor {
     const Input& at = input_at(graph_, b, input);
     const double square = rows_of(b, at) * static_cast<double>(at.width) * static_cast<double>(at.width);
     return (needs.second_moment ? square / rates_.moments : 0) +
-           (needs.cross_moment ? flops(square) / rates_.forward : 0);
+           (needs.cross_moment ? flops(square) / rates_.forward : 0) +
+           (needs.halves ? (square / rates_.moments + flops(square) / rates_.forward) / 2 : 0);
   }
 
   RoundingCost rounding_cost(int b, int input, const Linear& linear, const RecipeStep& step) const {

@@ -11,8 +11,11 @@ namespace {
 Bytes pack(const InputStatistics& statistics) {
   Bytes bytes;
   const ChannelRange& range = statistics.range;
-  append(bytes, std::vector<int64_t>{range.tokens(), range.dropped_tokens(),
-                                     statistics.cross ? statistics.cross->tokens() : 0});
+  append(bytes,
+         std::vector<int64_t>{range.tokens(), range.dropped_tokens(), statistics.cross ? statistics.cross->tokens() : 0,
+                              statistics.half ? statistics.half->moment.tokens() : 0,
+                              statistics.half ? statistics.half->moment.dropped_tokens() : 0,
+                              statistics.half ? statistics.half->cross.tokens() : 0});
   append(bytes, range.low());
   append(bytes, range.high());
   append(bytes, range.sums());
@@ -51,7 +54,8 @@ std::vector<std::vector<double>> made_by_ranks(int64_t count, Ranks& ranks,
 void sum_over_ranks(InputStatistics& statistics, Ranks& ranks) {
   if (ranks.size() == 1) return;
   const int64_t channels = statistics.channels();
-  std::vector<int64_t> counts(3);
+  enum { kTokens, kDropped, kCrossTokens, kHalfTokens, kHalfDropped, kHalfCrossTokens, kCounts };  // as packed
+  std::vector<int64_t> counts(kCounts);
   ChannelRange range(channels);
   std::optional<Histogram> histogram;
   std::optional<TokenSample> sample;
@@ -76,15 +80,21 @@ void sum_over_ranks(InputStatistics& statistics, Ranks& ranks) {
   statistics.histogram = std::move(histogram);
   statistics.sample = std::move(sample);
 
-  if (statistics.moment) {
-    std::vector<double> tiles = std::move(*statistics.moment).tiles();
+  const auto sum_moment = [&](SecondMoment& moment, int64_t tokens, int64_t dropped) {
+    std::vector<double> tiles = std::move(moment).tiles();
     ranks.sum_in_rank_order(std::span(tiles));
-    statistics.moment = SecondMoment::restore(channels, counts[0], counts[1], std::move(tiles));
-  }
-  if (!statistics.cross) return;
-  std::vector<float> products = std::move(*statistics.cross).sums();
-  ranks.sum_in_rank_order(std::span(products));
-  statistics.cross = CrossMoment::restore(channels, counts[2], std::move(products));
+    moment = SecondMoment::restore(channels, tokens, dropped, std::move(tiles));
+  };
+  const auto sum_cross = [&](CrossMoment& cross, int64_t tokens) {
+    std::vector<float> products = std::move(cross).sums();
+    ranks.sum_in_rank_order(std::span(products));
+    cross = CrossMoment::restore(channels, tokens, std::move(products));
+  };
+  if (statistics.moment) sum_moment(*statistics.moment, counts[kTokens], counts[kDropped]);
+  if (statistics.cross) sum_cross(*statistics.cross, counts[kCrossTokens]);
+  if (!statistics.half) return;
+  sum_moment(statistics.half->moment, counts[kHalfTokens], counts[kHalfDropped]);
+  sum_cross(statistics.half->cross, counts[kHalfCrossTokens]);
 }
 
 }  // namespace bitloom

@@ -24,13 +24,13 @@ InputStatistics seen_times(int times, const Needs& needs) {
   ThreadPool threads(1);
   InputStatistics statistics(3, needs);
   const std::vector<float> x = {1, -2, 0.5f, 4, 0, 7}, f = {1, 0, 1, 2, 2, 2};
-  for (int i = 0; i < times; ++i) statistics.add(f.data(), x.data(), 2, threads);
+  for (int i = 0; i < times; ++i) statistics.add(f.data(), x.data(), 2, threads, 0, true);
   return statistics;
 }
 
 TEST(SumOverRanks, GivesWhatOneProcessWouldHaveSeen) {
   for (const bool all : {true, false}) {
-    const Needs needs{.second_moment = all, .cross_moment = all, .range = true, .histogram = all};
+    const Needs needs{.second_moment = all, .cross_moment = all, .halves = all, .range = true, .histogram = all};
     InputStatistics sum = seen_times(1, needs);
     TwoAlike ranks;
     sum_over_ranks(sum, ranks);
@@ -46,6 +46,10 @@ TEST(SumOverRanks, GivesWhatOneProcessWouldHaveSeen) {
     EXPECT_EQ(sum.moment->tiles(), twice.moment->tiles());
     EXPECT_EQ(sum.moment->tokens(), 4);
     EXPECT_EQ(sum.cross->sums(), twice.cross->sums());
+    EXPECT_EQ(sum.half->moment.tiles(), twice.half->moment.tiles());
+    EXPECT_EQ(sum.half->moment.tokens(), 4);
+    EXPECT_EQ(sum.half->cross.sums(), twice.half->cross.sums());
+    EXPECT_EQ(sum.half->cross.tokens(), 4);
     EXPECT_EQ(sum.histogram->counts(), twice.histogram->counts());
     EXPECT_EQ(sum.histogram->exponent(), twice.histogram->exponent());
     EXPECT_EQ(sum.histogram->low(), -2);

@@ -16,6 +16,7 @@ void take_over(const RoundReport& report, SiteRecord& record) {
   record.output_error = report.output_error;
   record.predicted_kl = report.predicted_kl;
   record.damping = report.damping;
+  record.held_drift = report.held_drift;
   record.compensation_ratio = report.compensation_ratio;
   record.flipped = report.flipped;
   record.rows_kept = report.rows_kept;

@@ -17,6 +17,7 @@ Json to_json(const SiteRecord& site) {
   if (site.output_error) json["output_error"] = *site.output_error;
   if (site.predicted_kl) json["predicted_kl"] = *site.predicted_kl;
   if (site.damping) json["damping"] = *site.damping;
+  if (site.held_drift) json["held_drift"] = *site.held_drift;
   if (site.compensation_ratio) json["compensation_ratio"] = *site.compensation_ratio;
   if (site.flipped) json["flipped"] = *site.flipped;
   if (site.rows_kept) json["rows_kept"] = *site.rows_kept;
@@ -56,6 +57,7 @@ SiteRecord site_from_json(const Json& json) {
   if (json.contains("output_error")) site.output_error = json["output_error"].get<double>();
   if (json.contains("predicted_kl")) site.predicted_kl = json["predicted_kl"].get<double>();
   if (json.contains("damping")) site.damping = json["damping"].get<double>();
+  if (json.contains("held_drift")) site.held_drift = json["held_drift"].get<double>();
   if (json.contains("compensation_ratio")) site.compensation_ratio = json["compensation_ratio"].get<double>();
   if (json.contains("flipped")) site.flipped = json["flipped"].get<int64_t>();
   if (json.contains("rows_kept")) site.rows_kept = json["rows_kept"].get<int64_t>();

@@ -23,6 +23,7 @@ struct SiteRecord {
   std::optional<double> output_error;  // as in RoundReport
   std::optional<double> predicted_kl;  // likewise
   std::optional<double> damping;       // of the second moment, as raised where it had to be
+  std::optional<double> held_drift;    // as in round/report.h
   // Error feedback: largest compensated weight over the largest weight; above 10 the damping is too small.
   std::optional<double> compensation_ratio;
   // Learned rounding: codes that differ from nearest rounding's, and rows for which nearest rounding did better.

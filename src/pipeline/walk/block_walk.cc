@@ -93,6 +93,11 @@ class Walk {
     return rope < 0 ? nullptr : &ropes_[static_cast<size_t>(rope)];
   }
 
+  /// Of all ranks' chunks; one alone is no half.
+  bool in_first_half(int64_t chunk) const {
+    return chunks_[static_cast<size_t>(chunk)].first < task_.chunks[task_.chunks.size() / 2].first;
+  }
+
   /// Progress counts expected microseconds.
   static int64_t units(double seconds) { return static_cast<int64_t>(seconds * 1e6); }
 
@@ -292,7 +297,7 @@ void Walk::add(const Reassembly& reassembly, std::span<const float> f, std::span
   x = moved_rows(reassembly, x, statistics.channels(), moved_);
   if (statistics.cross) f = moved_rows(reassembly, f, statistics.channels(), moved_float_);
   statistics.add(f.data(), x.data(), static_cast<int64_t>(x.size()) / statistics.channels(), context_.threads,
-                 first_tokens_[static_cast<size_t>(chunk)]);
+                 first_tokens_[static_cast<size_t>(chunk)], in_first_half(chunk));
 }
 
 /// Over the tokens of all ranks.

@@ -82,6 +82,10 @@ InputStatistics load_statistics(const std::string& directory, int block, const s
     refuse("{}: without the float model's activations, which this recipe needs; keep statistics of it, or of gptaq",
            path);
   }
+  if (needs.halves && !found->second.half) {
+    refuse("{}: without the first half's moments, which this recipe needs; keep statistics of it, or of ldlq:drift=1",
+           path);
+  }
   if (needs.histogram && !found->second.histogram) {
     refuse("{}: without the histogram of values, which this recipe needs; keep statistics of it", path);
   }

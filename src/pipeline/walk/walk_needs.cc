@@ -29,7 +29,7 @@ InputNeeds needs_of_input(const WalkTask& task, int block, int input) {
   const auto format = task.activations.find({block, input});
   if (format != task.activations.end()) add_range_needs(format->second, needs.rounding);
   // The float model's own activations do not differ from themselves.
-  if (task.options->order == WalkOrder::kNone) needs.rounding.cross_moment = false;
+  if (task.options->order == WalkOrder::kNone) needs.rounding.cross_moment = needs.rounding.halves = false;
   return needs;
 }
 

@@ -24,9 +24,9 @@ constexpr uint64_t kFirstFactors = 0x61706971;  // "apiq"
 
 /// What all matrices that read one input share.
 struct ApiqInputs {
-  std::vector<float> h;      // H [cols, cols]
-  std::vector<float> drift;  // of drift.h, or empty
-  GptqFactor factor;         // of turns alone
+  std::vector<float> h;  // H [cols, cols]
+  Drift drift;           // of drift.h, or empty
+  GptqFactor factor;     // of turns alone
 };
 struct InputsKey {
   ApiqRounding options;
@@ -48,7 +48,7 @@ const ApiqInputs& shared_inputs(const ApiqRounding& options, const RoundingProbl
     made.h.resize(static_cast<size_t>(cols * cols));
     inputs.moment->copy_to(made.h.data(), problem.threads);
     if (inputs.cross && options.drift > 0) {
-      made.drift = make_drift(*inputs.moment, *inputs.cross, options.damping, problem.threads);
+      made.drift = make_drift(inputs, options.damping, problem.threads);
     }
     if (options.parity == ApiqRounding::Parity::kNone) {
       made.factor = make_gptq_factor(*inputs.moment, nullptr, {.damping = options.damping}, group, problem.threads);
@@ -93,11 +93,12 @@ class Apiq {
         w_(TileReader(problem.place, problem.weights, 1, problem.threads).decode_all()),
         wanted_(w_) {
     if (inputs_.drift.empty()) return;
-    correct_for_drift(inputs_.drift, static_cast<float>(options.drift), cols_, wanted_, problem.threads);
+    held_ = correct_for_drift(inputs_.drift, options.drift, cols_, wanted_, problem.threads);
   }
 
   Rounded run() {
     Rounded rounded = options_.parity == ApiqRounding::Parity::kNone ? take_turns() : descend();
+    rounded.report.held_drift = held_;
     count_errors(w_, *rounded.matrix, rounded.report);
     return rounded;
   }
@@ -202,11 +203,14 @@ class Apiq {
   const ApiqInputs& inputs_;
   int64_t rows_, cols_, rank_;
   std::vector<float> w_, wanted_;
+  std::optional<double> held_;  // as in round/report.h
 };
 
 }  // namespace
 
-Needs needs_of(const ApiqRounding& options) { return {.second_moment = true, .cross_moment = options.drift > 0}; }
+Needs needs_of(const ApiqRounding& options) {
+  return {.second_moment = true, .cross_moment = options.drift > 0, .halves = options.drift > 0};
+}
 
 bool rounds_onto(const ApiqRounding& options, const Storage& storage) {
   const LowRankStorage& pair = storage.side.low_rank;
@@ -236,9 +240,8 @@ RoundingCost cost_of(const ApiqRounding& options, const RoundingShape& shape) {
     cost.flops = steps * (square + 6 * rows * cols * static_cast<double>(rank));
     cost.nearest = 2 * steps * rows * cols;
   }
-  const int64_t moments = options.drift > 0 && shape.gathered.cross_moment ? 4 : 2;
-  cost.shared_flops += options.drift > 0 ? 6 * cols * cols * cols : 0;
-  cost.shared_bytes += 4 * moments * shape.cols * shape.cols;
+  if (options.drift > 0 && shape.gathered.cross_moment) add_drift_cost(shape, cost);
+  cost.shared_bytes += 8 * shape.cols * shape.cols;
   cost.bytes += 24 * shape.rows * shape.cols + 16 * (rank + 16) * (shape.rows + shape.cols);
   return cost;
 }

@@ -47,6 +47,16 @@ SecondMoment moved(const SecondMoment& h, const std::vector<float>& d, const Blo
   return SecondMoment::from_mean(n, h.tokens(), values);
 }
 
+/// D [n, n] <- Q D Q^T.
+CrossMoment moved(const CrossMoment& cross, const BlockRotation& q, ThreadPool& threads) {
+  const int64_t n = cross.channels();
+  std::vector<float> values(static_cast<size_t>(n * n));
+  cross.copy_to(values.data(), threads);
+  rotate_both_sides(values, q, threads);
+  for (float& value : values) value *= static_cast<float>(cross.tokens());
+  return CrossMoment::restore(n, cross.tokens(), std::move(values));
+}
+
 FramedInputs moved(const InputStatistics& inputs, const FrameStorage& frame, ThreadPool& threads) {
   const int64_t n = inputs.channels();
   FramedInputs result{InputStatistics(n, Needs{}), {}};
@@ -55,17 +65,11 @@ FramedInputs moved(const InputStatistics& inputs, const FrameStorage& frame, Thr
     return result;
   }
   const BlockRotation q = in_rotation(frame, n);
-  std::vector<float> values(static_cast<size_t>(n * n));
-  if (inputs.moment) {
-    inputs.moment->copy_to(values.data(), threads);
-    rotate_both_sides(values, q, threads);
-    result.statistics.moment = SecondMoment::from_mean(n, inputs.moment->tokens(), values);
-  }
-  if (inputs.cross) {
-    inputs.cross->copy_to(values.data(), threads);
-    rotate_both_sides(values, q, threads);
-    for (float& value : values) value *= static_cast<float>(inputs.cross->tokens());
-    result.statistics.cross = CrossMoment::restore(n, inputs.cross->tokens(), std::move(values));
+  if (inputs.moment) result.statistics.moment = moved(*inputs.moment, {}, &q, threads);
+  if (inputs.cross) result.statistics.cross = moved(*inputs.cross, q, threads);
+  if (inputs.half) {
+    result.statistics.half.emplace(
+        HalfMoments{moved(inputs.half->moment, {}, &q, threads), moved(inputs.half->cross, q, threads)});
   }
   return result;
 }

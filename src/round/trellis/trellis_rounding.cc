@@ -209,6 +209,7 @@ Needs needs_of(const LdlqRounding& options) {
   const bool guided = options.guided || options.two_sided;
   return {.second_moment = !guided || options.drift != 0,
           .cross_moment = options.drift != 0,
+          .halves = options.drift != 0,
           .guided_moment = guided,
           .output_moment = options.two_sided};
 }
@@ -222,12 +223,7 @@ RoundingCost cost_of(const LdlqRounding& options, const RoundingShape& shape) {
   cost.shared_factor = 2.0 / 3.0 * d * d * d;
   cost.bytes += 8 * shape.rows * kSpanTiles * tile_shape(shape.target.storage, shape.rows, shape.cols).side;
   cost.shared_bytes = 8 * shape.cols * shape.cols;
-  if (options.drift != 0 && shape.gathered.cross_moment) {
-    cost.flops += 2 * n * d * d;
-    cost.shared_flops = 6 * d * d * d;
-    cost.bytes += 8 * shape.rows * shape.cols;
-    cost.shared_bytes += 12 * shape.cols * shape.cols;
-  }
+  if (options.drift != 0 && shape.gathered.cross_moment) add_drift_cost(shape, cost);
   if (!options.two_sided) return cost;
   cost.nearest *= static_cast<double>(shape.ranks);
   cost.flops = cost.flops * static_cast<double>(shape.ranks) + n * n * d;
@@ -250,20 +246,20 @@ BlockLdl factor_of(const RoundingProblem& problem, const SecondMoment& moment, i
 /// What is made of an input.
 struct Factors {
   BlockLdl in;
-  std::vector<float> drift;  // empty: none
+  Drift drift;  // empty: none
 };
 
 Factors make_factors(const LdlqRounding& options, const RoundingProblem& problem, const TileShape& shape) {
   const InputStatistics& inputs = *problem.inputs;
   Factors factors{factor_of(problem, *inputs.moment, shape.side, shape.across, options.damping), {}};
   if (options.drift == 0 || !inputs.cross) return factors;
-  factors.drift = make_drift(*inputs.moment, *inputs.cross, options.damping, problem.threads);
+  factors.drift = make_drift(inputs, options.damping, problem.threads);
   return factors;
 }
 
 /// Round with the factors of both sides (`out` null: none); `drift` empty: none.
 Rounded round_with(const LdlqRounding& options, const RoundingProblem& problem, const BlockLdl& in, const BlockLdl* out,
-                   const std::vector<float>& drift) {
+                   const Drift& drift) {
   const auto run = [&](const RoundingProblem& target) {
     Rounded rounded = Run(target, &in, out, options.share).run();
     record_damping(options.damping, in.damping, rounded.report);
@@ -271,10 +267,11 @@ Rounded round_with(const LdlqRounding& options, const RoundingProblem& problem, 
   };
   if (drift.empty()) return run(problem);
   std::vector<float> w = problem.weights.decode_all();
-  correct_for_drift(drift, static_cast<float>(options.drift), problem.weights.cols(), w, problem.threads);
+  const double held = correct_for_drift(drift, options.drift, problem.weights.cols(), w, problem.threads);
   const DenseMatrix corrected(problem.weights.rows(), problem.weights.cols(), std::move(w));
   Rounded rounded = run({problem.place, corrected, problem.target, problem.inputs, problem.shared, problem.ranks,
                          problem.threads, problem.guided});
+  rounded.report.held_drift = held;
   measure_weights(problem.weights, *rounded.matrix, rounded.report);
   return rounded;
 }
@@ -293,8 +290,8 @@ Rounded round_by(const LdlqRounding& options, const RoundingProblem& problem) {
   std::optional<BlockLdl> out;
   if (options.two_sided)
     out = factor_of(problem, problem.guided->out(), shape.side, shape.down, options.output_damping);
-  const std::vector<float> none;
-  const std::vector<float>& drift = options.drift == 0 ? none : shared_drift(problem, options.damping);
+  const Drift none;
+  const Drift& drift = options.drift == 0 ? none : shared_drift(problem, options.damping);
   return round_with(options, problem, in, out ? &*out : nullptr, drift);
 }
 

@@ -200,6 +200,7 @@ constinit const RoundingRow kAdditiveMethod =
 Needs needs_of(const AqlmRounding& options) {
   return {.second_moment = !options.guided || options.drift != 0,
           .cross_moment = options.drift != 0,
+          .halves = options.drift != 0,
           .guided_moment = options.guided};
 }
 bool rounds_onto(const AqlmRounding&, const Storage& storage) { return is_vector(storage); }
@@ -213,10 +214,7 @@ RoundingCost cost_of(const AqlmRounding& options, const RoundingShape& shape) {
       .flops = search_flops({options.beam, options.cells}, options.sweeps + 2, shape) + 2 * products * n * d * d,
       .bytes = run_bytes({options.beam, options.cells}, shape),
       .shared_bytes = 8 * shape.cols * shape.cols};
-  if (options.drift == 0 || !shape.gathered.cross_moment) return cost;
-  cost.flops += 2 * n * d * d;
-  cost.shared_flops = 6 * d * d * d;
-  cost.shared_bytes += 12 * shape.cols * shape.cols;
+  if (options.drift != 0 && shape.gathered.cross_moment) add_drift_cost(shape, cost);
   return cost;
 }
 
@@ -226,7 +224,7 @@ namespace {
 struct InputFacts {
   LayerMoment moment;
   std::vector<uint8_t> dead;  // [cols]: columns that nothing is ever read from
-  std::vector<float> drift;   // nothing where the inputs have no error of their own
+  Drift drift;                // nothing where the inputs have no error of their own
 };
 struct FactsKey {
   double damping = 0;
@@ -255,7 +253,7 @@ InputFacts facts_of(const AqlmRounding& options, const RoundingProblem& problem,
     facts.moment.h[static_cast<size_t>(c * width + c)] += lambda;
   }
   if (!options.guided && options.drift != 0 && problem.inputs->cross) {
-    facts.drift = make_drift(*problem.inputs->moment, *problem.inputs->cross, options.damping, problem.threads);
+    facts.drift = make_drift(*problem.inputs, options.damping, problem.threads);
   }
   return facts;
 }
@@ -285,9 +283,10 @@ Rounded round_by(const AqlmRounding& options, const RoundingProblem& problem) {
   const FactsKey key{options.damping, options.drift != 0, width};
   const InputFacts& facts = own ? *own : problem.shared.get<InputFacts>(key, make);
   const bool drifts_alone = own && options.drift != 0;
-  const std::vector<float>& drift = drifts_alone ? shared_drift(problem, options.damping) : facts.drift;
+  const Drift& drift = drifts_alone ? shared_drift(problem, options.damping) : facts.drift;
   std::vector<float> w = load_for_codebook(problem.place, problem.weights, problem.threads);
-  if (!drift.empty()) correct_for_drift(drift, static_cast<float>(options.drift), cols, w, problem.threads);
+  std::optional<double> held;
+  if (!drift.empty()) held = correct_for_drift(drift, options.drift, cols, w, problem.threads);
   for (size_t i = 0; i < w.size(); ++i) {
     if (facts.dead[i % static_cast<size_t>(cols)] != 0) w[i] = 0;
   }
@@ -295,6 +294,7 @@ Rounded round_by(const AqlmRounding& options, const RoundingProblem& problem) {
       {options.beam, options.cells}, options.sweeps, options.iterations, static_cast<uint64_t>(options.seed)};
   Rounded rounded = round_weights(schedule, facts.moment, padded(std::move(w), rows, cols, width), problem);
   rounded.report.damping = options.damping;
+  rounded.report.held_drift = held;
   return rounded;
 }
 

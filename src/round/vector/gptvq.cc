@@ -117,6 +117,7 @@ constinit const RoundingRow kVectorKMeansMethod = rounding_row<VectorKMeansRound
 Needs needs_of(const GptvqRounding& options) {
   return {.second_moment = !options.guided || options.drift != 0,
           .cross_moment = options.drift != 0,
+          .halves = options.drift != 0,
           .guided_moment = options.guided};
 }
 bool rounds_onto(const GptvqRounding&, const Storage& storage) { return is_block_vectors(storage); }
@@ -131,10 +132,7 @@ RoundingCost cost_of(const GptvqRounding& options, const RoundingShape& shape) {
   const int64_t fit = options.iterations == 0 ? 0 : fit_bytes(shape);
   cost.bytes += 4 * shape.rows * shape.cols + shape.threads * (tile_bytes(shape) + fit);
   cost.shared_bytes += 4 * shape.cols * (shape.cols + storage.group);
-  if (options.drift == 0 || !shape.gathered.cross_moment) return cost;
-  cost.flops += 2 * n * d * d;
-  cost.shared_flops += 6 * d * d * d;
-  cost.shared_bytes += 12 * shape.cols * shape.cols;
+  if (options.drift != 0 && shape.gathered.cross_moment) add_drift_cost(shape, cost);
   return cost;
 }
 
@@ -144,8 +142,8 @@ namespace {
 struct GptvqFacts {
   GptqFactor factor;
   std::vector<float> metrics;
-  LayerMoment moment;        // H_d, with columns of zeros up to whole vectors
-  std::vector<float> drift;  // nothing where the inputs have no error of their own
+  LayerMoment moment;  // H_d, with columns of zeros up to whole vectors
+  Drift drift;         // nothing where the inputs have no error of their own
 };
 struct GptvqKey {
   double damping = 0;
@@ -196,7 +194,7 @@ GptvqFacts facts_of(const GptvqRounding& options, const RoundingProblem& problem
     row[c] += static_cast<float>(facts.factor.lambda());
   }
   if (!options.guided && options.drift != 0 && problem.inputs->cross) {
-    facts.drift = make_drift(*problem.inputs->moment, *problem.inputs->cross, options.damping, problem.threads);
+    facts.drift = make_drift(*problem.inputs, options.damping, problem.threads);
   }
   return facts;
 }
@@ -225,9 +223,10 @@ Rounded round_by(const GptvqRounding& options, const RoundingProblem& problem) {
          facts.factor.channels);
   }
   const bool drifts_alone = own && options.drift != 0;
-  const std::vector<float>& drift = drifts_alone ? shared_drift(problem, options.damping) : facts.drift;
+  const Drift& drift = drifts_alone ? shared_drift(problem, options.damping) : facts.drift;
   DenseMatrix w(rows, cols, load_for_codebook(problem.place, problem.weights, problem.threads));
-  if (!drift.empty()) correct_for_drift(drift, static_cast<float>(options.drift), cols, w.values(), problem.threads);
+  std::optional<double> held;
+  if (!drift.empty()) held = correct_for_drift(drift, options.drift, cols, w.values(), problem.threads);
   for (size_t i = 0; i < w.values().size(); ++i) {
     if (facts.factor.diagonal[i % static_cast<size_t>(cols)] == 0) w.values()[i] = 0;
   }
@@ -237,6 +236,7 @@ Rounded round_by(const GptvqRounding& options, const RoundingProblem& problem) {
   Rounded rounded;
   rounded.matrix = quantize_columns(problem.place, w, *policies, facts.factor, problem.ranks, problem.threads, &report);
   rounded.report = feedback_report(report, facts.factor, options.damping);
+  rounded.report.held_drift = held;
   measure_weights(problem.weights, *rounded.matrix, rounded.report);
   return rounded;
 }
