@@ -239,13 +239,16 @@ std::vector<std::vector<double>> errors_of(const std::vector<Group>& groups, Ran
   });
 }
 
-/// Bytes that the errors take beside what the process holds: rows of the widest matrix, and what rounding makes of
-/// them.
-int64_t errors_memory(const std::vector<Group>& groups) {
+/// Bytes that the errors take beside what the process holds.
+int64_t errors_memory(const std::vector<Group>& groups, int64_t threads) {
   int64_t most = 0;
-  for (const Group& group : groups) most = std::max(most, group.matrices.front()->cols());
-  constexpr int64_t kCopies = 4;
-  return 4 * kCopies * kSampleRows * most;
+  for (const Group& group : groups) {
+    const RowSource& w = *group.matrices.front();
+    for (const Choice& choice : group.choices) {
+      most = std::max(most, error_memory(w.rows(), w.cols(), choice.target, threads));
+    }
+  }
+  return most;
 }
 
 /// The groups in the blocks, whose sensitivities gradients tell.
@@ -288,9 +291,9 @@ std::vector<double> sensitivities_of(const QuantizeTask& task, const std::vector
 /// What all of it takes beside what the process holds, said and refused before any of it is done.
 int64_t memory_of(const QuantizeTask& task, const std::vector<Group>& groups, Context& context) {
   const int threads = context.threads.thread_count();
-  const int64_t taken =
-      std::max({errors_memory(groups), gradient_sensitivities_memory(*task.model, groups_inside(groups), threads),
-                probe_sensitivities_memory(*task.model, disturbances_outside(groups, {}, 0), threads)});
+  const int64_t taken = std::max(
+      {errors_memory(groups, threads), gradient_sensitivities_memory(*task.model, groups_inside(groups), threads),
+       probe_sensitivities_memory(*task.model, disturbances_outside(groups, {}, 0), threads)});
   const int64_t allowed = task.options.memory, needed = private_resident_bytes() + taken;
   if (allowed > 0 && needed > allowed) {
     fail(ErrorKind::kFailed,

@@ -10,6 +10,7 @@
 #include "base/memory/dense_matrix.h"
 #include "format/families/vector/block_vectors.h"
 #include "round/plain_error.h"
+#include "round/rounding.h"
 #include "round/trellis/tile_code.h"
 
 namespace bitloom {
@@ -22,9 +23,18 @@ bool is_fitted_to_all(const Storage& storage) {
   return storage.side.low_rank.present() || storage.base.get_if<BlockVectorStorage>() != nullptr;
 }
 
+/// What is rounded of a [rows, cols] matrix.
+struct SampleShape {
+  int64_t rows, cols;
+};
+SampleShape sample_of(int64_t rows, int64_t cols, const RoundingTarget& target) {
+  if (is_fitted_to_all(target.storage)) return {rows, cols};
+  if (target.storage.side.frame.present()) return {kNormalRows, kNormalCols};
+  return {std::min(rows, kSampleRows), cols};
+}
+
 /// Evenly spaced rows.
-DenseMatrix some_rows(const RowSource& w, int64_t most) {
-  const int64_t rows = std::min(w.rows(), most);
+DenseMatrix some_rows(const RowSource& w, int64_t rows) {
   std::vector<float> values(static_cast<size_t>(rows * w.cols()));
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t r = i * w.rows() / rows;
@@ -36,15 +46,26 @@ DenseMatrix some_rows(const RowSource& w, int64_t most) {
 }  // namespace
 
 double StorageErrors::error(const RowSource& w, const RoundingTarget& target) {
-  const bool all = is_fitted_to_all(target.storage);
-  if (!target.storage.side.frame.present()) {
-    return plain_error(some_rows(w, all ? w.rows() : kSampleRows), target, threads_).error;
-  }
-  const int64_t rows = all ? w.rows() : kNormalRows, cols = all ? w.cols() : kNormalCols;
+  const auto [rows, cols] = sample_of(w.rows(), w.cols(), target);
+  if (!target.storage.side.frame.present()) return plain_error(some_rows(w, rows), target, threads_).error;
   const std::string key = fmt::format("{} {} {}", to_string(without_frame(target)), rows, cols);
   const auto known = of_normal_weights_.find(key);
   if (known != of_normal_weights_.end()) return known->second;
   return of_normal_weights_[key] = plain_error_of_normal(target, rows, cols, threads_).error;
+}
+
+int64_t error_memory(int64_t rows, int64_t cols, const RoundingTarget& target, int64_t threads) {
+  constexpr int64_t kCopies = 4;  // in fp32: the sample, what a method that works tile by tile has of it, as it decodes
+  const SampleShape sample = sample_of(rows, cols, target);
+  const RoundingTarget rounded = without_frame(target);
+  const RoundingCost cost =
+      cost_of(rounding_without_data(rounded.storage), {sample.rows, sample.cols, rounded, {}, threads});
+  int64_t stored = 0;
+  for (const TensorPart& part : greatest_parts(rounded.storage, sample.rows, sample.cols)) {
+    stored += bytes_of(part);
+  }
+  const int64_t weights = 4 * sample.rows * sample.cols;
+  return std::max(kCopies * weights, weights + cost.bytes + stored);
 }
 
 std::vector<double> noise_of_rows(const RowSource& w, const RoundingTarget& target, ThreadPool& threads) {

@@ -25,6 +25,10 @@ class StorageErrors {
 
 inline constexpr int64_t kSampleRows = 128;
 
+/// Bytes that error() takes on so many threads for a [rows, cols] matrix, beside that: the weights that are rounded,
+/// and what rounding makes and holds of them.
+int64_t error_memory(int64_t rows, int64_t cols, const RoundingTarget& target, int64_t threads);
+
 /// v [rows], the variance that the error has in each row for t = 1, sum_r cols v_r = sum w^2: the row's mean square,
 /// since scales follow rows; evened out over what a frame's rotation of the outputs mixes, and over the whole matrix
 /// for a trellis code or lattice, which has one scale, unless the frame has one for each row.
