@@ -52,6 +52,7 @@ QuantizeResult quantize_model(const QuantizeTask& task, const std::string& out, 
   if (calibrated) calibrated->journal->discard();
   result.seconds = watch.seconds();
   result.processor_seconds = processor_seconds() - processor_start;
+  if (calibrated) result.processor_seconds += calibrated->journal->spent_before();
   return result;
 }
 

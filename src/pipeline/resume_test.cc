@@ -42,6 +42,31 @@ void stop_everywhere(const CalibratedRun& run, int first, int stride) {
   }
 }
 
+// What a run took for the blocks that it left is counted with what the rest takes, through any number of stops.
+TEST(Resume, ProcessorTimeIsThatOfAllParts) {
+  const CalibratedRun run = run_of("llama_bf16", "gptq+int4-g16");
+  const TempDir dir;
+  Listener complete;
+  run.into(dir.file("whole"), complete);
+  const std::string spent = dir.file("out.journal/spent.json");
+  Listener stopped(complete.calls / 2);
+  EXPECT_THROW(run.into(dir.file("out"), stopped), std::runtime_error);
+  const double of_first = read_json(spent).at("processor_seconds").get<double>();
+  EXPECT_GT(of_first, 0);
+  std::ofstream(spent) << R"({"processor_seconds": 1000})";
+  Listener again(complete.calls / 2);
+  EXPECT_THROW(run.into(dir.file("out"), again), std::runtime_error);
+  EXPECT_GT(read_json(spent).at("processor_seconds").get<double>(), 1000) << "a block more is finished";
+  const double all = run.into(dir.file("out")).processor_seconds;
+  EXPECT_GT(all, 1000);
+  EXPECT_LT(all, 2000) << "and nothing is counted twice";
+  Listener damaged(complete.calls / 2);
+  EXPECT_THROW(run.into(dir.file("other"), damaged), std::runtime_error);
+  std::ofstream(dir.file("other.journal/spent.json")) << "{}";
+  EXPECT_THAT(testing::refusal(ErrorKind::kRefused, [&] { run.into(dir.file("other")); }),
+              AllOf(HasSubstr("other.journal/spent.json: what the run has taken"), HasSubstr("add --restart")));
+}
+
 TEST(Resume, AtEveryPoint) { stop_everywhere(run_of("llama_bf16", "gptq+int4-g16"), 0, 1); }
 
 TEST(Resume, EveryAlgorithm) {

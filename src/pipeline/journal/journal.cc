@@ -23,6 +23,8 @@ namespace fs = std::filesystem;
 constexpr const char* kIdentityFile = "identity.json";
 constexpr const char* kBlockFile = "block.json";
 constexpr const char* kLockFile = "lock";
+constexpr const char* kSpentFile = "spent.json";
+constexpr const char* kProcessorSeconds = "processor_seconds";
 constexpr const char* kMoments = "/moments";
 
 std::string path_of_block(const std::string& directory, int block) {
@@ -98,7 +100,10 @@ bool is_name_of_ours(std::string_view name) {
   for (const std::string_view beginning : {"block-", "moments", "scratch-", "activations-", "tuning"}) {
     if (name.starts_with(beginning)) return true;
   }
-  return name == kLockFile || name == kIdentityFile || name == std::string(kIdentityFile) + kReplacementSuffix;
+  for (const std::string_view file : {kIdentityFile, kSpentFile}) {
+    if (name == file || name == std::string(file) + kReplacementSuffix) return true;
+  }
+  return name == kLockFile;
 }
 
 /// A directory of that name that is no journal of ours must not be filled or emptied.
@@ -118,6 +123,17 @@ void check_is_journal(const std::string& directory) {
   if (identity.contains("journal")) return;
   misuse("{}: exists and is no journal of an unfinished run ('{}' is of something else); move it away", directory,
          kIdentityFile);
+}
+
+/// Nothing is known of a run that was killed between its first block and this file.
+double read_spent(const std::string& directory) {
+  const std::string path = directory + "/" + kSpentFile;
+  if (!fs::exists(path)) return 0;
+  try {
+    return read_json(path).at(kProcessorSeconds).get<double>();
+  } catch (const std::exception& error) {
+    refuse("{}: what the run has taken so far cannot be read ({}); add --restart to begin anew", path, error.what());
+  }
 }
 
 /// The parts of every quantized matrix, and one flat fp32 tensor for whatever else was rewritten.
@@ -217,6 +233,7 @@ Journal::Journal(const std::string& out, const Json& identity, bool restart) : d
     check_identity(directory_, out, identity, finished);
   }
   finished_ = finished_for(out);
+  spent_before_ = finished_ > 0 ? read_spent(directory_) : 0;
 }
 
 Journal::~Journal() {
@@ -266,6 +283,8 @@ void Journal::store(int block, const BlockOutcome& outcome) {
   directory.write_text(kBlockFile, dump_json(describe(outcome)));
   directory.commit();
   finished_ = block + 1;
+  const Json spent = {{kProcessorSeconds, spent_before_ + processor_seconds() - start_}};
+  replace_file(directory_ + "/" + kSpentFile, dump_json(spent));
 }
 
 void Journal::discard() {

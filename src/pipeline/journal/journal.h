@@ -7,6 +7,7 @@
 //                                  the rest; appears by rename, complete or not at all
 //   OUT.journal/moments/           of a run that differentiates the float model first, its layers' moments
 //                                  (walk/guided_walk.h); appears by rename likewise
+//   OUT.journal/spent.json         processor time of the run up to the last finished block, all its parts together
 //   OUT.journal/lock               held (flock) while a run works
 //   OUT.journal/tuning.safetensors where a tuner stands, see tune/distill.h
 //   OUT.journal/activations-...    without a name as soon as it is open; see activation_store.h
@@ -19,6 +20,7 @@
 #include <optional>
 #include <string>
 
+#include "base/clock.h"
 #include "io/directory/file_lock.h"
 #include "io/json.h"
 #include "pipeline/journal/block_outcome.h"
@@ -47,6 +49,8 @@ class Journal {
   const std::string& directory() const { return directory_; }
   /// Blocks 0 .. finished() - 1 can be loaded.
   int finished() const { return finished_; }
+  /// Processor seconds that the parts of the run before this one took for these blocks.
+  double spent_before() const { return spent_before_; }
   /// Error(kRefused) when its files are damaged: which one, and that --restart begins anew.
   BlockOutcome load(int block) const;
   /// Stores the block whose turn it is.
@@ -71,6 +75,7 @@ class Journal {
   std::string directory_;
   std::unique_ptr<FileLock> lock_;
   int finished_ = 0;
+  double spent_before_ = 0, start_ = processor_seconds();
 };
 
 }  // namespace bitloom

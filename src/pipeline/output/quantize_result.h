@@ -23,7 +23,8 @@ struct QuantizeResult {
   int64_t bytes = 0, bytes_before = 0;
   std::vector<std::string> remarks;  // what the user should know, logged as it was found
   std::string growth;                // one of them: see growth.h
-  double seconds = 0, processor_seconds = 0;  // of this run, not of what it resumed; the latter of this process's threads
+  double seconds = 0;            // of this process, not of what it resumed
+  double processor_seconds = 0;  // of this process's threads, and of those before it for blocks that it resumed
   std::optional<WalkTimes> times;
 };
 
