@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <span>
@@ -59,13 +60,18 @@ const TensorView& find(const TensorsByName& tensors, const std::string& name, DT
   return view;
 }
 
-/// Vectors of these names and lengths.
+/// Vectors of these names and lengths, of finite numbers.
 void read_vectors(const TensorsByName& tensors, const std::string& group, const std::map<std::string, size_t>& lengths,
                   Vectors& to) {
   for (const auto& [name, length] : lengths) {
-    const TensorView& view = find(tensors, fmt::format("{}/{}", group, name), DType::kF32, length);
-    to[name].resize(length);
-    decode_to_f32(view.dtype, view.bytes.data(), 0, static_cast<int64_t>(length), to[name].data());
+    const std::string tensor = fmt::format("{}/{}", group, name);
+    const TensorView& view = find(tensors, tensor, DType::kF32, length);
+    std::vector<float>& values = to[name];
+    values.resize(length);
+    decode_to_f32(view.dtype, view.bytes.data(), 0, static_cast<int64_t>(length), values.data());
+    const auto infinite = std::find_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
+    if (infinite == values.end()) continue;
+    refuse("tensor '{}' has {} at {}, must be finite", tensor, *infinite, infinite - values.begin());
   }
 }
 

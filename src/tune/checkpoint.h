@@ -46,8 +46,8 @@ struct ExpectedState {
 /// Complete or not at all. `run`: a JSON object of whatever decides what is learned, or "".
 void save(const std::string& path, const LearningState& state, const std::string& run = "");
 /// Error(kRefused), saying that --restart begins anew, for a file that is missing, damaged or not of vectors and codes
-/// with these names and lengths, and for codes and counts of steps out of their range; Error(kUsage) for one of another
-/// run: names what differs.
+/// with these names and lengths, for numbers that are not finite, and for codes and counts of steps out of their range;
+/// Error(kUsage) for one of another run: names what differs.
 LearningState load_state(const std::string& path, const ExpectedState& expected);
 
 }  // namespace bitloom

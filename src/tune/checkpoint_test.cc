@@ -1,5 +1,6 @@
 #include "tune/checkpoint.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -22,14 +23,14 @@ constexpr int64_t kSteps = 20;
 /// Two vectors, and a matrix of 3 codes below 16 that stand for 6 weights.
 LearningState some_state() {
   LearningState state;
-  state.adam.values = {{"x", {1.0f, 2.0f}}, {"y", {-0.5f}}};
-  state.adam.first = {{"x", {0.25f, 0.5f}}, {"y", {3.0f}}};
-  state.adam.second = {{"x", {4.0f, 5.0f}}, {"y", {6.0f}}};
+  state.adam.values = {{"x.mantissa", {1.0f, 2.0f}}, {"y", {-0.5f}}};
+  state.adam.first = {{"x.mantissa", {0.25f, 0.5f}}, {"y", {3.0f}}};
+  state.adam.second = {{"x.mantissa", {4.0f, 5.0f}}, {"y", {6.0f}}};
   state.adam.steps = 8;
   state.codes.codes = {{"w", {0, 15, 7}}};
   state.codes.wanted = {{"w", {1, 2, 3, 4, 5, 6}}};
   state.codes.second = {{"w", {6, 5, 4, 3, 2, 1}}};
-  state.best = {{"x", {7.0f, 8.0f}}, {"y", {9.0f}}};
+  state.best = {{"x.mantissa", {7.0f, 8.0f}}, {"y", {9.0f}}};
   state.best_codes = {{"w", {1, 2, 15}}};
   state.held_out = {.first = 2.5, .best = 0.1, .best_step = 6, .checks_since = 2};
   return state;
@@ -64,6 +65,7 @@ std::string refused(const std::function<void(LearningState&)>& change, int64_t e
   const Vectors like = some_state().best;
   const std::string message =
       message_of(ErrorKind::kRefused, [&] { load_state(dir.file("state"), expected_of(like, entries)); });
+  EXPECT_THAT(message, HasSubstr(dir.file("state")));
   EXPECT_THAT(message, HasSubstr("add --restart to begin anew"));
   return message;
 }
@@ -74,6 +76,30 @@ TEST(TuningCheckpoint, CodesBeyondTheEntriesAreRefused) {
   EXPECT_THAT(refused([](LearningState& state) { state.best_codes["w"][2] = 65535; }),
               HasSubstr("tensor 'best_codes/w' has the code 65535 at 2, must be below 16"));
   EXPECT_THAT(refused([](LearningState&) {}, 15), HasSubstr("has the code 15 at "));
+}
+
+// Whatever is read of it would follow: steps, codes, a format's place in a list.
+TEST(TuningCheckpoint, NumbersThatAreNotFiniteAreRefused) {
+  struct Case {
+    const char* tensor;
+    std::function<Vectors&(LearningState&)> vectors;
+  };
+  const Case cases[] = {
+      {"values/x.mantissa", [](LearningState& state) -> Vectors& { return state.adam.values; }},
+      {"first/x.mantissa", [](LearningState& state) -> Vectors& { return state.adam.first; }},
+      {"second/x.mantissa", [](LearningState& state) -> Vectors& { return state.adam.second; }},
+      {"best/x.mantissa", [](LearningState& state) -> Vectors& { return state.best; }},
+      {"wanted/w", [](LearningState& state) -> Vectors& { return state.codes.wanted; }},
+      {"weight_second/w", [](LearningState& state) -> Vectors& { return state.codes.second; }},
+  };
+  for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                            -std::numeric_limits<float>::infinity()}) {
+    for (const Case& of : cases) {
+      const std::string name = std::string(of.tensor).substr(std::string(of.tensor).find('/') + 1);
+      EXPECT_THAT(refused([&](LearningState& state) { of.vectors(state).at(name)[1] = value; }),
+                  HasSubstr(fmt::format("tensor '{}' has {} at 1, must be finite", of.tensor, value)));
+    }
+  }
 }
 
 TEST(TuningCheckpoint, CountsThatCannotBeAreRefused) {
