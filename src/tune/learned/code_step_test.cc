@@ -11,11 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/memory/dense_matrix.h"
 #include "base/rng.h"
 #include "format/families/vector/vector_storage.h"
-#include "pipeline/ranks/ranks.h"
-#include "round/round_matrix.h"
+#include "tune/learned/test_matrix.h"
 
 namespace bitloom {
 namespace {
@@ -29,12 +27,7 @@ struct Lesson {
     Rng rng(11, 1);
     std::vector<float> w(kRows * kCols);
     for (float& value : w) value = static_cast<float>(rng.normal());
-    Ranks alone;
-    InputCache cache;
-    const RowSourcePtr rows = dense_matrix(kRows, kCols, w);
-    const RoundingTarget target = parse_target("aq2x3-g8");
-    matrix = round_matrix(rounding_without_data(target.storage), {"w", *rows, target, nullptr, cache, alone, threads})
-                 .matrix;
+    matrix = testing::rounded_matrix("aq2x3-g8", kRows, w, threads);
     parts = parametrise("w", matrix, Learned::kAllAndCodes);
     codes.assign(parts->codes().begin(), parts->codes().end());
     for (const LearnedPart& part : parts->parts()) numbers.push_back(part.start);

@@ -8,75 +8,24 @@
 #include <sstream>
 
 #include "base/memory/dense_matrix.h"
-#include "base/rng.h"
 #include "base/test_data.h"
-#include "pipeline/ranks/ranks.h"
-#include "round/nearest/nearest.h"
-#include "round/round_matrix.h"
 #include "tune/adam.h"
+#include "tune/learned/test_matrix.h"
 
 namespace bitloom {
 namespace {
 
-std::shared_ptr<const StoredMatrix> rounded(const std::string& text, int64_t rows, const std::vector<float>& w,
-                                            ThreadPool& threads) {
-  Ranks alone;
-  InputCache cache;
-  const RowSourcePtr source = dense_matrix(rows, static_cast<int64_t>(w.size()) / rows, w);
-  const RoundingTarget target = parse_target(text);
-  return round_matrix(NearestRounding{}, {"w", *source, target, nullptr, cache, alone, threads}).matrix;
-}
-
-/// A matrix, what is learned of it, and values of that.
-struct Student {
-  void begin(std::unique_ptr<const Parametrisation> learned) {
-    parts = std::move(learned);
-    for (const LearnedPart& part : parts->parts()) values.push_back(part.start);
-  }
-  Parametrisation::Values pointers() const {
-    Parametrisation::Values of;
-    for (const std::vector<float>& part : values) of.parts.push_back(&part);
-    return of;
-  }
-  std::vector<float> dense() {
-    std::vector<float> w = parts->unscaled(pointers(), threads);
-    for (int64_t r = 0; r < matrix->rows(); ++r) parts->scale_row(pointers(), r, w.data() + r * matrix->cols());
-    return w;
-  }
-
-  ThreadPool threads{2};
-  std::shared_ptr<const StoredMatrix> matrix;
-  std::unique_ptr<const Parametrisation> parts;
-  std::vector<std::vector<float>> values;
-};
+using testing::LearnedMatrix;
+using testing::normal_numbers;
+using testing::rounded_matrix;
 
 /// Of a grid's latent weights.
-struct Latent : Student {
-  Latent(const std::string& text, int64_t rows_, const std::vector<float>& w)
-      : rows(rows_), cols(static_cast<int64_t>(w.size()) / rows_) {
-    matrix = rounded(text, rows, w, threads);
+struct Latent : LearnedMatrix {
+  Latent(const std::string& text, int64_t row_count, const std::vector<float>& w) {
+    matrix = rounded_matrix(text, row_count, w, threads);
     begin(latent_grid(*matrix));
   }
-  /// By place in parts.
-  std::vector<std::vector<double>> gradients(const std::vector<float>& g) {
-    const std::vector<float> v = parts->unscaled(pointers(), threads);
-    std::vector<std::vector<double>> of;
-    Parametrisation::Sums sums;
-    for (const std::vector<float>& part : values) of.emplace_back(part.size());
-    for (std::vector<double>& part : of) sums.push_back(part.data());
-    parts->add_gradient(pointers(), {0, rows, g.data()}, v.data(), sums);
-    return of;
-  }
-
-  int64_t rows, cols;
 };
-
-std::vector<float> normal_numbers(int64_t count, uint64_t stream) {
-  Rng rng(5, stream);
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = static_cast<float>(rng.normal());
-  return values;
-}
 
 /// A line of tests/golden/tune/straight_through.txt.
 std::vector<float> golden_line(const std::string& name) {
@@ -139,7 +88,7 @@ TEST_P(LatentGridOf, IsWhatIsStored) {
   constexpr int64_t kRows = 80, kCols = 48;
   Latent latent(GetParam(), kRows, normal_numbers(kRows * kCols, 1));
   EXPECT_EQ(latent.dense(), latent.matrix->decode_all());
-  const auto same = latent.parts->store("w", latent.matrix, latent.pointers());
+  const auto same = latent.stored();
   for (size_t p = 0; p < same->parts().size(); ++p) {
     const auto now = same->parts()[p].bytes, before = latent.matrix->parts()[p].bytes;
     EXPECT_TRUE(std::equal(now.begin(), now.end(), before.begin(), before.end())) << same->parts()[p].suffix;
@@ -150,7 +99,7 @@ TEST_P(LatentGridOf, IsWhatIsStored) {
     for (float& scale : latent.values[1]) scale = f16_to_f32(f32_to_f16(0.875f * scale));
     latent.values[1][0] = 0;
   }
-  const auto moved = latent.parts->store("w", latent.matrix, latent.pointers());
+  const auto moved = latent.stored();
   moved->check_values("w");
   EXPECT_EQ(moved->storage(), latent.matrix->storage());
   EXPECT_EQ(moved->stored_bytes(), latent.matrix->stored_bytes());
@@ -209,7 +158,7 @@ TEST(LatentGrid, OthersAreLearnedAsBefore) {
 /// The same matrix with its codes as another method might have left them: every fifth one level lower.
 std::shared_ptr<const StoredMatrix> with_other_codes(const std::string& text, int64_t rows, const std::vector<float>& w,
                                                      ThreadPool& threads) {
-  const auto matrix = rounded(text, rows, w, threads);
+  const auto matrix = rounded_matrix(text, rows, w, threads);
   std::vector<float> other = matrix->decode_all();
   const auto cols = static_cast<size_t>(matrix->cols());
   std::vector<float> scales(cols);
@@ -226,7 +175,7 @@ std::shared_ptr<const StoredMatrix> with_other_codes(const std::string& text, in
 }
 
 /// Of a matrix's product.
-struct Corrected : Student {
+struct Corrected : LearnedMatrix {
   Corrected(const std::string& text, int64_t rank) : w(normal_numbers(12 * 32, 3)) {
     matrix = with_other_codes(text, 12, w, threads);
     begin(corrected_grid(*matrix, *dense_matrix(12, 32, w), {rank, 7, 1}));
@@ -241,8 +190,8 @@ TEST_P(CorrectedGrids, BeginWithTheMatrixAsItIs) {
   Corrected corrected(GetParam(), 3);
   const std::vector<float> decoded = corrected.matrix->decode_all();
   EXPECT_EQ(corrected.dense(), decoded);
-  EXPECT_NE(rounded(GetParam(), 12, corrected.w, corrected.threads)->decode_all(), decoded);
-  EXPECT_EQ(corrected.parts->store("w", corrected.matrix, corrected.pointers())->decode_all(), decoded);
+  EXPECT_NE(rounded_matrix(GetParam(), 12, corrected.w, corrected.threads)->decode_all(), decoded);
+  EXPECT_EQ(corrected.stored()->decode_all(), decoded);
 }
 
 // What is stored is what the forward pass saw.
@@ -252,7 +201,7 @@ TEST_P(CorrectedGrids, StoreWhatWasLearned) {
   for (float& a : corrected.values[0]) a *= 0.2f;
   const std::vector<float> seen = corrected.dense();
   EXPECT_NE(seen, corrected.matrix->decode_all());
-  const auto stored = corrected.parts->store("w", corrected.matrix, corrected.pointers());
+  const auto stored = corrected.stored();
   EXPECT_EQ(stored->decode_all(), seen);
   EXPECT_EQ(stored->spec(), corrected.matrix->spec());
 }
@@ -264,14 +213,9 @@ TEST_P(CorrectedGrids, HaveTheGradientsOfTheProduct) {
   std::vector<float>&a = corrected.values[0], &b = corrected.values[1];
   const std::vector<float> g = normal_numbers(12 * 32, 11);
   // Of weights well within the levels gradients pass whole: G B^T and A^T G.
-  const std::vector<float> v = corrected.parts->unscaled(corrected.pointers(), corrected.threads);
-  std::vector<std::vector<double>> of;
-  Parametrisation::Sums sums;
-  for (const std::vector<float>& part : corrected.values) of.emplace_back(part.size());
-  for (std::vector<double>& part : of) sums.push_back(part.data());
   a = normal_numbers(12 * kRank, 12);
   for (float& value : a) value *= 1e-4f;
-  corrected.parts->add_gradient(corrected.pointers(), {0, 12, g.data()}, v.data(), sums);
+  const std::vector<std::vector<double>> of = corrected.gradients(g);
   for (size_t r = 0; r < 12; ++r) {
     for (size_t k = 0; k < kRank; ++k) {
       double sum = 0;
@@ -299,8 +243,8 @@ INSTANTIATE_TEST_SUITE_P(Formats, CorrectedGrids, ::testing::Values("int4-g8", "
 TEST(CorrectedBeside, RoundsTheSum) {
   ThreadPool threads(1);
   const std::vector<float> w = normal_numbers(12 * 32, 3);
-  const auto matrix = rounded("int4-g8", 12, w, threads);
-  const auto round = [&](const RowSource& sum) { return rounded("int4-g8", 12, sum.decode_all(), threads); };
+  const auto matrix = rounded_matrix("int4-g8", 12, w, threads);
+  const auto round = [&](const RowSource& sum) { return rounded_matrix("int4-g8", 12, sum.decode_all(), threads); };
   const auto parts = corrected_beside(*matrix, dense_matrix(12, 32, w), {2, 7, 1}, round);
   std::vector<std::vector<float>> values = {normal_numbers(24, 5), parts->parts()[1].start};
   const Parametrisation::Values pointers{{&values[0], &values[1]}, nullptr};

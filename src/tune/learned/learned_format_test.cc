@@ -7,71 +7,27 @@
 #include <functional>
 
 #include "base/memory/dense_matrix.h"
-#include "base/rng.h"
 #include "format/expected_error/expected_error.h"
-#include "pipeline/ranks/ranks.h"
 #include "round/fpq/candidates.h"
-#include "round/nearest/nearest.h"
-#include "round/round_matrix.h"
 #include "tune/learned/latent_grid.h"
+#include "tune/learned/test_matrix.h"
 #include "tune/learner.h"
 
 namespace bitloom {
 namespace {
 
+using testing::normal_numbers;
+using testing::rounded_matrix;
+
 constexpr size_t kLatent = 0, kRange = 1, kMantissa = 2;
 
-std::vector<float> normal_numbers(int64_t count, uint64_t stream) {
-  Rng rng(5, stream);
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = static_cast<float>(rng.normal());
-  return values;
-}
-
-std::shared_ptr<const StoredMatrix> rounded(const std::string& text, int64_t rows, const std::vector<float>& w,
-                                            ThreadPool& threads) {
-  Ranks alone;
-  InputCache cache;
-  const RowSourcePtr source = dense_matrix(rows, static_cast<int64_t>(w.size()) / rows, w);
-  const RoundingTarget target = parse_target(text);
-  return round_matrix(NearestRounding{}, {"w", *source, target, nullptr, cache, alone, threads}).matrix;
-}
-
-/// A matrix, its latent weights, ranges and mantissa, and what they are at present.
-struct Student {
+/// A matrix, its latent weights, ranges and mantissa.
+struct Student : testing::LearnedMatrix {
   Student(const std::string& text, int64_t row_count, const std::vector<float>& w,
-          FormatGradient gradient = FormatGradient::kThroughFloor)
-      : rows(row_count), cols(static_cast<int64_t>(w.size()) / rows), matrix(rounded(text, rows, w, threads)) {
-    parts = learned_format(*matrix, *dense_matrix(rows, cols, w), gradient);
-    for (const LearnedPart& part : parts->parts()) values.push_back(part.start);
+          FormatGradient gradient = FormatGradient::kThroughFloor) {
+    matrix = rounded_matrix(text, row_count, w, threads);
+    begin(learned_format(*matrix, *dense_matrix(row_count, cols(), w), gradient));
   }
-  Parametrisation::Values pointers() const {
-    Parametrisation::Values of;
-    for (const std::vector<float>& part : values) of.parts.push_back(&part);
-    return of;
-  }
-  std::vector<float> dense() {
-    std::vector<float> w = parts->unscaled(pointers(), threads);
-    for (int64_t r = 0; r < rows; ++r) parts->scale_row(pointers(), r, w.data() + r * cols);
-    return w;
-  }
-  /// By place in parts, of dL/dW.
-  std::vector<std::vector<double>> gradients(const std::vector<float>& g) {
-    const std::vector<float> v = parts->unscaled(pointers(), threads);
-    std::vector<std::vector<double>> of;
-    Parametrisation::Sums sums;
-    for (const std::vector<float>& part : values) of.emplace_back(part.size());
-    for (std::vector<double>& part : of) sums.push_back(part.data());
-    parts->add_gradient(pointers(), {0, rows, g.data()}, v.data(), sums);
-    return of;
-  }
-  std::shared_ptr<const StoredMatrix> stored() const { return parts->store("w", matrix, pointers()); }
-
-  ThreadPool threads{2};
-  int64_t rows, cols;
-  std::shared_ptr<const StoredMatrix> matrix;
-  std::unique_ptr<const Parametrisation> parts;
-  std::vector<std::vector<float>> values;
 };
 
 /// The page's formula (7.2) at a real M and a range c, read literally.

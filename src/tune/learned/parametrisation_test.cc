@@ -9,34 +9,18 @@
 #include <utility>
 
 #include "base/memory/dense_matrix.h"
-#include "base/rng.h"
-#include "pipeline/ranks/ranks.h"
-#include "round/round_matrix.h"
+#include "tune/learned/test_matrix.h"
 
 namespace bitloom {
 namespace {
 
 constexpr int64_t kRows = 80, kCols = 45;  // more than a panel's rows; no multiple of a group's columns
 
-std::vector<float> normal_numbers(int64_t count, uint64_t stream) {
-  Rng rng(5, stream);
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = static_cast<float>(rng.normal());
-  return values;
-}
+using testing::normal_numbers;
+using testing::pointers_to;
 
 std::shared_ptr<const StoredMatrix> rounded(const std::string& text, int64_t cols, ThreadPool& threads) {
-  Ranks alone;
-  InputCache cache;
-  const RowSourcePtr w = dense_matrix(kRows, cols, normal_numbers(kRows * cols, 1));
-  const RoundingTarget target = parse_target(text);
-  return round_matrix(rounding_without_data(target.storage), {"w", *w, target, nullptr, cache, alone, threads}).matrix;
-}
-
-Parametrisation::Values pointers(const std::vector<std::vector<float>>& values) {
-  Parametrisation::Values pointers;
-  for (const std::vector<float>& of : values) pointers.parts.push_back(&of);
-  return pointers;
+  return testing::rounded_matrix(text, kRows, normal_numbers(kRows * cols, 1), threads);
 }
 
 /// sum G W of the matrix as it is stored with these values.
@@ -44,11 +28,11 @@ double product(const std::shared_ptr<const StoredMatrix>& matrix, const Parametr
                const std::vector<std::vector<float>>& values, const std::vector<float>& g) {
   std::vector<float> w;
   if (!parts.parts().back().to_stored) {
-    w = parts.store("w", matrix, pointers(values))->decode_all();
+    w = parts.store("w", matrix, pointers_to(values))->decode_all();
   } else {  // which would be rounded once more
     ThreadPool threads(1);
-    w = parts.unscaled(pointers(values), threads);
-    for (int64_t r = 0; r < kRows; ++r) parts.scale_row(pointers(values), r, w.data() + r * matrix->cols());
+    w = parts.unscaled(pointers_to(values), threads);
+    for (int64_t r = 0; r < kRows; ++r) parts.scale_row(pointers_to(values), r, w.data() + r * matrix->cols());
   }
   double sum = 0;
   for (size_t i = 0; i < w.size(); ++i) sum += static_cast<double>(g[i]) * static_cast<double>(w[i]);
@@ -70,9 +54,9 @@ TEST_P(ParametrisationOf, GradientsAreWhatTheStoredMatrixChangesBy) {
   for (const LearnedPart& part : parts->parts()) start.push_back(part.start);
   const std::vector<float> g = normal_numbers(kRows * cols, 2);
 
-  std::vector<float> w = parts->unscaled(pointers(start), threads);
+  std::vector<float> w = parts->unscaled(pointers_to(start), threads);
   const std::vector<float> v = w;
-  for (int64_t r = 0; r < kRows; ++r) parts->scale_row(pointers(start), r, w.data() + r * cols);
+  for (int64_t r = 0; r < kRows; ++r) parts->scale_row(pointers_to(start), r, w.data() + r * cols);
   EXPECT_EQ(w, matrix->decode_all());
 
   std::vector<std::vector<double>> gradients;
@@ -80,7 +64,7 @@ TEST_P(ParametrisationOf, GradientsAreWhatTheStoredMatrixChangesBy) {
   for (const std::vector<float>& of : start) gradients.emplace_back(of.size());
   for (std::vector<double>& of : gradients) sums.push_back(of.data());
   for (const auto& [begin, count] : {std::pair<int64_t, int64_t>{64, 16}, {0, 64}}) {
-    parts->add_gradient(pointers(start), {begin, count, g.data() + begin * cols}, v.data() + begin * cols, sums);
+    parts->add_gradient(pointers_to(start), {begin, count, g.data() + begin * cols}, v.data() + begin * cols, sums);
   }
   const double before = product(matrix, *parts, start, g);
   for (size_t p = 0; p < start.size(); ++p) {
@@ -126,9 +110,9 @@ TEST(Parametrisation, FactorsAreThoseThatAreStored) {
     part.to_stored(used.back());
     EXPECT_NE(used.back(), values.back()) << part.suffix;
   }
-  std::vector<float> w = parts->unscaled(pointers(used), threads);
-  for (int64_t r = 0; r < kRows; ++r) parts->scale_row(pointers(used), r, w.data() + r * 48);
-  const auto stored = parts->store("w", matrix, pointers(values));
+  std::vector<float> w = parts->unscaled(pointers_to(used), threads);
+  for (int64_t r = 0; r < kRows; ++r) parts->scale_row(pointers_to(used), r, w.data() + r * 48);
+  const auto stored = parts->store("w", matrix, pointers_to(values));
   stored->check_values("w");
   EXPECT_EQ(stored->decode_all(), w);
 }
@@ -197,12 +181,7 @@ TEST(DecodePieces, WavesAreOfWholePieces) {
 TEST(DecodePieces, ArePiecesOfARotation) {
   ThreadPool threads(2);
   EXPECT_EQ(piece_of(*dense_matrix(kRows, kCols, normal_numbers(kRows * kCols, 1))), 64);
-  const RowSourcePtr w = dense_matrix(256, 16, normal_numbers(256 * 16, 1));
-  Ranks alone;
-  InputCache cache;
-  const RoundingTarget target = parse_target("int8-row+frame-out128");
-  const auto matrix =
-      round_matrix(rounding_without_data(target.storage), {"w", *w, target, nullptr, cache, alone, threads}).matrix;
+  const auto matrix = testing::rounded_matrix("int8-row+frame-out128", 256, normal_numbers(256 * 16, 1), threads);
   EXPECT_EQ(piece_of(*matrix), 128);
   EXPECT_EQ(decode_dense(*matrix, piece_of(*matrix), threads), matrix->decode_all());
 }
