@@ -22,6 +22,13 @@ std::vector<MinifloatFormat> formats_of_bits(int bits) {
   return formats;
 }
 
+GridStorage with_format(GridStorage storage, const MinifloatFormat& format) {
+  const bool named = storage.scale != default_scale(storage.format);
+  storage.format = format;
+  if (!named) storage.scale = default_scale(format);
+  return storage;
+}
+
 std::vector<double> clip_candidates(ClipGrid grid, const MinifloatFormat& format, double range) {
   std::vector<double> clips;
   if (grid == ClipGrid::kClip) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "format/families/grid/grid_storage.h"
 #include "format/minifloat/minifloat.h"
 
 namespace bitloom {
@@ -17,6 +18,10 @@ double clip_of_bias(const MinifloatFormat& format, double bias);
 
 /// eXmY of so many bits without reserved codes, X from 1 to 5, Y >= 0 (E + M + 1 = bits).
 std::vector<MinifloatFormat> formats_of_bits(int bits);
+
+/// The storage with one of them in its format's place. A scale type that is not its format's default was named, and
+/// stays; else it is the new one's default.
+GridStorage with_format(GridStorage storage, const MinifloatFormat& format);
 
 enum class ClipGrid {
   kClip,  // ours: c = r 2^(-i / 12), i = -4 .. 43: the same for every scale of the data

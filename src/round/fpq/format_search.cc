@@ -72,13 +72,6 @@ std::vector<MinifloatFormat> formats_for(const MinifloatFormat& given, bool all)
 
 // ---- weights --------------------------------------------------------------------------------------------------------
 
-GridTarget with_format(GridTarget target, const MinifloatFormat& format) {
-  const bool usual = target.storage.scale == default_scale(target.storage.format);
-  target.storage.format = format;
-  if (usual) target.storage.scale = default_scale(format);
-  return target;
-}
-
 /// Rows in one format.
 class RowsInFormat {
  public:
@@ -254,7 +247,9 @@ class WeightSearch {
     std::vector<RowsInFormat> formats;
     const auto& given = std::get<MinifloatFormat>(matrix_.target->storage.format);
     for (const MinifloatFormat& format : formats_for(given, search_.all_formats)) {
-      formats.emplace_back(with_format(*matrix_.target, format));
+      GridTarget target = *matrix_.target;
+      target.storage = with_format(target.storage, format);
+      formats.emplace_back(std::move(target));
     }
     const std::vector<RowTile> tiles = tiles_of(*matrix_.weights);
     std::vector<OfFormat> results(formats.size());

@@ -32,7 +32,7 @@ struct Split {
 std::vector<Split> splits_of(const GridStorage& storage) {
   std::vector<Split> splits;
   for (const MinifloatFormat& format : formats_of_bits(bits_of(storage.format))) {
-    const ScaleType scale = storage.scale == ScaleType::kF16 ? default_scale(format) : storage.scale;
+    const ScaleType scale = with_format(storage, format).scale;
     splits.push_back({format, scale, GridLevels(format), max_value(format), std::ldexp(1.0f, 2 - format.bias)});
   }
   std::reverse(splits.begin(), splits.end());
@@ -139,9 +139,7 @@ class LearnedFormat final : public Parametrisation {
   std::shared_ptr<const StoredMatrix> store(const std::string& name, std::shared_ptr<const StoredMatrix>,
                                             const Values& values) const override {
     const Split& split = split_of(values);
-    GridStorage storage = storage_;
-    storage.format = split.format, storage.scale = split.scale;
-    GridBuilder builder(storage, rows_, cols_);
+    GridBuilder builder(with_format(storage_, split.format), rows_, cols_);
     std::vector<float> u(static_cast<size_t>(cols_));
     std::vector<uint8_t> codes(static_cast<size_t>(cols_));
     for (int64_t r = 0; r < rows_; ++r) {

@@ -46,8 +46,8 @@ enum class FormatGradient { kThroughFloor, kPaper };
 bool has_learned_format(const Storage& storage);
 
 /// The matrix must have one. Latent weights begin at `before` [rows, cols], what it was rounded from, each brought
-/// into the range of its code, so that W is the matrix as it came. Of fp16 scales those of formats that reach beyond
-/// 512 become bf16, as in a storage's spelling; bf16 stays.
+/// into the range of its code, so that W is the matrix as it came. Scales of other formats are of the type that their
+/// spelling has (bf16 where one reaches beyond 512, else fp16), but that one that was named stays (with_format()).
 std::unique_ptr<const Parametrisation> learned_format(const StoredMatrix& matrix, const RowSource& before,
                                                       FormatGradient gradient);
 

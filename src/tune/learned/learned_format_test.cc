@@ -8,6 +8,7 @@
 
 #include "base/memory/dense_matrix.h"
 #include "format/expected_error/expected_error.h"
+#include "format/families/grid/grid_storage.h"
 #include "round/fpq/candidates.h"
 #include "tune/learned/latent_grid.h"
 #include "tune/learned/test_matrix.h"
@@ -142,7 +143,10 @@ TEST_P(LearnedFormatOf, IsWhatIsStored) {
     for (float& c : student.values[kRange]) c *= 0.93f;
     const auto stored = student.stored();
     stored->check_values("w");
-    EXPECT_EQ(std::get<MinifloatFormat>(stored->grid()->storage().format), format);
+    const GridStorage &now = stored->grid()->storage(), &before = student.matrix->grid()->storage();
+    EXPECT_EQ(std::get<MinifloatFormat>(now.format), format);
+    const bool named = before.scale != default_scale(before.format);
+    EXPECT_EQ(now.scale, named ? before.scale : default_scale(format)) << MinifloatCodec::name(format);
     EXPECT_EQ(stored->decode_all(), student.dense()) << MinifloatCodec::name(format);
     EXPECT_EQ(stored->stored_bytes(), student.matrix->stored_bytes());
     double most = 0;
@@ -164,7 +168,7 @@ TEST_P(LearnedFormatOf, TakesWhatItAnnounces) {
 
 INSTANTIATE_TEST_SUITE_P(Storages, LearnedFormatOf,
                          ::testing::Values("e1m1-row", "e2m1-g16", "e3m2-tensor", "e4m3-row", "e5m2-row", "e2m3-g16",
-                                           "e2m5-block16x8"),
+                                           "e2m5-block16x8", "e5m2-row-f16", "e4m3-row-bf16"),
                          [](const auto& storage) {
                            std::string name = storage.param;
                            std::erase(name, '-');
