@@ -162,7 +162,7 @@ void apply(const Student& student, const Learner& learner, int64_t held_out_rows
       learner.steps()));
   if (!options.formats) return;
   calibrated.remarks.push_back(fmt::format("distill: formats of matrices, their bits split as they were learned: {}",
-                                           formats_in(student.matrices())));
+                                           formats_in(calibrated.finished)));
 }
 
 /// Error(kUsage) for matrices whose weights, or formats, cannot be learned through rounding.
@@ -194,6 +194,13 @@ void check_latent_weights(const QuantizeTask& task) {
 void check_unmoved(const QuantizeTask& task) {
   for (const RecipeStep& step : task.recipe.steps) {
     if (!step.transform) continue;
+    const auto* tuning = std::get_if<BlockTuningTransform>(&*step.transform);
+    if (tuning != nullptr && tuning->correction > 0) {
+      misuse(
+          "recipe '{}': 'distill:formats' begins at the model's own weights, to which correction={} of 'tune-blocks' "
+          "adds a product before they are rounded; leave out one of the two",
+          task.recipe.name, tuning->correction);
+    }
     const PartRow& row = row_of(part_of(*step.transform));
     if (row.stage != PartStage::kScaling && row.stage != PartStage::kReassembly) continue;
     misuse("recipe '{}': 'distill:formats' begins at the model's own weights, which '{}' changes as blocks are rounded",

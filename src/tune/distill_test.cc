@@ -174,8 +174,8 @@ TEST(Distill, FormatsAreLearnedOnRequest) {
     const std::string part = "distill:epochs=8,rate=0.004,batch=1,formats,weight-rate=0.003+";
     const CalibratedRun plain = run_of(rounding, kMany), tuned = run_of(part + rounding, kMany);
     const TempDir dir;
-    Listener listener;
-    plain.into(dir.file("plain")), tuned.into(dir.file("tuned"), listener);
+    plain.into(dir.file("plain"));
+    const QuantizeResult result = tuned.into(dir.file("tuned"));
     EXPECT_NO_THROW(testing::verify(dir.file("tuned")));
     const Json record = record_in(dir.file("tuned"));
     const double after = kl_between(tuned, dir.file("tuned"), {9, 19});
@@ -184,11 +184,18 @@ TEST(Distill, FormatsAreLearnedOnRequest) {
     EXPECT_EQ(size_of(dir.file("plain")), size_of(dir.file("tuned")));
     const auto before = Checkpoint::open(dir.file("plain")), now = Checkpoint::open(dir.file("tuned"));
     int others = 0;
+    std::map<std::string, int> counts;  // by format
     for (const Site& site : linear_sites(now->graph())) {
       const std::string &name = site.linear->weight, storage = now->tensor(name).rows->storage();
       others += storage == before->tensor(name).rows->storage() ? 0 : 1;
+      ++counts[storage.substr(0, storage.find('-'))];
     }
     EXPECT_GT(others, 0) << rounding;
+    std::string told = "formats of matrices, their bits split as they were learned: ";
+    for (const auto& [format, count] : counts) {
+      told += fmt::format("{}{} to {}", told.ends_with(' ') ? "" : ", ", count, format);
+    }
+    EXPECT_THAT(result.remarks, Contains(HasSubstr(told)));
   }
 }
 
@@ -314,6 +321,8 @@ TEST(Distill, RefusesWhatItCannotLearnFrom) {
   EXPECT_THAT(refused("distill:formats,codes+e2m1-g16"), HasSubstr("not both"));
   EXPECT_THAT(refused("distill:formats+smoothquant+e2m1-g16"),
               HasSubstr("begins at the model's own weights, which 'smoothquant' changes as blocks are rounded"));
+  EXPECT_THAT(refused("tune-blocks:batch=1,correction=2+distill:formats,batch=1+e2m1-g16"),
+              HasSubstr("to which correction=2 of 'tune-blocks' adds a product before they are rounded"));
   CalibratedRun without = run_of(recipe);
   without.tuner = nullptr;
   EXPECT_THAT(refusal(ErrorKind::kUsage, [&] { without.into(dir.file("out")); }), HasSubstr("is not offered here"));
