@@ -146,7 +146,7 @@ TEST(StatisticsFile, HostileFilesAreRefusedWithTheTensorNamed) {
       {"'in.half_cross_moment'", [](Tensors& t) { t.remove("in.half_cross_moment"); }},
       {"'in.half_second_moment': the mean square of channel 1 is",
        [](Tensors& t) { t.set<double>("in.half_second_moment", 257, -1.0); }},
-      {"'in.half_second_moment' belongs", [](Tensors& t) { t.set<int64_t>("in.counts", 7, 0); }},
+      {"'in.half_cross_moment' belongs", [](Tensors& t) { t.set<int64_t>("in.counts", 7, 0); }},
       {"'in.counts' holds 2 at 7, expected 0 or 1", [](Tensors& t) { t.set<int64_t>("in.counts", 7, 2); }},
       {"'in.cross_moment' belongs to no input", [](Tensors& t) { t.remove("in.counts"); }},
       {"'other.low'", [](Tensors& t) { t.reshape("other.low", DType::kF32, {2}); }},
