@@ -20,13 +20,13 @@ InputStatistics::InputStatistics(int64_t channels, const Needs& needs) : range(c
 }
 
 void InputStatistics::add(const float* f, const float* x, int64_t tokens, ThreadPool& threads, int64_t first,
-                          bool in_first_half) {
+                          int64_t half_tokens) {
   range.add(x, tokens, channels(), threads);
   if (moment) moment->add(x, tokens, channels(), threads);
   if (cross) cross->add(f, x, tokens, channels(), threads);
-  if (half && in_first_half) {
-    half->moment.add(x, tokens, channels(), threads);
-    half->cross.add(f, x, tokens, channels(), threads);
+  if (half && half_tokens > 0) {
+    half->moment.add(x, half_tokens, channels(), threads);
+    half->cross.add(f, x, half_tokens, channels(), threads);
   }
   if (histogram) histogram->add(x, tokens, channels(), channels(), threads);
   if (sample) sample->add(x, tokens, first);

@@ -26,9 +26,10 @@ struct InputStatistics {
 
   /// Adds `tokens` rows of x [tokens, channels], contiguous. f: of the same tokens, what the float model's layer reads;
   /// read only when there is a cross moment. Rows with a non-finite value are left out and counted. `first`: the first
-  /// one's number, by which a sample tells tokens apart; the others' follow. in_first_half: of the sequences.
+  /// one's number, by which a sample tells tokens apart; the others' follow. The first `half_tokens` rows are of the
+  /// first half of the sequences.
   void add(const float* f, const float* x, int64_t tokens, ThreadPool& threads, int64_t first = 0,
-           bool in_first_half = false);
+           int64_t half_tokens = 0);
 
   int64_t channels() const { return range.channels(); }
   int64_t tokens() const { return range.tokens(); }

@@ -23,11 +23,10 @@ TEST(InputStatistics, TheFirstHalfIsKeptBesideTheWhole) {
   ThreadPool threads(1);
   const std::vector<float> x = testing::normal_values(kTokens * kChannels, 1);
   const std::vector<float> f = testing::normal_values(kTokens * kChannels, 2);
-  constexpr int64_t kFirst = 5, kAt = kFirst * kChannels;
+  constexpr int64_t kFirst = 5;
   const Needs needs{.second_moment = true, .cross_moment = true, .halves = true};
   InputStatistics both(kChannels, needs), first(kChannels, needs);
-  both.add(f.data(), x.data(), kFirst, threads, 0, true);
-  both.add(f.data() + kAt, x.data() + kAt, kTokens - kFirst, threads);
+  both.add(f.data(), x.data(), kTokens, threads, 0, kFirst);
   first.add(f.data(), x.data(), kFirst, threads);
   EXPECT_EQ(both.moment->tokens(), kTokens);
   EXPECT_EQ(both.half->moment.tiles(), first.moment->tiles());

@@ -27,8 +27,7 @@ InputStatistics observed(int64_t channels, uint64_t stream, bool cross, bool his
   InputStatistics input(channels,
                         {.second_moment = true, .cross_moment = cross, .halves = cross, .histogram = histogram});
   constexpr int64_t kFirst = 15;
-  input.add(f.data(), x.data(), kFirst, threads, 0, true);
-  input.add(f.data() + kFirst * channels, x.data() + kFirst * channels, kTokens - kFirst, threads);
+  input.add(f.data(), x.data(), kTokens, threads, 0, kFirst);
   return input;
 }
 

@@ -24,7 +24,7 @@ InputStatistics seen_times(int times, const Needs& needs) {
   ThreadPool threads(1);
   InputStatistics statistics(3, needs);
   const std::vector<float> x = {1, -2, 0.5f, 4, 0, 7}, f = {1, 0, 1, 2, 2, 2};
-  for (int i = 0; i < times; ++i) statistics.add(f.data(), x.data(), 2, threads, 0, true);
+  for (int i = 0; i < times; ++i) statistics.add(f.data(), x.data(), 2, threads, 0, 2);
   return statistics;
 }
 

@@ -93,9 +93,12 @@ class Walk {
     return rope < 0 ? nullptr : &ropes_[static_cast<size_t>(rope)];
   }
 
-  /// Of all ranks' chunks; one alone is no half.
-  bool in_first_half(int64_t chunk) const {
-    return chunks_[static_cast<size_t>(chunk)].first < task_.chunks[task_.chunks.size() / 2].first;
+  /// Rows of a chunk, which has `rows`, that are of the first half of the sequences: all or none, but of a chunk alone
+  /// those of half of its own.
+  int64_t half_rows(int64_t chunk, int64_t rows) const {
+    const SequenceChunk& of = chunks_[static_cast<size_t>(chunk)];
+    if (task_.chunks.size() == 1) return std::min(rows, of.batch / 2 * of.length);
+    return of.first < task_.chunks[task_.chunks.size() / 2].first ? rows : 0;
   }
 
   /// Progress counts expected microseconds.
@@ -296,8 +299,9 @@ void Walk::add(const Reassembly& reassembly, std::span<const float> f, std::span
   const ScopedTimer timed(times_.statistics);
   x = moved_rows(reassembly, x, statistics.channels(), moved_);
   if (statistics.cross) f = moved_rows(reassembly, f, statistics.channels(), moved_float_);
-  statistics.add(f.data(), x.data(), static_cast<int64_t>(x.size()) / statistics.channels(), context_.threads,
-                 first_tokens_[static_cast<size_t>(chunk)], in_first_half(chunk));
+  const int64_t rows = static_cast<int64_t>(x.size()) / statistics.channels();
+  statistics.add(f.data(), x.data(), rows, context_.threads, first_tokens_[static_cast<size_t>(chunk)],
+                 half_rows(chunk, rows));
 }
 
 /// Over the tokens of all ranks.

@@ -14,8 +14,7 @@ InputStatistics seen(const std::vector<float>& f, const std::vector<float>& x, i
   ThreadPool threads(1);
   InputStatistics inputs(n, kNeeds);
   const auto tokens = static_cast<int64_t>(x.size()) / n;
-  if (half > 0) inputs.add(f.data(), x.data(), half, threads, 0, true);
-  inputs.add(f.data() + half * n, x.data() + half * n, tokens - half, threads);
+  inputs.add(f.data(), x.data(), tokens, threads, 0, half);
   return inputs;
 }
 

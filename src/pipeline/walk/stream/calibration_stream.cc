@@ -12,10 +12,6 @@ std::vector<SequenceChunk> make_chunks(const std::vector<int64_t>& lengths) {
     if (!joins) chunks.push_back({static_cast<int64_t>(s), 0, lengths[s]});
     chunks.back().batch += 1;
   }
-  if (chunks.size() == 1 && chunks[0].batch > 1) {  // two halves, of which one can judge what the other says
-    const int64_t first = (chunks[0].batch + 1) / 2, second = chunks[0].batch - first, length = chunks[0].length;
-    chunks = {{0, first, length}, {first, second, length}};
-  }
   return chunks;
 }
 

@@ -21,8 +21,8 @@ struct SequenceChunk {
   int64_t rows() const { return batch * length; }
 };
 
-/// Neighbouring sequences of equal length joined up to kChunkRows rows; a longer sequence is a chunk by itself. Two
-/// sequences or more are two chunks at least. The cut depends on the lengths only.
+/// Neighbouring sequences of equal length joined up to kChunkRows rows; a longer sequence is a chunk by itself. The cut
+/// depends on the lengths only.
 std::vector<SequenceChunk> make_chunks(const std::vector<int64_t>& lengths);
 inline constexpr int64_t kChunkRows = 2048;
 /// Those of one rank: neighbours, cut among them by the number of chunks and of ranks only.

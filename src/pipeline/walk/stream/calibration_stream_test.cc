@@ -163,14 +163,5 @@ TEST(MakeChunks, AreOfAtMost2048TokensOrOneSequence) {
   EXPECT_TRUE(make_chunks({}).empty());
 }
 
-TEST(MakeChunks, TwoSequencesAreTwoHalves) {
-  const std::vector<SequenceChunk> chunks = make_chunks({8, 8, 8});
-  ASSERT_EQ(chunks.size(), 2u);
-  EXPECT_EQ(chunks[0].batch, 2);
-  EXPECT_EQ(chunks[1].first, 2);
-  EXPECT_EQ(chunks[1].batch, 1);
-  EXPECT_EQ(make_chunks({8}).size(), 1u);
-}
-
 }  // namespace
 }  // namespace bitloom
